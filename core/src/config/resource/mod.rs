@@ -1,0 +1,92 @@
+//! The resources Lockgate understands, typed, with the place of every value.
+//!
+//! These are what the loader hands to [`crate::compile`]: well-formed one by
+//! one (types, formats, required fields), but not yet checked against each
+//! other. Values that other resources refer to, or that the compiler can find
+//! fault with, are [`Spanned`].
+
+mod authorization_policy;
+mod destination_rule;
+mod gateway;
+mod llm_provider;
+mod llm_route;
+mod service_entry;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Deref;
+
+pub use authorization_policy::*;
+pub use destination_rule::*;
+pub use gateway::*;
+pub use llm_provider::*;
+pub use llm_route::*;
+pub use service_entry::*;
+
+use super::diagnostic::Location;
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Its place in the source.
+    pub at: Location,
+}
+
+impl<T> Deref for Spanned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// Which resource a thing came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// `kind`, e.g. `LLMRoute`.
+    pub kind: &'static str,
+    /// `metadata.namespace`, `default` when absent.
+    pub namespace: Box<str>,
+    /// `metadata.name`.
+    pub name: Spanned<Box<str>>,
+    /// `metadata.creationTimestamp` in seconds since 1970; resources that have one come first, oldest first.
+    pub created: Option<i64>,
+    /// The whole document.
+    pub at: Location,
+}
+
+/// `key: value` labels.
+pub type Labels = Vec<(Box<str>, Box<str>)>;
+
+/// Istio's `StringMatch`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StringMatch {
+    /// The whole value.
+    Exact(String),
+    /// Its beginning.
+    Prefix(String),
+    /// RE2, the whole value.
+    Regex(String),
+    /// `{}`: the field is there.
+    Present,
+}
+
+/// Everything that was loaded, by kind, in load order.
+#[derive(Debug, Clone, Default)]
+pub struct Resources {
+    /// `networking.istio.io` Gateway.
+    pub gateways: Vec<Gateway>,
+    /// `security.istio.io` AuthorizationPolicy.
+    pub authorization_policies: Vec<AuthorizationPolicy>,
+    /// `istio.alibabacloud.com` LLMProvider.
+    pub llm_providers: Vec<LlmProvider>,
+    /// `istio.alibabacloud.com` LLMRoute.
+    pub llm_routes: Vec<LlmRoute>,
+    /// `networking.istio.io` ServiceEntry.
+    pub service_entries: Vec<ServiceEntry>,
+    /// `networking.istio.io` DestinationRule.
+    pub destination_rules: Vec<DestinationRule>,
+}

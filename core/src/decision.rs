@@ -1,0 +1,107 @@
+//! The answer of the engine: forward like this, read the body first, or refuse with this.
+//!
+//! A [`Refusal`] is an answer, not an error: its status and body are decided
+//! here, beside the enum, so that the gateway and the simulator give the client
+//! the same bytes.
+
+use crate::llm::body::BodyError;
+use crate::tables::{FieldRow, PolicyId, ProviderId, RuleId, SecretId, UpstreamId};
+
+/// What to do with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Decision<'d> {
+    /// Send it upstream, changed as said.
+    Forward(Forward<'d>),
+    /// The request would be forwarded, but what to send depends on its body: read it and decide again.
+    ReadBody,
+    /// Answer it here.
+    Refuse(Refusal),
+}
+
+/// How to send a request upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward<'d> {
+    /// The rule that matched what the client sent: it chose provider, key, model and path.
+    pub rule: RuleId,
+    /// The rule that matched the rewritten request and admits the provider.
+    pub admitted_by: RuleId,
+    /// The provider.
+    pub provider: ProviderId,
+    /// Where it is reached.
+    pub upstream: UpstreamId,
+    /// The Host to send.
+    pub authority: &'d str,
+    /// The path and query to send.
+    pub path: Path<'d>,
+    /// The key to send as `Authorization: Bearer`, after the client's own credentials are dropped.
+    pub credential: Option<SecretId>,
+    /// The top-level fields of the body to set.
+    pub fields: &'d [FieldRow],
+}
+
+/// The path and query that are sent upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path<'d> {
+    /// The provider's own; the client's path and query are dropped.
+    Fixed(&'d str),
+    /// The client's, the path in the normal form that policy judged.
+    Client {
+        /// The normalised path.
+        path: &'d str,
+        /// The query without its `?`, as sent.
+        query: Option<&'d str>,
+    },
+}
+
+/// Why a request is answered here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a new refusal must be handled by every shell")]
+pub enum Refusal {
+    /// 400 or 414: the head cannot be read one way only.
+    BadRequest(BadRequest),
+    /// 403 `RBAC: access denied`.
+    Denied(Denial),
+    /// 404: no rule matches what the client sent.
+    NoRoute,
+    /// 404: the rule matched, but after the rewrite to the provider's host nothing matches (ASM's second pass).
+    NoRouteAfterRewrite(RuleId),
+    /// 405: the provider's path is fixed and takes POST only.
+    MethodNotAllowed(RuleId),
+    /// 400, 413 or 415: the body cannot be sent on.
+    Body(RuleId, BodyError),
+    /// 500: the rewritten request matches a rule that does not list the provider; sending it would hand the
+    /// provider's key to another rule's backends.
+    NotAdmitted {
+        /// The rule that matched what the client sent.
+        rule: RuleId,
+        /// The rule that matched the rewritten request.
+        second: RuleId,
+        /// The provider that `second` does not list.
+        provider: ProviderId,
+    },
+}
+
+/// What denied a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Denial {
+    /// A rule of a DENY policy matched.
+    Rule(PolicyId, u32),
+    /// There are ALLOW policies and none of their rules matched.
+    NoAllowMatched,
+}
+
+/// What is wrong with a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BadRequest {
+    /// No authority at all.
+    MissingHost,
+    /// More than one `Host` field, or one that contradicts `:authority`.
+    TwoHosts,
+    /// The authority is no `host[:port]`: userinfo, illegal characters, too long.
+    Authority,
+    /// The path does not start with `/`, or holds control characters or `%00`.
+    Path,
+    /// The path is longer than [`crate::limits::PATH_BYTES_MAX`].
+    PathTooLong,
+}

@@ -1,0 +1,47 @@
+//! Every bound of the engine in one place, each with its reason.
+//!
+//! A loop, buffer or recursion elsewhere in the crate that is driven by input
+//! names one of these. What happens at the bound is always a refusal, never a
+//! truncation: see [`crate::decision::Refusal`].
+
+/// Bytes of a normalised path (without the query).
+///
+/// Twice the 4 KiB that common servers accept; longer paths are answered 414.
+pub const PATH_BYTES_MAX: usize = 8 * 1024;
+
+/// Bytes of an authority (`host[:port]`): 253 of a DNS name, a colon and five digits, rounded up.
+pub const AUTHORITY_BYTES_MAX: usize = 264;
+
+/// Bytes of a request body that is read for a decision, unless the operator says otherwise.
+///
+/// A 20 MB image as a data URL is the largest thing real clients send.
+pub const BODY_BYTES_MAX_DEFAULT: u64 = 32 * 1024 * 1024;
+
+/// Nesting of arrays and objects in a request body.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// Top-level keys of a request body. The largest published chat API has 45.
+pub const JSON_TOP_LEVEL_KEYS_MAX: usize = 128;
+
+/// Bytes of a model name, after unescaping. The longest in use is an ARN of about 200.
+pub const MODEL_BYTES_MAX: usize = 256;
+
+/// Bytes of a `usage` object that is read for accounting; longer ones count as unknown.
+pub const USAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of one server-sent event that are carried over a chunk border to look for usage.
+///
+/// Events longer than this pass unchanged and unread.
+pub const SSE_EVENT_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of a regular expression in configuration, as Istio bounds it.
+pub const REGEX_BYTES_MAX: usize = 1024;
+
+/// Bytes of the automaton that one regular expression may compile to.
+pub const REGEX_DFA_BYTES_MAX: usize = 1024 * 1024;
+
+/// Nesting of a YAML document. Deeper than any resource, shallow enough for any stack.
+pub const YAML_DEPTH_MAX: usize = 64;
+
+/// Nodes that the aliases of one YAML file may expand to, against alias bombs.
+pub const YAML_ALIAS_NODES_MAX: usize = 20_000;

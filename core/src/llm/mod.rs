@@ -1,0 +1,5 @@
+//! What is specific to large language models: reading a request's body without
+//! parsing it whole, editing it without touching the rest, and counting the
+//! tokens of an answer while it streams past.
+
+pub mod body;
