@@ -6,12 +6,14 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod authority;
 pub mod cidr;
 #[cfg(feature = "alloc")]
 pub mod config;
 pub mod decision;
 pub mod limits;
 pub mod llm;
+mod path;
 pub mod request;
 #[cfg(feature = "alloc")]
 pub mod snapshot;
