@@ -1,0 +1,87 @@
+//! `cargo xtask`: the project's chores as one program, the same for people and for CI.
+//!
+//! `main` maps a command to its steps; each module is one kind of chore.
+//! Everything runs through [`steps::Steps`], which names and times it.
+
+mod checks;
+mod layers;
+mod nostd;
+mod process;
+mod steps;
+mod suite;
+mod tools;
+
+use std::process::ExitCode;
+
+use process::Outcome;
+use steps::Steps;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  setup         install what the tests need, or say what to install
+  test          set up, then run every test: the workspace's, and the replay of the fuzz corpora
+  ci            what CI runs: every check below, and `test`
+  fmt           format every workspace
+  fmt-check     fail if something is not formatted
+  lint          clippy, warnings are errors
+  docs          rustdoc, warnings are errors
+  layers        check who may depend on whom
+  deny          check bans, licences and sources of the dependencies (cargo-deny)
+  features      test the engine with each of its feature sets
+  nostd         prove that deciding links without std and without an allocator
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((command, options)) = arguments.split_first() else {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    if matches!(command.as_str(), "help" | "--help" | "-h") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    let mut steps = Steps::new();
+    let outcome = dispatch(command, options, &mut steps);
+    steps.summarize();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("\nerror: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
+    if let Some(option) = options.first() {
+        return Err(format!("`cargo xtask {command}` does not take `{option}`\n\n{USAGE}"));
+    }
+    match command {
+        "setup" => tools::setup(steps),
+        "test" => suite::all(steps),
+        "ci" => ci(steps),
+        "fmt" => steps.run("fmt", checks::format),
+        "fmt-check" => steps.run("fmt", checks::format_check),
+        "lint" => steps.run("lint", checks::lint),
+        "docs" => steps.run("docs", checks::docs),
+        "layers" => steps.run("layers", layers::check),
+        "deny" => steps.run("deny", checks::deny),
+        "features" => checks::features(steps),
+        "nostd" => nostd::prove(steps),
+        _ => Err(format!("there is no command `{command}`\n\n{USAGE}")),
+    }
+}
+
+/// The quick checks first, so that a slip is reported within seconds.
+fn ci(steps: &mut Steps) -> Outcome {
+    steps.run("fmt", checks::format_check)?;
+    steps.run("layers", layers::check)?;
+    steps.run("lint", checks::lint)?;
+    steps.run("docs", checks::docs)?;
+    suite::all(steps)?;
+    checks::features(steps)?;
+    nostd::prove(steps)?;
+    steps.run("deny", checks::deny)
+}
