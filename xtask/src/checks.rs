@@ -7,7 +7,7 @@ use crate::steps::Steps;
 
 /// The workspaces of the repository. All but the first are apart, so that what they need stays out of the lock
 /// file that people ship.
-pub(crate) const WORKSPACES: [&str; 2] = ["", "xtask/nostd"];
+pub(crate) const WORKSPACES: [&str; 3] = ["", "xtask/bindgen", "xtask/nostd"];
 
 /// The feature sets of the engine, from the bare decision to the loader.
 pub(crate) const CORE_FEATURES: [(&str, &str); 3] = [("none", ""), ("alloc", "alloc"), ("yaml", "yaml")];
@@ -35,6 +35,10 @@ pub(crate) fn lint() -> Outcome {
         let arguments = "clippy --locked -p lockgate-core --all-targets --no-default-features --features";
         run(cargo("", arguments).args([features, "--", "-D", "warnings"]))?;
     }
+    run(&mut cargo(
+        "xtask/bindgen",
+        "clippy --locked --all-targets -- -D warnings",
+    ))?;
     // Without an allocator there is no host to build for: the panic handler would be std's twice.
     run(&mut cargo(
         "xtask/nostd",

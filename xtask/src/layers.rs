@@ -25,7 +25,7 @@ const IO: [&str; 9] = [
     "rand",
 ];
 
-const RULES: [Rule; 2] = [
+const RULES: [Rule; 3] = [
     Rule {
         package: "lockgate-core",
         target: HOST,
@@ -35,6 +35,11 @@ const RULES: [Rule; 2] = [
         package: "lockgate-core",
         target: WASM,
         never: &["lockgate", "lockgate-wasm", "wasm-bindgen", "js-sys", "web-sys"],
+    },
+    Rule {
+        package: "lockgate-wasm",
+        target: WASM,
+        never: &["lockgate"],
     },
 ];
 

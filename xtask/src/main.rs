@@ -7,6 +7,7 @@ mod checks;
 mod layers;
 mod nostd;
 mod process;
+mod simulator;
 mod steps;
 mod suite;
 mod tools;
@@ -20,7 +21,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   setup         install what the tests need, or say what to install
-  test          set up, then run every test: the workspace's, and the replay of the fuzz corpora
+  test          set up, then run every test: the workspace's and the simulator's in Node and Chromium
   ci            what CI runs: every check below, and `test`
   fmt           format every workspace
   fmt-check     fail if something is not formatted
@@ -29,6 +30,7 @@ usage: cargo xtask <command>
   layers        check who may depend on whom
   deny          check bans, licences and sources of the dependencies (cargo-deny)
   features      test the engine with each of its feature sets
+  npm           build, test and pack the npm package into target/npm
   nostd         prove that deciding links without std and without an allocator
 ";
 
@@ -69,6 +71,7 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
         "layers" => steps.run("layers", layers::check),
         "deny" => steps.run("deny", checks::deny),
         "features" => checks::features(steps),
+        "npm" => simulator::pack(steps),
         "nostd" => nostd::prove(steps),
         _ => Err(format!("there is no command `{command}`\n\n{USAGE}")),
     }

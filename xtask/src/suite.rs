@@ -2,11 +2,12 @@
 
 use crate::process::{Outcome, cargo, run};
 use crate::steps::Steps;
-use crate::tools;
+use crate::{simulator, tools};
 
 pub(crate) fn all(steps: &mut Steps) -> Outcome {
     tools::setup(steps)?;
-    steps.run("test: workspace", workspace)
+    steps.run("test: workspace", workspace)?;
+    simulator::test(steps)
 }
 
 fn workspace() -> Outcome {

@@ -1,5 +1,7 @@
 //! What the tests need beside Rust: installed when it can be, named exactly when it cannot.
 
+use std::path::PathBuf;
+
 use crate::process::{Outcome, find, output, program, run};
 use crate::steps::Steps;
 
@@ -7,12 +9,93 @@ use crate::steps::Steps;
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// A microcontroller: no std exists for it, so whatever builds for it needs none.
 pub(crate) const BARE_TARGET: &str = "thumbv7em-none-eabi";
+/// The oldest Node whose `node --test` and `fetch` the tests rely on.
+const NODE_MAJOR_MIN: u32 = 20;
+
+const CHROMIUM_NAMES: [&str; 5] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+];
+const CHROMIUM_ON_MAC: [&str; 2] = [
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+];
+const CHROMIUM_HELP: &str = "install Chromium or Chrome (Debian: apt-get install chromium), or set CHROMIUM to the \
+                             path of its program";
 
 pub(crate) fn setup(steps: &mut Steps) -> Outcome {
     steps.run("setup: rust targets", || {
         add_target(WASM_TARGET)?;
         add_target(BARE_TARGET)
+    })?;
+    steps.run("setup: node", || {
+        node().map(|program| println!("{}", program.display()))
+    })?;
+    steps.run("setup: chromium", || {
+        if chromium().is_err() {
+            install_chromium()?;
+        }
+        chromium().map(|program| println!("{}", program.display()))
     })
+}
+
+/// Node, if it is new enough.
+pub(crate) fn node() -> Outcome<PathBuf> {
+    let help = format!("install Node {NODE_MAJOR_MIN} or newer: https://nodejs.org");
+    let node = find("node").ok_or_else(|| help.clone())?;
+    let version = output(&mut program(&node, "--version"))?;
+    let major = version
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= NODE_MAJOR_MIN) {
+        return Ok(node);
+    }
+    Err(format!("`node --version` says `{}`; {help}", version.trim()))
+}
+
+pub(crate) fn npm() -> Outcome<PathBuf> {
+    find("npm").ok_or_else(|| "install npm; it comes with Node: https://nodejs.org".to_owned())
+}
+
+/// Any Chromium: the one the environment names, or the first known name in `PATH`.
+pub(crate) fn chromium() -> Outcome<PathBuf> {
+    if let Some(named) = std::env::var_os("CHROMIUM").map(PathBuf::from) {
+        return if named.is_file() {
+            Ok(named)
+        } else {
+            Err(format!(
+                "CHROMIUM names `{}`, which is no file; {CHROMIUM_HELP}",
+                named.display()
+            ))
+        };
+    }
+    let on_mac = CHROMIUM_ON_MAC
+        .iter()
+        .map(PathBuf::from)
+        .filter(|program| program.is_file());
+    let known = CHROMIUM_NAMES
+        .iter()
+        .find_map(|name| find(name))
+        .or_else(|| on_mac.into_iter().next());
+    known.ok_or_else(|| CHROMIUM_HELP.to_owned())
+}
+
+/// Debian's package, when we may install it.
+fn install_chromium() -> Outcome {
+    let apt = find("apt-get").filter(|_| is_root()).ok_or(CHROMIUM_HELP)?;
+    let explain = |error| format!("{error}; {CHROMIUM_HELP}");
+    run(&mut program(&apt, "update -q")).map_err(explain)?;
+    let mut install = program(&apt, "install -q -y --no-install-recommends chromium");
+    run(install.env("DEBIAN_FRONTEND", "noninteractive")).map_err(explain)
+}
+
+fn is_root() -> bool {
+    output(&mut program("id", "-u")).is_ok_and(|user| user.trim() == "0")
 }
 
 fn add_target(target: &str) -> Outcome {
@@ -30,5 +113,5 @@ fn has_target(target: &str) -> Outcome<bool> {
         "rustc",
         &format!("--print target-libdir --target {target}"),
     ))?;
-    Ok(std::path::Path::new(folder.trim()).is_dir())
+    Ok(PathBuf::from(folder.trim()).is_dir())
 }

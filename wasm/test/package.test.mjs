@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import test from "node:test";
+import { brotliCompressSync } from "node:zlib";
+
+import { version } from "@lockgate/simulator";
+
+const KIB = 1024;
+const RAW_MAX = 250 * KIB;
+const BROTLI_MAX = 100 * KIB;
+
+test("version_is_the_package's", async () => {
+  const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
+  assert.equal(version(), manifest.version);
+});
+
+test("module_stays_within_its_size_budget", async (context) => {
+  const module = await readFile(new URL("../pkg/simulator_bg.wasm", import.meta.url));
+  const compressed = brotliCompressSync(module).length;
+  context.diagnostic(`simulator_bg.wasm: ${module.length} bytes, ${compressed} with brotli`);
+  assert.ok(module.length <= RAW_MAX, `${module.length} bytes of wasm, at most ${RAW_MAX} are wanted`);
+  assert.ok(compressed <= BROTLI_MAX, `${compressed} bytes with brotli, at most ${BROTLI_MAX} are wanted`);
+});

@@ -1,0 +1,3 @@
+export function scenario({ version }) {
+  return { version: version() };
+}

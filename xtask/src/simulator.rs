@@ -1,0 +1,63 @@
+//! The npm package: engine → wasm → JavaScript around it, and its tests in Node and in Chromium.
+
+use std::path::PathBuf;
+
+use crate::process::{Outcome, cargo, program, root, run, target};
+use crate::steps::Steps;
+use crate::tools::{self, WASM_TARGET};
+
+/// Builds `wasm/pkg`, which is what the package ships beside its hand-written files.
+pub(crate) fn build() -> Outcome {
+    run(&mut cargo(
+        "",
+        &format!("build --locked -p lockgate-wasm --profile wasm --target {WASM_TARGET}"),
+    ))?;
+    let module = target().join(WASM_TARGET).join("wasm/lockgate_wasm.wasm");
+    let mut bindgen = cargo("xtask/bindgen", "run --locked --quiet --");
+    run(bindgen.arg(&module).arg(root().join("wasm/pkg")).arg("simulator"))?;
+    // npm packs only what lies within the package's folder.
+    let licence = std::fs::copy(root().join("LICENSE"), root().join("wasm/pkg/LICENSE"));
+    licence
+        .map(drop)
+        .map_err(|error| format!("LICENSE cannot be copied into the package: {error}"))
+}
+
+pub(crate) fn test(steps: &mut Steps) -> Outcome {
+    steps.run("test: wasm build", build)?;
+    steps.run("test: wasm in Node and Chromium", || {
+        let node = tools::node()?;
+        let chromium = tools::chromium()?;
+        let mut command = program(node, "--test");
+        run(command
+            .args(test_files()?)
+            .env("CHROMIUM", chromium)
+            .current_dir(root().join("wasm")))
+    })
+}
+
+/// Packs the package as npm would publish it, after its tests.
+pub(crate) fn pack(steps: &mut Steps) -> Outcome {
+    tools::setup(steps)?;
+    test(steps)?;
+    steps.run("npm pack", || {
+        let folder = target().join("npm");
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut command = program(tools::npm()?, "pack --pack-destination");
+        run(command.arg(folder).current_dir(root().join("wasm")))
+    })
+}
+
+/// By name, because what `node --test FOLDER` means differs between Node's versions.
+fn test_files() -> Outcome<Vec<PathBuf>> {
+    let folder = root().join("wasm/test");
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|file| file.to_string_lossy().ends_with(".test.mjs"))
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(format!("there is no test in {}", folder.display()));
+    }
+    Ok(files)
+}
