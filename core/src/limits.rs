@@ -43,5 +43,8 @@ pub const REGEX_DFA_BYTES_MAX: usize = 1024 * 1024;
 /// Nesting of a YAML document. Deeper than any resource, shallow enough for any stack.
 pub const YAML_DEPTH_MAX: usize = 64;
 
+/// Bytes of a name that a better one is suggested for.
+pub const SUGGESTION_BYTES_MAX: usize = 64;
+
 /// Nodes that the aliases of one YAML file may expand to, against alias bombs.
 pub const YAML_ALIAS_NODES_MAX: usize = 20_000;

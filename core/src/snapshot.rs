@@ -4,8 +4,210 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write;
+use core::hash::{Hash, Hasher};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::cidr::Cidr;
+use crate::config::secret::Secret;
+use crate::index::{Index, KeyRow, Slot};
+use crate::regex::Regex;
+use crate::tables::{
+    BackendRow, ConditionRow, ConfigRow, EntryRow, FieldRow, ListenerRow, OperationRow, OriginRow, PatternRow,
+    PolicyRow, PolicyRuleRow, ProviderRow, RuleRow, SecretId, SourceRow, Tables, Text, VirtualHostRow,
+};
+
+/// A configuration, compiled and immutable.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    id: String,
+    rows: OwnedRows,
+    listeners: Vec<Listener>,
+    upstreams: Vec<Upstream>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(rows: OwnedRows, listeners: Vec<Listener>, upstreams: Vec<Upstream>) -> Self {
+        let id = identify(&rows.meaning, &listeners, &upstreams);
+        Self {
+            id,
+            rows,
+            listeners,
+            upstreams,
+        }
+    }
+
+    /// Sixteen hexadecimal digits that name what this configuration means: the same on every platform, whatever
+    /// the files are called and whatever the secrets are.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What decisions read.
+    #[must_use]
+    pub fn tables(&self) -> Tables<'_> {
+        let OwnedRows {
+            meaning,
+            hosts_slots,
+            entries_by_host_slots,
+            regexes,
+            origins,
+            origin_text,
+        } = &self.rows;
+        Tables {
+            text: Text(&meaning.text),
+            listeners: &meaning.listeners,
+            hosts: Index {
+                slots: hosts_slots,
+                keys: &meaning.hosts,
+            },
+            virtual_hosts: &meaning.virtual_hosts,
+            entries_by_host: Index {
+                slots: entries_by_host_slots,
+                keys: &meaning.entries_by_host,
+            },
+            entry_order: &meaning.entry_order,
+            entries: &meaning.entries,
+            conditions: &meaning.conditions,
+            regexes,
+            rules: &meaning.rules,
+            backends: &meaning.backends,
+            configs: &meaning.configs,
+            fields: &meaning.fields,
+            providers: &meaning.providers,
+            policies: &meaning.policies,
+            policy_rules: &meaning.policy_rules,
+            sources: &meaning.sources,
+            operations: &meaning.operations,
+            cidrs: &meaning.cidrs,
+            ports: &meaning.ports,
+            patterns: &meaning.patterns,
+            origins,
+            origin_text: Text(origin_text),
+        }
+    }
+
+    /// The ports to listen on, ascending.
+    #[must_use]
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// The upstreams; [`crate::tables::UpstreamId`] is the index.
+    #[must_use]
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+}
+
+/// The secrets of a configuration, kept apart from the snapshot so that no decision, trace or dump can hold one.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(pub(crate) Vec<Secret>);
+
+impl Secrets {
+    /// The secret a decision refers to.
+    #[must_use]
+    pub fn get(&self, id: SecretId) -> Option<&Secret> {
+        self.0.get(id.0 as usize)
+    }
+
+    /// All of them, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (SecretId, &Secret)> {
+        (0..).map(SecretId).zip(&self.0)
+    }
+}
+
+/// The rows behind [`Tables`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnedRows {
+    pub(crate) meaning: MeaningRows,
+    pub(crate) hosts_slots: Vec<Slot>,
+    pub(crate) entries_by_host_slots: Vec<Slot>,
+    pub(crate) regexes: Vec<Regex>,
+    pub(crate) origins: Vec<OriginRow>,
+    pub(crate) origin_text: String,
+}
+
+/// The rows that make a snapshot what it is; the others follow from them or only say where they came from.
+#[derive(Debug, Clone, Default, Hash)]
+pub(crate) struct MeaningRows {
+    pub(crate) text: String,
+    pub(crate) listeners: Vec<ListenerRow>,
+    pub(crate) hosts: Vec<KeyRow>,
+    pub(crate) virtual_hosts: Vec<VirtualHostRow>,
+    pub(crate) entries_by_host: Vec<KeyRow>,
+    pub(crate) entry_order: Vec<u32>,
+    pub(crate) entries: Vec<EntryRow>,
+    pub(crate) conditions: Vec<ConditionRow>,
+    pub(crate) rules: Vec<RuleRow>,
+    pub(crate) backends: Vec<BackendRow>,
+    pub(crate) configs: Vec<ConfigRow>,
+    pub(crate) fields: Vec<FieldRow>,
+    pub(crate) providers: Vec<ProviderRow>,
+    pub(crate) policies: Vec<PolicyRow>,
+    pub(crate) policy_rules: Vec<PolicyRuleRow>,
+    pub(crate) sources: Vec<SourceRow>,
+    pub(crate) operations: Vec<OperationRow>,
+    pub(crate) cidrs: Vec<Cidr>,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) patterns: Vec<PatternRow>,
+}
+
+/// Version of what the rows mean; part of every snapshot id.
+const FORMAT: u32 = 1;
+
+fn identify(meaning: &MeaningRows, listeners: &[Listener], upstreams: &[Upstream]) -> String {
+    let mut hasher = Sha256Hasher(Sha256::new());
+    (FORMAT, meaning, listeners, upstreams).hash(&mut hasher);
+    let mut id = String::with_capacity(16);
+    for byte in hasher.0.finalize().iter().take(8) {
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
+}
+
+/// Feeds `Hash` into SHA-256, with every integer in little-endian and lengths in 64 bits, so that a 32-bit browser and
+/// a 64-bit server name a snapshot alike.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.0.update(value.to_le_bytes());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.0.update(value.to_le_bytes());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0.update(value.to_le_bytes());
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0.update(value.to_le_bytes());
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.0.update((value as i64).to_le_bytes());
+    }
+
+    fn finish(&self) -> u64 {
+        // Only the whole digest is used.
+        0
+    }
+}
 
 /// One port to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

@@ -1,8 +1,13 @@
 //! The compiled configuration as decisions read it: flat rows in borrowed slices.
 //!
 //! [`Tables`] is `Copy`, knows no allocator, and can just as well live in a
-//! `static`. Rows refer to each other by typed index and to text by [`Span`]
-//! into one arena. `compile` (feature `alloc`) writes them; nothing else does.
+//! `static`. Rows refer to each other by typed index or range and to text by
+//! [`Span`] into one arena. `compile` (feature `alloc`) writes them; nothing
+//! else does, so every index is in range. A broken one would read as empty.
+
+use crate::cidr::Cidr;
+use crate::index::Index;
+use crate::regex::Regex;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -18,18 +23,182 @@ id!(/// An authorization policy.
     PolicyId);
 id!(/// An LLM provider.
     ProviderId);
-id!(/// An upstream: where a provider is reached.
+id!(/// An upstream: where a provider is reached. Indexes `Snapshot::upstreams`.
     UpstreamId);
-id!(/// A secret, held by the shell.
+id!(/// A secret, held by the shell. Indexes `Secrets`.
     SecretId);
+id!(/// Where in the configuration a thing comes from.
+    OriginId);
 
 /// A piece of the text arena.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span {
     /// First byte.
     pub start: u32,
     /// Number of bytes.
     pub len: u32,
+}
+
+/// A run of rows in one of the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct Rows {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl Rows {
+    /// The rows themselves.
+    pub(crate) fn of<T>(self, table: &[T]) -> &[T] {
+        let start = self.start as usize;
+        table.get(start..start.saturating_add(self.len as usize)).unwrap_or(&[])
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// The text arena.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Text<'a>(pub(crate) &'a str);
+
+impl<'a> Text<'a> {
+    pub(crate) fn get(self, span: Span) -> &'a str {
+        let start = span.start as usize;
+        self.0.get(start..start.saturating_add(span.len as usize)).unwrap_or("")
+    }
+}
+
+/// A compiled configuration, borrowed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tables<'a> {
+    pub(crate) text: Text<'a>,
+    /// Sorted by port.
+    pub(crate) listeners: &'a [ListenerRow],
+    /// (listener, exact host) and (listener, `.suffix`) to one virtual host.
+    pub(crate) hosts: Index<'a>,
+    pub(crate) virtual_hosts: &'a [VirtualHostRow],
+    /// (virtual host, exact `host` header) to `entry_order`.
+    pub(crate) entries_by_host: Index<'a>,
+    /// Entry numbers, ascending within each run.
+    pub(crate) entry_order: &'a [u32],
+    pub(crate) entries: &'a [EntryRow],
+    pub(crate) conditions: &'a [ConditionRow],
+    pub(crate) regexes: &'a [Regex],
+    pub(crate) rules: &'a [RuleRow],
+    pub(crate) backends: &'a [BackendRow],
+    pub(crate) configs: &'a [ConfigRow],
+    pub(crate) fields: &'a [FieldRow],
+    pub(crate) providers: &'a [ProviderRow],
+    /// DENY policies first.
+    pub(crate) policies: &'a [PolicyRow],
+    pub(crate) policy_rules: &'a [PolicyRuleRow],
+    pub(crate) sources: &'a [SourceRow],
+    pub(crate) operations: &'a [OperationRow],
+    pub(crate) cidrs: &'a [Cidr],
+    pub(crate) ports: &'a [u16],
+    pub(crate) patterns: &'a [PatternRow],
+    pub(crate) origins: &'a [OriginRow],
+    /// The arena of the origins alone, so that where a rule stands does not change what a snapshot is.
+    pub(crate) origin_text: Text<'a>,
+}
+
+/// One listening port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ListenerRow {
+    pub(crate) port: u16,
+    /// The virtual host `*`, if there is one.
+    pub(crate) any_host: Option<u32>,
+}
+
+/// The rules of one host on one listener, first match first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct VirtualHostRow {
+    pub(crate) listener: u32,
+    /// `*`, `*.suffix` or a name.
+    pub(crate) name: Span,
+    /// All of its entries.
+    pub(crate) entries: Rows,
+    /// Those in `entry_order` that do not test the `host` header for one exact name.
+    pub(crate) unkeyed: Rows,
+}
+
+/// One alternative of a rule: all its conditions must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct EntryRow {
+    pub(crate) rule: RuleId,
+    pub(crate) conditions: Rows,
+    pub(crate) origin: OriginId,
+}
+
+/// One test of one header field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ConditionRow {
+    pub(crate) subject: Subject,
+    pub(crate) test: Test,
+}
+
+/// What a condition looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// The authority's name: lower-cased, without port.
+    Host,
+    /// The authority with its port, lower-cased; for wanted values that name a port.
+    Authority,
+    /// A header field, by its lower-cased name.
+    Header(Span),
+}
+
+/// How it is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Test {
+    /// The whole value.
+    Exact(Span),
+    /// Its beginning.
+    Prefix(Span),
+    /// The whole value, by `regexes[.0]`; `.1` is the pattern's text.
+    Regex(u32, Span),
+    /// The field is there.
+    Present,
+}
+
+/// One rule of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RuleRow {
+    /// `namespace/route/rule`, for logs and metrics.
+    pub(crate) label: Span,
+    pub(crate) backends: Rows,
+    /// Sum of the backends' weights.
+    pub(crate) weight: u32,
+    pub(crate) origin: OriginId,
+}
+
+/// One backend of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct BackendRow {
+    pub(crate) provider: ProviderId,
+    /// What the provider's configuration says for this rule.
+    pub(crate) config: u32,
+    pub(crate) weight: u32,
+    /// The Host to send instead of the provider's.
+    pub(crate) host_rewrite: Option<Span>,
+}
+
+/// A provider's configuration for one rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ConfigRow {
+    pub(crate) credential: Option<SecretId>,
+    pub(crate) fields: Rows,
+}
+
+/// One provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProviderRow {
+    /// Lower-cased.
+    pub(crate) host: Span,
+    pub(crate) path: Option<Span>,
+    pub(crate) upstream: UpstreamId,
+    pub(crate) origin: OriginId,
 }
 
 /// One top-level field to set in a JSON body.
@@ -50,4 +219,158 @@ pub struct FieldRow {
 pub enum FieldWhen {
     /// When the client's body has none, or `null`.
     Absent,
+}
+
+/// What a matching rule of a policy does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Action {
+    /// Refuses the request, before any ALLOW is looked at.
+    Deny,
+    /// Lets the request pass.
+    Allow,
+}
+
+/// One authorization policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PolicyRow {
+    pub(crate) action: Action,
+    pub(crate) rules: Rows,
+    /// `namespace/name`.
+    pub(crate) label: Span,
+    pub(crate) origin: OriginId,
+}
+
+/// One rule of a policy. Empty rows mean "any".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PolicyRuleRow {
+    pub(crate) from: Rows,
+    pub(crate) to: Rows,
+    pub(crate) origin: OriginId,
+}
+
+/// One `source`. Empty rows mean "not given".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SourceRow {
+    pub(crate) ip_blocks: Rows,
+    pub(crate) not_ip_blocks: Rows,
+}
+
+/// One `operation`. Empty rows mean "not given".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct OperationRow {
+    pub(crate) hosts: Rows,
+    pub(crate) not_hosts: Rows,
+    pub(crate) ports: Rows,
+    pub(crate) not_ports: Rows,
+    pub(crate) methods: Rows,
+    pub(crate) not_methods: Rows,
+    pub(crate) paths: Rows,
+    pub(crate) not_paths: Rows,
+}
+
+/// One value of a policy's list, in Istio's four forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum PatternRow {
+    /// `value`
+    Exact(Span),
+    /// `value*`
+    Prefix(Span),
+    /// `*value`
+    Suffix(Span),
+    /// `*`
+    Any,
+}
+
+/// Where in the configuration a thing comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct OriginRow {
+    pub(crate) kind: Span,
+    pub(crate) namespace: Span,
+    pub(crate) name: Span,
+    /// The field within the resource, e.g. `spec.rules[0]`; empty for the resource itself.
+    pub(crate) field: Span,
+    pub(crate) file: Span,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+/// Where in the configuration a thing comes from, in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Origin<'a> {
+    /// `LLMRoute`, `AuthorizationPolicy`, …
+    pub kind: &'a str,
+    /// `metadata.namespace`.
+    pub namespace: &'a str,
+    /// `metadata.name`.
+    pub name: &'a str,
+    /// The field within the resource, e.g. `spec.rules[0]`; empty for the resource itself.
+    pub field: &'a str,
+    /// The source, as given on the command line.
+    pub file: &'a str,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+}
+
+impl<'a> Tables<'a> {
+    /// The text behind a span, e.g. of a [`FieldRow`].
+    #[must_use]
+    pub fn text(self, span: Span) -> &'a str {
+        self.text.get(span)
+    }
+
+    /// The label of a rule, `namespace/route/rule`: what logs and metrics call it.
+    #[must_use]
+    pub fn rule_label(self, rule: RuleId) -> &'a str {
+        self.rule(rule).map_or("", |row| self.text(row.label))
+    }
+
+    /// The host of a provider: what logs and metrics call it.
+    #[must_use]
+    pub fn provider_host(self, provider: ProviderId) -> &'a str {
+        self.provider(provider).map_or("", |row| self.text(row.host))
+    }
+
+    /// `namespace/name` of a policy.
+    #[must_use]
+    pub fn policy_label(self, policy: PolicyId) -> &'a str {
+        self.policies
+            .get(policy.0 as usize)
+            .map_or("", |row| self.text(row.label))
+    }
+
+    /// Where a rule of a route stands.
+    #[must_use]
+    pub fn rule_origin(self, rule: RuleId) -> Option<Origin<'a>> {
+        self.origin(self.rule(rule)?.origin)
+    }
+
+    /// Where a provider stands.
+    #[must_use]
+    pub fn provider_origin(self, provider: ProviderId) -> Option<Origin<'a>> {
+        self.origin(self.provider(provider)?.origin)
+    }
+
+    pub(crate) fn rule(self, rule: RuleId) -> Option<&'a RuleRow> {
+        self.rules.get(rule.0 as usize)
+    }
+
+    pub(crate) fn provider(self, provider: ProviderId) -> Option<&'a ProviderRow> {
+        self.providers.get(provider.0 as usize)
+    }
+
+    pub(crate) fn origin(self, origin: OriginId) -> Option<Origin<'a>> {
+        let row = self.origins.get(origin.0 as usize)?;
+        Some(Origin {
+            kind: self.origin_text.get(row.kind),
+            namespace: self.origin_text.get(row.namespace),
+            name: self.origin_text.get(row.name),
+            field: self.origin_text.get(row.field),
+            file: self.origin_text.get(row.file),
+            line: row.line,
+            column: row.column,
+        })
+    }
 }

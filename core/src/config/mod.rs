@@ -11,3 +11,4 @@
 pub mod diagnostic;
 pub mod resource;
 pub mod secret;
+pub(crate) mod suggest;

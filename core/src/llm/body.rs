@@ -6,3 +6,7 @@ pub enum BodyError {
     /// Nothing was sent.
     Empty,
 }
+
+/// What a body says. (Filled in by the scanner.)
+#[derive(Debug, Clone)]
+pub struct BodyFacts;

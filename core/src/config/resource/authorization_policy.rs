@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::{Labels, Meta, Spanned};
 use crate::cidr::Cidr;
 use crate::config::diagnostic::Location;
+pub use crate::tables::Action;
 
 /// An AuthorizationPolicy. <https://istio.io/latest/docs/reference/config/security/authorization-policy/>
 #[derive(Debug, Clone)]
@@ -18,15 +19,6 @@ pub struct AuthorizationPolicy {
     pub action: Action,
     /// `spec.rules`. Without any, an ALLOW policy allows nothing.
     pub rules: Vec<PolicyRule>,
-}
-
-/// What a matching rule does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Lets the request pass.
-    Allow,
-    /// Refuses it, before any ALLOW is looked at.
-    Deny,
 }
 
 /// One entry of `spec.rules`: a source AND an operation. An empty list means "any".

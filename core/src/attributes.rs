@@ -1,0 +1,85 @@
+//! What a decision looks at: a request after its head was read in one way only.
+
+use core::net::IpAddr;
+
+use crate::authority::{Authority, AuthorityBuffer};
+use crate::decision::BadRequest;
+use crate::path::{self, PathBuffer};
+use crate::request::{Headers, Request};
+
+/// Working memory of one decision, owned by the caller and used again for the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    authority: AuthorityBuffer,
+    path: PathBuffer,
+}
+
+impl Scratch {
+    /// Empty working memory. About 9 KiB: keep it with the worker, not with the connection.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            authority: AuthorityBuffer::new(),
+            path: PathBuffer::new(),
+        }
+    }
+}
+
+/// The attributes of a request, normalised once.
+#[derive(Clone, Copy)]
+pub(crate) struct Attributes<'d> {
+    pub(crate) method: &'d str,
+    pub(crate) authority: Authority<'d>,
+    pub(crate) path: &'d str,
+    pub(crate) query: Option<&'d str>,
+    pub(crate) headers: &'d dyn Headers,
+    pub(crate) peer: IpAddr,
+    pub(crate) port: u16,
+}
+
+impl<'d> Attributes<'d> {
+    /// Reads the head of `request`.
+    ///
+    /// # Errors
+    /// What makes it ambiguous or malformed.
+    pub(crate) fn read(request: &Request<'d>, scratch: &'d mut Scratch) -> Result<Self, BadRequest> {
+        let authority = Authority::parse(sent_authority(request)?, &mut scratch.authority)?;
+        let target = path::normalise(request.target, &mut scratch.path)?;
+        Ok(Self {
+            method: request.method,
+            authority,
+            path: target.path,
+            query: target.query,
+            headers: request.headers,
+            peer: request.peer,
+            port: request.port,
+        })
+    }
+
+    /// The request as the second pass sees it: sent to the provider's host.
+    pub(crate) fn rewritten_to(self, host: &'d str) -> Self {
+        Self {
+            authority: Authority { folded: host, host },
+            ..self
+        }
+    }
+}
+
+/// The one authority of a request. An absolute-form target or `:authority` wins over `Host` (RFC 9112 §3.2.2),
+/// two `Host` fields never pass.
+fn sent_authority<'d>(request: &Request<'d>) -> Result<&'d str, BadRequest> {
+    let mut hosts = 0_u32;
+    let mut host: &[u8] = &[];
+    request.headers.each("host", &mut |value| {
+        hosts = hosts.saturating_add(1);
+        host = value;
+    });
+    if hosts > 1 {
+        return Err(BadRequest::TwoHosts);
+    }
+    match request.authority {
+        Some(authority) => Ok(authority),
+        None if hosts == 0 => Err(BadRequest::MissingHost),
+        None => core::str::from_utf8(host).map_err(|_| BadRequest::Authority),
+    }
+}

@@ -1,0 +1,149 @@
+//! Gateways to listeners, and which hosts each gateway opens on which port.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Settings;
+use super::rows::{RowWriter, number};
+use crate::authority;
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::{Gateway, Resources, ServerProtocol, Spanned};
+use crate::snapshot::Listener;
+use crate::tables::ListenerRow;
+
+/// What the loaded Gateways open.
+pub(super) struct Listeners<'c> {
+    ports: Vec<u16>,
+    /// By `namespace/name`; what a Gateway that does not select this proxy opens is empty.
+    gateways: BTreeMap<String, Vec<Opened<'c>>>,
+}
+
+/// One host that a gateway's server opens on a listener.
+pub(super) struct Opened<'c> {
+    /// Index of the listener.
+    pub(super) listener: u32,
+    /// `*`, `*.suffix` or a name, lower-cased.
+    pub(super) host: String,
+    /// The namespace whose routes may bind; `None` is any.
+    pub(super) namespace: Option<&'c str>,
+}
+
+impl<'c> Listeners<'c> {
+    /// The ports, ascending.
+    pub(super) fn ports(&self) -> Vec<Listener> {
+        self.ports.iter().map(|&port| Listener { port }).collect()
+    }
+
+    /// What the gateway `namespace/name` opens here; `None` when there is no such Gateway.
+    pub(super) fn of(&self, gateway: &str) -> Option<&[Opened<'c>]> {
+        self.gateways.get(gateway).map(Vec::as_slice)
+    }
+
+    /// The gateways' names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.gateways.keys().map(String::as_str)
+    }
+}
+
+pub(super) fn compile<'c>(
+    resources: &'c Resources,
+    settings: &Settings,
+    rows: &mut RowWriter<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Listeners<'c> {
+    let selected = |gateway: &Gateway| settings.has_labels(&gateway.selector);
+    let ports: BTreeSet<u16> = resources
+        .gateways
+        .iter()
+        .filter(|gateway| selected(gateway))
+        .flat_map(|gateway| gateway.servers.iter().map(|server| *server.port))
+        .collect();
+    let ports: Vec<u16> = ports.into_iter().collect();
+    rows.rows.listeners = ports.iter().map(|&port| ListenerRow { port, any_host: None }).collect();
+    let mut gateways = BTreeMap::new();
+    for gateway in &resources.gateways {
+        let name = format!("{}/{}", gateway.meta.namespace, *gateway.meta.name);
+        let hosts = opened(gateway, &ports, diagnostics);
+        gateways.insert(name, if selected(gateway) { hosts } else { Vec::new() });
+    }
+    Listeners { ports, gateways }
+}
+
+fn opened<'c>(gateway: &'c Gateway, ports: &[u16], diagnostics: &mut Diagnostics) -> Vec<Opened<'c>> {
+    let mut opened = Vec::new();
+    for server in &gateway.servers {
+        let ServerProtocol::Http = *server.protocol;
+        let Ok(listener) = ports.binary_search(&server.port) else {
+            continue;
+        };
+        for host in &server.hosts {
+            let (namespace, name) = match host.split_once('/') {
+                Some(("*", name)) => (None, name),
+                Some((".", name)) => (Some(&*gateway.meta.namespace), name),
+                Some((namespace, name)) => (Some(namespace), name),
+                None => (None, host.as_str()),
+            };
+            if check_host(name, host, diagnostics) {
+                opened.push(Opened {
+                    listener: number(listener),
+                    host: name.to_ascii_lowercase(),
+                    namespace,
+                });
+            }
+        }
+    }
+    opened
+}
+
+/// Whether `name`, written as or in `place`, is `*`, `*.suffix` or a name without a port.
+pub(super) fn check_host(name: &str, place: &Spanned<String>, diagnostics: &mut Diagnostics) -> bool {
+    let bare = name.strip_prefix("*.").unwrap_or(name);
+    let valid = name == "*" || authority::host_len(bare) == Some(bare.len());
+    if !valid {
+        diagnostics
+            .error("bad-host", place.at, format!("`{name}` is not a host"))
+            .help("a host is a DNS name such as `test.com`, `*.test.com` or `*`, without scheme, port or path");
+    }
+    valid
+}
+
+/// The hosts that both patterns take: the narrower one, or `None`.
+pub(super) fn intersect<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
+    let covers = |wide: &str, narrow: &str| {
+        wide == "*"
+            || wide == narrow
+            || wide
+                .strip_prefix('*')
+                .is_some_and(|suffix| narrow.len() > suffix.len() && narrow.ends_with(suffix))
+    };
+    if covers(a, b) {
+        Some(b)
+    } else if covers(b, a) {
+        Some(a)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::intersect;
+
+    #[test]
+    fn the_narrower_host_remains() {
+        for (a, b, both) in [
+            ("*", "x.com", Some("x.com")),
+            ("*.a.com", "x.a.com", Some("x.a.com")),
+            ("*.a.com", "*.b.a.com", Some("*.b.a.com")),
+            ("*.a.com", "a.com", None),
+            ("x.com", "y.com", None),
+            ("*", "*", Some("*")),
+            ("*.a.com", "xa.com", None),
+        ] {
+            assert_eq!(intersect(a, b), both, "{a} {b}");
+            assert_eq!(intersect(b, a), both, "{b} {a}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! From resources to a snapshot: resolve references, check, put in order, flatten.
+//!
+//! ```text
+//! Resources ─► select what applies to this gateway ─► rows ─► Snapshot
+//!              (labels, namespaces)                   lints
+//! ```
+//!
+//! Every step reports into [`Diagnostics`] and goes on. A snapshot exists only
+//! when nothing was an error: what cannot be understood is never served.
+
+mod lint;
+mod listeners;
+mod policies;
+mod providers;
+mod routes;
+mod rows;
+mod upstreams;
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::config::diagnostic::{Diagnostics, Source};
+use crate::config::resource::{Labels, Meta, Resources};
+use crate::snapshot::{Secrets, Snapshot};
+use rows::RowWriter;
+
+/// Who this gateway is: what selectors and namespaces are compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The gateway's own namespace.
+    pub namespace: String,
+    /// Istio's root namespace, whose policies and providers apply everywhere.
+    pub root_namespace: String,
+    /// The gateway's labels.
+    pub labels: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    /// `istio-system` twice and `istio=ingressgateway`: Istio's own ingress gateway.
+    fn default() -> Self {
+        Self {
+            namespace: "istio-system".into(),
+            root_namespace: "istio-system".into(),
+            labels: vec![("istio".into(), "ingressgateway".into())],
+        }
+    }
+}
+
+impl Settings {
+    /// Whether every label of `selector` is one of the gateway's.
+    fn has_labels(&self, selector: &Labels) -> bool {
+        selector.iter().all(|(key, value)| {
+            self.labels
+                .iter()
+                .any(|(own_key, own_value)| **own_key == **key && **own_value == **value)
+        })
+    }
+
+    /// Whether a resource of `namespace` reaches this gateway.
+    fn in_scope(&self, namespace: &str) -> bool {
+        namespace == self.root_namespace || namespace == self.namespace
+    }
+}
+
+/// What a shell needs to serve: the snapshot, and apart from it the secrets it refers to.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// Indexed by [`crate::tables::SecretId`].
+    pub secrets: Secrets,
+}
+
+/// Compiles `resources`, which were loaded from `sources`.
+///
+/// Adds what is wrong, or probably not meant, to `diagnostics`; `None` when anything in there is an error.
+#[must_use]
+pub fn compile(
+    resources: &Resources,
+    sources: &[Source],
+    settings: &Settings,
+    diagnostics: &mut Diagnostics,
+) -> Option<Compiled> {
+    refuse_duplicate_names(resources, diagnostics);
+    let mut rows = RowWriter::new(sources);
+    let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
+    let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
+    let upstreams = upstreams::compile(resources, &providers, diagnostics);
+    routes::compile(resources, settings, &listeners, &mut providers, &mut rows, diagnostics);
+    policies::compile(resources, settings, &mut rows, diagnostics);
+    let (rows, secrets) = rows.finish(diagnostics);
+    let snapshot = Snapshot::new(rows, listeners.ports(), upstreams);
+    lint::check(&snapshot, resources, settings, diagnostics);
+    (!diagnostics.has_errors()).then_some(Compiled { snapshot, secrets })
+}
+
+/// Two resources of one kind, namespace and name: the API server would have kept only one of them.
+fn refuse_duplicate_names(resources: &Resources, diagnostics: &mut Diagnostics) {
+    let mut seen = alloc::collections::BTreeSet::new();
+    for meta in metas(resources) {
+        if !seen.insert((meta.kind, &*meta.namespace, &**meta.name)) {
+            diagnostics
+                .error(
+                    "duplicate-resource",
+                    meta.name.at,
+                    alloc::format!("{} `{}/{}` is defined twice", meta.kind, meta.namespace, *meta.name),
+                )
+                .field("metadata.name");
+        }
+    }
+}
+
+fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
+    let Resources {
+        gateways,
+        authorization_policies,
+        llm_providers,
+        llm_routes,
+        service_entries,
+        destination_rules,
+    } = resources;
+    gateways
+        .iter()
+        .map(|resource| &resource.meta)
+        .chain(authorization_policies.iter().map(|resource| &resource.meta))
+        .chain(llm_providers.iter().map(|resource| &resource.meta))
+        .chain(llm_routes.iter().map(|resource| &resource.meta))
+        .chain(service_entries.iter().map(|resource| &resource.meta))
+        .chain(destination_rules.iter().map(|resource| &resource.meta))
+}

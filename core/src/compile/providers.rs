@@ -1,0 +1,270 @@
+//! LLMProviders to provider rows, and what their configuration says for each rule.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Settings;
+use super::listeners::check_host;
+use super::rows::{RowWriter, append, number};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::{LlmProvider, ProviderConfig, Resources, Spanned};
+use crate::config::secret::Secret;
+use crate::config::suggest::nearest;
+use crate::tables::{ConfigRow, FieldRow, FieldWhen, ProviderId, ProviderRow, Rows, SecretId, UpstreamId};
+
+/// The providers that exist for this gateway, by host.
+pub(super) struct Providers<'c> {
+    /// In the order of their ids.
+    visible: Vec<Provider<'c>>,
+    by_host: BTreeMap<String, ProviderId>,
+    /// Hosts of providers that are loaded but not for this gateway.
+    hidden: Vec<String>,
+}
+
+/// One visible provider.
+pub(super) struct Provider<'c> {
+    pub(super) resource: &'c LlmProvider,
+    /// Lower-cased.
+    pub(super) host: String,
+    /// Rows of its configuration by index of the route-specific entry; `None` is the default.
+    configs: BTreeMap<Option<usize>, u32>,
+}
+
+impl<'c> Providers<'c> {
+    pub(super) fn get(&self, host: &str) -> Option<ProviderId> {
+        self.by_host.get(host).copied()
+    }
+
+    /// Whether a provider of that host is loaded but does not select this gateway.
+    pub(super) fn is_hidden(&self, host: &str) -> bool {
+        self.hidden.iter().any(|hidden| hidden == host)
+    }
+
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.by_host.keys().map(String::as_str)
+    }
+
+    /// In the order of their ids, which are also their upstreams'.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Provider<'c>> {
+        self.visible.iter()
+    }
+
+    /// The row of what the provider's configuration says for the rule `rule`.
+    pub(super) fn config(&mut self, id: ProviderId, rule: Option<&str>, rows: &mut RowWriter<'_>) -> u32 {
+        self.visible
+            .get_mut(id.0 as usize)
+            .map_or(u32::MAX, |provider| provider.config(rule, rows))
+    }
+}
+
+pub(super) fn compile<'c>(
+    resources: &'c Resources,
+    settings: &Settings,
+    rows: &mut RowWriter<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Providers<'c> {
+    let mut providers = Providers {
+        visible: Vec::new(),
+        by_host: BTreeMap::new(),
+        hidden: Vec::new(),
+    };
+    let rule_names: Vec<&str> = resources
+        .llm_routes
+        .iter()
+        .flat_map(|route| route.rules.iter().filter_map(|rule| Some(rule.name.as_ref()?.as_str())))
+        .collect();
+    for resource in &resources.llm_providers {
+        let host = resource.host.to_ascii_lowercase();
+        let valid = check_host(&host, &resource.host, diagnostics);
+        let visible = settings.in_scope(&resource.meta.namespace)
+            && resource
+                .workload_selector
+                .as_ref()
+                .is_none_or(|labels| settings.has_labels(labels));
+        if !visible {
+            providers.hidden.push(host);
+        } else if let Some(first) = providers.get(&host).and_then(|id| providers.visible.get(id.0 as usize)) {
+            refuse_duplicate_host(resource, first.resource, diagnostics);
+        } else if valid {
+            let provider = provider(
+                resource,
+                host,
+                &rule_names,
+                number(providers.visible.len()),
+                rows,
+                diagnostics,
+            );
+            providers
+                .by_host
+                .insert(provider.host.clone(), ProviderId(number(providers.visible.len())));
+            providers.visible.push(provider);
+        }
+    }
+    providers
+}
+
+fn provider<'c>(
+    resource: &'c LlmProvider,
+    host: String,
+    rule_names: &[&str],
+    id: u32,
+    rows: &mut RowWriter<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Provider<'c> {
+    warn_about_gaps(resource, diagnostics);
+    warn_about_unknown_rules(resource, rule_names, diagnostics);
+    let row = ProviderRow {
+        host: rows.text(&host),
+        path: resource.path.as_ref().map(|path| rows.text(path)),
+        upstream: UpstreamId(id),
+        origin: rows.origin(&resource.meta, "", resource.meta.name.at),
+    };
+    rows.rows.providers.push(row);
+    Provider {
+        resource,
+        host,
+        configs: BTreeMap::new(),
+    }
+}
+
+impl Provider<'_> {
+    /// The row of what the provider's configuration says for the rule `rule`: the route-specific entry of that name,
+    /// completed by the default.
+    fn config(&mut self, rule: Option<&str>, rows: &mut RowWriter<'_>) -> u32 {
+        let specific = rule.and_then(|rule| {
+            self.resource
+                .route_specific_configs
+                .iter()
+                .position(|(name, _)| name.as_str() == rule)
+        });
+        if let Some(known) = self.configs.get(&specific) {
+            return *known;
+        }
+        let entry = specific.and_then(|index| Some(&self.resource.route_specific_configs.get(index)?.1));
+        let layers = [entry, self.resource.default_config.as_ref()];
+        let row = ConfigRow {
+            credential: credential(layers, rows),
+            fields: fields(layers, rows),
+        };
+        let id = number(rows.rows.configs.len());
+        rows.rows.configs.push(row);
+        self.configs.insert(specific, id);
+        id
+    }
+}
+
+/// A provider's configuration for one rule: the first layer that says something decides, field by field.
+type Layers<'c> = [Option<&'c ProviderConfig>; 2];
+
+fn first<'c, T>(layers: Layers<'c>, field: impl Fn(&'c ProviderConfig) -> Option<T>) -> Option<T> {
+    layers.into_iter().flatten().find_map(field)
+}
+
+fn credential(layers: Layers<'_>, rows: &mut RowWriter<'_>) -> Option<SecretId> {
+    let key: &Spanned<Secret> = first(layers, |config| config.api_key.as_ref())?;
+    Some(rows.secret(key))
+}
+
+fn fields(layers: Layers<'_>, rows: &mut RowWriter<'_>) -> Rows {
+    let model = first(layers, |config| config.model.as_ref()).map(|model| ("model", json_string(model)));
+    let stream = first(layers, |config| config.stream).map(|stream| ("stream", format!("{stream}")));
+    let fields: Vec<FieldRow> = [model, stream]
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| field(name, &value, rows))
+        .collect();
+    append(&mut rows.rows.fields, fields)
+}
+
+fn field(name: &str, value: &str, rows: &mut RowWriter<'_>) -> FieldRow {
+    FieldRow {
+        name: rows.text(name),
+        member: rows.text(&format!("\"{name}\":{value}")),
+        value: rows.text(value),
+        when: FieldWhen::Absent,
+    }
+}
+
+/// `text` as a JSON string (RFC 8259 §7).
+fn json_string(text: &str) -> String {
+    let mut json = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            control if control < ' ' => json.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => json.push(other),
+        }
+    }
+    json.push('"');
+    json
+}
+
+fn refuse_duplicate_host(resource: &LlmProvider, first: &LlmProvider, diagnostics: &mut Diagnostics) {
+    diagnostics
+        .error(
+            "duplicate-provider-host",
+            resource.host.at,
+            format!(
+                "host `{}` is already that of LLMProvider `{}/{}`",
+                *resource.host, first.meta.namespace, *first.meta.name
+            ),
+        )
+        .field("spec.host")
+        .help("a route names a provider by its host, so each host has one provider; use `routeSpecificConfigs` for different models or keys");
+}
+
+fn warn_about_gaps(resource: &LlmProvider, diagnostics: &mut Diagnostics) {
+    let entries = resource.route_specific_configs.iter().map(|(_, config)| config);
+    if !resource
+        .default_config
+        .iter()
+        .chain(entries)
+        .any(|config| config.api_key.is_some())
+    {
+        diagnostics
+            .warning(
+                "provider-without-key",
+                resource.meta.name.at,
+                format!(
+                    "LLMProvider `{}` has no `apiKey`: requests are sent without a key",
+                    *resource.meta.name
+                ),
+            )
+            .field("spec.configs.defaultConfig.openAIConfig.apiKey");
+    }
+}
+
+fn warn_about_unknown_rules(resource: &LlmProvider, rule_names: &[&str], diagnostics: &mut Diagnostics) {
+    for (name, _) in &resource.route_specific_configs {
+        if !rule_names.contains(&name.as_str()) {
+            let finding = diagnostics
+                .warning(
+                    "unknown-rule",
+                    name.at,
+                    format!("no LLMRoute has a rule named `{}`", name.as_str()),
+                )
+                .field("spec.configs.routeSpecificConfigs");
+            if let Some(nearest) = nearest(name, rule_names.iter().copied()) {
+                finding.help(format!("did you mean `{nearest}`?"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json_string;
+
+    #[test]
+    fn json_strings_are_escaped() {
+        for text in ["qwen", "a\"b", "back\\slash", "line\nbreak", "\u{1}", "\u{e9}\u{1f600}"] {
+            assert_eq!(
+                serde_json::from_str::<std::string::String>(&json_string(text)).unwrap(),
+                text
+            );
+        }
+    }
+}

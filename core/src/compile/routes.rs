@@ -1,0 +1,550 @@
+//! LLMRoutes to rules, and per listener and host the order they are tried in.
+//!
+//! A route binds to a server where their hosts meet; the narrower host names
+//! the virtual host. Routes of one virtual host are merged as Istio merges
+//! VirtualServices: oldest first, each as written up to its first catch-all,
+//! and the catch-alls of all of them last.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::Settings;
+use super::listeners::{Listeners, check_host, intersect};
+use super::providers::Providers;
+use super::rows::{RowWriter, append, number};
+use crate::authority;
+use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Resources, Spanned, StringMatch};
+use crate::config::suggest::did_you_mean;
+use crate::index::KeyRow;
+use crate::tables::{
+    BackendRow, ConditionRow, EntryRow, OriginId, Rows, RuleId, RuleRow, Span, Subject, Test, VirtualHostRow,
+};
+
+pub(super) fn compile(
+    resources: &Resources,
+    settings: &Settings,
+    listeners: &Listeners<'_>,
+    providers: &mut Providers<'_>,
+    rows: &mut RowWriter<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut order: Vec<&LlmRoute> = resources.llm_routes.iter().collect();
+    order.sort_by_key(|route| (route.meta.created.is_none(), route.meta.created));
+    let mut hosts = VirtualHosts::default();
+    for route in order {
+        let bindings = bind(route, listeners, diagnostics);
+        let bound_here = bindings.iter().any(|binding| binding.listener.is_some());
+        let mut compiler = RouteCompiler {
+            route,
+            settings,
+            providers,
+            rows,
+            diagnostics,
+            bound_here,
+        };
+        let alternatives = compiler.compile();
+        hosts.add(&bindings, &alternatives);
+    }
+    hosts.write(rows);
+}
+
+/// One place a route binds to.
+struct Binding {
+    /// `namespace/name`.
+    gateway: String,
+    /// Listener and virtual host name; `None` when the gateway opens nothing for it here.
+    listener: Option<(u32, String)>,
+}
+
+fn bind(route: &LlmRoute, listeners: &Listeners<'_>, diagnostics: &mut Diagnostics) -> Vec<Binding> {
+    let host = route.host.to_ascii_lowercase();
+    if !check_host(&host, &route.host, diagnostics) {
+        return Vec::new();
+    }
+    let named: Vec<&Spanned<String>> = route
+        .gateways
+        .iter()
+        .filter(|gateway| gateway.as_str() != "mesh")
+        .collect();
+    if named.is_empty() {
+        warn(
+            diagnostics,
+            "route-without-gateway",
+            route.meta.name.at,
+            format!(
+                "LLMRoute `{}` names no gateway, so it applies to the mesh only and to nothing here",
+                *route.meta.name
+            ),
+            "add `gateways: [namespace/name]`",
+        );
+    }
+    let mut bindings = Vec::new();
+    for reference in named {
+        let gateway = qualified(reference, route);
+        match listeners.of(&gateway) {
+            None => refuse_unknown_gateway(reference, &gateway, listeners, diagnostics),
+            Some(opened) => {
+                let in_scope = opened.iter().filter(|server| {
+                    server
+                        .namespace
+                        .is_none_or(|namespace| namespace == &*route.meta.namespace)
+                });
+                let met: Vec<Binding> = in_scope
+                    .filter_map(|server| {
+                        let name = intersect(&server.host, &host)?.to_owned();
+                        Some(Binding {
+                            gateway: gateway.clone(),
+                            listener: Some((server.listener, name)),
+                        })
+                    })
+                    .collect();
+                if met.is_empty() {
+                    warn(
+                        diagnostics,
+                        "route-not-bound",
+                        reference.at,
+                        format!("gateway `{gateway}` opens no listener here for host `{}`", *route.host),
+                        "its `selector` must select this gateway's labels and one of its server hosts must meet the route's",
+                    );
+                }
+                bindings.push(Binding {
+                    gateway,
+                    listener: None,
+                });
+                bindings.extend(met);
+            }
+        }
+    }
+    bindings
+}
+
+/// `name` means the route's own namespace.
+fn qualified(reference: &str, route: &LlmRoute) -> String {
+    if reference.contains('/') {
+        reference.to_owned()
+    } else {
+        format!("{}/{reference}", route.meta.namespace)
+    }
+}
+
+fn refuse_unknown_gateway(
+    reference: &Spanned<String>,
+    gateway: &str,
+    listeners: &Listeners<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let finding = diagnostics
+        .error(
+            "unknown-gateway",
+            reference.at,
+            format!("there is no Gateway `{gateway}`"),
+        )
+        .field("spec.gateways");
+    if let Some(help) = did_you_mean(gateway, listeners.names()) {
+        finding.help(help);
+    }
+}
+
+/// One alternative of a rule: what becomes an entry of each virtual host.
+#[derive(Clone)]
+struct Alternative {
+    rule: RuleId,
+    conditions: Rows,
+    /// The exact `host` it asks for, without port.
+    host: Option<Span>,
+    origin: OriginId,
+    /// Gateways it is narrowed to; empty means all of the route's.
+    gateways: BTreeSet<String>,
+}
+
+/// Compiles the rules of one route.
+struct RouteCompiler<'r, 'c, 's> {
+    route: &'r LlmRoute,
+    settings: &'r Settings,
+    providers: &'r mut Providers<'c>,
+    rows: &'r mut RowWriter<'s>,
+    diagnostics: &'r mut Diagnostics,
+    /// Whether any listener here serves the route.
+    bound_here: bool,
+}
+
+impl RouteCompiler<'_, '_, '_> {
+    fn compile(&mut self) -> Vec<Alternative> {
+        self.refuse_duplicate_rule_names();
+        let mut alternatives = Vec::new();
+        for (index, rule) in self.route.rules.iter().enumerate() {
+            let field = format!("spec.rules[{index}]");
+            let id = self.rule(rule, &field);
+            alternatives.extend(self.alternatives(rule, id, &field));
+        }
+        alternatives
+    }
+
+    fn rule(&mut self, rule: &LlmRule, field: &str) -> RuleId {
+        let name = rule.name.as_ref().map_or_else(
+            || field.trim_start_matches("spec.").to_string(),
+            |name| name.value.clone(),
+        );
+        let weights = self.weights(rule);
+        let backends: Vec<BackendRow> = rule
+            .backend_refs
+            .iter()
+            .zip(weights)
+            .filter_map(|(backend, weight)| self.backend(rule, backend, weight))
+            .collect();
+        let row = RuleRow {
+            label: self.rows.text(&format!(
+                "{}/{}/{name}",
+                self.route.meta.namespace, *self.route.meta.name
+            )),
+            weight: backends
+                .iter()
+                .fold(0, |sum, backend| sum.saturating_add(backend.weight)),
+            backends: append(&mut self.rows.rows.backends, backends),
+            origin: self.rows.origin(&self.route.meta, field, rule.at),
+        };
+        let id = RuleId(number(self.rows.rows.rules.len()));
+        self.rows.rows.rules.push(row);
+        id
+    }
+
+    /// The weights in effect: one backend takes all, none given means equal.
+    fn weights(&mut self, rule: &LlmRule) -> Vec<u32> {
+        let given: Vec<Option<u32>> = rule
+            .backend_refs
+            .iter()
+            .map(|backend| backend.weight.as_ref().map(|weight| **weight))
+            .collect();
+        if given.len() <= 1 || given.iter().all(Option::is_none) {
+            return given.iter().map(|_| 1).collect();
+        }
+        for backend in rule.backend_refs.iter().filter(|backend| backend.weight.is_none()) {
+            self.diagnostics
+                .error(
+                    "missing-weight",
+                    backend.at,
+                    "this backend has no `weight`, but others of the rule have",
+                )
+                .field("spec.rules[].backendRefs[].weight")
+                .help("give every backend of the rule a weight, or none of them");
+        }
+        let weights: Vec<u32> = given.into_iter().map(Option::unwrap_or_default).collect();
+        let sum: u64 = weights.iter().copied().map(u64::from).sum();
+        if sum == 0 || sum > u32::MAX.into() {
+            let what = if sum == 0 {
+                "are all 0"
+            } else {
+                "add up to more than 4294967295"
+            };
+            self.diagnostics
+                .error(
+                    "bad-weights",
+                    rule.at,
+                    format!("the weights of this rule's backends {what}"),
+                )
+                .field("spec.rules[].backendRefs[].weight");
+        }
+        weights
+    }
+
+    fn backend(&mut self, rule: &LlmRule, backend: &BackendRef, weight: u32) -> Option<BackendRow> {
+        let host = backend.provider_host.to_ascii_lowercase();
+        let Some(provider) = self.providers.get(&host) else {
+            self.refuse_unknown_provider(backend, &host);
+            return None;
+        };
+        let host_rewrite = match &backend.host_rewrite {
+            Some(rewrite) if authority::host_len(rewrite).is_none() => {
+                self.diagnostics
+                    .error("bad-host", rewrite.at, format!("`{}` is not a host", **rewrite));
+                None
+            }
+            rewrite => rewrite.as_ref().map(|rewrite| self.rows.text(rewrite)),
+        };
+        let rule_name = rule.name.as_ref().map(|name| name.as_str());
+        Some(BackendRow {
+            provider,
+            config: self.providers.config(provider, rule_name, self.rows),
+            weight,
+            host_rewrite,
+        })
+    }
+
+    fn refuse_unknown_provider(&mut self, backend: &BackendRef, host: &str) {
+        let at = backend.provider_host.at;
+        let hidden = self.providers.is_hidden(host);
+        if hidden && !self.bound_here {
+            // Another gateway's route and provider; neither exists for this one.
+            return;
+        }
+        if hidden {
+            self.diagnostics
+                .error("provider-not-visible", at, format!("the LLMProvider of `{host}` is not visible to this gateway"))
+                .help("its `workloadSelector` must select the gateway's labels, and its namespace must be the gateway's or the root namespace");
+        } else {
+            let finding =
+                self.diagnostics
+                    .error("unknown-provider", at, format!("no LLMProvider has the host `{host}`"));
+            if let Some(help) = did_you_mean(host, self.providers.hosts()) {
+                finding.help(help);
+            }
+        }
+    }
+
+    fn alternatives(&mut self, rule: &LlmRule, id: RuleId, field: &str) -> Vec<Alternative> {
+        if rule.matches.is_empty() {
+            let origin = self.rows.origin(&self.route.meta, field, rule.at);
+            return Vec::from([Alternative {
+                rule: id,
+                conditions: Rows::default(),
+                host: None,
+                origin,
+                gateways: BTreeSet::new(),
+            }]);
+        }
+        let matches = rule.matches.iter().enumerate();
+        matches
+            .filter_map(|(index, alternative)| self.alternative(alternative, id, &format!("{field}.matches[{index}]")))
+            .collect()
+    }
+
+    /// `None` when it can never match here.
+    fn alternative(&mut self, alternative: &LlmMatch, rule: RuleId, field: &str) -> Option<Alternative> {
+        let mut host = None;
+        let mut conditions = Vec::new();
+        for (name, test) in &alternative.headers {
+            let (condition, exact_host) = self.condition(name, test)?;
+            host = host.or(exact_host);
+            conditions.push(condition);
+        }
+        let gateways = alternative
+            .gateways
+            .iter()
+            .map(|reference| qualified(reference, self.route))
+            .collect();
+        self.refuse_foreign_gateways(alternative);
+        let selected = alternative
+            .source_labels
+            .as_ref()
+            .is_none_or(|labels| self.settings.has_labels(labels));
+        selected.then(|| Alternative {
+            rule,
+            conditions: append(&mut self.rows.rows.conditions, conditions),
+            host,
+            origin: self.rows.origin(&self.route.meta, field, alternative.at),
+            gateways,
+        })
+    }
+
+    fn condition(
+        &mut self,
+        name: &Spanned<String>,
+        test: &Spanned<StringMatch>,
+    ) -> Option<(ConditionRow, Option<Span>)> {
+        let is_host = name.as_str() == "host";
+        let fold = |value: &str| {
+            if is_host {
+                value.to_ascii_lowercase()
+            } else {
+                value.to_owned()
+            }
+        };
+        let mut subject = if is_host {
+            Subject::Host
+        } else {
+            Subject::Header(self.rows.text(name))
+        };
+        let mut exact_host = None;
+        let test = match &test.value {
+            StringMatch::Exact(value) => {
+                let value = fold(value);
+                if is_host {
+                    let bare = self.exact_host(&value, test.at)?;
+                    if bare.len() < value.len() {
+                        subject = Subject::Authority;
+                    }
+                    exact_host = Some(self.rows.text(bare));
+                }
+                Test::Exact(self.rows.text(&value))
+            }
+            StringMatch::Prefix(value) => Test::Prefix(self.rows.text(&fold(value))),
+            StringMatch::Regex(pattern) => Test::Regex(self.regex(pattern, test.at)?, self.rows.text(pattern)),
+            StringMatch::Present => Test::Present,
+        };
+        Some((ConditionRow { subject, test }, exact_host))
+    }
+
+    /// The name of an exact host, without its port.
+    fn exact_host<'v>(&mut self, value: &'v str, at: Location) -> Option<&'v str> {
+        let bare = authority::host_len(value).and_then(|len| value.get(..len));
+        if bare.is_none() {
+            self.diagnostics
+                .error(
+                    "bad-host",
+                    at,
+                    format!("`{value}` is not a host, so no request can match it"),
+                )
+                .help("write `name` or `name:port`; `prefix` and `regex` match parts of a name");
+        }
+        bare
+    }
+
+    fn regex(&mut self, pattern: &str, at: Location) -> Option<u32> {
+        self.rows
+            .regex(pattern)
+            .map_err(|why| {
+                self.diagnostics
+                    .error(
+                        "bad-regex",
+                        at,
+                        format!(
+                            "`{pattern}` is not a regular expression this gateway can use: {}",
+                            why.trim_end()
+                        ),
+                    )
+                    .help("RE2 syntax; it must match the whole value");
+            })
+            .ok()
+    }
+
+    fn refuse_foreign_gateways(&mut self, alternative: &LlmMatch) {
+        let own: Vec<String> = self
+            .route
+            .gateways
+            .iter()
+            .map(|reference| qualified(reference, self.route))
+            .collect();
+        for reference in &alternative.gateways {
+            let gateway = qualified(reference, self.route);
+            if reference.as_str() != "mesh" && !own.contains(&gateway) {
+                self.diagnostics
+                    .error(
+                        "gateway-not-of-route",
+                        reference.at,
+                        format!("`{gateway}` is not one of the route's own `gateways`"),
+                    )
+                    .help("the gateways of a match narrow those of the route; add it there first");
+            }
+        }
+    }
+
+    fn refuse_duplicate_rule_names(&mut self) {
+        let mut seen = BTreeSet::new();
+        for name in self.route.rules.iter().filter_map(|rule| rule.name.as_ref()) {
+            if !seen.insert(name.as_str()) {
+                self.diagnostics
+                    .error(
+                        "duplicate-rule-name",
+                        name.at,
+                        format!("rule `{}` is named twice in this route", name.as_str()),
+                    )
+                    .help("`routeSpecificConfigs` refers to rules by name");
+            }
+        }
+    }
+}
+
+/// The alternatives of each listener and host, in order.
+#[derive(Default)]
+struct VirtualHosts {
+    hosts: BTreeMap<(u32, String), Vec<Alternative>>,
+    catch_alls: BTreeMap<(u32, String), Vec<Alternative>>,
+}
+
+impl VirtualHosts {
+    /// Adds one route where it binds.
+    fn add(&mut self, bindings: &[Binding], alternatives: &[Alternative]) {
+        let mut gateways: BTreeMap<&(u32, String), BTreeSet<&str>> = BTreeMap::new();
+        for binding in bindings {
+            if let Some(listener) = &binding.listener {
+                gateways.entry(listener).or_default().insert(&binding.gateway);
+            }
+        }
+        for (listener, gateways) in gateways {
+            for alternative in alternatives {
+                let narrowed = &alternative.gateways;
+                if !narrowed.is_empty() && !narrowed.iter().any(|gateway| gateways.contains(gateway.as_str())) {
+                    continue;
+                }
+                if alternative.conditions.is_empty() {
+                    // Nothing behind it in this route can be reached.
+                    self.catch_alls
+                        .entry(listener.clone())
+                        .or_default()
+                        .push(alternative.clone());
+                    break;
+                }
+                self.hosts
+                    .entry(listener.clone())
+                    .or_default()
+                    .push(alternative.clone());
+            }
+        }
+    }
+
+    fn write(mut self, rows: &mut RowWriter<'_>) {
+        for (key, catch_alls) in self.catch_alls {
+            self.hosts.entry(key).or_default().extend(catch_alls);
+        }
+        for ((listener, name), alternatives) in self.hosts {
+            write_virtual_host(listener, &name, &alternatives, rows);
+        }
+    }
+}
+
+fn write_virtual_host(listener: u32, name: &str, alternatives: &[Alternative], rows: &mut RowWriter<'_>) {
+    let id = number(rows.rows.virtual_hosts.len());
+    let first = number(rows.rows.entries.len());
+    let entries = append(
+        &mut rows.rows.entries,
+        alternatives.iter().map(|it| EntryRow {
+            rule: it.rule,
+            conditions: it.conditions,
+            origin: it.origin,
+        }),
+    );
+    let mut by_host: BTreeMap<Option<Span>, Vec<u32>> = BTreeMap::new();
+    for (alternative, entry) in alternatives.iter().zip(first..) {
+        by_host.entry(alternative.host).or_default().push(entry);
+    }
+    let unkeyed = append(&mut rows.rows.entry_order, by_host.remove(&None).unwrap_or_default());
+    for (host, order) in by_host {
+        let Some(host) = host else { continue };
+        let order = append(&mut rows.rows.entry_order, order);
+        rows.rows.entries_by_host.push(KeyRow {
+            scope: id,
+            name: host,
+            rows: order,
+        });
+    }
+    let row = VirtualHostRow {
+        listener,
+        name: rows.text(name),
+        entries,
+        unkeyed,
+    };
+    rows.rows.virtual_hosts.push(row);
+    match name.strip_prefix('*') {
+        Some("") => {
+            if let Some(listener) = rows.rows.listeners.get_mut(listener as usize) {
+                listener.any_host = Some(id);
+            }
+        }
+        suffix => {
+            let key = KeyRow {
+                scope: listener,
+                name: rows.text(suffix.unwrap_or(name)),
+                rows: Rows { start: id, len: 1 },
+            };
+            rows.rows.hosts.push(key);
+        }
+    }
+}
+
+fn warn(diagnostics: &mut Diagnostics, code: &'static str, at: Location, message: String, help: &str) {
+    diagnostics.warning(code, at, message).help(help);
+}

@@ -1,0 +1,178 @@
+//! Writes rows and text arenas, and turns byte places into file, line and column.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::config::diagnostic::{Diagnostics, Location, Source};
+use crate::config::resource::Meta;
+use crate::config::secret::Secret;
+use crate::index;
+use crate::regex::Regex;
+use crate::snapshot::{MeaningRows, OwnedRows, Secrets};
+use crate::tables::{OriginId, OriginRow, Rows, SecretId, Span, Text};
+
+/// Collects the rows of a snapshot.
+pub(super) struct RowWriter<'c> {
+    /// The rows; tables are appended to directly, runs by [`append`].
+    pub(super) rows: MeaningRows,
+    text: Arena,
+    origins: Vec<OriginRow>,
+    origin_text: Arena,
+    regexes: Vec<Regex>,
+    regex_ids: BTreeMap<String, Result<u32, String>>,
+    secrets: Vec<Secret>,
+    lines: Vec<LineStarts<'c>>,
+}
+
+impl<'c> RowWriter<'c> {
+    pub(super) fn new(sources: &'c [Source]) -> Self {
+        Self {
+            rows: MeaningRows::default(),
+            text: Arena::default(),
+            origins: Vec::new(),
+            origin_text: Arena::default(),
+            regexes: Vec::new(),
+            regex_ids: BTreeMap::new(),
+            secrets: Vec::new(),
+            lines: sources.iter().map(LineStarts::new).collect(),
+        }
+    }
+
+    /// The span of `text`; equal texts share one.
+    pub(super) fn text(&mut self, text: &str) -> Span {
+        self.text.intern(text)
+    }
+
+    /// The number of the compiled `pattern`, or why it does not compile.
+    pub(super) fn regex(&mut self, pattern: &str) -> Result<u32, String> {
+        if let Some(known) = self.regex_ids.get(pattern) {
+            return known.clone();
+        }
+        let compiled = crate::regex::compile(pattern).map(|regex| {
+            let id = number(self.regexes.len());
+            self.regexes.push(regex);
+            id
+        });
+        self.regex_ids.insert(pattern.to_owned(), compiled.clone());
+        compiled
+    }
+
+    /// Keeps a secret for the shell.
+    pub(super) fn secret(&mut self, secret: &Secret) -> SecretId {
+        let id = SecretId(number(self.secrets.len()));
+        self.secrets.push(secret.clone());
+        id
+    }
+
+    /// Where `field` of the resource stands: `at` when given, otherwise the resource's name.
+    pub(super) fn origin(&mut self, meta: &Meta, field: &str, at: Location) -> OriginId {
+        let lines = self.lines.get(at.source as usize);
+        let (line, column) = lines.map_or((0, 0), |lines| lines.line_column(at.start));
+        let file = lines.map_or("", |lines| &lines.source.name);
+        let row = OriginRow {
+            kind: self.origin_text.intern(meta.kind),
+            namespace: self.origin_text.intern(&meta.namespace),
+            name: self.origin_text.intern(&meta.name),
+            field: self.origin_text.intern(field),
+            file: self.origin_text.intern(file),
+            line,
+            column,
+        };
+        let id = OriginId(number(self.origins.len()));
+        self.origins.push(row);
+        id
+    }
+
+    /// The finished rows.
+    pub(super) fn finish(mut self, diagnostics: &mut Diagnostics) -> (OwnedRows, Secrets) {
+        if self.text.overflowed || self.origin_text.overflowed {
+            diagnostics.error(
+                "too-large",
+                Location::default(),
+                format!("the configuration has more than {} bytes of text", u32::MAX),
+            );
+        }
+        self.rows.text = self.text.text;
+        let text = Text(&self.rows.text);
+        let owned = OwnedRows {
+            hosts_slots: index::build_slots(text, &self.rows.hosts),
+            entries_by_host_slots: index::build_slots(text, &self.rows.entries_by_host),
+            regexes: self.regexes,
+            origins: self.origins,
+            origin_text: self.origin_text.text,
+            meaning: self.rows,
+        };
+        (owned, Secrets(self.secrets))
+    }
+}
+
+/// Appends `rows` to `table` and says where they are.
+pub(super) fn append<T>(table: &mut Vec<T>, rows: impl IntoIterator<Item = T>) -> Rows {
+    let start = number(table.len());
+    table.extend(rows);
+    Rows {
+        start,
+        len: number(table.len()).saturating_sub(start),
+    }
+}
+
+/// A table index. Tables stay far below the limit because their texts do.
+pub(super) fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+/// Text that is written once and shared.
+#[derive(Default)]
+struct Arena {
+    text: String,
+    spans: BTreeMap<Box<str>, Span>,
+    overflowed: bool,
+}
+
+impl Arena {
+    fn intern(&mut self, text: &str) -> Span {
+        if let Some(span) = self.spans.get(text) {
+            return *span;
+        }
+        let (Ok(start), Ok(len)) = (u32::try_from(self.text.len()), u32::try_from(text.len())) else {
+            self.overflowed = true;
+            return Span::default();
+        };
+        self.overflowed |= start.checked_add(len).is_none();
+        let span = Span { start, len };
+        self.text.push_str(text);
+        self.spans.insert(text.into(), span);
+        span
+    }
+}
+
+/// Where the lines of a source begin.
+struct LineStarts<'c> {
+    source: &'c Source,
+    starts: Vec<u32>,
+}
+
+impl<'c> LineStarts<'c> {
+    fn new(source: &'c Source) -> Self {
+        let breaks = source
+            .text
+            .match_indices('\n')
+            .map(|(at, _)| number(at.saturating_add(1)));
+        Self {
+            source,
+            starts: core::iter::once(0).chain(breaks).collect(),
+        }
+    }
+
+    /// Both from 1, the column in characters.
+    fn line_column(&self, offset: u32) -> (u32, u32) {
+        let line = self.starts.partition_point(|&start| start <= offset);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.source.text.get(start as usize..offset as usize).unwrap_or("");
+        (number(line), number(before.chars().count()).saturating_add(1))
+    }
+}

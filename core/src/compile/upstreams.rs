@@ -1,0 +1,190 @@
+//! Where each provider is reached: `https://<host>:443`, unless a ServiceEntry
+//! moves it or a DestinationRule changes how it is spoken to.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::providers::{Provider, Providers};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::{
+    ClientTls, ClientTlsMode, DestinationRule, Resolution, Resources, ServiceEntry, ServicePort, Spanned, WorkloadEntry,
+};
+use crate::snapshot::{Endpoint, Upstream, UpstreamTls};
+
+/// Istio's default for `connectTimeout`.
+const CONNECT_TIMEOUT_MS: u32 = 10_000;
+
+/// The port of a provider that no ServiceEntry moves.
+const HTTPS_PORT: u16 = 443;
+
+/// One upstream per provider, in the providers' order.
+pub(super) fn compile(
+    resources: &Resources,
+    providers: &Providers<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Upstream> {
+    for entry in &resources.service_entries {
+        check_static_addresses(entry, diagnostics);
+    }
+    refuse_two_rules_of_one_host(&resources.destination_rules, diagnostics);
+    providers.iter().map(|provider| upstream(resources, provider)).collect()
+}
+
+fn upstream(resources: &Resources, provider: &Provider<'_>) -> Upstream {
+    let host = provider.host.as_str();
+    let entry = most_specific(&resources.service_entries, host, |entry| &entry.hosts);
+    let rule = most_specific(&resources.destination_rules, host, |rule| {
+        core::slice::from_ref(&rule.host)
+    });
+    Upstream {
+        host: host.into(),
+        endpoints: entry.map_or_else(|| vec![endpoint(host, HTTPS_PORT, 1)], |entry| endpoints(entry, host)),
+        tls: tls(rule.and_then(|rule| rule.tls.as_ref()), host),
+        connect_timeout_ms: rule
+            .and_then(|rule| rule.connect_timeout_ms)
+            .unwrap_or(CONNECT_TIMEOUT_MS),
+    }
+}
+
+/// The resource with the host that fits best: the name itself, otherwise the longest wildcard.
+fn most_specific<'c, T>(all: &'c [T], host: &str, hosts: impl Fn(&T) -> &[Spanned<String>]) -> Option<&'c T> {
+    let fit = |resource: &T| {
+        hosts(resource)
+            .iter()
+            .filter_map(|pattern| match pattern.strip_prefix('*') {
+                Some(suffix) => (host.len() > suffix.len() && host.ends_with(suffix)).then_some(suffix.len()),
+                None => pattern.eq_ignore_ascii_case(host).then_some(usize::MAX),
+            })
+            .max()
+    };
+    let mut best: Option<(usize, &T)> = None;
+    for resource in all {
+        if let Some(fit) = fit(resource)
+            && best.is_none_or(|(best, _)| fit > best)
+        {
+            best = Some((fit, resource));
+        }
+    }
+    best.map(|(_, resource)| resource)
+}
+
+/// The addresses of a ServiceEntry for its port 443 or, without one, its first.
+fn endpoints(entry: &ServiceEntry, host: &str) -> Vec<Endpoint> {
+    let port = entry
+        .ports
+        .iter()
+        .find(|port| *port.number == HTTPS_PORT)
+        .or(entry.ports.first());
+    let number = port.map_or(HTTPS_PORT, |port| port.target_port.unwrap_or(*port.number));
+    if entry.endpoints.is_empty() || entry.resolution == Resolution::None {
+        return vec![endpoint(host, number, 1)];
+    }
+    entry
+        .endpoints
+        .iter()
+        .filter(|workload| workload.weight != Some(0))
+        .map(|workload| {
+            endpoint(
+                &workload.address,
+                workload_port(workload, port).unwrap_or(number),
+                workload.weight.unwrap_or(1),
+            )
+        })
+        .collect()
+}
+
+fn workload_port(workload: &WorkloadEntry, port: Option<&ServicePort>) -> Option<u16> {
+    let name = &port?.name;
+    workload
+        .ports
+        .iter()
+        .find(|(own, _)| **own == *name)
+        .map(|(_, number)| *number)
+}
+
+fn endpoint(address: &str, port: u16, weight: u32) -> Endpoint {
+    Endpoint {
+        address: address.into(),
+        port,
+        weight,
+    }
+}
+
+fn tls(settings: Option<&ClientTls>, host: &str) -> Option<UpstreamTls> {
+    let Some(settings) = settings else {
+        return Some(UpstreamTls {
+            sni: host.into(),
+            subject_alt_names: Vec::new(),
+            ca_certificates: None,
+        });
+    };
+    match *settings.mode {
+        ClientTlsMode::Disable => None,
+        ClientTlsMode::Simple => Some(UpstreamTls {
+            sni: settings.sni.as_ref().map_or(host, |sni| sni.as_str()).into(),
+            subject_alt_names: settings
+                .subject_alt_names
+                .iter()
+                .map(|name| name.value.clone())
+                .collect::<Vec<Box<str>>>(),
+            ca_certificates: settings.ca_certificates.as_ref().map(|path| path.value.clone()),
+        }),
+    }
+}
+
+fn check_static_addresses(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
+    if entry.resolution != Resolution::Static {
+        return;
+    }
+    if entry.endpoints.iter().all(|workload| workload.weight == Some(0)) {
+        diagnostics
+            .error(
+                "missing-endpoints",
+                entry.meta.name.at,
+                format!(
+                    "ServiceEntry `{}` has resolution STATIC and no endpoints",
+                    *entry.meta.name
+                ),
+            )
+            .field("spec.endpoints")
+            .help("list at least one IP address, or use resolution `DNS`");
+    }
+    for workload in &entry.endpoints {
+        if workload.address.parse::<core::net::IpAddr>().is_err() {
+            diagnostics
+                .error(
+                    "bad-address",
+                    workload.address.at,
+                    format!(
+                        "`{}` is not an IP address, which resolution STATIC needs",
+                        *workload.address
+                    ),
+                )
+                .field("spec.endpoints")
+                .help("write an IP address, or use resolution `DNS` for a name");
+        }
+    }
+}
+
+fn refuse_two_rules_of_one_host(rules: &[DestinationRule], diagnostics: &mut Diagnostics) {
+    let mut seen = alloc::collections::BTreeMap::new();
+    for rule in rules {
+        let host = rule.host.to_ascii_lowercase();
+        if let Some(first) = seen.insert(host, &rule.meta) {
+            diagnostics
+                .error(
+                    "duplicate-destination-rule",
+                    rule.host.at,
+                    format!(
+                        "host `{}` is already that of DestinationRule `{}/{}`",
+                        *rule.host, first.namespace, *first.name
+                    ),
+                )
+                .field("spec.host")
+                .help("write one DestinationRule for each host");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The heart: one request, one decision.
+//!
+//! ```text
+//! authorize  what the client sent                       403
+//! match      pass 1 → rule → backend by weight          404
+//! body       may it be sent to the provider             405, 400, 413, 415
+//! rewrite    authority := the provider's host
+//! match      pass 2 → its rule must list the provider   404, 500
+//! forward
+//! ```
+//!
+//! The second pass is ASM's "re-triggers route matching": after its plugin has
+//! rewritten the request, routes are matched again. Here it happens exactly
+//! once, so it cannot loop; the first rule chose provider, key, model and path,
+//! the second only has to admit the provider.
+
+use crate::attributes::{Attributes, Scratch};
+use crate::decision::{Decision, Forward, Path, Refusal};
+use crate::llm::body::{BodyError, BodyFacts};
+use crate::request::Request;
+use crate::tables::{BackendRow, EntryRow, ProviderId, ProviderRow, Tables};
+use crate::{authz, route};
+
+/// How much of the body is known.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'b> {
+    /// Nothing yet.
+    Unread,
+    /// All of it: its facts, or why it cannot be sent on.
+    Read(Result<&'b BodyFacts, BodyError>),
+}
+
+/// Decides what happens to `request`.
+///
+/// A pure function of its arguments. `entropy` is uniform over all of `u64` and chooses among weighted backends;
+/// `scratch` is overwritten. When the answer is [`Decision::ReadBody`], read the body and call again with the
+/// same `entropy`.
+pub fn decide<'d>(
+    tables: Tables<'d>,
+    request: &Request<'d>,
+    body: Body<'_>,
+    entropy: u64,
+    scratch: &'d mut Scratch,
+) -> Decision<'d> {
+    let seen = match Attributes::read(request, scratch) {
+        Ok(seen) => seen,
+        Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
+    };
+    if let Err(denial) = authz::authorize(tables, &seen) {
+        return Decision::Refuse(Refusal::Denied(denial));
+    }
+    let Some(chosen) = choose(tables, &seen, entropy) else {
+        return Decision::Refuse(Refusal::NoRoute);
+    };
+    let rule = chosen.entry.rule;
+    if chosen.provider.path.is_some() && seen.method != "POST" {
+        return Decision::Refuse(Refusal::MethodNotAllowed(rule));
+    }
+    if sends_json(seen.method) {
+        match body {
+            Body::Unread => return Decision::ReadBody,
+            Body::Read(Err(error)) => return Decision::Refuse(Refusal::Body(rule, error)),
+            Body::Read(Ok(_)) => {}
+        }
+    }
+    let rewritten = seen.rewritten_to(tables.text(chosen.provider.host));
+    let Some(second) = route::find(tables, &rewritten) else {
+        return Decision::Refuse(Refusal::NoRouteAfterRewrite(rule));
+    };
+    let provider = chosen.backend.provider;
+    if !admits(tables, second, provider) {
+        return Decision::Refuse(Refusal::NotAdmitted {
+            rule,
+            second: second.rule,
+            provider,
+        });
+    }
+    Decision::Forward(forward(tables, &seen, &chosen, second))
+}
+
+/// What pass 1 chose.
+struct Chosen<'d> {
+    entry: &'d EntryRow,
+    backend: &'d BackendRow,
+    provider: &'d ProviderRow,
+}
+
+fn choose<'d>(tables: Tables<'d>, seen: &Attributes<'d>, entropy: u64) -> Option<Chosen<'d>> {
+    let entry = route::find(tables, seen)?;
+    let backend = route::choose(tables, tables.rule(entry.rule)?, entropy)?;
+    let provider = tables.provider(backend.provider)?;
+    Some(Chosen {
+        entry,
+        backend,
+        provider,
+    })
+}
+
+/// Methods whose body an LLM API reads, and which therefore is read here first.
+fn sends_json(method: &str) -> bool {
+    matches!(method, "POST" | "PUT" | "PATCH")
+}
+
+/// Whether the rule of the second pass sends any traffic to the provider.
+fn admits(tables: Tables<'_>, second: &EntryRow, provider: ProviderId) -> bool {
+    tables.rule(second.rule).is_some_and(|rule| {
+        rule.backends
+            .of(tables.backends)
+            .iter()
+            .any(|backend| backend.provider == provider && backend.weight > 0)
+    })
+}
+
+fn forward<'d>(tables: Tables<'d>, seen: &Attributes<'d>, chosen: &Chosen<'d>, second: &EntryRow) -> Forward<'d> {
+    let config = tables.configs.get(chosen.backend.config as usize);
+    Forward {
+        rule: chosen.entry.rule,
+        admitted_by: second.rule,
+        provider: chosen.backend.provider,
+        upstream: chosen.provider.upstream,
+        authority: tables.text(chosen.backend.host_rewrite.unwrap_or(chosen.provider.host)),
+        path: match chosen.provider.path {
+            Some(path) => Path::Fixed(tables.text(path)),
+            None => Path::Client {
+                path: seen.path,
+                query: seen.query,
+            },
+        },
+        credential: config.and_then(|config| config.credential),
+        fields: config.map_or(&[], |config| config.fields.of(tables.fields)),
+    }
+}

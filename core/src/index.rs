@@ -1,0 +1,162 @@
+//! A read-only hash index from (scope, name) to rows: what keeps the cost of a
+//! decision independent of how many hosts are configured.
+//!
+//! Open addressing at a load of at most one half. The keys come from the
+//! configuration, so an attacker cannot grow a probe sequence; a lookup of an
+//! unknown name ends at the first empty slot.
+
+use crate::tables::{Rows, Span, Text};
+
+/// The index, borrowed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Index<'a> {
+    /// A power of two of them, or none.
+    pub(crate) slots: &'a [Slot],
+    /// What the slots point at.
+    pub(crate) keys: &'a [KeyRow],
+}
+
+/// One place of the hash table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Slot {
+    /// Upper half of the key's hash, so that most mismatches need not read the key.
+    tag: u32,
+    /// One more than the key's index; 0 is an empty slot.
+    key: u32,
+}
+
+/// One key and its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct KeyRow {
+    /// What the name is looked up in, e.g. a listener.
+    pub(crate) scope: u32,
+    /// The name.
+    pub(crate) name: Span,
+    /// What it leads to.
+    pub(crate) rows: Rows,
+}
+
+impl Index<'_> {
+    /// The rows of `name` in `scope`.
+    pub(crate) fn get(&self, text: Text<'_>, scope: u32, name: &str) -> Option<Rows> {
+        let hash = hash(scope, name.as_bytes());
+        let mut probe = Probe::new(hash, self.slots.len())?;
+        loop {
+            let slot = self.slots.get(probe.next())?;
+            let key = slot.key.checked_sub(1)?;
+            if slot.tag == tag(hash) {
+                let row = self.keys.get(usize::try_from(key).ok()?)?;
+                if row.scope == scope && text.get(row.name) == name {
+                    return Some(row.rows);
+                }
+            }
+        }
+    }
+}
+
+/// The slots of an index over `keys`, whose names live in `text`.
+#[cfg(feature = "alloc")]
+pub(crate) fn build_slots(text: Text<'_>, keys: &[KeyRow]) -> alloc::vec::Vec<Slot> {
+    if keys.is_empty() {
+        return alloc::vec::Vec::new();
+    }
+    let len = keys.len().saturating_mul(2).next_power_of_two();
+    let mut slots = alloc::vec![Slot::default(); len];
+    for (row, key) in keys.iter().zip(1..) {
+        let hash = hash(row.scope, text.get(row.name).as_bytes());
+        let Some(mut probe) = Probe::new(hash, len) else { break };
+        while let Some(slot) = slots.get_mut(probe.next()) {
+            if slot.key == 0 {
+                *slot = Slot { tag: tag(hash), key };
+                break;
+            }
+        }
+    }
+    slots
+}
+
+/// The slots to look at, in order.
+struct Probe {
+    at: usize,
+    mask: usize,
+}
+
+impl Probe {
+    /// `None` for an empty table.
+    fn new(hash: u64, slots: usize) -> Option<Self> {
+        let mask = slots.checked_sub(1)?;
+        Some(Self {
+            at: low_bits(hash) & mask,
+            mask,
+        })
+    }
+
+    fn next(&mut self) -> usize {
+        let at = self.at;
+        self.at = at.wrapping_add(1) & self.mask;
+        at
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "only the low bits choose a slot")]
+fn low_bits(hash: u64) -> usize {
+    hash as usize
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// A multiply-and-rotate hash over eight bytes at a time. The same everywhere: snapshots do not depend on a seed.
+fn hash(scope: u32, name: &[u8]) -> u64 {
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |state: u64, word: u64| (state.rotate_left(23) ^ word).wrapping_mul(MULTIPLIER);
+    let mut state = mix(name.len() as u64, scope.into());
+    let (words, tail) = name.as_chunks::<8>();
+    for word in words {
+        state = mix(state, u64::from_le_bytes(*word));
+    }
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(tail) {
+        *to = *from;
+    }
+    state = mix(state, u64::from_le_bytes(last));
+    state ^ (state >> 29)
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use alloc::{format, string::String, vec::Vec};
+
+    #[test]
+    fn finds_every_key_in_its_scope_and_nothing_else() {
+        let mut text = String::new();
+        let mut keys = Vec::new();
+        for number in 0..1_000_u32 {
+            let name = format!("host-{number}.example.com");
+            let start = u32::try_from(text.len()).unwrap();
+            let len = u32::try_from(name.len()).unwrap();
+            text.push_str(&name);
+            keys.push(KeyRow {
+                scope: number % 3,
+                name: Span { start, len },
+                rows: Rows { start: number, len: 1 },
+            });
+        }
+        let text = Text(&text);
+        let slots = build_slots(text, &keys);
+        let index = Index {
+            slots: &slots,
+            keys: &keys,
+        };
+        for number in 0..1_000_u32 {
+            let name = format!("host-{number}.example.com");
+            assert_eq!(index.get(text, number % 3, &name), Some(Rows { start: number, len: 1 }));
+            assert_eq!(index.get(text, (number + 1) % 3, &name), None);
+        }
+        assert_eq!(index.get(text, 0, "host-1000.example.com"), None);
+        assert_eq!(index.get(text, 0, ""), None);
+        assert_eq!(Index::default().get(text, 0, "x"), None);
+    }
+}

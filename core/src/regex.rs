@@ -1,0 +1,113 @@
+//! Regular expressions as Envoy applies them: RE2 syntax, the whole value,
+//! linear time, and here also without allocation.
+//!
+//! Each pattern is compiled once to an anchored DFA of bounded size and then
+//! only searched. Classes are ASCII as in RE2 (`\d`, `\w`, `\s`, `(?i)`), and
+//! values are bytes.
+
+use regex_automata::dfa::{Automaton, dense};
+use regex_automata::{Anchored, Input};
+
+/// Where an automaton's words live: owned when there is an allocator, otherwise in a `static`.
+#[cfg(feature = "alloc")]
+type Words = alloc::vec::Vec<u32>;
+#[cfg(not(feature = "alloc"))]
+type Words = &'static [u32];
+
+/// A compiled pattern.
+#[derive(Debug, Clone)]
+pub(crate) struct Regex(dense::DFA<Words>);
+
+impl Regex {
+    /// Whether the whole of `value` matches. A search that cannot be carried out does not match.
+    pub(crate) fn matches(&self, value: &[u8]) -> bool {
+        let input = Input::new(value).anchored(Anchored::Yes);
+        matches!(self.0.try_search_fwd(&input), Ok(Some(_)))
+    }
+}
+
+/// Compiles a pattern, or says why not.
+///
+/// # Errors
+/// A sentence for the user: bad syntax, a construct RE2 lacks, or an automaton over
+/// [`crate::limits::REGEX_DFA_BYTES_MAX`].
+#[cfg(feature = "alloc")]
+pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use regex_automata::MatchKind;
+    use regex_automata::dfa::StartKind;
+    use regex_automata::nfa::thompson;
+    use regex_automata::util::syntax;
+
+    use crate::limits::{REGEX_BYTES_MAX, REGEX_DFA_BYTES_MAX};
+
+    if pattern.len() > REGEX_BYTES_MAX {
+        return Err(format!(
+            "it has {} bytes, at most {REGEX_BYTES_MAX} are allowed",
+            pattern.len()
+        ));
+    }
+    let ascii = syntax::Config::new().unicode(false).utf8(false);
+    // On its own first: wrapped below, `a)|(b` would be well formed.
+    syntax::parse_with(pattern, &ascii).map_err(|error| error.to_string())?;
+    let whole = syntax::parse_with(&format!(r"\A(?:{pattern})\z"), &ascii).map_err(|error| error.to_string())?;
+    let nfa = thompson::Compiler::new()
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .nfa_size_limit(Some(REGEX_DFA_BYTES_MAX)),
+        )
+        .build_from_hir(&whole)
+        .map_err(|error| error.to_string())?;
+    dense::Builder::new()
+        .configure(
+            dense::Config::new()
+                .match_kind(MatchKind::All)
+                .start_kind(StartKind::Anchored)
+                .dfa_size_limit(Some(REGEX_DFA_BYTES_MAX))
+                .determinize_size_limit(Some(REGEX_DFA_BYTES_MAX)),
+        )
+        .build_from_nfa(&nfa)
+        .map(Regex)
+        .map_err(|_| {
+            format!(
+                "its automaton is larger than {} KiB; write it with fewer or smaller repetitions",
+                REGEX_DFA_BYTES_MAX / 1024
+            )
+        })
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_value_must_match() {
+        for (pattern, value, expected) in [
+            ("2|20", "20", true),
+            ("a.c", "abc", true),
+            ("a.c", "xabc", false),
+            ("a.c", "abcx", false),
+            ("a.c", "a\nc", false),
+            ("(?i)test\\.com", "TEST.com", true),
+            ("gpt-.*", "gpt-4", true),
+            ("", "", true),
+            ("", "x", false),
+            ("a$", "a", true),
+            (r"\d+", "\u{0661}", false),
+        ] {
+            let regex = compile(pattern).unwrap();
+            assert_eq!(regex.matches(value.as_bytes()), expected, "{pattern} on {value}");
+        }
+    }
+
+    #[test]
+    fn what_re2_refuses_or_no_bounded_automaton_holds_is_refused() {
+        let long = "a".repeat(crate::limits::REGEX_BYTES_MAX + 1);
+        for pattern in ["(", "a)|(b", r"(a)\1", "(?=a)", "*", "[b-a]", "(a|b)*a(a|b){30}", &long] {
+            assert!(compile(pattern).is_err(), "{pattern}");
+        }
+    }
+}
