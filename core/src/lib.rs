@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod answer;
 mod attributes;
 pub mod authority;
 mod authz;
@@ -16,12 +17,15 @@ pub mod compile;
 pub mod config;
 pub mod decide;
 pub mod decision;
+#[cfg(feature = "alloc")]
+pub mod explain;
 mod index;
 pub mod limits;
 pub mod llm;
 mod path;
 mod regex;
 pub mod request;
+pub mod rewrite;
 mod route;
 #[cfg(feature = "alloc")]
 pub mod snapshot;

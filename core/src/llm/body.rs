@@ -10,3 +10,27 @@ pub enum BodyError {
 /// What a body says. (Filled in by the scanner.)
 #[derive(Debug, Clone)]
 pub struct BodyFacts;
+
+impl BodyError {
+    pub fn status(self) -> u16 {
+        400
+    }
+    pub fn message(self) -> &'static str {
+        ""
+    }
+    pub fn code(self) -> &'static str {
+        ""
+    }
+    pub fn param(self) -> Option<&'static str> {
+        None
+    }
+}
+
+pub struct Member {
+    pub is_null: bool,
+}
+impl BodyFacts {
+    pub fn member(&self, _: &str) -> Option<Member> {
+        None
+    }
+}

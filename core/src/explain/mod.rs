@@ -1,0 +1,512 @@
+//! Why a request is decided as it is: every policy, every rule, the value seen
+//! and the value wanted.
+//!
+//! The verdict is [`decide`]'s own. The reasons are found by asking the same
+//! leaf predicates that `decide` asks (`authz::failed_part`,
+//! `route::failed_condition`) about every rule in order, including those that
+//! an index let `decide` skip. So there is no second engine that could disagree,
+//! and nothing on the decision path pays for explanations.
+
+mod text;
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::Serialize;
+
+use crate::answer::ErrorShape;
+use crate::attributes::{Attributes, Scratch};
+use crate::authz::{self, Wanted};
+use crate::decide::{Body, decide};
+use crate::decision::{Decision, Denial, Forward, Path, Refusal};
+use crate::request::Request;
+use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
+use crate::route;
+use crate::snapshot::{Snapshot, Upstream};
+use crate::tables::{
+    Action, ConditionRow, EntryRow, OriginId, PatternRow, PolicyRow, PolicyRuleRow, RuleId, Subject, Tables, Test,
+};
+
+/// Why one request is decided as it is. Serialises to the JSON described in `docs/explain.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// Version of this shape.
+    pub api_version: &'static str,
+    /// The snapshot that decided.
+    pub snapshot: String,
+    /// The request in normal form; `None` when it could not be read.
+    pub request: Option<Seen>,
+    /// The policies that select this gateway, in the order they are judged.
+    pub policies: Vec<PolicyTrace>,
+    /// The two rounds of route matching, as far as they came.
+    pub passes: Vec<PassTrace>,
+    /// What was decided.
+    pub verdict: Verdict,
+}
+
+/// A request in normal form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// The authority that policies compare, lower-cased.
+    pub authority: String,
+    /// The name that routes compare: without port.
+    pub host: String,
+    /// The path that everything compares and that is forwarded.
+    pub path: String,
+    /// The query, without `?`.
+    pub query: Option<String>,
+    /// The TCP peer.
+    pub peer: String,
+    /// The logical port.
+    pub port: u16,
+}
+
+/// One policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyTrace {
+    /// `namespace/name`.
+    pub policy: String,
+    /// What its rules do.
+    pub action: Action,
+    /// Whether one of its rules matches.
+    pub matched: bool,
+    /// Its rules, in order.
+    pub rules: Vec<RuleTrace>,
+}
+
+/// One rule of a policy, or one alternative of a route's rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleTrace {
+    /// What it is called: `rules[0]` of a policy, `namespace/route/rule` of a route.
+    pub name: String,
+    /// `file:line:column`.
+    pub at: String,
+    /// Whether it matches.
+    pub matched: bool,
+    /// What failed, when it does not.
+    pub failed: Option<Failed>,
+}
+
+/// The condition that a request failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// The field, as the resource writes it: `hosts`, `notIpBlocks`, `headers[user-type]`.
+    pub field: String,
+    /// The value seen; `None` when the request has none.
+    pub seen: Option<String>,
+    /// The values that would have passed (or, for a `not` field, that must not match).
+    pub wanted: Vec<String>,
+}
+
+/// One round of route matching.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PassTrace {
+    /// 1: what the client sent. 2: after the rewrite to the provider's host.
+    pub pass: u8,
+    /// The host that was matched.
+    pub host: String,
+    /// The virtual host that took it; `None` when no listener or virtual host does.
+    pub virtual_host: Option<String>,
+    /// Its alternatives, up to the one that matched.
+    pub rules: Vec<RuleTrace>,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "decision", rename_all = "camelCase")]
+pub enum Verdict {
+    /// The request is sent upstream.
+    Forward(UpstreamRequest),
+    /// It would be sent on, depending on its body, which was not given.
+    #[serde(rename_all = "camelCase")]
+    ReadBody {
+        /// The rule that pass 1 chose.
+        rule: Option<String>,
+    },
+    /// It is answered by the gateway.
+    Refuse(RefusedAnswer),
+}
+
+/// The request as it is sent upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamRequest {
+    /// The rule that matched what the client sent.
+    pub rule: String,
+    /// The rule that admitted the rewritten request.
+    pub admitted_by: String,
+    /// The provider's host.
+    pub provider: String,
+    /// Where it connects to, e.g. `https://dashscope.aliyuncs.com:443`.
+    pub connect: Vec<String>,
+    /// The server name of the TLS handshake; `None` for plain text.
+    pub sni: Option<String>,
+    /// The method.
+    pub method: String,
+    /// The path and query.
+    pub path: String,
+    /// Header fields that are set; secrets by name only.
+    pub set_headers: Vec<(String, String)>,
+    /// Header fields of the client that are never sent on.
+    pub remove_headers: Vec<String>,
+    /// Top-level fields of the body and how they are set.
+    pub body_fields: Vec<BodyField>,
+}
+
+/// One top-level field of the body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BodyField {
+    /// Its name.
+    pub name: String,
+    /// The JSON value.
+    pub value: String,
+    /// Whether it is set in this request's body: not when the client gave one.
+    pub set: bool,
+}
+
+/// The answer of the gateway itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedAnswer {
+    /// The status code.
+    pub status: u16,
+    /// A stable name of the reason.
+    pub code: String,
+    /// The reason in words, naming the policy or rules at work.
+    pub reason: String,
+    /// The body, exactly.
+    pub body: String,
+    /// Its type.
+    pub content_type: Option<String>,
+}
+
+/// Explains what [`decide`] does with `request`.
+#[must_use]
+pub fn explain(snapshot: &Snapshot, request: &Request<'_>, body: Body<'_>, entropy: u64) -> Explanation {
+    let tables = snapshot.tables();
+    let mut scratch = Scratch::new();
+    let decision = decide(tables, request, body, entropy, &mut scratch);
+    let mut reading = Scratch::new();
+    let seen = Attributes::read(request, &mut reading).ok();
+    let reader = Reader {
+        tables,
+        upstreams: snapshot.upstreams(),
+    };
+    let denied = matches!(decision, Decision::Refuse(Refusal::Denied(_)));
+    Explanation {
+        api_version: "lockgate.dev/explain/v1",
+        snapshot: snapshot.id().to_owned(),
+        request: seen.as_ref().map(shown),
+        policies: seen.as_ref().map_or_else(Vec::new, |seen| reader.policies(seen)),
+        passes: match &seen {
+            Some(seen) if !denied => reader.passes(seen, decision, entropy),
+            _ => Vec::new(),
+        },
+        verdict: reader.verdict(request, seen.as_ref(), body, decision),
+    }
+}
+
+fn shown(seen: &Attributes<'_>) -> Seen {
+    Seen {
+        method: seen.method.to_owned(),
+        authority: seen.authority.folded.to_owned(),
+        host: seen.authority.host.to_owned(),
+        path: seen.path.to_owned(),
+        query: seen.query.map(ToOwned::to_owned),
+        peer: seen.peer.to_string(),
+        port: seen.port,
+    }
+}
+
+/// Turns rows back into words.
+#[derive(Clone, Copy)]
+struct Reader<'d> {
+    tables: Tables<'d>,
+    upstreams: &'d [Upstream],
+}
+
+impl<'d> Reader<'d> {
+    fn policies(self, seen: &Attributes<'_>) -> Vec<PolicyTrace> {
+        self.tables
+            .policies
+            .iter()
+            .map(|policy| self.policy(policy, seen))
+            .collect()
+    }
+
+    fn policy(self, policy: &PolicyRow, seen: &Attributes<'_>) -> PolicyTrace {
+        let rules = policy.rules.of(self.tables.policy_rules).iter().zip(0_u32..);
+        let rules: Vec<RuleTrace> = rules.map(|(rule, index)| self.policy_rule(rule, index, seen)).collect();
+        PolicyTrace {
+            policy: self.tables.text(policy.label).to_owned(),
+            action: policy.action,
+            matched: rules.iter().any(|rule| rule.matched),
+            rules,
+        }
+    }
+
+    fn policy_rule(self, rule: &PolicyRuleRow, index: u32, seen: &Attributes<'_>) -> RuleTrace {
+        let failed = authz::failed_part(self.tables, rule, seen).map(|part| Failed {
+            field: part.field.to_owned(),
+            seen: Some(seen_by_policy(part.field, seen)),
+            wanted: self.wanted(part.wanted),
+        });
+        RuleTrace {
+            name: format!("rules[{index}]"),
+            at: self.place(rule.origin),
+            matched: failed.is_none(),
+            failed,
+        }
+    }
+
+    fn wanted(self, wanted: Wanted) -> Vec<String> {
+        match wanted {
+            Wanted::Cidrs(rows) => rows.of(self.tables.cidrs).iter().map(ToString::to_string).collect(),
+            Wanted::Ports(rows) => rows.of(self.tables.ports).iter().map(ToString::to_string).collect(),
+            Wanted::Patterns(rows) => rows
+                .of(self.tables.patterns)
+                .iter()
+                .map(|row| self.pattern(row))
+                .collect(),
+        }
+    }
+
+    fn pattern(self, pattern: &PatternRow) -> String {
+        match *pattern {
+            PatternRow::Exact(text) => self.tables.text(text).to_owned(),
+            PatternRow::Prefix(text) => format!("{}*", self.tables.text(text)),
+            PatternRow::Suffix(text) => format!("*{}", self.tables.text(text)),
+            PatternRow::Any => "*".to_owned(),
+        }
+    }
+
+    fn passes(self, seen: &Attributes<'d>, decision: Decision<'_>, entropy: u64) -> Vec<PassTrace> {
+        let mut passes = Vec::from([self.pass(1, seen)]);
+        // The second pass runs on the provider's host, unless the decision ended before.
+        let reached = !matches!(
+            decision,
+            Decision::ReadBody | Decision::Refuse(Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..))
+        );
+        if let Some(host) = self.chosen_host(seen, entropy).filter(|_| reached) {
+            passes.push(self.pass(2, &seen.rewritten_to(host)));
+        }
+        passes
+    }
+
+    fn chosen_host(self, seen: &Attributes<'d>, entropy: u64) -> Option<&'d str> {
+        let rule = self.tables.rule(route::find(self.tables, seen)?.rule)?;
+        let backend = route::choose(self.tables, rule, entropy)?;
+        Some(self.tables.provider_host(backend.provider))
+    }
+
+    fn pass(self, pass: u8, seen: &Attributes<'d>) -> PassTrace {
+        let host = route::virtual_host(self.tables, seen).map(|(_, row)| row);
+        let mut rules = Vec::new();
+        for entry in host.map_or(&[][..], |row| row.entries.of(self.tables.entries)) {
+            let trace = self.entry(entry, seen);
+            let matched = trace.matched;
+            rules.push(trace);
+            if matched {
+                break;
+            }
+        }
+        PassTrace {
+            pass,
+            host: seen.authority.host.to_owned(),
+            virtual_host: host.map(|row| self.tables.text(row.name).to_owned()),
+            rules,
+        }
+    }
+
+    fn entry(self, entry: &EntryRow, seen: &Attributes<'d>) -> RuleTrace {
+        let failed = route::failed_condition(self.tables, entry, seen).map(|condition| self.failed(condition, seen));
+        RuleTrace {
+            name: self.tables.rule_label(entry.rule).to_owned(),
+            at: self.place(entry.origin),
+            matched: failed.is_none(),
+            failed,
+        }
+    }
+
+    fn failed(self, condition: &ConditionRow, seen: &Attributes<'_>) -> Failed {
+        let (name, value) = match condition.subject {
+            Subject::Host => ("host", Some(seen.authority.host.to_owned())),
+            Subject::Authority => ("host", Some(seen.authority.folded.to_owned())),
+            Subject::Header(name) => (self.tables.text(name), header(seen, self.tables.text(name))),
+        };
+        let wanted = match condition.test {
+            Test::Exact(text) => format!("exact: {}", self.tables.text(text)),
+            Test::Prefix(text) => format!("prefix: {}", self.tables.text(text)),
+            Test::Regex(_, text) => format!("regex: {}", self.tables.text(text)),
+            Test::Present => "present".to_owned(),
+        };
+        Failed {
+            field: format!("headers[{name}]"),
+            seen: value,
+            wanted: Vec::from([wanted]),
+        }
+    }
+
+    fn place(self, origin: OriginId) -> String {
+        self.tables
+            .origin(origin)
+            .map_or_else(String::new, |at| format!("{}:{}:{}", at.file, at.line, at.column))
+    }
+
+    fn verdict(
+        self,
+        request: &Request<'_>,
+        seen: Option<&Attributes<'d>>,
+        body: Body<'_>,
+        decision: Decision<'_>,
+    ) -> Verdict {
+        match decision {
+            Decision::Forward(forward) => Verdict::Forward(self.upstream_request(request, body, &forward)),
+            Decision::ReadBody => Verdict::ReadBody {
+                rule: seen
+                    .and_then(|seen| route::find(self.tables, seen))
+                    .map(|entry| self.rule(entry.rule)),
+            },
+            Decision::Refuse(refusal) => {
+                let answer = refusal.answer(ErrorShape::of_path(request.target));
+                Verdict::Refuse(RefusedAnswer {
+                    status: answer.status,
+                    code: refusal.code().to_owned(),
+                    reason: self.reason(refusal),
+                    body: String::from_utf8_lossy(&answer.body).into_owned(),
+                    content_type: answer.content_type.map(ToOwned::to_owned),
+                })
+            }
+        }
+    }
+
+    fn upstream_request(self, request: &Request<'_>, body: Body<'_>, forward: &Forward<'_>) -> UpstreamRequest {
+        let upstream = self.upstreams.get(forward.upstream.0 as usize);
+        let scheme = if upstream.is_some_and(|upstream| upstream.tls.is_some()) {
+            "https"
+        } else {
+            "http"
+        };
+        let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints);
+        let mut set_headers = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
+        if forward.credential.is_some() {
+            set_headers.push((
+                "authorization".to_owned(),
+                format!("Bearer «key of {}»", self.provider(forward)),
+            ));
+        }
+        UpstreamRequest {
+            rule: self.rule(forward.rule),
+            admitted_by: self.rule(forward.admitted_by),
+            provider: self.tables.provider_host(forward.provider).to_owned(),
+            connect: endpoints
+                .iter()
+                .map(|to| format!("{scheme}://{}:{}", to.address, to.port))
+                .collect(),
+            sni: upstream.and_then(|upstream| Some(upstream.tls.as_ref()?.sni.to_string())),
+            method: request.method.to_owned(),
+            path: path(forward.path),
+            set_headers,
+            remove_headers: never_sent(),
+            body_fields: self.body_fields(body, forward),
+        }
+    }
+
+    fn body_fields(self, body: Body<'_>, forward: &Forward<'_>) -> Vec<BodyField> {
+        let Body::Read(Ok(facts)) = body else { return Vec::new() };
+        let fields = forward.fields.iter();
+        fields
+            .map(|field| BodyField {
+                name: self.tables.text(field.name).to_owned(),
+                value: self.tables.text(field.value).to_owned(),
+                set: rewrite::sets_field(self.tables, facts, field),
+            })
+            .collect()
+    }
+
+    fn provider(self, forward: &Forward<'_>) -> String {
+        self.tables
+            .provider_origin(forward.provider)
+            .map_or_else(String::new, |at| format!("{}/{}", at.namespace, at.name))
+    }
+
+    fn rule(self, rule: RuleId) -> String {
+        self.tables.rule_label(rule).to_owned()
+    }
+
+    fn reason(self, refusal: Refusal) -> String {
+        match refusal {
+            Refusal::Denied(Denial::Rule(policy, rule)) => {
+                format!(
+                    "denied by rules[{rule}] of AuthorizationPolicy `{}`",
+                    self.tables.policy_label(policy)
+                )
+            }
+            Refusal::Denied(Denial::NoAllowMatched) => {
+                "there are ALLOW policies and none of their rules matches".to_owned()
+            }
+            Refusal::NoRouteAfterRewrite(rule) => format!(
+                "rule `{}` matched, but after the rewrite to its provider's host no rule matches",
+                self.rule(rule)
+            ),
+            Refusal::NotAdmitted { rule, second, provider } => format!(
+                "rule `{}` chose provider `{}`, but the rewritten request matches rule `{}`, which does not list it",
+                self.rule(rule),
+                self.tables.provider_host(provider),
+                self.rule(second)
+            ),
+            Refusal::BadRequest(_) | Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..) => {
+                refusal.detail().message.to_owned()
+            }
+        }
+    }
+}
+
+fn never_sent() -> Vec<String> {
+    let names = DROPPED_HEADERS.iter().map(ToString::to_string);
+    names
+        .chain(DROPPED_HEADER_PREFIXES.iter().map(|prefix| format!("{prefix}*")))
+        .collect()
+}
+
+fn path(path: Path<'_>) -> String {
+    match path {
+        Path::Fixed(path) | Path::Client { path, query: None } => path.to_owned(),
+        Path::Client {
+            path,
+            query: Some(query),
+        } => format!("{path}?{query}"),
+    }
+}
+
+/// What a policy field looked at.
+fn seen_by_policy(field: &str, seen: &Attributes<'_>) -> String {
+    match field {
+        "hosts" | "notHosts" => seen.authority.folded.to_owned(),
+        "ports" | "notPorts" => seen.port.to_string(),
+        "methods" | "notMethods" => seen.method.to_owned(),
+        "paths" | "notPaths" => seen.path.to_owned(),
+        _ => seen.peer.to_string(),
+    }
+}
+
+/// The values of a header field, unless they are credentials.
+fn header(seen: &Attributes<'_>, name: &str) -> Option<String> {
+    let mut values = Vec::new();
+    seen.headers.each(name, &mut |value| {
+        values.push(String::from_utf8_lossy(value).into_owned());
+    });
+    if values.is_empty() {
+        None
+    } else if rewrite::drops_header(name) {
+        Some("«not shown»".to_owned())
+    } else {
+        Some(values.join(" | "))
+    }
+}

@@ -1,0 +1,118 @@
+//! An [`Explanation`] as people read it on a terminal.
+
+use core::fmt::{Display, Formatter, Result};
+
+use super::{Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace, UpstreamRequest, Verdict};
+
+impl Display for Explanation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        if let Some(seen) = &self.request {
+            let query = seen.query.as_ref().map_or("", |_| "?…");
+            writeln!(
+                f,
+                "request    {} {}{query}  host {}  port {}  peer {}",
+                seen.method, seen.path, seen.authority, seen.port, seen.peer
+            )?;
+        }
+        writeln!(f, "snapshot   {}", self.snapshot)?;
+        if self.request.is_some() {
+            writeln!(f, "\npolicy")?;
+            if self.policies.is_empty() {
+                writeln!(f, "  none selects this gateway: allowed")?;
+            }
+        }
+        self.policies.iter().try_for_each(|policy| write_policy(f, policy))?;
+        self.passes.iter().try_for_each(|pass| write_pass(f, pass))?;
+        writeln!(f)?;
+        match &self.verdict {
+            Verdict::Forward(upstream) => write_upstream(f, upstream),
+            Verdict::ReadBody { rule } => {
+                writeln!(f, "verdict    FORWARD if the body allows it: give one with -d")?;
+                writeln!(f, "  rule       {}", rule.as_deref().unwrap_or("-"))
+            }
+            Verdict::Refuse(answer) => write_answer(f, answer),
+        }
+    }
+}
+
+fn write_policy(f: &mut Formatter<'_>, policy: &PolicyTrace) -> Result {
+    let action = match policy.action {
+        crate::tables::Action::Allow => "ALLOW",
+        crate::tables::Action::Deny => "DENY",
+    };
+    let outcome = if policy.matched { "matches" } else { "does not match" };
+    writeln!(f, "  {action} {} {outcome}", policy.policy)?;
+    if policy.rules.is_empty() {
+        writeln!(f, "    it has no rules, so it matches nothing")?;
+    }
+    policy.rules.iter().try_for_each(|rule| write_rule(f, rule))
+}
+
+fn write_pass(f: &mut Formatter<'_>, pass: &PassTrace) -> Result {
+    let what = if pass.pass == 1 { "as sent" } else { "after the rewrite" };
+    writeln!(f, "\nroute, pass {} ({what}): host {}", pass.pass, pass.host)?;
+    match &pass.virtual_host {
+        Some(name) => writeln!(f, "  virtual host `{name}`")?,
+        None => writeln!(f, "  no virtual host takes it")?,
+    }
+    pass.rules.iter().try_for_each(|rule| write_rule(f, rule))
+}
+
+fn write_rule(f: &mut Formatter<'_>, rule: &RuleTrace) -> Result {
+    let mark = if rule.matched { "+" } else { "-" };
+    writeln!(f, "    {mark} {}  ({})", rule.name, rule.at)?;
+    match &rule.failed {
+        Some(failed) => write_failed(f, failed),
+        None => Ok(()),
+    }
+}
+
+fn write_failed(f: &mut Formatter<'_>, failed: &Failed) -> Result {
+    write!(f, "        {}: ", failed.field)?;
+    match &failed.seen {
+        Some(seen) => write!(f, "`{}`", seen.escape_debug())?,
+        None => f.write_str("absent")?,
+    }
+    let relation = if failed.field.starts_with("not") {
+        "is one of"
+    } else {
+        "is not"
+    };
+    write!(f, " {relation} ")?;
+    for (index, wanted) in failed.wanted.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        write!(f, "{separator}`{wanted}`")?;
+    }
+    writeln!(f)
+}
+
+fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
+    writeln!(f, "verdict    FORWARD to {}", upstream.provider)?;
+    writeln!(f, "  rule       {}", upstream.rule)?;
+    writeln!(f, "  admitted   {}", upstream.admitted_by)?;
+    for connect in &upstream.connect {
+        writeln!(f, "  connect    {connect}")?;
+    }
+    if let Some(sni) = &upstream.sni {
+        writeln!(f, "  sni        {sni}")?;
+    }
+    writeln!(f, "  send       {} {}", upstream.method, upstream.path)?;
+    for (name, value) in &upstream.set_headers {
+        writeln!(f, "             {name}: {value}")?;
+    }
+    writeln!(f, "  never sent {}", upstream.remove_headers.join(", "))?;
+    for field in &upstream.body_fields {
+        let what = if field.set { "set to" } else { "kept as sent, default" };
+        writeln!(f, "  body       {} {what} {}", field.name, field.value)?;
+    }
+    Ok(())
+}
+
+fn write_answer(f: &mut Formatter<'_>, answer: &RefusedAnswer) -> Result {
+    writeln!(f, "verdict    REFUSE with {} ({})", answer.status, answer.code)?;
+    writeln!(f, "  because    {}", answer.reason)?;
+    if !answer.body.is_empty() {
+        writeln!(f, "  body       {}", answer.body)?;
+    }
+    Ok(())
+}
