@@ -19,6 +19,8 @@ pub mod decide;
 pub mod decision;
 #[cfg(feature = "alloc")]
 pub mod explain;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 pub mod limits;
 pub mod llm;

@@ -7,7 +7,7 @@ use crate::steps::Steps;
 
 /// The workspaces of the repository. All but the first are apart, so that what they need stays out of the lock
 /// file that people ship.
-pub(crate) const WORKSPACES: [&str; 3] = ["", "xtask/bindgen", "xtask/nostd"];
+pub(crate) const WORKSPACES: [&str; 4] = ["", "fuzz", "xtask/bindgen", "xtask/nostd"];
 
 /// The feature sets of the engine, from the bare decision to the loader.
 pub(crate) const CORE_FEATURES: [(&str, &str); 3] = [("none", ""), ("alloc", "alloc"), ("yaml", "yaml")];

@@ -4,6 +4,7 @@
 //! Everything runs through [`steps::Steps`], which names and times it.
 
 mod checks;
+mod fuzz;
 mod layers;
 mod nostd;
 mod process;
@@ -21,7 +22,8 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   setup         install what the tests need, or say what to install
-  test          set up, then run every test: the workspace's and the simulator's in Node and Chromium
+  test          set up, then run every test: the workspace's, the replay of what fuzzing found, and the
+                simulator's in Node and Chromium
   ci            what CI runs: every check below, and `test`
   fmt           format every workspace
   fmt-check     fail if something is not formatted
@@ -30,6 +32,8 @@ usage: cargo xtask <command>
   layers        check who may depend on whom
   deny          check bans, licences and sources of the dependencies (cargo-deny)
   features      test the engine with each of its feature sets
+  fuzz-replay   feed the fuzz targets their committed inputs
+  fuzz SECONDS  run every fuzz target for so long (needs nightly and cargo-fuzz)
   npm           build, test and pack the npm package into target/npm
   nostd         prove that deciding links without std and without an allocator
 ";
@@ -57,6 +61,12 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
+    if let ("fuzz", [seconds]) = (command, options) {
+        let seconds = seconds
+            .parse()
+            .map_err(|_| format!("`{seconds}` is no number of seconds"))?;
+        return fuzz::explore(steps, seconds);
+    }
     if let Some(option) = options.first() {
         return Err(format!("`cargo xtask {command}` does not take `{option}`\n\n{USAGE}"));
     }
@@ -71,6 +81,7 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
         "layers" => steps.run("layers", layers::check),
         "deny" => steps.run("deny", checks::deny),
         "features" => checks::features(steps),
+        "fuzz-replay" => steps.run("fuzz replay", fuzz::replay),
         "npm" => simulator::pack(steps),
         "nostd" => nostd::prove(steps),
         _ => Err(format!("there is no command `{command}`\n\n{USAGE}")),

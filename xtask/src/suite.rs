@@ -2,11 +2,12 @@
 
 use crate::process::{Outcome, cargo, run};
 use crate::steps::Steps;
-use crate::{simulator, tools};
+use crate::{fuzz, simulator, tools};
 
 pub(crate) fn all(steps: &mut Steps) -> Outcome {
     tools::setup(steps)?;
     steps.run("test: workspace", workspace)?;
+    steps.run("test: fuzz replay", fuzz::replay)?;
     simulator::test(steps)
 }
 
