@@ -7,47 +7,53 @@
 //! the two are merged by position, so that order is kept exactly.
 
 use crate::attributes::Attributes;
-use crate::tables::{BackendRow, ConditionRow, EntryRow, RuleRow, Subject, Tables, Test, VirtualHostRow};
+use crate::tables::{BackendRow, ConditionRow, EntryRow, Rows, RuleRow, Subject, Tables, Test, VirtualHostRow};
 
-/// The virtual host of a request, if its port listens and one takes its host.
-pub(crate) fn virtual_host<'d>(tables: Tables<'d>, seen: &Attributes<'d>) -> Option<(u32, &'d VirtualHostRow)> {
-    let listener = tables.listeners.binary_search_by_key(&seen.port, |row| row.port).ok()?;
+/// The virtual host of `host` on `port`, if the port listens and one takes the host.
+pub(crate) fn virtual_host<'d>(tables: Tables<'d>, port: u16, host: &str) -> Option<(u32, &'d VirtualHostRow)> {
+    let listener = tables.listeners.binary_search_by_key(&port, |row| row.port).ok()?;
     let row = tables.listeners.get(listener)?;
     let scope = u32::try_from(listener).ok()?;
-    let named = candidates(seen.authority.host).find_map(|name| tables.hosts.get(tables.text, scope, name));
+    let named = suffixes(host).find_map(|name| tables.hosts.get(tables.text, scope, name));
     let id = named.map(|rows| rows.start).or(row.any_host)?;
     Some((id, tables.virtual_hosts.get(id as usize)?))
 }
 
 /// `a.b.c`, then `.b.c`, then `.c`: the name and its suffixes at label borders, longest first.
-fn candidates(host: &str) -> impl Iterator<Item = &str> {
+fn suffixes(host: &str) -> impl Iterator<Item = &str> {
     let suffixes = host
         .match_indices('.')
         .filter_map(|(dot, _)| if dot == 0 { None } else { host.get(dot..) });
     core::iter::once(host).chain(suffixes)
 }
 
+/// The entries that `host` on `port` may match, in order: those that ask for exactly this host, merged by position
+/// with those that ask for no exact host.
+pub(crate) fn candidates<'d>(
+    tables: Tables<'d>,
+    port: u16,
+    host: &str,
+) -> impl Iterator<Item = &'d EntryRow> + use<'d> {
+    let found = virtual_host(tables, port, host);
+    let keyed = found
+        .and_then(|(id, _)| tables.entries_by_host.get(tables.text, id, host))
+        .unwrap_or_default();
+    let unkeyed = found.map_or_else(Rows::default, |(_, row)| row.unkeyed);
+    let mut keyed = keyed.of(tables.entry_order).iter().copied().peekable();
+    let mut unkeyed = unkeyed.of(tables.entry_order).iter().copied().peekable();
+    core::iter::from_fn(move || {
+        let keyed_is_next = match (keyed.peek(), unkeyed.peek()) {
+            (Some(a), Some(b)) => a < b,
+            (first, _) => first.is_some(),
+        };
+        let entry = if keyed_is_next { keyed.next() } else { unkeyed.next() };
+        tables.entries.get(entry? as usize)
+    })
+}
+
 /// The first entry that matches.
 pub(crate) fn find<'d>(tables: Tables<'d>, seen: &Attributes<'d>) -> Option<&'d EntryRow> {
-    let (id, virtual_host) = virtual_host(tables, seen)?;
-    let keyed = tables
-        .entries_by_host
-        .get(tables.text, id, seen.authority.host)
-        .unwrap_or_default();
-    let mut keyed = keyed.of(tables.entry_order).iter().copied().peekable();
-    let mut unkeyed = virtual_host.unkeyed.of(tables.entry_order).iter().copied().peekable();
-    loop {
-        let next = match (keyed.peek(), unkeyed.peek()) {
-            (Some(a), Some(b)) if a < b => keyed.next(),
-            (Some(_), None) => keyed.next(),
-            (_, Some(_)) => unkeyed.next(),
-            (None, None) => return None,
-        };
-        let entry = tables.entries.get(next? as usize)?;
-        if failed_condition(tables, entry, seen).is_none() {
-            return Some(entry);
-        }
-    }
+    candidates(tables, seen.port, seen.authority.host).find(|entry| failed_condition(tables, entry, seen).is_none())
 }
 
 /// The first condition of `entry` that does not hold.
@@ -77,7 +83,7 @@ fn holds<'d>(tables: Tables<'d>, condition: &ConditionRow, seen: &Attributes<'d>
     }
 }
 
-fn passes(tables: Tables<'_>, test: Test, value: &[u8]) -> bool {
+pub(crate) fn passes(tables: Tables<'_>, test: Test, value: &[u8]) -> bool {
     match test {
         Test::Exact(wanted) => value == tables.text(wanted).as_bytes(),
         Test::Prefix(wanted) => value.starts_with(tables.text(wanted).as_bytes()),
@@ -92,7 +98,7 @@ fn passes(tables: Tables<'_>, test: Test, value: &[u8]) -> bool {
 /// The backend that `entropy`, uniform over all of `u64`, falls on.
 pub(crate) fn choose<'d>(tables: Tables<'d>, rule: &RuleRow, entropy: u64) -> Option<&'d BackendRow> {
     let backends = rule.backends.of(tables.backends);
-    // The upper half times the weights' sum, shifted back: uniform in 0..sum, without a division.
+    // The upper half of the entropy scaled to the sum of the weights: uniform in 0..sum.
     let mut left = (entropy >> 32).checked_mul(rule.weight.into())? >> 32;
     for backend in backends {
         match left.checked_sub(backend.weight.into()) {

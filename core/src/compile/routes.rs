@@ -8,7 +8,7 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Settings;
@@ -50,6 +50,13 @@ pub(super) fn compile(
         hosts.add(&bindings, &alternatives);
     }
     hosts.write(rows);
+}
+
+/// What logs and metrics call a rule: `namespace/route/rule`, the rule by name or by position.
+pub(super) fn rule_label(route: &LlmRoute, rule: &LlmRule, index: usize) -> String {
+    let position = format!("rules[{index}]");
+    let name = rule.name.as_ref().map_or(position.as_str(), |name| name.as_str());
+    format!("{}/{}/{name}", route.meta.namespace, *route.meta.name)
 }
 
 /// One place a route binds to.
@@ -178,17 +185,14 @@ impl RouteCompiler<'_, '_, '_> {
         let mut alternatives = Vec::new();
         for (index, rule) in self.route.rules.iter().enumerate() {
             let field = format!("spec.rules[{index}]");
-            let id = self.rule(rule, &field);
+            let id = self.rule(rule, index);
             alternatives.extend(self.alternatives(rule, id, &field));
         }
+        self.warn_about_unreachable_rules();
         alternatives
     }
 
-    fn rule(&mut self, rule: &LlmRule, field: &str) -> RuleId {
-        let name = rule.name.as_ref().map_or_else(
-            || field.trim_start_matches("spec.").to_string(),
-            |name| name.value.clone(),
-        );
+    fn rule(&mut self, rule: &LlmRule, index: usize) -> RuleId {
         let weights = self.weights(rule);
         let backends: Vec<BackendRow> = rule
             .backend_refs
@@ -197,15 +201,14 @@ impl RouteCompiler<'_, '_, '_> {
             .filter_map(|(backend, weight)| self.backend(rule, backend, weight))
             .collect();
         let row = RuleRow {
-            label: self.rows.text(&format!(
-                "{}/{}/{name}",
-                self.route.meta.namespace, *self.route.meta.name
-            )),
+            label: self.rows.text(&rule_label(self.route, rule, index)),
             weight: backends
                 .iter()
                 .fold(0, |sum, backend| sum.saturating_add(backend.weight)),
             backends: append(&mut self.rows.rows.backends, backends),
-            origin: self.rows.origin(&self.route.meta, field, rule.at),
+            origin: self
+                .rows
+                .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),
         };
         let id = RuleId(number(self.rows.rows.rules.len()));
         self.rows.rows.rules.push(row);
@@ -429,6 +432,31 @@ impl RouteCompiler<'_, '_, '_> {
                     )
                     .help("the gateways of a match narrow those of the route; add it there first");
             }
+        }
+    }
+
+    fn warn_about_unreachable_rules(&mut self) {
+        let catches_all = |rule: &LlmRule| {
+            let everything =
+                |it: &LlmMatch| it.headers.is_empty() && it.gateways.is_empty() && it.source_labels.is_none();
+            rule.matches.is_empty() || rule.matches.iter().any(everything)
+        };
+        let mut rules = self.route.rules.iter();
+        let Some(catch_all) = rules.by_ref().find(|rule| catches_all(rule)) else {
+            return;
+        };
+        let name = catch_all
+            .name
+            .as_ref()
+            .map_or("the rule before it", |name| name.as_str());
+        for rule in rules {
+            self.diagnostics
+                .warning(
+                    "unreachable-rule",
+                    rule.at,
+                    format!("this rule is never reached: `{name}` takes every request"),
+                )
+                .help("the first rule that matches decides; put the rule without matches last");
         }
     }
 

@@ -306,7 +306,7 @@ impl<'d> Reader<'d> {
     }
 
     fn pass(self, pass: u8, seen: &Attributes<'d>) -> PassTrace {
-        let host = route::virtual_host(self.tables, seen).map(|(_, row)| row);
+        let host = route::virtual_host(self.tables, seen.port, seen.authority.host).map(|(_, row)| row);
         let mut rules = Vec::new();
         for entry in host.map_or(&[][..], |row| row.entries.of(self.tables.entries)) {
             let trace = self.entry(entry, seen);
