@@ -7,6 +7,7 @@
 //! an index let `decide` skip. So there is no second engine that could disagree,
 //! and nothing on the decision path pays for explanations.
 
+mod shape;
 mod text;
 
 use alloc::borrow::ToOwned;
@@ -14,7 +15,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde::Serialize;
+pub use shape::*;
 
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
@@ -26,165 +27,8 @@ use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
 use crate::route;
 use crate::snapshot::{Snapshot, Upstream};
 use crate::tables::{
-    Action, ConditionRow, EntryRow, OriginId, PatternRow, PolicyRow, PolicyRuleRow, RuleId, Subject, Tables, Test,
+    ConditionRow, EntryRow, OriginId, PatternRow, PolicyRow, PolicyRuleRow, RuleId, Subject, Tables, Test,
 };
-
-/// Why one request is decided as it is. Serialises to the JSON described in `docs/explain.md`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Explanation {
-    /// Version of this shape.
-    pub api_version: &'static str,
-    /// The snapshot that decided.
-    pub snapshot: String,
-    /// The request in normal form; `None` when it could not be read.
-    pub request: Option<Seen>,
-    /// The policies that select this gateway, in the order they are judged.
-    pub policies: Vec<PolicyTrace>,
-    /// The two rounds of route matching, as far as they came.
-    pub passes: Vec<PassTrace>,
-    /// What was decided.
-    pub verdict: Verdict,
-}
-
-/// A request in normal form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Seen {
-    /// The method.
-    pub method: String,
-    /// The authority that policies compare, lower-cased.
-    pub authority: String,
-    /// The name that routes compare: without port.
-    pub host: String,
-    /// The path that everything compares and that is forwarded.
-    pub path: String,
-    /// The query, without `?`.
-    pub query: Option<String>,
-    /// The TCP peer.
-    pub peer: String,
-    /// The logical port.
-    pub port: u16,
-}
-
-/// One policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PolicyTrace {
-    /// `namespace/name`.
-    pub policy: String,
-    /// What its rules do.
-    pub action: Action,
-    /// Whether one of its rules matches.
-    pub matched: bool,
-    /// Its rules, in order.
-    pub rules: Vec<RuleTrace>,
-}
-
-/// One rule of a policy, or one alternative of a route's rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RuleTrace {
-    /// What it is called: `rules[0]` of a policy, `namespace/route/rule` of a route.
-    pub name: String,
-    /// `file:line:column`.
-    pub at: String,
-    /// Whether it matches.
-    pub matched: bool,
-    /// What failed, when it does not.
-    pub failed: Option<Failed>,
-}
-
-/// The condition that a request failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failed {
-    /// The field, as the resource writes it: `hosts`, `notIpBlocks`, `headers[user-type]`.
-    pub field: String,
-    /// The value seen; `None` when the request has none.
-    pub seen: Option<String>,
-    /// The values that would have passed (or, for a `not` field, that must not match).
-    pub wanted: Vec<String>,
-}
-
-/// One round of route matching.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PassTrace {
-    /// 1: what the client sent. 2: after the rewrite to the provider's host.
-    pub pass: u8,
-    /// The host that was matched.
-    pub host: String,
-    /// The virtual host that took it; `None` when no listener or virtual host does.
-    pub virtual_host: Option<String>,
-    /// Its alternatives, up to the one that matched.
-    pub rules: Vec<RuleTrace>,
-}
-
-/// What was decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "decision", rename_all = "camelCase")]
-pub enum Verdict {
-    /// The request is sent upstream.
-    Forward(UpstreamRequest),
-    /// It would be sent on, depending on its body, which was not given.
-    #[serde(rename_all = "camelCase")]
-    ReadBody {
-        /// The rule that pass 1 chose.
-        rule: Option<String>,
-    },
-    /// It is answered by the gateway.
-    Refuse(RefusedAnswer),
-}
-
-/// The request as it is sent upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UpstreamRequest {
-    /// The rule that matched what the client sent.
-    pub rule: String,
-    /// The rule that admitted the rewritten request.
-    pub admitted_by: String,
-    /// The provider's host.
-    pub provider: String,
-    /// Where it connects to, e.g. `https://dashscope.aliyuncs.com:443`.
-    pub connect: Vec<String>,
-    /// The server name of the TLS handshake; `None` for plain text.
-    pub sni: Option<String>,
-    /// The method.
-    pub method: String,
-    /// The path and query.
-    pub path: String,
-    /// Header fields that are set; secrets by name only.
-    pub set_headers: Vec<(String, String)>,
-    /// Header fields of the client that are never sent on.
-    pub remove_headers: Vec<String>,
-    /// Top-level fields of the body and how they are set.
-    pub body_fields: Vec<BodyField>,
-}
-
-/// One top-level field of the body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BodyField {
-    /// Its name.
-    pub name: String,
-    /// The JSON value.
-    pub value: String,
-    /// Whether it is set in this request's body: not when the client gave one.
-    pub set: bool,
-}
-
-/// The answer of the gateway itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RefusedAnswer {
-    /// The status code.
-    pub status: u16,
-    /// A stable name of the reason.
-    pub code: String,
-    /// The reason in words, naming the policy or rules at work.
-    pub reason: String,
-    /// The body, exactly.
-    pub body: String,
-    /// Its type.
-    pub content_type: Option<String>,
-}
 
 /// Explains what [`decide`] does with `request`.
 #[must_use]

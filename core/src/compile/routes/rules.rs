@@ -1,186 +1,54 @@
-//! LLMRoutes to rules, and per listener and host the order they are tried in.
-//!
-//! A route binds to a server where their hosts meet; the narrower host names
-//! the virtual host. Routes of one virtual host are merged as Istio merges
-//! VirtualServices: oldest first, each as written up to its first catch-all,
-//! and the catch-alls of all of them last.
+//! The rules of one route: backends with their weights, and the alternatives
+//! under which each rule matches.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Settings;
-use super::listeners::{Listeners, check_host, intersect};
-use super::providers::Providers;
-use super::rows::{RowWriter, append, number};
+use super::bind::qualified;
 use crate::authority;
+use crate::compile::Settings;
+use crate::compile::providers::Providers;
+use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Resources, Spanned, StringMatch};
+use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Spanned, StringMatch};
 use crate::config::suggest::did_you_mean;
-use crate::index::KeyRow;
-use crate::tables::{
-    BackendRow, ConditionRow, EntryRow, OriginId, Rows, RuleId, RuleRow, Span, Subject, Test, VirtualHostRow,
-};
-
-pub(super) fn compile(
-    resources: &Resources,
-    settings: &Settings,
-    listeners: &Listeners<'_>,
-    providers: &mut Providers<'_>,
-    rows: &mut RowWriter<'_>,
-    diagnostics: &mut Diagnostics,
-) {
-    let mut order: Vec<&LlmRoute> = resources.llm_routes.iter().collect();
-    order.sort_by_key(|route| (route.meta.created.is_none(), route.meta.created));
-    let mut hosts = VirtualHosts::default();
-    for route in order {
-        let bindings = bind(route, listeners, diagnostics);
-        let bound_here = bindings.iter().any(|binding| binding.listener.is_some());
-        let mut compiler = RouteCompiler {
-            route,
-            settings,
-            providers,
-            rows,
-            diagnostics,
-            bound_here,
-        };
-        let alternatives = compiler.compile();
-        hosts.add(&bindings, &alternatives);
-    }
-    hosts.write(rows);
-}
+use crate::tables::{BackendRow, ConditionRow, OriginId, Rows, RuleId, RuleRow, Span, Subject, Test};
 
 /// What logs and metrics call a rule: `namespace/route/rule`, the rule by name or by position.
-pub(super) fn rule_label(route: &LlmRoute, rule: &LlmRule, index: usize) -> String {
+pub(in crate::compile) fn rule_label(route: &LlmRoute, rule: &LlmRule, index: usize) -> String {
     let position = format!("rules[{index}]");
     let name = rule.name.as_ref().map_or(position.as_str(), |name| name.as_str());
     format!("{}/{}/{name}", route.meta.namespace, *route.meta.name)
 }
 
-/// One place a route binds to.
-struct Binding {
-    /// `namespace/name`.
-    gateway: String,
-    /// Listener and virtual host name; `None` when the gateway opens nothing for it here.
-    listener: Option<(u32, String)>,
-}
-
-fn bind(route: &LlmRoute, listeners: &Listeners<'_>, diagnostics: &mut Diagnostics) -> Vec<Binding> {
-    let host = route.host.to_ascii_lowercase();
-    if !check_host(&host, &route.host, diagnostics) {
-        return Vec::new();
-    }
-    let named: Vec<&Spanned<String>> = route
-        .gateways
-        .iter()
-        .filter(|gateway| gateway.as_str() != "mesh")
-        .collect();
-    if named.is_empty() {
-        warn(
-            diagnostics,
-            "route-without-gateway",
-            route.meta.name.at,
-            format!(
-                "LLMRoute `{}` names no gateway, so it applies to the mesh only and to nothing here",
-                *route.meta.name
-            ),
-            "add `gateways: [namespace/name]`",
-        );
-    }
-    let mut bindings = Vec::new();
-    for reference in named {
-        let gateway = qualified(reference, route);
-        match listeners.of(&gateway) {
-            None => refuse_unknown_gateway(reference, &gateway, listeners, diagnostics),
-            Some(opened) => {
-                let in_scope = opened.iter().filter(|server| {
-                    server
-                        .namespace
-                        .is_none_or(|namespace| namespace == &*route.meta.namespace)
-                });
-                let met: Vec<Binding> = in_scope
-                    .filter_map(|server| {
-                        let name = intersect(&server.host, &host)?.to_owned();
-                        Some(Binding {
-                            gateway: gateway.clone(),
-                            listener: Some((server.listener, name)),
-                        })
-                    })
-                    .collect();
-                if met.is_empty() {
-                    warn(
-                        diagnostics,
-                        "route-not-bound",
-                        reference.at,
-                        format!("gateway `{gateway}` opens no listener here for host `{}`", *route.host),
-                        "its `selector` must select this gateway's labels and one of its server hosts must meet the route's",
-                    );
-                }
-                bindings.push(Binding {
-                    gateway,
-                    listener: None,
-                });
-                bindings.extend(met);
-            }
-        }
-    }
-    bindings
-}
-
-/// `name` means the route's own namespace.
-fn qualified(reference: &str, route: &LlmRoute) -> String {
-    if reference.contains('/') {
-        reference.to_owned()
-    } else {
-        format!("{}/{reference}", route.meta.namespace)
-    }
-}
-
-fn refuse_unknown_gateway(
-    reference: &Spanned<String>,
-    gateway: &str,
-    listeners: &Listeners<'_>,
-    diagnostics: &mut Diagnostics,
-) {
-    let finding = diagnostics
-        .error(
-            "unknown-gateway",
-            reference.at,
-            format!("there is no Gateway `{gateway}`"),
-        )
-        .field("spec.gateways");
-    if let Some(help) = did_you_mean(gateway, listeners.names()) {
-        finding.help(help);
-    }
-}
-
 /// One alternative of a rule: what becomes an entry of each virtual host.
 #[derive(Clone)]
-struct Alternative {
-    rule: RuleId,
-    conditions: Rows,
+pub(super) struct Alternative {
+    pub(super) rule: RuleId,
+    pub(super) conditions: Rows,
     /// The exact `host` it asks for, without port.
-    host: Option<Span>,
-    origin: OriginId,
+    pub(super) host: Option<Span>,
+    pub(super) origin: OriginId,
     /// Gateways it is narrowed to; empty means all of the route's.
-    gateways: BTreeSet<String>,
+    pub(super) gateways: BTreeSet<String>,
 }
 
 /// Compiles the rules of one route.
-struct RouteCompiler<'r, 'c, 's> {
-    route: &'r LlmRoute,
-    settings: &'r Settings,
-    providers: &'r mut Providers<'c>,
-    rows: &'r mut RowWriter<'s>,
-    diagnostics: &'r mut Diagnostics,
+pub(super) struct RouteCompiler<'r, 'c, 's> {
+    pub(super) route: &'r LlmRoute,
+    pub(super) settings: &'r Settings,
+    pub(super) providers: &'r mut Providers<'c>,
+    pub(super) rows: &'r mut RowWriter<'s>,
+    pub(super) diagnostics: &'r mut Diagnostics,
     /// Whether any listener here serves the route.
-    bound_here: bool,
+    pub(super) bound_here: bool,
 }
 
 impl RouteCompiler<'_, '_, '_> {
-    fn compile(&mut self) -> Vec<Alternative> {
+    pub(super) fn compile(&mut self) -> Vec<Alternative> {
         self.refuse_duplicate_rule_names();
         let mut alternatives = Vec::new();
         for (index, rule) in self.route.rules.iter().enumerate() {
@@ -474,105 +342,4 @@ impl RouteCompiler<'_, '_, '_> {
             }
         }
     }
-}
-
-/// The alternatives of each listener and host, in order.
-#[derive(Default)]
-struct VirtualHosts {
-    hosts: BTreeMap<(u32, String), Vec<Alternative>>,
-    catch_alls: BTreeMap<(u32, String), Vec<Alternative>>,
-}
-
-impl VirtualHosts {
-    /// Adds one route where it binds.
-    fn add(&mut self, bindings: &[Binding], alternatives: &[Alternative]) {
-        let mut gateways: BTreeMap<&(u32, String), BTreeSet<&str>> = BTreeMap::new();
-        for binding in bindings {
-            if let Some(listener) = &binding.listener {
-                gateways.entry(listener).or_default().insert(&binding.gateway);
-            }
-        }
-        for (listener, gateways) in gateways {
-            for alternative in alternatives {
-                let narrowed = &alternative.gateways;
-                if !narrowed.is_empty() && !narrowed.iter().any(|gateway| gateways.contains(gateway.as_str())) {
-                    continue;
-                }
-                if alternative.conditions.is_empty() {
-                    // Nothing behind it in this route can be reached.
-                    self.catch_alls
-                        .entry(listener.clone())
-                        .or_default()
-                        .push(alternative.clone());
-                    break;
-                }
-                self.hosts
-                    .entry(listener.clone())
-                    .or_default()
-                    .push(alternative.clone());
-            }
-        }
-    }
-
-    fn write(mut self, rows: &mut RowWriter<'_>) {
-        for (key, catch_alls) in self.catch_alls {
-            self.hosts.entry(key).or_default().extend(catch_alls);
-        }
-        for ((listener, name), alternatives) in self.hosts {
-            write_virtual_host(listener, &name, &alternatives, rows);
-        }
-    }
-}
-
-fn write_virtual_host(listener: u32, name: &str, alternatives: &[Alternative], rows: &mut RowWriter<'_>) {
-    let id = number(rows.rows.virtual_hosts.len());
-    let first = number(rows.rows.entries.len());
-    let entries = append(
-        &mut rows.rows.entries,
-        alternatives.iter().map(|it| EntryRow {
-            rule: it.rule,
-            conditions: it.conditions,
-            origin: it.origin,
-        }),
-    );
-    let mut by_host: BTreeMap<Option<Span>, Vec<u32>> = BTreeMap::new();
-    for (alternative, entry) in alternatives.iter().zip(first..) {
-        by_host.entry(alternative.host).or_default().push(entry);
-    }
-    let unkeyed = append(&mut rows.rows.entry_order, by_host.remove(&None).unwrap_or_default());
-    for (host, order) in by_host {
-        let Some(host) = host else { continue };
-        let order = append(&mut rows.rows.entry_order, order);
-        rows.rows.entries_by_host.push(KeyRow {
-            scope: id,
-            name: host,
-            rows: order,
-        });
-    }
-    let row = VirtualHostRow {
-        listener,
-        name: rows.text(name),
-        entries,
-        unkeyed,
-    };
-    rows.rows.virtual_hosts.push(row);
-    match name.strip_prefix('*') {
-        Some("") => {
-            if let Some(listener) = rows.rows.listeners.get_mut(listener as usize) {
-                listener.any_host = Some(id);
-            }
-        }
-        suffix => {
-            let key = KeyRow {
-                scope: listener,
-                name: rows.text(suffix.unwrap_or(name)),
-                rows: Rows { start: id, len: 1 },
-            };
-            rows.rows.hosts.push(key);
-        }
-    }
-}
-
-fn warn(diagnostics: &mut Diagnostics, code: &'static str, at: Location, message: String, help: &str) {
-    diagnostics.warning(code, at, message).help(help);
 }
