@@ -23,16 +23,17 @@ pub const JSON_DEPTH_MAX: usize = 128;
 /// Top-level keys of a request body. The largest published chat API has 45.
 pub const JSON_TOP_LEVEL_KEYS_MAX: usize = 128;
 
+/// Bytes of all top-level keys of a request body together. Those 45 take 700.
+pub const JSON_TOP_LEVEL_KEY_BYTES_MAX: usize = 4 * 1024;
+
+/// Top-level fields of a request body that configuration may set. Three times what any provider's defaults need.
+pub const EDITS_MAX: usize = 32;
+
 /// Bytes of a model name, after unescaping. The longest in use is an ARN of about 200.
 pub const MODEL_BYTES_MAX: usize = 256;
 
 /// Bytes of a `usage` object that is read for accounting; longer ones count as unknown.
 pub const USAGE_BYTES_MAX: usize = 4 * 1024;
-
-/// Bytes of one server-sent event that are carried over a chunk border to look for usage.
-///
-/// Events longer than this pass unchanged and unread.
-pub const SSE_EVENT_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of a regular expression in configuration, as Istio bounds it.
 pub const REGEX_BYTES_MAX: usize = 1024;

@@ -219,6 +219,8 @@ pub struct FieldRow {
 pub enum FieldWhen {
     /// When the client's body has none, or `null`.
     Absent,
+    /// Whatever the client's body has.
+    Always,
 }
 
 /// What a matching rule of a policy does.

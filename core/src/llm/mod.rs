@@ -2,4 +2,11 @@
 //! parsing it whole, editing it without touching the rest, and counting the
 //! tokens of an answer while it streams past.
 
+mod block;
 pub mod body;
+mod body_error;
+pub mod json;
+pub mod media;
+pub mod splice;
+pub mod sse;
+pub mod usage;

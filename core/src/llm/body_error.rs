@@ -1,0 +1,203 @@
+//! What can be wrong with a request body, and how it is said to the client.
+
+use core::fmt;
+
+use super::body::Governed;
+use super::json::JsonErrorKind;
+
+/// Why a request body cannot be sent on. Offsets (`at`) count bytes from the start of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "every shell answers every one of them")]
+pub enum BodyError {
+    /// Nothing was sent.
+    Empty,
+    /// More bytes than the limit.
+    TooLarge,
+    /// The content type says that the body is no JSON in UTF-8.
+    UnsupportedMediaType,
+    /// The body is compressed or otherwise encoded.
+    UnsupportedEncoding,
+    /// The body is an array, a string, …
+    NotAnObject {
+        /// Where it begins.
+        at: u64,
+    },
+    /// The body is no JSON.
+    Json {
+        /// What is wrong.
+        kind: JsonErrorKind,
+        /// Where it shows.
+        at: u64,
+    },
+    /// More than [`crate::limits::JSON_DEPTH_MAX`] arrays and objects around each other.
+    TooDeep {
+        /// The one too many.
+        at: u64,
+    },
+    /// A top-level key, or `include_usage` of `stream_options`, stands there twice.
+    DuplicateKey {
+        /// The second one.
+        at: u64,
+    },
+    /// A key that some readers take for a governed one and others do not.
+    KeyCase {
+        /// The governed one.
+        field: Governed,
+        /// The key in other letters.
+        at: u64,
+    },
+    /// A key that some readers take for a field which the configuration sets, and others do not.
+    FieldCase {
+        /// Its value.
+        at: u64,
+    },
+    /// More than [`crate::limits::JSON_TOP_LEVEL_KEYS_MAX`] top-level keys.
+    TooManyKeys {
+        /// The one too many.
+        at: u64,
+    },
+    /// Top-level keys of more than [`crate::limits::JSON_TOP_LEVEL_KEY_BYTES_MAX`] bytes together.
+    KeysTooLong {
+        /// The key that exceeds it.
+        at: u64,
+    },
+    /// A governed member whose value has another type than the API's.
+    WrongType {
+        /// The member.
+        field: Governed,
+        /// Its value.
+        at: u64,
+    },
+    /// `model` is the empty string.
+    EmptyModel {
+        /// Its value.
+        at: u64,
+    },
+    /// `model` is longer than [`crate::limits::MODEL_BYTES_MAX`].
+    ModelTooLong {
+        /// Its value.
+        at: u64,
+    },
+}
+
+impl BodyError {
+    /// The HTTP status: 400, 413 or 415.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType | Self::UnsupportedEncoding => 415,
+            _ => 400,
+        }
+    }
+
+    /// One sentence for the client, without the offset (see [`BodyError::at`]; `Display` has both).
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Empty => "The request body is empty; a JSON object is expected.",
+            Self::TooLarge => "The request body is too large.",
+            Self::UnsupportedMediaType => "The content type is not supported; send JSON in UTF-8.",
+            Self::UnsupportedEncoding => "The content encoding is not supported; send the body unencoded.",
+            Self::NotAnObject { .. } => "The request body must be a JSON object.",
+            Self::Json { kind, .. } => json_message(kind),
+            Self::TooDeep { .. } => "The request body is nested too deeply.",
+            Self::DuplicateKey { .. } => "A key of the request body is given twice.",
+            Self::KeyCase { .. } | Self::FieldCase { .. } => {
+                "A key of the request body differs from a known one only by letter case."
+            }
+            Self::TooManyKeys { .. } => "The request body has too many top-level keys.",
+            Self::KeysTooLong { .. } => "The top-level keys of the request body are too long.",
+            Self::WrongType { field, .. } => wrong_type_message(field),
+            Self::EmptyModel { .. } => "'model' must not be empty.",
+            Self::ModelTooLong { .. } => "'model' is too long.",
+        }
+    }
+
+    /// The `code` of the API's error object.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Empty => "empty_body",
+            Self::TooLarge => "request_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedEncoding => "unsupported_content_encoding",
+            Self::NotAnObject { .. } | Self::Json { .. } | Self::TooDeep { .. } => "invalid_json",
+            Self::DuplicateKey { .. } => "duplicate_key",
+            Self::KeyCase { .. } | Self::FieldCase { .. } => "ambiguous_key",
+            Self::TooManyKeys { .. } | Self::KeysTooLong { .. } => "too_many_keys",
+            Self::WrongType { .. } => "invalid_type",
+            Self::EmptyModel { .. } | Self::ModelTooLong { .. } => "invalid_value",
+        }
+    }
+
+    /// The `param` of the API's error object: the member that is wrong, where it is a governed one.
+    #[must_use]
+    pub const fn param(self) -> Option<&'static str> {
+        match self {
+            Self::KeyCase { field, .. } | Self::WrongType { field, .. } => Some(match field {
+                Governed::IncludeUsage => "stream_options.include_usage",
+                field => field.key(),
+            }),
+            Self::EmptyModel { .. } | Self::ModelTooLong { .. } => Some(Governed::Model.key()),
+            _ => None,
+        }
+    }
+
+    /// The offset in the body where it shows, where there is one.
+    #[must_use]
+    pub const fn at(self) -> Option<u64> {
+        match self {
+            Self::Empty | Self::TooLarge | Self::UnsupportedMediaType | Self::UnsupportedEncoding => None,
+            Self::NotAnObject { at }
+            | Self::Json { at, .. }
+            | Self::TooDeep { at }
+            | Self::DuplicateKey { at }
+            | Self::KeyCase { at, .. }
+            | Self::FieldCase { at }
+            | Self::TooManyKeys { at }
+            | Self::KeysTooLong { at }
+            | Self::WrongType { at, .. }
+            | Self::EmptyModel { at }
+            | Self::ModelTooLong { at } => Some(at),
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at() {
+            Some(at) => write!(f, "{} (byte {at})", self.message()),
+            None => f.write_str(self.message()),
+        }
+    }
+}
+
+impl core::error::Error for BodyError {}
+
+const fn json_message(kind: JsonErrorKind) -> &'static str {
+    match kind {
+        JsonErrorKind::Empty => "The request body is empty; a JSON object is expected.",
+        JsonErrorKind::UnexpectedEnd => "The request body ends before its JSON does.",
+        JsonErrorKind::UnexpectedByte => "The request body is not valid JSON.",
+        JsonErrorKind::InvalidNumber => "The request body has a number that is not valid JSON.",
+        JsonErrorKind::ControlCharacter => "The request body has a raw control character in a string.",
+        JsonErrorKind::InvalidEscape => "The request body has an invalid escape in a string.",
+        JsonErrorKind::LoneSurrogate => "The request body has half a surrogate pair where text is read.",
+        JsonErrorKind::InvalidUtf8 => "The request body is not valid UTF-8.",
+        JsonErrorKind::ByteOrderMark => "The request body starts with a byte-order mark.",
+        JsonErrorKind::TrailingBytes => "The request body goes on after its JSON object.",
+        JsonErrorKind::TooDeep => "The request body is nested too deeply.",
+    }
+}
+
+const fn wrong_type_message(field: Governed) -> &'static str {
+    match field {
+        Governed::Model => "'model' must be a string.",
+        Governed::Stream => "'stream' must be true or false.",
+        Governed::StreamOptions => "'stream_options' must be an object.",
+        Governed::IncludeUsage => "'stream_options.include_usage' must be true or false.",
+        Governed::MaxTokens => "'max_tokens' must be a whole number that is not negative.",
+        Governed::MaxCompletionTokens => "'max_completion_tokens' must be a whole number that is not negative.",
+    }
+}

@@ -1,0 +1,675 @@
+//! A strict JSON tokenizer (RFC 8259) that can stop and go on at any byte.
+//!
+//! It validates everything, keeps nothing and calls a [`Visit`] for the upper
+//! levels only: request bodies and answers are read for a handful of members,
+//! and the rest is text that must merely be well formed. Nesting is a bit stack
+//! of [`JSON_DEPTH_MAX`] bits, so there is no recursion and no allocation.
+//! The same bytes give the same result, error offsets included, however they
+//! are cut into chunks.
+
+use super::block::{self, BLOCK};
+use crate::limits::JSON_DEPTH_MAX;
+
+// One bit of the stack a level.
+const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
+
+/// What is wrong with a text that should be JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "every reader of JSON decides what each means to it")]
+pub enum JsonErrorKind {
+    /// Nothing but blanks.
+    Empty,
+    /// The text ends inside a value.
+    UnexpectedEnd,
+    /// A byte that cannot stand where it stands.
+    UnexpectedByte,
+    /// A number that is not written as RFC 8259 has it.
+    InvalidNumber,
+    /// A raw control character in a string.
+    ControlCharacter,
+    /// A backslash followed by something that is no escape.
+    InvalidEscape,
+    /// Half of a surrogate pair, in text that is read.
+    LoneSurrogate,
+    /// Bytes that are not UTF-8.
+    InvalidUtf8,
+    /// The text starts with a byte-order mark.
+    ByteOrderMark,
+    /// Something follows the value.
+    TrailingBytes,
+    /// More than [`JSON_DEPTH_MAX`] arrays and objects around each other.
+    TooDeep,
+}
+
+/// An error and the offset of the byte where it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JsonError {
+    /// What is wrong.
+    pub kind: JsonErrorKind,
+    /// Bytes before it, over all chunks.
+    pub at: u64,
+}
+
+/// The type of a value, known from its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    True,
+    False,
+    Null,
+}
+
+/// Is told what the tokenizer reads, down to level [`Visit::DEPTH`].
+///
+/// Depth is the number of containers around: 0 for the whole text, 1 for the members of a top-level object.
+pub(crate) trait Visit {
+    /// What stops the scan.
+    type Error: From<JsonError>;
+    /// The deepest level that is told.
+    const DEPTH: usize;
+    /// A key begins (at its quote); `true` asks for its text.
+    fn key(&mut self, depth: usize, at: u64) -> Result<bool, Self::Error>;
+    /// The key is over; `end` is after its closing quote.
+    fn key_end(&mut self, depth: usize, end: u64) -> Result<(), Self::Error>;
+    /// A value begins; `true` asks for the text of a string or number.
+    fn value(&mut self, depth: usize, kind: Kind, at: u64) -> Result<bool, Self::Error>;
+    /// The value is over.
+    fn value_end(&mut self, depth: usize, end: u64) -> Result<(), Self::Error>;
+    /// A piece of the text asked for, unescaped. Valid UTF-8 as a whole once the end is told, not piece by piece.
+    ///
+    /// It cannot fail: a text that is too long is refused at its end, so that what is wrong with the bytes comes first.
+    fn text(&mut self, piece: &[u8]);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first value: only here may a byte-order mark be named as such.
+    Start,
+    Value,
+    /// After `[`.
+    FirstElement,
+    /// After `{`.
+    FirstKey,
+    /// After `,` in an object.
+    NextKey,
+    Colon,
+    AfterValue,
+    InString,
+    Escape,
+    /// Inside `\u`, with the digits still to come.
+    Hex(u8),
+    Number(Number),
+    /// Inside `true`, `false` or `null`, with the bytes still to come.
+    Literal(&'static [u8]),
+}
+
+/// How far a number has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Minus,
+    Zero,
+    Integer,
+    Dot,
+    Fraction,
+    E,
+    ExponentSign,
+    Exponent,
+}
+
+impl Number {
+    /// The state after `byte`, or `None` when it does not belong to the number.
+    fn step(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            (Self::Minus, b'0') => Self::Zero,
+            (Self::Minus, b'1'..=b'9') | (Self::Integer, b'0'..=b'9') => Self::Integer,
+            (Self::Zero | Self::Integer, b'.') => Self::Dot,
+            (Self::Dot | Self::Fraction, b'0'..=b'9') => Self::Fraction,
+            (Self::Zero | Self::Integer | Self::Fraction, b'e' | b'E') => Self::E,
+            (Self::E, b'+' | b'-') => Self::ExponentSign,
+            (Self::E | Self::ExponentSign | Self::Exponent, b'0'..=b'9') => Self::Exponent,
+            _ => return None,
+        })
+    }
+
+    fn is_whole(self) -> bool {
+        matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::Exponent)
+    }
+}
+
+/// The scanner's memory between chunks: under a hundred bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokenizer {
+    state: State,
+    /// One bit a level, the innermost lowest: 1 is an object.
+    stack: u128,
+    depth: usize,
+    /// Offset of the current chunk's first byte.
+    base: u64,
+    /// The current string is a key.
+    is_key: bool,
+    /// The visitor asked for the text of the current string or number.
+    wanted: bool,
+    /// The current string's bytes since `unchecked_from` hold one that is not ASCII.
+    non_ascii: bool,
+    /// Index in the chunk of the current string's first byte that was not checked for UTF-8.
+    unchecked_from: usize,
+    /// The beginning of a character that a chunk border cut.
+    cut: [u8; 4],
+    cut_len: usize,
+    /// Digits of the current `\u`.
+    hex: u32,
+    /// A high surrogate waiting for its other half.
+    high: Option<u32>,
+    /// Offset of the last backslash.
+    escape_at: u64,
+    /// Offset of the waiting high surrogate's backslash.
+    high_at: u64,
+}
+
+/// One chunk and how far it is read.
+struct Cursor<'c> {
+    chunk: &'c [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.chunk.get(self.at).copied()
+    }
+
+    #[inline]
+    fn skip(&mut self, count: usize) {
+        self.at = self.at.wrapping_add(count);
+    }
+
+    #[inline]
+    fn skip_blanks(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.skip(1);
+        }
+    }
+}
+
+impl Tokenizer {
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: State::Start,
+            stack: 0,
+            depth: 0,
+            base: 0,
+            is_key: false,
+            wanted: false,
+            non_ascii: false,
+            unchecked_from: 0,
+            cut: [0; 4],
+            cut_len: 0,
+            hex: 0,
+            high: None,
+            escape_at: 0,
+            high_at: 0,
+        }
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.base
+    }
+
+    /// Reads one chunk. After an error the tokenizer must not be fed again.
+    pub(crate) fn feed<V: Visit>(&mut self, chunk: &[u8], visit: &mut V) -> Result<(), V::Error> {
+        self.unchecked_from = 0;
+        self.non_ascii = false;
+        let mut cursor = Cursor { chunk, at: 0 };
+        if self.cut_len > 0 {
+            self.finish_cut(&mut cursor, visit)?;
+        }
+        while cursor.at < chunk.len() {
+            match self.state {
+                State::InString => self.string(&mut cursor, visit)?,
+                State::Escape => self.escape(&mut cursor, visit)?,
+                State::Hex(left) => self.hex(left, &mut cursor, visit)?,
+                State::Number(number) => self.number(number, &mut cursor, visit)?,
+                State::Literal(rest) => self.literal(rest, &mut cursor, visit)?,
+                _ => self.structure(&mut cursor, visit)?,
+            }
+        }
+        if matches!(self.state, State::InString | State::Escape | State::Hex(_)) {
+            self.check_utf8(chunk, chunk.len(), Border::Chunk)?;
+        }
+        self.base = self.base.saturating_add(chunk.len() as u64);
+        Ok(())
+    }
+
+    /// Says that no chunk follows.
+    pub(crate) fn finish<V: Visit>(&mut self, visit: &mut V) -> Result<(), V::Error> {
+        match self.state {
+            State::AfterValue if self.depth == 0 => Ok(()),
+            State::Number(number) if self.depth == 0 && number.is_whole() => self.end_value(0, visit),
+            State::Start => Err(self.error(JsonErrorKind::Empty, 0).into()),
+            _ => Err(self.error(JsonErrorKind::UnexpectedEnd, 0).into()),
+        }
+    }
+
+    /// An error at an index of the current chunk.
+    #[cold]
+    fn error(&self, kind: JsonErrorKind, index: usize) -> JsonError {
+        JsonError { kind, at: self.at(index) }
+    }
+
+    #[inline]
+    fn at(&self, index: usize) -> u64 {
+        self.base.wrapping_add(index as u64)
+    }
+
+    #[inline]
+    fn in_object(&self) -> bool {
+        self.stack & 1 == 1
+    }
+
+    /// One byte between values, after any blanks.
+    #[inline]
+    fn structure<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        cursor.skip_blanks();
+        let Some(byte) = cursor.peek() else { return Ok(()) };
+        match (self.state, byte) {
+            (State::AfterValue, b',') if self.depth > 0 => {
+                self.state = if self.in_object() { State::NextKey } else { State::Value };
+                cursor.skip(1);
+                Ok(())
+            }
+            (State::AfterValue | State::FirstKey, b'}') if self.depth > 0 && self.in_object() => {
+                self.close(cursor, visit)
+            }
+            (State::AfterValue | State::FirstElement, b']') if self.depth > 0 && !self.in_object() => {
+                self.close(cursor, visit)
+            }
+            (State::FirstKey | State::NextKey, b'"') => self.open_key(cursor, visit),
+            (State::Colon, b':') => {
+                self.state = State::Value;
+                cursor.skip(1);
+                Ok(())
+            }
+            (State::Start | State::Value | State::FirstElement, _) => self.open_value(byte, cursor, visit),
+            (State::AfterValue, _) if self.depth == 0 => {
+                Err(self.error(JsonErrorKind::TrailingBytes, cursor.at).into())
+            }
+            _ => Err(self.error(JsonErrorKind::UnexpectedByte, cursor.at).into()),
+        }
+    }
+
+    #[inline]
+    fn open_key<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        let wanted = self.depth <= V::DEPTH && visit.key(self.depth, self.at(cursor.at))?;
+        self.open_string(true, wanted, cursor);
+        Ok(())
+    }
+
+    #[inline]
+    fn open_string(&mut self, is_key: bool, wanted: bool, cursor: &mut Cursor<'_>) {
+        cursor.skip(1);
+        self.state = State::InString;
+        self.is_key = is_key;
+        self.wanted = wanted;
+        self.non_ascii = false;
+        self.unchecked_from = cursor.at;
+    }
+
+    #[inline]
+    fn open_value<V: Visit>(&mut self, byte: u8, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        let kind = match byte {
+            b'"' => Kind::String,
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'-' | b'0'..=b'9' => Kind::Number,
+            b't' => Kind::True,
+            b'f' => Kind::False,
+            b'n' => Kind::Null,
+            _ => return Err(self.no_value(byte, cursor.at).into()),
+        };
+        let wanted = self.depth <= V::DEPTH && visit.value(self.depth, kind, self.at(cursor.at))?;
+        match kind {
+            Kind::String => self.open_string(false, wanted, cursor),
+            Kind::Object => self.open(true, cursor)?,
+            Kind::Array => self.open(false, cursor)?,
+            Kind::Number => {
+                self.wanted = wanted;
+                self.state = State::Number(match byte {
+                    b'-' => Number::Minus,
+                    b'0' => Number::Zero,
+                    _ => Number::Integer,
+                });
+                if wanted {
+                    visit.text(&[byte]);
+                }
+                cursor.skip(1);
+            }
+            Kind::True => self.open_literal(b"rue", cursor),
+            Kind::False => self.open_literal(b"alse", cursor),
+            Kind::Null => self.open_literal(b"ull", cursor),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn no_value(&self, byte: u8, index: usize) -> JsonError {
+        let first = self.state == State::Start && self.at(index) == 0;
+        let kind = if first && byte == 0xEF { JsonErrorKind::ByteOrderMark } else { JsonErrorKind::UnexpectedByte };
+        self.error(kind, index)
+    }
+
+    fn open_literal(&mut self, rest: &'static [u8], cursor: &mut Cursor<'_>) {
+        self.state = State::Literal(rest);
+        cursor.skip(1);
+    }
+
+    #[inline]
+    fn open(&mut self, object: bool, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
+        if self.depth >= JSON_DEPTH_MAX {
+            return Err(self.error(JsonErrorKind::TooDeep, cursor.at));
+        }
+        self.stack = self.stack << 1 | u128::from(object);
+        self.depth = self.depth.wrapping_add(1);
+        self.state = if object { State::FirstKey } else { State::FirstElement };
+        cursor.skip(1);
+        Ok(())
+    }
+
+    #[inline]
+    fn close<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        cursor.skip(1);
+        self.stack >>= 1;
+        self.depth = self.depth.saturating_sub(1);
+        self.end_value(cursor.at, visit)
+    }
+
+    /// A value is over, just before `index`.
+    #[inline]
+    fn end_value<V: Visit>(&mut self, index: usize, visit: &mut V) -> Result<(), V::Error> {
+        self.state = State::AfterValue;
+        if self.depth <= V::DEPTH {
+            visit.value_end(self.depth, self.at(index))?;
+        }
+        Ok(())
+    }
+
+    fn number<V: Visit>(
+        &mut self,
+        mut number: Number,
+        cursor: &mut Cursor<'_>,
+        visit: &mut V,
+    ) -> Result<(), V::Error> {
+        let from = cursor.at;
+        let mut over = false;
+        while let Some(byte) = cursor.peek() {
+            match number.step(byte) {
+                Some(next) => number = next,
+                None => {
+                    over = true;
+                    break;
+                }
+            }
+            cursor.skip(1);
+        }
+        if self.wanted
+            && let Some(digits) = cursor.chunk.get(from..cursor.at)
+        {
+            visit.text(digits);
+        }
+        self.state = State::Number(number);
+        match (over, number.is_whole()) {
+            (false, _) => Ok(()),
+            (true, true) => self.end_value(cursor.at, visit),
+            (true, false) => Err(self.error(JsonErrorKind::InvalidNumber, cursor.at).into()),
+        }
+    }
+
+    fn literal<V: Visit>(
+        &mut self,
+        mut rest: &'static [u8],
+        cursor: &mut Cursor<'_>,
+        visit: &mut V,
+    ) -> Result<(), V::Error> {
+        while let Some((expected, tail)) = rest.split_first() {
+            match cursor.peek() {
+                Some(byte) if byte == *expected => rest = tail,
+                Some(_) => return Err(self.error(JsonErrorKind::UnexpectedByte, cursor.at).into()),
+                None => {
+                    self.state = State::Literal(rest);
+                    return Ok(());
+                }
+            }
+            cursor.skip(1);
+        }
+        self.end_value(cursor.at, visit)
+    }
+
+    /// Content of a string up to its end, an escape that needs a look, or the chunk's end.
+    #[inline]
+    fn string<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        if self.wanted {
+            self.plain_text(cursor, visit)?;
+        } else {
+            self.skip_text(cursor);
+        }
+        match cursor.peek() {
+            None => Ok(()),
+            Some(b'"') => self.close_string(cursor, visit),
+            Some(b'\\') => {
+                self.escape_at = self.at(cursor.at);
+                self.state = State::Escape;
+                cursor.skip(1);
+                Ok(())
+            }
+            Some(_) => Err(self.string_error(JsonErrorKind::ControlCharacter, cursor.chunk, cursor.at).into()),
+        }
+    }
+
+    /// Moves over everything that no one asked for.
+    #[inline]
+    fn skip_text(&mut self, cursor: &mut Cursor<'_>) {
+        let mut rest = cursor.chunk.get(cursor.at..).unwrap_or_default();
+        while let Some((bytes, tail)) = rest.split_first_chunk::<BLOCK>() {
+            let found = block::scan(bytes);
+            self.non_ascii |= found.non_ascii;
+            cursor.skip(found.stop);
+            if found.stop < BLOCK {
+                return;
+            }
+            rest = tail;
+        }
+        self.skip_plain(cursor);
+    }
+
+    /// Moves over plain content byte by byte.
+    fn skip_plain(&mut self, cursor: &mut Cursor<'_>) {
+        while let Some(byte) = cursor.peek() {
+            if matches!(byte, b'"' | b'\\' | 0..0x20) {
+                return;
+            }
+            self.non_ascii |= byte >= 0x80;
+            cursor.skip(1);
+        }
+    }
+
+    /// Hands a run of plain content to the visitor.
+    fn plain_text<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), JsonError> {
+        if cursor.peek().is_some_and(|byte| byte != b'\\') {
+            self.no_half_pair(cursor)?;
+        }
+        let from = cursor.at;
+        self.skip_plain(cursor);
+        visit.text(cursor.chunk.get(from..cursor.at).unwrap_or_default());
+        Ok(())
+    }
+
+    #[inline]
+    fn close_string<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        if self.non_ascii {
+            self.check_utf8(cursor.chunk, cursor.at, Border::Text)?;
+        }
+        cursor.skip(1);
+        if !self.is_key {
+            return self.end_value(cursor.at, visit);
+        }
+        self.state = State::Colon;
+        if self.depth <= V::DEPTH {
+            visit.key_end(self.depth, self.at(cursor.at))?;
+        }
+        Ok(())
+    }
+
+    fn no_half_pair(&self, cursor: &Cursor<'_>) -> Result<(), JsonError> {
+        if self.high.is_none() {
+            return Ok(());
+        }
+        Err(self.lone_surrogate(self.high_at, cursor))
+    }
+
+    #[cold]
+    fn lone_surrogate(&self, at: u64, cursor: &Cursor<'_>) -> JsonError {
+        let error = self.string_error(JsonErrorKind::LoneSurrogate, cursor.chunk, cursor.at);
+        if error.kind == JsonErrorKind::LoneSurrogate { JsonError { at, ..error } } else { error }
+    }
+
+    /// The byte after a backslash.
+    fn escape<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        let Some(byte) = cursor.peek() else { return Ok(()) };
+        let plain = match byte {
+            b'u' => {
+                self.hex = 0;
+                self.state = State::Hex(4);
+                cursor.skip(1);
+                return Ok(());
+            }
+            b'"' | b'\\' | b'/' => byte,
+            b'b' => 0x08,
+            b'f' => 0x0C,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            _ => return Err(self.string_error(JsonErrorKind::InvalidEscape, cursor.chunk, cursor.at).into()),
+        };
+        if self.wanted {
+            self.no_half_pair(cursor)?;
+            visit.text(&[plain]);
+        }
+        self.state = State::InString;
+        cursor.skip(1);
+        Ok(())
+    }
+
+    /// The digits of `\u`.
+    fn hex<V: Visit>(&mut self, mut left: u8, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        while left > 0 {
+            let Some(byte) = cursor.peek() else {
+                self.state = State::Hex(left);
+                return Ok(());
+            };
+            let Some(digit) = char::from(byte).to_digit(16) else {
+                return Err(self.string_error(JsonErrorKind::InvalidEscape, cursor.chunk, cursor.at).into());
+            };
+            self.hex = self.hex << 4 | digit;
+            left = left.wrapping_sub(1);
+            cursor.skip(1);
+        }
+        self.state = State::InString;
+        if self.wanted { self.code_unit(cursor, visit) } else { Ok(()) }
+    }
+
+    /// One UTF-16 code unit of text that is read.
+    fn code_unit<V: Visit>(&mut self, cursor: &Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        let code = match (self.high.take(), self.hex) {
+            (None, high @ 0xD800..=0xDBFF) => {
+                self.high = Some(high);
+                self.high_at = self.escape_at;
+                return Ok(());
+            }
+            (Some(high), low @ 0xDC00..=0xDFFF) => 0x1_0000 | (high & 0x3FF) << 10 | (low & 0x3FF),
+            (Some(_), _) => return Err(self.lone_surrogate(self.high_at, cursor).into()),
+            (None, code) => code,
+        };
+        match char::from_u32(code) {
+            Some(char) => {
+                visit.text(char.encode_utf8(&mut [0; 4]).as_bytes());
+                Ok(())
+            }
+            None => Err(self.lone_surrogate(self.escape_at, cursor).into()),
+        }
+    }
+
+    /// An error inside a string: bytes before it that are not UTF-8 come first.
+    #[cold]
+    fn string_error(&self, kind: JsonErrorKind, chunk: &[u8], index: usize) -> JsonError {
+        let before = chunk.get(self.unchecked_from..index).unwrap_or_default();
+        match core::str::from_utf8(before) {
+            Ok(_) => self.error(kind, index),
+            Err(error) => {
+                self.error(JsonErrorKind::InvalidUtf8, self.unchecked_from.saturating_add(error.valid_up_to()))
+            }
+        }
+    }
+
+    /// Checks the current string's bytes up to `end`; a character cut by the chunk's end is kept for the next.
+    fn check_utf8(&mut self, chunk: &[u8], end: usize, border: Border) -> Result<(), JsonError> {
+        let bytes = chunk.get(self.unchecked_from..end).unwrap_or_default();
+        let Err(error) = core::str::from_utf8(bytes) else { return Ok(()) };
+        let rest = bytes.get(error.valid_up_to()..).unwrap_or_default();
+        match (border, error.error_len(), self.cut.get_mut(..rest.len())) {
+            (Border::Chunk, None, Some(cut)) => {
+                cut.copy_from_slice(rest);
+                self.cut_len = rest.len();
+                Ok(())
+            }
+            _ => {
+                let index = self.unchecked_from.saturating_add(error.valid_up_to());
+                Err(self.error(JsonErrorKind::InvalidUtf8, index))
+            }
+        }
+    }
+
+    /// Completes a character that began in the chunk before.
+    #[cold]
+    fn finish_cut<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        let begun = self.cut_len;
+        while let Some(byte) = cursor.peek() {
+            let Some(slot) = self.cut.get_mut(self.cut_len) else { break };
+            *slot = byte;
+            self.cut_len = self.cut_len.wrapping_add(1);
+            match core::str::from_utf8(self.cut.get(..self.cut_len).unwrap_or_default()) {
+                Ok(_) => {
+                    cursor.skip(1);
+                    break;
+                }
+                Err(error) if error.error_len().is_none() => cursor.skip(1),
+                Err(_) => {
+                    let at = self.base.saturating_sub(begun as u64);
+                    return Err(JsonError { kind: JsonErrorKind::InvalidUtf8, at }.into());
+                }
+            }
+        }
+        let whole = core::str::from_utf8(self.cut.get(..self.cut_len).unwrap_or_default()).is_ok();
+        if self.wanted
+            && let Some(bytes) = cursor.chunk.get(..cursor.at)
+        {
+            visit.text(bytes);
+        }
+        if whole {
+            self.cut_len = 0;
+        }
+        self.unchecked_from = cursor.at;
+        Ok(())
+    }
+}
+
+/// What ends the bytes that are checked for UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Border {
+    /// A quote: characters must be whole.
+    Text,
+    /// The chunk: the next one may go on.
+    Chunk,
+}
