@@ -37,5 +37,6 @@ pub fn sets_field(tables: Tables<'_>, facts: &BodyFacts, field: &FieldRow) -> bo
         FieldWhen::Absent => facts
             .member(tables.text(field.name))
             .is_none_or(|member| member.is_null),
+        FieldWhen::Always => true,
     }
 }

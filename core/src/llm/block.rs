@@ -63,8 +63,15 @@ impl Sets {
         let cut = self.backslash & !escaped & (1 << 63);
         let odd_escape = (escaped & !self.escapable) >> 1;
         let stops = (self.quote & !escaped) | self.control | odd_escape | cut;
-        let before = if stops == 0 { u64::MAX } else { (stops & stops.wrapping_neg()).wrapping_sub(1) };
-        Block { stop: stops.trailing_zeros() as usize, non_ascii: self.high & before != 0 }
+        let before = if stops == 0 {
+            u64::MAX
+        } else {
+            (stops & stops.wrapping_neg()).wrapping_sub(1)
+        };
+        Block {
+            stop: stops.trailing_zeros() as usize,
+            non_ascii: self.high & before != 0,
+        }
     }
 }
 

@@ -139,8 +139,14 @@ impl BodyFacts {
     #[must_use]
     pub fn member(&self, name: &str) -> Option<MemberSpan> {
         let wanted = fingerprint(name.as_bytes());
-        let member = self.members.iter().find(|m| m.fingerprint == wanted && self.key(m) == name.as_bytes())?;
-        Some(MemberSpan { value: member.value_start..member.value_end, is_null: member.is_null })
+        let member = self
+            .members
+            .iter()
+            .find(|m| m.fingerprint == wanted && self.key(m) == name.as_bytes())?;
+        Some(MemberSpan {
+            value: member.value_start..member.value_end,
+            is_null: member.is_null,
+        })
     }
 
     /// Offset of a top-level key's value that a reader who ignores case takes for `name`, though it is written otherwise.
@@ -148,7 +154,10 @@ impl BodyFacts {
     /// A field that configuration sets must not have one: the provider might read it instead.
     #[must_use]
     pub fn other_case(&self, name: &str) -> Option<u64> {
-        self.members.iter().find(|m| is_other_case(self.key(m), name)).map(|m| m.value_start)
+        self.members
+            .iter()
+            .find(|m| is_other_case(self.key(m), name))
+            .map(|m| m.value_start)
     }
 
     /// Number of top-level members.
@@ -178,7 +187,9 @@ impl BodyFacts {
 
     fn key(&self, member: &Member) -> &[u8] {
         let start = usize::from(member.key_start);
-        self.keys.get(start..start.saturating_add(usize::from(member.key_len))).unwrap_or_default()
+        self.keys
+            .get(start..start.saturating_add(usize::from(member.key_len)))
+            .unwrap_or_default()
     }
 }
 
@@ -209,7 +220,13 @@ impl BodyScan {
     /// A scan that refuses bodies of more than `limit_bytes`.
     #[must_use]
     pub const fn new(limit_bytes: u64) -> Self {
-        Self { limit: limit_bytes, tokens: Tokenizer::new(), reader: Reader::new(), failed: None, finished: false }
+        Self {
+            limit: limit_bytes,
+            tokens: Tokenizer::new(),
+            reader: Reader::new(),
+            failed: None,
+            finished: false,
+        }
     }
 
     /// Forgets the body read so far.
@@ -329,17 +346,32 @@ impl Reader {
     fn top_level_key_end(&mut self) -> Result<(), BodyError> {
         let at = self.at;
         let facts = &mut self.facts;
-        let start = facts.members.last().map_or(0, |m| usize::from(m.key_start).saturating_add(usize::from(m.key_len)));
+        let start = facts
+            .members
+            .last()
+            .map_or(0, |m| usize::from(m.key_start).saturating_add(usize::from(m.key_len)));
         let key = facts.keys.get(start..).unwrap_or_default();
-        let (Ok(key_start), Ok(key_len), false) = (u16::try_from(start), u16::try_from(key.len()), self.overflow) else {
+        let (Ok(key_start), Ok(key_len), false) = (u16::try_from(start), u16::try_from(key.len()), self.overflow)
+        else {
             return Err(BodyError::KeysTooLong { at });
         };
         let fingerprint = fingerprint(key);
-        if facts.members.iter().any(|m| m.fingerprint == fingerprint && facts.key(m) == key) {
+        if facts
+            .members
+            .iter()
+            .any(|m| m.fingerprint == fingerprint && facts.key(m) == key)
+        {
             return Err(BodyError::DuplicateKey { at });
         }
         self.current = governed(key, &GOVERNED).map_err(|field| BodyError::KeyCase { field, at })?;
-        let member = Member { value_start: 0, value_end: 0, fingerprint, key_start, key_len, is_null: false };
+        let member = Member {
+            value_start: 0,
+            value_end: 0,
+            fingerprint,
+            key_start,
+            key_len,
+            is_null: false,
+        };
         facts.members.push(member).map_err(|_| BodyError::TooManyKeys { at })
     }
 
@@ -350,7 +382,8 @@ impl Reader {
             return Ok(());
         }
         let at = self.at;
-        let field = governed(&self.scalar, &[Governed::IncludeUsage]).map_err(|field| BodyError::KeyCase { field, at })?;
+        let field =
+            governed(&self.scalar, &[Governed::IncludeUsage]).map_err(|field| BodyError::KeyCase { field, at })?;
         self.in_include_usage = field.is_some();
         if self.in_include_usage && self.seen_include_usage {
             return Err(BodyError::DuplicateKey { at });
@@ -399,9 +432,14 @@ impl Reader {
         if self.model.is_empty() {
             return Err(BodyError::EmptyModel { at: self.at });
         }
-        let text = core::str::from_utf8(&self.model).ok().and_then(|text| String::try_from(text).ok());
+        let text = core::str::from_utf8(&self.model)
+            .ok()
+            .and_then(|text| String::try_from(text).ok());
         // The tokenizer has checked the bytes already, so this refuses nothing; it must not pass for "absent" though.
-        self.facts.model = Some(text.ok_or(BodyError::WrongType { field: Governed::Model, at: self.at })?);
+        self.facts.model = Some(text.ok_or(BodyError::WrongType {
+            field: Governed::Model,
+            at: self.at,
+        })?);
         Ok(())
     }
 
@@ -472,7 +510,9 @@ impl Visit for Reader {
         if let Some(member) = self.facts.members.last_mut() {
             member.value_end = end;
         }
-        self.current.take().map_or(Ok(()), |field| self.governed_value_end(field))
+        self.current
+            .take()
+            .map_or(Ok(()), |field| self.governed_value_end(field))
     }
 
     fn text(&mut self, piece: &[u8]) {
@@ -498,7 +538,9 @@ impl From<JsonError> for BodyError {
 
 /// FNV-1a.
 fn fingerprint(key: &[u8]) -> u32 {
-    key.iter().fold(0x811C_9DC5, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    key.iter().fold(0x811C_9DC5, |hash, &byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// The governed member that `key` names, or the one it names only for a reader who ignores case.
@@ -522,7 +564,9 @@ fn is_other_case(key: &[u8], name: &str) -> bool {
     if key == name.as_bytes() || key.len() < name.len() {
         return false;
     }
-    let Ok(key) = core::str::from_utf8(key) else { return false };
+    let Ok(key) = core::str::from_utf8(key) else {
+        return false;
+    };
     key.chars().map(folded).eq(name.chars().map(folded))
 }
 
@@ -531,33 +575,5 @@ fn folded(char: char) -> char {
         '\u{17F}' => 's',
         '\u{212A}' => 'k',
         _ => char.to_ascii_lowercase(),
-    }
-}
-
-/// What a body says. (Filled in by the scanner.)
-#[derive(Debug, Clone)]
-pub struct BodyFacts;
-
-impl BodyError {
-    pub fn status(self) -> u16 {
-        400
-    }
-    pub fn message(self) -> &'static str {
-        ""
-    }
-    pub fn code(self) -> &'static str {
-        ""
-    }
-    pub fn param(self) -> Option<&'static str> {
-        None
-    }
-}
-
-pub struct Member {
-    pub is_null: bool,
-}
-impl BodyFacts {
-    pub fn member(&self, _: &str) -> Option<Member> {
-        None
     }
 }

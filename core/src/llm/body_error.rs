@@ -95,22 +95,22 @@ impl BodyError {
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
-            Self::Empty => "The request body is empty; a JSON object is expected.",
-            Self::TooLarge => "The request body is too large.",
-            Self::UnsupportedMediaType => "The content type is not supported; send JSON in UTF-8.",
-            Self::UnsupportedEncoding => "The content encoding is not supported; send the body unencoded.",
-            Self::NotAnObject { .. } => "The request body must be a JSON object.",
+            Self::Empty => "the request body is empty; a JSON object is expected",
+            Self::TooLarge => "the request body is too large",
+            Self::UnsupportedMediaType => "the content type is not supported; send JSON in UTF-8",
+            Self::UnsupportedEncoding => "the content encoding is not supported; send the body unencoded",
+            Self::NotAnObject { .. } => "the request body must be a JSON object",
             Self::Json { kind, .. } => json_message(kind),
-            Self::TooDeep { .. } => "The request body is nested too deeply.",
-            Self::DuplicateKey { .. } => "A key of the request body is given twice.",
+            Self::TooDeep { .. } => "the request body is nested too deeply",
+            Self::DuplicateKey { .. } => "a key of the request body is given twice",
             Self::KeyCase { .. } | Self::FieldCase { .. } => {
-                "A key of the request body differs from a known one only by letter case."
+                "a key of the request body differs from a known one only by letter case"
             }
-            Self::TooManyKeys { .. } => "The request body has too many top-level keys.",
-            Self::KeysTooLong { .. } => "The top-level keys of the request body are too long.",
+            Self::TooManyKeys { .. } => "the request body has too many top-level keys",
+            Self::KeysTooLong { .. } => "the top-level keys of the request body are too long",
             Self::WrongType { field, .. } => wrong_type_message(field),
-            Self::EmptyModel { .. } => "'model' must not be empty.",
-            Self::ModelTooLong { .. } => "'model' is too long.",
+            Self::EmptyModel { .. } => "'model' must not be empty",
+            Self::ModelTooLong { .. } => "'model' is too long",
         }
     }
 
@@ -177,27 +177,27 @@ impl core::error::Error for BodyError {}
 
 const fn json_message(kind: JsonErrorKind) -> &'static str {
     match kind {
-        JsonErrorKind::Empty => "The request body is empty; a JSON object is expected.",
-        JsonErrorKind::UnexpectedEnd => "The request body ends before its JSON does.",
-        JsonErrorKind::UnexpectedByte => "The request body is not valid JSON.",
-        JsonErrorKind::InvalidNumber => "The request body has a number that is not valid JSON.",
-        JsonErrorKind::ControlCharacter => "The request body has a raw control character in a string.",
-        JsonErrorKind::InvalidEscape => "The request body has an invalid escape in a string.",
-        JsonErrorKind::LoneSurrogate => "The request body has half a surrogate pair where text is read.",
-        JsonErrorKind::InvalidUtf8 => "The request body is not valid UTF-8.",
-        JsonErrorKind::ByteOrderMark => "The request body starts with a byte-order mark.",
-        JsonErrorKind::TrailingBytes => "The request body goes on after its JSON object.",
-        JsonErrorKind::TooDeep => "The request body is nested too deeply.",
+        JsonErrorKind::Empty => "the request body is empty; a JSON object is expected",
+        JsonErrorKind::UnexpectedEnd => "the request body ends before its JSON does",
+        JsonErrorKind::UnexpectedByte => "the request body is not valid JSON",
+        JsonErrorKind::InvalidNumber => "the request body has a number that is not valid JSON",
+        JsonErrorKind::ControlCharacter => "the request body has a raw control character in a string",
+        JsonErrorKind::InvalidEscape => "the request body has an invalid escape in a string",
+        JsonErrorKind::LoneSurrogate => "the request body has half a surrogate pair where text is read",
+        JsonErrorKind::InvalidUtf8 => "the request body is not valid UTF-8",
+        JsonErrorKind::ByteOrderMark => "the request body starts with a byte-order mark",
+        JsonErrorKind::TrailingBytes => "the request body goes on after its JSON object",
+        JsonErrorKind::TooDeep => "the request body is nested too deeply",
     }
 }
 
 const fn wrong_type_message(field: Governed) -> &'static str {
     match field {
-        Governed::Model => "'model' must be a string.",
-        Governed::Stream => "'stream' must be true or false.",
-        Governed::StreamOptions => "'stream_options' must be an object.",
-        Governed::IncludeUsage => "'stream_options.include_usage' must be true or false.",
-        Governed::MaxTokens => "'max_tokens' must be a whole number that is not negative.",
-        Governed::MaxCompletionTokens => "'max_completion_tokens' must be a whole number that is not negative.",
+        Governed::Model => "'model' must be a string",
+        Governed::Stream => "'stream' must be true or false",
+        Governed::StreamOptions => "'stream_options' must be an object",
+        Governed::IncludeUsage => "'stream_options.include_usage' must be true or false",
+        Governed::MaxTokens => "'max_tokens' must be a whole number that is not negative",
+        Governed::MaxCompletionTokens => "'max_completion_tokens' must be a whole number that is not negative",
     }
 }

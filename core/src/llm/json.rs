@@ -15,7 +15,10 @@ const _: () = assert!(JSON_DEPTH_MAX <= u128::BITS as usize);
 
 /// What is wrong with a text that should be JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "every reader of JSON decides what each means to it")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "every reader of JSON decides what each means to it"
+)]
 pub enum JsonErrorKind {
     /// Nothing but blanks.
     Empty,
@@ -257,7 +260,10 @@ impl Tokenizer {
     /// An error at an index of the current chunk.
     #[cold]
     fn error(&self, kind: JsonErrorKind, index: usize) -> JsonError {
-        JsonError { kind, at: self.at(index) }
+        JsonError {
+            kind,
+            at: self.at(index),
+        }
     }
 
     #[inline]
@@ -357,7 +363,11 @@ impl Tokenizer {
     #[cold]
     fn no_value(&self, byte: u8, index: usize) -> JsonError {
         let first = self.state == State::Start && self.at(index) == 0;
-        let kind = if first && byte == 0xEF { JsonErrorKind::ByteOrderMark } else { JsonErrorKind::UnexpectedByte };
+        let kind = if first && byte == 0xEF {
+            JsonErrorKind::ByteOrderMark
+        } else {
+            JsonErrorKind::UnexpectedByte
+        };
         self.error(kind, index)
     }
 
@@ -396,12 +406,7 @@ impl Tokenizer {
         Ok(())
     }
 
-    fn number<V: Visit>(
-        &mut self,
-        mut number: Number,
-        cursor: &mut Cursor<'_>,
-        visit: &mut V,
-    ) -> Result<(), V::Error> {
+    fn number<V: Visit>(&mut self, mut number: Number, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
         let from = cursor.at;
         let mut over = false;
         while let Some(byte) = cursor.peek() {
@@ -464,7 +469,9 @@ impl Tokenizer {
                 cursor.skip(1);
                 Ok(())
             }
-            Some(_) => Err(self.string_error(JsonErrorKind::ControlCharacter, cursor.chunk, cursor.at).into()),
+            Some(_) => Err(self
+                .string_error(JsonErrorKind::ControlCharacter, cursor.chunk, cursor.at)
+                .into()),
         }
     }
 
@@ -532,7 +539,11 @@ impl Tokenizer {
     #[cold]
     fn lone_surrogate(&self, at: u64, cursor: &Cursor<'_>) -> JsonError {
         let error = self.string_error(JsonErrorKind::LoneSurrogate, cursor.chunk, cursor.at);
-        if error.kind == JsonErrorKind::LoneSurrogate { JsonError { at, ..error } } else { error }
+        if error.kind == JsonErrorKind::LoneSurrogate {
+            JsonError { at, ..error }
+        } else {
+            error
+        }
     }
 
     /// The byte after a backslash.
@@ -551,7 +562,11 @@ impl Tokenizer {
             b'n' => b'\n',
             b'r' => b'\r',
             b't' => b'\t',
-            _ => return Err(self.string_error(JsonErrorKind::InvalidEscape, cursor.chunk, cursor.at).into()),
+            _ => {
+                return Err(self
+                    .string_error(JsonErrorKind::InvalidEscape, cursor.chunk, cursor.at)
+                    .into());
+            }
         };
         if self.wanted {
             self.no_half_pair(cursor)?;
@@ -570,14 +585,20 @@ impl Tokenizer {
                 return Ok(());
             };
             let Some(digit) = char::from(byte).to_digit(16) else {
-                return Err(self.string_error(JsonErrorKind::InvalidEscape, cursor.chunk, cursor.at).into());
+                return Err(self
+                    .string_error(JsonErrorKind::InvalidEscape, cursor.chunk, cursor.at)
+                    .into());
             };
             self.hex = self.hex << 4 | digit;
             left = left.wrapping_sub(1);
             cursor.skip(1);
         }
         self.state = State::InString;
-        if self.wanted { self.code_unit(cursor, visit) } else { Ok(()) }
+        if self.wanted {
+            self.code_unit(cursor, visit)
+        } else {
+            Ok(())
+        }
     }
 
     /// One UTF-16 code unit of text that is read.
@@ -607,16 +628,19 @@ impl Tokenizer {
         let before = chunk.get(self.unchecked_from..index).unwrap_or_default();
         match core::str::from_utf8(before) {
             Ok(_) => self.error(kind, index),
-            Err(error) => {
-                self.error(JsonErrorKind::InvalidUtf8, self.unchecked_from.saturating_add(error.valid_up_to()))
-            }
+            Err(error) => self.error(
+                JsonErrorKind::InvalidUtf8,
+                self.unchecked_from.saturating_add(error.valid_up_to()),
+            ),
         }
     }
 
     /// Checks the current string's bytes up to `end`; a character cut by the chunk's end is kept for the next.
     fn check_utf8(&mut self, chunk: &[u8], end: usize, border: Border) -> Result<(), JsonError> {
         let bytes = chunk.get(self.unchecked_from..end).unwrap_or_default();
-        let Err(error) = core::str::from_utf8(bytes) else { return Ok(()) };
+        let Err(error) = core::str::from_utf8(bytes) else {
+            return Ok(());
+        };
         let rest = bytes.get(error.valid_up_to()..).unwrap_or_default();
         match (border, error.error_len(), self.cut.get_mut(..rest.len())) {
             (Border::Chunk, None, Some(cut)) => {
@@ -636,7 +660,9 @@ impl Tokenizer {
     fn finish_cut<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
         let begun = self.cut_len;
         while let Some(byte) = cursor.peek() {
-            let Some(slot) = self.cut.get_mut(self.cut_len) else { break };
+            let Some(slot) = self.cut.get_mut(self.cut_len) else {
+                break;
+            };
             *slot = byte;
             self.cut_len = self.cut_len.wrapping_add(1);
             match core::str::from_utf8(self.cut.get(..self.cut_len).unwrap_or_default()) {
@@ -647,7 +673,11 @@ impl Tokenizer {
                 Err(error) if error.error_len().is_none() => cursor.skip(1),
                 Err(_) => {
                     let at = self.base.saturating_sub(begun as u64);
-                    return Err(JsonError { kind: JsonErrorKind::InvalidUtf8, at }.into());
+                    return Err(JsonError {
+                        kind: JsonErrorKind::InvalidUtf8,
+                        at,
+                    }
+                    .into());
                 }
             }
         }

@@ -29,7 +29,9 @@ fn is_identity(encoding: &[u8]) -> bool {
 }
 
 fn is_multipart(media_type: &[u8]) -> bool {
-    media_type.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
+    media_type
+        .get(..10)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
 }
 
 fn is_utf8_or_no_charset(parameter: &[u8]) -> bool {
@@ -39,8 +41,13 @@ fn is_utf8_or_no_charset(parameter: &[u8]) -> bool {
         return true;
     }
     let value = parts.next().unwrap_or_default().trim_ascii();
-    let bare = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
-    [&b"utf-8"[..], b"utf8", b"us-ascii", b"ascii"].iter().any(|known| bare.eq_ignore_ascii_case(known))
+    let bare = value
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+        .unwrap_or(value);
+    [&b"utf-8"[..], b"utf8", b"us-ascii", b"ascii"]
+        .iter()
+        .any(|known| bare.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]
@@ -75,7 +82,11 @@ mod tests {
             "application/json; x=\"a; charset=utf-7\"",
         ];
         for case in cases {
-            assert_eq!(media(Some(case.as_bytes()), None), Err(BodyError::UnsupportedMediaType), "{case}");
+            assert_eq!(
+                media(Some(case.as_bytes()), None),
+                Err(BodyError::UnsupportedMediaType),
+                "{case}"
+            );
         }
         assert_eq!(BodyError::UnsupportedMediaType.status(), 415);
     }
@@ -86,7 +97,11 @@ mod tests {
             assert_eq!(media(None, Some(case.as_bytes())), Ok(()), "{case}");
         }
         for case in ["gzip", "zstd", "br", "identity, gzip", "x"] {
-            assert_eq!(media(None, Some(case.as_bytes())), Err(BodyError::UnsupportedEncoding), "{case}");
+            assert_eq!(
+                media(None, Some(case.as_bytes())),
+                Err(BodyError::UnsupportedEncoding),
+                "{case}"
+            );
         }
     }
 }

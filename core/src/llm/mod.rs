@@ -5,6 +5,8 @@
 mod block;
 pub mod body;
 mod body_error;
+#[cfg(test)]
+mod body_tests;
 pub mod json;
 pub mod media;
 pub mod splice;

@@ -31,7 +31,10 @@ pub struct Field<'f> {
 
 /// A run of bytes of the new body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a shell that skipped a piece would send a broken body")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a shell that skipped a piece would send a broken body"
+)]
 pub enum Piece<'f> {
     /// These bytes of the client's body.
     Client(Range<u64>),
@@ -41,7 +44,10 @@ pub enum Piece<'f> {
 
 /// Why fields cannot be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "one is the client's fault, one the configuration's")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "one is the client's fault, one the configuration's"
+)]
 pub enum SpliceError {
     /// More than [`EDITS_MAX`] fields: the configuration's fault, which compiling it refuses.
     TooManyFields,
@@ -64,7 +70,11 @@ impl<'f> Splice<'f> {
     /// See [`SpliceError`].
     pub fn plan(facts: &BodyFacts, fields: impl IntoIterator<Item = Field<'f>>) -> Result<Self, SpliceError> {
         let edits = Edits::choose(facts, fields)?;
-        let mut splice = Self { pieces: Vec::new(), len: 0, edited: !edits.is_empty() };
+        let mut splice = Self {
+            pieces: Vec::new(),
+            len: 0,
+            edited: !edits.is_empty(),
+        };
         splice.write(facts, &edits).ok_or(SpliceError::TooManyFields)?;
         Ok(splice)
     }
@@ -132,7 +142,10 @@ struct Edits<'f> {
 impl<'f> Edits<'f> {
     fn choose(facts: &BodyFacts, fields: impl IntoIterator<Item = Field<'f>>) -> Result<Self, SpliceError> {
         let mut seen: Vec<&str, EDITS_MAX> = Vec::new();
-        let mut edits = Self { insert: Vec::new(), replace: Vec::new() };
+        let mut edits = Self {
+            insert: Vec::new(),
+            replace: Vec::new(),
+        };
         for field in fields {
             if seen.contains(&field.name) {
                 continue;
@@ -155,7 +168,11 @@ impl<'f> Edits<'f> {
             }
             Some(_) => true,
         };
-        if pushed { Ok(()) } else { Err(SpliceError::TooManyFields) }
+        if pushed {
+            Ok(())
+        } else {
+            Err(SpliceError::TooManyFields)
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -179,7 +196,13 @@ mod tests {
         let mut out = String::new();
         for piece in splice.pieces() {
             match piece {
-                Piece::Client(range) => out.push_str(&body[range.start as usize..range.end as usize]),
+                Piece::Client(range) => {
+                    let (start, end) = (
+                        usize::try_from(range.start).unwrap(),
+                        usize::try_from(range.end).unwrap(),
+                    );
+                    out.push_str(body.get(start..end).unwrap());
+                }
                 Piece::Text(text) => out.push_str(text),
             }
         }
@@ -188,11 +211,24 @@ mod tests {
         Ok(out)
     }
 
-    const MODEL: Field<'_> =
-        Field { name: "model", member: r#""model":"qwen""#, value: r#""qwen""#, when: FieldWhen::Absent };
-    const STREAM: Field<'_> =
-        Field { name: "stream", member: r#""stream":true"#, value: "true", when: FieldWhen::Absent };
-    const TOP_P: Field<'_> = Field { name: "top_p", member: r#""top_p":0.5"#, value: "0.5", when: FieldWhen::Always };
+    const MODEL: Field<'_> = Field {
+        name: "model",
+        member: r#""model":"qwen""#,
+        value: r#""qwen""#,
+        when: FieldWhen::Absent,
+    };
+    const STREAM: Field<'_> = Field {
+        name: "stream",
+        member: r#""stream":true"#,
+        value: "true",
+        when: FieldWhen::Absent,
+    };
+    const TOP_P: Field<'_> = Field {
+        name: "top_p",
+        member: r#""top_p":0.5"#,
+        value: "0.5",
+        when: FieldWhen::Always,
+    };
 
     #[test]
     fn fields_are_inserted_replaced_or_left() {
@@ -219,7 +255,11 @@ mod tests {
 
     #[test]
     fn of_fields_with_one_name_the_first_wins() {
-        let other = Field { member: r#""model":"other""#, value: r#""other""#, ..MODEL };
+        let other = Field {
+            member: r#""model":"other""#,
+            value: r#""other""#,
+            ..MODEL
+        };
         assert_eq!(edited("{}", &[MODEL, other]).as_deref(), Ok(r#"{"model":"qwen"}"#));
     }
 
@@ -234,13 +274,22 @@ mod tests {
 
     #[test]
     fn as_many_fields_as_the_limit_and_no_more() {
-        let names: StdVec<(String, String)> =
-            (0..=EDITS_MAX).map(|i| (format!("f{i}"), format!("\"f{i}\":1"))).collect();
+        let names: StdVec<(String, String)> = (0..=EDITS_MAX)
+            .map(|i| (format!("f{i}"), format!("\"f{i}\":1")))
+            .collect();
         let fields: StdVec<Field<'_>> = names
             .iter()
-            .map(|(name, member)| Field { name, member, value: "1", when: FieldWhen::Always })
+            .map(|(name, member)| Field {
+                name,
+                member,
+                value: "1",
+                when: FieldWhen::Always,
+            })
             .collect();
-        let nulls = names[..EDITS_MAX].iter().map(|(name, _)| format!("\"{name}\":null")).collect::<StdVec<_>>();
+        let nulls = names[..EDITS_MAX]
+            .iter()
+            .map(|(name, _)| format!("\"{name}\":null"))
+            .collect::<StdVec<_>>();
         assert!(edited("{\"a\":1}", &fields[..EDITS_MAX]).is_ok());
         assert!(edited(&format!("{{{}}}", nulls.join(",")), &fields[..EDITS_MAX]).is_ok());
         assert_eq!(edited("{}", &fields), Err(SpliceError::TooManyFields));

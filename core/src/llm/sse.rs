@@ -56,7 +56,12 @@ impl SseFraming {
     /// At the start of a stream.
     #[must_use]
     pub const fn new() -> Self {
-        Self { line: Line::Mark(0), after_cr: false, has_data: false, parted: false }
+        Self {
+            line: Line::Mark(0),
+            after_cr: false,
+            has_data: false,
+            parted: false,
+        }
     }
 
     /// Whether `chunk` begins and ends between two events, seen from its ends only.
@@ -222,7 +227,10 @@ mod tests {
     }
 
     fn texts(stream: &str) -> Vec<String> {
-        events(&[stream.as_bytes()]).into_iter().map(|(data, _)| String::from_utf8(data).unwrap()).collect()
+        events(&[stream.as_bytes()])
+            .into_iter()
+            .map(|(data, _)| String::from_utf8(data).unwrap())
+            .collect()
     }
 
     #[test]

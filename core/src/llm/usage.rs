@@ -76,7 +76,11 @@ impl UsageMeter {
             report: Report::default(),
             problem: UnknownUsage::NotReported,
         };
-        Self { framing, events: SseFraming::new(), reading }
+        Self {
+            framing,
+            events: SseFraming::new(),
+            reading,
+        }
     }
 
     /// Reads the next bytes of the answer.
@@ -101,7 +105,10 @@ impl UsageMeter {
             Framing::Json => self.reading.end_document(),
             Framing::Sse => self.events.finish(|piece| self.reading.piece(piece)),
         }
-        self.reading.report.usage().unwrap_or(Usage::Unknown(self.reading.problem))
+        self.reading
+            .report
+            .usage()
+            .unwrap_or(Usage::Unknown(self.reading.problem))
     }
 }
 
@@ -146,5 +153,217 @@ impl Reading {
             Found::Problem(problem) => self.problem = problem,
         }
         self.document.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use super::*;
+    use crate::limits::USAGE_BYTES_MAX;
+
+    fn known(prompt_tokens: u64, completion_tokens: u64) -> Usage {
+        Usage::Known {
+            prompt_tokens,
+            completion_tokens,
+            cached_tokens: None,
+            reasoning_tokens: None,
+        }
+    }
+
+    /// Meters the answer whole and in chunks of several sizes, and asserts that they agree.
+    fn meter(framing: Framing, answer: &str) -> Usage {
+        let mut whole = UsageMeter::new(framing);
+        whole.feed(answer.as_bytes());
+        let whole = whole.finish();
+        for size in [1, 2, 5, 16, 100] {
+            let mut meter = UsageMeter::new(framing);
+            answer.as_bytes().chunks(size).for_each(|chunk| meter.feed(chunk));
+            assert_eq!(meter.finish(), whole, "chunks of {size}: {answer}");
+        }
+        whole
+    }
+
+    fn json(answer: &str) -> Usage {
+        meter(Framing::Json, answer)
+    }
+
+    fn sse(answer: &str) -> Usage {
+        meter(Framing::Sse, answer)
+    }
+
+    #[test]
+    fn plain_answers_of_every_api() {
+        let cases = [
+            (
+                r#"{"id":"x","usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9},"z":1}"#,
+                known(7, 2),
+            ),
+            (
+                r#"{"object":"list","data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":5,"total_tokens":5}}"#,
+                known(5, 0),
+            ),
+            (
+                r#"{"object":"response","usage":{"input_tokens":3,"output_tokens":4,"total_tokens":7}}"#,
+                known(3, 4),
+            ),
+            (
+                r#" { "usage" : { "prompt_tokens" : 1 , "completion_tokens" : 2 , "x" : [ { } , "]" ] } } "#,
+                known(1, 2),
+            ),
+            (
+                r#"{"usage":{"prompt_tokens":9,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":3}}}"#,
+                Usage::Known {
+                    prompt_tokens: 9,
+                    completion_tokens: 5,
+                    cached_tokens: Some(4),
+                    reasoning_tokens: Some(3),
+                },
+            ),
+            (
+                r#"{"type":"message","usage":{"input_tokens":10,"cache_creation_input_tokens":20,"cache_read_input_tokens":30,"output_tokens":5}}"#,
+                Usage::Known {
+                    prompt_tokens: 60,
+                    completion_tokens: 5,
+                    cached_tokens: Some(30),
+                    reasoning_tokens: None,
+                },
+            ),
+            (
+                r#"{"usage":{"input_tokens":10,"input_tokens_details":{"cached_tokens":8},"output_tokens":5,"output_tokens_details":{"reasoning_tokens":1}}}"#,
+                Usage::Known {
+                    prompt_tokens: 10,
+                    completion_tokens: 5,
+                    cached_tokens: Some(8),
+                    reasoning_tokens: Some(1),
+                },
+            ),
+        ];
+        for (answer, expected) in cases {
+            assert_eq!(json(answer), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown_with_a_reason() {
+        let padded = |len: usize| {
+            let usage = format!(
+                "{{\"prompt_tokens\":1,\"completion_tokens\":2,\"x\":\"{}\"}}",
+                "y".repeat(len)
+            );
+            (usage.len(), format!("{{\"usage\":{usage}}}"))
+        };
+        let (len, _) = padded(0);
+        assert_eq!(json(&padded(USAGE_BYTES_MAX - len).1), known(1, 2));
+        assert_eq!(
+            json(&padded(USAGE_BYTES_MAX - len + 1).1),
+            Usage::Unknown(UnknownUsage::TooLong)
+        );
+
+        let deep = format!("{{\"usage\":{{\"x\":{}{}}}}}", "[".repeat(2000), "]".repeat(2000));
+        let cases = [
+            ("", UnknownUsage::NotReported),
+            ("{}", UnknownUsage::NotReported),
+            (r#"{"usage":null}"#, UnknownUsage::NotReported),
+            (
+                r#"{"choices":[{"usage":{"prompt_tokens":1,"completion_tokens":1}}]}"#,
+                UnknownUsage::NotReported,
+            ),
+            (
+                r#"{"text":"\"usage\":{\"prompt_tokens\":1}"}"#,
+                UnknownUsage::NotReported,
+            ),
+            (r#"{"usage":{}}"#, UnknownUsage::NotReported),
+            (r#"{"usage":{"prompt_tokens":1}}"#, UnknownUsage::Incomplete),
+            (r#"{"usage":{"completion_tokens":1}}"#, UnknownUsage::Incomplete),
+            (
+                r#"{"usage":{"prompt_tokens":-1,"completion_tokens":1}}"#,
+                UnknownUsage::Malformed,
+            ),
+            (
+                r#"{"usage":{"prompt_tokens":"1","completion_tokens":1}}"#,
+                UnknownUsage::Malformed,
+            ),
+            (
+                r#"{"usage":{"prompt_tokens":1,"completion_tokens":1}"#,
+                UnknownUsage::Malformed,
+            ),
+            (
+                r#"{"usage":{"prompt_tokens":1,"completion_tokens":1},}"#,
+                UnknownUsage::Malformed,
+            ),
+            ("<html>", UnknownUsage::Malformed),
+            (&deep, UnknownUsage::Malformed),
+        ];
+        for (answer, reason) in cases {
+            assert_eq!(json(answer), Usage::Unknown(reason), "{answer}");
+        }
+    }
+
+    #[test]
+    fn the_last_usage_of_an_openai_stream_wins() {
+        let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n\
+                      data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":1}}\n\n\
+                      data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n\
+                      data: {\"choices\":[],\"usage\":null}\n\n\
+                      data: [DONE]\n\n";
+        assert_eq!(sse(stream), known(7, 3));
+        assert_eq!(sse(&stream.replace('\n', "\r\n")), known(7, 3));
+        assert_eq!(sse(stream.trim_end()), known(7, 3));
+    }
+
+    #[test]
+    fn anthropic_streams_give_input_first_and_output_last() {
+        let stream = "event: message_start\n\
+            data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":10,\"cache_read_input_tokens\":5,\"cache_creation_input_tokens\":0,\"output_tokens\":1}}}\n\n\
+            event: ping\ndata: {\"type\":\"ping\"}\n\n\
+            event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":42}}\n\n\
+            event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+        let expected = Usage::Known {
+            prompt_tokens: 15,
+            completion_tokens: 42,
+            cached_tokens: Some(5),
+            reasoning_tokens: None,
+        };
+        assert_eq!(sse(stream), expected);
+    }
+
+    #[test]
+    fn responses_streams_report_in_their_last_event_however_long_it_is() {
+        let text = "word ".repeat(20_000);
+        let stream = format!(
+            "event: response.created\ndata: {{\"type\":\"response.created\",\"response\":{{\"usage\":null}}}}\n\n\
+             event: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":{{\"output\":[{{\"text\":\"{text}\"}}],\
+             \"usage\":{{\"input_tokens\":8,\"output_tokens\":9}}}}}}\n\n"
+        );
+        assert_eq!(sse(&stream), known(8, 9));
+    }
+
+    #[test]
+    fn broken_events_do_not_spoil_good_ones() {
+        let good = "data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+        for bad in [
+            "data: {\"usage\":{\"prompt_tokens\":}}\n\n",
+            "data: {\"usage\":\n\n",
+            "data: \u{fffd}{\n\n",
+            "x\n\n",
+        ] {
+            assert_eq!(sse(&[bad, good].concat()), known(1, 2), "{bad}");
+            assert_eq!(sse(&[good, bad].concat()), known(1, 2), "{bad}");
+        }
+        assert_eq!(
+            sse("data: {\"usage\":{\"prompt_tokens\":}}\n\n"),
+            Usage::Unknown(UnknownUsage::Malformed)
+        );
+        assert_eq!(sse("data: [DONE]\n\n"), Usage::Unknown(UnknownUsage::NotReported));
+    }
+
+    #[test]
+    fn data_over_several_lines_is_one_text() {
+        assert_eq!(
+            sse("data: {\"usage\":\ndata: {\"prompt_tokens\":1,\ndata: \"completion_tokens\":2}}\n\n"),
+            known(1, 2)
+        );
     }
 }

@@ -28,7 +28,13 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) const fn new() -> Self {
-        Self { tokens: Tokenizer::new(), path: Path::new(), object: Vec::new(), too_long: false, error: None }
+        Self {
+            tokens: Tokenizer::new(),
+            path: Path::new(),
+            object: Vec::new(),
+            too_long: false,
+            error: None,
+        }
     }
 
     /// Makes ready for the next text.
@@ -61,7 +67,10 @@ impl Document {
     pub(super) fn end(&mut self) -> Found<'_> {
         let finished = match self.error {
             Some(kind) => Err(kind),
-            None => self.tokens.finish(&mut self.path).map_err(|error: JsonError| error.kind),
+            None => self
+                .tokens
+                .finish(&mut self.path)
+                .map_err(|error: JsonError| error.kind),
         };
         match finished {
             Err(JsonErrorKind::Empty) => Found::Nothing,
@@ -81,7 +90,9 @@ impl Document {
         }
         let from = usize::try_from(start.saturating_sub(base)).unwrap_or(usize::MAX);
         let to = self.path.end.map_or(piece.len(), |end| {
-            usize::try_from(end.saturating_sub(base)).unwrap_or(usize::MAX).min(piece.len())
+            usize::try_from(end.saturating_sub(base))
+                .unwrap_or(usize::MAX)
+                .min(piece.len())
         });
         if let Some(bytes) = piece.get(from..to) {
             self.too_long |= self.object.extend_from_slice(bytes).is_err();

@@ -1,0 +1,362 @@
+//! Tables of bodies and what is read of them or why they are refused.
+
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use super::body::{BodyError, BodyFacts, BodyScan, Governed};
+use super::json::JsonErrorKind as J;
+use crate::limits::*;
+
+fn scan(body: impl AsRef<[u8]>) -> Result<BodyFacts, BodyError> {
+    let body = body.as_ref();
+    let mut scan = BodyScan::new(u64::MAX);
+    let whole = scan.feed(body).and_then(|()| scan.finish().cloned());
+    for size in [1, 2, 3, 7, 64, 65] {
+        scan.reset();
+        let mut result = Ok(());
+        for chunk in body.chunks(size) {
+            result = scan.feed(chunk);
+            if result.is_err() {
+                break;
+            }
+        }
+        let split = result.and_then(|()| scan.finish().cloned());
+        assert_eq!(
+            format!("{split:?}"),
+            format!("{whole:?}"),
+            "in chunks of {size}: {}",
+            body.escape_ascii()
+        );
+    }
+    whole
+}
+
+fn refused(body: impl AsRef<[u8]>) -> BodyError {
+    let text = body.as_ref().escape_ascii().to_string();
+    match scan(body) {
+        Ok(facts) => panic!("{text} was accepted: {facts:?}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn governed_values_are_read() {
+    let facts = scan(
+        br#" {"messages":[{"role":"user","content":"hi"}],"model":"qwen-\u006dax\/1\ud83d\ude00",
+            "stream" : true, "stream_options":{"x":{"include_usage":1},"include_usage":false},
+            "max_tokens":16,"max_completion_tokens":18446744073709551615} "#,
+    )
+    .unwrap();
+    assert_eq!(facts.model(), Some("qwen-max/1😀"));
+    assert_eq!(facts.stream(), Some(true));
+    assert_eq!(facts.include_usage(), Some(false));
+    assert_eq!(facts.max_tokens(), Some(u64::MAX), "the larger of the two");
+    assert_eq!(facts.member_count(), 6);
+}
+
+#[test]
+fn null_counts_as_absent() {
+    let facts = scan(r#"{"model":null,"stream":null,"stream_options":null,"max_tokens":null}"#).unwrap();
+    assert_eq!(
+        (facts.model(), facts.stream(), facts.include_usage(), facts.max_tokens()),
+        (None, None, None, None)
+    );
+    assert!(facts.member("model").unwrap().is_null);
+    assert!(facts.member("temperature").is_none());
+    assert_eq!(
+        scan(r#"{"stream_options":{"include_usage":null}}"#)
+            .unwrap()
+            .include_usage(),
+        None
+    );
+}
+
+#[test]
+fn governed_names_deeper_down_are_not_ours() {
+    let facts = scan(r#"{"a":{"model":1,"Model":2,"model":3},"b":[{"stream":"x"}],"messages":[["model"]]}"#).unwrap();
+    assert_eq!((facts.model(), facts.stream()), (None, None));
+}
+
+#[test]
+fn spans_cut_out_exactly_the_value() {
+    let body = r#" {"a" : 1.50e+1 ,"b":[ 1 ],"c\n":"x\"y" ,"":{},"d":null}"#;
+    let facts = scan(body).unwrap();
+    for (name, value) in [
+        ("a", "1.50e+1"),
+        ("b", "[ 1 ]"),
+        ("c\n", r#""x\"y""#),
+        ("", "{}"),
+        ("d", "null"),
+    ] {
+        let span = facts.member(name).unwrap().value;
+        let (start, end) = (usize::try_from(span.start).unwrap(), usize::try_from(span.end).unwrap());
+        assert_eq!(&body.as_bytes()[start..end], value.as_bytes());
+    }
+    assert_eq!(facts.insert_at(), 2);
+    assert_eq!(facts.len(), body.len() as u64);
+    assert!(scan("{ }").unwrap().is_empty_object());
+}
+
+#[test]
+fn only_objects_are_bodies() {
+    assert_eq!(refused(""), BodyError::Empty);
+    assert_eq!(refused(" \n"), BodyError::Empty);
+    for (body, at) in [
+        ("[]", 0),
+        (" 1", 1),
+        ("\"a\"", 0),
+        ("null", 0),
+        ("true", 0),
+        ("[{}]", 0),
+    ] {
+        assert_eq!(refused(body), BodyError::NotAnObject { at }, "{body}");
+    }
+}
+
+#[test]
+fn malformed_json_is_refused_where_it_shows() {
+    let cases: &[(&[u8], J, u64)] = &[
+        (b"{", J::UnexpectedEnd, 1),
+        (b"{\"a", J::UnexpectedEnd, 3),
+        (b"{\"a\":1", J::UnexpectedEnd, 6),
+        (b"{\"a\":1}}", J::TrailingBytes, 7),
+        (b"{}\0", J::TrailingBytes, 2),
+        (b"{} {}", J::TrailingBytes, 3),
+        (b"{\"a\":1,}", J::UnexpectedByte, 7),
+        (b"{,}", J::UnexpectedByte, 1),
+        (b"{\"a\" 1}", J::UnexpectedByte, 5),
+        (b"{\"a\":}", J::UnexpectedByte, 5),
+        (b"{\"a\":[1,]}", J::UnexpectedByte, 8),
+        (b"{\"a\":[1}", J::UnexpectedByte, 7),
+        (b"{\"a\":{]", J::UnexpectedByte, 6),
+        (b"{a:1}", J::UnexpectedByte, 1),
+        (b"{'a':1}", J::UnexpectedByte, 1),
+        (b"{\"a\":tru}", J::UnexpectedByte, 8),
+        (b"{\"a\":nulL}", J::UnexpectedByte, 8),
+        (b"{\"a\":NaN}", J::UnexpectedByte, 5),
+        (b"{\"a\":01}", J::UnexpectedByte, 6),
+        (b"{\"a\":+1}", J::UnexpectedByte, 5),
+        (b"{\"a\":.5}", J::UnexpectedByte, 5),
+        (b"{\"a\":-}", J::InvalidNumber, 6),
+        (b"{\"a\":1.}", J::InvalidNumber, 7),
+        (b"{\"a\":1e}", J::InvalidNumber, 7),
+        (b"{\"a\":1e+}", J::InvalidNumber, 8),
+        (b"{\"a\":\"\n\"}", J::ControlCharacter, 6),
+        (b"{\"a\":\"\\x\"}", J::InvalidEscape, 7),
+        (b"{\"a\":\"\\u12g4\"}", J::InvalidEscape, 10),
+        (b"{\"a\":\"\\u12\"}", J::InvalidEscape, 10),
+        (b"{\"a\":\"\xff\"}", J::InvalidUtf8, 6),
+        (b"{\"a\":\"\xe4\xb8\"}", J::InvalidUtf8, 6),
+        (b"{\"a\":\"x\xc0\xaf\"}", J::InvalidUtf8, 7),
+        (b"{\"a\":\"\xed\xa0\x80\"}", J::InvalidUtf8, 6),
+        (b"{\"a\":\"\xf4\x90\x80\x80\"}", J::InvalidUtf8, 6),
+        (b"{\"a\":\"\xe4\\n\"}", J::InvalidUtf8, 6),
+        (b"{\"a\":\"\xe4\n\"}", J::InvalidUtf8, 6),
+        (b"{\"a\":1}\xa0", J::TrailingBytes, 7),
+        (b"\xef\xbb\xbf{}", J::ByteOrderMark, 0),
+        (b"{\"a\":/**/1}", J::UnexpectedByte, 5),
+        (b"{\x0c}", J::UnexpectedByte, 1),
+    ];
+    for (body, kind, at) in cases {
+        assert_eq!(
+            refused(body),
+            BodyError::Json { kind: *kind, at: *at },
+            "{}",
+            body.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn a_top_level_key_twice_is_refused() {
+    for (body, at) in [
+        (r#"{"model":"a","model":"a"}"#, 13),
+        (r#"{"x":1,"y":2,"x":1}"#, 13),
+        (r#"{"model":"a","mod\u0065l":"b"}"#, 13),
+        (r#"{"":1,"":1}"#, 6),
+        (r#"{"é":1,"\u00e9":1}"#, 8),
+        (
+            r#"{"stream_options":{"include_usage":true,"include\u005fusage":true}}"#,
+            40,
+        ),
+    ] {
+        assert_eq!(refused(body), BodyError::DuplicateKey { at }, "{body}");
+    }
+    assert!(scan(r#"{"ab":1,"a":1,"b":1,"B":1,"stream_options":{"x":1,"x":2}}"#).is_ok());
+}
+
+#[test]
+fn a_governed_key_in_other_letters_is_refused() {
+    for (body, field, param) in [
+        (r#"{"Model":"a"}"#, Governed::Model, "model"),
+        (r#"{"\u004dodel":"a"}"#, Governed::Model, "model"),
+        (r#"{"sTream":true}"#, Governed::Stream, "stream"),
+        (r#"{"ſtream":true}"#, Governed::Stream, "stream"),
+        (r#"{"max_toKens":1}"#, Governed::MaxTokens, "max_tokens"),
+        ("{\"max_to\u{212A}ens\":1}", Governed::MaxTokens, "max_tokens"),
+        (
+            r#"{"MAX_COMPLETION_TOKENS":1}"#,
+            Governed::MaxCompletionTokens,
+            "max_completion_tokens",
+        ),
+        (r#"{"Stream_Options":{}}"#, Governed::StreamOptions, "stream_options"),
+        (
+            r#"{"stream_options":{"Include_Usage":true}}"#,
+            Governed::IncludeUsage,
+            "stream_options.include_usage",
+        ),
+    ] {
+        let error = refused(body);
+        assert!(
+            matches!(error, BodyError::KeyCase { field: found, .. } if found == field),
+            "{body}: {error:?}"
+        );
+        assert_eq!(error.param(), Some(param));
+    }
+    assert!(scan(r#"{"Temperature":1,"modell":2,"mode":3}"#).is_ok());
+}
+
+#[test]
+fn a_governed_value_of_another_type_is_refused() {
+    for (body, field) in [
+        (r#"{"model":1}"#, Governed::Model),
+        (r#"{"model":["a"]}"#, Governed::Model),
+        (r#"{"model":{"a":1}}"#, Governed::Model),
+        (r#"{"stream":"true"}"#, Governed::Stream),
+        (r#"{"stream":1}"#, Governed::Stream),
+        (r#"{"stream_options":[]}"#, Governed::StreamOptions),
+        (r#"{"stream_options":true}"#, Governed::StreamOptions),
+        (r#"{"stream_options":{"include_usage":"yes"}}"#, Governed::IncludeUsage),
+        (r#"{"max_tokens":-1}"#, Governed::MaxTokens),
+        (r#"{"max_tokens":1.0}"#, Governed::MaxTokens),
+        (r#"{"max_tokens":1e2}"#, Governed::MaxTokens),
+        (r#"{"max_tokens":18446744073709551616}"#, Governed::MaxTokens),
+        (
+            r#"{"max_tokens":1000000000000000000000000000000000}"#,
+            Governed::MaxTokens,
+        ),
+        (r#"{"max_completion_tokens":"1"}"#, Governed::MaxCompletionTokens),
+    ] {
+        let error = refused(body);
+        assert!(
+            matches!(error, BodyError::WrongType { field: found, .. } if found == field),
+            "{body}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_model_must_be_text() {
+    assert_eq!(refused(r#"{"model":""}"#), BodyError::EmptyModel { at: 9 });
+    for (model, at) in [
+        (r"\ud800", 10),
+        (r"a\udc00", 11),
+        (r"\ud800x", 10),
+        (r"\ud800\n", 10),
+        (r"\ud800\ud800", 10),
+        (r"\ud800\u0041\ud83d\ude00", 10),
+    ] {
+        let expected = BodyError::Json {
+            kind: J::LoneSurrogate,
+            at,
+        };
+        assert_eq!(refused(format!("{{\"model\":\"{model}\"}}")), expected, "{model}");
+    }
+    assert!(matches!(
+        refused(r#"{"\ud800":1}"#),
+        BodyError::Json {
+            kind: J::LoneSurrogate,
+            at: 2
+        }
+    ));
+    assert!(
+        scan(r#"{"messages":"\ud800 \udc00"}"#).is_ok(),
+        "text that is not read is the provider's to judge"
+    );
+}
+
+#[test]
+fn every_bound_holds_at_its_edge() {
+    let model = |len: usize| format!("{{\"model\":\"{}\"}}", "m".repeat(len));
+    assert_eq!(
+        scan(model(MODEL_BYTES_MAX)).unwrap().model().map(str::len),
+        Some(MODEL_BYTES_MAX)
+    );
+    assert_eq!(refused(model(MODEL_BYTES_MAX + 1)), BodyError::ModelTooLong { at: 9 });
+
+    let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    assert!(scan(nested(JSON_DEPTH_MAX)).is_ok());
+    assert_eq!(
+        refused(nested(JSON_DEPTH_MAX + 1)),
+        BodyError::TooDeep {
+            at: 4 + JSON_DEPTH_MAX as u64
+        }
+    );
+
+    let keys = |count: usize| {
+        let keys: Vec<String> = (0..count).map(|i| format!("\"k{i}\":{i}")).collect();
+        format!("{{{}}}", keys.join(","))
+    };
+    let full = scan(keys(JSON_TOP_LEVEL_KEYS_MAX)).unwrap();
+    assert_eq!(full.member_count(), JSON_TOP_LEVEL_KEYS_MAX);
+    assert!(full.member("k127").is_some());
+    assert!(matches!(
+        refused(keys(JSON_TOP_LEVEL_KEYS_MAX + 1)),
+        BodyError::TooManyKeys { .. }
+    ));
+
+    let long = |len: usize| format!("{{\"a\":1,\"{}\":1}}", "k".repeat(len));
+    assert!(scan(long(JSON_TOP_LEVEL_KEY_BYTES_MAX - 1)).is_ok());
+    assert_eq!(
+        refused(long(JSON_TOP_LEVEL_KEY_BYTES_MAX)),
+        BodyError::KeysTooLong { at: 7 }
+    );
+}
+
+#[test]
+fn the_limit_counts_bytes_over_all_chunks() {
+    let body = br#"{"a":1}"#;
+    for (limit, expected) in [
+        (7, Ok(())),
+        (8, Ok(())),
+        (6, Err(BodyError::TooLarge)),
+        (0, Err(BodyError::TooLarge)),
+    ] {
+        for size in 1..=body.len() {
+            let mut scan = BodyScan::new(limit);
+            let result = body.chunks(size).try_for_each(|chunk| scan.feed(chunk));
+            assert_eq!(
+                result.and_then(|()| scan.finish().map(|_| ())),
+                expected,
+                "limit {limit}, chunks of {size}"
+            );
+        }
+    }
+    assert_eq!(BodyError::TooLarge.status(), 413);
+}
+
+#[test]
+fn an_error_stays_until_the_reset() {
+    let mut scan = BodyScan::new(100);
+    let error = scan.feed(b"[").unwrap_err();
+    assert_eq!(scan.feed(b"{}"), Err(error));
+    assert_eq!(scan.finish().err(), Some(error));
+    scan.reset();
+    scan.feed(b"{}").unwrap();
+    assert!(scan.finish().is_ok());
+    assert!(scan.finish().is_ok(), "finishing twice lends the same facts");
+}
+
+#[test]
+fn messages_name_member_and_place() {
+    assert_eq!(
+        refused(r#"{"stream":1}"#).to_string(),
+        "'stream' must be true or false (byte 10)"
+    );
+    assert_eq!(
+        refused("").to_string(),
+        "the request body is empty; a JSON object is expected"
+    );
+    assert_eq!(refused("{}x").status(), 400);
+}
