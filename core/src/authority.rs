@@ -42,7 +42,7 @@ pub fn host_len(raw: &str) -> Option<usize> {
     let (host, rest) = if raw.starts_with('[') {
         raw.split_at_checked(raw.find(']')?.checked_add(1)?)?
     } else {
-        raw.split_at_checked(raw.find(':').unwrap_or(raw.len()))?
+        raw.split_at_checked(raw.bytes().position(|byte| byte == b':').unwrap_or(raw.len()))?
     };
     let host_is_valid = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(literal) => literal.parse::<core::net::Ipv6Addr>().is_ok(),

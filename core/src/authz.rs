@@ -13,7 +13,7 @@ use crate::tables::{Action, OperationRow, PatternRow, PolicyId, PolicyRuleRow, R
 ///
 /// # Errors
 /// The rule that denies it, or that none allows it.
-pub(crate) fn authorize(tables: Tables<'_>, seen: &Attributes<'_>) -> Result<(), Denial> {
+pub(crate) fn authorize(tables: &Tables<'_>, seen: &Attributes<'_>) -> Result<(), Denial> {
     let mut allow_policies = false;
     for (policy, id) in tables.policies.iter().zip(0..) {
         let matched = policy
@@ -56,7 +56,7 @@ pub(crate) enum Wanted {
 
 /// `None` when the rule matches: one of its sources (if any) AND one of its operations (if any) hold.
 /// Otherwise the part that failed last, which is the closest miss of a rule with one source and one operation.
-pub(crate) fn failed_part(tables: Tables<'_>, rule: &PolicyRuleRow, seen: &Attributes<'_>) -> Option<FailedPart> {
+pub(crate) fn failed_part(tables: &Tables<'_>, rule: &PolicyRuleRow, seen: &Attributes<'_>) -> Option<FailedPart> {
     any_holds(rule.from.of(tables.sources), |source| {
         failed_source(tables, source, seen)
     })
@@ -79,13 +79,13 @@ fn any_holds<T>(rows: &[T], failed: impl Fn(&T) -> Option<FailedPart>) -> Option
     last
 }
 
-fn failed_source(tables: Tables<'_>, source: &SourceRow, seen: &Attributes<'_>) -> Option<FailedPart> {
+fn failed_source(tables: &Tables<'_>, source: &SourceRow, seen: &Attributes<'_>) -> Option<FailedPart> {
     let contains = |rows: Rows| rows.of(tables.cidrs).iter().any(|block| block.contains(seen.peer));
     field("ipBlocks", source.ip_blocks, true, contains, Wanted::Cidrs)
         .or_else(|| field("notIpBlocks", source.not_ip_blocks, false, contains, Wanted::Cidrs))
 }
 
-fn failed_operation(tables: Tables<'_>, operation: &OperationRow, seen: &Attributes<'_>) -> Option<FailedPart> {
+fn failed_operation(tables: &Tables<'_>, operation: &OperationRow, seen: &Attributes<'_>) -> Option<FailedPart> {
     let host = |rows: Rows| any_pattern(tables, rows, seen.authority.folded, Empty::Matches);
     let port = |rows: Rows| rows.of(tables.ports).contains(&seen.port);
     let method = |rows: Rows| any_pattern(tables, rows, seen.method, Empty::Misses);
@@ -122,7 +122,7 @@ enum Empty {
     Misses,
 }
 
-fn any_pattern(tables: Tables<'_>, rows: Rows, value: &str, empty: Empty) -> bool {
+fn any_pattern(tables: &Tables<'_>, rows: Rows, value: &str, empty: Empty) -> bool {
     rows.of(tables.patterns).iter().any(|pattern| match *pattern {
         PatternRow::Exact(wanted) => value == tables.text(wanted),
         PatternRow::Prefix(wanted) => value.starts_with(tables.text(wanted)),

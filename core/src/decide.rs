@@ -14,7 +14,9 @@
 //! once, so it cannot loop; the first rule chose provider, key, model and path,
 //! the second only has to admit the provider.
 
-use crate::attributes::{Attributes, Scratch};
+pub use crate::attributes::Scratch;
+
+use crate::attributes::Attributes;
 use crate::decision::{Decision, Forward, Path, Refusal};
 use crate::llm::body::{BodyError, BodyFacts};
 use crate::request::Request;
@@ -36,7 +38,7 @@ pub enum Body<'b> {
 /// `scratch` is overwritten. When the answer is [`Decision::ReadBody`], read the body and call again with the
 /// same `entropy`.
 pub fn decide<'d>(
-    tables: Tables<'d>,
+    tables: &Tables<'d>,
     request: &Request<'d>,
     body: Body<'_>,
     entropy: u64,
@@ -85,7 +87,7 @@ struct Chosen<'d> {
     provider: &'d ProviderRow,
 }
 
-fn choose<'d>(tables: Tables<'d>, seen: &Attributes<'d>, entropy: u64) -> Option<Chosen<'d>> {
+fn choose<'d>(tables: &Tables<'d>, seen: &Attributes<'d>, entropy: u64) -> Option<Chosen<'d>> {
     let entry = route::find(tables, seen)?;
     let backend = route::choose(tables, tables.rule(entry.rule)?, entropy)?;
     let provider = tables.provider(backend.provider)?;
@@ -102,7 +104,7 @@ fn sends_json(method: &str) -> bool {
 }
 
 /// Whether the rule of the second pass sends any traffic to the provider.
-fn admits(tables: Tables<'_>, second: &EntryRow, provider: ProviderId) -> bool {
+fn admits(tables: &Tables<'_>, second: &EntryRow, provider: ProviderId) -> bool {
     tables.rule(second.rule).is_some_and(|rule| {
         rule.backends
             .of(tables.backends)
@@ -111,7 +113,7 @@ fn admits(tables: Tables<'_>, second: &EntryRow, provider: ProviderId) -> bool {
     })
 }
 
-fn forward<'d>(tables: Tables<'d>, seen: &Attributes<'d>, chosen: &Chosen<'d>, second: &EntryRow) -> Forward<'d> {
+fn forward<'d>(tables: &Tables<'d>, seen: &Attributes<'d>, chosen: &Chosen<'d>, second: &EntryRow) -> Forward<'d> {
     let config = tables.configs.get(chosen.backend.config as usize);
     Forward {
         rule: chosen.entry.rule,

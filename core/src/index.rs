@@ -39,6 +39,9 @@ pub(crate) struct KeyRow {
 impl Index<'_> {
     /// The rows of `name` in `scope`.
     pub(crate) fn get(&self, text: Text<'_>, scope: u32, name: &str) -> Option<Rows> {
+        if self.slots.is_empty() {
+            return None;
+        }
         let hash = hash(scope, name.as_bytes());
         let mut probe = Probe::new(hash, self.slots.len())?;
         loop {

@@ -32,7 +32,7 @@ pub fn drops_header(name: &str) -> bool {
 
 /// Whether `field` is set in a body with these `facts`.
 #[must_use]
-pub fn sets_field(tables: Tables<'_>, facts: &BodyFacts, field: &FieldRow) -> bool {
+pub fn sets_field(tables: &Tables<'_>, facts: &BodyFacts, field: &FieldRow) -> bool {
     match field.when {
         FieldWhen::Absent => facts
             .member(tables.text(field.name))

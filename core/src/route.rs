@@ -10,55 +10,65 @@ use crate::attributes::Attributes;
 use crate::tables::{BackendRow, ConditionRow, EntryRow, Rows, RuleRow, Subject, Tables, Test, VirtualHostRow};
 
 /// The virtual host of `host` on `port`, if the port listens and one takes the host.
-pub(crate) fn virtual_host<'d>(tables: Tables<'d>, port: u16, host: &str) -> Option<(u32, &'d VirtualHostRow)> {
+pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &str) -> Option<(u32, &'d VirtualHostRow)> {
     let listener = tables.listeners.binary_search_by_key(&port, |row| row.port).ok()?;
     let row = tables.listeners.get(listener)?;
     let scope = u32::try_from(listener).ok()?;
-    let named = suffixes(host).find_map(|name| tables.hosts.get(tables.text, scope, name));
+    let named = tables.hosts.get(tables.text, scope, host);
+    let named = named.or_else(|| {
+        suffixes(host)
+            .filter(|_| row.has_suffixes)
+            .find_map(|it| tables.hosts.get(tables.text, scope, it))
+    });
     let id = named.map(|rows| rows.start).or(row.any_host)?;
     Some((id, tables.virtual_hosts.get(id as usize)?))
 }
 
-/// `a.b.c`, then `.b.c`, then `.c`: the name and its suffixes at label borders, longest first.
+/// `.b.c` and `.c` of `a.b.c`: the suffixes at label borders, longest first.
 fn suffixes(host: &str) -> impl Iterator<Item = &str> {
-    let suffixes = host
-        .match_indices('.')
-        .filter_map(|(dot, _)| if dot == 0 { None } else { host.get(dot..) });
-    core::iter::once(host).chain(suffixes)
+    let mut rest = host;
+    core::iter::from_fn(move || {
+        let dot = rest.bytes().skip(1).position(|byte| byte == b'.')?;
+        rest = rest.get(dot.checked_add(1)?..)?;
+        Some(rest)
+    })
 }
 
 /// The entries that `host` on `port` may match, in order: those that ask for exactly this host, merged by position
 /// with those that ask for no exact host.
 pub(crate) fn candidates<'d>(
-    tables: Tables<'d>,
+    tables: &Tables<'d>,
     port: u16,
     host: &str,
 ) -> impl Iterator<Item = &'d EntryRow> + use<'d> {
+    let Tables {
+        entry_order, entries, ..
+    } = *tables;
     let found = virtual_host(tables, port, host);
     let keyed = found
         .and_then(|(id, _)| tables.entries_by_host.get(tables.text, id, host))
         .unwrap_or_default();
     let unkeyed = found.map_or_else(Rows::default, |(_, row)| row.unkeyed);
-    let mut keyed = keyed.of(tables.entry_order).iter().copied().peekable();
-    let mut unkeyed = unkeyed.of(tables.entry_order).iter().copied().peekable();
+    let mut keyed = keyed.of(entry_order).iter().copied().peekable();
+    let mut unkeyed = unkeyed.of(entry_order).iter().copied().peekable();
     core::iter::from_fn(move || {
         let keyed_is_next = match (keyed.peek(), unkeyed.peek()) {
             (Some(a), Some(b)) => a < b,
             (first, _) => first.is_some(),
         };
         let entry = if keyed_is_next { keyed.next() } else { unkeyed.next() };
-        tables.entries.get(entry? as usize)
+        entries.get(entry? as usize)
     })
 }
 
 /// The first entry that matches.
-pub(crate) fn find<'d>(tables: Tables<'d>, seen: &Attributes<'d>) -> Option<&'d EntryRow> {
+pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Option<&'d EntryRow> {
     candidates(tables, seen.port, seen.authority.host).find(|entry| failed_condition(tables, entry, seen).is_none())
 }
 
 /// The first condition of `entry` that does not hold.
 pub(crate) fn failed_condition<'d>(
-    tables: Tables<'d>,
+    tables: &Tables<'d>,
     entry: &EntryRow,
     seen: &Attributes<'d>,
 ) -> Option<&'d ConditionRow> {
@@ -69,7 +79,7 @@ pub(crate) fn failed_condition<'d>(
         .find(|condition| !holds(tables, condition, seen))
 }
 
-fn holds<'d>(tables: Tables<'d>, condition: &ConditionRow, seen: &Attributes<'d>) -> bool {
+fn holds<'d>(tables: &Tables<'d>, condition: &ConditionRow, seen: &Attributes<'d>) -> bool {
     match condition.subject {
         Subject::Host => passes(tables, condition.test, seen.authority.host.as_bytes()),
         Subject::Authority => passes(tables, condition.test, seen.authority.folded.as_bytes()),
@@ -83,7 +93,7 @@ fn holds<'d>(tables: Tables<'d>, condition: &ConditionRow, seen: &Attributes<'d>
     }
 }
 
-pub(crate) fn passes(tables: Tables<'_>, test: Test, value: &[u8]) -> bool {
+pub(crate) fn passes(tables: &Tables<'_>, test: Test, value: &[u8]) -> bool {
     match test {
         Test::Exact(wanted) => value == tables.text(wanted).as_bytes(),
         Test::Prefix(wanted) => value.starts_with(tables.text(wanted).as_bytes()),
@@ -96,7 +106,7 @@ pub(crate) fn passes(tables: Tables<'_>, test: Test, value: &[u8]) -> bool {
 }
 
 /// The backend that `entropy`, uniform over all of `u64`, falls on.
-pub(crate) fn choose<'d>(tables: Tables<'d>, rule: &RuleRow, entropy: u64) -> Option<&'d BackendRow> {
+pub(crate) fn choose<'d>(tables: &Tables<'d>, rule: &RuleRow, entropy: u64) -> Option<&'d BackendRow> {
     let backends = rule.backends.of(tables.backends);
     // The upper half of the entropy scaled to the sum of the weights: uniform in 0..sum.
     let mut left = (entropy >> 32).checked_mul(rule.weight.into())? >> 32;

@@ -109,6 +109,8 @@ pub(crate) struct ListenerRow {
     pub(crate) port: u16,
     /// The virtual host `*`, if there is one.
     pub(crate) any_host: Option<u32>,
+    /// Whether any virtual host is a `*.suffix`.
+    pub(crate) has_suffixes: bool,
 }
 
 /// The rules of one host on one listener, first match first.
@@ -319,25 +321,25 @@ pub struct Origin<'a> {
 impl<'a> Tables<'a> {
     /// The text behind a span, e.g. of a [`FieldRow`].
     #[must_use]
-    pub fn text(self, span: Span) -> &'a str {
+    pub fn text(&self, span: Span) -> &'a str {
         self.text.get(span)
     }
 
     /// The label of a rule, `namespace/route/rule`: what logs and metrics call it.
     #[must_use]
-    pub fn rule_label(self, rule: RuleId) -> &'a str {
+    pub fn rule_label(&self, rule: RuleId) -> &'a str {
         self.rule(rule).map_or("", |row| self.text(row.label))
     }
 
     /// The host of a provider: what logs and metrics call it.
     #[must_use]
-    pub fn provider_host(self, provider: ProviderId) -> &'a str {
+    pub fn provider_host(&self, provider: ProviderId) -> &'a str {
         self.provider(provider).map_or("", |row| self.text(row.host))
     }
 
     /// `namespace/name` of a policy.
     #[must_use]
-    pub fn policy_label(self, policy: PolicyId) -> &'a str {
+    pub fn policy_label(&self, policy: PolicyId) -> &'a str {
         self.policies
             .get(policy.0 as usize)
             .map_or("", |row| self.text(row.label))
@@ -345,25 +347,25 @@ impl<'a> Tables<'a> {
 
     /// Where a rule of a route stands.
     #[must_use]
-    pub fn rule_origin(self, rule: RuleId) -> Option<Origin<'a>> {
+    pub fn rule_origin(&self, rule: RuleId) -> Option<Origin<'a>> {
         self.origin(self.rule(rule)?.origin)
     }
 
     /// Where a provider stands.
     #[must_use]
-    pub fn provider_origin(self, provider: ProviderId) -> Option<Origin<'a>> {
+    pub fn provider_origin(&self, provider: ProviderId) -> Option<Origin<'a>> {
         self.origin(self.provider(provider)?.origin)
     }
 
-    pub(crate) fn rule(self, rule: RuleId) -> Option<&'a RuleRow> {
+    pub(crate) fn rule(&self, rule: RuleId) -> Option<&'a RuleRow> {
         self.rules.get(rule.0 as usize)
     }
 
-    pub(crate) fn provider(self, provider: ProviderId) -> Option<&'a ProviderRow> {
+    pub(crate) fn provider(&self, provider: ProviderId) -> Option<&'a ProviderRow> {
         self.providers.get(provider.0 as usize)
     }
 
-    pub(crate) fn origin(self, origin: OriginId) -> Option<Origin<'a>> {
+    pub(crate) fn origin(&self, origin: OriginId) -> Option<Origin<'a>> {
         let row = self.origins.get(origin.0 as usize)?;
         Some(Origin {
             kind: self.origin_text.get(row.kind),

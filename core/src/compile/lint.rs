@@ -16,7 +16,7 @@ use crate::snapshot::Snapshot;
 use crate::tables::{Action, EntryRow, ProviderId, Subject, Tables, Test};
 
 pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
-    let tables = snapshot.tables();
+    let tables = &snapshot.tables();
     let places = rule_places(resources);
     let reach = reach(tables);
     for ((port, provider), hosts) in &reach {
@@ -41,8 +41,8 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
 /// The hosts by which a provider is reached on a port; `None` is any host that no rule names.
 type Hosts<'d> = BTreeMap<Option<&'d str>, &'d EntryRow>;
 
-fn reach(tables: Tables<'_>) -> BTreeMap<(u16, ProviderId), Hosts<'_>> {
-    let mut reach: BTreeMap<(u16, ProviderId), Hosts<'_>> = BTreeMap::new();
+fn reach<'d>(tables: &Tables<'d>) -> BTreeMap<(u16, ProviderId), Hosts<'d>> {
+    let mut reach: BTreeMap<(u16, ProviderId), Hosts<'d>> = BTreeMap::new();
     for virtual_host in tables.virtual_hosts {
         let Some(listener) = tables.listeners.get(virtual_host.listener as usize) else {
             continue;
@@ -62,7 +62,7 @@ fn reach(tables: Tables<'_>) -> BTreeMap<(u16, ProviderId), Hosts<'_>> {
     reach
 }
 
-fn exact_host<'d>(tables: Tables<'d>, entry: &EntryRow) -> Option<&'d str> {
+fn exact_host<'d>(tables: &Tables<'d>, entry: &EntryRow) -> Option<&'d str> {
     entry
         .conditions
         .of(tables.conditions)
@@ -74,7 +74,7 @@ fn exact_host<'d>(tables: Tables<'d>, entry: &EntryRow) -> Option<&'d str> {
 }
 
 /// The providers that take traffic of the entry's rule.
-fn providers_of<'d>(tables: Tables<'d>, entry: &EntryRow) -> impl Iterator<Item = ProviderId> + use<'d> {
+fn providers_of<'d>(tables: &Tables<'d>, entry: &EntryRow) -> impl Iterator<Item = ProviderId> + use<'d> {
     let backends = tables
         .rule(entry.rule)
         .map_or(&[][..], |rule| rule.backends.of(tables.backends));
@@ -87,7 +87,7 @@ fn providers_of<'d>(tables: Tables<'d>, entry: &EntryRow) -> impl Iterator<Item 
 /// After the rewrite to the provider's host, routes are matched again: without a rule for that host, or with one that
 /// does not list the provider, every request of the first rule is refused.
 fn warn_about_second_pass(
-    tables: Tables<'_>,
+    tables: &Tables<'_>,
     port: u16,
     provider: ProviderId,
     hosts: &Hosts<'_>,
@@ -127,7 +127,7 @@ fn warn_about_second_pass(
 }
 
 /// Whether the entry's conditions on the host hold for `host`; others may or may not.
-fn takes_host(tables: Tables<'_>, entry: &EntryRow, host: &str) -> bool {
+fn takes_host(tables: &Tables<'_>, entry: &EntryRow, host: &str) -> bool {
     entry
         .conditions
         .of(tables.conditions)
@@ -140,7 +140,7 @@ fn takes_host(tables: Tables<'_>, entry: &EntryRow, host: &str) -> bool {
 
 /// A DENY on one host of a provider that other hosts reach as well: the seed's own policy has this hole.
 fn warn_about_aliases(
-    tables: Tables<'_>,
+    tables: &Tables<'_>,
     rule: &PolicyRule,
     reach: &BTreeMap<(u16, ProviderId), Hosts<'_>>,
     diagnostics: &mut Diagnostics,

@@ -61,7 +61,14 @@ pub(super) fn compile<'c>(
         .flat_map(|gateway| gateway.servers.iter().map(|server| *server.port))
         .collect();
     let ports: Vec<u16> = ports.into_iter().collect();
-    rows.rows.listeners = ports.iter().map(|&port| ListenerRow { port, any_host: None }).collect();
+    rows.rows.listeners = ports
+        .iter()
+        .map(|&port| ListenerRow {
+            port,
+            any_host: None,
+            has_suffixes: false,
+        })
+        .collect();
     let mut gateways = BTreeMap::new();
     for gateway in &resources.gateways {
         let name = format!("{}/{}", gateway.meta.namespace, *gateway.meta.name);

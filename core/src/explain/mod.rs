@@ -35,7 +35,7 @@ use crate::tables::{
 pub fn explain(snapshot: &Snapshot, request: &Request<'_>, body: Body<'_>, entropy: u64) -> Explanation {
     let tables = snapshot.tables();
     let mut scratch = Scratch::new();
-    let decision = decide(tables, request, body, entropy, &mut scratch);
+    let decision = decide(&tables, request, body, entropy, &mut scratch);
     let mut reading = Scratch::new();
     let seen = Attributes::read(request, &mut reading).ok();
     let reader = Reader {
@@ -96,7 +96,7 @@ impl<'d> Reader<'d> {
     }
 
     fn policy_rule(self, rule: &PolicyRuleRow, index: u32, seen: &Attributes<'_>) -> RuleTrace {
-        let failed = authz::failed_part(self.tables, rule, seen).map(|part| Failed {
+        let failed = authz::failed_part(&self.tables, rule, seen).map(|part| Failed {
             field: part.field.to_owned(),
             seen: Some(seen_by_policy(part.field, seen)),
             wanted: self.wanted(part.wanted),
@@ -144,13 +144,13 @@ impl<'d> Reader<'d> {
     }
 
     fn chosen_host(self, seen: &Attributes<'d>, entropy: u64) -> Option<&'d str> {
-        let rule = self.tables.rule(route::find(self.tables, seen)?.rule)?;
-        let backend = route::choose(self.tables, rule, entropy)?;
+        let rule = self.tables.rule(route::find(&self.tables, seen)?.rule)?;
+        let backend = route::choose(&self.tables, rule, entropy)?;
         Some(self.tables.provider_host(backend.provider))
     }
 
     fn pass(self, pass: u8, seen: &Attributes<'d>) -> PassTrace {
-        let host = route::virtual_host(self.tables, seen.port, seen.authority.host).map(|(_, row)| row);
+        let host = route::virtual_host(&self.tables, seen.port, seen.authority.host).map(|(_, row)| row);
         let mut rules = Vec::new();
         for entry in host.map_or(&[][..], |row| row.entries.of(self.tables.entries)) {
             let trace = self.entry(entry, seen);
@@ -169,7 +169,7 @@ impl<'d> Reader<'d> {
     }
 
     fn entry(self, entry: &EntryRow, seen: &Attributes<'d>) -> RuleTrace {
-        let failed = route::failed_condition(self.tables, entry, seen).map(|condition| self.failed(condition, seen));
+        let failed = route::failed_condition(&self.tables, entry, seen).map(|condition| self.failed(condition, seen));
         RuleTrace {
             name: self.tables.rule_label(entry.rule).to_owned(),
             at: self.place(entry.origin),
@@ -214,7 +214,7 @@ impl<'d> Reader<'d> {
             Decision::Forward(forward) => Verdict::Forward(self.upstream_request(request, body, &forward)),
             Decision::ReadBody => Verdict::ReadBody {
                 rule: seen
-                    .and_then(|seen| route::find(self.tables, seen))
+                    .and_then(|seen| route::find(&self.tables, seen))
                     .map(|entry| self.rule(entry.rule)),
             },
             Decision::Refuse(refusal) => {
@@ -269,7 +269,7 @@ impl<'d> Reader<'d> {
             .map(|field| BodyField {
                 name: self.tables.text(field.name).to_owned(),
                 value: self.tables.text(field.value).to_owned(),
-                set: rewrite::sets_field(self.tables, facts, field),
+                set: rewrite::sets_field(&self.tables, facts, field),
             })
             .collect()
     }

@@ -90,19 +90,22 @@ fn write_virtual_host(listener: u32, name: &str, alternatives: &[Alternative], r
         unkeyed,
     };
     rows.rows.virtual_hosts.push(row);
-    match name.strip_prefix('*') {
-        Some("") => {
-            if let Some(listener) = rows.rows.listeners.get_mut(listener as usize) {
-                listener.any_host = Some(id);
-            }
-        }
-        suffix => {
-            let key = KeyRow {
-                scope: listener,
-                name: rows.text(suffix.unwrap_or(name)),
-                rows: Rows { start: id, len: 1 },
-            };
-            rows.rows.hosts.push(key);
+    index_by_name(listener, name, id, rows);
+}
+
+fn index_by_name(listener: u32, name: &str, id: u32, rows: &mut RowWriter<'_>) {
+    let suffix = name.strip_prefix('*');
+    if let Some(row) = rows.rows.listeners.get_mut(listener as usize) {
+        row.has_suffixes |= suffix.is_some_and(|suffix| !suffix.is_empty());
+        if suffix == Some("") {
+            row.any_host = Some(id);
+            return;
         }
     }
+    let key = KeyRow {
+        scope: listener,
+        name: rows.text(suffix.unwrap_or(name)),
+        rows: Rows { start: id, len: 1 },
+    };
+    rows.rows.hosts.push(key);
 }
