@@ -46,7 +46,7 @@ pub fn host_len(raw: &str) -> Option<usize> {
     };
     let host_is_valid = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(literal) => literal.parse::<core::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(is_name_byte),
+        None => !host.is_empty() && host.bytes().fold(true, |valid, byte| valid & is_name_byte(byte)),
     };
     let port_is_valid = match rest.strip_prefix(':') {
         Some(digits) => digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),

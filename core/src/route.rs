@@ -14,11 +14,13 @@ pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &str) -> Op
     let listener = tables.listeners.binary_search_by_key(&port, |row| row.port).ok()?;
     let row = tables.listeners.get(listener)?;
     let scope = u32::try_from(listener).ok()?;
-    let named = tables.hosts.get(tables.text, scope, host);
-    let named = named.or_else(|| {
-        suffixes(host)
-            .filter(|_| row.has_suffixes)
-            .find_map(|it| tables.hosts.get(tables.text, scope, it))
+    let by_name = |name| tables.hosts.get(tables.text, scope, name);
+    let named = by_name(host).or_else(|| {
+        if row.has_suffixes {
+            suffixes(host).find_map(by_name)
+        } else {
+            None
+        }
     });
     let id = named.map(|rows| rows.start).or(row.any_host)?;
     Some((id, tables.virtual_hosts.get(id as usize)?))
