@@ -49,3 +49,15 @@ pub const SUGGESTION_BYTES_MAX: usize = 64;
 
 /// Nodes that the aliases of one YAML file may expand to, against alias bombs.
 pub const YAML_ALIAS_NODES_MAX: usize = 20_000;
+
+/// Bytes of one configuration source. Places in it are `u32`; Kubernetes bounds one object at 1.5 MiB.
+pub const SOURCE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Findings that are kept of one load: nobody reads more, and a generated file can hold millions.
+pub const DIAGNOSTICS_MAX: usize = 500;
+
+/// Characters of one piece of input that a message quotes.
+pub const QUOTED_CHARS_MAX: usize = 60;
+
+/// Columns of a source line that a rendered diagnostic shows.
+pub const EXCERPT_COLUMNS_MAX: usize = 120;

@@ -3,12 +3,15 @@
 //! The loader and the compiler push [`Diagnostic`]s and go on, so that one run
 //! reports every problem. Rendering with a source excerpt is
 //! [`Diagnostic::render`]'s job and looks the same in the terminal, in the
-//! browser and in a reload's log line.
+//! browser and in a reload's log line; [`Diagnostic::placed`] is the form for
+//! machines.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Serialize;
+
+use crate::limits::DIAGNOSTICS_MAX;
 
 /// One configuration text: a file, standard input, or an editor tab.
 #[derive(Debug, Clone)]
@@ -57,13 +60,20 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
-/// The findings so far.
+/// The findings so far: the first [`DIAGNOSTICS_MAX`] of them, and how many more there were.
 #[derive(Debug, Clone, Default)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    findings: Vec<Diagnostic>,
+    /// The latest finding that found no room, for its maker to write into.
+    beyond: Option<Diagnostic>,
+    omitted: usize,
+    errors: usize,
+}
 
 impl Diagnostics {
     /// Adds an error.
     pub fn error(&mut self, code: &'static str, at: Location, message: impl Into<String>) -> &mut Diagnostic {
+        self.errors += 1;
         self.push(Severity::Error, code, at, message.into())
     }
 
@@ -72,29 +82,52 @@ impl Diagnostics {
         self.push(Severity::Warning, code, at, message.into())
     }
 
-    /// Whether any finding refuses the configuration.
+    /// Whether any finding, also an omitted one, refuses the configuration.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|finding| finding.severity == Severity::Error)
+        self.errors > 0
+    }
+
+    /// How many errors there were, omitted ones included.
+    #[must_use]
+    pub fn error_count(&self) -> usize {
+        self.errors
     }
 
     /// The findings, in the order they were made.
     #[must_use]
     pub fn as_slice(&self) -> &[Diagnostic] {
-        &self.0
+        &self.findings
+    }
+
+    /// How many findings there were beyond those of [`Self::as_slice`].
+    #[must_use]
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    /// Puts the findings in the order of the text they are about.
+    pub fn sort_by_place(&mut self) {
+        self.findings
+            .sort_by_key(|finding| (finding.at.source, finding.at.start));
     }
 
     #[expect(clippy::expect_used, reason = "the element was pushed on the line before")]
     fn push(&mut self, severity: Severity, code: &'static str, at: Location, message: String) -> &mut Diagnostic {
-        self.0.push(Diagnostic {
+        let finding = Diagnostic {
             severity,
             code,
             message,
             at,
             field: String::new(),
             help: None,
-        });
-        self.0.last_mut().expect("just pushed")
+        };
+        if self.findings.len() >= DIAGNOSTICS_MAX {
+            self.omitted += 1;
+            return self.beyond.insert(finding);
+        }
+        self.findings.push(finding);
+        self.findings.last_mut().expect("just pushed")
     }
 }
 
@@ -110,4 +143,81 @@ impl Diagnostic {
         self.field = field.into();
         self
     }
+}
+
+/// A [`Diagnostic`] with its place in lines and columns, as `check -o json` and editors want it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacedDiagnostic<'d> {
+    /// Error or warning.
+    pub severity: Severity,
+    /// As [`Diagnostic::code`].
+    pub code: &'static str,
+    /// As [`Diagnostic::message`].
+    pub message: &'d str,
+    /// Name of the source.
+    pub file: &'d str,
+    /// Line of the first character, from 1.
+    pub line: u32,
+    /// Column of the first character, from 1, in characters.
+    pub column: u32,
+    /// Line of the end.
+    pub end_line: u32,
+    /// Column one past the last character.
+    pub end_column: u32,
+    /// As [`Diagnostic::field`].
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub field: &'d str,
+    /// As [`Diagnostic::help`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<&'d str>,
+}
+
+impl Diagnostic {
+    /// The finding with lines and columns. `sources` is the slice that was loaded.
+    #[must_use]
+    pub fn placed<'d>(&'d self, sources: &'d [Source]) -> PlacedDiagnostic<'d> {
+        let source = usize::try_from(self.at.source)
+            .ok()
+            .and_then(|index| sources.get(index));
+        let place = |offset| source.map_or((1, 1), |source| line_column(source, offset));
+        let (line, column) = place(self.at.start);
+        let (end_line, end_column) = place(self.at.end.max(self.at.start));
+        PlacedDiagnostic {
+            severity: self.severity,
+            code: self.code,
+            message: &self.message,
+            file: source.map_or("", |source| &source.name),
+            line,
+            column,
+            end_line,
+            end_column,
+            field: &self.field,
+            help: self.help.as_deref(),
+        }
+    }
+}
+
+/// Line and column of a byte offset, both from 1, columns in characters. Offsets past the end are the end's.
+#[must_use]
+pub fn line_column(source: &Source, offset: u32) -> (u32, u32) {
+    let (line_start, offset) = line_start(&source.text, offset);
+    let before = source.text.get(..line_start).unwrap_or_default();
+    let line = memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1;
+    let column = source.text.get(line_start..offset).unwrap_or_default().chars().count() + 1;
+    (
+        u32::try_from(line).unwrap_or(u32::MAX),
+        u32::try_from(column).unwrap_or(u32::MAX),
+    )
+}
+
+/// First byte of the line that holds `offset`, and `offset` itself moved onto a character of the text.
+pub(crate) fn line_start(text: &str, offset: u32) -> (usize, usize) {
+    let mut offset = usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    let before = text.get(..offset).unwrap_or_default();
+    let start = memchr::memrchr(b'\n', before.as_bytes()).map_or(0, |newline| newline + 1);
+    (start, offset)
 }

@@ -8,7 +8,39 @@
 //! names every problem of every document. What is not understood is refused:
 //! silence about a misspelt `ipBlocks` in a DENY would be an open door.
 
+#[cfg(feature = "yaml")]
+mod check;
+#[cfg(feature = "yaml")]
+mod decode;
 pub mod diagnostic;
+#[cfg(feature = "yaml")]
+mod document;
+#[cfg(feature = "yaml")]
+mod envelope;
+#[cfg(feature = "yaml")]
+mod field_path;
+#[cfg(feature = "yaml")]
+mod format;
+#[cfg(feature = "yaml")]
+mod load;
+mod mask;
+mod quote;
+mod render;
 pub mod resource;
+#[cfg(feature = "yaml")]
+mod schema;
 pub mod secret;
+#[cfg(feature = "yaml")]
+mod substitute;
 pub(crate) mod suggest;
+#[cfg(feature = "yaml")]
+mod time;
+#[cfg(feature = "yaml")]
+mod tree;
+#[cfg(feature = "yaml")]
+mod yaml;
+
+#[cfg(feature = "yaml")]
+pub use document::Document;
+#[cfg(feature = "yaml")]
+pub use load::{LoadOptions, Loaded, load};

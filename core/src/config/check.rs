@@ -1,0 +1,542 @@
+//! The strict check of one document against its declared shape.
+//!
+//! It walks the whole tree and goes on after each finding. Variables are
+//! replaced on the way, in the scalars that the shape says are read; what it
+//! leaves behind is a tree that [`super::decode`] can read without a second
+//! opinion. An environment's value is never quoted, only the `${NAME}`.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use super::diagnostic::{Diagnostic, Diagnostics, Location, Source};
+use super::field_path::FieldPath;
+use super::format::{Fault, Format};
+use super::quote::quoted;
+use super::resource::Spanned;
+use super::schema::{Enumeration, Field, Kind, METADATA, Object, Shape, Support};
+use super::substitute::{Problem, looks_unexpanded, substitute};
+use super::suggest::{did_you_mean, nearest};
+use super::tree::{Entry, Meaning, Node, Scalar, Value};
+
+/// What the check of one document needs.
+pub(crate) struct Checker<'c> {
+    pub(crate) sources: &'c [Source],
+    pub(crate) env: &'c dyn Fn(&str) -> Option<String>,
+    pub(crate) diagnostics: &'c mut Diagnostics,
+    /// Whether the document is of `lockgate.dev` and may use its fields.
+    pub(crate) is_lockgate: bool,
+}
+
+/// A node's place in the walk.
+#[derive(Clone, Copy)]
+struct Here<'p> {
+    path: &'p FieldPath<'p>,
+    /// What to point at when the node itself is not there: its key, or the item.
+    key: Location,
+}
+
+impl Checker<'_> {
+    /// Checks a document of a decoded kind.
+    pub(crate) fn document(&mut self, document: &mut Node, kind: &Kind) {
+        let whole = document.at;
+        let Value::Map(entries) = &mut document.value else {
+            return;
+        };
+        let mut kind_at = whole;
+        let (mut has_metadata, mut has_spec) = (false, false);
+        for entry in entries.iter_mut() {
+            let path = FieldPath::Root.field(&entry.key.value);
+            let here = Here {
+                path: &path,
+                key: entry.key.at,
+            };
+            match entry.key.value.as_str() {
+                "apiVersion" | "status" => {}
+                "kind" => kind_at = entry.value.at,
+                "metadata" => {
+                    has_metadata = true;
+                    drop_nulls(&mut entry.value);
+                    self.object(&mut entry.value, &METADATA, here);
+                }
+                "spec" => {
+                    has_spec = true;
+                    self.value(&mut entry.value, &Shape::Object(kind.spec), here);
+                }
+                name => {
+                    let help = top_level_help(name, kind);
+                    self.unknown_field(&entry.key, here.path, help);
+                }
+            }
+        }
+        let root = FieldPath::Root;
+        let here = Here {
+            path: &root,
+            key: kind_at,
+        };
+        if !has_metadata {
+            self.missing("metadata", "It holds the `name`.", here);
+        }
+        if !has_spec && kind.spec_required {
+            self.missing("spec", kind.doc, here);
+        }
+    }
+
+    fn value(&mut self, node: &mut Node, shape: &Shape, here: Here<'_>) {
+        if matches!(shape, Shape::Any) {
+            return;
+        }
+        if node.is_null() {
+            self.error("null-value", here.key, here, "has no value")
+                .help("give it a value, or remove it");
+            return;
+        }
+        match shape {
+            Shape::Any => {}
+            Shape::Text(format) => self.text(node, *format, here),
+            Shape::Bool => self.bool(node, here),
+            Shape::Integer { min, max } => self.integer(node, *min, *max, here),
+            Shape::PolicyPort => self.policy_port(node, here),
+            Shape::Enum(words) => self.word(node, words, here),
+            Shape::Object(object) => self.object(node, object, here),
+            Shape::List { item, min } => self.list(node, item, *min, here),
+            Shape::Map { key, value } => self.map(node, *key, value, here),
+        }
+    }
+
+    fn object(&mut self, node: &mut Node, object: &Object, here: Here<'_>) {
+        let at = node.at;
+        let Value::Map(entries) = &mut node.value else {
+            return self.wrong_type(node, "fields (`name: value`)", here);
+        };
+        if object.not_empty && entries.is_empty() {
+            self.error("empty-object", at, here, "is empty").help(
+                "give it at least one field: an empty one would match nothing in particular, and Istio refuses it too",
+            );
+        }
+        for entry in entries.iter_mut() {
+            let path = here.path.field(&entry.key.value);
+            let inner = Here {
+                path: &path,
+                key: entry.key.at,
+            };
+            match object.field(&entry.key.value) {
+                None => {
+                    let help = field_help(&entry.key.value, object);
+                    self.unknown_field(&entry.key, inner.path, help);
+                }
+                Some(field) if field.support != Support::Full => self.unsupported_field(field, inner),
+                Some(field) => self.value(&mut entry.value, &field.shape, inner),
+            }
+        }
+        for field in object.fields.iter().filter(|field| field.required) {
+            if !entries.iter().any(|entry| entry.key.value == field.name) {
+                self.missing(field.name, field.doc, here);
+            }
+        }
+    }
+
+    fn list(&mut self, node: &mut Node, item: &Shape, min: usize, here: Here<'_>) {
+        let at = node.at;
+        let Value::List(items) = &mut node.value else {
+            return self.wrong_type(node, "a list", here);
+        };
+        if items.len() < min {
+            self.error("empty-list", at, here, "is an empty list")
+                .help("give it at least one entry, or remove it");
+        }
+        for (index, node) in items.iter_mut().enumerate() {
+            let path = here.path.index(index);
+            let inner = Here {
+                path: &path,
+                key: node.at,
+            };
+            self.value(node, item, inner);
+        }
+    }
+
+    fn map(&mut self, node: &mut Node, key: Format, value: &Shape, here: Here<'_>) {
+        let Value::Map(entries) = &mut node.value else {
+            return self.wrong_type(node, "fields (`name: value`)", here);
+        };
+        for Entry { key: name, value: node } in entries {
+            let path = here.path.field(&name.value);
+            let inner = Here {
+                path: &path,
+                key: name.at,
+            };
+            if let Err(fault) = key.check(&name.value) {
+                self.fault(fault, name.at, &quoted(&name.value), inner);
+            }
+            self.value(node, value, inner);
+        }
+    }
+
+    fn text(&mut self, node: &mut Node, format: Format, here: Here<'_>) {
+        let at = node.at;
+        let is_secret = format == Format::Secret;
+        match &mut node.value {
+            Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => {
+                if !self.replace_variables(scalar, at, here) {
+                    return;
+                }
+                let shown = if is_secret {
+                    format!("the value of `{}`", here.path.name())
+                } else {
+                    shown(scalar)
+                };
+                if let Err(fault) = format.check(&scalar.text) {
+                    return self.fault(fault, at, &shown, here);
+                }
+                self.lint(scalar, format, at, &shown, here);
+            }
+            _ if is_secret => self.wrong_type(node, "text in quotes", here),
+            _ => self.wrong_type(node, "text", here),
+        }
+    }
+
+    fn lint(&mut self, scalar: &Scalar, format: Format, at: Location, shown: &str, here: Here<'_>) {
+        if scalar.written.is_none() {
+            if let Some(name) = looks_unexpanded(&scalar.text) {
+                self.warning(
+                    "unexpanded-variable",
+                    at,
+                    here,
+                    format!("{shown} looks like a variable, but is taken as it stands"),
+                )
+                .help(format!("write `${{{name}}}` to have it replaced from the environment"));
+            } else if format == Format::Secret {
+                self.warning("inline-secret", at, here, "the key stands in the file itself")
+                    .help("write `${NAME}` and set the variable, so that the file can be shared");
+            }
+        }
+        if let Some(fault) = format.lint(&scalar.text) {
+            let finding = self.warning(fault.code, at, here, format!("{shown} {}", fault.reason));
+            if let Some(help) = fault.help {
+                finding.help(help);
+            }
+        }
+    }
+
+    fn bool(&mut self, node: &mut Node, here: Here<'_>) {
+        let at = node.at;
+        if let Value::Scalar(scalar) = &mut node.value
+            && (!self.replace_variables(scalar, at, here) || scalar.as_bool().is_some())
+        {
+            return;
+        }
+        self.wrong_type(node, "`true` or `false`", here);
+    }
+
+    fn integer(&mut self, node: &mut Node, min: i64, max: i64, here: Here<'_>) {
+        let at = node.at;
+        if let Value::Scalar(scalar) = &mut node.value {
+            if !self.replace_variables(scalar, at, here) {
+                return;
+            }
+            if let Some(number) = scalar.as_integer() {
+                if !(min..=max).contains(&number) {
+                    let shown = shown(scalar);
+                    self.out_of_range(at, &shown, min, max, here);
+                }
+                return;
+            }
+        }
+        self.wrong_type(node, "a whole number", here);
+    }
+
+    fn policy_port(&mut self, node: &mut Node, here: Here<'_>) {
+        const MAX: i64 = 65_535;
+        let at = node.at;
+        if let Value::Scalar(scalar) = &mut node.value {
+            if !self.replace_variables(scalar, at, here) {
+                return;
+            }
+            let digits = Scalar {
+                plain: true,
+                ..scalar.clone()
+            };
+            if let Some(number) = digits.as_integer() {
+                if !(0..=MAX).contains(&number) {
+                    let shown = shown(scalar);
+                    self.out_of_range(at, &shown, 0, MAX, here);
+                }
+                return;
+            }
+        }
+        self.wrong_type(node, "a port number", here);
+    }
+
+    fn word(&mut self, node: &mut Node, words: &Enumeration, here: Here<'_>) {
+        let at = node.at;
+        let Value::Scalar(scalar) = &mut node.value else {
+            return self.wrong_type(node, &format!("one of {}", listed(words.values)), here);
+        };
+        if !self.replace_variables(scalar, at, here) {
+            return;
+        }
+        let is = |word: &&&str| **word == scalar.text || (words.ignore_case && word.eq_ignore_ascii_case(&scalar.text));
+        if words.values.iter().any(|word| is(&word)) {
+            return;
+        }
+        let shown = shown(scalar);
+        let allowed = format!("use {}", listed(words.values));
+        if words.not_yet.iter().any(|word| is(&word)) {
+            self.error_text(
+                "unsupported-value",
+                at,
+                here,
+                format!("{shown} is not supported yet for `{}`", here.path.name()),
+            )
+            .help(allowed);
+            return;
+        }
+        let all = words.values.iter().chain(words.not_yet).copied();
+        let help = match nearest(&scalar.text, all) {
+            Some(word) => format!("did you mean `{word}`? {allowed}"),
+            None => allowed,
+        };
+        self.error_text(
+            "unknown-value",
+            at,
+            here,
+            format!("{shown} is not a value of `{}`", here.path.name()),
+        )
+        .help(help);
+    }
+
+    /// Replaces variables. `false` if that failed, which has been reported.
+    fn replace_variables(&mut self, scalar: &mut Scalar, at: Location, here: Here<'_>) -> bool {
+        let mut complete = true;
+        let mut from = 0;
+        let Self {
+            sources,
+            env,
+            diagnostics,
+            ..
+        } = self;
+        let replaced = substitute(&scalar.text, *env, |problem| {
+            complete = false;
+            let written = problem.written();
+            let place = place_within(sources, at, &written, &mut from);
+            report_variable(diagnostics, &problem, &written, place).field(here.path.to_string());
+        });
+        if let Some(replaced) = replaced {
+            scalar.written = Some(core::mem::replace(&mut scalar.text, replaced));
+        }
+        complete
+    }
+
+    fn fault(&mut self, fault: Fault, at: Location, shown: &str, here: Here<'_>) {
+        let finding = self.error_text(fault.code, at, here, format!("{shown} {}", fault.reason));
+        if let Some(help) = fault.help {
+            finding.help(help);
+        }
+    }
+
+    fn out_of_range(&mut self, at: Location, shown: &str, min: i64, max: i64, here: Here<'_>) {
+        self.error_text(
+            "out-of-range",
+            at,
+            here,
+            format!("{shown} is not a valid `{}`", here.path.name()),
+        )
+        .help(format!("use a number from {min} to {max}"));
+    }
+
+    fn wrong_type(&mut self, node: &Node, needed: &str, here: Here<'_>) {
+        let found = found(node);
+        let is_number_or_bool = node
+            .scalar()
+            .is_some_and(|scalar| matches!(scalar.meaning(), Meaning::Number | Meaning::Bool(_)));
+        let is_text = node.text().is_some();
+        let finding = self.error("wrong-type", node.at, here, &format!("needs {needed}, found {found}"));
+        if needed.starts_with("text") && is_number_or_bool {
+            finding.help("put the value in quotes");
+        } else if needed == "a list" && is_text {
+            finding.help("begin each entry with `- `");
+        }
+    }
+
+    fn missing(&mut self, name: &str, doc: &str, here: Here<'_>) {
+        let path = here.path.field(name);
+        self.diagnostics
+            .error("missing-field", here.key, format!("the field `{name}` is missing"))
+            .field(path.to_string())
+            .help(lower_first(doc));
+    }
+
+    fn unknown_field(&mut self, key: &Spanned<String>, path: &FieldPath<'_>, help: Option<String>) {
+        let finding = self
+            .diagnostics
+            .error("unknown-field", key.at, format!("unknown field {}", quoted(&key.value)))
+            .field(path.to_string());
+        if let Some(help) = help {
+            finding.help(help);
+        }
+    }
+
+    fn unsupported_field(&mut self, field: &Field, here: Here<'_>) {
+        let name = field.name;
+        if field.support == Support::LockgateNotYet && !self.is_lockgate {
+            self.error_text(
+                "lockgate-field",
+                here.key,
+                here,
+                format!("`{name}` is a field of Lockgate's own"),
+            )
+            .help("it belongs under `apiVersion: lockgate.dev/v1`");
+        } else {
+            self.error_text(
+                "unsupported-field",
+                here.key,
+                here,
+                format!("`{name}` is not supported yet"),
+            )
+            .help("it is refused rather than ignored, because leaving it out would change what the resource means");
+        }
+    }
+
+    /// An error about the node of `here`, whose name begins the message.
+    fn error(&mut self, code: &'static str, at: Location, here: Here<'_>, about: &str) -> &mut Diagnostic {
+        let subject = match here.path {
+            FieldPath::Index(..) => format!("an entry of `{}`", here.path.name()),
+            _ => quoted(here.path.name()),
+        };
+        self.error_text(code, at, here, format!("{subject} {about}"))
+    }
+
+    fn error_text(&mut self, code: &'static str, at: Location, here: Here<'_>, message: String) -> &mut Diagnostic {
+        self.diagnostics.error(code, at, message).field(here.path.to_string())
+    }
+
+    fn warning(
+        &mut self,
+        code: &'static str,
+        at: Location,
+        here: Here<'_>,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.diagnostics.warning(code, at, message).field(here.path.to_string())
+    }
+}
+
+/// Tools write `creationTimestamp: null` into metadata; it means that the field is absent.
+fn drop_nulls(metadata: &mut Node) {
+    if let Value::Map(entries) = &mut metadata.value {
+        entries.retain(|entry| !entry.value.is_null() || entry.key.value == "name");
+    }
+}
+
+fn top_level_help(name: &str, kind: &Kind) -> Option<String> {
+    if kind.spec.field(name).is_some() {
+        return Some("it belongs under `spec`: indent it below `spec:`".to_string());
+    }
+    if METADATA.field(name).is_some() {
+        return Some("it belongs under `metadata`".to_string());
+    }
+    did_you_mean(name, ["apiVersion", "kind", "metadata", "spec", "status"])
+}
+
+fn field_help(name: &str, object: &Object) -> Option<String> {
+    did_you_mean(name, object.fields.iter().map(|field| field.name)).or_else(|| {
+        let mut known = String::from("known here: ");
+        let supported = object.fields.iter().filter(|field| field.support == Support::Full);
+        for (index, field) in supported.enumerate() {
+            if index > 0 {
+                known.push_str(", ");
+            }
+            known.push_str(&quoted(field.name));
+        }
+        Some(known)
+    })
+}
+
+fn report_variable<'d>(
+    diagnostics: &'d mut Diagnostics,
+    problem: &Problem<'_>,
+    written: &str,
+    at: Location,
+) -> &'d mut Diagnostic {
+    match problem {
+        Problem::Unset(name) => diagnostics
+            .error("unset-variable", at, format!("the variable `{name}` is not set"))
+            .help("set it in the environment, or write `$${` for a literal `${`"),
+        Problem::Unclosed(_) => diagnostics
+            .error("invalid-variable", at, "`${` is not closed")
+            .help("write `${NAME}`, or `$${` for a literal `${`"),
+        Problem::NotAName(_) => diagnostics
+            .error(
+                "invalid-variable",
+                at,
+                format!("{} does not name a variable", quoted(written)),
+            )
+            .help("write `${NAME}` with letters, digits and `_`; defaults are not supported; `$${` is a literal `${`"),
+    }
+}
+
+/// Where `written` stands in the scalar at `at`; the scalar itself if it is written otherwise (escapes, folding).
+fn place_within(sources: &[Source], at: Location, written: &str, from: &mut usize) -> Location {
+    let find = || {
+        let source = sources.get(usize::try_from(at.source).ok()?)?;
+        let range = usize::try_from(at.start).ok()?..usize::try_from(at.end).ok()?;
+        let raw = source.text.get(range)?;
+        let start = *from + raw.get(*from..)?.find(written)?;
+        Some((start, start + written.len()))
+    };
+    let Some((start, end)) = find() else {
+        return at;
+    };
+    *from = end;
+    let offset = |relative: usize| u32::try_from(relative).map_or(at.end, |relative| at.start.saturating_add(relative));
+    Location {
+        source: at.source,
+        start: offset(start),
+        end: offset(end),
+    }
+}
+
+/// The scalar as it stands in the file, for a message.
+fn shown(scalar: &Scalar) -> String {
+    match &scalar.written {
+        Some(written) => format!("the value of {}", quoted(written)),
+        None => quoted(&scalar.text),
+    }
+}
+
+fn found(node: &Node) -> String {
+    let scalar = match &node.value {
+        Value::List(_) => return "a list".to_string(),
+        Value::Map(_) => return "fields".to_string(),
+        Value::Scalar(scalar) => scalar,
+    };
+    match scalar.meaning() {
+        Meaning::Null => "nothing".to_string(),
+        Meaning::Bool(_) => format!("the boolean {}", quoted(&scalar.text)),
+        Meaning::Number => format!("the number {}", quoted(&scalar.text)),
+        Meaning::Text if scalar.written.is_some() => shown(scalar),
+        Meaning::Text => format!("the text {}", quoted(&scalar.text)),
+    }
+}
+
+fn listed(words: &[&str]) -> String {
+    let mut out = String::new();
+    for (index, word) in words.iter().enumerate() {
+        if index > 0 {
+            out.push_str(if index + 1 == words.len() { " or " } else { ", " });
+        }
+        out.push('`');
+        out.push_str(word);
+        out.push('`');
+    }
+    out
+}
+
+fn lower_first(doc: &str) -> String {
+    let mut chars = doc.chars();
+    let first = chars.next().map(|c| c.to_ascii_lowercase());
+    let mut out: String = first.into_iter().chain(chars).collect();
+    if out.ends_with('.') {
+        out.pop();
+    }
+    out
+}

@@ -1,0 +1,151 @@
+//! LLMRoute.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{each, host, integer, labels, text, unique};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::quote::quoted;
+use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch};
+use crate::config::tree::Node;
+
+pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<LlmRoute> {
+    let rules = spec.get("rules").map(Node::items).unwrap_or_default();
+    unique(
+        rules.iter().filter_map(|rule| rule.get("name")),
+        "rules of this LLMRoute",
+        diagnostics,
+    );
+    let rules = rules
+        .iter()
+        .enumerate()
+        .map(|(index, node)| rule(node, index, diagnostics))
+        .collect();
+    Some(LlmRoute {
+        meta,
+        host: host(spec.get("host")?)?,
+        gateways: each(Some(spec), "gateways", text),
+        rules,
+    })
+}
+
+fn rule(node: &Node, index: usize, diagnostics: &mut Diagnostics) -> LlmRule {
+    let backend_refs = each(Some(node), "backendRefs", backend_ref);
+    if let Some(list) = node.get("backendRefs") {
+        weights(list, index, diagnostics);
+    }
+    LlmRule {
+        at: node.at,
+        name: node.get("name").and_then(text),
+        matches: each(Some(node), "matches", |node| Some(request_match(node, diagnostics))),
+        backend_refs,
+    }
+}
+
+fn request_match(node: &Node, diagnostics: &mut Diagnostics) -> LlmMatch {
+    LlmMatch {
+        at: node.at,
+        headers: headers(node.get("headers"), diagnostics),
+        gateways: each(Some(node), "gateways", text),
+        source_labels: node.get("sourceLabels").map(labels),
+    }
+}
+
+fn headers(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Vec<(Spanned<String>, Spanned<StringMatch>)> {
+    let mut headers: Vec<(Spanned<String>, Spanned<StringMatch>)> = Vec::new();
+    for entry in node.map(Node::entries).unwrap_or_default() {
+        let name = entry.key.value.to_ascii_lowercase();
+        if headers.iter().any(|(other, _)| other.value == name) {
+            diagnostics
+                .error(
+                    "duplicate-key",
+                    entry.key.at,
+                    format!("the header {} is given twice", quoted(&name)),
+                )
+                .help("header names are compared without regard to case; keep one of them");
+        }
+        let name = Spanned {
+            value: name,
+            at: entry.key.at,
+        };
+        if let Some(value) = string_match(entry.value.entries(), entry.key.at, diagnostics) {
+            let at = entry.value.at;
+            headers.push((name, Spanned { value, at }));
+        }
+    }
+    headers
+}
+
+fn string_match(
+    fields: &[crate::config::tree::Entry],
+    at: crate::config::diagnostic::Location,
+    diagnostics: &mut Diagnostics,
+) -> Option<StringMatch> {
+    let [field] = fields else {
+        if fields.is_empty() {
+            return Some(StringMatch::Present);
+        }
+        diagnostics
+            .error(
+                "conflicting-fields",
+                at,
+                "a header match has more than one of `exact`, `prefix` and `regex`",
+            )
+            .help("keep one; to match any of several values, write several `matches`");
+        return None;
+    };
+    let value = String::from(field.value.text()?);
+    match field.key.value.as_str() {
+        "exact" => Some(StringMatch::Exact(value)),
+        "prefix" => Some(StringMatch::Prefix(value)),
+        "regex" => Some(StringMatch::Regex(value)),
+        _ => None,
+    }
+}
+
+fn backend_ref(node: &Node) -> Option<BackendRef> {
+    Some(BackendRef {
+        at: node.at,
+        provider_host: host(node.get("providerHost")?)?,
+        weight: node.get("weight").and_then(integer),
+        host_rewrite: node.get("hostRewrite").and_then(text),
+    })
+}
+
+/// One backend takes everything; of several, all or none say their share, and somebody has to have one.
+fn weights(list: &Node, rule: usize, diagnostics: &mut Diagnostics) {
+    let backends = list.items();
+    let given = backends
+        .iter()
+        .filter(|backend| backend.get("weight").is_some())
+        .count();
+    if backends.len() < 2 || given == 0 {
+        return;
+    }
+    let field = format!("spec.rules[{rule}].backendRefs");
+    if given < backends.len() {
+        let without = backends.iter().find(|backend| backend.get("weight").is_none());
+        diagnostics
+            .error(
+                "uneven-weights",
+                without.map_or(list.at, |backend| backend.at),
+                "some backends of the rule have a `weight` and this one has none",
+            )
+            .field(field)
+            .help("give every backend a weight, or none for equal shares");
+        return;
+    }
+    let zero = |backend: &Node| {
+        backend
+            .get("weight")
+            .and_then(integer::<i64>)
+            .is_some_and(|weight| weight.value == 0)
+    };
+    if backends.iter().all(zero) {
+        diagnostics
+            .error("uneven-weights", list.at, "every backend of the rule has weight 0")
+            .field(field)
+            .help("give at least one backend a weight");
+    }
+}

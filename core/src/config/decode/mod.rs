@@ -1,0 +1,144 @@
+//! Checked trees to typed resources.
+//!
+//! [`super::check`] has looked at every field by itself, so these functions
+//! take what is there and leave out what is not (that has been reported). What
+//! they do report is what no single field shows: two ports of one name, a DENY
+//! without rules, weights that do not add up.
+
+mod authorization_policy;
+mod destination_rule;
+mod gateway;
+mod llm_provider;
+mod llm_route;
+mod service_entry;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::diagnostic::Diagnostics;
+use super::quote::quoted;
+use super::resource::{
+    AuthorizationPolicy, DestinationRule, Gateway, Labels, LlmProvider, LlmRoute, Meta, Resources, ServiceEntry,
+    Spanned,
+};
+use super::schema::Kind;
+use super::time::parse_timestamp;
+use super::tree::Node;
+
+/// A resource of one of the kinds.
+pub(crate) enum Decoded {
+    Gateway(Gateway),
+    AuthorizationPolicy(AuthorizationPolicy),
+    LlmProvider(LlmProvider),
+    LlmRoute(LlmRoute),
+    ServiceEntry(ServiceEntry),
+    DestinationRule(DestinationRule),
+}
+
+impl Decoded {
+    pub(crate) fn add_to(self, resources: &mut Resources) {
+        match self {
+            Self::Gateway(resource) => resources.gateways.push(resource),
+            Self::AuthorizationPolicy(resource) => resources.authorization_policies.push(resource),
+            Self::LlmProvider(resource) => resources.llm_providers.push(resource),
+            Self::LlmRoute(resource) => resources.llm_routes.push(resource),
+            Self::ServiceEntry(resource) => resources.service_entries.push(resource),
+            Self::DestinationRule(resource) => resources.destination_rules.push(resource),
+        }
+    }
+}
+
+/// Reads the resource of the document. `None` if something it cannot be without is missing.
+pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut Diagnostics) -> Option<Decoded> {
+    let spec = document.get("spec");
+    match kind.name {
+        "Gateway" => gateway::decode(spec?, meta, diagnostics).map(Decoded::Gateway),
+        "AuthorizationPolicy" => {
+            authorization_policy::decode(document, meta, diagnostics).map(Decoded::AuthorizationPolicy)
+        }
+        "LLMProvider" => llm_provider::decode(spec?, meta, diagnostics).map(Decoded::LlmProvider),
+        "LLMRoute" => llm_route::decode(spec?, meta, diagnostics).map(Decoded::LlmRoute),
+        "ServiceEntry" => service_entry::decode(spec?, meta, diagnostics).map(Decoded::ServiceEntry),
+        "DestinationRule" => destination_rule::decode(spec?, meta).map(Decoded::DestinationRule),
+        _ => None,
+    }
+}
+
+/// `metadata` of the document.
+pub(crate) fn meta(document: &Node, kind: &Kind) -> Option<Meta> {
+    let metadata = document.get("metadata")?;
+    let name = boxed(metadata.get("name")?)?;
+    let namespace = metadata.get("namespace").and_then(Node::text).unwrap_or("default");
+    Some(Meta {
+        kind: kind.name,
+        namespace: namespace.into(),
+        name,
+        created: metadata
+            .get("creationTimestamp")
+            .and_then(Node::text)
+            .and_then(parse_timestamp),
+        at: document.at,
+    })
+}
+
+fn text(node: &Node) -> Option<Spanned<String>> {
+    node.text().map(|text| Spanned {
+        value: text.into(),
+        at: node.at,
+    })
+}
+
+fn boxed(node: &Node) -> Option<Spanned<Box<str>>> {
+    node.text().map(|text| Spanned {
+        value: text.into(),
+        at: node.at,
+    })
+}
+
+/// A host name: DNS does not know case, so that nothing after the loader has to.
+fn host(node: &Node) -> Option<Spanned<String>> {
+    node.text().map(|text| Spanned {
+        value: text.to_ascii_lowercase(),
+        at: node.at,
+    })
+}
+
+/// The items of the list field that `read` can read.
+fn each<T>(node: Option<&Node>, name: &str, read: impl FnMut(&Node) -> Option<T>) -> Vec<T> {
+    node.and_then(|node| node.get(name))
+        .map(|list| list.items().iter().filter_map(read).collect())
+        .unwrap_or_default()
+}
+
+fn integer<N: TryFrom<i64>>(node: &Node) -> Option<Spanned<N>> {
+    let value = N::try_from(node.scalar()?.as_integer()?).ok()?;
+    Some(Spanned { value, at: node.at })
+}
+
+fn labels(node: &Node) -> Labels {
+    node.entries()
+        .iter()
+        .filter_map(|entry| Some((entry.key.value.as_str().into(), entry.value.text()?.into())))
+        .collect()
+}
+
+/// Reports each name that an earlier one of the list equals.
+fn unique<'n>(names: impl Iterator<Item = &'n Node>, what: &str, diagnostics: &mut Diagnostics) {
+    let mut sorted: Vec<(&str, &Node)> = names.filter_map(|node| Some((node.text()?, node))).collect();
+    sorted.sort_by_key(|(name, _)| *name);
+    for pair in sorted.windows(2) {
+        if let [(first, _), (second, node)] = pair
+            && first == second
+        {
+            diagnostics
+                .error(
+                    "duplicate-name",
+                    node.at,
+                    format!("two {what} are named {}", quoted(second)),
+                )
+                .help("give each a name of its own");
+        }
+    }
+}

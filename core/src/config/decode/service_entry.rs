@@ -1,0 +1,159 @@
+//! ServiceEntry.
+
+use alloc::format;
+use core::net::IpAddr;
+
+use super::{boxed, each, host, integer, text, unique};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::quote::quoted;
+use crate::config::resource::{Meta, Resolution, ServiceEntry, ServicePort, Spanned, WorkloadEntry};
+use crate::config::suggest::did_you_mean;
+use crate::config::tree::Node;
+
+pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<ServiceEntry> {
+    let ports = spec.get("ports").map(Node::items).unwrap_or_default();
+    unique(
+        ports.iter().filter_map(|port| port.get("name")),
+        "ports of this ServiceEntry",
+        diagnostics,
+    );
+    let entry = ServiceEntry {
+        meta,
+        hosts: each(Some(spec), "hosts", host),
+        ports: each(Some(spec), "ports", port),
+        resolution: resolution(spec),
+        endpoints: each(Some(spec), "endpoints", endpoint),
+    };
+    duplicate_numbers(&entry, diagnostics);
+    endpoints_fit_resolution(&entry, spec, diagnostics);
+    endpoint_ports_exist(&entry, ports, diagnostics);
+    Some(entry)
+}
+
+fn resolution(spec: &Node) -> Resolution {
+    match spec.get("resolution").and_then(Node::text) {
+        Some("STATIC") => Resolution::Static,
+        Some("DNS" | "DNS_ROUND_ROBIN") => Resolution::Dns,
+        _ => Resolution::None,
+    }
+}
+
+fn port(node: &Node) -> Option<ServicePort> {
+    Some(ServicePort {
+        number: integer(node.get("number")?)?,
+        name: node.get("name")?.text()?.into(),
+        target_port: node.get("targetPort").and_then(integer).map(|port| port.value),
+    })
+}
+
+fn endpoint(node: &Node) -> Option<WorkloadEntry> {
+    let ports = node.get("ports").map(Node::entries).unwrap_or_default();
+    Some(WorkloadEntry {
+        at: node.at,
+        address: text(node.get("address")?)?,
+        ports: ports
+            .iter()
+            .filter_map(|entry| {
+                let name = Spanned {
+                    value: entry.key.value.as_str().into(),
+                    at: entry.key.at,
+                };
+                Some((name, integer(&entry.value)?.value))
+            })
+            .collect(),
+        weight: node.get("weight").and_then(integer).map(|weight| weight.value),
+    })
+}
+
+fn duplicate_numbers(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
+    for (index, port) in entry.ports.iter().enumerate() {
+        let earlier = entry.ports.iter().take(index);
+        if earlier.into_iter().any(|other| other.number.value == port.number.value) {
+            diagnostics
+                .error(
+                    "duplicate-name",
+                    port.number.at,
+                    format!("two ports of this ServiceEntry have the number {}", port.number.value),
+                )
+                .field(format!("spec.ports[{index}].number"));
+        }
+    }
+}
+
+fn endpoints_fit_resolution(entry: &ServiceEntry, spec: &Node, diagnostics: &mut Diagnostics) {
+    let at = spec.get("resolution").map_or(entry.meta.name.at, |node| node.at);
+    match entry.resolution {
+        Resolution::None => {
+            if !entry.endpoints.is_empty() {
+                diagnostics
+                    .error(
+                        "endpoints-and-resolution",
+                        at,
+                        "endpoints are given, but resolution `NONE` does not use them",
+                    )
+                    .field("spec.resolution")
+                    .help("use `STATIC` for IP addresses, `DNS` for names");
+            }
+        }
+        Resolution::Static => {
+            if spec
+                .get("endpoints")
+                .is_none_or(|endpoints| endpoints.items().is_empty())
+            {
+                diagnostics
+                    .error("endpoints-and-resolution", at, "resolution `STATIC` needs endpoints")
+                    .field("spec.endpoints");
+            }
+            for (index, endpoint) in entry.endpoints.iter().enumerate() {
+                if endpoint.address.parse::<IpAddr>().is_err() {
+                    diagnostics
+                        .error(
+                            "endpoints-and-resolution",
+                            endpoint.address.at,
+                            format!(
+                                "{} is not an IP address, which resolution `STATIC` needs",
+                                quoted(&endpoint.address)
+                            ),
+                        )
+                        .field(format!("spec.endpoints[{index}].address"))
+                        .help("use resolution `DNS` for names");
+                }
+            }
+        }
+        Resolution::Dns => {
+            let wildcard = entry.hosts.iter().find(|host| host.starts_with('*'));
+            if let (Some(host), true) = (wildcard, entry.endpoints.is_empty()) {
+                diagnostics
+                    .error(
+                        "endpoints-and-resolution",
+                        host.at,
+                        "a wildcard host cannot be looked up by DNS",
+                    )
+                    .field("spec.hosts")
+                    .help("name the host, or give endpoints");
+            }
+        }
+    }
+}
+
+fn endpoint_ports_exist(entry: &ServiceEntry, ports: &[Node], diagnostics: &mut Diagnostics) {
+    let names = || ports.iter().filter_map(|port| port.get("name")).filter_map(boxed);
+    for (index, endpoint) in entry.endpoints.iter().enumerate() {
+        for (name, _) in &endpoint.ports {
+            if names().any(|known| known.value == name.value) {
+                continue;
+            }
+            let finding = diagnostics
+                .error(
+                    "unknown-port",
+                    name.at,
+                    format!("{} is no port of this ServiceEntry", quoted(&name.value)),
+                )
+                .field(format!("spec.endpoints[{index}].ports"));
+            let all: alloc::vec::Vec<_> = names().map(|name| name.value).collect();
+            if let Some(help) = did_you_mean(&name.value, all.iter().map(|name| &**name)) {
+                finding.help(help);
+            }
+        }
+    }
+}

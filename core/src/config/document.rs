@@ -1,0 +1,144 @@
+//! A loaded document as it may be shown: `/config_dump` and the browser.
+
+use alloc::string::String;
+use core::fmt;
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use zeroize::Zeroize;
+
+use super::diagnostic::Location;
+use super::format::Format;
+use super::schema::{Kind, Object, Shape};
+use super::tree::{Meaning, Node, Scalar, Value};
+
+/// One resource as it was written, without what must not be seen.
+///
+/// Serializes as the document itself: keys read «redacted», variables stand as
+/// `${NAME}` and not as what the environment holds, and `annotations` (where
+/// kubectl repeats the whole document), `managedFields` and `status` are gone.
+#[derive(Clone)]
+pub struct Document {
+    /// `kind`.
+    pub kind: &'static str,
+    /// `metadata.namespace`, `default` when absent.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// Where it stands.
+    pub at: Location,
+    body: Node,
+}
+
+impl Document {
+    /// Takes the checked document over and removes what must not be seen.
+    pub(crate) fn new(kind: &Kind, namespace: String, name: String, mut body: Node) -> Self {
+        redact_document(&mut body, kind);
+        Self {
+            kind: kind.name,
+            namespace,
+            name,
+            at: body.at,
+            body,
+        }
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({} {}/{})", self.kind, self.namespace, self.name)
+    }
+}
+
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.body.serialize(serializer)
+    }
+}
+
+/// Overwrites keys, and drops what may repeat them.
+pub(crate) fn redact_document(body: &mut Node, kind: &Kind) {
+    let Value::Map(entries) = &mut body.value else {
+        return;
+    };
+    entries.retain(|entry| entry.key.value != "status");
+    for entry in entries {
+        match entry.key.value.as_str() {
+            "metadata" => {
+                if let Value::Map(fields) = &mut entry.value.value {
+                    fields.retain(|field| !matches!(field.key.value.as_str(), "annotations" | "managedFields"));
+                }
+            }
+            "spec" => redact_object(&mut entry.value, kind.spec),
+            _ => {}
+        }
+    }
+}
+
+fn redact_object(node: &mut Node, object: &Object) {
+    let Value::Map(entries) = &mut node.value else {
+        return;
+    };
+    for entry in entries {
+        if let Some(field) = object.field(&entry.key.value) {
+            redact(&mut entry.value, &field.shape);
+        }
+    }
+}
+
+fn redact(node: &mut Node, shape: &Shape) {
+    match (shape, &mut node.value) {
+        (Shape::Text(Format::Secret), Value::Scalar(scalar)) => {
+            scalar.text.zeroize();
+            scalar.plain = false;
+            if scalar.written.is_none() {
+                scalar.text.push_str("«redacted»");
+            }
+        }
+        (Shape::Object(object), _) => redact_object(node, object),
+        (Shape::List { item, .. }, Value::List(items)) => items.iter_mut().for_each(|node| redact(node, item)),
+        (Shape::Map { value, .. }, Value::Map(entries)) => {
+            entries.iter_mut().for_each(|entry| redact(&mut entry.value, value));
+        }
+        _ => {}
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.serialize(serializer),
+            Value::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(item)?;
+                }
+                list.end()
+            }
+            Value::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for entry in entries {
+                    map.serialize_entry(&entry.key.value, &entry.value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl Serialize for Scalar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(written) = &self.written {
+            return serializer.serialize_str(written);
+        }
+        match self.meaning() {
+            Meaning::Null => serializer.serialize_unit(),
+            Meaning::Bool(truth) => serializer.serialize_bool(truth),
+            Meaning::Number => match (self.as_integer(), self.text.parse::<f64>()) {
+                (Some(whole), _) => serializer.serialize_i64(whole),
+                (None, Ok(number)) => serializer.serialize_f64(number),
+                (None, Err(_)) => serializer.serialize_str(&self.text),
+            },
+            Meaning::Text => serializer.serialize_str(&self.text),
+        }
+    }
+}

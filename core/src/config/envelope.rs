@@ -1,0 +1,221 @@
+//! `apiVersion` and `kind`: what a document is, and whether it concerns us.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::diagnostic::{Diagnostics, Location};
+use super::load::LoadOptions;
+use super::quote::quoted;
+use super::schema::{CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
+use super::suggest::{did_you_mean, nearest};
+use super::tree::Node;
+
+/// What to do with a document.
+pub(crate) enum Envelope {
+    /// Check and decode it.
+    Resource { kind: &'static Kind, is_lockgate: bool },
+    /// Load what is in its `items`.
+    List,
+    /// Nothing: it has been reported, or is not ours.
+    Skip,
+}
+
+/// Reads the envelope and reports what is wrong with it.
+pub(crate) fn read(document: &Node, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) -> Envelope {
+    if !matches!(document.value, super::tree::Value::Map(_)) {
+        diagnostics
+            .error(
+                "not-a-resource",
+                document.at,
+                "a document must be a resource with `apiVersion` and `kind`",
+            )
+            .help("separate resources with `---`");
+        return Envelope::Skip;
+    }
+    let api_version = word(document, "apiVersion", diagnostics);
+    let kind = word(document, "kind", diagnostics);
+    let (Some((api_version, api_version_at)), Some((kind, kind_at))) = (api_version, kind) else {
+        return Envelope::Skip;
+    };
+    let (group, version) = api_version.rsplit_once('/').unwrap_or((CORE, api_version));
+    let header = Header {
+        api_version,
+        api_version_at,
+        group,
+        version,
+        kind,
+        kind_at,
+    };
+    header.resolve(options, diagnostics)
+}
+
+struct Header<'d> {
+    api_version: &'d str,
+    api_version_at: Location,
+    group: &'d str,
+    version: &'d str,
+    kind: &'d str,
+    kind_at: Location,
+}
+
+impl Header<'_> {
+    fn resolve(&self, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) -> Envelope {
+        if self.group == CORE && self.version == "v1" && self.kind == "List" {
+            return Envelope::List;
+        }
+        let ours = KINDS.iter().find(|kind| kind.name == self.kind);
+        if let Some(kind) = ours
+            && (self.group == kind.group || self.group == LOCKGATE)
+        {
+            self.check_version(kind, diagnostics);
+            return Envelope::Resource {
+                kind,
+                is_lockgate: self.group == LOCKGATE,
+            };
+        }
+        if options.ignore_kinds.iter().any(|ignored| ignored == self.kind) {
+            return Envelope::Skip;
+        }
+        match KNOWN_UNSUPPORTED.iter().find(|(group, _)| *group == self.group) {
+            Some((_, unsupported)) => self.known_group(ours, unsupported, diagnostics),
+            None => self.other_group(ours, diagnostics),
+        }
+        Envelope::Skip
+    }
+
+    fn check_version(&self, kind: &Kind, diagnostics: &mut Diagnostics) {
+        let served: &[&str] = if self.group == LOCKGATE { &["v1"] } else { kind.versions };
+        if served.contains(&self.version) {
+            return;
+        }
+        let mut help = String::from("use ");
+        for (index, version) in served.iter().enumerate() {
+            let separator = if index > 0 { " or " } else { "" };
+            help.push_str(&format!("{separator}`{}/{version}`", self.group));
+        }
+        diagnostics
+            .error(
+                "wrong-api-version",
+                self.api_version_at,
+                format!("{} is not a version of {}", quoted(self.api_version), kind.name),
+            )
+            .field("apiVersion")
+            .help(help);
+    }
+
+    /// A kind that is not decoded, of a group that shapes traffic.
+    fn known_group(&self, ours: Option<&Kind>, unsupported: &[&str], diagnostics: &mut Diagnostics) {
+        if unsupported.contains(&self.kind) {
+            diagnostics
+                .error(
+                    "unsupported-kind",
+                    self.kind_at,
+                    format!("{} of {} is not supported yet", self.kind, quoted(self.api_version)),
+                )
+                .field("kind")
+                .help(format!("remove it, or load without it: `--ignore-kind {}`", self.kind));
+            return;
+        }
+        if let Some(kind) = ours {
+            return self.wrong_group(kind, diagnostics);
+        }
+        let in_group = KINDS
+            .iter()
+            .filter(|kind| kind.group == self.group || self.group == LOCKGATE)
+            .map(|kind| kind.name)
+            .chain(unsupported.iter().copied());
+        let help = if self.group == CORE {
+            match nearest(self.kind, ["List", "Secret", "ConfigMap"]) {
+                Some(kind) => Some(format!("did you mean `{kind}`?")),
+                None => return self.skipped(diagnostics),
+            }
+        } else {
+            did_you_mean(self.kind, in_group).or_else(|| did_you_mean(self.kind, KINDS.iter().map(|kind| kind.name)))
+        };
+        let finding = diagnostics
+            .error(
+                "unknown-kind",
+                self.kind_at,
+                format!("unknown kind {} of {}", quoted(self.kind), quoted(self.api_version)),
+            )
+            .field("kind");
+        if let Some(help) = help {
+            finding.help(help);
+        }
+    }
+
+    /// Somebody else's kind, unless the group is one of ours misspelt.
+    fn other_group(&self, ours: Option<&Kind>, diagnostics: &mut Diagnostics) {
+        let groups = KNOWN_UNSUPPORTED
+            .iter()
+            .map(|(group, _)| *group)
+            .filter(|group| *group != CORE);
+        let Some(group) = nearest(self.group, groups) else {
+            return self.skipped(diagnostics);
+        };
+        if let Some(kind) = ours {
+            return self.wrong_group(kind, diagnostics);
+        }
+        diagnostics
+            .error(
+                "wrong-api-version",
+                self.api_version_at,
+                format!("unknown API group {}", quoted(self.group)),
+            )
+            .field("apiVersion")
+            .help(format!("did you mean `{group}`?"));
+    }
+
+    fn wrong_group(&self, kind: &Kind, diagnostics: &mut Diagnostics) {
+        let version = kind.versions.first().copied().unwrap_or_default();
+        diagnostics
+            .error(
+                "wrong-api-version",
+                self.api_version_at,
+                format!("{} is not the apiVersion of {}", quoted(self.api_version), kind.name),
+            )
+            .field("apiVersion")
+            .help(format!("write `apiVersion: {}/{version}`", kind.group));
+    }
+
+    fn skipped(&self, diagnostics: &mut Diagnostics) {
+        diagnostics
+            .warning(
+                "foreign-kind",
+                self.kind_at,
+                format!(
+                    "{} of {} is not for Lockgate and is left out",
+                    quoted(self.kind),
+                    quoted(self.api_version)
+                ),
+            )
+            .field("kind");
+    }
+}
+
+fn word<'d>(document: &'d Node, name: &str, diagnostics: &mut Diagnostics) -> Option<(&'d str, Location)> {
+    let Some(entry) = document.entry(name) else {
+        diagnostics
+            .error(
+                "missing-field",
+                first_key(document),
+                format!("the field `{name}` is missing"),
+            )
+            .field(name)
+            .help("every resource begins with `apiVersion` and `kind`");
+        return None;
+    };
+    match entry.value.text() {
+        Some(text) if !text.is_empty() => Some((text, entry.value.at)),
+        _ => {
+            diagnostics
+                .error("wrong-type", entry.key.at, format!("`{name}` needs text"))
+                .field(name);
+            None
+        }
+    }
+}
+
+fn first_key(document: &Node) -> Location {
+    document.entries().first().map_or(document.at, |entry| entry.key.at)
+}

@@ -1,0 +1,48 @@
+//! Where in a resource the check is: `spec.rules[0].backendRefs`.
+
+use core::fmt;
+
+/// A path from the resource's root, each step on the stack of the walk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum FieldPath<'p> {
+    Root,
+    Field(&'p Self, &'p str),
+    Index(&'p Self, usize),
+}
+
+impl<'p> FieldPath<'p> {
+    pub(crate) fn field(&'p self, name: &'p str) -> Self {
+        Self::Field(self, name)
+    }
+
+    pub(crate) fn index(&'p self, index: usize) -> Self {
+        Self::Index(self, index)
+    }
+
+    /// The last name in it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Root => "",
+            Self::Field(_, name) => name,
+            Self::Index(parent, _) => parent.name(),
+        }
+    }
+}
+
+impl fmt::Display for FieldPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(parent, name)
+                if name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') =>
+            {
+                write!(f, "{parent}.{name}")
+            }
+            Self::Field(parent, name) => write!(f, "{parent}[{name:?}]"),
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}

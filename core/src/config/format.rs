@@ -1,0 +1,573 @@
+//! What a text may hold: hosts, names, blocks, paths, keys.
+//!
+//! Each [`Format`] says why a text does not fit, in words that follow the text:
+//! "`x:443` names a port". The rules are Istio's and Kubernetes' (RFC 1123
+//! names, Istio's `ValidateWildcardDomain`), narrowed where Lockgate does not
+//! support what they allow.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use core::net::IpAddr;
+
+use super::quote::quoted;
+use super::suggest::nearest;
+use super::time::{parse_duration_ms, parse_timestamp};
+use crate::cidr::{Cidr, CidrError};
+use crate::limits::{MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX};
+
+/// The formats of text fields and of map keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Any text, also none.
+    Any,
+    NonEmpty,
+    ResourceName,
+    Namespace,
+    LabelKey,
+    LabelValue,
+    Timestamp,
+    Duration,
+    /// `[namespace/]host`, host as [`Format::RouteHost`].
+    GatewayHost,
+    /// `mesh`, `name` or `namespace/name`.
+    GatewayReference,
+    /// `*`, `*.suffix` or a DNS name.
+    RouteHost,
+    /// One DNS name.
+    DnsName,
+    /// An IP address or a DNS name.
+    EndpointAddress,
+    Cidr,
+    PolicyHost,
+    PolicyMethod,
+    PolicyPath,
+    RequestPath,
+    Regex,
+    HeaderName,
+    Model,
+    /// A provider's key: never shown.
+    Secret,
+}
+
+/// Why a text does not fit.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) code: &'static str,
+    /// What follows the text in the message.
+    pub(crate) reason: Cow<'static, str>,
+    pub(crate) help: Option<Cow<'static, str>>,
+}
+
+impl Fault {
+    fn new(code: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+            help: None,
+        }
+    }
+
+    fn help(self, help: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+}
+
+type Check = Result<(), Fault>;
+
+impl Format {
+    /// Whether the text fits.
+    pub(crate) fn check(self, text: &str) -> Check {
+        if text.is_empty() && !matches!(self, Self::Any | Self::LabelValue) {
+            return Err(Fault::new("empty-text", "is empty").help("give it a value, or remove it"));
+        }
+        match self {
+            Self::Any | Self::NonEmpty => Ok(()),
+            Self::ResourceName => resource_name(text),
+            Self::Namespace => namespace(text),
+            Self::LabelKey => label_key(text),
+            Self::LabelValue => label_value(text),
+            Self::Timestamp => timestamp(text),
+            Self::Duration => duration(text),
+            Self::GatewayHost => gateway_host(text),
+            Self::GatewayReference => gateway_reference(text),
+            Self::RouteHost => route_host(text),
+            Self::DnsName => dns_name(text),
+            Self::EndpointAddress => endpoint_address(text),
+            Self::Cidr => cidr(text),
+            Self::PolicyHost | Self::PolicyMethod => visible(text, "invalid-pattern"),
+            Self::PolicyPath => policy_path(text),
+            Self::RequestPath => request_path(text),
+            Self::Regex => regex(text),
+            Self::HeaderName => header_name(text),
+            Self::Model => model(text),
+            Self::Secret => visible(text, "invalid-secret"),
+        }
+    }
+
+    /// What a text that fits probably does not do as meant.
+    pub(crate) fn lint(self, text: &str) -> Option<Fault> {
+        match self {
+            Self::PolicyHost => lint_pattern(text).or_else(|| lint_host(text)),
+            Self::PolicyMethod => lint_pattern(text).or_else(|| lint_method(text)),
+            Self::PolicyPath => lint_pattern(text).or_else(|| lint_path(text)),
+            _ => None,
+        }
+    }
+}
+
+fn is_label(text: &str, lower_only: bool) -> bool {
+    let allowed = |b: u8| {
+        if lower_only {
+            b.is_ascii_lowercase() || b.is_ascii_digit()
+        } else {
+            b.is_ascii_alphanumeric()
+        }
+    };
+    let bytes = text.as_bytes();
+    matches!((bytes.first(), bytes.last()), (Some(first), Some(last)) if allowed(*first) && allowed(*last))
+        && bytes.len() <= 63
+        && bytes.iter().all(|b| allowed(*b) || *b == b'-')
+}
+
+fn resource_name(text: &str) -> Check {
+    // Kubernetes bounds the whole name, not its labels.
+    let fits = text.len() <= 253
+        && text.split('.').all(|label| {
+            let ends = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            ends(label.as_bytes().first())
+                && ends(label.as_bytes().last())
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        });
+    if fits {
+        return Ok(());
+    }
+    Err(Fault::new("invalid-name", "is not a Kubernetes name").help(
+        "a name has lower-case letters, digits, `-` and `.`, begins and ends with a letter or digit, and has at most 253 characters",
+    ))
+}
+
+fn namespace(text: &str) -> Check {
+    if is_label(text, true) {
+        return Ok(());
+    }
+    Err(Fault::new("invalid-name", "is not a namespace").help(
+        "a namespace has lower-case letters, digits and `-`, begins and ends with a letter or digit, and has at most 63 characters",
+    ))
+}
+
+fn is_label_text(text: &str) -> bool {
+    let ends = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    text.len() <= 63
+        && ends(text.as_bytes().first())
+        && ends(text.as_bytes().last())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+fn label_key(text: &str) -> Check {
+    let (prefix, name) = text
+        .split_once('/')
+        .map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    if is_label_text(name) && prefix.is_none_or(|prefix| resource_name(prefix).is_ok()) {
+        return Ok(());
+    }
+    Err(Fault::new("invalid-label", "is not a label key")
+        .help("a key is `name` or `prefix/name`; `*` matches no label"))
+}
+
+fn label_value(text: &str) -> Check {
+    if text.is_empty() || is_label_text(text) {
+        return Ok(());
+    }
+    Err(Fault::new("invalid-label", "is not a label value").help(
+        "a value has letters, digits, `-`, `_` and `.`, begins and ends with a letter or digit, and has at most 63 characters",
+    ))
+}
+
+fn timestamp(text: &str) -> Check {
+    match parse_timestamp(text) {
+        Some(_) => Ok(()),
+        None => {
+            Err(Fault::new("invalid-timestamp", "is not an RFC 3339 time").help("write it as `2026-01-31T12:00:00Z`"))
+        }
+    }
+}
+
+fn duration(text: &str) -> Check {
+    match parse_duration_ms(text) {
+        Some(_) => Ok(()),
+        None => Err(Fault::new("invalid-duration", "is not a duration of at least 1 ms")
+            .help("write it as `5s`, `500ms` or `1m30s`")),
+    }
+}
+
+fn gateway_host(text: &str) -> Check {
+    let Some((namespace, host)) = text.split_once('/') else {
+        return route_host(text);
+    };
+    if text.contains("://") {
+        return route_host(text);
+    }
+    if !matches!(namespace, "*" | ".") && !is_label(namespace, true) {
+        return Err(Fault::new(
+            "invalid-host",
+            format!("begins with {}, which is no namespace", quoted(namespace)),
+        )
+        .help("write `namespace/host`, `./host`, `*/host` or just the host"));
+    }
+    route_host(host)
+}
+
+fn gateway_reference(text: &str) -> Check {
+    let (namespace, name) = text
+        .split_once('/')
+        .map_or((None, text), |(namespace, name)| (Some(namespace), name));
+    if resource_name(name).is_ok() && namespace.is_none_or(|namespace| is_label(namespace, true)) {
+        return Ok(());
+    }
+    Err(Fault::new("invalid-reference", "is not a reference to a Gateway")
+        .help("write `namespace/name`, `name` or `mesh`"))
+}
+
+fn route_host(text: &str) -> Check {
+    if text == "*" {
+        return Ok(());
+    }
+    let Some(suffix) = text.strip_prefix('*') else {
+        return dns_name(text);
+    };
+    match suffix.strip_prefix('.') {
+        Some(rest) if !rest.contains('*') => dns_name(rest),
+        _ => Err(Fault::new("invalid-host", "is not a wildcard host").help("a wildcard is `*` or `*.example.com`")),
+    }
+}
+
+fn dns_name(text: &str) -> Check {
+    let fault = |reason: &'static str| Fault::new("invalid-host", reason);
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
+        return Err(fault("is a URL, not a host name").help(format!("write {}", quoted(host))));
+    }
+    if text.contains('*') {
+        return Err(fault("has a wildcard where one host name is needed"));
+    }
+    if text.parse::<core::net::Ipv6Addr>().is_ok() {
+        return Err(fault("is an IPv6 address, not a host name"));
+    }
+    if let Some((host, _)) = text.split_once(':') {
+        return Err(fault("names a port").help(format!(
+            "write {}; the upstream's port is set by a ServiceEntry",
+            quoted(host)
+        )));
+    }
+    if text.contains('/') {
+        return Err(fault("has a path, not only a host name"));
+    }
+    if let Some(host) = text.strip_suffix('.') {
+        return Err(fault("ends with a dot").help(format!("write {}", quoted(host))));
+    }
+    if text.len() > 253 || !text.split('.').all(|label| is_label(label, false)) {
+        return Err(fault("is not a host name").help(
+            "a host name has labels of letters, digits and `-` with dots between them, 63 characters each and 253 in all",
+        ));
+    }
+    Ok(())
+}
+
+fn endpoint_address(text: &str) -> Check {
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    if text.starts_with("unix:") {
+        return Err(Fault::new(
+            "invalid-host",
+            "is a Unix socket, which is not supported yet",
+        ));
+    }
+    dns_name(text)
+}
+
+fn cidr(text: &str) -> Check {
+    match text.parse::<Cidr>() {
+        Ok(_) => Ok(()),
+        Err(CidrError::Address) => Err(Fault::new("invalid-address-block", "is not an IP address or block")
+            .help("write it as `203.0.113.7`, `10.0.0.0/8` or `2001:db8::/32`")),
+        Err(CidrError::PrefixBits) => Err(Fault::new("invalid-address-block", "has no valid prefix length")
+            .help("the number after `/` is 0 to 32 for IPv4, 0 to 128 for IPv6, without leading zeros")),
+    }
+}
+
+/// No spaces, control characters or characters outside ASCII: such a value matches no request, and breaks a header.
+fn visible(text: &str, code: &'static str) -> Check {
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        code,
+        "has a space, a line break or another character that a request cannot carry there",
+    ))
+}
+
+fn policy_path(text: &str) -> Check {
+    if text.contains("{*}") || text.contains("{**}") {
+        return Err(
+            Fault::new("unsupported-value", "is a path template, which is not supported yet")
+                .help("use an exact path, `/prefix*` or `*/suffix`"),
+        );
+    }
+    if text.contains(['{', '}']) {
+        return Err(Fault::new(
+            "invalid-pattern",
+            "has a `{` or `}` that is no path template, as Istio refuses it",
+        ));
+    }
+    visible(text, "invalid-pattern")
+}
+
+fn request_path(text: &str) -> Check {
+    if !text.starts_with('/') {
+        return Err(Fault::new("invalid-path", "does not begin with `/`"));
+    }
+    if text.contains('#') {
+        return Err(Fault::new("invalid-path", "has a fragment (`#`), which is never sent"));
+    }
+    if text.len() > PATH_BYTES_MAX {
+        return Err(Fault::new(
+            "invalid-path",
+            format!("is longer than {PATH_BYTES_MAX} bytes"),
+        ));
+    }
+    visible(text, "invalid-path")
+}
+
+fn regex(text: &str) -> Check {
+    if text.len() <= REGEX_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "invalid-regex",
+        format!("is longer than {REGEX_BYTES_MAX} bytes, Istio's bound"),
+    ))
+}
+
+fn model(text: &str) -> Check {
+    if text.len() > MODEL_BYTES_MAX {
+        return Err(Fault::new(
+            "invalid-model",
+            format!("is longer than {MODEL_BYTES_MAX} bytes"),
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Fault::new("invalid-model", "has a control character"));
+    }
+    Ok(())
+}
+
+/// Names that Istio's `headers` drops without a word.
+const RESERVED_HEADERS: [&str; 4] = ["uri", "scheme", "method", "authority"];
+
+fn header_name(text: &str) -> Check {
+    let lower = text.to_ascii_lowercase();
+    let bare = lower.strip_prefix(':').unwrap_or(&lower);
+    if RESERVED_HEADERS.contains(&bare) || lower == ":path" {
+        let help = if bare == "authority" {
+            "match the header `host` instead"
+        } else {
+            "an LLMRoute matches headers only"
+        };
+        return Err(Fault::new(
+            "reserved-header",
+            "is not a header: Istio ignores it here without a word, so the match would be wider than it reads",
+        )
+        .help(help));
+    }
+    if lower.starts_with("@request.auth") {
+        return Err(Fault::new(
+            "unsupported-value",
+            "matches a claim, which is not supported yet",
+        ));
+    }
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if lower.bytes().all(is_token) {
+        return Ok(());
+    }
+    Err(Fault::new("invalid-header", "is not a header name"))
+}
+
+fn lint_pattern(text: &str) -> Option<Fault> {
+    let inner = text.strip_prefix('*').unwrap_or(text);
+    let inner = if inner.len() == text.len() {
+        inner.strip_suffix('*').unwrap_or(inner)
+    } else {
+        inner
+    };
+    inner.contains('*').then(|| {
+        Fault::new("literal-star", "has a `*` that matches only itself")
+            .help("Istio reads one `*`, at the very beginning or the very end; the leading one wins")
+    })
+}
+
+fn lint_host(text: &str) -> Option<Fault> {
+    (text.contains("://") || text.contains('/'))
+        .then(|| Fault::new("never-matches", "matches no host: a host has no `/`"))
+}
+
+fn lint_method(text: &str) -> Option<Fault> {
+    const METHODS: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    ];
+    let fault = Fault::new(
+        "never-matches",
+        "matches no request: methods are compared with their case",
+    );
+    if !text.bytes().any(|b| b.is_ascii_lowercase()) {
+        return None;
+    }
+    Some(match nearest(text, METHODS) {
+        Some(method) => fault.help(format!("did you mean `{method}`?")),
+        None => fault,
+    })
+}
+
+fn lint_path(text: &str) -> Option<Fault> {
+    if !text.starts_with(['/', '*']) {
+        return Some(Fault::new(
+            "never-matches",
+            "matches no request: a path begins with `/`",
+        ));
+    }
+    text.contains(['?', '#']).then(|| {
+        Fault::new(
+            "never-matches",
+            "matches no request: the query and fragment are not part of the path",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn table(format: Format, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(format.check(text).is_ok(), "{format:?} {text:?}");
+        }
+        for text in bad {
+            assert!(format.check(text).is_err(), "{format:?} {text:?}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        let long = "a".repeat(254);
+        table(
+            Format::ResourceName,
+            &["a", "ingress-gw", "a.b-c", "9"],
+            &["", "-a", "a-", "A", "a_b", "a..b", ".a", "a/b", &long],
+        );
+        let long = "a".repeat(64);
+        table(
+            Format::Namespace,
+            &["istio-system", "default"],
+            &["a.b", "A", "-", &long],
+        );
+        table(
+            Format::LabelKey,
+            &["app", "app.kubernetes.io/name", "A_b"],
+            &["", "*", "a/b/c", "/a", "a/"],
+        );
+        table(
+            Format::LabelValue,
+            &["", "v1", "ingressgateway", "A.b_c"],
+            &["*", "-a", "a b"],
+        );
+    }
+
+    #[test]
+    fn hosts() {
+        table(
+            Format::DnsName,
+            &["localhost", "test.com", "Test.COM", "a-b.c", "127.0.0.1"],
+            &[
+                "*",
+                "*.a.com",
+                "a.com:80",
+                "https://a.com",
+                "a.com/",
+                "a..com",
+                "a.com.",
+                "-a.com",
+                "a_b.com",
+                "::1",
+                "a b",
+                "ä.de",
+            ],
+        );
+        table(
+            Format::RouteHost,
+            &["*", "*.a.com", "a.com"],
+            &["*a.com", "*.*", "*.", "a.*.com", "**"],
+        );
+        table(
+            Format::GatewayHost,
+            &["*", "*/*", "./a.com", "ns/*.a.com"],
+            &["NS/a.com", "a/b/c", "/a.com", "https://a.com"],
+        );
+        table(
+            Format::GatewayReference,
+            &["mesh", "gw", "ns/gw", "ns/gw.v1"],
+            &["ns/", "/gw", "a/b/c", "GW"],
+        );
+        table(
+            Format::EndpointAddress,
+            &["::1", "10.0.0.1", "a.internal"],
+            &["10.0.0.1:80", "unix:///x"],
+        );
+    }
+
+    #[test]
+    fn what_requests_carry() {
+        table(
+            Format::HeaderName,
+            &["host", "X-Team", "user-type"],
+            &["uri", "Method", ":authority", "a b", "a:b", "ä"],
+        );
+        table(
+            Format::RequestPath,
+            &["/", "/v1/chat?api-version=1"],
+            &["v1", "/a b", "/a#b", "/ä"],
+        );
+        table(
+            Format::PolicyPath,
+            &["/v1/*", "*/chat", "*", "/a"],
+            &["/v1/{*}", "/{x}", "/a b"],
+        );
+        table(Format::Secret, &["sk-1"], &["", "a b", "a\n", "ä"]);
+        table(Format::Regex, &["a+"], &["", &"a".repeat(1025)]);
+    }
+
+    #[test]
+    fn patterns_that_cannot_match_are_linted() {
+        for (format, text, code) in [
+            (Format::PolicyPath, "/v1/*/chat", Some("literal-star")),
+            (Format::PolicyHost, "*a*", Some("literal-star")),
+            (Format::PolicyPath, "v1", Some("never-matches")),
+            (Format::PolicyPath, "/v1?x", Some("never-matches")),
+            (Format::PolicyMethod, "post", Some("never-matches")),
+            (Format::PolicyHost, "http://a.com", Some("never-matches")),
+            (Format::PolicyPath, "/v1/*", None),
+            (Format::PolicyHost, "*.a.com", None),
+            (Format::PolicyHost, "*", None),
+            (Format::PolicyMethod, "POST", None),
+        ] {
+            assert_eq!(format.lint(text).map(|fault| fault.code), code, "{text}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The loader: sources in, resources and findings out.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::check::Checker;
+use super::decode;
+use super::diagnostic::{Diagnostics, Location, Source};
+use super::document::{Document, redact_document};
+use super::envelope::{self, Envelope};
+use super::resource::Resources;
+use super::schema::Kind;
+use super::tree::{Node, Value};
+use super::yaml;
+
+/// What the loader needs besides the text.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'e> {
+    /// The environment: the value of `${NAME}`.
+    pub env: &'e dyn Fn(&str) -> Option<String>,
+    /// Kinds to leave out although leaving them out changes what the configuration means.
+    pub ignore_kinds: &'e [String],
+}
+
+impl core::fmt::Debug for LoadOptions<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LoadOptions")
+            .field("ignore_kinds", &self.ignore_kinds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was loaded. With errors among the findings it is incomplete and must not be used.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The resources without errors.
+    pub resources: Resources,
+    /// The same as documents that may be shown.
+    pub documents: Vec<Document>,
+    /// Everything that was found, in the order of the text.
+    pub diagnostics: Diagnostics,
+}
+
+/// Loads every document of every source.
+#[must_use]
+pub fn load(sources: &[Source], options: &LoadOptions<'_>) -> Loaded {
+    let mut loader = Loader {
+        sources,
+        options,
+        loaded: Loaded::default(),
+    };
+    for (index, source) in sources.iter().enumerate() {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        loader.source(source, index);
+    }
+    loader.loaded.diagnostics.sort_by_place();
+    loader.loaded
+}
+
+struct Loader<'s> {
+    sources: &'s [Source],
+    options: &'s LoadOptions<'s>,
+    loaded: Loaded,
+}
+
+impl Loader<'_> {
+    fn source(&mut self, source: &Source, index: u32) {
+        let errors_before = self.loaded.diagnostics.error_count();
+        let documents = yaml::parse(source, index, &mut self.loaded.diagnostics);
+        let is_empty = documents.is_empty() && self.loaded.diagnostics.error_count() == errors_before;
+        if is_empty {
+            let at = Location {
+                source: index,
+                ..Location::default()
+            };
+            self.loaded
+                .diagnostics
+                .warning("no-resources", at, "the file holds no resource");
+        }
+        for document in documents {
+            self.document(document);
+        }
+    }
+
+    fn document(&mut self, mut document: Node) {
+        match envelope::read(&document, self.options, &mut self.loaded.diagnostics) {
+            Envelope::Skip => {}
+            Envelope::List => self.list(document),
+            Envelope::Resource { kind, is_lockgate } => {
+                let errors_before = self.loaded.diagnostics.error_count();
+                Checker {
+                    sources: self.sources,
+                    env: self.options.env,
+                    diagnostics: &mut self.loaded.diagnostics,
+                    is_lockgate,
+                }
+                .document(&mut document, kind);
+                self.resource(document, kind, errors_before);
+            }
+        }
+    }
+
+    fn resource(&mut self, mut document: Node, kind: &'static Kind, errors_before: usize) {
+        let Some(meta) = decode::meta(&document, kind) else {
+            return redact_document(&mut document, kind);
+        };
+        let (namespace, name) = (String::from(&*meta.namespace), String::from(&*meta.name.value));
+        let Loaded {
+            resources,
+            documents,
+            diagnostics,
+        } = &mut self.loaded;
+        let decoded = decode::decode(&document, kind, meta, diagnostics);
+        let document = Document::new(kind, namespace, name, document);
+        if let (Some(decoded), true) = (decoded, diagnostics.error_count() == errors_before) {
+            decoded.add_to(resources);
+            documents.push(document);
+        }
+    }
+
+    /// `kind: List` of Kubernetes. Nesting is bounded by that of the document.
+    fn list(&mut self, list: Node) {
+        let Value::Map(entries) = list.value else {
+            return;
+        };
+        for entry in entries {
+            match (entry.key.value.as_str(), entry.value.value) {
+                ("apiVersion" | "kind" | "metadata", _) => {}
+                ("items", Value::List(items)) => items.into_iter().for_each(|item| self.document(item)),
+                ("items", _) => {
+                    self.loaded
+                        .diagnostics
+                        .error("wrong-type", entry.key.at, "`items` needs a list")
+                        .field("items");
+                }
+                (name, _) => {
+                    let message = alloc::format!("unknown field {}", super::quote::quoted(name));
+                    self.loaded
+                        .diagnostics
+                        .error("unknown-field", entry.key.at, message)
+                        .field(name)
+                        .help("a List has `items`");
+                }
+            }
+        }
+    }
+}

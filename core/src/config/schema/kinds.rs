@@ -1,0 +1,142 @@
+//! The registry of kinds: what is decoded, and what is known by name only.
+
+use super::Object;
+use super::authorization_policy::AUTHORIZATION_POLICY;
+use super::destination_rule::DESTINATION_RULE;
+use super::gateway::GATEWAY;
+use super::llm::{LLM_PROVIDER, LLM_ROUTE};
+use super::service_entry::SERVICE_ENTRY;
+
+/// A kind that is decoded.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) versions: &'static [&'static str],
+    pub(crate) doc: &'static str,
+    pub(crate) spec: &'static Object,
+    /// Whether a resource without `spec` means nothing.
+    pub(crate) spec_required: bool,
+}
+
+/// Lockgate's own group: the same kinds, with more fields.
+pub(crate) const LOCKGATE: &str = "lockgate.dev";
+
+/// Kubernetes' core group, that of `apiVersion: v1`.
+pub(crate) const CORE: &str = "";
+
+const NETWORKING: &str = "networking.istio.io";
+const SECURITY: &str = "security.istio.io";
+const ASM: &str = "istio.alibabacloud.com";
+const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
+const OTHER_VERSIONS: &[&str] = &["v1", "v1beta1"];
+
+/// Every kind that is decoded.
+pub(crate) static KINDS: [Kind; 6] = [
+    Kind {
+        name: "Gateway",
+        group: NETWORKING,
+        versions: NETWORKING_VERSIONS,
+        doc: "Which ports listen, and for which hosts.",
+        spec: &GATEWAY,
+        spec_required: true,
+    },
+    Kind {
+        name: "AuthorizationPolicy",
+        group: SECURITY,
+        versions: OTHER_VERSIONS,
+        doc: "Who may send what.",
+        spec: &AUTHORIZATION_POLICY,
+        spec_required: false,
+    },
+    Kind {
+        name: "LLMProvider",
+        group: ASM,
+        versions: OTHER_VERSIONS,
+        doc: "A large language model outside, its parameters and its key.",
+        spec: &LLM_PROVIDER,
+        spec_required: true,
+    },
+    Kind {
+        name: "LLMRoute",
+        group: ASM,
+        versions: OTHER_VERSIONS,
+        doc: "Which requests go to which provider.",
+        spec: &LLM_ROUTE,
+        spec_required: true,
+    },
+    Kind {
+        name: "ServiceEntry",
+        group: NETWORKING,
+        versions: NETWORKING_VERSIONS,
+        doc: "Where an outside host really is.",
+        spec: &SERVICE_ENTRY,
+        spec_required: true,
+    },
+    Kind {
+        name: "DestinationRule",
+        group: NETWORKING,
+        versions: NETWORKING_VERSIONS,
+        doc: "How an upstream is spoken to.",
+        spec: &DESTINATION_RULE,
+        spec_required: true,
+    },
+];
+
+/// Groups whose kinds shape traffic, with the kinds that are known and not supported yet.
+///
+/// Leaving one of these out silently would change what the configuration means.
+/// Of the core group only the kinds named here do; a Service or a Namespace does not.
+pub(crate) static KNOWN_UNSUPPORTED: [(&str, &[&str]); 11] = [
+    (
+        NETWORKING,
+        &[
+            "VirtualService",
+            "Sidecar",
+            "EnvoyFilter",
+            "WorkloadEntry",
+            "WorkloadGroup",
+            "ProxyConfig",
+        ],
+    ),
+    (SECURITY, &["RequestAuthentication", "PeerAuthentication"]),
+    (
+        ASM,
+        &[
+            "ASMLocalRateLimiter",
+            "ASMGlobalRateLimiter",
+            "ASMSecurityPolicy",
+            "ASMSwimLane",
+            "ASMSwimLaneGroup",
+            "ASMCircuitBreaker",
+            "ASMAdaptiveConcurrency",
+            "TrafficFilter",
+            "IstioGateway",
+        ],
+    ),
+    ("telemetry.istio.io", &["Telemetry"]),
+    ("extensions.istio.io", &["WasmPlugin", "TrafficExtension"]),
+    ("install.istio.io", &["IstioOperator"]),
+    (
+        "gateway.networking.k8s.io",
+        &[
+            "Gateway",
+            "GatewayClass",
+            "HTTPRoute",
+            "GRPCRoute",
+            "TLSRoute",
+            "TCPRoute",
+            "UDPRoute",
+            "ReferenceGrant",
+            "BackendTLSPolicy",
+            "ListenerSet",
+        ],
+    ),
+    ("inference.networking.k8s.io", &["InferencePool"]),
+    (
+        "inference.networking.x-k8s.io",
+        &["InferencePool", "InferenceModel", "InferenceObjective"],
+    ),
+    (LOCKGATE, &[]),
+    (CORE, &["Secret", "ConfigMap"]),
+];

@@ -1,0 +1,150 @@
+//! The shapes of `istio.alibabacloud.com` LLMProvider and LLMRoute.
+
+use super::{Field, LABELS, Object, Shape, Support, field, list, list_of_some, not_yet, required, text};
+use crate::config::format::Format;
+
+/// `spec` of an LLMProvider.
+pub(super) static LLM_PROVIDER: Object = Object::new(&[
+    field(
+        "workloadSelector",
+        Shape::Object(&WORKLOAD_SELECTOR),
+        "The gateways that load it; without it, every gateway in scope.",
+    ),
+    required(
+        "host",
+        text(Format::DnsName),
+        "Host of the provider: upstream authority, TLS name, and what `providerHost` refers to.",
+    ),
+    field(
+        "path",
+        text(Format::RequestPath),
+        "Path that replaces the client's, in full.",
+    ),
+    field("configs", Shape::Object(&CONFIGS), "Parameters and keys."),
+]);
+
+static WORKLOAD_SELECTOR: Object = Object::new(&[field("labels", LABELS, "Labels that a gateway must all have.")]);
+
+static CONFIGS: Object = Object::new(&[
+    field(
+        "defaultConfig",
+        Shape::Object(&PROVIDER_CONFIG),
+        "Used when no entry of `routeSpecificConfigs` applies.",
+    ),
+    field(
+        "routeSpecificConfigs",
+        Shape::Map {
+            key: Format::NonEmpty,
+            value: &Shape::Object(&PROVIDER_CONFIG),
+        },
+        "By name of an LLMRoute rule; what an entry lacks it inherits from `defaultConfig`.",
+    ),
+]);
+
+static PROVIDER_CONFIG: Object = Object::new(&[required(
+    "openAIConfig",
+    Shape::Object(&OPEN_AI_CONFIG),
+    "Parameters of an OpenAI-compatible API.",
+)]);
+
+static OPEN_AI_CONFIG: Object = Object::new(&[
+    field("model", text(Format::Model), "The model, when the client names none."),
+    field(
+        "stream",
+        Shape::Bool,
+        "Whether to stream, when the client does not say.",
+    ),
+    field(
+        "apiKey",
+        text(Format::Secret),
+        "The provider's key, best as `${NAME}`; sent as a Bearer token.",
+    ),
+    lockgate_not_yet("defaults"),
+    lockgate_not_yet("overrides"),
+]);
+
+/// `spec` of an LLMRoute.
+pub(super) static LLM_ROUTE: Object = Object::new(&[
+    required(
+        "host",
+        text(Format::RouteHost),
+        "One host: a name, `*.example.com` or `*`.",
+    ),
+    field(
+        "gateways",
+        list(&Shape::Text(Format::GatewayReference)),
+        "The Gateways it is bound to: `namespace/name`, or `name` in its own namespace.",
+    ),
+    required(
+        "rules",
+        list_of_some(&Shape::Object(&RULE)),
+        "The first rule that matches decides.",
+    ),
+]);
+
+static RULE: Object = Object::new(&[
+    field(
+        "name",
+        text(Format::NonEmpty),
+        "Key into `routeSpecificConfigs`, unique within the route.",
+    ),
+    field(
+        "matches",
+        list(&Shape::Object(&MATCH)),
+        "Any of them; without any, every request.",
+    ),
+    required(
+        "backendRefs",
+        list_of_some(&Shape::Object(&BACKEND_REF)),
+        "The providers that share the rule's traffic.",
+    ),
+]);
+
+static MATCH: Object = Object::new(&[
+    field(
+        "headers",
+        Shape::Map {
+            key: Format::HeaderName,
+            value: &Shape::Object(&STRING_MATCH),
+        },
+        "By header name; all of them must match.",
+    ),
+    field(
+        "gateways",
+        list(&Shape::Text(Format::GatewayReference)),
+        "Narrows the route's own list.",
+    ),
+    field("sourceLabels", LABELS, "Compared with the gateway's own labels."),
+]);
+
+/// Istio's `StringMatch`; `{}` means that the header is there.
+static STRING_MATCH: Object = Object::new(&[
+    field("exact", text(Format::Any), "The whole value."),
+    field("prefix", text(Format::NonEmpty), "The beginning of the value."),
+    field("regex", text(Format::Regex), "RE2 expression for the whole value."),
+]);
+
+static BACKEND_REF: Object = Object::new(&[
+    required("providerHost", text(Format::DnsName), "`host` of an LLMProvider."),
+    field(
+        "weight",
+        Shape::Integer {
+            min: 0,
+            max: i32::MAX as i64,
+        },
+        "Share of the traffic, relative to the rule's others.",
+    ),
+    field(
+        "hostRewrite",
+        text(Format::DnsName),
+        "The Host that is sent instead of the provider's.",
+    ),
+    not_yet("backendRef"),
+]);
+
+const fn lockgate_not_yet(name: &'static str) -> Field {
+    Field {
+        support: Support::LockgateNotYet,
+        ..field(name, Shape::Any, "Not supported yet.")
+    }
+}

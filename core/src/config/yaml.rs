@@ -1,0 +1,485 @@
+//! Text to trees: YAML events become [`Node`]s, one tree per document.
+//!
+//! What two readers of one file could understand differently is refused here:
+//! duplicate keys, merge keys, keys that are not text, custom tags. Nesting and
+//! what aliases expand to are bounded. A document that does not parse is
+//! reported and left; reading goes on at the next `---`.
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+
+use super::diagnostic::{Diagnostics, Location, Source};
+use super::quote::quoted;
+use super::resource::Spanned;
+use super::tree::{Entry, Meaning, Node, Scalar, Value};
+use crate::limits::{SOURCE_BYTES_MAX, YAML_ALIAS_NODES_MAX, YAML_DEPTH_MAX};
+
+/// The documents of one source; empty ones are left out, broken ones are reported and left out.
+pub(crate) fn parse(source: &Source, index: u32, diagnostics: &mut Diagnostics) -> Vec<Node> {
+    if source.text.len() > SOURCE_BYTES_MAX {
+        let at = Location {
+            source: index,
+            ..Location::default()
+        };
+        diagnostics.error(
+            "source-too-large",
+            at,
+            format!(
+                "the file has {} bytes, at most {SOURCE_BYTES_MAX} are read",
+                source.text.len()
+            ),
+        );
+        return Vec::new();
+    }
+    let mut options = Options::default();
+    // A missing anchor is reported with the advice it needs, and the rest of the document still read.
+    options.emit_unresolved_aliases = true;
+    options.block_nesting_limit = YAML_DEPTH_MAX;
+    options.flow_nesting_limit = YAML_DEPTH_MAX;
+    let mut reader = Reader {
+        parser: Parser::new_from_str_with_options(&source.text, options),
+        places: Places { source: index },
+        text: &source.text,
+        alias_budget: YAML_ALIAS_NODES_MAX,
+        diagnostics,
+    };
+    reader.documents()
+}
+
+/// The document cannot be read further; why has been reported.
+struct Abandoned;
+
+struct Reader<'s, 'd> {
+    parser: Parser<'s, StrInput<'s>>,
+    places: Places,
+    text: &'s str,
+    /// What aliases of this source may still expand to.
+    alias_budget: usize,
+    diagnostics: &'d mut Diagnostics,
+}
+
+/// Spans of the parser to places.
+#[derive(Clone, Copy)]
+struct Places {
+    source: u32,
+}
+
+impl Places {
+    fn of(self, span: Span) -> Location {
+        let offset = |marker: granit_parser::Marker| {
+            marker
+                .byte_offset()
+                .and_then(|offset| u32::try_from(offset).ok())
+                .unwrap_or(0)
+        };
+        Location {
+            source: self.source,
+            start: offset(span.start),
+            end: offset(span.end),
+        }
+    }
+}
+
+impl Reader<'_, '_> {
+    fn documents(&mut self) -> Vec<Node> {
+        let mut documents = Vec::new();
+        let mut builder = Builder::default();
+        loop {
+            let step = match self.parser.next_event() {
+                None => return documents,
+                Some(Ok((event, span))) => self.step(&mut builder, event, span),
+                Some(Err(error)) => {
+                    self.syntax_error(&error);
+                    Err(Abandoned)
+                }
+            };
+            match step {
+                Ok(None) => {}
+                Ok(Some(document)) => {
+                    builder = Builder::default();
+                    if !document.is_null() {
+                        documents.push(document);
+                    }
+                }
+                Err(Abandoned) => {
+                    builder = Builder::default();
+                    if !matches!(self.parser.proceed_next_document(), Ok(true)) {
+                        return documents;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes one event in. The value is the document that it completed.
+    fn step(&mut self, builder: &mut Builder, event: Event<'_>, span: Span) -> Result<Option<Node>, Abandoned> {
+        let at = self.places.of(span);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = self.is_plain(style, tag.as_deref(), at);
+                let scalar = Scalar {
+                    text: text.into_owned(),
+                    plain,
+                    written: None,
+                };
+                let node = Node {
+                    at,
+                    value: Value::Scalar(scalar),
+                };
+                self.place(builder, Sized::leaf(node), anchor)?;
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.collection_tag(tag, at);
+                self.open(builder, Frame::list(at, anchor))?;
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.collection_tag(tag, at);
+                self.open(builder, Frame::map(at, anchor))?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(frame) = builder.open.pop() {
+                    self.duplicate_keys(&frame);
+                    let anchor = frame.anchor;
+                    self.place(builder, frame.close(), anchor)?;
+                }
+            }
+            Event::Alias(id) => {
+                let node = self.expand(builder, id, at)?;
+                self.place(builder, node, 0)?;
+            }
+            Event::UnresolvedAlias(name) => {
+                self.unknown_anchor(&name, at);
+                let nothing = Scalar {
+                    text: format!("*{name}"),
+                    plain: false,
+                    written: None,
+                };
+                let node = Node {
+                    at,
+                    value: Value::Scalar(nothing),
+                };
+                self.place(builder, Sized::leaf(node), 0)?;
+            }
+            Event::DocumentEnd => return Ok(builder.root.take()),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn open(&mut self, builder: &mut Builder, frame: Frame) -> Result<(), Abandoned> {
+        if builder.open.last().is_some_and(Frame::wants_key) {
+            self.diagnostics
+                .error("invalid-key", frame.at, "a key must be text, found a list or a map");
+            return Err(Abandoned);
+        }
+        if builder.open.len() >= YAML_DEPTH_MAX {
+            self.depth_error(frame.at);
+            return Err(Abandoned);
+        }
+        builder.open.push(frame);
+        Ok(())
+    }
+
+    /// Puts a finished node where it belongs.
+    fn place(&mut self, builder: &mut Builder, node: Sized, anchor: usize) -> Result<(), Abandoned> {
+        if builder.open.len() + node.height > YAML_DEPTH_MAX {
+            self.depth_error(node.node.at);
+            return Err(Abandoned);
+        }
+        if anchor != 0 {
+            builder.anchors.insert(anchor, node.clone());
+        }
+        let Some(frame) = builder.open.last_mut() else {
+            builder.root = Some(node.node);
+            return Ok(());
+        };
+        if frame.wants_key() {
+            let key = self.key(node.node)?;
+            frame.key = Some(key);
+        } else {
+            frame.push(node);
+        }
+        Ok(())
+    }
+
+    fn expand(&mut self, builder: &Builder, id: usize, at: Location) -> Result<Sized, Abandoned> {
+        let Some(anchored) = builder.anchors.get(&id) else {
+            self.diagnostics
+                .error("alias-limit", at, "the alias stands inside the value that it repeats");
+            return Err(Abandoned);
+        };
+        match self.alias_budget.checked_sub(anchored.cost) {
+            Some(rest) => self.alias_budget = rest,
+            None => {
+                self.diagnostics
+                    .error(
+                        "alias-limit",
+                        at,
+                        format!("the aliases of this file expand to more than {YAML_ALIAS_NODES_MAX} values"),
+                    )
+                    .help("write the values out, or split the file");
+                return Err(Abandoned);
+            }
+        }
+        Ok(anchored.clone())
+    }
+
+    fn key(&mut self, node: Node) -> Result<Spanned<String>, Abandoned> {
+        let at = node.at;
+        let Value::Scalar(scalar) = node.value else {
+            self.diagnostics
+                .error("invalid-key", at, "a key must be text, found a list or a map");
+            return Err(Abandoned);
+        };
+        if scalar.plain && scalar.text == "<<" {
+            self.diagnostics
+                .error("merge-key", at, "merge keys (`<<`) are not supported")
+                .help("write the fields out; Kubernetes does not know merge keys either");
+        } else {
+            let found = match scalar.meaning() {
+                Meaning::Text => None,
+                Meaning::Number if scalar.as_integer().is_some() => None,
+                Meaning::Null => Some("nothing"),
+                Meaning::Bool(_) => Some("a boolean"),
+                Meaning::Number => Some("a number"),
+            };
+            if let Some(found) = found {
+                self.diagnostics
+                    .error("invalid-key", at, format!("a key must be text, found {found}"))
+                    .help("put the key in quotes");
+            }
+        }
+        Ok(Spanned { value: scalar.text, at })
+    }
+
+    fn duplicate_keys(&mut self, frame: &Frame) {
+        let Content::Map(entries) = &frame.content else {
+            return;
+        };
+        let mut sorted: Vec<&Entry> = entries.iter().collect();
+        // Stable, so that of equal keys the one that stands first stays first.
+        sorted.sort_by(|a, b| a.key.value.cmp(&b.key.value));
+        for pair in sorted.windows(2) {
+            if let [first, second] = pair
+                && first.key.value == second.key.value
+            {
+                let (line, _) = line_column_of(self.text, first.key.at.start);
+                self.diagnostics
+                    .error(
+                        "duplicate-key",
+                        second.key.at,
+                        format!("{} is given twice", quoted(&second.key.value)),
+                    )
+                    .help(format!("the first is on line {line}; keep one of them"));
+            }
+        }
+    }
+
+    /// Whether the scalar may mean something else than text.
+    fn is_plain(&mut self, style: ScalarStyle, tag: Option<&Tag>, at: Location) -> bool {
+        let plain = matches!(style, ScalarStyle::Plain);
+        match tag.map(|tag| (tag, tag.core_suffix())) {
+            None => plain,
+            Some((_, Some("str"))) => false,
+            Some((_, Some("int" | "float" | "bool" | "null"))) => true,
+            Some((tag, _)) => {
+                self.unknown_tag(tag, at);
+                plain
+            }
+        }
+    }
+
+    fn collection_tag(&mut self, tag: Option<Cow<'_, Tag>>, at: Location) {
+        if let Some(tag) = tag
+            && !matches!(tag.core_suffix(), Some("map" | "seq"))
+        {
+            self.unknown_tag(&tag, at);
+        }
+    }
+
+    fn unknown_tag(&mut self, tag: &Tag, at: Location) {
+        self.diagnostics
+            .error(
+                "unknown-tag",
+                at,
+                format!("the tag {} is not supported", quoted(&tag.original())),
+            )
+            .help("remove the tag; put text that begins with `!` in quotes");
+    }
+
+    fn unknown_anchor(&mut self, name: &str, at: Location) {
+        let written = format!("*{name}");
+        self.diagnostics
+            .error(
+                "unknown-anchor",
+                at,
+                format!("{} refers to an anchor that does not exist", quoted(&written)),
+            )
+            .help(format!(
+                "in YAML a leading `*` is an alias; quote the `*`: '{}'",
+                quoted(&written).trim_matches('`')
+            ));
+    }
+
+    fn depth_error(&mut self, at: Location) {
+        self.diagnostics
+            .error("depth-limit", at, format!("nested deeper than {YAML_DEPTH_MAX} levels"));
+    }
+
+    fn syntax_error(&mut self, error: &ScanError) {
+        let start = error
+            .marker()
+            .byte_offset()
+            .and_then(|offset| u32::try_from(offset).ok())
+            .unwrap_or(0);
+        let at = Location {
+            source: self.places.source,
+            start,
+            end: start,
+        };
+        let kind = error.kind();
+        if matches!(kind, ErrorKind::RecursionLimitExceeded) {
+            return self.depth_error(at);
+        }
+        let finding = self.diagnostics.error("yaml-syntax", at, format!("{kind}"));
+        if let Some(help) = syntax_help(kind, self.text, start) {
+            finding.help(help);
+        }
+    }
+}
+
+fn syntax_help(kind: &ErrorKind, text: &str, offset: u32) -> Option<&'static str> {
+    match kind {
+        ErrorKind::MissingAnchorOrAliasName => {
+            Some("in YAML a leading `*` is an alias and `&` an anchor; quote the `*`: '*'")
+        }
+        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
+            Some("put a value that holds `: ` in quotes, and check the indentation")
+        }
+        ErrorKind::UnexpectedCharacter {
+            character: '`' | '@' | '%',
+        } => Some("put a value that begins with this character in quotes"),
+        ErrorKind::UnclosedQuotedScalar => Some("close the quote"),
+        _ if line_is_indented_by_tab(text, offset) => Some("indent with spaces: YAML does not allow tabs there"),
+        _ => None,
+    }
+}
+
+fn line_is_indented_by_tab(text: &str, offset: u32) -> bool {
+    let (start, _) = super::diagnostic::line_start(text, offset);
+    text.get(start..)
+        .unwrap_or_default()
+        .chars()
+        .take_while(|c| c.is_whitespace() && *c != '\n')
+        .any(|c| c == '\t')
+}
+
+fn line_column_of(text: &str, offset: u32) -> (usize, usize) {
+    let (start, offset) = super::diagnostic::line_start(text, offset);
+    let line = memchr::memchr_iter(b'\n', text.get(..start).unwrap_or_default().as_bytes()).count() + 1;
+    (line, offset - start)
+}
+
+/// The tree of the document that is being read.
+#[derive(Default)]
+struct Builder {
+    open: Vec<Frame>,
+    anchors: BTreeMap<usize, Sized>,
+    root: Option<Node>,
+}
+
+/// A node with what it costs to repeat it.
+#[derive(Clone)]
+struct Sized {
+    node: Node,
+    /// Nodes, and one more for every 32 bytes of text: a long text is no cheaper to repeat than many short ones.
+    cost: usize,
+    /// Levels of lists and maps in it.
+    height: usize,
+}
+
+impl Sized {
+    fn leaf(node: Node) -> Self {
+        let bytes = node.scalar().map_or(0, |scalar| scalar.text.len());
+        Self {
+            node,
+            cost: 1 + bytes / 32,
+            height: 0,
+        }
+    }
+}
+
+/// A list or map whose end has not come yet.
+struct Frame {
+    at: Location,
+    anchor: usize,
+    content: Content,
+    /// The key whose value comes next.
+    key: Option<Spanned<String>>,
+    cost: usize,
+    height: usize,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+impl Frame {
+    fn list(at: Location, anchor: usize) -> Self {
+        Self::new(at, anchor, Content::List(Vec::new()))
+    }
+
+    fn map(at: Location, anchor: usize) -> Self {
+        Self::new(at, anchor, Content::Map(Vec::new()))
+    }
+
+    fn new(at: Location, anchor: usize, content: Content) -> Self {
+        Self {
+            at,
+            anchor,
+            content,
+            key: None,
+            cost: 1,
+            height: 0,
+        }
+    }
+
+    fn wants_key(&self) -> bool {
+        matches!(self.content, Content::Map(_)) && self.key.is_none()
+    }
+
+    fn push(&mut self, child: Sized) {
+        self.cost = self.cost.saturating_add(child.cost);
+        self.height = self.height.max(child.height);
+        // An alias stands elsewhere; it does not move the end.
+        self.at.end = self.at.end.max(child.node.at.end);
+        match &mut self.content {
+            Content::List(items) => items.push(child.node),
+            Content::Map(entries) => {
+                if let Some(key) = self.key.take() {
+                    self.cost = self.cost.saturating_add(1 + key.value.len() / 32);
+                    self.at.end = self.at.end.max(key.at.end);
+                    entries.push(Entry { key, value: child.node });
+                }
+            }
+        }
+    }
+
+    fn close(self) -> Sized {
+        let value = match self.content {
+            Content::List(items) => Value::List(items),
+            Content::Map(entries) => Value::Map(entries),
+        };
+        Sized {
+            node: Node { at: self.at, value },
+            cost: self.cost,
+            height: self.height + 1,
+        }
+    }
+}
