@@ -5,6 +5,7 @@
 //! out, none of them decides it.
 
 use crate::llm::body::BodyFacts;
+use crate::llm::splice::{Field, Splice, SpliceError};
 use crate::tables::{FieldRow, FieldWhen, Tables};
 
 /// Header fields of the client that are never sent to a provider: credentials, which are the gateway's business, and
@@ -28,6 +29,20 @@ pub const DROPPED_HEADER_PREFIXES: &[&str] = &["x-forwarded-", "x-envoy-"];
 #[must_use]
 pub fn drops_header(name: &str) -> bool {
     DROPPED_HEADERS.contains(&name) || DROPPED_HEADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The new body: the client's with `fields` set.
+///
+/// # Errors
+/// [`SpliceError`]: a key of the body that a provider could take for one of the fields.
+pub fn splice<'d>(tables: &Tables<'d>, facts: &BodyFacts, fields: &[FieldRow]) -> Result<Splice<'d>, SpliceError> {
+    let named = fields.iter().map(|field| Field {
+        name: tables.text(field.name),
+        member: tables.text(field.member),
+        value: tables.text(field.value),
+        when: field.when,
+    });
+    Splice::plan(facts, named)
 }
 
 /// Whether `field` is set in a body with these `facts`.
