@@ -3,6 +3,7 @@
 //! `main` maps a command to its steps; each module is one kind of chore.
 //! Everything runs through [`steps::Steps`], which names and times it.
 
+mod bench;
 mod checks;
 mod fuzz;
 mod layers;
@@ -32,6 +33,8 @@ usage: cargo xtask <command>
   layers        check who may depend on whom
   deny          check bans, licences and sources of the dependencies (cargo-deny)
   features      test the engine with each of its feature sets
+  bench         measure the engine and write the result into docs/performance.md (needs valgrind);
+                with --instructions only count and print, which a busy machine does not disturb
   fuzz-replay   feed the fuzz targets their committed inputs
   fuzz SECONDS  run every fuzz target for so long (needs nightly and cargo-fuzz)
   npm           build, test and pack the npm package into target/npm
@@ -67,11 +70,18 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
             .map_err(|_| format!("`{seconds}` is no number of seconds"))?;
         return fuzz::explore(steps, seconds);
     }
+    if let ("bench", ["--instructions"]) = (
+        command,
+        options.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
+    ) {
+        return steps.run("bench: instructions", bench::instructions);
+    }
     if let Some(option) = options.first() {
         return Err(format!("`cargo xtask {command}` does not take `{option}`\n\n{USAGE}"));
     }
     match command {
         "setup" => tools::setup(steps),
+        "bench" => bench::measure(steps),
         "test" => suite::all(steps),
         "ci" => ci(steps),
         "fmt" => steps.run("fmt", checks::format),
@@ -97,5 +107,6 @@ fn ci(steps: &mut Steps) -> Outcome {
     suite::all(steps)?;
     checks::features(steps)?;
     nostd::prove(steps)?;
+    steps.run("benches once", bench::once)?;
     steps.run("deny", checks::deny)
 }

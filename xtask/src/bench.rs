@@ -1,0 +1,35 @@
+//! The micro benchmarks: compiled and run once for CI, or measured into `docs/performance.md`.
+
+use crate::process::{Outcome, cargo, root, run, target};
+use crate::steps::Steps;
+
+/// Runs every case once, without measuring: a bench that no longer works is found in CI.
+pub(crate) fn once() -> Outcome {
+    run(&mut cargo("", "test --locked -p lockgate-benches --benches"))
+}
+
+/// Measures wall time and instructions, and writes both into the documentation.
+pub(crate) fn measure(steps: &mut Steps) -> Outcome {
+    steps.run("bench: wall time", || {
+        // Results of cases that are gone would stay in the report otherwise.
+        std::fs::remove_dir_all(target().join("criterion")).ok();
+        run(&mut cargo("", "bench --locked -p lockgate-benches"))
+    })?;
+    steps.run("bench: instructions", || {
+        let mut command = cargo(
+            "",
+            "run --locked --release --quiet -p lockgate-benches --bin lockgate-micro -- report",
+        );
+        run(command
+            .arg(target().join("criterion"))
+            .arg(root().join("docs/performance.md")))
+    })
+}
+
+/// Counts instructions and prints them; a busy machine does not disturb this.
+pub(crate) fn instructions() -> Outcome {
+    run(&mut cargo(
+        "",
+        "run --locked --release --quiet -p lockgate-benches --bin lockgate-micro -- instructions",
+    ))
+}
