@@ -1,4 +1,53 @@
-//! The decision engine of Lockgate.
+//! The decision engine of Lockgate: an LLM ingress gateway's matching, policy,
+//! rewriting and token accounting as pure functions.
+//!
+//! Configuration is compiled once; every request is then decided without IO,
+//! clock, randomness or allocation. Whatever a decision depends on is an
+//! argument, so it can be replayed anywhere, bit for bit.
+//!
+//! ```
+//! # #[cfg(feature = "yaml")] {
+//! use lockgate_core::compile::Settings;
+//! use lockgate_core::config::{LoadOptions, diagnostic::Source};
+//! use lockgate_core::decide::{Body, Scratch, decide};
+//! use lockgate_core::decision::{Decision, Refusal};
+//! use lockgate_core::request::Request;
+//!
+//! let policy = Source {
+//!     name: "policy.yaml".into(),
+//!     text: "
+//! apiVersion: security.istio.io/v1
+//! kind: AuthorizationPolicy
+//! metadata: { name: no-test, namespace: istio-system }
+//! spec:
+//!   action: DENY
+//!   rules: [{ to: [{ operation: { hosts: [test.com] } }] }]
+//! ".into(),
+//! };
+//! let options = LoadOptions { env: &|_| None, ignore_kinds: &[] };
+//! let built = lockgate_core::build(&[policy], &options, &Settings::default());
+//! let snapshot = built.compiled.expect("no errors").snapshot;
+//!
+//! let headers: &[(&str, &[u8])] = &[("host", b"TEST.com")];
+//! let request = Request {
+//!     method: "POST",
+//!     authority: None,
+//!     target: "/v1/chat/completions",
+//!     headers: &headers,
+//!     peer: "203.0.113.9".parse().unwrap(),
+//!     port: 80,
+//! };
+//! let mut scratch = Scratch::new();
+//! let decision = decide(&snapshot.tables(), &request, Body::Unread, 0, &mut scratch);
+//! assert!(matches!(decision, Decision::Refuse(Refusal::Denied(_))));
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! - none: [`decide`], [`llm`]; no allocator is linked.
+//! - `alloc`: resource types, [`compile`], [`snapshot`], [`explain`].
+//! - `yaml`: the loader, and [`build`], which goes from text to snapshot.
 #![no_std]
 
 #[cfg(feature = "alloc")]
@@ -10,6 +59,8 @@ pub mod answer;
 mod attributes;
 pub mod authority;
 mod authz;
+#[cfg(feature = "yaml")]
+mod build;
 pub mod cidr;
 #[cfg(feature = "alloc")]
 pub mod compile;
@@ -32,3 +83,6 @@ mod route;
 #[cfg(feature = "alloc")]
 pub mod snapshot;
 pub mod tables;
+
+#[cfg(feature = "yaml")]
+pub use build::{Built, build};

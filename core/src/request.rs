@@ -29,6 +29,13 @@ impl Headers for [(&str, &[u8])] {
     }
 }
 
+/// A borrowed slice of pairs.
+impl Headers for &[(&str, &[u8])] {
+    fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
+        (**self).each(name, visit);
+    }
+}
+
 /// No header fields at all.
 impl Headers for () {
     fn each<'h>(&'h self, _: &str, _: &mut dyn FnMut(&'h [u8])) {}

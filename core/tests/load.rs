@@ -7,12 +7,15 @@ use lockgate_core::config::resource::{Action, StringMatch};
 use lockgate_core::config::{LoadOptions, Loaded, load};
 
 const SEED: [(&str, &str); 4] = [
-    ("llm-provider.yaml", include_str!("seed/llm-provider.yaml")),
-    ("gateway.yaml", include_str!("seed/gateway.yaml")),
-    ("llm-route.yaml", include_str!("seed/llm-route.yaml")),
+    (
+        "llm-provider.yaml",
+        include_str!("../../examples/seed/llm-provider.yaml"),
+    ),
+    ("gateway.yaml", include_str!("../../examples/seed/gateway.yaml")),
+    ("llm-route.yaml", include_str!("../../examples/seed/llm-route.yaml")),
     (
         "authorization-policy.yaml",
-        include_str!("seed/authorization-policy.yaml"),
+        include_str!("../../examples/seed/authorization-policy.yaml"),
     ),
 ];
 

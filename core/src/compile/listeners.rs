@@ -110,7 +110,7 @@ pub(super) fn check_host(name: &str, place: &Spanned<String>, diagnostics: &mut 
     let valid = name == "*" || authority::host_len(bare) == Some(bare.len());
     if !valid {
         diagnostics
-            .error("bad-host", place.at, format!("`{name}` is not a host"))
+            .error("invalid-host", place.at, format!("`{name}` is not a host"))
             .help("a host is a DNS name such as `test.com`, `*.test.com` or `*`, without scheme, port or path");
     }
     valid

@@ -156,7 +156,7 @@ fn check_static_addresses(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
         if workload.address.parse::<core::net::IpAddr>().is_err() {
             diagnostics
                 .error(
-                    "bad-address",
+                    "invalid-address",
                     workload.address.at,
                     format!(
                         "`{}` is not an IP address, which resolution STATIC needs",

@@ -113,7 +113,7 @@ impl RouteCompiler<'_, '_, '_> {
             };
             self.diagnostics
                 .error(
-                    "bad-weights",
+                    "invalid-weights",
                     rule.at,
                     format!("the weights of this rule's backends {what}"),
                 )
@@ -131,7 +131,7 @@ impl RouteCompiler<'_, '_, '_> {
         let host_rewrite = match &backend.host_rewrite {
             Some(rewrite) if authority::host_len(rewrite).is_none() => {
                 self.diagnostics
-                    .error("bad-host", rewrite.at, format!("`{}` is not a host", **rewrite));
+                    .error("invalid-host", rewrite.at, format!("`{}` is not a host", **rewrite));
                 None
             }
             rewrite => rewrite.as_ref().map(|rewrite| self.rows.text(rewrite)),
@@ -255,7 +255,7 @@ impl RouteCompiler<'_, '_, '_> {
         if bare.is_none() {
             self.diagnostics
                 .error(
-                    "bad-host",
+                    "invalid-host",
                     at,
                     format!("`{value}` is not a host, so no request can match it"),
                 )
@@ -270,7 +270,7 @@ impl RouteCompiler<'_, '_, '_> {
             .map_err(|why| {
                 self.diagnostics
                     .error(
-                        "bad-regex",
+                        "invalid-regex",
                         at,
                         format!(
                             "`{pattern}` is not a regular expression this gateway can use: {}",
