@@ -7,8 +7,16 @@ async function report(body) {
 }
 
 try {
+  let early = "";
+  try {
+    simulator.version();
+  } catch (error) {
+    early = error.message;
+  }
+  if (!early.includes("init()")) throw new Error(`a call before init said: ${early}`);
   await simulator.init();
-  await report({ result: scenario(simulator) });
+  const files = await (await fetch("/seed.json")).json();
+  await report({ result: scenario(simulator, files) });
 } catch (error) {
   await report({ error: String(error?.stack ?? error) });
 }

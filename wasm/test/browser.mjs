@@ -16,11 +16,12 @@ const TIMEOUT_MS = 60_000;
 // What a careful site would send: nothing from elsewhere, and wasm but no eval.
 const POLICY = "default-src 'none'; connect-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
-export async function runInBrowser(chromium, page) {
+/** `data` maps further paths to the JSON that is served there. */
+export async function runInBrowser(chromium, page, data = {}) {
   const profile = await mkdtemp(join(tmpdir(), "lockgate-chromium-"));
   const server = createServer();
   try {
-    const reported = report(server);
+    const reported = report(server, data);
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
     const browser = launch(chromium, profile, `http://127.0.0.1:${server.address().port}/test/${page}`);
     try {
@@ -36,7 +37,7 @@ export async function runInBrowser(chromium, page) {
 }
 
 /** Serves the package, and resolves with the JSON that the page posts. */
-function report(server) {
+function report(server, data) {
   return new Promise((resolve, reject) => {
     server.on("request", async (request, response) => {
       const path = new URL(request.url, "http://localhost").pathname;
@@ -48,7 +49,7 @@ function report(server) {
         return error === undefined ? resolve(result) : reject(new Error(`the page failed: ${error}`));
       }
       try {
-        const content = await readFile(fileURLToPath(new URL(`.${path}`, PACKAGE)));
+        const content = data[path] ?? await readFile(fileURLToPath(new URL(`.${path}`, PACKAGE)));
         const type = TYPES[path.split(".").pop()] ?? "application/octet-stream";
         response.writeHead(200, { "content-type": type, "content-security-policy": POLICY }).end(content);
       } catch {

@@ -31,6 +31,8 @@ fn generate(module: &str, folder: &str, name: &str) -> Result<(), String> {
         // The package has hand-written types, which say more than generated ones.
         .typescript(false)
         .omit_default_module_path(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
         .generate(folder)
         .map_err(|error| format!("{module}: {error:#}"))
 }

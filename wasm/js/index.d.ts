@@ -1,0 +1,136 @@
+/** Loads the engine. In a browser call it once, before anything else; in Node there is nothing to wait for. */
+export function init(source?: string | URL | Request | Response | BufferSource | WebAssembly.Module): Promise<void>;
+
+/** The version of the engine, equal to the gateway's. */
+export function version(): string;
+
+/** A configuration and what the gateway does with requests under it. */
+export class Simulator {
+  /**
+   * Loads YAML or JSON texts by file name, in the order of their names.
+   * Mistakes in them do not throw: see {@link Simulator.diagnostics}.
+   */
+  constructor(files: Record<string, string>, options?: Options);
+
+  /** What is wrong with the configuration; with an error among it, nothing can be decided. */
+  readonly diagnostics: Diagnostic[];
+
+  /** Names what the configuration means: the same id as the gateway's. `undefined` when it is refused. */
+  readonly snapshot: string | undefined;
+
+  /** What the gateway does with the request. Throws when the configuration is refused. */
+  decide(request: SimulatedRequest): Verdict;
+
+  /** The same, with every policy and rule and why it did or did not match. */
+  explain(request: SimulatedRequest): Explanation;
+
+  /** The same as `lockgate explain` prints it. */
+  explainText(request: SimulatedRequest): string;
+
+  /** Gives the memory back; the simulator cannot be used afterwards. */
+  free(): void;
+  [Symbol.dispose](): void;
+}
+
+/** What the gateway takes from its command line and environment. */
+export interface Options {
+  /** Values for `${NAME}`. */
+  env?: Record<string, string>;
+  /** Kinds to leave out although leaving them out changes what the configuration means. */
+  ignoreKinds?: string[];
+  /** The gateway's labels; `istio: ingressgateway` by default. */
+  labels?: Record<string, string>;
+  /** The gateway's namespace; `istio-system` by default. */
+  namespace?: string;
+  /** Istio's root namespace; `istio-system` by default. */
+  rootNamespace?: string;
+}
+
+export interface SimulatedRequest {
+  method: string;
+  /** Path and query: `/v1/chat/completions?x=1`. */
+  target: string;
+  /** `:authority` of HTTP/2; in HTTP/1.1 the `host` header says it. */
+  authority?: string;
+  headers?: [name: string, value: string][];
+  /** The client's address; `127.0.0.1` by default. */
+  peer?: string;
+  /** The port of the Gateway server; 80 by default. */
+  port?: number;
+  /** Without a body the verdict may be `readBody`. */
+  body?: string;
+  /** Chooses among weighted backends; 0 by default. */
+  entropy?: number;
+}
+
+export interface Diagnostic {
+  severity: "error" | "warning";
+  code: string;
+  message: string;
+  file: string;
+  /** Lines and columns count from 1, columns in characters. */
+  line: number;
+  column: number;
+  endLine: number;
+  endColumn: number;
+  field?: string;
+  help?: string;
+}
+
+export type Verdict = Forward | ReadBody | Refuse;
+
+export interface Forward {
+  decision: "forward";
+  rule: string;
+  admittedBy: string;
+  provider: string;
+  connect: string[];
+  sni: string | null;
+  method: string;
+  path: string;
+  /** Secrets are named, never shown. */
+  setHeaders: [name: string, value: string][];
+  removeHeaders: string[];
+  bodyFields: { name: string; value: string; set: boolean }[];
+}
+
+export interface ReadBody {
+  decision: "readBody";
+  rule: string | null;
+}
+
+export interface Refuse {
+  decision: "refuse";
+  status: number;
+  code: string;
+  reason: string;
+  body: string;
+  contentType: string | null;
+}
+
+export interface Explanation {
+  apiVersion: string;
+  snapshot: string;
+  request: Seen | null;
+  policies: { policy: string; action: "ALLOW" | "DENY"; matched: boolean; rules: RuleTrace[] }[];
+  passes: { pass: 1 | 2; host: string; virtualHost: string | null; rules: RuleTrace[] }[];
+  verdict: Verdict;
+}
+
+/** The request in the normal form that policies and rules see. */
+export interface Seen {
+  method: string;
+  authority: string;
+  host: string;
+  path: string;
+  query: string | null;
+  peer: string;
+  port: number;
+}
+
+export interface RuleTrace {
+  name: string;
+  at: string;
+  matched: boolean;
+  failed: { field: string; seen: string | null; wanted: string[] } | null;
+}

@@ -1,0 +1,75 @@
+//! A request as JSON, handed to the engine as the gateway would hand over one from the network.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use lockgate_core::cidr;
+use lockgate_core::decide::Body;
+use lockgate_core::explain::{Explanation, explain as explain_request};
+use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
+use lockgate_core::llm::body::BodyScan;
+use lockgate_core::llm::media::media;
+use lockgate_core::request::Request;
+use lockgate_core::snapshot::Snapshot;
+use serde::Deserialize;
+use wasm_bindgen::prelude::JsError;
+
+/// `Request` of `index.d.ts`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    method: String,
+    target: String,
+    authority: Option<String>,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default = "loopback")]
+    peer: IpAddr,
+    #[serde(default = "http")]
+    port: u16,
+    body: Option<String>,
+    #[serde(default)]
+    entropy: u64,
+}
+
+const fn loopback() -> IpAddr {
+    IpAddr::V4(Ipv4Addr::LOCALHOST)
+}
+
+const fn http() -> u16 {
+    80
+}
+
+/// Explains the request that `text` describes.
+pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, JsError> {
+    let sent: Sent = serde_json::from_str(text)?;
+    let headers: Vec<(&str, &[u8])> = sent
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let request = Request {
+        method: &sent.method,
+        authority: sent.authority.as_deref(),
+        target: &sent.target,
+        headers: &headers.as_slice(),
+        peer: cidr::canonical(sent.peer),
+        port: sent.port,
+    };
+    let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
+    let body = match &sent.body {
+        None => Body::Unread,
+        Some(body) => Body::Read(
+            media(first(&headers, "content-type"), first(&headers, "content-encoding"))
+                .and_then(|()| scan.feed(body.as_bytes()))
+                .and_then(|()| scan.finish()),
+        ),
+    };
+    Ok(explain_request(snapshot, &request, body, sent.entropy))
+}
+
+fn first<'h>(headers: &[(&str, &'h [u8])], name: &str) -> Option<&'h [u8]> {
+    headers
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| *value)
+}

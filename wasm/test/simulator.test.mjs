@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Simulator } from "@lockgate/simulator";
+
+import { ENV, REQUESTS, chat, scenario } from "./scenario.mjs";
+import { seed } from "./seed.mjs";
+
+const files = await seed();
+const { answers, diagnostics } = scenario({ Simulator, version: () => "" }, files);
+const verdict = (name) => answers[name].verdict;
+
+test("seed_loads_without_an_error", () => {
+  assert.deepEqual(diagnostics.filter(({ severity }) => severity === "error"), []);
+});
+
+test("alias_host_is_rewritten_to_the_provider", () => {
+  for (const name of ["alias", "aliasWithPort", "provider"]) {
+    const { decision, method, path, connect, sni, setHeaders } = verdict(name);
+    assert.equal(decision, "forward", name);
+    assert.equal(`${method} ${path}`, "POST /compatible-mode/v1/chat/completions");
+    assert.deepEqual(connect, ["https://dashscope.aliyuncs.com:443"]);
+    assert.equal(sni, "dashscope.aliyuncs.com");
+    assert.equal(new Map(setHeaders).get("host"), "dashscope.aliyuncs.com");
+  }
+});
+
+test("default_model_is_set_only_where_the_client_gave_none", () => {
+  const model = (name) => verdict(name).bodyFields.find((field) => field.name === "model");
+  assert.deepEqual(model("alias"), { name: "model", value: '"qwen1.5-72b-chat"', set: true });
+  assert.equal(model("ownModel").set, false);
+});
+
+test("other_hosts_are_an_empty_404", () => {
+  const { decision, status, body } = verdict("otherHost");
+  assert.deepEqual({ decision, status, body }, { decision: "refuse", status: 404, body: "" });
+});
+
+test("denied_address_gets_istios_403_exactly", () => {
+  for (const name of ["denied", "deniedMapped"]) {
+    const { status, body, contentType } = verdict(name);
+    assert.deepEqual({ status, body, contentType }, { status: 403, body: "RBAC: access denied", contentType: "text/plain" });
+  }
+});
+
+test("body_that_reads_two_ways_is_refused", () => {
+  for (const name of ["modelTwice", "notJson", "twoHosts"]) assert.equal(verdict(name).status, 400, name);
+});
+
+test("fixed_path_takes_post_only", () => assert.equal(verdict("get").status, 405));
+
+test("verdict_waits_for_the_body", () => assert.equal(verdict("unreadBody").decision, "readBody"));
+
+test("explanation_names_file_and_line", () => {
+  const { passes, policies } = answers.alias.explanation;
+  assert.deepEqual(passes.map(({ pass, host }) => [pass, host]), [[1, "test.com"], [2, "dashscope.aliyuncs.com"]]);
+  assert.match(passes[0].rules.at(-1).at, /^llm-route\.yaml:\d+:\d+$/);
+  assert.equal(policies[0].rules[0].failed.field, "ipBlocks");
+});
+
+test("no_secret_appears_anywhere", () => {
+  const everything = JSON.stringify(answers);
+  for (const secret of [ENV.API_KEY, "of-the-client"]) assert.ok(!everything.includes(secret), secret);
+});
+
+test("mistakes_are_diagnostics_with_their_place", () => {
+  const simulator = new Simulator(files);
+  for (const [file, name] of [["authorization-policy.yaml", "YOUR_LOCAL_IP"], ["llm-provider.yaml", "API_KEY"]]) {
+    const found = simulator.diagnostics.find((finding) => finding.file === file && finding.message.includes(name));
+    assert.equal(found?.severity, "error", file);
+    const line = files[file].split("\n").findIndex((text) => text.includes(name)) + 1;
+    assert.deepEqual([found.line, found.column], [line, files[file].split("\n")[line - 1].indexOf("${") + 1]);
+  }
+  assert.equal(simulator.snapshot, undefined);
+  assert.throws(() => simulator.decide(REQUESTS.alias), /configuration has errors/);
+});
+
+test("wrong_arguments_throw_and_say_what_is_wrong", () => {
+  const simulator = new Simulator(files, { env: ENV });
+  assert.throws(() => new Simulator({ a: 1 }), /expected a string/);
+  assert.throws(() => new Simulator({}, { enviroment: {} }), /enviroment/);
+  assert.throws(() => simulator.decide({ method: "GET" }), /target/);
+  assert.throws(() => simulator.decide(chat("test.com", { peer: "nobody" })), /IP address/);
+});
+
+test("many_simulators_can_come_and_go", () => {
+  for (let round = 0; round < 50; round += 1) {
+    const simulator = new Simulator(files, { env: ENV });
+    assert.equal(simulator.decide(REQUESTS.alias).decision, "forward");
+    simulator.free();
+  }
+});
