@@ -57,7 +57,7 @@ impl<'d> Attributes<'d> {
     }
 
     /// The request as the second pass sees it: sent to the provider's host.
-    pub(crate) fn rewritten_to(self, host: &'d str) -> Self {
+    pub(crate) fn rewritten_to(self, host: &'d [u8]) -> Self {
         Self {
             authority: Authority { folded: host, host },
             ..self
@@ -67,7 +67,7 @@ impl<'d> Attributes<'d> {
 
 /// The one authority of a request. An absolute-form target or `:authority` wins over `Host` (RFC 9112 §3.2.2),
 /// two `Host` fields never pass.
-fn sent_authority<'d>(request: &Request<'d>) -> Result<&'d str, BadRequest> {
+fn sent_authority<'d>(request: &Request<'d>) -> Result<&'d [u8], BadRequest> {
     let mut hosts = 0_u32;
     let mut host: &[u8] = &[];
     request.headers.each("host", &mut |value| {
@@ -78,8 +78,8 @@ fn sent_authority<'d>(request: &Request<'d>) -> Result<&'d str, BadRequest> {
         return Err(BadRequest::TwoHosts);
     }
     match request.authority {
-        Some(authority) => Ok(authority),
+        Some(authority) => Ok(authority.as_bytes()),
         None if hosts == 0 => Err(BadRequest::MissingHost),
-        None => core::str::from_utf8(host).map_err(|_| BadRequest::Authority),
+        None => Ok(host),
     }
 }

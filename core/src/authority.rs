@@ -8,16 +8,16 @@
 use crate::decision::BadRequest;
 use crate::limits::AUTHORITY_BYTES_MAX;
 
-/// Where the name is lower-cased to.
-pub(crate) type AuthorityBuffer = heapless::String<AUTHORITY_BYTES_MAX>;
+/// Where the authority is lower-cased to.
+pub(crate) type AuthorityBuffer = heapless::Vec<u8, AUTHORITY_BYTES_MAX>;
 
-/// A well-formed authority.
+/// A well-formed authority. Bytes, because everything it is compared with is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Authority<'a> {
+pub(crate) struct Authority<'a> {
     /// Lower-cased, port included when one was sent.
-    pub folded: &'a str,
+    pub(crate) folded: &'a [u8],
     /// Lower-cased name or bracketed IPv6 address, without the port.
-    pub host: &'a str,
+    pub(crate) host: &'a [u8],
 }
 
 impl<'a> Authority<'a> {
@@ -25,39 +25,59 @@ impl<'a> Authority<'a> {
     ///
     /// # Errors
     /// [`BadRequest::Authority`] when it is no `host[:port]` or too long.
-    pub(crate) fn parse(raw: &str, buffer: &'a mut AuthorityBuffer) -> Result<Self, BadRequest> {
+    pub(crate) fn parse(raw: &[u8], buffer: &'a mut AuthorityBuffer) -> Result<Self, BadRequest> {
         let host_bytes = host_len(raw).ok_or(BadRequest::Authority)?;
         buffer.clear();
-        buffer.push_str(raw).map_err(|_| BadRequest::Authority)?;
+        buffer.extend_from_slice(raw).map_err(|_| BadRequest::Authority)?;
         buffer.make_ascii_lowercase();
-        let folded: &'a str = buffer;
+        let folded: &'a [u8] = buffer;
         let host = folded.get(..host_bytes).ok_or(BadRequest::Authority)?;
         Ok(Self { folded, host })
     }
 }
 
 /// Length of the host part of a well-formed `host[:port]`; `None` when it is not well formed.
-#[must_use]
-pub fn host_len(raw: &str) -> Option<usize> {
-    let (host, rest) = if raw.starts_with('[') {
-        raw.split_at_checked(raw.find(']')?.checked_add(1)?)?
-    } else {
-        raw.split_at_checked(raw.bytes().position(|byte| byte == b':').unwrap_or(raw.len()))?
-    };
-    let host_is_valid = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
-        Some(literal) => literal.parse::<core::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().fold(true, |valid, byte| valid & is_name_byte(byte)),
-    };
-    let port_is_valid = match rest.strip_prefix(':') {
-        Some(digits) => digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok(),
-        None => rest.is_empty(),
-    };
-    (host_is_valid && port_is_valid).then_some(host.len())
+pub(crate) fn host_len(raw: &[u8]) -> Option<usize> {
+    let name_bytes = raw.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(raw.len());
+    let host_bytes = if name_bytes > 0 { name_bytes } else { literal_len(raw)? };
+    match raw.get(host_bytes..)? {
+        [] => Some(host_bytes),
+        [b':', digits @ ..] => is_port(digits).then_some(host_bytes),
+        _ => None,
+    }
+}
+
+/// Length of the bracketed IPv6 address that `raw` starts with.
+fn literal_len(raw: &[u8]) -> Option<usize> {
+    let close = raw.iter().position(|&byte| byte == b']')?;
+    let literal = core::str::from_utf8(raw.get(..close)?.strip_prefix(b"[")?).ok()?;
+    literal.parse::<core::net::Ipv6Addr>().ok()?;
+    close.checked_add(1)
+}
+
+/// 0 to 65535 in at least one digit.
+fn is_port(digits: &[u8]) -> bool {
+    digits.iter().all(u8::is_ascii_digit)
+        && core::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
 }
 
 /// Bytes of a DNS name as the field writes them, underscore included.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the table is built at compile time, which would fail"
+)]
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    const NAME: [bool; 256] = {
+        let mut name = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            name[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+            byte += 1;
+        }
+        name
+    };
+    // A table, because this is asked of every byte of every request's host.
+    NAME.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -66,8 +86,9 @@ mod tests {
 
     fn parse(raw: &str) -> Option<(std::string::String, std::string::String)> {
         let mut buffer = AuthorityBuffer::new();
-        let parsed = Authority::parse(raw, &mut buffer).ok()?;
-        Some((parsed.folded.into(), parsed.host.into()))
+        let parsed = Authority::parse(raw.as_bytes(), &mut buffer).ok()?;
+        let text = |bytes: &[u8]| std::string::String::from_utf8(bytes.to_vec()).unwrap();
+        Some((text(parsed.folded), text(parsed.host)))
     }
 
     #[test]

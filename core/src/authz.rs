@@ -88,8 +88,8 @@ fn failed_source(tables: &Tables<'_>, source: &SourceRow, seen: &Attributes<'_>)
 fn failed_operation(tables: &Tables<'_>, operation: &OperationRow, seen: &Attributes<'_>) -> Option<FailedPart> {
     let host = |rows: Rows| any_pattern(tables, rows, seen.authority.folded, Empty::Matches);
     let port = |rows: Rows| rows.of(tables.ports).contains(&seen.port);
-    let method = |rows: Rows| any_pattern(tables, rows, seen.method, Empty::Misses);
-    let path = |rows: Rows| any_pattern(tables, rows, seen.path, Empty::Misses);
+    let method = |rows: Rows| any_pattern(tables, rows, seen.method.as_bytes(), Empty::Misses);
+    let path = |rows: Rows| any_pattern(tables, rows, seen.path.as_bytes(), Empty::Misses);
     field("hosts", operation.hosts, true, host, Wanted::Patterns)
         .or_else(|| field("notHosts", operation.not_hosts, false, host, Wanted::Patterns))
         .or_else(|| field("ports", operation.ports, true, port, Wanted::Ports))
@@ -122,11 +122,11 @@ enum Empty {
     Misses,
 }
 
-fn any_pattern(tables: &Tables<'_>, rows: Rows, value: &str, empty: Empty) -> bool {
+fn any_pattern(tables: &Tables<'_>, rows: Rows, value: &[u8], empty: Empty) -> bool {
     rows.of(tables.patterns).iter().any(|pattern| match *pattern {
-        PatternRow::Exact(wanted) => value == tables.text(wanted),
-        PatternRow::Prefix(wanted) => value.starts_with(tables.text(wanted)),
-        PatternRow::Suffix(wanted) => value.ends_with(tables.text(wanted)),
+        PatternRow::Exact(wanted) => value == tables.bytes(wanted),
+        PatternRow::Prefix(wanted) => value.starts_with(tables.bytes(wanted)),
+        PatternRow::Suffix(wanted) => value.ends_with(tables.bytes(wanted)),
         PatternRow::Any => empty == Empty::Matches || !value.is_empty(),
     })
 }

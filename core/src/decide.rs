@@ -65,7 +65,7 @@ pub fn decide<'d>(
             Body::Read(Ok(_)) => {}
         }
     }
-    let rewritten = seen.rewritten_to(tables.text(chosen.provider.host));
+    let rewritten = seen.rewritten_to(tables.bytes(chosen.provider.host));
     let Some(second) = route::find(tables, &rewritten) else {
         return Decision::Refuse(Refusal::NoRouteAfterRewrite(rule));
     };

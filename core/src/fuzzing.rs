@@ -33,14 +33,14 @@ pub fn path(target: &str) {
 /// A well-formed authority reads the same after folding, and its host is a prefix of it.
 pub fn authority(raw: &str) {
     let (mut once, mut twice) = (AuthorityBuffer::new(), AuthorityBuffer::new());
-    let Ok(parsed) = Authority::parse(raw, &mut once) else {
+    let Ok(parsed) = Authority::parse(raw.as_bytes(), &mut once) else {
         return;
     };
     assert_eq!(Authority::parse(parsed.folded, &mut twice), Ok(parsed), "of {raw:?}");
-    assert!(parsed.folded.eq_ignore_ascii_case(raw));
+    assert!(parsed.folded.eq_ignore_ascii_case(raw.as_bytes()));
     assert!(parsed.folded.starts_with(parsed.host) && !parsed.host.is_empty());
     assert!(
-        !parsed.folded.contains(['@', '/', '?', '#', '%', ' ', ',']),
+        !parsed.folded.iter().any(|byte| b"@/?#% ,".contains(byte)),
         "{parsed:?}"
     );
 }

@@ -38,18 +38,18 @@ pub(crate) struct KeyRow {
 
 impl Index<'_> {
     /// The rows of `name` in `scope`.
-    pub(crate) fn get(&self, text: Text<'_>, scope: u32, name: &str) -> Option<Rows> {
+    pub(crate) fn get(&self, text: Text<'_>, scope: u32, name: &[u8]) -> Option<Rows> {
         if self.slots.is_empty() {
             return None;
         }
-        let hash = hash(scope, name.as_bytes());
+        let hash = hash(scope, name);
         let mut probe = Probe::new(hash, self.slots.len())?;
         loop {
             let slot = self.slots.get(probe.next())?;
             let key = slot.key.checked_sub(1)?;
             if slot.tag == tag(hash) {
                 let row = self.keys.get(usize::try_from(key).ok()?)?;
-                if row.scope == scope && text.get(row.name) == name {
+                if row.scope == scope && text.bytes(row.name) == name {
                     return Some(row.rows);
                 }
             }
@@ -66,7 +66,7 @@ pub(crate) fn build_slots(text: Text<'_>, keys: &[KeyRow]) -> alloc::vec::Vec<Sl
     let len = keys.len().saturating_mul(2).next_power_of_two();
     let mut slots = alloc::vec![Slot::default(); len];
     for (row, key) in keys.iter().zip(1..) {
-        let hash = hash(row.scope, text.get(row.name).as_bytes());
+        let hash = hash(row.scope, text.bytes(row.name));
         let Some(mut probe) = Probe::new(hash, len) else { break };
         while let Some(slot) = slots.get_mut(probe.next()) {
             if slot.key == 0 {
@@ -119,11 +119,12 @@ fn hash(scope: u32, name: &[u8]) -> u64 {
     for word in words {
         state = mix(state, u64::from_le_bytes(*word));
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(tail) {
-        *to = *from;
-    }
-    state = mix(state, u64::from_le_bytes(last));
+    // The last eight bytes once more stand for the tail; a short name is packed byte by byte.
+    let last = match name.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => tail.iter().fold(0, |word, &byte| (word << 8) | u64::from(byte)),
+    };
+    state = mix(state, last);
     state ^ (state >> 29)
 }
 
@@ -155,11 +156,14 @@ mod tests {
         };
         for number in 0..1_000_u32 {
             let name = format!("host-{number}.example.com");
-            assert_eq!(index.get(text, number % 3, &name), Some(Rows { start: number, len: 1 }));
-            assert_eq!(index.get(text, (number + 1) % 3, &name), None);
+            assert_eq!(
+                index.get(text, number % 3, name.as_bytes()),
+                Some(Rows { start: number, len: 1 })
+            );
+            assert_eq!(index.get(text, (number + 1) % 3, name.as_bytes()), None);
         }
-        assert_eq!(index.get(text, 0, "host-1000.example.com"), None);
-        assert_eq!(index.get(text, 0, ""), None);
-        assert_eq!(Index::default().get(text, 0, "x"), None);
+        assert_eq!(index.get(text, 0, "host-1000.example.com".as_bytes()), None);
+        assert_eq!(index.get(text, 0, "".as_bytes()), None);
+        assert_eq!(Index::default().get(text, 0, b"x"), None);
     }
 }

@@ -49,6 +49,7 @@
 //! - `alloc`: resource types, [`compile`], [`snapshot`], [`explain`].
 //! - `yaml`: the loader, and [`build`], which goes from text to snapshot.
 #![no_std]
+#![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -57,7 +58,7 @@ extern crate std;
 
 pub mod answer;
 mod attributes;
-pub mod authority;
+mod authority;
 mod authz;
 #[cfg(feature = "yaml")]
 mod build;

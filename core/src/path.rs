@@ -26,11 +26,7 @@ pub(crate) struct Target<'a> {
 /// # Errors
 /// [`BadRequest::Path`] for what cannot be normalised, [`BadRequest::PathTooLong`] over the limit.
 pub(crate) fn normalise<'a>(target: &'a str, buffer: &'a mut PathBuffer) -> Result<Target<'a>, BadRequest> {
-    let target = target.split_once('#').map_or(target, |(before, _)| before);
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (target, None),
-    };
+    let (path, query, plain) = split(target);
     if path == "*" {
         return Ok(Target { path, query });
     }
@@ -40,7 +36,7 @@ pub(crate) fn normalise<'a>(target: &'a str, buffer: &'a mut PathBuffer) -> Resu
     if path.len() > PATH_BYTES_MAX {
         return Err(BadRequest::PathTooLong);
     }
-    if is_normal(path) {
+    if plain {
         return Ok(Target { path, query });
     }
     rewrite(path, buffer)?;
@@ -48,37 +44,66 @@ pub(crate) fn normalise<'a>(target: &'a str, buffer: &'a mut PathBuffer) -> Resu
     Ok(Target { path, query })
 }
 
-/// Whether every byte may stay as it is and no segment starts with a dot.
-fn is_normal(path: &str) -> bool {
-    let mut after_slash = false;
-    for byte in path.bytes() {
-        let plain = byte.is_ascii_alphanumeric()
-            || byte == b'/'
-            || matches!(
-                byte,
-                b'-' | b'_'
-                    | b'~'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b','
-                    | b';'
-                    | b':'
-                    | b'@'
-                    | b'='
-            )
-            || (byte == b'.' && !after_slash);
-        if !plain {
-            return false;
+/// Path, query, and whether every byte of the path may stay as it is and no segment starts with a dot.
+/// The fragment is dropped.
+fn split(target: &str) -> (&str, Option<&str>, bool) {
+    let mut plain = true;
+    let mut before = Class::Plain;
+    let mut end = target.len();
+    for (at, byte) in target.bytes().enumerate() {
+        let class = class(byte);
+        match class {
+            Class::Plain | Class::Slash => {}
+            Class::Dot => plain &= before != Class::Slash,
+            Class::Other => plain = false,
+            Class::End => {
+                end = at;
+                break;
+            }
         }
-        after_slash = byte == b'/';
+        before = class;
     }
-    true
+    let (path, rest) = target.split_at_checked(end).unwrap_or((target, ""));
+    let query = rest
+        .strip_prefix('?')
+        .map(|query| query.split_once('#').map_or(query, |(query, _)| query));
+    (path, query, plain)
+}
+
+/// What a byte of a target is to its normal form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Plain,
+    Slash,
+    Dot,
+    /// `?` and `#` end the path.
+    End,
+    Other,
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the table is built at compile time, which would fail"
+)]
+fn class(byte: u8) -> Class {
+    const CLASSES: [Class; 256] = {
+        let mut classes = [Class::Other; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            classes[byte as usize] = match byte {
+                b'/' => Class::Slash,
+                b'.' => Class::Dot,
+                b'?' | b'#' => Class::End,
+                b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b':'
+                | b'@' | b'=' => Class::Plain,
+                other if other.is_ascii_alphanumeric() => Class::Plain,
+                _ => Class::Other,
+            };
+            byte += 1;
+        }
+        classes
+    };
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Other)
 }
 
 /// Writes the normal form of `path` into `out`.

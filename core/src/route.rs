@@ -10,7 +10,7 @@ use crate::attributes::Attributes;
 use crate::tables::{BackendRow, ConditionRow, EntryRow, Rows, RuleRow, Subject, Tables, Test, VirtualHostRow};
 
 /// The virtual host of `host` on `port`, if the port listens and one takes the host.
-pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &str) -> Option<(u32, &'d VirtualHostRow)> {
+pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &[u8]) -> Option<(u32, &'d VirtualHostRow)> {
     let listener = tables.listeners.binary_search_by_key(&port, |row| row.port).ok()?;
     let row = tables.listeners.get(listener)?;
     let scope = u32::try_from(listener).ok()?;
@@ -27,10 +27,10 @@ pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &str) -> Op
 }
 
 /// `.b.c` and `.c` of `a.b.c`: the suffixes at label borders, longest first.
-fn suffixes(host: &str) -> impl Iterator<Item = &str> {
+fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = host;
     core::iter::from_fn(move || {
-        let dot = rest.bytes().skip(1).position(|byte| byte == b'.')?;
+        let dot = rest.iter().skip(1).position(|&byte| byte == b'.')?;
         rest = rest.get(dot.checked_add(1)?..)?;
         Some(rest)
     })
@@ -41,7 +41,7 @@ fn suffixes(host: &str) -> impl Iterator<Item = &str> {
 pub(crate) fn candidates<'d>(
     tables: &Tables<'d>,
     port: u16,
-    host: &str,
+    host: &[u8],
 ) -> impl Iterator<Item = &'d EntryRow> + use<'d> {
     let Tables {
         entry_order, entries, ..
@@ -83,8 +83,8 @@ pub(crate) fn failed_condition<'d>(
 
 fn holds<'d>(tables: &Tables<'d>, condition: &ConditionRow, seen: &Attributes<'d>) -> bool {
     match condition.subject {
-        Subject::Host => passes(tables, condition.test, seen.authority.host.as_bytes()),
-        Subject::Authority => passes(tables, condition.test, seen.authority.folded.as_bytes()),
+        Subject::Host => passes(tables, condition.test, seen.authority.host),
+        Subject::Authority => passes(tables, condition.test, seen.authority.folded),
         Subject::Header(name) => {
             let mut found = false;
             seen.headers.each(tables.text(name), &mut |value| {
@@ -97,8 +97,8 @@ fn holds<'d>(tables: &Tables<'d>, condition: &ConditionRow, seen: &Attributes<'d
 
 pub(crate) fn passes(tables: &Tables<'_>, test: Test, value: &[u8]) -> bool {
     match test {
-        Test::Exact(wanted) => value == tables.text(wanted).as_bytes(),
-        Test::Prefix(wanted) => value.starts_with(tables.text(wanted).as_bytes()),
+        Test::Exact(wanted) => value == tables.bytes(wanted),
+        Test::Prefix(wanted) => value.starts_with(tables.bytes(wanted)),
         Test::Regex(regex, _) => tables
             .regexes
             .get(regex as usize)

@@ -67,6 +67,15 @@ impl<'a> Text<'a> {
         let start = span.start as usize;
         self.0.get(start..start.saturating_add(span.len as usize)).unwrap_or("")
     }
+
+    /// The same as bytes, without a look at character borders.
+    pub(crate) fn bytes(self, span: Span) -> &'a [u8] {
+        let start = span.start as usize;
+        self.0
+            .as_bytes()
+            .get(start..start.saturating_add(span.len as usize))
+            .unwrap_or(&[])
+    }
 }
 
 /// A compiled configuration, borrowed.
@@ -323,6 +332,10 @@ impl<'a> Tables<'a> {
     #[must_use]
     pub fn text(&self, span: Span) -> &'a str {
         self.text.get(span)
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &'a [u8] {
+        self.text.bytes(span)
     }
 
     /// The label of a rule, `namespace/route/rule`: what logs and metrics call it.

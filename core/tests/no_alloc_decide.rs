@@ -1,5 +1,11 @@
 //! Deciding allocates nothing, whatever the answer: counted by the allocator.
 #![cfg(feature = "yaml")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};

@@ -1,6 +1,12 @@
 //! The seed's walk-through, decided by the engine alone: cases A and B of the
 //! acceptance table that need no socket.
 #![cfg(feature = "yaml")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use std::net::IpAddr;
 

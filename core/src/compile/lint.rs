@@ -95,7 +95,7 @@ fn warn_about_second_pass(
     diagnostics: &mut Diagnostics,
 ) {
     let host = tables.provider_host(provider);
-    let second: Vec<&EntryRow> = route::candidates(tables, port, host)
+    let second: Vec<&EntryRow> = route::candidates(tables, port, host.as_bytes())
         .filter(|entry| takes_host(tables, entry, host))
         .collect();
     let admitted = second

@@ -107,7 +107,7 @@ fn opened<'c>(gateway: &'c Gateway, ports: &[u16], diagnostics: &mut Diagnostics
 /// Whether `name`, written as or in `place`, is `*`, `*.suffix` or a name without a port.
 pub(super) fn check_host(name: &str, place: &Spanned<String>, diagnostics: &mut Diagnostics) -> bool {
     let bare = name.strip_prefix("*.").unwrap_or(name);
-    let valid = name == "*" || authority::host_len(bare) == Some(bare.len());
+    let valid = name == "*" || authority::host_len(bare.as_bytes()) == Some(bare.len());
     if !valid {
         diagnostics
             .error("invalid-host", place.at, format!("`{name}` is not a host"))

@@ -59,8 +59,8 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, body: Body<'_>, entro
 fn shown(seen: &Attributes<'_>) -> Seen {
     Seen {
         method: seen.method.to_owned(),
-        authority: seen.authority.folded.to_owned(),
-        host: seen.authority.host.to_owned(),
+        authority: text(seen.authority.folded),
+        host: text(seen.authority.host),
         path: seen.path.to_owned(),
         query: seen.query.map(ToOwned::to_owned),
         peer: seen.peer.to_string(),
@@ -138,7 +138,7 @@ impl<'d> Reader<'d> {
             Decision::ReadBody | Decision::Refuse(Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..))
         );
         if let Some(host) = self.chosen_host(seen, entropy).filter(|_| reached) {
-            passes.push(self.pass(2, &seen.rewritten_to(host)));
+            passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes())));
         }
         passes
     }
@@ -162,7 +162,7 @@ impl<'d> Reader<'d> {
         }
         PassTrace {
             pass,
-            host: seen.authority.host.to_owned(),
+            host: text(seen.authority.host),
             virtual_host: host.map(|row| self.tables.text(row.name).to_owned()),
             rules,
         }
@@ -180,8 +180,8 @@ impl<'d> Reader<'d> {
 
     fn failed(self, condition: &ConditionRow, seen: &Attributes<'_>) -> Failed {
         let (name, value) = match condition.subject {
-            Subject::Host => ("host", Some(seen.authority.host.to_owned())),
-            Subject::Authority => ("host", Some(seen.authority.folded.to_owned())),
+            Subject::Host => ("host", Some(text(seen.authority.host))),
+            Subject::Authority => ("host", Some(text(seen.authority.folded))),
             Subject::Header(name) => (self.tables.text(name), header(seen, self.tables.text(name))),
         };
         let wanted = match condition.test {
@@ -312,6 +312,10 @@ impl<'d> Reader<'d> {
     }
 }
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 fn never_sent() -> Vec<String> {
     let names = DROPPED_HEADERS.iter().map(ToString::to_string);
     names
@@ -332,7 +336,7 @@ fn path(path: Path<'_>) -> String {
 /// What a policy field looked at.
 fn seen_by_policy(field: &str, seen: &Attributes<'_>) -> String {
     match field {
-        "hosts" | "notHosts" => seen.authority.folded.to_owned(),
+        "hosts" | "notHosts" => text(seen.authority.folded),
         "ports" | "notPorts" => seen.port.to_string(),
         "methods" | "notMethods" => seen.method.to_owned(),
         "paths" | "notPaths" => seen.path.to_owned(),
@@ -344,7 +348,7 @@ fn seen_by_policy(field: &str, seen: &Attributes<'_>) -> String {
 fn header(seen: &Attributes<'_>, name: &str) -> Option<String> {
     let mut values = Vec::new();
     seen.headers.each(name, &mut |value| {
-        values.push(String::from_utf8_lossy(value).into_owned());
+        values.push(text(value));
     });
     if values.is_empty() {
         None

@@ -129,7 +129,7 @@ impl RouteCompiler<'_, '_, '_> {
             return None;
         };
         let host_rewrite = match &backend.host_rewrite {
-            Some(rewrite) if authority::host_len(rewrite).is_none() => {
+            Some(rewrite) if authority::host_len(rewrite.as_bytes()).is_none() => {
                 self.diagnostics
                     .error("invalid-host", rewrite.at, format!("`{}` is not a host", **rewrite));
                 None
@@ -251,7 +251,7 @@ impl RouteCompiler<'_, '_, '_> {
 
     /// The name of an exact host, without its port.
     fn exact_host<'v>(&mut self, value: &'v str, at: Location) -> Option<&'v str> {
-        let bare = authority::host_len(value).and_then(|len| value.get(..len));
+        let bare = authority::host_len(value.as_bytes()).and_then(|len| value.get(..len));
         if bare.is_none() {
             self.diagnostics
                 .error(
