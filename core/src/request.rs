@@ -19,9 +19,9 @@ pub trait Headers {
 }
 
 /// Plain pairs, for tests, fuzzers and the simulator.
-impl Headers for &[(&str, &[u8])] {
+impl Headers for [(&str, &[u8])] {
     fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
-        for (key, value) in *self {
+        for (key, value) in self {
             if key.eq_ignore_ascii_case(name) {
                 visit(value.trim_ascii());
             }
