@@ -1,0 +1,42 @@
+//! Envoy's response flags: one short word for why a request did not go as usual.
+
+/// A response flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) enum Flag {
+    /// Nothing unusual.
+    #[default]
+    None,
+    /// No route matched.
+    NoRoute,
+    /// The upstream could not be connected to.
+    UpstreamFailure,
+    /// The upstream closed the connection before its answer was whole.
+    UpstreamTermination,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// The upstream did not speak HTTP.
+    UpstreamProtocol,
+    /// The upstream's answer stood still for too long.
+    StreamIdle,
+    /// The client went away.
+    DownstreamTermination,
+    /// The client did not speak HTTP as it must.
+    DownstreamProtocol,
+}
+
+impl Flag {
+    /// As Envoy writes it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "-",
+            Self::NoRoute => "NR",
+            Self::UpstreamFailure => "UF",
+            Self::UpstreamTermination => "UC",
+            Self::UpstreamTimeout => "UT",
+            Self::UpstreamProtocol => "UPE",
+            Self::StreamIdle => "SI",
+            Self::DownstreamTermination => "DC",
+            Self::DownstreamProtocol => "DPE",
+        }
+    }
+}

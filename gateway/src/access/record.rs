@@ -1,0 +1,145 @@
+//! One request, from its head to the last byte of its answer.
+
+use core::cell::Cell;
+use core::net::SocketAddr;
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+use http::header::{HOST, HeaderName, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderValue, Method, Uri, Version};
+use lockgate_core::tables::{ProviderId, RuleId, UpstreamId};
+
+use super::{Flag, line};
+use crate::connection::Peer;
+use crate::metrics::labels::Label;
+use crate::metrics::{RequestKey, TokenKey};
+use crate::worker::Worker;
+use crate::worker::view::View;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What is known about a request so far. Dropping it writes the log line and counts it.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) worker: Rc<Worker>,
+    /// The snapshot that the request is decided by, to its end.
+    pub(crate) view: Rc<View>,
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) started: Instant,
+    pub(crate) start_time: SystemTime,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) version: Version,
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) user_agent: Option<HeaderValue>,
+    pub(crate) forwarded_for: Option<HeaderValue>,
+    pub(crate) request_id: HeaderValue,
+    pub(crate) upstream_request_id: Option<HeaderValue>,
+    /// 0 until an answer is begun.
+    pub(crate) status: u16,
+    pub(crate) flag: Flag,
+    pub(crate) details: Cow<'static, str>,
+    /// Of a body that was read before it was sent on.
+    pub(crate) bytes_received: u64,
+    /// Of a body that is passed on as it comes.
+    pub(crate) bytes_streamed: Option<Rc<Cell<u64>>>,
+    pub(crate) bytes_sent: u64,
+    pub(crate) rule: Option<RuleId>,
+    pub(crate) provider: Option<ProviderId>,
+    pub(crate) upstream: Option<UpstreamId>,
+    pub(crate) upstream_host: Option<SocketAddr>,
+    pub(crate) upstream_failure: Option<String>,
+    /// When the request was handed to the upstream connection.
+    pub(crate) upstream_started: Option<Instant>,
+    pub(crate) upstream_answered: Option<Instant>,
+    pub(crate) first_byte: Option<Instant>,
+    pub(crate) model: Option<Box<str>>,
+    pub(crate) usage: Option<Usage>,
+}
+
+/// Token counts as the provider reported them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) prompt: u64,
+    pub(crate) completion: u64,
+}
+
+impl Record {
+    /// Begins the record of the request with this head.
+    pub(crate) fn begin(worker: &Rc<Worker>, peer: &Rc<Peer>, head: &Parts, request_id: HeaderValue) -> Box<Self> {
+        worker.request_began();
+        peer.request_began();
+        Box::new(Self {
+            worker: Rc::clone(worker),
+            view: worker.view(),
+            peer: Rc::clone(peer),
+            started: Instant::now(),
+            start_time: SystemTime::now(),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            host: head.headers.get(HOST).cloned(),
+            user_agent: head.headers.get(USER_AGENT).cloned(),
+            forwarded_for: head.headers.get(X_FORWARDED_FOR).cloned(),
+            request_id,
+            upstream_request_id: None,
+            status: 0,
+            flag: Flag::DownstreamTermination,
+            details: Cow::Borrowed("downstream_remote_disconnect"),
+            bytes_received: 0,
+            bytes_streamed: None,
+            bytes_sent: 0,
+            rule: None,
+            provider: None,
+            upstream: None,
+            upstream_host: None,
+            upstream_failure: None,
+            upstream_started: None,
+            upstream_answered: None,
+            first_byte: None,
+            model: None,
+            usage: None,
+        })
+    }
+
+    /// The exchange came to an end as `flag` and `details` say. Without this call it counts as left by the client.
+    pub(crate) fn end(&mut self, flag: Flag, details: impl Into<Cow<'static, str>>) {
+        self.flag = flag;
+        self.details = details.into();
+    }
+
+    fn count(&self) {
+        let route = self.rule.map_or(Label::UNKNOWN, |rule| self.view.rule_label(rule));
+        let provider = self
+            .provider
+            .map_or(Label::UNKNOWN, |provider| self.view.provider_label(provider));
+        let key = RequestKey {
+            route,
+            provider,
+            code: self.status,
+            flag: self.flag,
+        };
+        self.worker.shard.count_request(key, self.started.elapsed());
+        if let Some(usage) = self.usage {
+            let model = self
+                .model
+                .as_deref()
+                .map_or(Label::UNKNOWN, |model| self.worker.model_label(model));
+            let key = TokenKey { route, provider, model };
+            self.worker.shard.count_tokens(key, usage.prompt, usage.completion);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.count();
+        let worker = Rc::clone(&self.worker);
+        let log = &worker.shared.access_log;
+        log.queue.append(worker.index, |out| line::write(out, self, log.format));
+        worker.request_ended();
+        self.peer.request_ended();
+    }
+}

@@ -1,0 +1,155 @@
+//! A request body that a decision depends on: read whole, scanned while it
+//! arrives, kept as it came.
+//!
+//! The pieces that hyper hands over are slices of its read buffers and are kept
+//! without copying, except that small ones are joined: each would keep a whole
+//! buffer alive, and a client could make a body cost many times its size.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use lockgate_core::llm::body::{BodyError, BodyScan};
+use lockgate_core::llm::media::media;
+
+use crate::limits::{BODY_JOIN_BYTES, BODY_PIECE_BYTES_MIN};
+
+/// A body as far as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct ReadBody {
+    pieces: VecDeque<Bytes>,
+    /// Small pieces being joined.
+    tail: BytesMut,
+    bytes: u64,
+}
+
+/// Why a body could not be read to its end.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// It is whole or was given up early, but cannot be sent on: the decision says what to answer.
+    Refused(BodyError),
+    /// Not within the time for a body.
+    Timeout,
+    /// The client broke off or broke the rules of framing.
+    Client,
+}
+
+impl ReadBody {
+    /// Reads `incoming` to its end, at most `limit` bytes and `time`, feeding `scan`.
+    ///
+    /// What is known to be refused is refused at once: a body that says it is too large, before it is read.
+    pub(crate) async fn read(
+        incoming: &mut Incoming,
+        headers: &HeaderMap,
+        scan: &mut BodyScan,
+        limit: u64,
+        time: Duration,
+    ) -> (Self, Result<(), ReadError>) {
+        let mut body = Self::default();
+        let result = match check_head(incoming, headers, limit) {
+            Err(error) => Err(ReadError::Refused(error)),
+            Ok(()) => match tokio::time::timeout(time, body.fill(incoming, scan)).await {
+                Ok(result) => result,
+                Err(_) => Err(ReadError::Timeout),
+            },
+        };
+        (body, result)
+    }
+
+    async fn fill(&mut self, incoming: &mut Incoming, scan: &mut BodyScan) -> Result<(), ReadError> {
+        while let Some(frame) = incoming.frame().await {
+            // Trailers say nothing about an LLM request, and are dropped.
+            if let Ok(data) = frame.map_err(|_| ReadError::Client)?.into_data() {
+                self.bytes = self.bytes.saturating_add(data.len() as u64);
+                scan.feed(&data).map_err(ReadError::Refused)?;
+                self.push(data, incoming.size_hint().upper());
+            }
+        }
+        scan.finish().map(|_| ()).map_err(ReadError::Refused)
+    }
+
+    fn push(&mut self, piece: Bytes, rest: Option<u64>) {
+        let last = rest == Some(0);
+        if piece.len() >= BODY_PIECE_BYTES_MIN || (last && self.tail.is_empty()) {
+            self.flush();
+            self.pieces.push_back(piece);
+            return;
+        }
+        if self.tail.capacity() - self.tail.len() < piece.len() {
+            self.flush();
+            // As much as is still to come, when that is known and little.
+            let rest = rest
+                .and_then(|rest| usize::try_from(rest).ok())
+                .unwrap_or(BODY_JOIN_BYTES);
+            self.tail.reserve(rest.saturating_add(piece.len()).min(BODY_JOIN_BYTES));
+        }
+        self.tail.extend_from_slice(&piece);
+    }
+
+    fn flush(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push_back(self.tail.split().freeze());
+        }
+    }
+
+    /// Bytes read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The pieces, in order.
+    pub(crate) fn into_pieces(mut self) -> VecDeque<Bytes> {
+        self.flush();
+        self.pieces
+    }
+}
+
+fn check_head(incoming: &Incoming, headers: &HeaderMap, limit: u64) -> Result<(), BodyError> {
+    let field = |name| headers.get(name).map(http::HeaderValue::as_bytes);
+    media(field(CONTENT_TYPE), field(CONTENT_ENCODING))?;
+    if headers.contains_key(CONTENT_LENGTH) && incoming.size_hint().lower() > limit {
+        return Err(BodyError::TooLarge);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(sizes: &[usize]) -> Vec<usize> {
+        let mut body = ReadBody::default();
+        for size in sizes {
+            body.push(Bytes::from(vec![7; *size]), None);
+        }
+        body.into_pieces().iter().map(Bytes::len).collect()
+    }
+
+    #[test]
+    fn small_pieces_are_joined_and_large_ones_kept() {
+        assert_eq!(pieces(&[1; 1000]), [1000]);
+        assert_eq!(
+            pieces(&[BODY_PIECE_BYTES_MIN, 5, 6, 20_000]),
+            [BODY_PIECE_BYTES_MIN, 11, 20_000]
+        );
+        let many = pieces(&[10_000; 100]);
+        assert_eq!(many.iter().sum::<usize>(), 1_000_000);
+        assert!(
+            many.iter().all(|size| *size <= BODY_JOIN_BYTES) && many.len() <= 20,
+            "{many:?}"
+        );
+    }
+
+    #[test]
+    fn a_body_in_one_piece_is_not_copied() {
+        let piece = Bytes::from_static(b"{}");
+        let mut body = ReadBody::default();
+        body.push(piece.clone(), Some(0));
+        assert_eq!(body.into_pieces()[0].as_ptr(), piece.as_ptr());
+    }
+}

@@ -1,0 +1,169 @@
+//! What each command does.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use lockgate_core::compile::Settings;
+
+use super::{Check, Cli, Explain, Inputs, Output, Serve};
+use crate::explain::Question;
+use crate::limits::{BODY_READ, HEADER_READ, IDLE};
+use crate::reload::{self, Addresses, Refused};
+use crate::serve::Options;
+use crate::shared::Times;
+use crate::{config, serve};
+
+/// The configuration or the arguments are wrong.
+const WRONG: u8 = 2;
+/// There are findings.
+const FINDINGS: u8 = 1;
+
+impl Inputs {
+    fn inputs(self) -> Result<config::Inputs, ExitCode> {
+        if self.mesh_config.is_some() {
+            return Err(wrong(
+                "--mesh-config: MeshConfig is not supported yet, and would be ignored",
+            ));
+        }
+        let settings = Settings {
+            namespace: self.namespace,
+            root_namespace: self.root_namespace,
+            labels: self
+                .workload_labels
+                .into_iter()
+                .map(|label| (label.0, label.1))
+                .collect(),
+        };
+        Ok(config::Inputs::new(self.paths, self.ignore_kind, settings))
+    }
+}
+
+pub(super) fn serve(args: Serve) -> ExitCode {
+    let addresses = Addresses(args.addresses().into_iter().collect());
+    let cores = || std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    let options = Options {
+        addresses,
+        admin: args.admin.0,
+        workers: args.workers.map_or_else(cores, usize::from),
+        drain: args.drain_timeout,
+        times: Times {
+            header_read: HEADER_READ,
+            body_read: BODY_READ,
+            idle: IDLE,
+            first_byte: args.first_byte_timeout,
+            stream_idle: args.stream_idle_timeout,
+        },
+        body_bytes_max: args.max_body_bytes,
+        log_format: args.log_format,
+        access_log: args.access_log,
+        inputs: match args.inputs.inputs() {
+            Ok(inputs) => inputs,
+            Err(status) => return status,
+        },
+    };
+    serve::serve(options)
+}
+
+pub(super) fn check(args: Check) -> ExitCode {
+    let mut inputs = match args.inputs.inputs() {
+        Ok(inputs) => inputs,
+        Err(status) => return status,
+    };
+    let sources = match inputs.read() {
+        Ok(sources) => sources,
+        Err(error) => return wrong(&error.to_string()),
+    };
+    let built = inputs.build(&sources);
+    match args.output {
+        Output::Text => {
+            eprint!("{}", config::render(&built.diagnostics, &sources));
+            if let Some(compiled) = &built.compiled {
+                print(&format!("ok: snapshot {}\n", compiled.snapshot.id()));
+            }
+        }
+        Output::Json => {
+            let found = built.diagnostics.as_slice().iter();
+            let placed: Vec<_> = found.map(|diagnostic| diagnostic.placed(&sources)).collect();
+            let snapshot = built.compiled.as_ref().map(|compiled| compiled.snapshot.id());
+            print_json(&serde_json::json!({ "snapshot": snapshot, "diagnostics": placed }));
+        }
+    }
+    match built.compiled {
+        None => ExitCode::from(WRONG),
+        Some(_) if args.strict && !built.diagnostics.as_slice().is_empty() => ExitCode::from(FINDINGS),
+        Some(_) => ExitCode::SUCCESS,
+    }
+}
+
+pub(super) fn explain(args: Explain) -> ExitCode {
+    // Nothing that is loaded reads them yet; to take them in silence would be to lie about the outcome.
+    if args.claims.is_some() || args.sni.is_some() {
+        return wrong("--claims and --sni: no supported resource depends on them yet");
+    }
+    let body = match args.data.map(data).transpose() {
+        Ok(body) => body,
+        Err(why) => return wrong(&why),
+    };
+    let mut inputs = match args.inputs.inputs() {
+        Ok(inputs) => inputs,
+        Err(status) => return status,
+    };
+    let live = match reload::load(&mut inputs) {
+        Ok((live, _)) => live,
+        Err(Refused(why)) => {
+            eprint!("{why}");
+            return ExitCode::from(WRONG);
+        }
+    };
+    let question = Question {
+        method: args.method,
+        url: args.url,
+        headers: args.headers,
+        peer: Some(args.peer),
+        port: None,
+        body,
+        entropy: args.entropy,
+    };
+    match question.explain(&live.compiled.snapshot) {
+        Ok(explanation) if args.output == Output::Json => print_json(&explanation),
+        Ok(explanation) => print(&explanation.to_string()),
+        Err(why) => return wrong(&why),
+    }
+    ExitCode::SUCCESS
+}
+
+/// `BODY` or `@FILE`, as curl has it.
+fn data(text: String) -> Result<String, String> {
+    match text.strip_prefix('@') {
+        Some("-") => io::read_to_string(io::stdin()).map_err(|error| format!("-d @-: {error}")),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("-d: cannot read `{path}`: {error}")),
+        None => Ok(text),
+    }
+}
+
+pub(super) fn completions(shell: clap_complete::Shell) -> ExitCode {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "lockgate", &mut text);
+    print(&String::from_utf8_lossy(&text));
+    ExitCode::SUCCESS
+}
+
+pub(super) fn version() -> ExitCode {
+    print(concat!("lockgate ", env!("CARGO_PKG_VERSION"), "\n"));
+    ExitCode::SUCCESS
+}
+
+fn wrong(why: &str) -> ExitCode {
+    eprintln!("error: {why}");
+    ExitCode::from(WRONG)
+}
+
+fn print_json(value: &impl serde::Serialize) {
+    print(&(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"));
+}
+
+/// Prints; a reader who has gone (`| head`) is no error.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,226 @@
+//! The command line. Its names, flags and exit codes are a contract: scripts rely on them.
+
+mod commands;
+mod values;
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::limits::{DRAIN, FIRST_BYTE, STREAM_IDLE};
+use crate::log::Format;
+use values::{AdminAddress, Label, Listen};
+
+/// An LLM ingress gateway that speaks Istio's and ASM's own resources.
+#[derive(Debug, Parser)]
+#[command(name = "lockgate", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a configuration.
+    Serve(Box<Serve>),
+    /// Say everything that is wrong, or probably not meant, in a configuration.
+    Check(Check),
+    /// Say what happens to one request, and why.
+    Explain(Box<Explain>),
+    /// Serve an example with a built-in provider: no key, no network.
+    Demo,
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// What is loaded, and as which gateway.
+#[derive(Debug, Args)]
+struct Inputs {
+    /// A file, a directory (its .yaml, .yml and .json files, sorted), or `-`; repeatable.
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// The gateway's labels, which workload selectors are compared with.
+    #[arg(
+        long,
+        value_name = "k=v,...",
+        value_delimiter = ',',
+        default_value = "istio=ingressgateway"
+    )]
+    workload_labels: Vec<Label>,
+    /// The gateway's namespace.
+    #[arg(long, value_name = "NS", default_value = "istio-system")]
+    namespace: String,
+    /// The namespace whose policies and providers apply everywhere.
+    #[arg(long, value_name = "NS", default_value = "istio-system")]
+    root_namespace: String,
+    /// A file with Istio's MeshConfig.
+    #[arg(long, value_name = "FILE")]
+    mesh_config: Option<PathBuf>,
+    /// A kind to leave out although that changes what the configuration means; repeatable.
+    #[arg(long, value_name = "KIND")]
+    ignore_kind: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Where a port of a Gateway really listens (default: every address, the same port); repeatable.
+    #[arg(long, value_name = "PORT=ADDR:PORT")]
+    listen: Vec<Listen>,
+    /// Where the admin port listens, or `off`.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:15000")]
+    admin: AdminAddress,
+    /// Worker threads (default: one per core).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// How long running requests may go on after SIGTERM.
+    #[arg(long, value_name = "D", default_value = DRAIN_DEFAULT, value_parser = values::duration)]
+    drain_timeout: Duration,
+    /// How long a provider may take for the head of its answer.
+    #[arg(long, value_name = "D", default_value = FIRST_BYTE_DEFAULT, value_parser = values::duration)]
+    first_byte_timeout: Duration,
+    /// How long a provider may be silent within its answer.
+    #[arg(long, value_name = "D", default_value = STREAM_IDLE_DEFAULT, value_parser = values::duration)]
+    stream_idle_timeout: Duration,
+    /// Bytes of a request body; longer ones are answered 413.
+    #[arg(long, value_name = "N", default_value_t = lockgate_core::limits::BODY_BYTES_MAX_DEFAULT)]
+    max_body_bytes: u64,
+    /// What log lines look like.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Json)]
+    log_format: Format,
+    /// Where the access log goes.
+    #[arg(long, value_name = "PATH|-", default_value = "-")]
+    access_log: PathBuf,
+}
+
+const DRAIN_DEFAULT: &str = "30s";
+const FIRST_BYTE_DEFAULT: &str = "600s";
+const STREAM_IDLE_DEFAULT: &str = "300s";
+// The texts that help shows are the limits of `limits.rs`.
+const _: () = assert!(DRAIN.as_secs() == 30 && FIRST_BYTE.as_secs() == 600 && STREAM_IDLE.as_secs() == 300);
+
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Exit with 1 on warnings.
+    #[arg(long)]
+    strict: bool,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct Explain {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// The method (default: GET, or POST with -d).
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    method: Option<String>,
+    /// A header field; repeatable.
+    #[arg(short = 'H', long = "header", value_name = "Name: value", value_parser = values::header)]
+    headers: Vec<(String, String)>,
+    /// The client's address.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    peer: IpAddr,
+    /// The verified claims of the client's token.
+    #[arg(long, value_name = "JSON|@FILE")]
+    claims: Option<String>,
+    /// The name that the client asked for in TLS.
+    #[arg(long, value_name = "NAME")]
+    sni: Option<String>,
+    /// The body.
+    #[arg(short = 'd', long = "data", value_name = "BODY|@FILE")]
+    data: Option<String>,
+    /// The random number that chooses among weighted backends.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    entropy: u64,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// The request's URL, or its path.
+    #[arg(value_name = "URL_OR_PATH")]
+    url: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Runs the program. 0: all is well; 1: findings; 2: the configuration or the arguments are wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(serve) => commands::serve(*serve),
+        Command::Check(check) => commands::check(check),
+        Command::Explain(explain) => commands::explain(*explain),
+        Command::Demo => crate::demo::run(),
+        Command::Completions { shell } => commands::completions(shell),
+        Command::Version => commands::version(),
+    }
+}
+
+impl Serve {
+    fn addresses(&self) -> Vec<(u16, SocketAddr)> {
+        self.listen.iter().map(|listen| (listen.port, listen.address)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_contract_is_accepted() {
+        for line in [
+            "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --log-format text --access-log -",
+            "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
+            "check -f a --strict -o json",
+            "explain -f a -X POST -H Host:test.com --peer ::1 --claims {} --sni n -d @b --entropy 7 -o json /v1",
+            "demo",
+            "completions bash",
+            "version",
+        ] {
+            let args = core::iter::once("lockgate").chain(line.split(' '));
+            assert!(Cli::try_parse_from(args).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        for line in [
+            "serve",
+            "serve -f a --listen 80",
+            "serve -f a --listen x=127.0.0.1:1",
+            "serve -f a --admin here",
+            "serve -f a --workers 0",
+            "serve -f a --drain-timeout 5",
+            "check -f a -o yaml",
+            "explain -f a -H nocolon /",
+            "explain -f a",
+            "dance",
+        ] {
+            let args = core::iter::once("lockgate").chain(line.split(' '));
+            let error = Cli::try_parse_from(args).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

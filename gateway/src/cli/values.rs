@@ -1,0 +1,99 @@
+//! Values of flags.
+
+use core::net::SocketAddr;
+use core::str::FromStr;
+use core::time::Duration;
+
+/// `PORT=ADDR:PORT`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listen {
+    pub(super) port: u16,
+    pub(super) address: SocketAddr,
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (port, address) = text.split_once('=').ok_or("write it as 80=127.0.0.1:8080")?;
+        Ok(Self {
+            port: port.parse().map_err(|_| format!("`{port}` is no port number"))?,
+            address: address
+                .parse()
+                .map_err(|_| format!("`{address}` is no IP address and port"))?,
+        })
+    }
+}
+
+/// `ADDR:PORT` or `off`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AdminAddress(pub(super) Option<SocketAddr>);
+
+impl FromStr for AdminAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse()
+            .map(|address| Self(Some(address)))
+            .map_err(|_| "write it as 127.0.0.1:15000, or off".to_owned())
+    }
+}
+
+/// `key=value`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Label(pub(super) String, pub(super) String);
+
+impl FromStr for Label {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
+        Ok(Self(key.trim().to_owned(), value.trim().to_owned()))
+    }
+}
+
+/// `Name: value`
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// `500ms`, `30s`, `5m`, `1h`, as Istio writes durations.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is no duration: write 500ms, 30s, 5m or 1h"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err(format!("`{text}` is no duration: write 500ms, 30s, 5m or 1h")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
+        }
+        for text in ["", "5", "s", "-5s", "5 s", "1.5s", "5d", "99999999999999999999s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

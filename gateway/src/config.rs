@@ -1,0 +1,222 @@
+//! Where the configuration comes from, and how it becomes a compiled snapshot.
+
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use lockgate_core::Built;
+use lockgate_core::compile::Settings;
+use lockgate_core::config::LoadOptions;
+use lockgate_core::config::diagnostic::{Diagnostics, Source};
+
+/// What is loaded, again at every reload.
+#[derive(Debug, Clone)]
+pub(crate) struct Inputs {
+    /// As given with `-f`: files, directories, `-`.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Texts that are part of the program; after the files.
+    pub(crate) embedded: Vec<Source>,
+    /// Variables that the program sets itself, before the environment.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Standard input, which can be read only once.
+    stdin: Option<String>,
+    pub(crate) ignore_kinds: Vec<String>,
+    pub(crate) settings: Settings,
+}
+
+/// A source that cannot be read.
+#[derive(Debug)]
+pub(crate) struct InputError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl core::fmt::Display for InputError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "cannot read `{}`: {}", self.path.display(), self.error)
+    }
+}
+
+impl Inputs {
+    /// Inputs from files.
+    pub(crate) fn new(paths: Vec<PathBuf>, ignore_kinds: Vec<String>, settings: Settings) -> Self {
+        Self {
+            paths,
+            embedded: Vec::new(),
+            variables: Vec::new(),
+            stdin: None,
+            ignore_kinds,
+            settings,
+        }
+    }
+
+    /// Reads all sources.
+    pub(crate) fn read(&mut self) -> Result<Vec<Source>, InputError> {
+        let mut sources = Vec::new();
+        for path in &self.paths {
+            let failed = |error| InputError {
+                path: path.clone(),
+                error,
+            };
+            if path.as_os_str() == "-" {
+                let text = match self.stdin.take() {
+                    Some(text) => text,
+                    None => io::read_to_string(io::stdin()).map_err(failed)?,
+                };
+                sources.push(Source {
+                    name: "<stdin>".to_owned(),
+                    text: text.clone(),
+                });
+                self.stdin = Some(text);
+            } else if path.is_dir() {
+                for file in directory(path).map_err(failed)? {
+                    sources.push(file_source(&file)?);
+                }
+            } else {
+                sources.push(file_source(path)?);
+            }
+        }
+        sources.extend(self.embedded.iter().cloned());
+        Ok(sources)
+    }
+
+    /// Loads and compiles what [`Inputs::read`] read.
+    pub(crate) fn build(&self, sources: &[Source]) -> Built {
+        let env = |name: &str| {
+            let own = self
+                .variables
+                .iter()
+                .find(|(own, _)| *own == name)
+                .map(|(_, value)| value.clone());
+            own.or_else(|| std::env::var(name).ok())
+        };
+        let options = LoadOptions {
+            env: &env,
+            ignore_kinds: &self.ignore_kinds,
+        };
+        lockgate_core::build(sources, &options, &self.settings)
+    }
+
+    /// Whether a change of `path` may change the configuration.
+    pub(crate) fn concerns(&self, path: &Path) -> bool {
+        // A mounted ConfigMap changes by its `..data` link being swapped, which no file below shows.
+        let is_swap = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(".."));
+        self.paths.iter().any(|input| match path.parent() {
+            Some(parent) if same(parent, input) => is_swap || is_config(path),
+            Some(parent) if same(parent, directory_of(input)) => is_swap || path.file_name() == input.file_name(),
+            _ => false,
+        })
+    }
+
+    /// The directories to watch.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        let files = self.paths.iter().filter(|path| path.as_os_str() != "-");
+        let mut directories: Vec<PathBuf> = files
+            .map(|path| {
+                if path.is_dir() {
+                    path.clone()
+                } else {
+                    directory_of(path).to_owned()
+                }
+            })
+            .collect();
+        directories.sort_unstable();
+        directories.dedup();
+        directories
+    }
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// The configuration files of a directory, sorted, as kubectl takes them: not those of directories in it.
+fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let file = entry?.path();
+        if is_config(&file) && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn is_config(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+}
+
+/// The longest configuration file that is read: a larger one is a mistake of the path, not a configuration.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+fn file_source(path: &Path) -> Result<Source, InputError> {
+    let failed = |error| InputError {
+        path: path.to_owned(),
+        error,
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(failed(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "longer than 64 MiB",
+        )));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        failed(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("no UTF-8 text: {error}"),
+        ))
+    })?;
+    Ok(Source {
+        name: path.display().to_string(),
+        text,
+    })
+}
+
+/// All findings for people, each with an excerpt of its source.
+pub(crate) fn render(diagnostics: &Diagnostics, sources: &[Source]) -> String {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut text: String = diagnostics
+        .as_slice()
+        .iter()
+        .map(|diagnostic| diagnostic.render(sources, colour) + "\n")
+        .collect();
+    if diagnostics.omitted() > 0 {
+        text.push_str(&format!("… and {} more\n", diagnostics.omitted()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_read_as_kubectl_reads_it() {
+        let dir = std::env::temp_dir().join(format!("lockgate-inputs-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("nested.yaml")).unwrap();
+        for name in ["b.yml", "a.yaml", "c.json", "notes.txt", "README"] {
+            std::fs::write(dir.join(name), name).unwrap();
+        }
+        let mut inputs = Inputs::new(vec![dir.clone()], Vec::new(), Settings::default());
+        let texts: Vec<String> = inputs.read().unwrap().into_iter().map(|source| source.text).collect();
+        assert_eq!(texts, ["a.yaml", "b.yml", "c.json"]);
+        assert!(inputs.concerns(&dir.join("new.yaml")) && inputs.concerns(&dir.join("..data")));
+        assert!(!inputs.concerns(&dir.join("access.log")) && !inputs.concerns(&dir.join("nested.yaml/x.yaml")));
+        let mut missing = Inputs::new(vec![dir.join("gone.yaml")], Vec::new(), Settings::default());
+        assert!(missing.read().unwrap_err().to_string().contains("gone.yaml"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

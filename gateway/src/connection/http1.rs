@@ -1,0 +1,151 @@
+//! HTTP/1.1 with a client, until the connection falls idle or ends.
+//!
+//! The connection looks at its clocks once a second instead of setting a timer
+//! for each request: the time for a head, the time a client may let an answer
+//! lie unread, and whether hyper's state can be taken apart.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Peer;
+use super::io::{Activity, ClientIo, answer_head_timeout};
+use crate::exchange;
+use crate::limits::{CONNECTION_TICK, HEAD_BYTES_MAX};
+use crate::worker::Worker;
+
+/// How it went on.
+pub(super) enum After {
+    /// Nothing is under way: the socket, and what was read of the next request.
+    Idle(TcpStream, Bytes),
+    /// The last answer is written; the client may still be sending.
+    Closing(TcpStream),
+    /// The client is gone.
+    Closed,
+}
+
+/// Serves requests on `stream`, of which `read` was read already.
+pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, peer: &Rc<Peer>) -> After {
+    let activity = Rc::new(Activity::default());
+    let io = TokioIo::new(ClientIo::new(stream, read, &activity));
+    let service = service_fn(|request| exchange::run(Rc::clone(worker), Rc::clone(peer), request));
+    // hyper's own limit of 100 header fields is as wanted; head timeouts are watched below.
+    let mut connection = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .pipeline_flush(true)
+        .serve_connection(io, service);
+    let mut watch = Watch::new(worker, peer, &activity);
+    let mut tick = std::pin::pin!(tokio::time::sleep(CONNECTION_TICK));
+    let next = loop {
+        tokio::select! {
+            biased;
+            ended = &mut connection => break match ended {
+                Ok(()) if activity.ended.get() => Next::Drop,
+                Ok(()) => Next::Linger,
+                Err(error) => {
+                    exchange::broken_connection(worker, peer, &error);
+                    // What cannot be parsed is answered by hyper; let the answer arrive.
+                    if error.is_parse() { Next::Linger } else { Next::Drop }
+                }
+            },
+            () = &mut tick => {
+                if worker.is_draining() {
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+                match watch.tick() {
+                    Next::Go => tick.as_mut().reset(tokio::time::Instant::now() + CONNECTION_TICK),
+                    next => break next,
+                }
+            }
+        }
+    };
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().into_stream();
+    match next {
+        Next::Park => After::Idle(stream, parts.read_buf),
+        Next::HeadTimeout => After::Closing(answer_head_timeout(stream).await),
+        Next::Linger => After::Closing(stream),
+        Next::Go | Next::Drop => After::Closed,
+    }
+}
+
+/// What a look at the clocks says.
+enum Next {
+    Go,
+    Park,
+    HeadTimeout,
+    Linger,
+    Drop,
+}
+
+/// The clocks of a connection, in ticks.
+struct Watch<'c> {
+    worker: &'c Worker,
+    peer: &'c Peer,
+    activity: &'c Activity,
+    begun: u64,
+    written: u64,
+    /// Since the first byte of a head that is not whole yet.
+    head: Duration,
+    /// Since the client last took any byte of an answer that waits for it.
+    unread: Duration,
+}
+
+impl<'c> Watch<'c> {
+    fn new(worker: &'c Worker, peer: &'c Peer, activity: &'c Activity) -> Self {
+        let begun = peer.begun.get();
+        Self {
+            worker,
+            peer,
+            activity,
+            begun,
+            written: 0,
+            head: Duration::ZERO,
+            unread: Duration::ZERO,
+        }
+    }
+
+    fn tick(&mut self) -> Next {
+        if self.activity.write_blocked.get() {
+            let moved = self.activity.written.get() != self.written;
+            self.written = self.activity.written.get();
+            self.unread = if moved {
+                Duration::ZERO
+            } else {
+                self.unread + CONNECTION_TICK
+            };
+            return if self.unread >= self.worker.shared.times.stream_idle {
+                Next::Drop
+            } else {
+                Next::Go
+            };
+        }
+        self.unread = Duration::ZERO;
+        if self.peer.running.get() > 0 {
+            self.head = Duration::ZERO;
+            // What is read from now on may be the next head.
+            self.activity.read.set(false);
+            return Next::Go;
+        }
+        if self.peer.begun.get() != self.begun {
+            self.begun = self.peer.begun.get();
+            self.head = Duration::ZERO;
+            self.activity.read.set(false);
+            return Next::Go;
+        }
+        if !self.activity.read.get() {
+            return Next::Park;
+        }
+        self.head += CONNECTION_TICK;
+        if self.head >= self.worker.shared.times.header_read {
+            Next::HeadTimeout
+        } else {
+            Next::Go
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A client's socket as hyper sees it, and its end.
+
+use core::cell::Cell;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::limits::{LINGER, LINGER_BYTES_MAX};
+
+/// What passed through a socket, for the one who watches it.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    /// Bytes were read since this was last taken back.
+    pub(super) read: Cell<bool>,
+    /// The client's end is closed.
+    pub(super) ended: Cell<bool>,
+    /// The last write did not go through whole: the client is not reading.
+    pub(super) write_blocked: Cell<bool>,
+    /// Bytes written, ever.
+    pub(super) written: Cell<u64>,
+}
+
+/// A socket, preceded by bytes that were read from it already.
+#[derive(Debug)]
+pub(super) struct ClientIo {
+    stream: TcpStream,
+    first: Bytes,
+    activity: Rc<Activity>,
+}
+
+impl ClientIo {
+    pub(super) fn new(stream: TcpStream, first: Bytes, activity: &Rc<Activity>) -> Self {
+        activity.read.set(!first.is_empty());
+        Self {
+            stream,
+            first,
+            activity: Rc::clone(activity),
+        }
+    }
+
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    fn wrote(&self, wanted: usize, result: &Poll<std::io::Result<usize>>) {
+        let written = match result {
+            Poll::Ready(Ok(written)) => *written,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        self.activity.write_blocked.set(written < wanted);
+        self.activity
+            .written
+            .set(self.activity.written.get().wrapping_add(written as u64));
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if !self.first.is_empty() {
+            let taken = self.first.len().min(out.remaining());
+            out.put_slice(&self.first.split_to(taken));
+            return Poll::Ready(Ok(()));
+        }
+        let before = out.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, out);
+        if matches!(result, Poll::Ready(Ok(()))) {
+            let any = out.filled().len() > before;
+            self.activity.read.set(self.activity.read.get() || any);
+            self.activity.ended.set(!any);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(bytes.len(), &result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(slices.iter().map(|slice| slice.len()).sum(), &result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        // A socket has no buffer of its own to flush.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        // Left to `linger`, or to closing.
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Ends a connection so that the last answer arrives.
+///
+/// Closing a socket while the client still sends makes the kernel reset the connection, and a reset makes the client's
+/// kernel throw away what it has not read yet: a 413 would be lost. So the writing side is closed first and the rest is
+/// read for a while.
+pub(super) async fn linger(mut stream: TcpStream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut waste = Vec::with_capacity(8 * 1024);
+    let mut seen = 0;
+    let drain = async {
+        while seen < LINGER_BYTES_MAX {
+            waste.clear();
+            match stream.read_buf(&mut waste).await {
+                Ok(bytes) if bytes > 0 => seen += bytes,
+                _ => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER.max(Duration::ZERO), drain).await;
+}
+
+/// Answers 408 to a client that began a head and did not end it.
+pub(super) async fn answer_head_timeout(mut stream: TcpStream) -> TcpStream {
+    let mut answer: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    // One attempt: who does not read is not waited for.
+    while answer.has_remaining() && stream.try_write(answer).map(|sent| answer.advance(sent)).is_ok() {}
+    let _ = stream.flush().await;
+    stream
+}

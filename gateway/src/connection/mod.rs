@@ -1,0 +1,155 @@
+//! One client connection.
+//!
+//! ```text
+//! waiting ─► first bytes ─► HTTP/2 (prior knowledge) ─────────────► closed
+//!    ▲              └─────► HTTP/1.1 ─► idle for a moment ─┐
+//!    └────────────────────── socket only ◄─────────────────┘
+//! ```
+//!
+//! A connection that waits for its next request owns a socket and little else:
+//! hyper's state and buffers (some 20 KiB) are taken apart when it has been idle
+//! for a second and made again when bytes arrive. That is also why the protocol
+//! is told here, from the first bytes, and not by hyper-util's `auto` server,
+//! which cannot be taken apart.
+
+mod http1;
+mod http2;
+mod io;
+
+use core::cell::Cell;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use lockgate_core::cidr::canonical;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use self::http1::After;
+use crate::worker::Worker;
+
+/// Who is at the other end, and how the connection stands.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// The client; a v4 address that a dual-stack socket shows as v6 is v4 here.
+    pub(crate) remote: SocketAddr,
+    /// The address it came to.
+    pub(crate) local: SocketAddr,
+    /// The logical port: that of the Gateway server.
+    pub(crate) port: u16,
+    /// Requests begun, ever.
+    begun: Cell<u64>,
+    /// Requests whose answer is not yet whole.
+    running: Cell<u32>,
+}
+
+impl Peer {
+    pub(crate) fn new(stream: &TcpStream, remote: SocketAddr, port: u16) -> std::io::Result<Self> {
+        // Without it a chunk of an answer may wait 40 ms for the client's delayed acknowledgement.
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        Ok(Self {
+            remote: unmapped(remote),
+            local: unmapped(local),
+            port,
+            begun: Cell::new(0),
+            running: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn request_began(&self) {
+        self.begun.set(self.begun.get().wrapping_add(1));
+        self.running.set(self.running.get().saturating_add(1));
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.running.set(self.running.get().saturating_sub(1));
+    }
+}
+
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(canonical(address.ip()), address.port())
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Peer>) {
+    let _open = Open::new(&worker);
+    if !wait(&worker, &stream).await {
+        return;
+    }
+    let Some((protocol, mut read)) = first_bytes(&mut stream, worker.shared.times.header_read).await else {
+        return;
+    };
+    if protocol == Protocol::Http2 {
+        return Box::pin(http2::serve(worker, stream, read, peer)).await;
+    }
+    loop {
+        // Boxed, so that a waiting connection does not carry the room for a running one.
+        match Box::pin(http1::serve(&worker, stream, read, &peer)).await {
+            After::Idle(socket, rest) => (stream, read) = (socket, rest),
+            After::Closing(socket) => return Box::pin(io::linger(socket)).await,
+            After::Closed => return,
+        }
+        if read.is_empty() && !wait(&worker, &stream).await {
+            return;
+        }
+    }
+}
+
+/// Waits for bytes; `false` when the connection should end instead.
+async fn wait(worker: &Worker, stream: &TcpStream) -> bool {
+    tokio::select! {
+        ready = stream.readable() => ready.is_ok(),
+        () = tokio::time::sleep(worker.shared.times.idle) => false,
+        () = worker.drained() => {
+            // A request that has just arrived is still answered.
+            tokio::time::timeout(Duration::ZERO, stream.readable()).await.is_ok_and(|ready| ready.is_ok())
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Reads just enough to tell the protocol; `None` when the client leaves or takes too long.
+async fn first_bytes(stream: &mut TcpStream, limit: Duration) -> Option<(Protocol, Bytes)> {
+    tokio::time::timeout(limit, async {
+        let mut read = BytesMut::with_capacity(HTTP2_PREFACE.len());
+        loop {
+            let free = HTTP2_PREFACE.len().saturating_sub(read.len());
+            if stream.take(free as u64).read_buf(&mut read).await.ok()? == 0 {
+                return None;
+            }
+            if !HTTP2_PREFACE.starts_with(&read) {
+                return Some((Protocol::Http1, read.freeze()));
+            }
+            if read.len() == HTTP2_PREFACE.len() {
+                return Some((Protocol::Http2, read.freeze()));
+            }
+        }
+    })
+    .await
+    .ok()?
+}
+
+/// Counts a connection for as long as it is open.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.connection_opened();
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connection_closed();
+    }
+}

@@ -1,0 +1,70 @@
+//! A worker's source of chance: weighted choices and request ids. Nothing secret hangs on it.
+
+use core::cell::Cell;
+use core::hash::{BuildHasher, Hasher};
+use std::hash::RandomState;
+
+use http::HeaderValue;
+
+/// SplitMix64, seeded by the system.
+#[derive(Debug)]
+pub(crate) struct Entropy(Cell<u64>);
+
+impl Entropy {
+    /// A generator unlike any other of this process.
+    pub(crate) fn new() -> Self {
+        Self(Cell::new(RandomState::new().build_hasher().finish()))
+    }
+
+    /// The next 64 bits.
+    pub(crate) fn next(&self) -> u64 {
+        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A random UUID (version 4).
+    pub(crate) fn uuid(&self) -> HeaderValue {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let high = (self.next() & !0xf000) | 0x4000;
+        let low = (self.next() & !(0b11 << 62)) | (0b10 << 62);
+        let bits = (u128::from(high) << 64) | u128::from(low);
+        let mut text = [b'-'; 36];
+        let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
+        for (nibble, place) in places.enumerate() {
+            let digit = (bits >> (124 - 4 * nibble)) & 0xf;
+            if let (Some(out), Some(hex)) = (text.get_mut(place), HEX.get(digit as usize)) {
+                *out = *hex;
+            }
+        }
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_are_well_formed_and_differ() {
+        let entropy = Entropy::new();
+        let (one, two) = (entropy.uuid(), entropy.uuid());
+        assert_ne!(one, two);
+        let text = one.to_str().unwrap();
+        assert_eq!(text.len(), 36);
+        assert_eq!(text.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert_eq!(&text.as_bytes()[14], &b'4');
+        assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+    }
+
+    #[test]
+    fn all_bits_move() {
+        let entropy = Entropy::new();
+        let (ones, zeros) = (0..1000)
+            .map(|_| entropy.next())
+            .fold((0, 0), |(o, z), n| (o | n, z | !n));
+        assert_eq!((ones, zeros), (u64::MAX, u64::MAX));
+    }
+}

@@ -1,0 +1,314 @@
+//! One request, from its head to the head of its answer.
+//!
+//! ```text
+//! head ─► decide ─► refuse ───────────────────────────────► answer
+//!           │  └──► read body ─► decide ─► refuse ────────► answer
+//!           └───────────────────────┴────► send upstream ─► answer, passed on
+//! ```
+//!
+//! What happens is the engine's decision; here it is carried out. The future of
+//! [`run`] is dropped when the client goes away, and with it whatever it waits
+//! for: the client's body, a connection attempt, the upstream's answer.
+
+use core::convert::Infallible;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONNECTION, HOST};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use lockgate_core::decide::{Body, decide};
+use lockgate_core::decision::{Decision, Forward, Path, Refusal};
+use lockgate_core::llm::body::{BodyError, BodyFacts};
+use lockgate_core::llm::splice::SpliceError;
+use lockgate_core::rewrite;
+use lockgate_core::tables::{RuleId, Tables, UpstreamId};
+
+use crate::access::{Flag, Record};
+use crate::body::{ReadBody, ReadError};
+use crate::client_body::{ClientBody, Passing};
+use crate::connection::Peer;
+use crate::entropy::Entropy;
+use crate::head::{self, HeadFields};
+use crate::limits::REQUEST_ID_BYTES_MAX;
+use crate::meter::Meter;
+use crate::respond::{self, Fault, X_REQUEST_ID};
+use crate::splice;
+use crate::upstream::{self, SendError, UpstreamBody};
+use crate::worker::Worker;
+
+/// Answers one request.
+pub(crate) async fn run(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<ClientBody>, Infallible> {
+    let (head, incoming) = request.into_parts();
+    let id = request_id(&head.headers, &worker.entropy);
+    let record = Record::begin(&worker, &peer, &head, id);
+    Ok(Exchange { head, incoming, record }.run().await)
+}
+
+/// Logs a connection that ended because its client did not speak HTTP. hyper has answered it.
+pub(crate) fn broken_connection(worker: &Rc<Worker>, peer: &Rc<Peer>, error: &hyper::Error) {
+    if !error.is_parse() {
+        return;
+    }
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.method = Method::from_bytes(b"-").unwrap_or_default();
+    let mut record = Record::begin(worker, peer, &head, HeaderValue::from_static("-"));
+    record.status = if error.is_parse_too_large() { 431 } else { 400 };
+    record.end(Flag::DownstreamProtocol, "http1.codec_error");
+}
+
+struct Exchange {
+    head: Parts,
+    incoming: Incoming,
+    record: Box<Record>,
+}
+
+/// How to send a request, free of what the decision borrowed.
+struct Plan {
+    upstream: UpstreamId,
+    uri: Uri,
+    host: HeaderValue,
+    credential: Option<HeaderValue>,
+    /// `None` when the body was not read.
+    body: Option<VecDeque<Bytes>>,
+}
+
+/// What to do next.
+enum Step {
+    Send(Plan),
+    ReadBody,
+    Refuse(Refusal),
+    Fail,
+}
+
+impl Exchange {
+    async fn run(mut self) -> Response<ClientBody> {
+        if self.head.version < Version::HTTP_11 {
+            return respond::fault(Fault::OldProtocol, Flag::None, self.record);
+        }
+        let Ok(named) = head::named_by_connection(&self.head.headers) else {
+            return respond::fault(Fault::ConnectionNamesField, Flag::None, self.record);
+        };
+        let entropy = self.record.worker.entropy.next();
+        let mut step = self.decide(Body::Unread, VecDeque::new(), entropy);
+        if matches!(step, Step::ReadBody) {
+            step = match self.read_body_and_decide(entropy).await {
+                Ok(step) => step,
+                Err(fault) => return respond::fault(fault, Flag::DownstreamProtocol, self.record),
+            };
+        }
+        match step {
+            Step::Send(plan) => {
+                head::clean_request(&mut self.head.headers, named);
+                self.send(plan, entropy).await
+            }
+            Step::Refuse(refusal) => respond::refusal(refusal, self.record),
+            Step::ReadBody | Step::Fail => respond::fault(Fault::Internal, Flag::None, self.record),
+        }
+    }
+
+    async fn read_body_and_decide(&mut self, entropy: u64) -> Result<Step, Fault> {
+        let worker = Rc::clone(&self.record.worker);
+        let shared = &worker.shared;
+        let mut scan = worker.take_scan();
+        let read = ReadBody::read(
+            &mut self.incoming,
+            &self.head.headers,
+            &mut scan,
+            shared.body_bytes_max,
+            shared.times.body_read,
+        );
+        let (body, result) = read.await;
+        self.record.bytes_received = body.bytes();
+        let facts = match result {
+            Ok(()) => scan.finish(),
+            Err(ReadError::Refused(error)) => Err(error),
+            Err(ReadError::Timeout) => return Err(Fault::BodyTimeout),
+            Err(ReadError::Client) => return Err(Fault::BodyBroken),
+        };
+        let step = self.decide(Body::Read(facts), body.into_pieces(), entropy);
+        worker.put_scan(scan);
+        Ok(step)
+    }
+
+    /// Asks the engine, and takes out of its answer what borrows from its working memory.
+    fn decide(&mut self, body: Body<'_>, pieces: VecDeque<Bytes>, entropy: u64) -> Step {
+        let view = Rc::clone(&self.record.view);
+        let tables = view.live.compiled.snapshot.tables();
+        let fields = HeadFields(&self.head.headers);
+        let request = head::request(self.head.method.as_str(), &self.head.uri, &fields, &self.record.peer);
+        let worker = Rc::clone(&self.record.worker);
+        let mut scratch = worker.scratch.borrow_mut();
+        let forward = match decide(&tables, &request, body, entropy, &mut scratch) {
+            Decision::Forward(forward) => forward,
+            Decision::ReadBody => return Step::ReadBody,
+            Decision::Refuse(refusal) => return Step::Refuse(refusal),
+        };
+        self.record.rule = Some(forward.rule);
+        self.record.provider = Some(forward.provider);
+        self.record.upstream = Some(forward.upstream);
+        let credential = forward.credential.map(|id| view.live.credential(id).cloned());
+        let (Ok(uri), Ok(host), None | Some(Some(_))) =
+            (uri(forward.path), HeaderValue::from_str(forward.authority), &credential)
+        else {
+            return Step::Fail;
+        };
+        let body = match body {
+            Body::Read(Ok(facts)) => match edit(&tables, &forward, facts, pieces, &mut self.record.model) {
+                Ok(pieces) => Some(pieces),
+                Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
+                Err(SpliceError::TooManyFields) => return Step::Fail,
+            },
+            Body::Read(Err(_)) | Body::Unread => None,
+        };
+        Step::Send(Plan {
+            upstream: forward.upstream,
+            uri,
+            host,
+            credential: credential.flatten(),
+            body,
+        })
+    }
+
+    async fn send(mut self, plan: Plan, entropy: u64) -> Response<ClientBody> {
+        let Some(pool) = self.record.view.upstream(plan.upstream).map(Rc::clone) else {
+            return respond::fault(Fault::Internal, Flag::None, self.record);
+        };
+        let body = match plan.body {
+            Some(pieces) => UpstreamBody::of_pieces(pieces),
+            None => UpstreamBody::Stream(self.incoming, self.record.bytes_streamed.insert(Rc::default()).clone()),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.head.method;
+        *request.uri_mut() = plan.uri;
+        *request.headers_mut() = self.head.headers;
+        let headers = request.headers_mut();
+        headers.insert(HOST, plan.host);
+        headers.insert(X_REQUEST_ID, self.record.request_id.clone());
+        if let Some(credential) = plan.credential {
+            headers.insert(AUTHORIZATION, credential);
+        }
+        self.record.upstream_started = Some(Instant::now());
+        let first_byte = self.record.worker.shared.times.first_byte;
+        match upstream::send(&pool, request, entropy, first_byte).await {
+            Ok((answer, connection)) => {
+                self.record.upstream_answered = Some(Instant::now());
+                self.record.upstream_host = Some(connection.remote());
+                pass_on(
+                    answer,
+                    |meter, incoming, record| Passing::new(incoming, connection, &pool, meter, record),
+                    self.record,
+                )
+            }
+            Err(error) => failed(&error, self.record),
+        }
+    }
+}
+
+/// The body as it goes out, and the model that it names then.
+fn edit(
+    tables: &Tables<'_>,
+    forward: &Forward<'_>,
+    facts: &BodyFacts,
+    pieces: VecDeque<Bytes>,
+    model: &mut Option<Box<str>>,
+) -> Result<VecDeque<Bytes>, SpliceError> {
+    let set = forward.fields.iter().find(|field| tables.text(field.name) == "model");
+    *model = match set.filter(|field| rewrite::sets_field(tables, facts, field)) {
+        Some(field) => serde_json::from_str(tables.text(field.value)).ok(),
+        None => facts.model().map(Into::into),
+    };
+    let plan = rewrite::splice(tables, facts, forward.fields)?;
+    Ok(if plan.is_edited() {
+        splice::apply(plan.pieces(), plan.len(), pieces)
+    } else {
+        pieces
+    })
+}
+
+fn refuse_body(rule: RuleId, error: BodyError) -> Step {
+    Step::Refuse(Refusal::Body(rule, error))
+}
+
+/// The upstream's answer as the client gets it.
+fn pass_on(
+    answer: Response<Incoming>,
+    passing: impl FnOnce(Meter, Incoming, Box<Record>) -> Passing,
+    mut record: Box<Record>,
+) -> Response<ClientBody> {
+    let (mut head, incoming) = answer.into_parts();
+    head::clean_response(&mut head.headers);
+    record.status = head.status.as_u16();
+    // Clients show their provider's id to its support; where there is none they get the gateway's.
+    record.upstream_request_id = head.headers.get(X_REQUEST_ID).cloned();
+    if record.upstream_request_id.is_none() {
+        head.headers.insert(X_REQUEST_ID, record.request_id.clone());
+    }
+    if respond::closes(&record) {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let meter = Meter::new(head.status, &head.headers);
+    let mut response = Response::new(ClientBody::Upstream(Box::new(passing(meter, incoming, record))));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+fn failed(error: &SendError, mut record: Box<Record>) -> Response<ClientBody> {
+    let (fault, flag) = Fault::of_send(error);
+    record.upstream_failure = Some(error.to_string());
+    respond::fault(fault, flag, record)
+}
+
+fn uri(path: Path<'_>) -> Result<Uri, http::Error> {
+    let path = match path {
+        Path::Fixed(path) | Path::Client { path, query: None } => PathAndQuery::try_from(path)?,
+        Path::Client {
+            path,
+            query: Some(query),
+        } => PathAndQuery::try_from(format!("{path}?{query}"))?,
+    };
+    Ok(Uri::from(path))
+}
+
+/// The client's request id, if it is one that logs can carry; otherwise a new one.
+fn request_id(headers: &HeaderMap, entropy: &Entropy) -> HeaderValue {
+    let sane = |id: &&HeaderValue| {
+        let id = id.as_bytes();
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
+    };
+    headers
+        .get(X_REQUEST_ID)
+        .filter(sane)
+        .cloned()
+        .unwrap_or_else(|| entropy.uuid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sane_request_ids_are_kept() {
+        let kept = |id: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(id).unwrap());
+            request_id(&headers, &Entropy::new()).as_bytes() == id
+        };
+        assert!(kept(b"req_8f3a-42.b:c/d+e=") && kept(&[b'a'; REQUEST_ID_BYTES_MAX]));
+        assert!(
+            !kept(b"") && !kept(b"a b") && !kept(b"\"}{") && !kept(&[0xff]) && !kept(&[b'a'; REQUEST_ID_BYTES_MAX + 1])
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! The native gateway around [`lockgate_core`].
+//!
+//! ```text
+//! cli ─► serve ─► reload ─► live        one immutable configuration in use
+//!          ├────► admin                 health, metrics, explain
+//!          └────► worker (one a core)
+//!                   listener ─► connection ─► exchange ─► upstream
+//!                                               │ head, body, splice
+//!                                               └ respond, client_body, meter
+//! access, metrics, log                  what is told of it
+//! ```
+//!
+//! What happens to a request is [`lockgate_core::decide`]'s decision; nothing
+//! here looks at a route or a policy.
+
+mod access;
+mod admin;
+mod body;
+pub mod cli;
+mod client_body;
+mod clock;
+mod config;
+mod connection;
+mod demo;
+mod entropy;
+mod exchange;
+mod explain;
+mod head;
+mod json;
+mod limits;
+mod listener;
+mod live;
+mod log;
+mod meter;
+mod metrics;
+mod reload;
+mod respond;
+mod serve;
+mod shared;
+mod splice;
+mod upstream;
+mod worker;

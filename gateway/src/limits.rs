@@ -1,0 +1,94 @@
+//! Every bound and default time of the gateway in one place, each with its reason.
+//!
+//! The engine's own bounds (path, authority, JSON depth, …) are in
+//! [`lockgate_core::limits`].
+
+use core::time::Duration;
+
+/// Bytes of an HTTP/1.1 request head, and of an HTTP/2 header list: Envoy's 60 KiB. Answered 431.
+pub(crate) const HEAD_BYTES_MAX: usize = 60 * 1024;
+
+/// Bytes of an upstream's response head; as much as clients are granted.
+pub(crate) const UPSTREAM_HEAD_BYTES_MAX: usize = 60 * 1024;
+
+/// Concurrent streams of one HTTP/2 connection: Envoy's advice for untrusted clients.
+pub(crate) const STREAMS_MAX: u32 = 100;
+
+/// HTTP/2 windows: one stream may have 64 KiB on its way, a connection 1 MiB (Envoy's advice for untrusted clients).
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// See [`STREAM_WINDOW_BYTES`].
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Streams that a client has reset and that are not yet forgotten, before its connection is closed (rapid reset).
+pub(crate) const RESET_STREAMS_MAX: usize = 20;
+
+/// Bytes of one HTTP/2 stream's answer that wait for a slow client before the upstream is no longer read.
+pub(crate) const STREAM_SEND_BYTES_MAX: usize = 64 * 1024;
+
+/// Time for a whole request head, from its first byte. Slower clients are holding a slot, not asking.
+pub(crate) const HEADER_READ: Duration = Duration::from_secs(10);
+
+/// Time for a whole request body. 32 MiB in it is 1 Mbit/s; a body that drips in forever must end.
+pub(crate) const BODY_READ: Duration = Duration::from_secs(300);
+
+/// Time a connection may wait for its next request.
+pub(crate) const IDLE: Duration = Duration::from_secs(600);
+
+/// Time for the head of an upstream's answer. Clients of LLM APIs themselves wait 600 s.
+pub(crate) const FIRST_BYTE: Duration = Duration::from_secs(600);
+
+/// Silence within an upstream's answer. Reasoning models pause for minutes.
+pub(crate) const STREAM_IDLE: Duration = Duration::from_secs(300);
+
+/// Time for running requests to end after SIGTERM.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
+/// How often a busy connection looks at its own clocks; also how long it keeps its buffers once idle.
+pub(crate) const CONNECTION_TICK: Duration = Duration::from_secs(1);
+
+/// Time and bytes to read from a client after the last answer, so that closing does not destroy that answer.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+/// See [`LINGER`].
+pub(crate) const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Idle connections that one worker keeps per upstream. More are closed rather than kept.
+pub(crate) const POOL_IDLE_MAX: usize = 256;
+
+/// Time an upstream connection may lie idle: below the 60 to 75 s after which servers commonly close theirs.
+pub(crate) const POOL_IDLE: Duration = Duration::from_secs(50);
+
+/// Request bodies are kept as they were read, in pieces; smaller pieces are joined.
+///
+/// A piece keeps alive the whole read buffer that it came from, so that many tiny ones would cost a multiple of the
+/// body.
+pub(crate) const BODY_PIECE_BYTES_MIN: usize = 16 * 1024;
+
+/// Size of the buffer that small pieces are joined in.
+pub(crate) const BODY_JOIN_BYTES: usize = 64 * 1024;
+
+/// Bytes of a client's `x-request-id` that is kept; longer ones are replaced.
+pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Bytes of access log that wait for the disk, per worker. Beyond it lines are dropped and counted.
+pub(crate) const LOG_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of one value in the access log; the rest of a longer one is cut off.
+pub(crate) const LOG_VALUE_BYTES_MAX: usize = 4 * 1024;
+
+/// Time the access log gathers lines before it writes them.
+pub(crate) const LOG_GATHER: Duration = Duration::from_millis(20);
+
+/// Distinct model names in metrics; further ones count as `other`.
+pub(crate) const MODEL_LABELS_MAX: usize = 200;
+
+/// Bytes of a request to the admin port.
+pub(crate) const ADMIN_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Quiet time after a file change before the configuration is loaded: editors and kubelets write in several steps.
+pub(crate) const RELOAD_DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// Pending connections per listening socket.
+pub(crate) const LISTEN_BACKLOG: i32 = 4096;
+
+/// Pause after a failed `accept`, which is nearly always for want of descriptors: trying at once would only burn CPU.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

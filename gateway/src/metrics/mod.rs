@@ -1,0 +1,236 @@
+//! What Prometheus scrapes.
+//!
+//! Every worker counts in a [`Shard`] of its own, behind a lock that nobody
+//! else takes but a scrape, which sums the shards. That is why this is not
+//! `prometheus-client`: its families share one map among all threads, and its
+//! label sets are built from strings for each request. Here a label is a number
+//! that a name was given once ([`labels`]), so counting a request is one lookup
+//! of a small key.
+//!
+//! No label value comes from a client unbounded: routes, providers and hosts
+//! are the configuration's, codes and flags are few, and model names are
+//! admitted only from answers that a provider gave, up to
+//! [`crate::limits::MODEL_LABELS_MAX`].
+
+pub(crate) mod labels;
+mod text;
+
+pub(crate) use text::Facts;
+
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use self::labels::{Label, Labels};
+use crate::access::Flag;
+
+/// Upper bounds of the duration buckets in milliseconds: Envoy's.
+pub(crate) const DURATION_MS: [f64; 19] = [
+    0.5,
+    1.0,
+    5.0,
+    10.0,
+    25.0,
+    50.0,
+    100.0,
+    250.0,
+    500.0,
+    1000.0,
+    2500.0,
+    5000.0,
+    10_000.0,
+    30_000.0,
+    60_000.0,
+    300_000.0,
+    600_000.0,
+    1_800_000.0,
+    3_600_000.0,
+];
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) labels: Labels,
+    pub(crate) reload: Reload,
+    shards: Box<[Arc<Shard>]>,
+}
+
+/// How loading went.
+#[derive(Debug, Default)]
+pub(crate) struct Reload {
+    pub(crate) successes: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    /// 1 or 0.
+    last_ok: AtomicU64,
+    last_ok_at_s: AtomicU64,
+}
+
+/// One worker's counters.
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    pub(crate) connections_total: AtomicU64,
+    pub(crate) connections: AtomicI64,
+    pub(crate) requests_active: AtomicI64,
+    pub(crate) upstream_connections_total: AtomicU64,
+    pub(crate) upstream_connections: AtomicI64,
+    pub(crate) upstream_connect_failures_total: AtomicU64,
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Counted {
+    pub(crate) requests: HashMap<RequestKey, Durations>,
+    pub(crate) tokens: HashMap<TokenKey, Tokens>,
+}
+
+/// The labels of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RequestKey {
+    pub(crate) route: Label,
+    pub(crate) provider: Label,
+    /// 0 when the client was gone before there was one.
+    pub(crate) code: u16,
+    pub(crate) flag: Flag,
+}
+
+/// The labels of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TokenKey {
+    pub(crate) route: Label,
+    pub(crate) provider: Label,
+    pub(crate) model: Label,
+}
+
+/// A histogram.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Durations {
+    pub(crate) count: u64,
+    pub(crate) sum_ms: f64,
+    /// Not cumulated; what is above the last bound is only in `count`.
+    pub(crate) buckets: [u64; DURATION_MS.len()],
+}
+
+/// Sums of tokens.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tokens {
+    pub(crate) prompt: u64,
+    pub(crate) completion: u64,
+}
+
+impl Metrics {
+    /// Metrics of a process with so many workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            labels: Labels::default(),
+            reload: Reload::default(),
+            shards: (0..workers).map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// The counters of worker `index`.
+    pub(crate) fn shard(&self, index: usize) -> Arc<Shard> {
+        self.shards.get(index).map_or_else(Arc::default, Arc::clone)
+    }
+
+    /// All counts of all shards.
+    fn counted(&self) -> Counted {
+        let mut all = Counted::default();
+        for shard in &self.shards {
+            let counted = shard.counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for (key, durations) in counted.requests {
+                all.requests.entry(key).or_default().merge(&durations);
+            }
+            for (key, tokens) in counted.tokens {
+                let sum = all.tokens.entry(key).or_default();
+                sum.prompt = sum.prompt.saturating_add(tokens.prompt);
+                sum.completion = sum.completion.saturating_add(tokens.completion);
+            }
+        }
+        all
+    }
+
+    fn sum(&self, of: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.shards.iter().map(|shard| of(shard).load(Ordering::Relaxed)).sum()
+    }
+
+    fn gauge(&self, of: impl Fn(&Shard) -> &AtomicI64) -> i64 {
+        self.shards.iter().map(|shard| of(shard).load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Reload {
+    /// A configuration took effect.
+    pub(crate) fn succeeded(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+        self.last_ok.store(1, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_ok_at_s.store(now.as_secs(), Ordering::Relaxed);
+    }
+
+    /// A configuration was refused.
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.last_ok.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Shard {
+    /// Counts one request.
+    pub(crate) fn count_request(&self, key: RequestKey, duration: Duration) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.requests.entry(key).or_default().add(duration);
+    }
+
+    /// Counts the tokens of one answer.
+    pub(crate) fn count_tokens(&self, key: TokenKey, prompt: u64, completion: u64) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        match counted.tokens.entry(key) {
+            Entry::Occupied(mut sum) => {
+                let sum = sum.get_mut();
+                sum.prompt = sum.prompt.saturating_add(prompt);
+                sum.completion = sum.completion.saturating_add(completion);
+            }
+            Entry::Vacant(sum) => {
+                sum.insert(Tokens { prompt, completion });
+            }
+        }
+    }
+}
+
+impl Durations {
+    fn add(&mut self, duration: Duration) {
+        let ms = duration.as_secs_f64() * 1e3;
+        self.count = self.count.saturating_add(1);
+        self.sum_ms += ms;
+        if let Some(bucket) = self.buckets.get_mut(DURATION_MS.partition_point(|bound| *bound < ms)) {
+            *bucket = bucket.saturating_add(1);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.sum_ms += other.sum_ms;
+        for (sum, bucket) in self.buckets.iter_mut().zip(other.buckets) {
+            *sum = sum.saturating_add(bucket);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_on_a_bound_is_in_its_bucket() {
+        let mut durations = Durations::default();
+        for ms in [0, 1, 5, 3_600_000, 3_600_001] {
+            durations.add(Duration::from_millis(ms));
+        }
+        assert_eq!(durations.count, 5);
+        assert_eq!(&durations.buckets[..3], [1, 1, 1]);
+        assert_eq!(durations.buckets[18], 1);
+    }
+}

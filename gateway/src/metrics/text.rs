@@ -1,0 +1,281 @@
+//! Prometheus' text format, version 0.0.4.
+
+use core::fmt::Write;
+use core::sync::atomic::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{DURATION_MS, Durations, Metrics, RequestKey};
+
+/// What a scrape needs to know besides the counters.
+pub(crate) struct Facts<'a> {
+    /// The snapshot in use.
+    pub(crate) snapshot: &'a str,
+    /// Lines the access log had to drop.
+    pub(crate) log_lines_dropped: u64,
+    /// The gateway's namespace.
+    pub(crate) namespace: &'a str,
+}
+
+impl Metrics {
+    /// The whole exposition.
+    pub(crate) fn expose(&self, facts: &Facts<'_>) -> String {
+        let mut out = String::with_capacity(16 * 1024);
+        let counted = self.counted();
+        let mut requests: BTreeMap<String, Durations> = BTreeMap::new();
+        for (key, durations) in &counted.requests {
+            requests
+                .entry(self.request_labels(key, facts.namespace))
+                .or_default()
+                .merge(durations);
+        }
+        head(&mut out, "istio_requests_total", "counter", "Requests answered.");
+        for (labels, durations) in &requests {
+            line(&mut out, "istio_requests_total", labels, durations.count);
+        }
+        head(
+            &mut out,
+            "istio_request_duration_milliseconds",
+            "histogram",
+            "Time from a request's head to the last byte of its answer.",
+        );
+        for (labels, durations) in &requests {
+            histogram(&mut out, labels, durations);
+        }
+        self.tokens(&mut out, &counted);
+        self.process(&mut out, facts);
+        out
+    }
+
+    fn request_labels(&self, key: &RequestKey, namespace: &str) -> String {
+        let provider = self.labels.text(key.provider);
+        let mut out = String::new();
+        label(&mut out, "reporter", "source");
+        label(&mut out, "source_workload", "lockgate");
+        label(&mut out, "source_workload_namespace", namespace);
+        label(&mut out, "destination_service", &provider);
+        label(&mut out, "destination_service_name", &provider);
+        label(&mut out, "request_protocol", "http");
+        label(&mut out, "response_code", &key.code.to_string());
+        label(&mut out, "response_flags", key.flag.as_str());
+        label(&mut out, "route", &self.labels.text(key.route));
+        out
+    }
+
+    fn tokens(&self, out: &mut String, counted: &super::Counted) {
+        type Read = fn(&super::Tokens) -> u64;
+        let families: [(&str, &str, Read); 2] = [
+            (
+                "lockgate_prompt_tokens_total",
+                "Tokens of prompts, as providers reported them.",
+                |t| t.prompt,
+            ),
+            (
+                "lockgate_completion_tokens_total",
+                "Tokens of answers, as providers reported them.",
+                |t| t.completion,
+            ),
+        ];
+        for (name, help, read) in families {
+            head(out, name, "counter", help);
+            let mut lines: Vec<(String, u64)> = counted
+                .tokens
+                .iter()
+                .map(|(k, t)| (self.token_labels(k), read(t)))
+                .collect();
+            lines.sort_unstable();
+            for (labels, value) in &lines {
+                line(out, name, labels, value);
+            }
+        }
+    }
+
+    fn token_labels(&self, key: &super::TokenKey) -> String {
+        let text = |label| -> Arc<str> { self.labels.text(label) };
+        let mut out = String::new();
+        label(&mut out, "route", &text(key.route));
+        label(&mut out, "provider", &text(key.provider));
+        label(&mut out, "model", &text(key.model));
+        out
+    }
+
+    fn process(&self, out: &mut String, facts: &Facts<'_>) {
+        let reload = &self.reload;
+        single(
+            out,
+            "lockgate_downstream_connections_total",
+            "counter",
+            "Client connections accepted.",
+            self.sum(|s| &s.connections_total),
+        );
+        single(
+            out,
+            "lockgate_downstream_connections",
+            "gauge",
+            "Client connections now open.",
+            self.gauge(|s| &s.connections),
+        );
+        single(
+            out,
+            "lockgate_requests_active",
+            "gauge",
+            "Requests in progress.",
+            self.gauge(|s| &s.requests_active),
+        );
+        single(
+            out,
+            "lockgate_upstream_connections_total",
+            "counter",
+            "Connections made to providers.",
+            self.sum(|s| &s.upstream_connections_total),
+        );
+        single(
+            out,
+            "lockgate_upstream_connections",
+            "gauge",
+            "Connections to providers now open.",
+            self.gauge(|s| &s.upstream_connections),
+        );
+        single(
+            out,
+            "lockgate_upstream_connect_failures_total",
+            "counter",
+            "Connections to providers that could not be made.",
+            self.sum(|s| &s.upstream_connect_failures_total),
+        );
+        single(
+            out,
+            "lockgate_config_reloads_total",
+            "counter",
+            "Configurations that took effect.",
+            reload.successes.load(Ordering::Relaxed),
+        );
+        single(
+            out,
+            "lockgate_config_reload_failures_total",
+            "counter",
+            "Configurations that were refused; the last good one stayed.",
+            reload.failures.load(Ordering::Relaxed),
+        );
+        single(
+            out,
+            "lockgate_config_last_reload_success",
+            "gauge",
+            "Whether the newest configuration is the one in use.",
+            reload.last_ok.load(Ordering::Relaxed),
+        );
+        single(
+            out,
+            "lockgate_config_last_reload_success_timestamp_seconds",
+            "gauge",
+            "When the configuration in use took effect.",
+            reload.last_ok_at_s.load(Ordering::Relaxed),
+        );
+        single(
+            out,
+            "lockgate_access_log_dropped_total",
+            "counter",
+            "Access log lines dropped because the file was too slow.",
+            facts.log_lines_dropped,
+        );
+        head(
+            out,
+            "lockgate_build_info",
+            "gauge",
+            "The program and the configuration in use.",
+        );
+        let mut labels = String::new();
+        label(&mut labels, "version", env!("CARGO_PKG_VERSION"));
+        label(&mut labels, "snapshot", facts.snapshot);
+        line(out, "lockgate_build_info", &labels, 1);
+    }
+}
+
+fn histogram(out: &mut String, labels: &str, durations: &Durations) {
+    const NAME: &str = "istio_request_duration_milliseconds";
+    let mut cumulated = 0_u64;
+    for (bound, count) in DURATION_MS.iter().zip(durations.buckets) {
+        cumulated = cumulated.saturating_add(count);
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(out, "{NAME}_bucket{{{labels},le=\"{bound}\"}} {cumulated}");
+    }
+    let _ = writeln!(out, "{NAME}_bucket{{{labels},le=\"+Inf\"}} {}", durations.count);
+    let _ = writeln!(out, "{NAME}_sum{{{labels}}} {}", durations.sum_ms);
+    let _ = writeln!(out, "{NAME}_count{{{labels}}} {}", durations.count);
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn line(out: &mut String, name: &str, labels: &str, value: impl core::fmt::Display) {
+    let _ = writeln!(out, "{name}{{{labels}}} {value}");
+}
+
+fn single(out: &mut String, name: &str, kind: &str, help: &str, value: impl core::fmt::Display) {
+    head(out, name, kind, help);
+    let _ = writeln!(out, "{name} {value}");
+}
+
+fn label(out: &mut String, name: &str, value: &str) {
+    if !out.is_empty() {
+        out.push(',');
+    }
+    let _ = write!(out, "{name}=\"");
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Flag;
+    use crate::metrics::TokenKey;
+    use crate::metrics::labels::Label;
+    use core::time::Duration;
+
+    #[test]
+    fn shards_are_summed_and_values_escaped() {
+        let metrics = Metrics::new(2);
+        let route = metrics.labels.of_configuration("ns/route/a\"b\\c\nd");
+        let key = RequestKey {
+            route,
+            provider: Label::UNKNOWN,
+            code: 404,
+            flag: Flag::NoRoute,
+        };
+        metrics.shard(0).count_request(key, Duration::from_millis(3));
+        metrics.shard(1).count_request(key, Duration::from_millis(30));
+        let tokens = TokenKey {
+            route,
+            provider: Label::UNKNOWN,
+            model: metrics.labels.of_model("qwen"),
+        };
+        metrics.shard(0).count_tokens(tokens, 3, 4);
+        metrics.shard(1).count_tokens(tokens, 10, 20);
+        let text = metrics.expose(&Facts {
+            snapshot: "0123",
+            log_lines_dropped: 7,
+            namespace: "istio-system",
+        });
+        let labels = r#"reporter="source",source_workload="lockgate",source_workload_namespace="istio-system",destination_service="unknown",destination_service_name="unknown",request_protocol="http",response_code="404",response_flags="NR",route="ns/route/a\"b\\c\nd""#;
+        for line in [
+            &*format!("istio_requests_total{{{labels}}} 2"),
+            &format!("istio_request_duration_milliseconds_bucket{{{labels},le=\"5\"}} 1"),
+            &format!("istio_request_duration_milliseconds_bucket{{{labels},le=\"+Inf\"}} 2"),
+            &format!("istio_request_duration_milliseconds_sum{{{labels}}} 33"),
+            r#"lockgate_prompt_tokens_total{route="ns/route/a\"b\\c\nd",provider="unknown",model="qwen"} 13"#,
+            "lockgate_access_log_dropped_total 7",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Answers that do not come from an upstream.
+//!
+//! Refusals are the engine's, byte for byte ([`lockgate_core::answer`]). What
+//! can go wrong only here (the upstream, the clock, the protocol) is the API's
+//! own error object too.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, UPGRADE};
+use http::{HeaderValue, Response, StatusCode, Version};
+use lockgate_core::answer::{Answer, ErrorDetail, ErrorShape};
+use lockgate_core::decision::{Denial, Refusal};
+
+use crate::access::{Flag, Record};
+use crate::client_body::ClientBody;
+use crate::upstream::SendError;
+
+/// The request's id, kept or made, on every answer.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the gateway itself has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// 426: HTTP/1.0.
+    OldProtocol,
+    /// 400: `Connection` names a field that must not be dropped.
+    ConnectionNamesField,
+    /// 408: the body did not come in time.
+    BodyTimeout,
+    /// 400: the body's framing is broken, or the client left in the middle of it.
+    BodyBroken,
+    /// 503: no connection to the provider.
+    Unavailable,
+    /// 502: the connection broke before an answer.
+    Broken,
+    /// 502: the provider did not speak HTTP.
+    Garbage,
+    /// 504: the provider did not answer in time.
+    Timeout,
+    /// 500: the decision cannot be carried out; it never should happen.
+    Internal,
+}
+
+impl Fault {
+    fn detail(self) -> ErrorDetail {
+        let (status, code, message) = match self {
+            Self::OldProtocol => (426, "http_1_1_required", "HTTP/1.1 or HTTP/2 is required"),
+            Self::ConnectionNamesField => (
+                400,
+                "bad_connection_header",
+                "the Connection header names a field that is not about the connection",
+            ),
+            Self::BodyTimeout => (408, "body_timeout", "the request body did not arrive in time"),
+            Self::BodyBroken => (
+                400,
+                "bad_body_framing",
+                "the request body is broken off or wrongly framed",
+            ),
+            Self::Unavailable => (503, "upstream_unavailable", "the model provider cannot be reached"),
+            Self::Broken => (
+                502,
+                "upstream_closed",
+                "the model provider closed the connection without an answer",
+            ),
+            Self::Garbage => (
+                502,
+                "upstream_protocol_error",
+                "the model provider's answer is not valid HTTP",
+            ),
+            Self::Timeout => (504, "upstream_timeout", "the model provider did not answer in time"),
+            Self::Internal => (500, "internal_error", "the gateway could not carry out its decision"),
+        };
+        ErrorDetail {
+            status,
+            message,
+            code,
+            param: None,
+        }
+    }
+
+    /// The fault that a failed exchange with an upstream is to the client, and its flag.
+    pub(crate) fn of_send(error: &SendError) -> (Self, Flag) {
+        match error {
+            SendError::Connect(_) => (Self::Unavailable, Flag::UpstreamFailure),
+            SendError::Timeout => (Self::Timeout, Flag::UpstreamTimeout),
+            SendError::Closed(_) => (Self::Broken, Flag::UpstreamTermination),
+            SendError::Garbage(_) => (Self::Garbage, Flag::UpstreamProtocol),
+            SendError::ClientBody(_) => (Self::BodyBroken, Flag::DownstreamProtocol),
+        }
+    }
+}
+
+/// The answer for a refusal of the engine's.
+pub(crate) fn refusal(refusal: Refusal, mut record: Box<Record>) -> Response<ClientBody> {
+    let flag = match refusal {
+        Refusal::NoRoute | Refusal::NoRouteAfterRewrite(_) => Flag::NoRoute,
+        _ => Flag::None,
+    };
+    record.rule = match refusal {
+        Refusal::NoRouteAfterRewrite(rule)
+        | Refusal::MethodNotAllowed(rule)
+        | Refusal::Body(rule, _)
+        | Refusal::NotAdmitted { rule, .. } => Some(rule),
+        Refusal::BadRequest(_) | Refusal::Denied(_) | Refusal::NoRoute => None,
+    };
+    if let Refusal::NotAdmitted { second, provider, .. } = refusal {
+        let tables = record.view.live.compiled.snapshot.tables();
+        let details = format!(
+            "provider_not_admitted[{} does not list {}]",
+            tables.rule_label(second),
+            tables.provider_host(provider)
+        );
+        record.provider = Some(provider);
+        record.end(flag, details);
+    } else if let Refusal::Denied(denial) = refusal {
+        let details = denial_details(&record, denial);
+        record.end(flag, details);
+    } else {
+        record.end(flag, refusal.code());
+    }
+    let shape = ErrorShape::of_path(record.uri.path());
+    answer(&refusal.answer(shape), record)
+}
+
+/// As Envoy's RBAC filter writes it.
+fn denial_details(record: &Record, denial: Denial) -> String {
+    match denial {
+        Denial::Rule(policy, rule) => {
+            let label = record.view.live.compiled.snapshot.tables().policy_label(policy);
+            format!("rbac_access_denied_matched_policy[{label}-rule[{rule}]]")
+        }
+        Denial::NoAllowMatched => "rbac_access_denied_matched_policy[none]".to_owned(),
+    }
+}
+
+/// The answer for a fault, logged with `flag`.
+pub(crate) fn fault(fault: Fault, flag: Flag, mut record: Box<Record>) -> Response<ClientBody> {
+    let detail = fault.detail();
+    record.end(flag, detail.code);
+    let mut response = answer(&detail.answer(ErrorShape::of_path(record.uri.path())), record);
+    if fault == Fault::OldProtocol {
+        response
+            .headers_mut()
+            .insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
+    }
+    response
+}
+
+/// Whether the client should be told to go elsewhere after this answer. HTTP/2 has GOAWAY for it.
+pub(crate) fn closes(record: &Record) -> bool {
+    record.worker.is_draining() && record.version != Version::HTTP_2
+}
+
+fn answer(answer: &Answer, mut record: Box<Record>) -> Response<ClientBody> {
+    record.status = answer.status;
+    record.first_byte = Some(std::time::Instant::now());
+    let id = record.request_id.clone();
+    let close = closes(&record);
+    let mut response = Response::new(ClientBody::Own(Bytes::copy_from_slice(&answer.body), record));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, id);
+    if let Some(content_type) = answer.content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    if let Some(allow) = answer.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

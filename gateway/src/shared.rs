@@ -1,0 +1,67 @@
+//! What all threads of the process share.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::access::AccessLog;
+use crate::live::Live;
+use crate::metrics::Metrics;
+
+/// What all threads share: one pointer that a reload swaps, and things that never change.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) live: ArcSwap<Live>,
+    pub(crate) metrics: Metrics,
+    pub(crate) access_log: AccessLog,
+    pub(crate) times: Times,
+    /// Bytes of a request body; longer ones are answered 413.
+    pub(crate) body_bytes_max: u64,
+    /// The gateway's namespace, for metrics.
+    pub(crate) namespace: String,
+    draining: AtomicBool,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) header_read: Duration,
+    pub(crate) body_read: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) first_byte: Duration,
+    pub(crate) stream_idle: Duration,
+}
+
+impl Shared {
+    /// Puts the pieces together.
+    pub(crate) fn new(
+        live: Arc<Live>,
+        metrics: Metrics,
+        access_log: AccessLog,
+        times: Times,
+        body_bytes_max: u64,
+        namespace: String,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            live: ArcSwap::new(live),
+            metrics,
+            access_log,
+            times,
+            body_bytes_max,
+            namespace,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether the process is on its way out.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on the process is on its way out.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,115 @@
+//! An edited body out of the pieces that were read and the engine's plan.
+
+use core::ops::Range;
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes, BytesMut};
+use lockgate_core::llm::splice::Piece;
+
+use crate::limits::BODY_PIECE_BYTES_MIN;
+
+/// The body that `plan` describes, of `bytes` bytes in all. Large pieces of the client's are shared, not copied; a small
+/// body becomes one piece, which goes out in one system call with its head.
+pub(crate) fn apply(plan: &[Piece<'_>], bytes: u64, client: VecDeque<Bytes>) -> VecDeque<Bytes> {
+    let mut client = Client { pieces: client, at: 0 };
+    let mut out = VecDeque::with_capacity(plan.len());
+    for piece in plan {
+        match piece {
+            Piece::Text(text) => out.push_back(Bytes::copy_from_slice(text.as_bytes())),
+            Piece::Client(range) => client.take(range, &mut out),
+        }
+    }
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes < BODY_PIECE_BYTES_MIN && out.len() > 1 => VecDeque::from([joined(out, bytes)]),
+        _ => out,
+    }
+}
+
+fn joined(pieces: VecDeque<Bytes>, bytes: usize) -> Bytes {
+    let mut whole = BytesMut::with_capacity(bytes);
+    pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+    whole.freeze()
+}
+
+/// What is left of the client's body, and where that begins. The ranges of a plan only move forward.
+struct Client {
+    pieces: VecDeque<Bytes>,
+    at: u64,
+}
+
+impl Client {
+    fn take(&mut self, range: &Range<u64>, out: &mut VecDeque<Bytes>) {
+        self.skip(range.start.saturating_sub(self.at));
+        let mut rest = range.end.saturating_sub(self.at);
+        while rest > 0 {
+            let Some(front) = self.pieces.front_mut() else { return };
+            let taken = usize::try_from(rest).unwrap_or(usize::MAX).min(front.len());
+            out.push_back(front.split_to(taken));
+            rest = rest.saturating_sub(taken as u64);
+            self.advance(taken);
+        }
+    }
+
+    fn skip(&mut self, mut bytes: u64) {
+        while bytes > 0 {
+            let Some(front) = self.pieces.front_mut() else { return };
+            let skipped = usize::try_from(bytes).unwrap_or(usize::MAX).min(front.len());
+            front.advance(skipped);
+            bytes = bytes.saturating_sub(skipped as u64);
+            self.advance(skipped);
+        }
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes as u64);
+        if self.pieces.front().is_some_and(Bytes::is_empty) {
+            self.pieces.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(plan: &[Piece<'_>], client: &[&'static str]) -> String {
+        let client = client
+            .iter()
+            .map(|piece| Bytes::from_static(piece.as_bytes()))
+            .collect();
+        let out = apply(plan, u64::MAX, client);
+        String::from_utf8(out.iter().flat_map(|piece| piece.to_vec()).collect()).unwrap()
+    }
+
+    #[test]
+    fn ranges_may_cross_pieces_and_leave_gaps() {
+        let plan = [
+            Piece::Client(0..1),
+            Piece::Text("\"model\":1,"),
+            Piece::Client(1..5),
+            Piece::Text("!"),
+            Piece::Client(7..9),
+        ];
+        for client in [
+            &["{23456789"][..],
+            &["{", "23", "456", "789"],
+            &["{2345", "6", "7", "8", "9"],
+        ] {
+            assert_eq!(applied(&plan, client), "{\"model\":1,2345!89", "{client:?}");
+        }
+    }
+
+    #[test]
+    fn a_small_body_becomes_one_piece_and_a_large_one_is_shared() {
+        let large = Bytes::from(vec![b' '; 100_000]);
+        let plan = [Piece::Text("x"), Piece::Client(0..100_000)];
+        let out = apply(&plan, 100_001, VecDeque::from([large.clone()]));
+        assert_eq!((out.len(), out[1].as_ptr()), (2, large.as_ptr()));
+        let out = apply(
+            &[Piece::Text("x"), Piece::Client(0..2)],
+            3,
+            VecDeque::from([Bytes::from_static(b"{}")]),
+        );
+        assert_eq!(out, [Bytes::from_static(b"x{}")]);
+    }
+}

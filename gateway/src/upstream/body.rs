@@ -1,0 +1,67 @@
+//! The body that goes to an upstream.
+
+use core::cell::Cell;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// A request body on its way out.
+#[derive(Debug)]
+pub(crate) enum UpstreamBody {
+    /// Read already: the pieces of it, and their bytes in all, which becomes the Content-Length.
+    Pieces(VecDeque<Bytes>, u64),
+    /// Not needed for the decision: passed on as it comes, and counted.
+    Stream(Incoming, Rc<Cell<u64>>),
+}
+
+impl UpstreamBody {
+    /// A body of these pieces.
+    pub(crate) fn of_pieces(pieces: VecDeque<Bytes>) -> Self {
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self::Pieces(pieces, bytes)
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Pieces(pieces, rest) => Poll::Ready(pieces.pop_front().map(|piece| {
+                *rest = rest.saturating_sub(piece.len() as u64);
+                Ok(Frame::data(piece))
+            })),
+            Self::Stream(incoming, received) => {
+                let frame = Pin::new(incoming).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &frame {
+                    received.set(
+                        received
+                            .get()
+                            .saturating_add(frame.data_ref().map_or(0, |data| data.len() as u64)),
+                    );
+                }
+                frame
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Pieces(pieces, _) => pieces.is_empty(),
+            Self::Stream(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Pieces(_, rest) => SizeHint::with_exact(*rest),
+            Self::Stream(incoming, _) => incoming.size_hint(),
+        }
+    }
+}

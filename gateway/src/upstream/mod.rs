@@ -1,0 +1,112 @@
+//! Towards the providers: where they are, connections kept per worker, one
+//! request sent and its answer awaited.
+//!
+//! The address comes from the configuration alone; nothing a client sends can
+//! name one. Redirects are answers like any other and are never followed.
+
+mod body;
+mod connect;
+mod pool;
+mod send;
+pub(crate) mod tls;
+
+pub(crate) use body::UpstreamBody;
+pub(crate) use pool::{Connection, Pool};
+pub(crate) use send::{SendError, send};
+
+use core::time::Duration;
+
+use lockgate_core::snapshot::{Endpoint, Upstream};
+
+use self::tls::{Roots, Tls, TlsError};
+
+/// One upstream, ready to be connected to.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The provider host it serves.
+    pub(crate) host: Box<str>,
+    spec: Upstream,
+    tls: Option<Tls>,
+}
+
+impl Target {
+    /// Prepares TLS and addresses.
+    pub(crate) fn new(spec: &Upstream, roots: &mut Roots) -> Result<Self, TlsError> {
+        let tls = spec.tls.as_ref().map(|tls| Tls::new(tls, roots)).transpose()?;
+        Ok(Self {
+            host: spec.host.clone(),
+            spec: spec.clone(),
+            tls,
+        })
+    }
+
+    /// Whether connections made to one serve the other.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let same_tls = match (&self.tls, &other.tls) {
+            (Some(one), Some(other)) => one.same_as(other),
+            (None, None) => true,
+            _ => false,
+        };
+        self.spec == other.spec && same_tls
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(u64::from(self.spec.connect_timeout_ms))
+    }
+
+    fn endpoints(&self) -> &[Endpoint] {
+        &self.spec.endpoints
+    }
+
+    /// Chooses an endpoint by weight.
+    fn choose(&self, entropy: u64) -> usize {
+        let weights = || self.endpoints().iter().map(|endpoint| u64::from(endpoint.weight));
+        let total: u64 = weights().sum();
+        // The high half, since the low bits already chose the provider.
+        let mut ticket = (entropy >> 32).checked_rem(total).unwrap_or(0);
+        for (index, weight) in weights().enumerate() {
+            match ticket.checked_sub(weight) {
+                Some(rest) => ticket = rest,
+                None => return index,
+            }
+        }
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(weights: &[u32]) -> Target {
+        let endpoints = weights
+            .iter()
+            .map(|weight| Endpoint {
+                address: "127.0.0.1".into(),
+                port: 80,
+                weight: *weight,
+            })
+            .collect();
+        let spec = Upstream {
+            host: "a.example".into(),
+            endpoints,
+            tls: None,
+            connect_timeout_ms: 1000,
+        };
+        Target::new(&spec, &mut Roots::default()).unwrap()
+    }
+
+    #[test]
+    fn endpoints_are_chosen_by_weight() {
+        let target = target(&[1, 3]);
+        let entropy = crate::entropy::Entropy::new();
+        let second = (0..10_000).filter(|_| target.choose(entropy.next()) == 1).count();
+        assert!((7200..7800).contains(&second), "{second}");
+    }
+
+    #[test]
+    fn a_change_makes_another_upstream() {
+        assert!(target(&[1, 2]).same_as(&target(&[1, 2])));
+        assert!(!target(&[1, 2]).same_as(&target(&[1, 3])));
+    }
+}

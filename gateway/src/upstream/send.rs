@@ -1,0 +1,103 @@
+//! One request to an upstream, up to the head of its answer.
+
+use core::time::Duration;
+use std::fmt;
+use std::rc::Rc;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::UpstreamBody;
+use super::connect::{ConnectError, connect};
+use super::pool::{Connection, Pool};
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// No connection: nothing was sent.
+    Connect(ConnectError),
+    /// No answer in time.
+    Timeout,
+    /// The connection broke before the answer's head was whole.
+    Closed(hyper::Error),
+    /// What came back is not an HTTP answer to this request.
+    Garbage(String),
+    /// The client's body broke off while it was passed on.
+    ClientBody(hyper::Error),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => error.fmt(f),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Closed(error) => write!(f, "connection closed before an answer: {error}"),
+            Self::Garbage(what) => f.write_str(what),
+            Self::ClientBody(error) => write!(f, "client's body: {error}"),
+        }
+    }
+}
+
+/// Sends `request` and waits at most `first_byte` for the head of the answer.
+///
+/// A kept connection may turn out to be dead. If nothing was written to it, the request goes out once more, on a
+/// fresh one; if anything was, it does not: the upstream may have acted on it.
+pub(crate) async fn send(
+    pool: &Rc<Pool>,
+    mut request: Request<UpstreamBody>,
+    entropy: u64,
+    first_byte: Duration,
+) -> Result<(Response<Incoming>, Connection), SendError> {
+    let endpoint = pool.target().choose(entropy);
+    if let Some(connection) = pool.take(endpoint) {
+        match send_on(connection, request, first_byte).await {
+            Err(Unsent::Untouched(again)) => request = *again,
+            Err(Unsent::Failed(error)) => return Err(error),
+            Ok(answer) => return Ok(answer),
+        }
+    }
+    let connection = connect(pool, endpoint).await.map_err(SendError::Connect)?;
+    send_on(connection, request, first_byte)
+        .await
+        .map_err(|unsent| match unsent {
+            Unsent::Failed(error) => error,
+            Unsent::Untouched(_) => {
+                SendError::Garbage("the upstream closed a connection as soon as it was open".into())
+            }
+        })
+}
+
+enum Unsent {
+    /// Nothing was written; here is the request back.
+    Untouched(Box<Request<UpstreamBody>>),
+    Failed(SendError),
+}
+
+async fn send_on(
+    mut connection: Connection,
+    request: Request<UpstreamBody>,
+    first_byte: Duration,
+) -> Result<(Response<Incoming>, Connection), Unsent> {
+    let answer = tokio::time::timeout(first_byte, connection.sender.try_send_request(request));
+    match answer.await {
+        Err(_) => Err(Unsent::Failed(SendError::Timeout)),
+        Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Unsent::Failed(
+            SendError::Garbage("the upstream switched protocols unasked".into()),
+        )),
+        Ok(Ok(answer)) => Ok((answer, connection)),
+        Ok(Err(mut error)) => Err(match error.take_message() {
+            Some(request) => Unsent::Untouched(Box::new(request)),
+            None => Unsent::Failed(classify(error.into_error())),
+        }),
+    }
+}
+
+fn classify(error: hyper::Error) -> SendError {
+    if error.is_user() {
+        return SendError::ClientBody(error);
+    }
+    if error.is_parse() {
+        return SendError::Garbage(error.to_string());
+    }
+    SendError::Closed(error)
+}

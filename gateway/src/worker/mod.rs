@@ -1,0 +1,209 @@
+//! One thread, one runtime: a worker accepts, decides and forwards on its own.
+//!
+//! Workers share a port through `SO_REUSEPORT` and nothing per request but the
+//! snapshot pointer. Everything here is for one thread and needs no locks.
+
+pub(crate) mod view;
+
+use core::cell::{Cell, RefCell};
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use lockgate_core::decide::Scratch;
+use lockgate_core::llm::body::BodyScan;
+use tokio::runtime::LocalOptions;
+use tokio::sync::{Notify, mpsc};
+
+use self::view::View;
+use crate::entropy::Entropy;
+use crate::listener;
+use crate::metrics::Shard;
+use crate::metrics::labels::Label;
+use crate::shared::Shared;
+
+/// What a worker is told from outside.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Serve this socket, whose logical port is given.
+    Listen(u16, std::net::TcpListener),
+    /// Stop serving a logical port.
+    Unlisten(u16),
+    /// Accept nothing more, finish what runs, and end.
+    Drain,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+/// What a worker's connections and requests use.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) entropy: Entropy,
+    /// Working memory of decisions, of which there is one at a time.
+    pub(crate) scratch: RefCell<Box<Scratch>>,
+    scans: RefCell<Vec<Box<BodyScan>>>,
+    view: RefCell<Rc<View>>,
+    draining: Cell<bool>,
+    /// Wakes idle connections when draining begins.
+    drain: Notify,
+    connections: Cell<usize>,
+    /// Wakes the worker when its last connection is gone.
+    quiet: Notify,
+}
+
+/// Scans kept for the next bodies; a burst's surplus is freed.
+const SCANS_KEPT_MAX: usize = 64;
+
+/// How often idle upstream connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
+impl Handle {
+    /// Starts worker `index`.
+    pub(crate) fn start(index: usize, shared: Arc<Shared>) -> io::Result<Self> {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        // Only name lookups block.
+        runtime.enable_all().max_blocking_threads(4);
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || match runtime.build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime.block_on(run(index, shared, receiver)),
+                Err(error) => crate::log::warning("a worker cannot start", &[("error", &error.to_string())]),
+            })?;
+        Ok(Self { commands, thread })
+    }
+}
+
+async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let worker = Rc::new(Worker::new(index, shared));
+    let mut listeners = listener::Listeners::default();
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(Command::Listen(port, socket)) => listeners.add(&worker, port, socket),
+                Some(Command::Unlisten(port)) => listeners.remove(port),
+                Some(Command::Drain) | None => break,
+            },
+            _ = sweep.tick() => worker.sweep(),
+        }
+    }
+    worker.drain();
+    listeners.close().await;
+    while worker.connections.get() > 0 {
+        worker.quiet.notified().await;
+    }
+}
+
+impl Worker {
+    fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let shard = shared.metrics.shard(index);
+        let view = View::new(&shared, shared.live.load_full(), None, &shard);
+        Self {
+            index,
+            shard,
+            entropy: Entropy::new(),
+            scratch: RefCell::default(),
+            scans: RefCell::default(),
+            view: RefCell::new(view),
+            draining: Cell::new(false),
+            drain: Notify::new(),
+            connections: Cell::new(0),
+            quiet: Notify::new(),
+            shared,
+        }
+    }
+
+    /// The view of the newest snapshot.
+    pub(crate) fn view(&self) -> Rc<View> {
+        let newest = self.shared.live.load();
+        let mut view = self.view.borrow_mut();
+        if !Arc::ptr_eq(&view.live, &newest) {
+            *view = View::new(&self.shared, Arc::clone(&newest), Some(&view), &self.shard);
+        }
+        Rc::clone(&view)
+    }
+
+    /// A scan for one body; give it back with [`Worker::put_scan`].
+    pub(crate) fn take_scan(&self) -> Box<BodyScan> {
+        self.scans
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Box::new(BodyScan::new(self.shared.body_bytes_max)))
+    }
+
+    /// Keeps a scan for the next body.
+    pub(crate) fn put_scan(&self, mut scan: Box<BodyScan>) {
+        let mut scans = self.scans.borrow_mut();
+        if scans.len() < SCANS_KEPT_MAX {
+            scan.reset();
+            scans.push(scan);
+        }
+    }
+
+    /// What metrics call a model.
+    pub(crate) fn model_label(&self, model: &str) -> Label {
+        self.shared.metrics.labels.of_model(model)
+    }
+
+    /// Whether connections should end at the next chance.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Resolves when draining begins.
+    pub(crate) async fn drained(&self) {
+        let begins = self.drain.notified();
+        if !self.draining.get() {
+            begins.await;
+        }
+    }
+
+    pub(crate) fn request_began(&self) {
+        self.shard.requests_active.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.shard.requests_active.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.shard.connections_total.fetch_add(1, Ordering::Relaxed);
+        self.shard.connections.fetch_add(1, Ordering::Relaxed);
+        self.connections.set(self.connections.get().saturating_add(1));
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.shard.connections.fetch_sub(1, Ordering::Relaxed);
+        self.connections.set(self.connections.get().saturating_sub(1));
+        if self.connections.get() == 0 {
+            self.quiet.notify_one();
+        }
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        self.drain.notify_waiters();
+    }
+
+    fn sweep(&self) {
+        // Also lets go of a snapshot that no request has asked for since a reload.
+        let view = self.view();
+        let now = Instant::now();
+        for pool in view.pools() {
+            pool.sweep(now);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A snapshot as one worker uses it: with its own connection pools and label numbers.
+
+use core::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use lockgate_core::tables::{ProviderId, RuleId, UpstreamId};
+
+use crate::live::Live;
+use crate::metrics::Shard;
+use crate::metrics::labels::{Label, Labels};
+use crate::shared::Shared;
+use crate::upstream::Pool;
+
+/// One worker's view of one snapshot. A request holds on to the view that it started with.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) live: Arc<Live>,
+    shared: Arc<Shared>,
+    /// By [`UpstreamId`].
+    pools: Vec<Rc<Pool>>,
+    rules: RefCell<HashMap<RuleId, Label>>,
+    providers: RefCell<HashMap<ProviderId, Label>>,
+}
+
+impl View {
+    /// The view of `live`, with the connections of `before` to the upstreams that have not changed.
+    pub(crate) fn new(shared: &Arc<Shared>, live: Arc<Live>, before: Option<&Self>, shard: &Arc<Shard>) -> Rc<Self> {
+        let pools = live
+            .upstreams
+            .iter()
+            .map(|target| {
+                let kept = before.and_then(|view| view.pools.iter().find(|pool| pool.target().same_as(target)));
+                kept.map_or_else(|| Rc::new(Pool::new(Arc::clone(target), Arc::clone(shard))), Rc::clone)
+            })
+            .collect();
+        Rc::new(Self {
+            live,
+            shared: Arc::clone(shared),
+            pools,
+            rules: RefCell::default(),
+            providers: RefCell::default(),
+        })
+    }
+
+    /// The pool of an upstream.
+    pub(crate) fn upstream(&self, id: UpstreamId) -> Option<&Rc<Pool>> {
+        self.pools.get(id.0 as usize)
+    }
+
+    /// All pools.
+    pub(crate) fn pools(&self) -> &[Rc<Pool>] {
+        &self.pools
+    }
+
+    /// What metrics call a rule.
+    pub(crate) fn rule_label(&self, rule: RuleId) -> Label {
+        let text = || self.live.compiled.snapshot.tables().rule_label(rule);
+        cached(&self.rules, &self.shared.metrics.labels, rule, text)
+    }
+
+    /// What metrics call a provider.
+    pub(crate) fn provider_label(&self, provider: ProviderId) -> Label {
+        let text = || self.live.compiled.snapshot.tables().provider_host(provider);
+        cached(&self.providers, &self.shared.metrics.labels, provider, text)
+    }
+}
+
+fn cached<'t, Id: core::hash::Hash + Eq>(
+    cache: &RefCell<HashMap<Id, Label>>,
+    labels: &Labels,
+    id: Id,
+    text: impl FnOnce() -> &'t str,
+) -> Label {
+    *cache
+        .borrow_mut()
+        .entry(id)
+        .or_insert_with(|| labels.of_configuration(text()))
+}
