@@ -73,10 +73,11 @@ fn write_failed(f: &mut Formatter<'_>, failed: &Failed) -> Result {
         Some(seen) => write!(f, "`{}`", seen.escape_debug())?,
         None => f.write_str("absent")?,
     }
-    let relation = if failed.field.starts_with("not") {
-        "is one of"
-    } else {
-        "is not"
+    let relation = match failed.field.as_str() {
+        "ipBlocks" => "is not in",
+        "notIpBlocks" => "is in",
+        field if field.starts_with("not") => "is one of",
+        _ => "is not",
     };
     write!(f, " {relation} ")?;
     for (index, wanted) in failed.wanted.iter().enumerate() {

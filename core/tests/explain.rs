@@ -1,0 +1,143 @@
+//! What `explain` says of the seed, word for word. `LOCKGATE_UPDATE=1` rewrites
+//! the expectations in `tests/explain/`; read the diff.
+#![cfg(feature = "yaml")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::path::Path;
+
+use lockgate_core::build;
+use lockgate_core::compile::{Compiled, Settings};
+use lockgate_core::config::LoadOptions;
+use lockgate_core::config::diagnostic::Source;
+use lockgate_core::decide::Body;
+use lockgate_core::explain::{Explanation, explain};
+use lockgate_core::llm::body::BodyScan;
+use lockgate_core::request::Request;
+
+const KEY: &str = "sk-very-secret";
+
+fn compiled(edit: impl Fn(&str) -> String) -> Compiled {
+    let sources: Vec<Source> = [
+        (
+            "llm-provider.yaml",
+            include_str!("../../examples/seed/llm-provider.yaml"),
+        ),
+        ("gateway.yaml", include_str!("../../examples/seed/gateway.yaml")),
+        ("llm-route.yaml", include_str!("../../examples/seed/llm-route.yaml")),
+        (
+            "authorization-policy.yaml",
+            include_str!("../../examples/seed/authorization-policy.yaml"),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, text)| Source {
+        name: name.into(),
+        text: edit(text),
+    })
+    .collect();
+    let env = |name: &str| Some(if name == "API_KEY" { KEY } else { "203.0.113.9" }.to_owned());
+    let built = build(
+        &sources,
+        &LoadOptions {
+            env: &env,
+            ignore_kinds: &[],
+        },
+        &Settings::default(),
+    );
+    built.compiled.unwrap_or_else(|| panic!("{:?}", built.diagnostics))
+}
+
+fn ask(compiled: &Compiled, host: &str, peer: &str, body: Option<&str>) -> Explanation {
+    let headers: &[(&str, &[u8])] = &[("host", host.as_bytes()), ("authorization", b"Bearer of-the-client")];
+    let peer = peer.parse().unwrap();
+    let request = Request {
+        method: "POST",
+        authority: None,
+        target: "/v1/./chat",
+        headers: &headers,
+        peer,
+        port: 80,
+    };
+    let mut scan = BodyScan::new(1 << 20);
+    let body = match body {
+        Some(body) => Body::Read(scan.feed(body.as_bytes()).and_then(|()| scan.finish())),
+        None => Body::Unread,
+    };
+    explain(&compiled.snapshot, &request, body, 0)
+}
+
+#[track_caller]
+fn golden(name: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain").join(name);
+    if std::env::var_os("LOCKGATE_UPDATE").is_some() {
+        std::fs::write(&path, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(actual, expected, "{name}: run with LOCKGATE_UPDATE=1 and read the diff");
+    assert!(
+        !actual.contains(KEY) && !actual.contains("of-the-client"),
+        "{name} shows a credential"
+    );
+}
+
+#[test]
+fn a_forwarded_request_shows_both_passes_and_what_is_sent() {
+    let it = ask(
+        &compiled(str::to_owned),
+        "test.com",
+        "198.51.100.1",
+        Some(r#"{"stream":true}"#),
+    );
+    golden("forwarded.txt", &it.to_string());
+    golden("forwarded.json", &(serde_json::to_string_pretty(&it).unwrap() + "\n"));
+}
+
+#[test]
+fn a_denied_request_shows_the_rule() {
+    golden(
+        "denied.txt",
+        &ask(&compiled(str::to_owned), "TEST.com", "203.0.113.9", None).to_string(),
+    );
+}
+
+#[test]
+fn an_unknown_host_shows_what_every_rule_wanted() {
+    golden(
+        "no-route.txt",
+        &ask(&compiled(str::to_owned), "other.com", "203.0.113.9", None).to_string(),
+    );
+}
+
+#[test]
+fn without_a_body_the_verdict_says_so() {
+    golden(
+        "no-body.txt",
+        &ask(&compiled(str::to_owned), "test.com", "198.51.100.1", None).to_string(),
+    );
+}
+
+#[test]
+fn a_bad_body_names_its_fault() {
+    let body = r#"{"model":"a","model":"b"}"#;
+    golden(
+        "bad-body.txt",
+        &ask(&compiled(str::to_owned), "test.com", "198.51.100.1", Some(body)).to_string(),
+    );
+}
+
+#[test]
+fn a_rule_that_the_second_pass_refuses_shows_why() {
+    let without = |text: &str| text.replace("exact: dashscope.aliyuncs.com", "exact: another.com");
+    golden(
+        "second-pass.txt",
+        &ask(&compiled(without), "test.com", "198.51.100.1", Some("{}")).to_string(),
+    );
+}
+
+#[test]
+fn a_bad_head_shows_only_the_refusal() {
+    golden(
+        "bad-head.txt",
+        &ask(&compiled(str::to_owned), "a b", "198.51.100.1", None).to_string(),
+    );
+}
