@@ -5,6 +5,9 @@
 
 pub mod bodies;
 pub mod callgrind;
+pub mod compile;
+pub mod configs;
+pub mod decide;
 pub mod report;
 pub mod scan;
 
@@ -81,5 +84,8 @@ impl fmt::Debug for Case {
 /// Every case there is.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    scan::cases()
+    let mut cases = decide::cases();
+    cases.extend(scan::cases());
+    cases.extend(compile::cases());
+    cases
 }

@@ -1,7 +1,7 @@
 // The walk-through's four files, byte for byte.
 import { readdir, readFile } from "node:fs/promises";
 
-const FOLDER = new URL("../../core/tests/seed/", import.meta.url);
+const FOLDER = new URL("../../examples/seed/", import.meta.url);
 
 export async function seed() {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".yaml"));

@@ -1,0 +1,96 @@
+//! Loading and compiling: what a reload costs.
+
+use core::hint::black_box;
+
+use lockgate_core::compile::{Compiled, Settings, compile};
+use lockgate_core::config::diagnostic::Source;
+use lockgate_core::config::{LoadOptions, load};
+use lockgate_core::snapshot::Snapshot;
+
+use crate::Case;
+use crate::configs::yaml;
+
+const SIZES: [(&str, usize, u32); 3] = [
+    ("10 hosts", 10, 100),
+    ("1,000 hosts", 1_000, 3),
+    ("10,000 hosts", 10_000, 1),
+];
+
+/// The cases of the group `compile`: from text to snapshot.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    let mut cases = vec![case("example", 100, seed)];
+    cases.extend(SIZES.map(|(name, hosts, runs)| case(name, runs, move || vec![yaml(hosts, 0)])));
+    cases
+}
+
+fn case(name: &str, runs: u32, texts: impl FnOnce() -> Vec<String> + 'static) -> Case {
+    Case::new("compile", name, move || {
+        let sources = sources(&texts());
+        move || drop(black_box(loaded_and_compiled(black_box(&sources))))
+    })
+    .counted_runs(runs)
+}
+
+/// The example's files.
+#[must_use]
+pub fn seed() -> Vec<String> {
+    let files = [
+        include_str!("../../examples/seed/authorization-policy.yaml"),
+        include_str!("../../examples/seed/gateway.yaml"),
+        include_str!("../../examples/seed/llm-provider.yaml"),
+        include_str!("../../examples/seed/llm-route.yaml"),
+    ];
+    files.map(str::to_owned).into()
+}
+
+/// The snapshot of `texts`.
+///
+/// # Panics
+/// When they are refused: then there is nothing to measure.
+#[must_use]
+pub fn build(texts: &[String]) -> Snapshot {
+    match loaded_and_compiled(&sources(texts)) {
+        Ok(compiled) => compiled.snapshot,
+        Err(findings) => {
+            #[expect(clippy::panic, reason = "a bench of a refused configuration would measure nothing")]
+            {
+                panic!("the configuration is refused: {findings}")
+            }
+        }
+    }
+}
+
+fn sources(texts: &[String]) -> Vec<Source> {
+    let named = texts.iter().zip(1..);
+    named
+        .map(|(text, number)| Source {
+            name: format!("{number}.yaml"),
+            text: text.clone(),
+        })
+        .collect()
+}
+
+fn loaded_and_compiled(sources: &[Source]) -> Result<Compiled, String> {
+    let env = |name: &str| Some(if name == "API_KEY" { "sk-example" } else { "203.0.113.9" }.to_owned());
+    let mut loaded = load(
+        sources,
+        &LoadOptions {
+            env: &env,
+            ignore_kinds: &[],
+        },
+    );
+    let compiled = compile(
+        &loaded.resources,
+        sources,
+        &Settings::default(),
+        &mut loaded.diagnostics,
+    );
+    compiled.ok_or_else(|| {
+        let findings = loaded.diagnostics.as_slice().iter().take(3);
+        findings
+            .map(|finding| finding.message.clone())
+            .collect::<Vec<_>>()
+            .join("; ")
+    })
+}
