@@ -8,7 +8,14 @@
 use core::hint::black_box;
 use core::net::{IpAddr, Ipv4Addr};
 
-use lockgate_core::cidr::Cidr;
+use lockgate_core::answer::ErrorShape;
+use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decision::Decision;
+use lockgate_core::llm::body::BodyScan;
+use lockgate_core::llm::splice::{Field, Splice};
+use lockgate_core::llm::usage::{Framing, Usage, UsageMeter};
+use lockgate_core::request::Request;
+use lockgate_core::tables::{FieldWhen, Tables};
 
 /// `#[used]` keeps what it points to in the module; an exported name would need unsafe code.
 #[used]
@@ -16,9 +23,51 @@ static ENTRY: extern "C" fn(u32) -> u32 = prove;
 
 /// Every call gets its input through `black_box`, or the compiler would work the answer out itself.
 extern "C" fn prove(address: u32) -> u32 {
-    let peer = IpAddr::V4(Ipv4Addr::from(address));
-    let block = black_box("10.0.0.0/8").parse::<Cidr>();
-    u32::from(block.is_ok_and(|block| block.contains(peer)))
+    let mut scan = BodyScan::new(black_box(1 << 20));
+    let fed = scan.feed(black_box(br#"{"messages":[]}"#));
+    let facts = fed.and_then(|()| scan.finish());
+    let spliced = facts.map(|facts| Splice::plan(facts, [black_box(FIELD)]).map_or(0, |splice| splice.len()));
+    let decided = decision(address, Body::Read(facts));
+    let mut meter = UsageMeter::new(black_box(Framing::Sse));
+    meter.feed(black_box(
+        b"data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n",
+    ));
+    let tokens = match meter.finish() {
+        Usage::Known { prompt_tokens, .. } => prompt_tokens,
+        Usage::Unknown(_) => 0,
+    };
+    decided ^ u32::from(spliced.is_ok()) ^ u32::from(tokens > 0)
+}
+
+const FIELD: Field<'static> = Field {
+    name: "model",
+    member: r#""model":"qwen""#,
+    value: r#""qwen""#,
+    when: FieldWhen::Absent,
+};
+
+fn decision(address: u32, body: Body<'_>) -> u32 {
+    let headers: &[(&str, &[u8])] = &[("host", b"test.com")];
+    let request = Request {
+        method: "POST",
+        authority: None,
+        target: "/v1/chat/completions",
+        headers: &headers,
+        peer: IpAddr::V4(Ipv4Addr::from(address)),
+        port: 80,
+    };
+    let mut scratch = Scratch::new();
+    match decide(
+        black_box(&Tables::default()),
+        black_box(&request),
+        body,
+        0,
+        &mut scratch,
+    ) {
+        Decision::Forward(forward) => u32::from(forward.credential.is_some()),
+        Decision::ReadBody => 1,
+        Decision::Refuse(refusal) => u32::from(refusal.answer(ErrorShape::OpenAi).status),
+    }
 }
 
 #[panic_handler]
