@@ -50,6 +50,25 @@ fn load_all(sources: &[Source]) -> Loaded {
     )
 }
 
+fn load_one(text: &str) -> Loaded {
+    load_all(&sources(&[("test.yaml", text)]))
+}
+
+fn codes(loaded: &Loaded) -> Vec<&'static str> {
+    loaded
+        .diagnostics
+        .as_slice()
+        .iter()
+        .map(|finding| finding.code)
+        .collect()
+}
+
+fn provider(name: &str, rest: &str) -> String {
+    format!(
+        "apiVersion: istio.alibabacloud.com/v1beta1\nkind: LLMProvider\nmetadata: {{name: {name}}}\nspec:\n  host: {name}.example.com\n{rest}\n"
+    )
+}
+
 #[test]
 fn the_seed_loads_without_a_finding() {
     let sources = sources(&SEED);
@@ -113,4 +132,365 @@ fn places_point_into_the_file() {
         text.get(host.at.start as usize..host.at.end as usize).unwrap(),
         "dashscope.aliyuncs.com"
     );
+}
+
+#[test]
+fn every_served_version_loads() {
+    for (kind, versions, spec) in [
+        (
+            "Gateway",
+            &[
+                "networking.istio.io/v1alpha3",
+                "networking.istio.io/v1beta1",
+                "networking.istio.io/v1",
+                "lockgate.dev/v1",
+            ][..],
+            "servers: [{hosts: ['*'], port: {number: 80, name: http, protocol: http}}]",
+        ),
+        (
+            "AuthorizationPolicy",
+            &["security.istio.io/v1beta1", "security.istio.io/v1", "lockgate.dev/v1"],
+            "rules: [{}]",
+        ),
+        (
+            "LLMProvider",
+            &[
+                "istio.alibabacloud.com/v1beta1",
+                "istio.alibabacloud.com/v1",
+                "lockgate.dev/v1",
+            ],
+            "host: a.com",
+        ),
+    ] {
+        for version in versions {
+            let loaded = load_one(&format!(
+                "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{{spec}}}\n"
+            ));
+            assert_eq!(codes(&loaded), [""; 0], "{version} {kind}");
+            assert_eq!(loaded.documents.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn what_a_cluster_adds_is_accepted() {
+    let loaded = load_one(
+        "
+apiVersion: istio.alibabacloud.com/v1
+kind: LLMProvider
+metadata:
+  name: a
+  creationTimestamp: 2024-02-29T12:34:56Z
+  uid: 1-2-3
+  resourceVersion: '1'
+  generation: 1
+  ownerReferences: []
+  managedFields: [{manager: kubectl}]
+  annotations: {kubectl.kubernetes.io/last-applied-configuration: '{\"spec\":\"${UNSET}\"}'}
+spec: {host: a.com}
+status: {status: ok, anything: [1, ~]}
+---
+apiVersion: istio.alibabacloud.com/v1
+kind: LLMProvider
+metadata: {name: b, creationTimestamp: null}
+spec: {host: b.com}
+status: {}
+",
+    );
+    assert_eq!(codes(&loaded), [""; 0]);
+    let created: Vec<_> = loaded
+        .resources
+        .llm_providers
+        .iter()
+        .map(|one| one.meta.created)
+        .collect();
+    assert_eq!(created, [Some(1_709_210_096), None]);
+}
+
+#[test]
+fn variables_may_be_numbers_and_booleans_where_those_are_wanted() {
+    let text = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: a}
+spec:
+  servers:
+  - hosts: ['*']
+    port:
+      number: QUOTED
+      name: http
+      protocol: HTTP
+";
+    let loaded = load_one(&text.replace("QUOTED", "${PORT}"));
+    assert_eq!(*loaded.resources.gateways[0].servers[0].port, 8080);
+    assert_eq!(codes(&load_one(&text.replace("QUOTED", "'${PORT}'"))), ["wrong-type"]);
+}
+
+#[test]
+fn a_variable_cannot_become_structure() {
+    let options = LoadOptions {
+        env: &|_| Some("a.com\nkind: Gateway\nx: [".into()),
+        ignore_kinds: &[],
+    };
+    let text = "apiVersion: istio.alibabacloud.com/v1\nkind: LLMProvider\nmetadata: {name: a}\nspec: {host: '${X}'}\n";
+    let loaded = load(&sources(&[("a.yaml", text)]), &options);
+    assert_eq!(codes(&loaded), ["invalid-host"]);
+}
+
+#[test]
+fn a_list_is_its_items() {
+    let items: String = ["a", "b"]
+        .iter()
+        .map(|name| provider(name, "").replace('\n', "\n  ").replacen("api", "- api", 1))
+        .map(|item| item.trim_end().to_string() + "\n")
+        .collect();
+    let loaded = load_one(&format!(
+        "apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: ''}}\nitems:\n{items}"
+    ));
+    assert_eq!(codes(&loaded), [""; 0]);
+    let names: Vec<_> = loaded
+        .resources
+        .llm_providers
+        .iter()
+        .map(|one| &*one.meta.name.value)
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn json_is_loaded() {
+    let loaded = load_one(
+        "{\n\t\"apiVersion\": \"istio.alibabacloud.com\\/v1\",\n\t\"kind\": \"LLMProvider\",\n\t\"metadata\": {\"name\": \"a\"},\n\t\"spec\": {\"host\": \"a.com\"}\n}\n",
+    );
+    assert_eq!(codes(&loaded), [""; 0]);
+    assert_eq!(loaded.resources.llm_providers.len(), 1);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_error() {
+    assert_eq!(codes(&load_one(&format!("\u{feff}{}", provider("a", "")))), [""; 0]);
+}
+
+#[test]
+fn ignored_kinds_are_left_out_without_a_word() {
+    let text = format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: a}}\n---\n{}",
+        provider("a", "")
+    );
+    assert_eq!(codes(&load_one(&text)), ["unsupported-kind"]);
+    let ignored = ["VirtualService".to_string()];
+    let options = LoadOptions {
+        env: &env,
+        ignore_kinds: &ignored,
+    };
+    let loaded = load(&sources(&[("a.yaml", &text)]), &options);
+    assert_eq!(codes(&loaded), [""; 0]);
+    assert_eq!(loaded.resources.llm_providers.len(), 1);
+}
+
+#[test]
+fn a_broken_file_hides_nothing_of_the_others() {
+    let misspelt = provider("b", "  pth: /");
+    let sources = sources(&[("a.yaml", "a: [\n"), ("b.yaml", &misspelt), ("c.yaml", "a: 'x\n")]);
+    let loaded = load_all(&sources);
+    assert_eq!(codes(&loaded), ["yaml-syntax", "unknown-field", "yaml-syntax"]);
+    let files: Vec<_> = loaded
+        .diagnostics
+        .as_slice()
+        .iter()
+        .map(|finding| finding.placed(&sources).file)
+        .collect();
+    assert_eq!(files, ["a.yaml", "b.yaml", "c.yaml"]);
+}
+
+#[test]
+fn aliases_within_the_bound_are_expanded() {
+    let text = format!(
+        "{}---\n{}",
+        provider("a", "").replace("spec:", "spec: &spec"),
+        provider(
+            "b",
+            "  configs: {defaultConfig: &c {openAIConfig: {model: &m x}}, routeSpecificConfigs: {r: *c, s: {openAIConfig: {model: *m}}}}"
+        )
+    );
+    let loaded = load_one(&text);
+    assert_eq!(codes(&loaded), [""; 0]);
+    let models: Vec<_> = loaded.resources.llm_providers[1]
+        .route_specific_configs
+        .iter()
+        .map(|(name, config)| (name.value.as_str(), config.model.as_ref().unwrap().value.as_str()))
+        .collect();
+    assert_eq!(models, [("r", "x"), ("s", "x")]);
+}
+
+#[test]
+fn policy_corner_cases_mean_what_istio_means() {
+    let policy = |spec: &str| {
+        let loaded = load_one(&format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: a}}\n{spec}\n"
+        ));
+        assert_eq!(codes(&loaded), [""; 0], "{spec}");
+        loaded.resources.authorization_policies.into_iter().next().unwrap()
+    };
+    for (spec, action, rules) in [
+        ("", Action::Allow, 0),
+        ("spec: {}", Action::Allow, 0),
+        ("spec: {rules: []}", Action::Allow, 0),
+        ("spec: {rules: [{}]}", Action::Allow, 1),
+        ("spec: {action: DENY, rules: [{}]}", Action::Deny, 1),
+    ] {
+        let loaded = policy(spec);
+        assert_eq!((loaded.action, loaded.rules.len()), (action, rules), "{spec}");
+        assert!(loaded.selector.is_none());
+    }
+    let ports = policy("spec: {rules: [{to: [{operation: {ports: ['80', 443, '0']}}]}]}");
+    let ports: Vec<_> = ports.rules[0].to[0].ports.iter().map(|port| port.value).collect();
+    assert_eq!(ports, [80, 443, 0]);
+}
+
+#[test]
+fn header_names_are_lower_cased_and_empty_matches_mean_presence() {
+    let loaded = load_one(
+        "apiVersion: istio.alibabacloud.com/v1\nkind: LLMRoute\nmetadata: {name: a}\nspec: {host: '*', rules: [{matches: [{headers: {X-Team: {}, Host: {regex: 'a+'}}}], backendRefs: [{providerHost: A.Example.com}]}]}\n",
+    );
+    assert_eq!(codes(&loaded), [""; 0]);
+    let rule = &loaded.resources.llm_routes[0].rules[0];
+    let headers: Vec<_> = rule.matches[0]
+        .headers
+        .iter()
+        .map(|(name, one)| (name.value.as_str(), &one.value))
+        .collect();
+    assert_eq!(
+        headers,
+        [
+            ("x-team", &StringMatch::Present),
+            ("host", &StringMatch::Regex("a+".into()))
+        ]
+    );
+    assert_eq!(*rule.backend_refs[0].provider_host, "a.example.com");
+}
+
+#[test]
+fn an_upstream_is_moved_by_two_resources() {
+    let loaded = load_one(
+        "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a}
+spec:
+  hosts: [a.example.com]
+  ports: [{number: 443, name: https, protocol: https, targetPort: 8443}]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1, ports: {https: 9443}, weight: 2}]
+  exportTo: ['*']
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec:
+  host: a.example.com
+  trafficPolicy:
+    tls: {mode: SIMPLE, sni: b.example.com, caCertificates: /etc/ca.pem, subjectAltNames: [c.example.com]}
+    connectionPool: {tcp: {connectTimeout: 1.5s}}
+",
+    );
+    assert_eq!(codes(&loaded), [""; 0]);
+    let entry = &loaded.resources.service_entries[0];
+    assert_eq!(
+        (entry.ports[0].number.value, entry.ports[0].target_port),
+        (443, Some(8443))
+    );
+    let endpoint = &entry.endpoints[0];
+    assert_eq!(
+        (endpoint.address.value.as_str(), endpoint.ports[0].1, endpoint.weight),
+        ("127.0.0.1", 9443, Some(2))
+    );
+    let rule = &loaded.resources.destination_rules[0];
+    assert_eq!(rule.connect_timeout_ms, Some(1_500));
+    assert_eq!(rule.tls.as_ref().unwrap().sni.as_ref().unwrap().value, "b.example.com");
+}
+
+#[test]
+fn documents_show_no_key_and_no_environment() {
+    let inline = provider(
+        "a",
+        &format!("  configs: {{defaultConfig: {{openAIConfig: {{apiKey: {KEY}, stream: false}}}}, routeSpecificConfigs: {{vip: {{openAIConfig: {{apiKey: '${{API_KEY}}'}}}}}}}}"),
+    )
+    .replace("{name: a}", &format!("{{name: a, annotations: {{last: '{KEY}'}}, managedFields: [{KEY}]}}"));
+    let loaded = load_one(&inline);
+    assert_eq!(codes(&loaded), ["inline-secret"]);
+    let shown = serde_json::to_value(&loaded.documents[0]).unwrap();
+    assert_eq!(
+        shown,
+        serde_json::json!({
+            "apiVersion": "istio.alibabacloud.com/v1beta1",
+            "kind": "LLMProvider",
+            "metadata": {"name": "a"},
+            "spec": {
+                "host": "a.example.com",
+                "configs": {
+                    "defaultConfig": {"openAIConfig": {"apiKey": "«redacted»", "stream": false}},
+                    "routeSpecificConfigs": {"vip": {"openAIConfig": {"apiKey": "${API_KEY}"}}},
+                },
+            },
+        })
+    );
+    assert!(!format!("{loaded:?}").contains(KEY));
+}
+
+#[test]
+fn a_key_given_in_part_is_redacted_whole() {
+    let loaded = load_one(&provider(
+        "a",
+        "  configs: {defaultConfig: {openAIConfig: {apiKey: 'prefix-${API_KEY}'}}}",
+    ));
+    let shown = serde_json::to_string(&loaded.documents[0]).unwrap();
+    assert!(!shown.contains("prefix"), "{shown}");
+}
+
+#[test]
+fn findings_have_places_for_machines() {
+    let sources = sources(&[(
+        "a.yaml",
+        "apiVersion: istio.alibabacloud.com/v1\nkind: LLMProvider\nmetadata: {name: ä}\nspec: {host: a.com}\n",
+    )]);
+    let loaded = load_all(&sources);
+    let placed = serde_json::to_value(loaded.diagnostics.as_slice()[0].placed(&sources)).unwrap();
+    assert_eq!(placed["severity"], "error");
+    assert_eq!(placed["code"], "invalid-name");
+    assert_eq!(placed["file"], "a.yaml");
+    assert_eq!(placed["field"], "metadata.name");
+    let place = ["line", "column", "endLine", "endColumn"].map(|name| placed[name].as_u64().unwrap());
+    assert_eq!(place, [3, 18, 3, 19]);
+}
+
+#[test]
+fn findings_beyond_the_bound_are_counted() {
+    let fields: String = (0..2_000).map(|index| format!("  x{index}: 1\n")).collect();
+    let loaded = load_one(&provider("a", &fields));
+    assert_eq!(
+        loaded.diagnostics.as_slice().len(),
+        lockgate_core::limits::DIAGNOSTICS_MAX
+    );
+    assert_eq!(
+        loaded.diagnostics.as_slice().len() + loaded.diagnostics.omitted(),
+        2_000
+    );
+    assert!(loaded.diagnostics.has_errors());
+    assert!(loaded.resources.llm_providers.is_empty());
+}
+
+#[test]
+fn resources_with_errors_are_not_kept() {
+    let loaded = load_one(&format!("{}---\n{}", provider("a", "  pth: /"), provider("b", "")));
+    assert_eq!(codes(&loaded), ["unknown-field"]);
+    let names: Vec<_> = loaded
+        .resources
+        .llm_providers
+        .iter()
+        .map(|one| &*one.meta.name.value)
+        .collect();
+    assert_eq!(names, ["b"]);
+    assert_eq!(loaded.documents.len(), 1);
 }

@@ -90,7 +90,8 @@ fn redact(node: &mut Node, shape: &Shape) {
         (Shape::Text(Format::Secret), Value::Scalar(scalar)) => {
             scalar.text.zeroize();
             scalar.plain = false;
-            if scalar.written.is_none() {
+            if !scalar.written.as_deref().is_some_and(is_one_variable) {
+                scalar.written.zeroize();
                 scalar.text.push_str("«redacted»");
             }
         }
@@ -101,6 +102,11 @@ fn redact(node: &mut Node, shape: &Shape) {
         }
         _ => {}
     }
+}
+
+/// `${NAME}` and nothing else.
+fn is_one_variable(written: &str) -> bool {
+    written.starts_with("${") && written.find('}') == Some(written.len() - 1)
 }
 
 impl Serialize for Node {

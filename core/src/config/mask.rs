@@ -51,7 +51,20 @@ pub(crate) fn masked(text: &str, start: usize, line: &str) -> Vec<Range<usize>> 
     if inherited && !has_key {
         ranges.push(0..line.len());
     }
-    ranges
+    merged(ranges)
+}
+
+/// The ranges in order, those that touch as one.
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match out.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => out.push(range),
+        }
+    }
+    out
 }
 
 fn sounds_secret(name: &str) -> bool {

@@ -22,6 +22,8 @@ mod field_path;
 #[cfg(feature = "yaml")]
 mod format;
 #[cfg(feature = "yaml")]
+mod json_schema;
+#[cfg(feature = "yaml")]
 mod load;
 mod mask;
 mod quote;
@@ -42,5 +44,7 @@ mod yaml;
 
 #[cfg(feature = "yaml")]
 pub use document::Document;
+#[cfg(feature = "yaml")]
+pub use json_schema::json_schema;
 #[cfg(feature = "yaml")]
 pub use load::{LoadOptions, Loaded, load};

@@ -11,7 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
 
 use super::diagnostic::{Diagnostics, Location, Source};
 use super::quote::quoted;
@@ -50,6 +50,9 @@ pub(crate) fn parse(source: &Source, index: u32, diagnostics: &mut Diagnostics) 
     };
     reader.documents()
 }
+
+/// The key that YAML 1.1 readers replace by the fields of its value. It is reported and left out, quoted or not.
+const MERGE_KEY: &str = "<<";
 
 /// The document cannot be read further; why has been reported.
 struct Abandoned;
@@ -133,16 +136,20 @@ impl Reader<'_, '_> {
                 };
                 self.place(builder, Sized::leaf(node), anchor)?;
             }
-            Event::SequenceStart(_, anchor, tag) => {
+            Event::SequenceStart(style, anchor, tag) => {
                 self.collection_tag(tag, at);
-                self.open(builder, Frame::list(at, anchor))?;
+                self.open(builder, Frame::new(at, anchor, style, Content::List(Vec::new())))?;
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
                 self.collection_tag(tag, at);
-                self.open(builder, Frame::map(at, anchor))?;
+                self.open(builder, Frame::new(at, anchor, style, Content::Map(Vec::new())))?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(frame) = builder.open.pop() {
+                if let Some(mut frame) = builder.open.pop() {
+                    // A block's end event stands at whatever comes next.
+                    if frame.style == StructureStyle::Flow {
+                        frame.at.end = frame.at.end.max(at.end);
+                    }
                     self.duplicate_keys(&frame);
                     let anchor = frame.anchor;
                     self.place(builder, frame.close(), anchor)?;
@@ -236,7 +243,7 @@ impl Reader<'_, '_> {
                 .error("invalid-key", at, "a key must be text, found a list or a map");
             return Err(Abandoned);
         };
-        if scalar.plain && scalar.text == "<<" {
+        if scalar.text == MERGE_KEY {
             self.diagnostics
                 .error("merge-key", at, "merge keys (`<<`) are not supported")
                 .help("write the fields out; Kubernetes does not know merge keys either");
@@ -418,6 +425,7 @@ impl Sized {
 struct Frame {
     at: Location,
     anchor: usize,
+    style: StructureStyle,
     content: Content,
     /// The key whose value comes next.
     key: Option<Spanned<String>>,
@@ -431,18 +439,11 @@ enum Content {
 }
 
 impl Frame {
-    fn list(at: Location, anchor: usize) -> Self {
-        Self::new(at, anchor, Content::List(Vec::new()))
-    }
-
-    fn map(at: Location, anchor: usize) -> Self {
-        Self::new(at, anchor, Content::Map(Vec::new()))
-    }
-
-    fn new(at: Location, anchor: usize, content: Content) -> Self {
+    fn new(at: Location, anchor: usize, style: StructureStyle, content: Content) -> Self {
         Self {
             at,
             anchor,
+            style,
             content,
             key: None,
             cost: 1,
@@ -465,6 +466,9 @@ impl Frame {
                 if let Some(key) = self.key.take() {
                     self.cost = self.cost.saturating_add(1 + key.value.len() / 32);
                     self.at.end = self.at.end.max(key.at.end);
+                    if key.value == MERGE_KEY {
+                        return;
+                    }
                     entries.push(Entry { key, value: child.node });
                 }
             }

@@ -1,12 +1,15 @@
 //! AuthorizationPolicy, with what Istio's validation says about it as a whole.
 
 use alloc::format;
+use alloc::vec::Vec;
 
 use super::{each, labels, text};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::quote::quoted;
-use crate::config::resource::{Action, AuthorizationPolicy, Meta, PolicyOperation, PolicyRule, PolicySource, Spanned};
-use crate::config::tree::Node;
+use crate::config::resource::{
+    Action, AuthorizationPolicy, Labels, Meta, PolicyOperation, PolicyRule, PolicySource, Spanned,
+};
+use crate::config::tree::{Node, Value};
 
 const DRY_RUN: &str = "istio.io/dry-run";
 
@@ -18,7 +21,7 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
         Some("DENY") => Action::Deny,
         _ => Action::Allow,
     };
-    if action == Action::Deny && field("rules").is_none_or(|rules| rules.items().is_empty()) {
+    if action == Action::Deny && field("rules").is_none_or(|rules| rules.value == Value::List(Vec::new())) {
         let at = field("action").map_or(meta.at, |action| action.at);
         diagnostics
             .error("deny-without-rules", at, "a DENY policy without rules denies nothing")
@@ -33,7 +36,7 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
     })
 }
 
-fn selector(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<crate::config::resource::Labels> {
+fn selector(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<Labels> {
     let node = node?;
     let labels = node.get("matchLabels").map(labels).unwrap_or_default();
     if labels.is_empty() {

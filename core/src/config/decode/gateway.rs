@@ -1,5 +1,7 @@
 //! Gateway.
 
+use alloc::format;
+
 use super::{boxed, each, host, integer, labels, unique};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{Gateway, Meta, Server, ServerProtocol, Spanned};
@@ -7,8 +9,9 @@ use crate::config::tree::Node;
 
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<Gateway> {
     let servers = spec.get("servers").map(Node::items).unwrap_or_default();
-    let names = servers.iter().filter_map(|server| server.get("port")?.get("name"));
-    unique(names, "ports of this Gateway", diagnostics);
+    let names = servers.iter().map(|server| server.get("port")?.get("name"));
+    let field = |index| format!("spec.servers[{index}].port.name");
+    unique(names, "ports of this Gateway", field, diagnostics);
     Some(Gateway {
         meta,
         selector: spec.get("selector").map(labels).unwrap_or_default(),

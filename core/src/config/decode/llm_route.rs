@@ -1,5 +1,6 @@
 //! LLMRoute.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,13 +9,15 @@ use super::{each, host, integer, labels, text, unique};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::quote::quoted;
 use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch};
-use crate::config::tree::Node;
+use crate::config::tree::{Entry, Node, Value};
 
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<LlmRoute> {
     let rules = spec.get("rules").map(Node::items).unwrap_or_default();
+    let names = rules.iter().map(|rule| rule.get("name"));
     unique(
-        rules.iter().filter_map(|rule| rule.get("name")),
+        names,
         "rules of this LLMRoute",
+        |index| format!("spec.rules[{index}].name"),
         diagnostics,
     );
     let rules = rules
@@ -35,41 +38,55 @@ fn rule(node: &Node, index: usize, diagnostics: &mut Diagnostics) -> LlmRule {
     if let Some(list) = node.get("backendRefs") {
         weights(list, index, diagnostics);
     }
+    let matches = node.get("matches").map(Node::items).unwrap_or_default();
+    let matches = matches
+        .iter()
+        .enumerate()
+        .map(|(at, node)| request_match(node, &format!("spec.rules[{index}].matches[{at}].headers"), diagnostics))
+        .collect();
     LlmRule {
         at: node.at,
         name: node.get("name").and_then(text),
-        matches: each(Some(node), "matches", |node| Some(request_match(node, diagnostics))),
+        matches,
         backend_refs,
     }
 }
 
-fn request_match(node: &Node, diagnostics: &mut Diagnostics) -> LlmMatch {
+fn request_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> LlmMatch {
     LlmMatch {
         at: node.at,
-        headers: headers(node.get("headers"), diagnostics),
+        headers: headers(node.get("headers"), field, diagnostics),
         gateways: each(Some(node), "gateways", text),
         source_labels: node.get("sourceLabels").map(labels),
     }
 }
 
-fn headers(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Vec<(Spanned<String>, Spanned<StringMatch>)> {
+fn headers(
+    node: Option<&Node>,
+    field: &str,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Spanned<String>, Spanned<StringMatch>)> {
+    let entries = node.map(Node::entries).unwrap_or_default();
+    let mut seen: BTreeMap<String, &String> = BTreeMap::new();
     let mut headers: Vec<(Spanned<String>, Spanned<StringMatch>)> = Vec::new();
-    for entry in node.map(Node::entries).unwrap_or_default() {
-        let name = entry.key.value.to_ascii_lowercase();
-        if headers.iter().any(|(other, _)| other.value == name) {
+    for entry in entries {
+        let name = Spanned {
+            value: entry.key.value.to_ascii_lowercase(),
+            at: entry.key.at,
+        };
+        let first = seen.entry(name.value.clone()).or_insert(&entry.key.value);
+        // Names that are equal to the byte have been reported as equal keys.
+        if **first != entry.key.value {
             diagnostics
                 .error(
                     "duplicate-key",
-                    entry.key.at,
-                    format!("the header {} is given twice", quoted(&name)),
+                    name.at,
+                    format!("the header {} is given twice", quoted(&name.value)),
                 )
+                .field(field)
                 .help("header names are compared without regard to case; keep one of them");
         }
-        let name = Spanned {
-            value: name,
-            at: entry.key.at,
-        };
-        if let Some(value) = string_match(entry.value.entries(), entry.key.at, diagnostics) {
+        if let Some(value) = string_match(entry, field, diagnostics) {
             let at = entry.value.at;
             headers.push((name, Spanned { value, at }));
         }
@@ -77,26 +94,26 @@ fn headers(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Vec<(Spanned<S
     headers
 }
 
-fn string_match(
-    fields: &[crate::config::tree::Entry],
-    at: crate::config::diagnostic::Location,
-    diagnostics: &mut Diagnostics,
-) -> Option<StringMatch> {
-    let [field] = fields else {
-        if fields.is_empty() {
+fn string_match(header: &Entry, field: &str, diagnostics: &mut Diagnostics) -> Option<StringMatch> {
+    let Value::Map(forms) = &header.value.value else {
+        return None;
+    };
+    let [form] = forms.as_slice() else {
+        if forms.is_empty() {
             return Some(StringMatch::Present);
         }
         diagnostics
             .error(
                 "conflicting-fields",
-                at,
+                header.key.at,
                 "a header match has more than one of `exact`, `prefix` and `regex`",
             )
+            .field(field)
             .help("keep one; to match any of several values, write several `matches`");
         return None;
     };
-    let value = String::from(field.value.text()?);
-    match field.key.value.as_str() {
+    let value = String::from(form.value.text()?);
+    match form.key.value.as_str() {
         "exact" => Some(StringMatch::Exact(value)),
         "prefix" => Some(StringMatch::Prefix(value)),
         "regex" => Some(StringMatch::Regex(value)),

@@ -125,11 +125,19 @@ fn labels(node: &Node) -> Labels {
 }
 
 /// Reports each name that an earlier one of the list equals.
-fn unique<'n>(names: impl Iterator<Item = &'n Node>, what: &str, diagnostics: &mut Diagnostics) {
-    let mut sorted: Vec<(&str, &Node)> = names.filter_map(|node| Some((node.text()?, node))).collect();
-    sorted.sort_by_key(|(name, _)| *name);
+fn unique<'n>(
+    names: impl Iterator<Item = Option<&'n Node>>,
+    what: &str,
+    field: impl Fn(usize) -> String,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut sorted: Vec<(&str, usize, &Node)> = names
+        .enumerate()
+        .filter_map(|(index, node)| Some((node?.text()?, index, node?)))
+        .collect();
+    sorted.sort_by_key(|(name, index, _)| (*name, *index));
     for pair in sorted.windows(2) {
-        if let [(first, _), (second, node)] = pair
+        if let [(first, ..), (second, index, node)] = pair
             && first == second
         {
             diagnostics
@@ -138,6 +146,7 @@ fn unique<'n>(names: impl Iterator<Item = &'n Node>, what: &str, diagnostics: &m
                     node.at,
                     format!("two {what} are named {}", quoted(second)),
                 )
+                .field(field(*index))
                 .help("give each a name of its own");
         }
     }

@@ -1,9 +1,10 @@
 //! ServiceEntry.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use core::net::IpAddr;
 
-use super::{boxed, each, host, integer, text, unique};
+use super::{each, host, integer, text, unique};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::quote::quoted;
 use crate::config::resource::{Meta, Resolution, ServiceEntry, ServicePort, Spanned, WorkloadEntry};
@@ -12,11 +13,9 @@ use crate::config::tree::Node;
 
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<ServiceEntry> {
     let ports = spec.get("ports").map(Node::items).unwrap_or_default();
-    unique(
-        ports.iter().filter_map(|port| port.get("name")),
-        "ports of this ServiceEntry",
-        diagnostics,
-    );
+    let names = ports.iter().map(|port| port.get("name"));
+    let field = |index| format!("spec.ports[{index}].name");
+    unique(names, "ports of this ServiceEntry", field, diagnostics);
     let entry = ServiceEntry {
         meta,
         hosts: each(Some(spec), "hosts", host),
@@ -25,7 +24,9 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
         endpoints: each(Some(spec), "endpoints", endpoint),
     };
     duplicate_numbers(&entry, diagnostics);
-    endpoints_fit_resolution(&entry, spec, diagnostics);
+    if !is_unsupported_resolution(spec) {
+        endpoints_fit_resolution(&entry, spec, diagnostics);
+    }
     endpoint_ports_exist(&entry, ports, diagnostics);
     Some(entry)
 }
@@ -36,6 +37,12 @@ fn resolution(spec: &Node) -> Resolution {
         Some("DNS" | "DNS_ROUND_ROBIN") => Resolution::Dns,
         _ => Resolution::None,
     }
+}
+
+/// Whether the word is one that the check has refused, so that nothing follows from it.
+fn is_unsupported_resolution(spec: &Node) -> bool {
+    let word = spec.get("resolution").and_then(Node::text);
+    !matches!(word, None | Some("NONE" | "STATIC" | "DNS" | "DNS_ROUND_ROBIN"))
 }
 
 fn port(node: &Node) -> Option<ServicePort> {
@@ -66,9 +73,9 @@ fn endpoint(node: &Node) -> Option<WorkloadEntry> {
 }
 
 fn duplicate_numbers(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
+    let mut seen = BTreeSet::new();
     for (index, port) in entry.ports.iter().enumerate() {
-        let earlier = entry.ports.iter().take(index);
-        if earlier.into_iter().any(|other| other.number.value == port.number.value) {
+        if !seen.insert(port.number.value) {
             diagnostics
                 .error(
                     "duplicate-name",
@@ -137,10 +144,10 @@ fn endpoints_fit_resolution(entry: &ServiceEntry, spec: &Node, diagnostics: &mut
 }
 
 fn endpoint_ports_exist(entry: &ServiceEntry, ports: &[Node], diagnostics: &mut Diagnostics) {
-    let names = || ports.iter().filter_map(|port| port.get("name")).filter_map(boxed);
+    let names: BTreeSet<&str> = ports.iter().filter_map(|port| port.get("name")?.text()).collect();
     for (index, endpoint) in entry.endpoints.iter().enumerate() {
         for (name, _) in &endpoint.ports {
-            if names().any(|known| known.value == name.value) {
+            if names.contains(&*name.value) {
                 continue;
             }
             let finding = diagnostics
@@ -150,10 +157,12 @@ fn endpoint_ports_exist(entry: &ServiceEntry, ports: &[Node], diagnostics: &mut 
                     format!("{} is no port of this ServiceEntry", quoted(&name.value)),
                 )
                 .field(format!("spec.endpoints[{index}].ports"));
-            let all: alloc::vec::Vec<_> = names().map(|name| name.value).collect();
-            if let Some(help) = did_you_mean(&name.value, all.iter().map(|name| &**name)) {
+            if let Some(help) = did_you_mean(&name.value, names.iter().copied().take(SUGGESTED_FROM_MAX)) {
                 finding.help(help);
             }
         }
     }
 }
+
+/// Ports to look among for the nearest name; a ServiceEntry has a handful.
+const SUGGESTED_FROM_MAX: usize = 16;

@@ -50,13 +50,13 @@ static RULE: Object = Object::new(&[
 static FROM: Object = Object::new(&[required(
     "source",
     Shape::Object(&SOURCE),
-    "All the fields that are given must hold.",
+    "Where the request comes from: all the fields that are given must hold.",
 )]);
 
 static TO: Object = Object::new(&[required(
     "operation",
     Shape::Object(&OPERATION),
-    "All the fields that are given must hold.",
+    "What the request does: all the fields that are given must hold.",
 )]);
 
 static SOURCE: Object = Object::not_empty(&[

@@ -5,12 +5,13 @@
 //! names, Istio's `ValidateWildcardDomain`), narrowed where Lockgate does not
 //! support what they allow.
 
+mod host;
+mod lint;
+mod name;
+
 use alloc::borrow::Cow;
 use alloc::format;
-use core::net::IpAddr;
 
-use super::quote::quoted;
-use super::suggest::nearest;
 use super::time::{parse_duration_ms, parse_timestamp};
 use crate::cidr::{Cidr, CidrError};
 use crate::limits::{MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX};
@@ -85,17 +86,17 @@ impl Format {
         }
         match self {
             Self::Any | Self::NonEmpty => Ok(()),
-            Self::ResourceName => resource_name(text),
-            Self::Namespace => namespace(text),
-            Self::LabelKey => label_key(text),
-            Self::LabelValue => label_value(text),
+            Self::ResourceName => name::resource_name(text),
+            Self::Namespace => name::namespace(text),
+            Self::LabelKey => name::label_key(text),
+            Self::LabelValue => name::label_value(text),
             Self::Timestamp => timestamp(text),
             Self::Duration => duration(text),
-            Self::GatewayHost => gateway_host(text),
-            Self::GatewayReference => gateway_reference(text),
-            Self::RouteHost => route_host(text),
-            Self::DnsName => dns_name(text),
-            Self::EndpointAddress => endpoint_address(text),
+            Self::GatewayHost => host::gateway_host(text),
+            Self::GatewayReference => host::gateway_reference(text),
+            Self::RouteHost => host::route_host(text),
+            Self::DnsName => host::dns_name(text),
+            Self::EndpointAddress => host::endpoint_address(text),
             Self::Cidr => cidr(text),
             Self::PolicyHost | Self::PolicyMethod => visible(text, "invalid-pattern"),
             Self::PolicyPath => policy_path(text),
@@ -107,87 +108,28 @@ impl Format {
         }
     }
 
+    /// A regular expression for editors, unanchored, where one says it all.
+    pub(crate) fn pattern(self) -> Option<&'static str> {
+        match self {
+            Self::ResourceName => Some("[a-z0-9]([-a-z0-9.]*[a-z0-9])?"),
+            Self::Namespace => Some("[a-z0-9]([-a-z0-9]*[a-z0-9])?"),
+            Self::DnsName => Some("[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?"),
+            Self::RouteHost => Some(r"(\*|(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)"),
+            Self::RequestPath => Some("/.*"),
+            Self::Any | Self::LabelValue => None,
+            _ => Some(r"[\s\S]+"),
+        }
+    }
+
     /// What a text that fits probably does not do as meant.
     pub(crate) fn lint(self, text: &str) -> Option<Fault> {
         match self {
-            Self::PolicyHost => lint_pattern(text).or_else(|| lint_host(text)),
-            Self::PolicyMethod => lint_pattern(text).or_else(|| lint_method(text)),
-            Self::PolicyPath => lint_pattern(text).or_else(|| lint_path(text)),
+            Self::PolicyHost => lint::pattern(text).or_else(|| lint::host(text)),
+            Self::PolicyMethod => lint::pattern(text).or_else(|| lint::method(text)),
+            Self::PolicyPath => lint::pattern(text).or_else(|| lint::path(text)),
             _ => None,
         }
     }
-}
-
-fn is_label(text: &str, lower_only: bool) -> bool {
-    let allowed = |b: u8| {
-        if lower_only {
-            b.is_ascii_lowercase() || b.is_ascii_digit()
-        } else {
-            b.is_ascii_alphanumeric()
-        }
-    };
-    let bytes = text.as_bytes();
-    matches!((bytes.first(), bytes.last()), (Some(first), Some(last)) if allowed(*first) && allowed(*last))
-        && bytes.len() <= 63
-        && bytes.iter().all(|b| allowed(*b) || *b == b'-')
-}
-
-fn resource_name(text: &str) -> Check {
-    // Kubernetes bounds the whole name, not its labels.
-    let fits = text.len() <= 253
-        && text.split('.').all(|label| {
-            let ends = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            ends(label.as_bytes().first())
-                && ends(label.as_bytes().last())
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        });
-    if fits {
-        return Ok(());
-    }
-    Err(Fault::new("invalid-name", "is not a Kubernetes name").help(
-        "a name has lower-case letters, digits, `-` and `.`, begins and ends with a letter or digit, and has at most 253 characters",
-    ))
-}
-
-fn namespace(text: &str) -> Check {
-    if is_label(text, true) {
-        return Ok(());
-    }
-    Err(Fault::new("invalid-name", "is not a namespace").help(
-        "a namespace has lower-case letters, digits and `-`, begins and ends with a letter or digit, and has at most 63 characters",
-    ))
-}
-
-fn is_label_text(text: &str) -> bool {
-    let ends = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    text.len() <= 63
-        && ends(text.as_bytes().first())
-        && ends(text.as_bytes().last())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-}
-
-fn label_key(text: &str) -> Check {
-    let (prefix, name) = text
-        .split_once('/')
-        .map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    if is_label_text(name) && prefix.is_none_or(|prefix| resource_name(prefix).is_ok()) {
-        return Ok(());
-    }
-    Err(Fault::new("invalid-label", "is not a label key")
-        .help("a key is `name` or `prefix/name`; `*` matches no label"))
-}
-
-fn label_value(text: &str) -> Check {
-    if text.is_empty() || is_label_text(text) {
-        return Ok(());
-    }
-    Err(Fault::new("invalid-label", "is not a label value").help(
-        "a value has letters, digits, `-`, `_` and `.`, begins and ends with a letter or digit, and has at most 63 characters",
-    ))
 }
 
 fn timestamp(text: &str) -> Check {
@@ -205,92 +147,6 @@ fn duration(text: &str) -> Check {
         None => Err(Fault::new("invalid-duration", "is not a duration of at least 1 ms")
             .help("write it as `5s`, `500ms` or `1m30s`")),
     }
-}
-
-fn gateway_host(text: &str) -> Check {
-    let Some((namespace, host)) = text.split_once('/') else {
-        return route_host(text);
-    };
-    if text.contains("://") {
-        return route_host(text);
-    }
-    if !matches!(namespace, "*" | ".") && !is_label(namespace, true) {
-        return Err(Fault::new(
-            "invalid-host",
-            format!("begins with {}, which is no namespace", quoted(namespace)),
-        )
-        .help("write `namespace/host`, `./host`, `*/host` or just the host"));
-    }
-    route_host(host)
-}
-
-fn gateway_reference(text: &str) -> Check {
-    let (namespace, name) = text
-        .split_once('/')
-        .map_or((None, text), |(namespace, name)| (Some(namespace), name));
-    if resource_name(name).is_ok() && namespace.is_none_or(|namespace| is_label(namespace, true)) {
-        return Ok(());
-    }
-    Err(Fault::new("invalid-reference", "is not a reference to a Gateway")
-        .help("write `namespace/name`, `name` or `mesh`"))
-}
-
-fn route_host(text: &str) -> Check {
-    if text == "*" {
-        return Ok(());
-    }
-    let Some(suffix) = text.strip_prefix('*') else {
-        return dns_name(text);
-    };
-    match suffix.strip_prefix('.') {
-        Some(rest) if !rest.contains('*') => dns_name(rest),
-        _ => Err(Fault::new("invalid-host", "is not a wildcard host").help("a wildcard is `*` or `*.example.com`")),
-    }
-}
-
-fn dns_name(text: &str) -> Check {
-    let fault = |reason: &'static str| Fault::new("invalid-host", reason);
-    if let Some((_, rest)) = text.split_once("://") {
-        let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
-        return Err(fault("is a URL, not a host name").help(format!("write {}", quoted(host))));
-    }
-    if text.contains('*') {
-        return Err(fault("has a wildcard where one host name is needed"));
-    }
-    if text.parse::<core::net::Ipv6Addr>().is_ok() {
-        return Err(fault("is an IPv6 address, not a host name"));
-    }
-    if let Some((host, _)) = text.split_once(':') {
-        return Err(fault("names a port").help(format!(
-            "write {}; the upstream's port is set by a ServiceEntry",
-            quoted(host)
-        )));
-    }
-    if text.contains('/') {
-        return Err(fault("has a path, not only a host name"));
-    }
-    if let Some(host) = text.strip_suffix('.') {
-        return Err(fault("ends with a dot").help(format!("write {}", quoted(host))));
-    }
-    if text.len() > 253 || !text.split('.').all(|label| is_label(label, false)) {
-        return Err(fault("is not a host name").help(
-            "a host name has labels of letters, digits and `-` with dots between them, 63 characters each and 253 in all",
-        ));
-    }
-    Ok(())
-}
-
-fn endpoint_address(text: &str) -> Check {
-    if text.parse::<IpAddr>().is_ok() {
-        return Ok(());
-    }
-    if text.starts_with("unix:") {
-        return Err(Fault::new(
-            "invalid-host",
-            "is a Unix socket, which is not supported yet",
-        ));
-    }
-    dns_name(text)
 }
 
 fn cidr(text: &str) -> Check {
@@ -398,56 +254,6 @@ fn header_name(text: &str) -> Check {
         return Ok(());
     }
     Err(Fault::new("invalid-header", "is not a header name"))
-}
-
-fn lint_pattern(text: &str) -> Option<Fault> {
-    let inner = text.strip_prefix('*').unwrap_or(text);
-    let inner = if inner.len() == text.len() {
-        inner.strip_suffix('*').unwrap_or(inner)
-    } else {
-        inner
-    };
-    inner.contains('*').then(|| {
-        Fault::new("literal-star", "has a `*` that matches only itself")
-            .help("Istio reads one `*`, at the very beginning or the very end; the leading one wins")
-    })
-}
-
-fn lint_host(text: &str) -> Option<Fault> {
-    (text.contains("://") || text.contains('/'))
-        .then(|| Fault::new("never-matches", "matches no host: a host has no `/`"))
-}
-
-fn lint_method(text: &str) -> Option<Fault> {
-    const METHODS: [&str; 9] = [
-        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
-    ];
-    let fault = Fault::new(
-        "never-matches",
-        "matches no request: methods are compared with their case",
-    );
-    if !text.bytes().any(|b| b.is_ascii_lowercase()) {
-        return None;
-    }
-    Some(match nearest(text, METHODS) {
-        Some(method) => fault.help(format!("did you mean `{method}`?")),
-        None => fault,
-    })
-}
-
-fn lint_path(text: &str) -> Option<Fault> {
-    if !text.starts_with(['/', '*']) {
-        return Some(Fault::new(
-            "never-matches",
-            "matches no request: a path begins with `/`",
-        ));
-    }
-    text.contains(['?', '#']).then(|| {
-        Fault::new(
-            "never-matches",
-            "matches no request: the query and fragment are not part of the path",
-        )
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@
 //! leaves behind is a tree that [`super::decode`] can read without a second
 //! opinion. An environment's value is never quoted, only the `${NAME}`.
 
+mod variables;
+mod wording;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -14,9 +17,11 @@ use super::format::{Fault, Format};
 use super::quote::quoted;
 use super::resource::Spanned;
 use super::schema::{Enumeration, Field, Kind, METADATA, Object, Shape, Support};
-use super::substitute::{Problem, looks_unexpanded, substitute};
-use super::suggest::{did_you_mean, nearest};
+use super::substitute::{looks_unexpanded, substitute};
+use super::suggest::nearest;
 use super::tree::{Entry, Meaning, Node, Scalar, Value};
+use variables::{place_within, report_variable};
+use wording::{field_help, found, found_kind, is_slip_for, listed, lower_first, shown, top_level_help};
 
 /// What the check of one document needs.
 pub(crate) struct Checker<'c> {
@@ -109,9 +114,8 @@ impl Checker<'_> {
             return self.wrong_type(node, "fields (`name: value`)", here);
         };
         if object.not_empty && entries.is_empty() {
-            self.error("empty-object", at, here, "is empty").help(
-                "give it at least one field: an empty one would match nothing in particular, and Istio refuses it too",
-            );
+            self.error("empty-object", at, here, "is empty")
+                .help("give it at least one field; Istio refuses an empty one too");
         }
         for entry in entries.iter_mut() {
             let path = here.path.field(&entry.key.value);
@@ -129,7 +133,8 @@ impl Checker<'_> {
             }
         }
         for field in object.fields.iter().filter(|field| field.required) {
-            if !entries.iter().any(|entry| entry.key.value == field.name) {
+            let given = |entry: &Entry| entry.key.value == field.name || is_slip_for(&entry.key.value, field, object);
+            if !entries.iter().any(given) {
                 self.missing(field.name, field.doc, here);
             }
         }
@@ -189,7 +194,7 @@ impl Checker<'_> {
                 }
                 self.lint(scalar, format, at, &shown, here);
             }
-            _ if is_secret => self.wrong_type(node, "text in quotes", here),
+            _ if is_secret => self.wrong_type_found(node, "text in quotes", found_kind(node), here),
             _ => self.wrong_type(node, "text", here),
         }
     }
@@ -327,7 +332,11 @@ impl Checker<'_> {
     }
 
     fn fault(&mut self, fault: Fault, at: Location, shown: &str, here: Here<'_>) {
-        let finding = self.error_text(fault.code, at, here, format!("{shown} {}", fault.reason));
+        let finding = if fault.code == "empty-text" && shown == "``" {
+            self.error(fault.code, at, here, &fault.reason)
+        } else {
+            self.error_text(fault.code, at, here, format!("{shown} {}", fault.reason))
+        };
         if let Some(help) = fault.help {
             finding.help(help);
         }
@@ -338,13 +347,16 @@ impl Checker<'_> {
             "out-of-range",
             at,
             here,
-            format!("{shown} is not a valid `{}`", here.path.name()),
+            format!("{shown} is out of range for `{}`", here.path.name()),
         )
         .help(format!("use a number from {min} to {max}"));
     }
 
     fn wrong_type(&mut self, node: &Node, needed: &str, here: Here<'_>) {
-        let found = found(node);
+        self.wrong_type_found(node, needed, &found(node), here);
+    }
+
+    fn wrong_type_found(&mut self, node: &Node, needed: &str, found: &str, here: Here<'_>) {
         let is_number_or_bool = node
             .scalar()
             .is_some_and(|scalar| matches!(scalar.meaning(), Meaning::Number | Meaning::Bool(_)));
@@ -352,8 +364,10 @@ impl Checker<'_> {
         let finding = self.error("wrong-type", node.at, here, &format!("needs {needed}, found {found}"));
         if needed.starts_with("text") && is_number_or_bool {
             finding.help("put the value in quotes");
-        } else if needed == "a list" && is_text {
+        } else if needed == "a list" {
             finding.help("begin each entry with `- `");
+        } else if needed == "a whole number" && (is_text || is_number_or_bool) {
+            finding.help("write it in decimal digits, without quotes, fraction or leading zeros");
         }
     }
 
@@ -425,118 +439,4 @@ fn drop_nulls(metadata: &mut Node) {
     if let Value::Map(entries) = &mut metadata.value {
         entries.retain(|entry| !entry.value.is_null() || entry.key.value == "name");
     }
-}
-
-fn top_level_help(name: &str, kind: &Kind) -> Option<String> {
-    if kind.spec.field(name).is_some() {
-        return Some("it belongs under `spec`: indent it below `spec:`".to_string());
-    }
-    if METADATA.field(name).is_some() {
-        return Some("it belongs under `metadata`".to_string());
-    }
-    did_you_mean(name, ["apiVersion", "kind", "metadata", "spec", "status"])
-}
-
-fn field_help(name: &str, object: &Object) -> Option<String> {
-    did_you_mean(name, object.fields.iter().map(|field| field.name)).or_else(|| {
-        let mut known = String::from("known here: ");
-        let supported = object.fields.iter().filter(|field| field.support == Support::Full);
-        for (index, field) in supported.enumerate() {
-            if index > 0 {
-                known.push_str(", ");
-            }
-            known.push_str(&quoted(field.name));
-        }
-        Some(known)
-    })
-}
-
-fn report_variable<'d>(
-    diagnostics: &'d mut Diagnostics,
-    problem: &Problem<'_>,
-    written: &str,
-    at: Location,
-) -> &'d mut Diagnostic {
-    match problem {
-        Problem::Unset(name) => diagnostics
-            .error("unset-variable", at, format!("the variable `{name}` is not set"))
-            .help("set it in the environment, or write `$${` for a literal `${`"),
-        Problem::Unclosed(_) => diagnostics
-            .error("invalid-variable", at, "`${` is not closed")
-            .help("write `${NAME}`, or `$${` for a literal `${`"),
-        Problem::NotAName(_) => diagnostics
-            .error(
-                "invalid-variable",
-                at,
-                format!("{} does not name a variable", quoted(written)),
-            )
-            .help("write `${NAME}` with letters, digits and `_`; defaults are not supported; `$${` is a literal `${`"),
-    }
-}
-
-/// Where `written` stands in the scalar at `at`; the scalar itself if it is written otherwise (escapes, folding).
-fn place_within(sources: &[Source], at: Location, written: &str, from: &mut usize) -> Location {
-    let find = || {
-        let source = sources.get(usize::try_from(at.source).ok()?)?;
-        let range = usize::try_from(at.start).ok()?..usize::try_from(at.end).ok()?;
-        let raw = source.text.get(range)?;
-        let start = *from + raw.get(*from..)?.find(written)?;
-        Some((start, start + written.len()))
-    };
-    let Some((start, end)) = find() else {
-        return at;
-    };
-    *from = end;
-    let offset = |relative: usize| u32::try_from(relative).map_or(at.end, |relative| at.start.saturating_add(relative));
-    Location {
-        source: at.source,
-        start: offset(start),
-        end: offset(end),
-    }
-}
-
-/// The scalar as it stands in the file, for a message.
-fn shown(scalar: &Scalar) -> String {
-    match &scalar.written {
-        Some(written) => format!("the value of {}", quoted(written)),
-        None => quoted(&scalar.text),
-    }
-}
-
-fn found(node: &Node) -> String {
-    let scalar = match &node.value {
-        Value::List(_) => return "a list".to_string(),
-        Value::Map(_) => return "fields".to_string(),
-        Value::Scalar(scalar) => scalar,
-    };
-    match scalar.meaning() {
-        Meaning::Null => "nothing".to_string(),
-        Meaning::Bool(_) => format!("the boolean {}", quoted(&scalar.text)),
-        Meaning::Number => format!("the number {}", quoted(&scalar.text)),
-        Meaning::Text if scalar.written.is_some() => shown(scalar),
-        Meaning::Text => format!("the text {}", quoted(&scalar.text)),
-    }
-}
-
-fn listed(words: &[&str]) -> String {
-    let mut out = String::new();
-    for (index, word) in words.iter().enumerate() {
-        if index > 0 {
-            out.push_str(if index + 1 == words.len() { " or " } else { ", " });
-        }
-        out.push('`');
-        out.push_str(word);
-        out.push('`');
-    }
-    out
-}
-
-fn lower_first(doc: &str) -> String {
-    let mut chars = doc.chars();
-    let first = chars.next().map(|c| c.to_ascii_lowercase());
-    let mut out: String = first.into_iter().chain(chars).collect();
-    if out.ends_with('.') {
-        out.pop();
-    }
-    out
 }
