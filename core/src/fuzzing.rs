@@ -44,3 +44,42 @@ pub fn authority(raw: &str) {
         "{parsed:?}"
     );
 }
+
+/// Any text loads or is refused, and no finding shows the environment, drives a terminal or points outside the text.
+#[cfg(feature = "yaml")]
+pub fn resource_load(data: &[u8]) {
+    use alloc::string::{String, ToString};
+
+    use crate::config::diagnostic::Source;
+    use crate::config::{LoadOptions, load};
+
+    const VARIABLE: &str = "from-the-environment";
+    let text = String::from_utf8_lossy(data).to_string();
+    if text.contains(VARIABLE) {
+        return;
+    }
+    let length = text.len();
+    let sources = [Source {
+        name: "fuzz.yaml".to_string(),
+        text,
+    }];
+    let options = LoadOptions {
+        env: &|_| Some(VARIABLE.to_string()),
+        ignore_kinds: &[],
+    };
+    let loaded = load(&sources, &options);
+    for finding in loaded.diagnostics.as_slice() {
+        let rendered = finding.render(&sources, false);
+        assert!(!rendered.contains(VARIABLE), "{rendered}");
+        assert!(!rendered.contains('\u{1b}'), "{rendered}");
+        assert!(
+            usize::try_from(finding.at.start).is_ok_and(|start| start <= length),
+            "{finding:?}"
+        );
+        let placed = finding.placed(&sources);
+        assert!(
+            (placed.line, placed.column) <= (placed.end_line, placed.end_column),
+            "{finding:?}"
+        );
+    }
+}

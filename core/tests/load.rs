@@ -494,3 +494,16 @@ fn resources_with_errors_are_not_kept() {
     assert_eq!(names, ["b"]);
     assert_eq!(loaded.documents.len(), 1);
 }
+
+#[test]
+fn line_ends_of_windows_change_no_place() {
+    let text = provider("a", "  pth: /");
+    let place = |text: &str| {
+        let sources = sources(&[("a.yaml", text)]);
+        let loaded = load_all(&sources);
+        let placed = loaded.diagnostics.as_slice()[0].placed(&sources);
+        (placed.code, placed.line, placed.column, placed.end_column)
+    };
+    assert_eq!(place(&text), ("unknown-field", 6, 3, 6));
+    assert_eq!(place(&text.replace('\n', "\r\n")), place(&text));
+}

@@ -4,10 +4,12 @@
 //! read as Kubernetes reads it, YAML 1.1's `yes` and `on` included, so that a
 //! file never means one thing here and another in a cluster.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::diagnostic::Location;
+use super::quote::quoted;
 use super::resource::Spanned;
 
 /// A value and where it stands.
@@ -64,6 +66,14 @@ impl Scalar {
                 None if is_number(text) => Meaning::Number,
                 None => Meaning::Text,
             },
+        }
+    }
+
+    /// The scalar as a message shows it: as it stands in the file, never what the environment holds.
+    pub(crate) fn shown(&self) -> String {
+        match &self.written {
+            Some(written) => format!("the value of {}", quoted(written)),
+            None => quoted(&self.text),
         }
     }
 

@@ -21,7 +21,7 @@ use super::substitute::{looks_unexpanded, substitute};
 use super::suggest::nearest;
 use super::tree::{Entry, Meaning, Node, Scalar, Value};
 use variables::{place_within, report_variable};
-use wording::{field_help, found, found_kind, is_slip_for, listed, lower_first, shown, top_level_help};
+use wording::{field_help, found, found_kind, is_slip_for, listed, lower_first, top_level_help};
 
 /// What the check of one document needs.
 pub(crate) struct Checker<'c> {
@@ -187,7 +187,7 @@ impl Checker<'_> {
                 let shown = if is_secret {
                     format!("the value of `{}`", here.path.name())
                 } else {
-                    shown(scalar)
+                    scalar.shown()
                 };
                 if let Err(fault) = format.check(&scalar.text) {
                     return self.fault(fault, at, &shown, here);
@@ -240,7 +240,7 @@ impl Checker<'_> {
             }
             if let Some(number) = scalar.as_integer() {
                 if !(min..=max).contains(&number) {
-                    let shown = shown(scalar);
+                    let shown = scalar.shown();
                     self.out_of_range(at, &shown, min, max, here);
                 }
                 return;
@@ -262,7 +262,7 @@ impl Checker<'_> {
             };
             if let Some(number) = digits.as_integer() {
                 if !(0..=MAX).contains(&number) {
-                    let shown = shown(scalar);
+                    let shown = scalar.shown();
                     self.out_of_range(at, &shown, 0, MAX, here);
                 }
                 return;
@@ -283,7 +283,7 @@ impl Checker<'_> {
         if words.values.iter().any(|word| is(&word)) {
             return;
         }
-        let shown = shown(scalar);
+        let shown = scalar.shown();
         let allowed = format!("use {}", listed(words.values));
         if words.not_yet.iter().any(|word| is(&word)) {
             self.error_text(

@@ -6,15 +6,7 @@ use alloc::string::{String, ToString};
 use crate::config::quote::quoted;
 use crate::config::schema::{Field, Kind, METADATA, Object, Support};
 use crate::config::suggest::{did_you_mean, nearest};
-use crate::config::tree::{Meaning, Node, Scalar, Value};
-
-/// The scalar as it stands in the file, for a message.
-pub(super) fn shown(scalar: &Scalar) -> String {
-    match &scalar.written {
-        Some(written) => format!("the value of {}", quoted(written)),
-        None => quoted(&scalar.text),
-    }
-}
+use crate::config::tree::{Meaning, Node, Value};
 
 /// What a node is, as it stands in the file.
 pub(super) fn found(node: &Node) -> String {
@@ -27,7 +19,7 @@ pub(super) fn found(node: &Node) -> String {
         Meaning::Null => "nothing".to_string(),
         Meaning::Bool(_) => format!("the boolean {}", quoted(&scalar.text)),
         Meaning::Number => format!("the number {}", quoted(&scalar.text)),
-        Meaning::Text if scalar.written.is_some() => shown(scalar),
+        Meaning::Text if scalar.written.is_some() => scalar.shown(),
         Meaning::Text => format!("the text {}", quoted(&scalar.text)),
     }
 }

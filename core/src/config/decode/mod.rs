@@ -18,14 +18,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::diagnostic::Diagnostics;
-use super::quote::quoted;
 use super::resource::{
     AuthorizationPolicy, DestinationRule, Gateway, Labels, LlmProvider, LlmRoute, Meta, Resources, ServiceEntry,
     Spanned,
 };
 use super::schema::Kind;
 use super::time::parse_timestamp;
-use super::tree::Node;
+use super::tree::{Node, Scalar};
 
 /// A resource of one of the kinds.
 pub(crate) enum Decoded {
@@ -140,12 +139,9 @@ fn unique<'n>(
         if let [(first, ..), (second, index, node)] = pair
             && first == second
         {
+            let name = node.scalar().map(Scalar::shown).unwrap_or_default();
             diagnostics
-                .error(
-                    "duplicate-name",
-                    node.at,
-                    format!("two {what} are named {}", quoted(second)),
-                )
+                .error("duplicate-name", node.at, format!("two {what} are named {}", name))
                 .field(field(*index))
                 .help("give each a name of its own");
         }

@@ -111,21 +111,7 @@ fn endpoints_fit_resolution(entry: &ServiceEntry, spec: &Node, diagnostics: &mut
                     .error("endpoints-and-resolution", at, "resolution `STATIC` needs endpoints")
                     .field("spec.endpoints");
             }
-            for (index, endpoint) in entry.endpoints.iter().enumerate() {
-                if endpoint.address.parse::<IpAddr>().is_err() {
-                    diagnostics
-                        .error(
-                            "endpoints-and-resolution",
-                            endpoint.address.at,
-                            format!(
-                                "{} is not an IP address, which resolution `STATIC` needs",
-                                quoted(&endpoint.address)
-                            ),
-                        )
-                        .field(format!("spec.endpoints[{index}].address"))
-                        .help("use resolution `DNS` for names");
-                }
-            }
+            addresses_are_numeric(spec, diagnostics);
         }
         Resolution::Dns => {
             let wildcard = entry.hosts.iter().find(|host| host.starts_with('*'));
@@ -139,6 +125,29 @@ fn endpoints_fit_resolution(entry: &ServiceEntry, spec: &Node, diagnostics: &mut
                     .field("spec.hosts")
                     .help("name the host, or give endpoints");
             }
+        }
+    }
+}
+
+fn addresses_are_numeric(spec: &Node, diagnostics: &mut Diagnostics) {
+    let endpoints = spec.get("endpoints").map(Node::items).unwrap_or_default();
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        let Some(address) = endpoint.get("address").and_then(Node::scalar) else {
+            continue;
+        };
+        if address.text.parse::<IpAddr>().is_err() {
+            let at = endpoint.get("address").map_or(endpoint.at, |node| node.at);
+            diagnostics
+                .error(
+                    "endpoints-and-resolution",
+                    at,
+                    format!(
+                        "{} is not an IP address, which resolution `STATIC` needs",
+                        address.shown()
+                    ),
+                )
+                .field(format!("spec.endpoints[{index}].address"))
+                .help("use resolution `DNS` for names");
         }
     }
 }

@@ -5,8 +5,11 @@
 //! what aliases expand to are bounded. A document that does not parse is
 //! reported and left; reading goes on at the next `---`.
 
+mod builder;
+#[cfg(test)]
+mod tests;
+
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,6 +20,8 @@ use super::diagnostic::{Diagnostics, Location, Source};
 use super::quote::quoted;
 use super::resource::Spanned;
 use super::tree::{Entry, Meaning, Node, Scalar, Value};
+use builder::{Builder, Content, Frame, Sized};
+
 use crate::limits::{SOURCE_BYTES_MAX, YAML_ALIAS_NODES_MAX, YAML_DEPTH_MAX};
 
 /// The documents of one source; empty ones are left out, broken ones are reported and left out.
@@ -372,9 +377,16 @@ fn syntax_help(kind: &ErrorKind, text: &str, offset: u32) -> Option<&'static str
             character: '`' | '@' | '%',
         } => Some("put a value that begins with this character in quotes"),
         ErrorKind::UnclosedQuotedScalar => Some("close the quote"),
+        _ if is_after_dollar(text, offset) => Some("inside `{ }` and `[ ]`, put `${NAME}` in quotes"),
         _ if line_is_indented_by_tab(text, offset) => Some("indent with spaces: YAML does not allow tabs there"),
         _ => None,
     }
+}
+
+/// Whether the text before the offset ends with `$`: a variable in a flow collection, where `{` opens a map.
+fn is_after_dollar(text: &str, offset: u32) -> bool {
+    let (_, offset) = super::diagnostic::line_start(text, offset);
+    text.get(..offset).is_some_and(|before| before.ends_with('$'))
 }
 
 fn line_is_indented_by_tab(text: &str, offset: u32) -> bool {
@@ -390,100 +402,4 @@ fn line_column_of(text: &str, offset: u32) -> (usize, usize) {
     let (start, offset) = super::diagnostic::line_start(text, offset);
     let line = memchr::memchr_iter(b'\n', text.get(..start).unwrap_or_default().as_bytes()).count() + 1;
     (line, offset - start)
-}
-
-/// The tree of the document that is being read.
-#[derive(Default)]
-struct Builder {
-    open: Vec<Frame>,
-    anchors: BTreeMap<usize, Sized>,
-    root: Option<Node>,
-}
-
-/// A node with what it costs to repeat it.
-#[derive(Clone)]
-struct Sized {
-    node: Node,
-    /// Nodes, and one more for every 32 bytes of text: a long text is no cheaper to repeat than many short ones.
-    cost: usize,
-    /// Levels of lists and maps in it.
-    height: usize,
-}
-
-impl Sized {
-    fn leaf(node: Node) -> Self {
-        let bytes = node.scalar().map_or(0, |scalar| scalar.text.len());
-        Self {
-            node,
-            cost: 1 + bytes / 32,
-            height: 0,
-        }
-    }
-}
-
-/// A list or map whose end has not come yet.
-struct Frame {
-    at: Location,
-    anchor: usize,
-    style: StructureStyle,
-    content: Content,
-    /// The key whose value comes next.
-    key: Option<Spanned<String>>,
-    cost: usize,
-    height: usize,
-}
-
-enum Content {
-    List(Vec<Node>),
-    Map(Vec<Entry>),
-}
-
-impl Frame {
-    fn new(at: Location, anchor: usize, style: StructureStyle, content: Content) -> Self {
-        Self {
-            at,
-            anchor,
-            style,
-            content,
-            key: None,
-            cost: 1,
-            height: 0,
-        }
-    }
-
-    fn wants_key(&self) -> bool {
-        matches!(self.content, Content::Map(_)) && self.key.is_none()
-    }
-
-    fn push(&mut self, child: Sized) {
-        self.cost = self.cost.saturating_add(child.cost);
-        self.height = self.height.max(child.height);
-        // An alias stands elsewhere; it does not move the end.
-        self.at.end = self.at.end.max(child.node.at.end);
-        match &mut self.content {
-            Content::List(items) => items.push(child.node),
-            Content::Map(entries) => {
-                if let Some(key) = self.key.take() {
-                    self.cost = self.cost.saturating_add(1 + key.value.len() / 32);
-                    self.at.end = self.at.end.max(key.at.end);
-                    if key.value == MERGE_KEY {
-                        return;
-                    }
-                    entries.push(Entry { key, value: child.node });
-                }
-            }
-        }
-    }
-
-    fn close(self) -> Sized {
-        let value = match self.content {
-            Content::List(items) => Value::List(items),
-            Content::Map(entries) => Value::Map(entries),
-        };
-        Sized {
-            node: Node { at: self.at, value },
-            cost: self.cost,
-            height: self.height + 1,
-        }
-    }
 }
