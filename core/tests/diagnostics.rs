@@ -1,14 +1,23 @@
 //! What people read when a configuration is wrong: `diagnostics/NAME.yaml` gives exactly `NAME.txt`.
 //!
+//! Cases that begin with `compile-` load, and are wrong between resources.
+//!
 //! `LOCKGATE_UPDATE=1 cargo test -p lockgate-core --features yaml --test diagnostics`
 //! writes the `.txt` files; the difference is for a person to read.
 
 #![cfg(feature = "yaml")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lockgate_core::compile::{Settings, compile};
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::config::{LoadOptions, load};
 
@@ -48,7 +57,19 @@ fn rendered(path: &Path) -> String {
         env: &env,
         ignore_kinds: &[],
     };
-    let loaded = load(&sources, &options);
+    let mut loaded = load(&sources, &options);
+    if sources[0].name.starts_with("compile-") {
+        assert!(!loaded.diagnostics.has_errors(), "{} does not load", path.display());
+        let refused = compile(
+            &loaded.resources,
+            &sources,
+            &Settings::default(),
+            &mut loaded.diagnostics,
+        )
+        .is_none();
+        assert_eq!(refused, loaded.diagnostics.has_errors());
+        loaded.diagnostics.sort_by_place();
+    }
     let mut out = String::new();
     for finding in loaded.diagnostics.as_slice() {
         writeln!(out, "{}", finding.render(&sources, false)).unwrap();

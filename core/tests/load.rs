@@ -1,6 +1,12 @@
 //! Loading: what the seed becomes, and what a person sees of it.
 
 #![cfg(feature = "yaml")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::config::resource::{Action, StringMatch};

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{each, host, integer, labels, text, unique};
+use super::{each, host, integer, labels, text};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::quote::quoted;
 use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch};
@@ -13,13 +13,6 @@ use crate::config::tree::{Entry, Node, Value};
 
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<LlmRoute> {
     let rules = spec.get("rules").map(Node::items).unwrap_or_default();
-    let names = rules.iter().map(|rule| rule.get("name"));
-    unique(
-        names,
-        "rules of this LLMRoute",
-        |index| format!("spec.rules[{index}].name"),
-        diagnostics,
-    );
     let rules = rules
         .iter()
         .enumerate()
@@ -34,10 +27,6 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
 }
 
 fn rule(node: &Node, index: usize, diagnostics: &mut Diagnostics) -> LlmRule {
-    let backend_refs = each(Some(node), "backendRefs", backend_ref);
-    if let Some(list) = node.get("backendRefs") {
-        weights(list, index, diagnostics);
-    }
     let matches = node.get("matches").map(Node::items).unwrap_or_default();
     let matches = matches
         .iter()
@@ -48,7 +37,7 @@ fn rule(node: &Node, index: usize, diagnostics: &mut Diagnostics) -> LlmRule {
         at: node.at,
         name: node.get("name").and_then(text),
         matches,
-        backend_refs,
+        backend_refs: each(Some(node), "backendRefs", backend_ref),
     }
 }
 
@@ -128,41 +117,4 @@ fn backend_ref(node: &Node) -> Option<BackendRef> {
         weight: node.get("weight").and_then(integer),
         host_rewrite: node.get("hostRewrite").and_then(text),
     })
-}
-
-/// One backend takes everything; of several, all or none say their share, and somebody has to have one.
-fn weights(list: &Node, rule: usize, diagnostics: &mut Diagnostics) {
-    let backends = list.items();
-    let given = backends
-        .iter()
-        .filter(|backend| backend.get("weight").is_some())
-        .count();
-    if backends.len() < 2 || given == 0 {
-        return;
-    }
-    let field = format!("spec.rules[{rule}].backendRefs");
-    if given < backends.len() {
-        let without = backends.iter().find(|backend| backend.get("weight").is_none());
-        diagnostics
-            .error(
-                "uneven-weights",
-                without.map_or(list.at, |backend| backend.at),
-                "some backends of the rule have a `weight` and this one has none",
-            )
-            .field(field)
-            .help("give every backend a weight, or none for equal shares");
-        return;
-    }
-    let zero = |backend: &Node| {
-        backend
-            .get("weight")
-            .and_then(integer::<i64>)
-            .is_some_and(|weight| weight.value == 0)
-    };
-    if backends.iter().all(zero) {
-        diagnostics
-            .error("uneven-weights", list.at, "every backend of the rule has weight 0")
-            .field(field)
-            .help("give at least one backend a weight");
-    }
 }

@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use core::net::IpAddr;
 
 use super::{each, host, integer, text, unique};
 use crate::config::diagnostic::Diagnostics;
@@ -102,17 +101,8 @@ fn endpoints_fit_resolution(entry: &ServiceEntry, spec: &Node, diagnostics: &mut
                     .help("use `STATIC` for IP addresses, `DNS` for names");
             }
         }
-        Resolution::Static => {
-            if spec
-                .get("endpoints")
-                .is_none_or(|endpoints| endpoints.items().is_empty())
-            {
-                diagnostics
-                    .error("endpoints-and-resolution", at, "resolution `STATIC` needs endpoints")
-                    .field("spec.endpoints");
-            }
-            addresses_are_numeric(spec, diagnostics);
-        }
+        // Whether the addresses suit it is the compiler's question, which resolves them.
+        Resolution::Static => {}
         Resolution::Dns => {
             let wildcard = entry.hosts.iter().find(|host| host.starts_with('*'));
             if let (Some(host), true) = (wildcard, entry.endpoints.is_empty()) {
@@ -125,29 +115,6 @@ fn endpoints_fit_resolution(entry: &ServiceEntry, spec: &Node, diagnostics: &mut
                     .field("spec.hosts")
                     .help("name the host, or give endpoints");
             }
-        }
-    }
-}
-
-fn addresses_are_numeric(spec: &Node, diagnostics: &mut Diagnostics) {
-    let endpoints = spec.get("endpoints").map(Node::items).unwrap_or_default();
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        let Some(address) = endpoint.get("address").and_then(Node::scalar) else {
-            continue;
-        };
-        if address.text.parse::<IpAddr>().is_err() {
-            let at = endpoint.get("address").map_or(endpoint.at, |node| node.at);
-            diagnostics
-                .error(
-                    "endpoints-and-resolution",
-                    at,
-                    format!(
-                        "{} is not an IP address, which resolution `STATIC` needs",
-                        address.shown()
-                    ),
-                )
-                .field(format!("spec.endpoints[{index}].address"))
-                .help("use resolution `DNS` for names");
         }
     }
 }

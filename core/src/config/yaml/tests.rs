@@ -41,7 +41,7 @@ fn documents_are_split_and_empty_ones_left_out() {
 fn nodes_cover_their_text() {
     let text = "a:\n  - bc\n  - {d: 'e f'}\nlast: x\n";
     let (documents, _) = parsed(text);
-    let cut = |node: &Node| &text[node.at.start as usize..node.at.end as usize];
+    let cut = |node: &Node| text.get(node.at.start as usize..node.at.end as usize).unwrap();
     let list = documents[0].get("a").unwrap();
     assert_eq!(cut(list), "- bc\n  - {d: 'e f'}");
     assert_eq!(cut(&list.items()[0]), "bc");
