@@ -376,3 +376,34 @@ fn no_debug_output_holds_the_key() {
     assert!(!format!("{built:?}").contains(KEY));
     assert!(!serde_json::to_string(&built.documents).unwrap().contains(KEY));
 }
+
+#[test]
+fn a_broken_provider_is_reported_once_not_again_by_those_who_refer_to_it() {
+    let broken = PROVIDER.replace("host:", "hots:");
+    let built = built(&[&broken, GATEWAY, ROUTE], &Settings::default());
+    assert_eq!(
+        codes(&built.diagnostics, Severity::Error),
+        ["missing-field", "unknown-field"]
+    );
+}
+
+#[test]
+fn references_to_nothing_are_errors_with_the_nearest_name() {
+    let route = ROUTE
+        .replace("ingress-gw", "ingres-gw")
+        .replace("providerHost: dashscope", "providerHost: dashcope");
+    let built = built(&[PROVIDER, GATEWAY, &route], &Settings::default());
+    let found: Vec<_> = built
+        .diagnostics
+        .as_slice()
+        .iter()
+        .map(|it| (it.code, it.help.as_deref()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("unknown-gateway", Some("did you mean `istio-system/ingress-gw`?")),
+            ("unknown-provider", Some("did you mean `dashscope.aliyuncs.com`?")),
+        ]
+    );
+}

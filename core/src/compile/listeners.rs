@@ -18,6 +18,7 @@ pub(super) struct Listeners<'c> {
     ports: Vec<u16>,
     /// By `namespace/name`; what a Gateway that does not select this proxy opens is empty.
     gateways: BTreeMap<String, Vec<Opened<'c>>>,
+    some_refused: bool,
 }
 
 /// One host that a gateway's server opens on a listener.
@@ -39,6 +40,11 @@ impl<'c> Listeners<'c> {
     /// What the gateway `namespace/name` opens here; `None` when there is no such Gateway.
     pub(super) fn of(&self, gateway: &str) -> Option<&[Opened<'c>]> {
         self.gateways.get(gateway).map(Vec::as_slice)
+    }
+
+    /// Whether a gateway that is missing may be one that was refused, and is spoken of already.
+    pub(super) fn some_refused(&self) -> bool {
+        self.some_refused
     }
 
     /// The gateways' names.
@@ -75,7 +81,11 @@ pub(super) fn compile<'c>(
         let hosts = opened(gateway, &ports, diagnostics);
         gateways.insert(name, if selected(gateway) { hosts } else { Vec::new() });
     }
-    Listeners { ports, gateways }
+    Listeners {
+        ports,
+        gateways,
+        some_refused: !resources.has_all("Gateway"),
+    }
 }
 
 fn opened<'c>(gateway: &'c Gateway, ports: &[u16], diagnostics: &mut Diagnostics) -> Vec<Opened<'c>> {

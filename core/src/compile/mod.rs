@@ -119,6 +119,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         llm_routes,
         service_entries,
         destination_rules,
+        refused: _,
     } = resources;
     gateways
         .iter()

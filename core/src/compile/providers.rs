@@ -21,6 +21,8 @@ pub(super) struct Providers<'c> {
     by_host: BTreeMap<String, ProviderId>,
     /// Hosts of providers that are loaded but not for this gateway.
     hidden: Vec<String>,
+    /// Whether a provider that is missing may be one that was refused.
+    some_refused: bool,
 }
 
 /// One visible provider.
@@ -40,6 +42,11 @@ impl<'c> Providers<'c> {
     /// Whether a provider of that host is loaded but does not select this gateway.
     pub(super) fn is_hidden(&self, host: &str) -> bool {
         self.hidden.iter().any(|hidden| hidden == host)
+    }
+
+    /// Whether a provider that is missing may be one that was refused, and is spoken of already.
+    pub(super) fn some_refused(&self) -> bool {
+        self.some_refused
     }
 
     pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
@@ -69,6 +76,7 @@ pub(super) fn compile<'c>(
         visible: Vec::new(),
         by_host: BTreeMap::new(),
         hidden: Vec::new(),
+        some_refused: !resources.has_all("LLMProvider"),
     };
     let rule_names: Vec<&str> = resources
         .llm_routes

@@ -67,6 +67,9 @@ impl Loader<'_> {
     fn source(&mut self, source: &Source, index: u32) {
         let errors_before = self.loaded.diagnostics.error_count();
         let documents = yaml::parse(source, index, &mut self.loaded.diagnostics);
+        if self.loaded.diagnostics.error_count() > errors_before {
+            self.loaded.resources.refused.insert(Resources::ANY_KIND);
+        }
         let is_empty = documents.is_empty() && self.loaded.diagnostics.error_count() == errors_before;
         if is_empty {
             let at = Location {
@@ -83,11 +86,14 @@ impl Loader<'_> {
     }
 
     fn document(&mut self, mut document: Node) {
+        let errors_before = self.loaded.diagnostics.error_count();
         match envelope::read(&document, self.options, &mut self.loaded.diagnostics) {
+            Envelope::Skip if self.loaded.diagnostics.error_count() > errors_before => {
+                self.loaded.resources.refused.insert(Resources::ANY_KIND);
+            }
             Envelope::Skip => {}
             Envelope::List => self.list(document),
             Envelope::Resource { kind, is_lockgate } => {
-                let errors_before = self.loaded.diagnostics.error_count();
                 Checker {
                     sources: self.sources,
                     env: self.options.env,
@@ -102,6 +108,7 @@ impl Loader<'_> {
 
     fn resource(&mut self, mut document: Node, kind: &'static Kind, errors_before: usize) {
         let Some(meta) = decode::meta(&document, kind) else {
+            self.loaded.resources.refused.insert(kind.name);
             return redact_document(&mut document, kind);
         };
         let (namespace, name) = (String::from(&*meta.namespace), String::from(&*meta.name.value));
@@ -115,6 +122,8 @@ impl Loader<'_> {
         if let (Some(decoded), true) = (decoded, diagnostics.error_count() == errors_before) {
             decoded.add_to(resources);
             documents.push(document);
+        } else {
+            resources.refused.insert(kind.name);
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) fn bind(route: &LlmRoute, listeners: &Listeners<'_>, diagnostics: &mu
     for reference in named {
         let gateway = qualified(reference, route);
         match listeners.of(&gateway) {
+            None if listeners.some_refused() => {}
             None => refuse_unknown_gateway(reference, &gateway, listeners, diagnostics),
             Some(opened) => {
                 let in_scope = opened.iter().filter(|server| {

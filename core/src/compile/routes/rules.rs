@@ -152,6 +152,9 @@ impl RouteCompiler<'_, '_, '_> {
             // Another gateway's route and provider; neither exists for this one.
             return;
         }
+        if !hidden && self.providers.some_refused() {
+            return;
+        }
         if hidden {
             self.diagnostics
                 .error("provider-not-visible", at, format!("the LLMProvider of `{host}` is not visible to this gateway"))

@@ -13,6 +13,7 @@ mod llm_route;
 mod service_entry;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Deref;
@@ -89,4 +90,17 @@ pub struct Resources {
     pub service_entries: Vec<ServiceEntry>,
     /// `networking.istio.io` DestinationRule.
     pub destination_rules: Vec<DestinationRule>,
+    /// Kinds of which a document was refused, so that a reference to one that is missing says nothing new.
+    pub refused: BTreeSet<&'static str>,
+}
+
+impl Resources {
+    /// In [`Resources::refused`]: a document whose kind could not be read.
+    pub const ANY_KIND: &'static str = "*";
+
+    /// Whether every document of `kind` was understood.
+    #[must_use]
+    pub fn has_all(&self, kind: &str) -> bool {
+        !self.refused.contains(kind) && !self.refused.contains(Self::ANY_KIND)
+    }
 }
