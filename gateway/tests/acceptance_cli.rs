@@ -1,0 +1,312 @@
+//! The command line as scripts rely on it, and an orderly end.
+
+#[cfg(test)]
+mod support;
+
+use core::time::Duration;
+use std::process::Stdio;
+use std::time::Instant;
+
+use support::bed::{Bed, DENIED_TEXT, Transport};
+use support::client::{Client, get, post};
+use support::gateway::{Said, Setup, run};
+use support::upstream::{Answer, Gate, STREAM_HEAD, Step};
+use support::wire::{LAST_CHUNK, Part, chunk};
+use support::{KEY, PATIENCE, PROVIDER, QUESTION, eventually};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::Command;
+
+async fn lockgate(args: &[&str]) -> Said {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    run(&[], &args).await
+}
+
+#[tokio::test]
+async fn version_is_the_packages() {
+    let said = lockgate(&["version"]).await;
+    assert_eq!(said.code, 0);
+    assert!(said.stdout.contains(env!("CARGO_PKG_VERSION")), "{}", said.stdout);
+}
+
+#[tokio::test]
+async fn help_names_every_command() {
+    let said = lockgate(&["--help"]).await;
+    assert_eq!(said.code, 0);
+    for command in ["serve", "check", "explain", "demo", "schema", "completions", "version"] {
+        assert!(said.stdout.contains(command), "no {command} in {}", said.stdout);
+    }
+}
+
+#[tokio::test]
+async fn schema_is_json_that_knows_the_kinds() {
+    let said = lockgate(&["schema"]).await;
+    assert_eq!(said.code, 0);
+    let schema = said.json();
+    assert!(
+        schema["$schema"]
+            .as_str()
+            .is_some_and(|s| s.contains("json-schema.org")),
+        "{}",
+        schema["$schema"]
+    );
+    let kinds = [
+        "Gateway",
+        "AuthorizationPolicy",
+        "ServiceEntry",
+        "DestinationRule",
+        "LLMProvider",
+        "LLMRoute",
+    ];
+    for name in kinds.iter().chain(&["openAIConfig", "providerHost", "ipBlocks"]) {
+        assert!(said.stdout.contains(name), "{name} is not in the schema");
+    }
+}
+
+#[tokio::test]
+async fn completions_are_made_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let said = lockgate(&["completions", shell]).await;
+        assert_eq!(said.code, 0, "{shell}");
+        assert!(
+            said.stdout.contains("lockgate") && said.stdout.contains("explain"),
+            "{shell}"
+        );
+    }
+}
+
+/// Explains the seed's question under a host, from an address, with more arguments.
+async fn explain(host: &str, peer: &str, more: &[&str]) -> Said {
+    let host = format!("host: {host}");
+    let fixed = [
+        "-X",
+        "POST",
+        "-H",
+        &host,
+        "-H",
+        "content-type: application/json",
+        "--peer",
+        peer,
+        "-d",
+        QUESTION,
+    ];
+    let args = [&fixed[..], more, &["/"]].concat();
+    let said = Setup::seed().with_policy(DENIED_TEXT).run("explain", &args).await;
+    assert_eq!(said.code, 0, "a refusal is an answer: {}", said.all());
+    assert!(!said.all().contains(KEY), "{}", said.all());
+    said
+}
+
+#[tokio::test]
+async fn explain_shows_the_rule_the_rewrite_and_the_places() {
+    let said = explain("test.com", "127.0.0.2", &[]).await;
+    for part in [
+        "ingress-route",
+        "dashscope-qwen",
+        PROVIDER,
+        "/compatible-mode/v1/chat/completions",
+    ] {
+        assert!(said.stdout.contains(part), "no {part} in\n{}", said.stdout);
+    }
+    support::findings::place(&said.stdout, "llm-route.yaml");
+}
+
+#[tokio::test]
+async fn explain_agrees_with_the_seeds_cases() {
+    for (host, peer, status) in [
+        ("test.com", DENIED_TEXT, "403"),
+        ("unknown.example.com", DENIED_TEXT, "404"),
+        (PROVIDER, "192.0.2.1", "/compatible-mode"),
+        ("test.com:80", DENIED_TEXT, "/compatible-mode"),
+    ] {
+        for output in ["text", "json"] {
+            let said = explain(host, peer, &["-o", output]).await;
+            assert!(
+                said.stdout.contains(status),
+                "{host} from {peer}: no {status} in\n{}",
+                said.stdout
+            );
+            if output == "json" {
+                assert!(said.json().is_object());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn explain_reads_the_body_as_the_gateway_does() {
+    let args = [
+        "-X",
+        "POST",
+        "-H",
+        "host: test.com",
+        "-d",
+        r#"{"model":"a","model":"b"}"#,
+        "/",
+    ];
+    let said = Setup::seed().run("explain", &args).await;
+    assert_eq!(said.code, 0, "{}", said.all());
+    assert!(said.stdout.contains("400"), "{}", said.stdout);
+    let args = ["-X", "POST", "-H", "host: test.com", "-d", r#"{"messages":[]}"#, "/"];
+    let said = Setup::seed().run("explain", &args).await;
+    assert!(said.stdout.contains("qwen1.5-72b-chat"), "{}", said.stdout);
+}
+
+#[tokio::test]
+async fn demo_prints_three_requests_that_answer_200_404_and_403() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lockgate"))
+        .arg("demo")
+        .env_remove("API_KEY")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("starting the demo");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let mut commands: Vec<String> = Vec::new();
+    let mut open = false;
+    let deadline = Instant::now() + PATIENCE;
+    while commands.len() < 3 || open {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(Ok(Some(line))) = tokio::time::timeout(left, lines.next_line()).await else {
+            let mut stderr = String::new();
+            let _ = child.start_kill();
+            let _ = child.stderr.take().expect("stderr").read_to_string(&mut stderr).await;
+            panic!("the demo printed {commands:?} and no more:\n{stderr}");
+        };
+        let text = line.trim().trim_start_matches("$ ");
+        if open {
+            let last = commands.last_mut().expect("an open command");
+            last.push('\n');
+            last.push_str(text);
+        } else if text.starts_with("curl ") {
+            commands.push(text.to_owned());
+        } else {
+            continue;
+        }
+        open = text.ends_with('\\');
+    }
+    let mut statuses = Vec::new();
+    for command in &commands {
+        let with_status = command.replacen("curl ", "curl -s -o /dev/null --max-time 10 -w '\\n%{http_code}' ", 1);
+        let output = Command::new("sh")
+            .args(["-c", &with_status])
+            .output()
+            .await
+            .expect("running curl");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        statuses.push(text.lines().last().unwrap_or_default().to_owned());
+    }
+    assert_eq!(statuses, ["200", "404", "403"], "{commands:#?}");
+    let pid = child.id().expect("a running demo").to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill")
+            .success()
+    );
+    let status = tokio::time::timeout(PATIENCE, child.wait())
+        .await
+        .expect("the demo ends")
+        .expect("its status");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn termination_lets_a_stream_finish_and_exits_0() {
+    for signal in ["TERM", "INT"] {
+        let (mut bed, gate) = (Bed::seed().await, Gate::new());
+        bed.upstream
+            .answer(Answer::gated_stream(&["data: 1\n\n", "data: 2\n\n"], &gate));
+        let mut client = Client::connect(bed.http()).await;
+        client
+            .send(post("test.com", &[], r#"{"messages":[],"stream":true}"#))
+            .await;
+        assert_eq!(client.head().await.status, 200);
+        assert_eq!(client.text(9).await, "data: 1\n\n");
+        bed.gateway.signal(signal);
+        eventually("new connections are refused", || async {
+            Client::try_connect_from([127, 0, 0, 1], bed.http())
+                .await
+                .is_err()
+                .then_some(())
+        })
+        .await;
+        gate.open();
+        assert_eq!(client.text(9).await, "data: 2\n\n");
+        gate.open();
+        assert_eq!(client.part().await, Part::End);
+        assert_eq!(bed.gateway.ends().await.code(), Some(0), "{signal}");
+        let line = bed.gateway.log_of(1).await.remove(0);
+        assert_eq!(
+            support::outputs::field(&line, "response_code"),
+            "200",
+            "the last line is written: {line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_the_end() {
+    let mut bed = Bed::seed().await;
+    let mut idle = Client::connect(bed.http()).await;
+    assert_eq!(idle.ask("test.com", QUESTION).await.status, 200);
+    let _silent = Client::connect(bed.http()).await;
+    let asked = Instant::now();
+    bed.gateway.signal("TERM");
+    assert_eq!(bed.gateway.ends().await.code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(idle.closes().await);
+}
+
+#[tokio::test]
+async fn drain_timeout_ends_what_would_never_end() {
+    let setup = Setup::seed().args(&["--drain-timeout", "1s"]);
+    let mut bed = Bed::start(Transport::Plain, setup).await;
+    let event = chunk(b"data: 1\n\n");
+    bed.upstream.answer(Answer(vec![
+        Step::Send([STREAM_HEAD, &event].concat()),
+        Step::Wait(Gate::new()),
+    ]));
+    let mut client = Client::connect(bed.http()).await;
+    client
+        .send(post("test.com", &[], r#"{"messages":[],"stream":true}"#))
+        .await;
+    assert_eq!(client.head().await.status, 200);
+    client.text(9).await;
+    let asked = Instant::now();
+    bed.gateway.signal("TERM");
+    bed.gateway.ends().await;
+    let took = asked.elapsed();
+    assert!(
+        took > Duration::from_millis(900) && took < Duration::from_secs(6),
+        "{took:?}"
+    );
+    assert_eq!(client.part().await, Part::Cut, "half an answer must not look whole");
+}
+
+#[tokio::test]
+async fn readiness_ends_when_the_drain_begins() {
+    let (mut bed, gate) = (Bed::seed().await, Gate::new());
+    let rest = Step::Send(LAST_CHUNK.to_vec());
+    bed.upstream.answer(Answer(vec![
+        Step::Send(STREAM_HEAD.to_vec()),
+        Step::Wait(gate.clone()),
+        rest,
+    ]));
+    let mut client = Client::connect(bed.http()).await;
+    client
+        .send(post("test.com", &[], r#"{"messages":[],"stream":true}"#))
+        .await;
+    assert_eq!(client.head().await.status, 200);
+    bed.gateway.signal("TERM");
+    eventually("not ready", || async {
+        (get(bed.gateway.admin, "/healthz/ready").await.status == 503).then_some(())
+    })
+    .await;
+    assert_eq!(get(bed.gateway.admin, "/healthz/live").await.status, 200);
+    gate.open();
+    assert_eq!(client.part().await, Part::End);
+    assert_eq!(bed.gateway.ends().await.code(), Some(0));
+}

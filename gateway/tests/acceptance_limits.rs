@@ -1,0 +1,325 @@
+//! What is too much, too slow or too ambiguous is refused, in the API's own words; what is only large passes.
+
+#[cfg(test)]
+mod support;
+
+use core::time::Duration;
+use std::time::Instant;
+
+use support::bed::{BOTH, Bed, Transport, assert_spliced};
+use support::client::{Client, Response, post, request, send_raw};
+use support::gateway::Setup;
+use support::wire::Framing;
+use support::{KEY, QUESTION, eventually};
+
+/// The default limit of a request body.
+const BODY_MAX: usize = 32 * 1024 * 1024;
+
+#[tokio::test]
+async fn body_announced_over_the_limit_is_413_before_it_is_sent() {
+    let bed = Bed::seed().await;
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: test.com\r\ncontent-length: {}\r\n\r\n",
+        BODY_MAX + 1
+    );
+    send_raw(bed.http(), head).await.expect("an answer").openai_error(413);
+    bed.assert_no_contact();
+}
+
+#[tokio::test]
+async fn body_that_grows_over_the_limit_is_413() {
+    let bed = Bed::seed().await;
+    let mut client = Client::connect(bed.http()).await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: test.com\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
+    let piece = support::wire::chunk(&[b' '; 64 * 1024]);
+    for _ in 0..=BODY_MAX / (64 * 1024) {
+        if client.try_send(&piece).await.is_err() {
+            break;
+        }
+    }
+    client.response().await.openai_error(413);
+    bed.assert_no_contact();
+}
+
+/// A question with an image of `size` bytes in it, as a data URL.
+fn large(size: usize) -> String {
+    let image: String = "QUJD0129+/".chars().cycle().take(size).collect();
+    format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"data:image/png;base64,{image}\"}}]}}")
+}
+
+#[tokio::test]
+async fn twenty_megabytes_pass_unchanged_and_cost_little_more_than_themselves() {
+    let body = large(20_000_000);
+    for transport in BOTH {
+        let bed = Bed::start(transport, Setup::seed()).await;
+        assert_eq!(bed.ask("test.com").await.status, 200);
+        bed.upstream.request().await;
+        let before = bed.gateway.resident();
+        let mut client = Client::connect(bed.http()).await;
+        client.send(post("test.com", &[], &body)).await;
+        assert_eq!(client.response().await.status, 200);
+        let seen = bed.upstream.request().await;
+        assert_eq!(seen.framing, Framing::Length(seen.body.len()));
+        assert_spliced(&body, &seen.text());
+        let added = seen.text().len() - body.len();
+        assert!(added < 100, "{added} bytes were added");
+        assert!(seen.text().contains("\"model\":\"qwen1.5-72b-chat\"") || seen.json()["model"] == "qwen1.5-72b-chat");
+        let grown = bed.gateway.peak().saturating_sub(before);
+        let most = body.len() as u64 + 12 * 1024 * 1024;
+        assert!(
+            grown < most,
+            "{transport:?}: the process grew by {grown} bytes for a body of {}",
+            body.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn large_body_in_chunks_passes_unchanged_with_its_length() {
+    let body = large(300_000);
+    let bed = Bed::seed().await;
+    let mut client = Client::connect(bed.http()).await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: test.com\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
+    for piece in body.as_bytes().chunks(10_007) {
+        client.send(support::wire::chunk(piece)).await;
+    }
+    client.send(support::wire::LAST_CHUNK).await;
+    assert_eq!(client.response().await.status, 200);
+    let seen = bed.upstream.request().await;
+    assert_eq!(seen.framing, Framing::Length(seen.body.len()));
+    assert_spliced(&body, &seen.text());
+}
+
+#[tokio::test]
+async fn client_that_expects_100_continue_is_told_to() {
+    let bed = Bed::seed().await;
+    let mut client = Client::connect(bed.http()).await;
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: test.com\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        QUESTION.len()
+    );
+    client.send(head).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    bed.assert_no_contact();
+    client.send(QUESTION).await;
+    assert_eq!(client.response().await.status, 200);
+    assert_eq!(bed.upstream.request().await.header("expect"), None);
+}
+
+#[tokio::test]
+async fn client_denied_or_lost_is_answered_without_its_body() {
+    let bed = Bed::start(Transport::Plain, Setup::seed().with_policy("127.0.0.1")).await;
+    for (host, status) in [("test.com", 403), ("unknown.example.com", 404)] {
+        let head = format!("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1000000\r\n\r\n");
+        assert_eq!(
+            send_raw(bed.http(), head).await.expect("an answer").status,
+            status,
+            "{host}"
+        );
+    }
+    bed.assert_no_contact();
+}
+
+#[tokio::test]
+async fn flood_of_header_bytes_is_431() {
+    let bed = Bed::seed().await;
+    for bytes in [70_000, 1_000_000] {
+        let flood = request("POST", "/", "test.com", &[("x-flood", &"a".repeat(bytes))], QUESTION);
+        assert_eq!(
+            send_raw(bed.http(), flood).await.expect("an answer").status,
+            431,
+            "{bytes} bytes"
+        );
+    }
+    bed.assert_no_contact();
+}
+
+#[tokio::test]
+async fn flood_of_header_fields_is_431() {
+    let bed = Bed::seed().await;
+    let names: Vec<String> = (0..150).map(|n| format!("x-flood-{n}")).collect();
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    let flood = request("POST", "/", "test.com", &fields, QUESTION);
+    assert_eq!(send_raw(bed.http(), flood).await.expect("an answer").status, 431);
+    bed.assert_no_contact();
+}
+
+/// A request whose head is `lines` and whose body is the seed's question.
+fn raw(lines: &[&str]) -> Vec<u8> {
+    format!("{}\r\n\r\n{QUESTION}", lines.join("\r\n")).into_bytes()
+}
+
+#[tokio::test]
+async fn heads_that_two_readers_could_read_differently_are_refused() {
+    let length = format!("content-length: {}", QUESTION.len());
+    let plus = format!("content-length: +{}", QUESTION.len());
+    let bed = Bed::seed().await;
+    let post = "POST / HTTP/1.1";
+    let host = "host: test.com";
+    for (status, what, lines) in [
+        (
+            400,
+            "two hosts",
+            vec![post, host, "host: dashscope.aliyuncs.com", &length],
+        ),
+        (400, "one host twice", vec![post, host, host, &length]),
+        (400, "no host", vec![post, &length]),
+        (400, "userinfo in the host", vec![post, "host: user@test.com", &length]),
+        (
+            400,
+            "a list of hosts",
+            vec![post, "host: test.com, dashscope.aliyuncs.com", &length],
+        ),
+        (400, "a path in the host", vec![post, "host: test.com/x", &length]),
+        (400, "two lengths", vec![post, host, &length, "content-length: 5"]),
+        (
+            400,
+            "length and chunked",
+            vec![post, host, &length, "transfer-encoding: chunked"],
+        ),
+        (400, "a signed length", vec![post, host, &plus]),
+        (400, "blank before the colon", vec![post, "host : test.com", &length]),
+        (400, "folded header", vec![post, host, "x-a: 1", " 2", &length]),
+        (400, "NUL in a value", vec![post, host, "x-a: \0", &length]),
+        (400, "target without a slash", vec!["POST x HTTP/1.1", host, &length]),
+        (400, "NUL in the path", vec!["POST /%00 HTTP/1.1", host, &length]),
+        (426, "HTTP/1.0", vec!["POST / HTTP/1.0", host, &length]),
+    ] {
+        println!("{what}");
+        let answer = send_raw(bed.http(), raw(&lines)).await.expect("an answer");
+        assert_eq!(answer.status, status, "{what}: {}", answer.text());
+    }
+    bed.assert_no_contact();
+}
+
+#[tokio::test]
+async fn transfer_codings_other_than_chunked_are_refused() {
+    let bed = Bed::seed().await;
+    for coding in ["gzip, chunked", "identity", "chunked, chunked", "xchunked"] {
+        let line = format!("transfer-encoding: {coding}");
+        let head = raw(&["POST / HTTP/1.1", "host: test.com", &line]);
+        let answer = send_raw(bed.http(), head).await.expect("an answer");
+        assert!(matches!(answer.status, 400 | 501), "{coding}: {}", answer.status);
+    }
+    bed.assert_no_contact();
+}
+
+#[tokio::test]
+async fn bytes_after_a_refused_body_are_no_second_request() {
+    let bed = Bed::start(Transport::Plain, Setup::seed().with_policy("127.0.0.1")).await;
+    let smuggled = post("dashscope.aliyuncs.com", &[], QUESTION);
+    let mut client = Client::connect(bed.http()).await;
+    let _ = client.try_send(request("POST", "/", "test.com", &[], &smuggled)).await;
+    assert_eq!(client.response().await.status, 403);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    bed.assert_no_contact();
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let bed = Bed::seed().await;
+    let mut client = Client::connect(bed.http()).await;
+    let hosts = ["test.com", "unknown.example.com", "test.com"];
+    client.send(hosts.map(|host| post(host, &[], QUESTION)).concat()).await;
+    for status in [200, 404, 200] {
+        assert_eq!(client.response().await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn absolute_target_counts_before_the_host_field() {
+    let bed = Bed::seed().await;
+    let length = format!("content-length: {}", QUESTION.len());
+    let absolute = raw(&["POST http://test.com/ HTTP/1.1", "host: test.com", &length]);
+    assert_eq!(send_raw(bed.http(), absolute).await.expect("an answer").status, 200);
+    bed.upstream.request().await;
+    let unknown = raw(&["POST http://unknown.example.com/ HTTP/1.1", "host: test.com", &length]);
+    let answer = send_raw(bed.http(), unknown).await.expect("an answer");
+    assert!(
+        matches!(answer.status, 400 | 404),
+        "the Host must not win over the target: {}",
+        answer.status
+    );
+    assert_eq!(bed.upstream.request_count(), 1);
+}
+
+#[tokio::test]
+async fn head_that_never_ends_is_given_up() {
+    let bed = Bed::seed().await;
+    let mut client = Client::connect(bed.http()).await;
+    client.send("POST / HTTP/1.1\r\nhost: test.com\r\n").await;
+    let start = Instant::now();
+    // One byte a second: a limit on the pause between two reads would never end this.
+    let drip = async {
+        while start.elapsed() < Duration::from_secs(25) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if client.try_send("x").await.is_err() {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(
+        drip.await,
+        "a head that drips in was still read after {:?}",
+        start.elapsed()
+    );
+    assert!(start.elapsed() > Duration::from_secs(2), "given up too soon");
+    if let Some(Response { status, .. }) = client.try_response().await {
+        assert_eq!(status, 408);
+    }
+    bed.assert_no_contact();
+}
+
+#[tokio::test]
+async fn errors_of_ours_are_in_the_apis_shape_and_say_what_is_wrong() {
+    let bed = Bed::seed().await;
+    let error = bed.ask_body("test.com", "[]").await.openai_error(400);
+    assert_eq!(error["type"], "invalid_request_error");
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.len() > 10 && !message.contains(KEY), "{message}");
+    let error = bed
+        .ask_body("test.com", r#"{"model":"a","model":"b"}"#)
+        .await
+        .openai_error(400);
+    assert!(
+        error.to_string().contains("model"),
+        "the key at fault is named: {error}"
+    );
+}
+
+#[tokio::test]
+async fn request_ids_are_unique() {
+    let bed = Bed::seed().await;
+    let mut ids = Vec::new();
+    for host in ["test.com", "test.com", "unknown.example.com"] {
+        let answer = bed.ask(host).await;
+        ids.push(answer.header("x-request-id").expect("x-request-id").to_owned());
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "{ids:?}");
+}
+
+#[tokio::test]
+async fn idle_connections_cost_little() {
+    let bed = Bed::start(Transport::Plain, Setup::seed().args(&["--workers", "1"])).await;
+    bed.ask("test.com").await;
+    let before = bed.gateway.resident();
+    let mut clients = Vec::new();
+    for _ in 0..400 {
+        let mut client = Client::connect(bed.http()).await;
+        assert_eq!(client.ask("unknown.example.com", "{}").await.status, 404);
+        clients.push(client);
+    }
+    // 9,000 connections may cost 100 MiB; buffers are given back a moment after the last request.
+    let most = 400 * (100 * 1024 * 1024 / 9_000) + 2 * 1024 * 1024;
+    eventually("idle connections give their buffers back", || async {
+        (bed.gateway.resident().saturating_sub(before) < most).then_some(())
+    })
+    .await;
+}
