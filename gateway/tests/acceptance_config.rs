@@ -7,7 +7,7 @@ mod support;
 
 use support::bed::{Bed, Transport, join};
 use support::client::{Client, ask, get, post};
-use support::findings::{findings, place};
+use support::findings::{findings, place, places};
 use support::gateway::{Gateway, Setup, edit, example, run};
 use support::upstream::{Answer, COMPLETION, Gate};
 use support::wire::Part;
@@ -70,7 +70,7 @@ async fn missing_variable_is_a_finding_for_machines_too() {
 
 #[tokio::test]
 async fn variables_are_put_into_values_and_not_into_yaml() {
-    let wild = "k\"e'y: [1] {a} # &b *c ${API_KEY} | > %";
+    let wild = "k\"e'y:[1]{a}#&b*c,${API_KEY}|>%";
     let (upstream, setup) = join(
         Transport::Plain,
         Setup::seed().without_env("API_KEY").env("API_KEY", wild),
@@ -169,12 +169,9 @@ async fn mistakes_are_refused_with_their_place_and_a_way_out() {
     for &(file, from, to, line, mention) in MISTAKES {
         let said = Setup::seed().edit(file, from, to).run("check", &[]).await;
         assert_eq!(said.code, 2, "{to}: {}", said.all());
-        let found = place(&said.stderr, file);
-        assert!(
-            found.0 == line && found.1 > 0,
-            "{to}: at {found:?} rather than line {line}\n{}",
-            said.stderr
-        );
+        let found = places(&said.stderr, file);
+        let there = found.iter().any(|place| place.0 == line && place.1 > 0);
+        assert!(there, "{to}: at {found:?} rather than line {line}\n{}", said.stderr);
         assert!(
             said.stderr.contains(mention),
             "{to}: no {mention:?} in\n{}",
@@ -356,7 +353,10 @@ async fn config_that_cannot_be_loaded_leaves_the_running_one() {
         Some(bed.gateway.read("stderr")).filter(|text| text.contains("backendRef"))
     })
     .await;
-    assert_eq!(place(&stderr, "llm-route.yaml").0, 18, "{stderr}");
+    assert!(
+        places(&stderr, "llm-route.yaml").iter().any(|place| place.0 == 18),
+        "{stderr}"
+    );
     assert_eq!(bed.ask("test.com").await.status, 200, "the last good configuration");
     assert_eq!(get(bed.gateway.admin, "/healthz/ready").await.status, 200);
     edit(&route, "    backendRef:", "    backendRefs:");
@@ -397,8 +397,6 @@ async fn snapshot_id_changes_with_the_configuration_and_is_in_the_log() {
         "exact: new.example.com",
     );
     until(&bed.gateway, "new.example.com", 200).await;
-    let count = bed.gateway.log().len().max(2);
-    let lines = bed.gateway.log_of(count).await;
     let snapshot = |line: &serde_json::Value| {
         let fields = line.as_object().expect("an object");
         let found = fields
@@ -407,8 +405,11 @@ async fn snapshot_id_changes_with_the_configuration_and_is_in_the_log() {
             .unwrap_or_else(|| panic!("{line}"));
         found.1.to_string()
     };
-    let (first, last) = (snapshot(&lines[0]), snapshot(lines.last().expect("lines")));
-    assert_ne!(first, last);
+    let first = snapshot(&bed.gateway.log_of(1).await[0]);
+    let last = eventually("a line with another snapshot", || async {
+        bed.gateway.log().last().map(&snapshot).filter(|last| *last != first)
+    })
+    .await;
     let page = get(bed.gateway.admin, "/snapshot").await.text();
     assert!(page.contains(last.trim_matches('"')), "{last} in {page}");
 }

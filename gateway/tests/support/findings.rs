@@ -20,13 +20,21 @@ fn collect(value: &Value, found: &mut Vec<Value>) {
 
 /// The first `file:line:column` of `file` in a text, as numbers; panics when there is none.
 pub fn place(text: &str, file: &str) -> (u32, u32) {
+    places(text, file)
+        .first()
+        .copied()
+        .unwrap_or_else(|| panic!("no `{file}:LINE:COLUMN` in:\n{text}"))
+}
+
+/// Every `file:line:column` of `file` in a text, as numbers.
+pub fn places(text: &str, file: &str) -> Vec<(u32, u32)> {
     text.split(file)
         .skip(1)
-        .find_map(|after| {
+        .filter_map(|after| {
             let mut numbers = after.strip_prefix(':')?.splitn(3, ':');
             let line = numbers.next()?.parse().ok()?;
             let column: String = numbers.next()?.chars().take_while(char::is_ascii_digit).collect();
             Some((line, column.parse().ok()?))
         })
-        .unwrap_or_else(|| panic!("no `{file}:LINE:COLUMN` in:\n{text}"))
+        .collect()
 }
