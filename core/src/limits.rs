@@ -59,5 +59,8 @@ pub const DIAGNOSTICS_MAX: usize = 500;
 /// Characters of one piece of input that a message quotes.
 pub const QUOTED_CHARS_MAX: usize = 60;
 
+/// Bytes of a source line of which an excerpt is shown; all of it is searched for keys that must not be.
+pub const EXCERPT_LINE_BYTES_MAX: usize = 32 * 1024;
+
 /// Columns of a source line that a rendered diagnostic shows.
 pub const EXCERPT_COLUMNS_MAX: usize = 120;

@@ -106,6 +106,11 @@ impl Diagnostics {
         self.omitted
     }
 
+    /// Whether further findings are only counted, so that their details need no work.
+    pub(crate) fn is_full(&self) -> bool {
+        self.findings.len() >= DIAGNOSTICS_MAX
+    }
+
     /// Puts the findings in the order of the text they are about.
     pub fn sort_by_place(&mut self) {
         self.findings
@@ -122,7 +127,7 @@ impl Diagnostics {
             field: String::new(),
             help: None,
         };
-        if self.findings.len() >= DIAGNOSTICS_MAX {
+        if self.is_full() {
             self.omitted += 1;
             return self.beyond.insert(finding);
         }

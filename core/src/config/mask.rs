@@ -25,7 +25,13 @@ const SECRET_WORDS: [&str; 8] = [
 const KEY_PREFIXES: [&str; 5] = ["sk-", "Bearer ", "AIza", "gsk_", "xai-"];
 
 /// Lines to look back for the key that an indented line belongs to.
-const LINES_BACK_MAX: usize = 64;
+const LINES_BACK_MAX: usize = 256;
+
+/// Bytes to look back for it.
+const BYTES_BACK_MAX: usize = 32 * 1024;
+
+/// Bytes of a name that is looked at.
+const NAME_BYTES_MAX: usize = 128;
 
 /// Whether a text by itself is shaped like a provider's key.
 #[cfg(feature = "yaml")]
@@ -38,14 +44,17 @@ pub(crate) fn masked(text: &str, start: usize, line: &str) -> Vec<Range<usize>> 
     let mut ranges = key_shaped(line);
     let inherited = belongs_to_secret(text, start, line);
     let mut has_key = false;
+    let mut masked_to = 0;
     for (colon, _) in line.match_indices(':') {
         let name = key_before(line, colon);
-        let after = line.get(colon + 1..).unwrap_or_default();
-        let is_key = !name.is_empty()
-            && (after.is_empty() || after.starts_with([' ', '\t', '"', '\'']) || quoted_key(line, colon));
-        has_key |= is_key;
-        if is_key && (inherited || sounds_secret(name)) {
-            ranges.extend(value_after(line, colon + 1));
+        if colon < masked_to || !is_key(line, colon, name) {
+            continue;
+        }
+        has_key = true;
+        if inherited || sounds_secret(name) {
+            let value = value_after(line, colon + 1);
+            masked_to = value.as_ref().map_or(masked_to, |value| value.end);
+            ranges.extend(value);
         }
     }
     if inherited && !has_key {
@@ -67,33 +76,34 @@ fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     out
 }
 
+/// Whether the colon ends a key, and is not one inside a value.
+fn is_key(line: &str, colon: usize, name: &str) -> bool {
+    let after = line.get(colon + 1..).unwrap_or_default();
+    !name.is_empty() && (after.is_empty() || after.starts_with([' ', '\t', '"', '\'']) || quoted_key(line, colon))
+}
+
 fn sounds_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
+    let bytes = name.as_bytes();
+    SECRET_WORDS.iter().any(|word| {
+        bytes
+            .windows(word.len())
+            .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    })
 }
 
 fn quoted_key(line: &str, colon: usize) -> bool {
-    line.get(..colon)
-        .is_some_and(|before| before.trim_end().ends_with(['"', '\'']))
+    tail(line, colon, NAME_BYTES_MAX).trim_end().ends_with(['"', '\''])
 }
 
 /// The name that ends right before the colon.
 fn key_before(line: &str, colon: usize) -> &str {
-    let before = line
-        .get(..colon)
-        .unwrap_or_default()
+    let before = tail(line, colon, NAME_BYTES_MAX)
         .trim_end()
         .trim_end_matches(['"', '\'']);
-    let start = before
-        .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')))
-        .map_or(0, |index| {
-            index
-                + before
-                    .get(index..)
-                    .and_then(|rest| rest.chars().next())
-                    .map_or(1, char::len_utf8)
-        });
-    before.get(start..).unwrap_or_default()
+    before
+        .rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/')))
+        .next()
+        .unwrap_or_default()
 }
 
 /// The value that begins after `from`: to the closing quote, else to the end of the line. `${NAME}` may be shown.
@@ -134,7 +144,7 @@ fn is_variable(text: &str) -> bool {
 /// Whether the nearest line above with a smaller indentation names something secret.
 fn belongs_to_secret(text: &str, start: usize, line: &str) -> bool {
     let indent = indentation(line);
-    let above = text.get(..start).unwrap_or_default();
+    let above = tail(text, start, BYTES_BACK_MAX);
     for previous in above.lines().rev().take(LINES_BACK_MAX) {
         if previous.trim().is_empty() || indentation(previous) >= indent {
             continue;
@@ -145,6 +155,15 @@ fn belongs_to_secret(text: &str, start: usize, line: &str) -> bool {
             .any(sounds_secret);
     }
     false
+}
+
+/// The text before `end`, at most `bytes` of it.
+fn tail(text: &str, end: usize, bytes: usize) -> &str {
+    let mut start = end.saturating_sub(bytes);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    text.get(start..end).unwrap_or_default()
 }
 
 fn indentation(line: &str) -> usize {

@@ -21,7 +21,7 @@ use core::ops::Range;
 use super::diagnostic::{Diagnostic, Severity, Source, line_column};
 use super::mask::{line_at, masked};
 use super::quote::{is_unprintable, push_escaped};
-use crate::limits::EXCERPT_COLUMNS_MAX;
+use crate::limits::{EXCERPT_COLUMNS_MAX, EXCERPT_LINE_BYTES_MAX};
 
 /// What stands for a masked value, whatever its length.
 const MASK: &str = "********";
@@ -72,7 +72,7 @@ impl Diagnostic {
         paint.add(out, Style::Frame, "--> ");
         out.push_str(&format!("{}:{line_number}:{column}\n", printable(&source.name)));
         let (start, line) = line_at(&source.text, self.at.start);
-        if line.trim().is_empty() {
+        if line.len() > EXCERPT_LINE_BYTES_MAX || line.trim().is_empty() {
             return gutter;
         }
         let place = place_in_line(self, start, line);
@@ -258,6 +258,12 @@ mod tests {
         assert!(line.starts_with("1 | …a") && line.ends_with("b…"));
         let mark = out.lines().last().unwrap().chars().position(|c| c == '^').unwrap();
         assert_eq!(line.chars().nth(mark), Some('X'));
+    }
+
+    #[test]
+    fn endless_lines_are_not_searched_and_so_not_shown() {
+        let text = format!("apiKey: abc {}", "x".repeat(EXCERPT_LINE_BYTES_MAX));
+        assert_eq!(rendered(&text, 8, 9), "error[code]: message\n --> a.yaml:1:9\n");
     }
 
     #[test]

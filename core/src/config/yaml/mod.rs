@@ -280,7 +280,12 @@ impl Reader<'_, '_> {
             if let [first, second] = pair
                 && first.key.value == second.key.value
             {
-                let (line, _) = line_column_of(self.text, first.key.at.start);
+                // Counting lines for findings that nobody sees would make a file of equal keys slow to refuse.
+                let line = if self.diagnostics.is_full() {
+                    0
+                } else {
+                    line_of(self.text, first.key.at.start)
+                };
                 self.diagnostics
                     .error(
                         "duplicate-key",
@@ -398,8 +403,9 @@ fn line_is_indented_by_tab(text: &str, offset: u32) -> bool {
         .any(|c| c == '\t')
 }
 
-fn line_column_of(text: &str, offset: u32) -> (usize, usize) {
-    let (start, offset) = super::diagnostic::line_start(text, offset);
-    let line = memchr::memchr_iter(b'\n', text.get(..start).unwrap_or_default().as_bytes()).count() + 1;
-    (line, offset - start)
+/// The line of the offset, from 1.
+fn line_of(text: &str, offset: u32) -> usize {
+    let (start, _) = super::diagnostic::line_start(text, offset);
+    let before = text.get(..start).unwrap_or_default();
+    memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1
 }

@@ -1,0 +1,122 @@
+//! The JSON Schema says what the loader takes.
+
+#![cfg(feature = "yaml")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+use lockgate_core::config::diagnostic::Source;
+use lockgate_core::config::{LoadOptions, json_schema, load};
+use serde_json::Value;
+
+const KINDS: [&str; 6] = [
+    "AuthorizationPolicy",
+    "DestinationRule",
+    "Gateway",
+    "LLMProvider",
+    "LLMRoute",
+    "ServiceEntry",
+];
+
+fn schema() -> Value {
+    serde_json::from_str(&json_schema()).unwrap()
+}
+
+/// Every field of the document is declared, and no closed set or `not` refuses it.
+fn assert_declared(schema: &Value, value: &Value, path: &str) {
+    assert!(schema["not"].is_null(), "{path} is not supported");
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let declared = &schema["properties"][name.as_str()];
+                let declared = if declared.is_null() {
+                    &schema["additionalProperties"]
+                } else {
+                    declared
+                };
+                assert!(declared.is_object(), "{path}.{name} is not declared");
+                assert_declared(declared, value, &format!("{path}.{name}"));
+            }
+            for required in schema["required"].as_array().into_iter().flatten() {
+                assert!(
+                    fields.contains_key(required.as_str().unwrap()),
+                    "{path}.{required} is required"
+                );
+            }
+        }
+        Value::Array(items) => {
+            assert_eq!(schema["type"], "array", "{path}");
+            items
+                .iter()
+                .for_each(|item| assert_declared(&schema["items"], item, path));
+        }
+        leaf => assert!(allows(schema, leaf), "{path}: {leaf} by {schema}"),
+    }
+}
+
+fn allows(schema: &Value, leaf: &Value) -> bool {
+    if let Some(alternatives) = schema["anyOf"].as_array() {
+        return alternatives.iter().any(|alternative| allows(alternative, leaf));
+    }
+    if let Some(words) = schema["enum"].as_array() {
+        return words.contains(leaf);
+    }
+    match schema["type"].as_str() {
+        Some("string") => leaf.is_string(),
+        Some("boolean") => leaf.is_boolean(),
+        Some("integer") => leaf.is_i64(),
+        _ => schema["const"].is_null() || schema["const"] == *leaf,
+    }
+}
+
+#[test]
+fn the_seed_is_declared() {
+    let sources = ["llm-provider", "gateway", "llm-route", "authorization-policy"].map(|name| Source {
+        name: name.into(),
+        text: std::fs::read_to_string(format!("{}/../examples/seed/{name}.yaml", env!("CARGO_MANIFEST_DIR"))).unwrap(),
+    });
+    let options = LoadOptions {
+        env: &|_| Some("10.0.0.1".into()),
+        ignore_kinds: &[],
+    };
+    let loaded = load(&sources, &options);
+    assert_eq!(loaded.documents.len(), 4);
+    for document in &loaded.documents {
+        let value = serde_json::to_value(document).unwrap();
+        assert_declared(&schema()["$defs"][document.kind], &value, document.kind);
+    }
+}
+
+#[test]
+fn each_kind_is_chosen_by_its_name() {
+    let schema = schema();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for kind in KINDS {
+        let chosen = schema["allOf"].as_array().unwrap().iter().any(|choice| {
+            choice["if"]["properties"]["kind"]["const"] == kind && choice["then"]["$ref"] == format!("#/$defs/{kind}")
+        });
+        assert!(chosen, "{kind}");
+        assert!(schema["$defs"][kind]["description"].is_string(), "{kind}");
+        let versions = schema["$defs"][kind]["properties"]["apiVersion"]["enum"]
+            .as_array()
+            .unwrap();
+        assert!(
+            versions.contains(&"lockgate.dev/v1".into()) && versions.len() > 2,
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_supported_yet_is_refused_by_the_schema_too() {
+    let schema = schema();
+    let rule = &schema["$defs"]["AuthorizationPolicy"]["properties"]["spec"]["properties"]["rules"]["items"];
+    assert_eq!(rule["properties"]["when"]["not"], serde_json::json!({}));
+    assert_eq!(rule["additionalProperties"], false);
+    let action = &schema["$defs"]["AuthorizationPolicy"]["properties"]["spec"]["properties"]["action"];
+    let words = action["anyOf"][0]["enum"].as_array().unwrap();
+    assert!(words.contains(&"DENY".into()) && !words.contains(&"CUSTOM".into()));
+}
