@@ -5,132 +5,198 @@
 //! memory does; so a block is turned into bit sets first (one bit a byte, the
 //! first byte lowest) and ordinary escapes are told apart by arithmetic.
 
-/// Bytes of a block.
-pub(super) const BLOCK: usize = 64;
+use wide::u8x16;
 
-/// The result for one block.
+/// Bytes of a block: one bit each in a word.
+const BLOCK: usize = 64;
+
+/// Bytes that one instruction looks at.
+const LANE: usize = 16;
+
+/// Where a look at a string's inside ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Block {
-    /// Index of the first byte that is no plain content and no two-byte escape, or [`BLOCK`].
-    ///
-    /// It is the closing quote, a control character, or the backslash of an escape that must be
-    /// looked at: `\u`, one that does not exist, or one cut by the end of the block.
-    pub(super) stop: usize,
-    /// Whether a byte before `stop` is not ASCII.
+pub(super) struct Stop {
+    /// Index of the byte to look at next, or the number of bytes.
+    pub(super) at: usize,
+    /// Whether there was a byte that is not ASCII before it; some `true` are due to bytes soon after it.
     pub(super) non_ascii: bool,
 }
 
-/// Looks at one block of a string's inside; the byte before it must not be a backslash that escapes its first.
+/// Finds the first byte of a string's inside that is no plain content: a quote, a backslash or a control character.
 #[inline]
-pub(super) fn scan(bytes: &[u8; BLOCK]) -> Block {
-    let mut sets = Sets::default();
-    for (index, &byte) in bytes.iter().enumerate() {
-        let bit = 1u64 << index;
-        if byte == b'"' {
-            sets.quote |= bit;
-        }
-        if byte == b'\\' {
-            sets.backslash |= bit;
-        }
-        if byte < 0x20 {
-            sets.control |= bit;
-        }
-        if byte >= 0x80 {
-            sets.high |= bit;
-        }
-        if matches!(byte, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') {
-            sets.escapable |= bit;
-        }
-    }
-    sets.judge()
+pub(super) fn find(text: &[u8]) -> Stop {
+    look::<false>(text)
 }
 
-/// Bit sets over one block.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sets {
-    quote: u64,
-    backslash: u64,
-    control: u64,
-    high: u64,
-    /// Bytes that may follow a backslash and end the escape.
-    escapable: u64,
-}
-
-impl Sets {
-    #[inline]
-    fn judge(self) -> Block {
-        let escaped = escaped(self.backslash);
-        let cut = self.backslash & !escaped & (1 << 63);
-        let odd_escape = (escaped & !self.escapable) >> 1;
-        let stops = (self.quote & !escaped) | self.control | odd_escape | cut;
-        let before = if stops == 0 {
-            u64::MAX
-        } else {
-            (stops & stops.wrapping_neg()).wrapping_sub(1)
-        };
-        Block {
-            stop: stops.trailing_zeros() as usize,
-            non_ascii: self.high & before != 0,
-        }
-    }
-}
-
-/// The bytes that stand after a backslash which is not itself escaped.
+/// The same, but moves over ordinary two-byte escapes. The text must not begin inside an escape.
+///
+/// It may stop early, at the backslash of such an escape, when a block ends there.
 #[inline]
-fn escaped(mut backslash: u64) -> u64 {
-    let mut escaped = 0u64;
-    while backslash != 0 {
-        let first = backslash & backslash.wrapping_neg();
-        escaped |= first << 1;
-        backslash &= !(first | first << 1);
+pub(super) fn skip(text: &[u8]) -> Stop {
+    look::<true>(text)
+}
+
+#[inline]
+fn look<const ESCAPES: bool>(text: &[u8]) -> Stop {
+    let mut rest = text;
+    let mut non_ascii = false;
+    // Most strings are short: one lane sees their end.
+    if let Some((lane, tail)) = rest.split_first_chunk::<LANE>() {
+        let found = scan::<LANE, ESCAPES>(lane);
+        if found.at < LANE {
+            return found;
+        }
+        non_ascii = found.non_ascii;
+        rest = tail;
     }
-    escaped
+    while let Some((block, tail)) = rest.split_first_chunk::<BLOCK>() {
+        let found = scan::<BLOCK, ESCAPES>(block);
+        non_ascii |= found.non_ascii;
+        if found.at < BLOCK {
+            return Stop {
+                at: text.len() - rest.len() + found.at,
+                non_ascii,
+            };
+        }
+        rest = tail;
+    }
+    while let Some((lane, tail)) = rest.split_first_chunk::<LANE>() {
+        let found = scan::<LANE, ESCAPES>(lane);
+        non_ascii |= found.non_ascii;
+        if found.at < LANE {
+            return Stop {
+                at: text.len() - rest.len() + found.at,
+                non_ascii,
+            };
+        }
+        rest = tail;
+    }
+    for (index, &byte) in rest.iter().enumerate() {
+        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+            return Stop {
+                at: text.len() - rest.len() + index,
+                non_ascii,
+            };
+        }
+        non_ascii |= byte >= 0x80;
+    }
+    Stop {
+        at: text.len(),
+        non_ascii,
+    }
+}
+
+/// Looks at a lane or a block.
+#[inline]
+fn scan<const N: usize, const ESCAPES: bool>(bytes: &[u8; N]) -> Stop {
+    let (mut specials, non_ascii) = specials(bytes);
+    while specials != 0 {
+        let at = specials.trailing_zeros() as usize;
+        if !ESCAPES || !is_ordinary_escape(bytes.get(at..).unwrap_or_default()) {
+            return Stop { at, non_ascii };
+        }
+        specials &= !(3 << at);
+    }
+    Stop { at: N, non_ascii }
+}
+
+#[inline]
+pub(super) fn is_ordinary_escape(text: &[u8]) -> bool {
+    matches!(
+        text,
+        [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..]
+    )
+}
+
+/// The set of bytes that are a quote, a backslash or a control character, and whether any byte is not ASCII.
+#[inline]
+fn specials<const N: usize>(bytes: &[u8; N]) -> (u64, bool) {
+    let mut specials = 0;
+    let mut all = u8x16::splat(0);
+    let (lanes, _) = bytes.as_chunks::<LANE>();
+    for (index, lane) in lanes.iter().enumerate() {
+        let lane = u8x16::new(*lane);
+        let quote = lane.simd_eq(u8x16::splat(b'"'));
+        let backslash = lane.simd_eq(u8x16::splat(b'\\'));
+        let control = lane.min(u8x16::splat(0x1F)).simd_eq(lane);
+        specials |= u64::from((quote | backslash | control).to_bitmask()) << (index * LANE);
+        all |= lane;
+    }
+    (specials, all.to_bitmask() != 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::vec::Vec;
 
-    fn block(text: &[u8]) -> Block {
-        let mut bytes = [b'x'; BLOCK];
-        bytes[..text.len()].copy_from_slice(text);
-        scan(&bytes)
-    }
+    use super::*;
 
     #[test]
     fn stops_at_what_must_be_looked_at() {
-        let cases: &[(&[u8], usize)] = &[
-            (b"", 64),
-            (b"plain\"", 5),
-            (b"\\\"still inside\"", 14),
-            (b"\\\\\"", 2),
-            (b"\\\\\\\"a\"", 5),
-            (b"line\\n\\t\\r\\b\\f\\/line\"", 20),
-            (b"a\\u0041", 1),
-            (b"a\\x", 1),
-            (b"a\n", 1),
-            (b"\\\n", 0),
-            (b"\x1f", 0),
-            (b"\x7f\xff", 64),
+        // The text; where plain content ends; where content with ordinary escapes ends.
+        let cases: &[(&[u8], usize, usize)] = &[
+            (b"", 0, 0),
+            (b"plain\"", 5, 5),
+            (b"\\\"still inside\"", 0, 14),
+            (b"\\\\\"", 0, 2),
+            (b"a\\\\\\\"a\"", 1, 6),
+            (b"line\\n\\t\\r\\b\\f\\/line\"", 4, 20),
+            (b"a\\u0041", 1, 1),
+            (b"a\\x", 1, 1),
+            (b"a\n", 1, 1),
+            (b"\\\n", 0, 0),
+            (b"\x1f", 0, 0),
+            (b"\x7f\xff", 2, 2),
         ];
-        for (text, stop) in cases {
-            assert_eq!(block(text).stop, *stop, "{:?}", text.escape_ascii());
+        for pad in 0..130 {
+            for (text, plain, escaped) in cases {
+                let mut padded = Vec::from(*text);
+                padded.resize(text.len() + pad, b'x');
+                let (mut skipped, mut found) = (0, find(&padded).at);
+                // An escape cut by a block's end stops early.
+                loop {
+                    skipped += skip(&padded[skipped..]).at;
+                    if !is_ordinary_escape(&padded[skipped..]) {
+                        break;
+                    }
+                    skipped += 2;
+                }
+                let whole = |end: &usize| if *end == text.len() { padded.len() } else { *end };
+                assert_eq!(
+                    (found, skipped),
+                    (whole(plain), whole(escaped)),
+                    "{} + {pad}",
+                    text.escape_ascii()
+                );
+                let mut before = Vec::from(&b"y".repeat(pad)[..]);
+                before.extend_from_slice(text);
+                found = find(&before).at;
+                assert_eq!(found, pad + plain, "{pad} + {}", text.escape_ascii());
+            }
         }
     }
 
     #[test]
-    fn an_escape_cut_by_the_border_is_left_for_the_next_block() {
-        let mut bytes = [b'x'; BLOCK];
-        bytes[63] = b'\\';
-        assert_eq!(scan(&bytes).stop, 63);
-        bytes[62] = b'\\';
-        assert_eq!(scan(&bytes).stop, 64);
+    fn every_byte_is_sorted_right_at_every_place() {
+        for byte in 0..=u8::MAX {
+            for at in 0..BLOCK {
+                let mut bytes = [b'x'; BLOCK];
+                bytes[at] = byte;
+                let special = u64::from(matches!(byte, b'"' | b'\\' | 0..0x20)) << at;
+                assert_eq!(specials(&bytes), (special, byte >= 0x80), "{byte:#x} at {at}");
+            }
+        }
     }
 
     #[test]
-    fn non_ascii_counts_only_before_the_stop() {
-        assert!(block("é\"".as_bytes()).non_ascii);
-        assert!(!block("\"é".as_bytes()).non_ascii);
-        assert!(block("é".as_bytes()).non_ascii);
+    fn a_byte_that_is_not_ascii_is_never_missed() {
+        for len in 1..200 {
+            for at in 0..len {
+                let mut text = b"x".repeat(len);
+                text[at] = 0x80;
+                assert!(find(&text).non_ascii && skip(&text).non_ascii, "at {at} of {len}");
+            }
+            assert!(!find(&b"x".repeat(len)).non_ascii);
+        }
     }
 }

@@ -76,8 +76,6 @@ pub struct MemberSpan {
 struct Member {
     value_start: u64,
     value_end: u64,
-    /// Spares most comparisons; never decides alone.
-    fingerprint: u32,
     key_start: u16,
     key_len: u16,
     is_null: bool,
@@ -138,11 +136,7 @@ impl BodyFacts {
     /// The top-level member with exactly this key.
     #[must_use]
     pub fn member(&self, name: &str) -> Option<MemberSpan> {
-        let wanted = fingerprint(name.as_bytes());
-        let member = self
-            .members
-            .iter()
-            .find(|m| m.fingerprint == wanted && self.key(m) == name.as_bytes())?;
+        let member = self.members.iter().find(|m| self.key(m) == name.as_bytes())?;
         Some(MemberSpan {
             value: member.value_start..member.value_end,
             is_null: member.is_null,
@@ -355,19 +349,13 @@ impl Reader {
         else {
             return Err(BodyError::KeysTooLong { at });
         };
-        let fingerprint = fingerprint(key);
-        if facts
-            .members
-            .iter()
-            .any(|m| m.fingerprint == fingerprint && facts.key(m) == key)
-        {
+        if facts.members.iter().any(|m| facts.key(m) == key) {
             return Err(BodyError::DuplicateKey { at });
         }
         self.current = governed(key, &GOVERNED).map_err(|field| BodyError::KeyCase { field, at })?;
         let member = Member {
             value_start: 0,
             value_end: 0,
-            fingerprint,
             key_start,
             key_len,
             is_null: false,
@@ -536,13 +524,6 @@ impl From<JsonError> for BodyError {
     }
 }
 
-/// FNV-1a.
-fn fingerprint(key: &[u8]) -> u32 {
-    key.iter().fold(0x811C_9DC5, |hash, &byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
-}
-
 /// The governed member that `key` names, or the one it names only for a reader who ignores case.
 fn governed(key: &[u8], fields: &[Governed]) -> Result<Option<Governed>, Governed> {
     for &field in fields {
@@ -562,6 +543,13 @@ fn governed(key: &[u8], fields: &[Governed]) -> Result<Option<Governed>, Governe
 /// U+017F is an s and U+212A is a k.
 fn is_other_case(key: &[u8], name: &str) -> bool {
     if key == name.as_bytes() || key.len() < name.len() {
+        return false;
+    }
+    // Spares almost every key the rest.
+    if key
+        .first()
+        .is_some_and(|first| first.is_ascii() && !first.eq_ignore_ascii_case(name.as_bytes().first().unwrap_or(first)))
+    {
         return false;
     }
     let Ok(key) = core::str::from_utf8(key) else {

@@ -7,7 +7,7 @@
 //! The same bytes give the same result, error offsets included, however they
 //! are cut into chunks.
 
-use super::block::{self, BLOCK};
+use super::block;
 use crate::limits::JSON_DEPTH_MAX;
 
 // One bit of the stack a level.
@@ -109,6 +109,17 @@ enum State {
     Literal(&'static [u8]),
 }
 
+impl State {
+    /// Whether it is inside a key or a value.
+    #[inline]
+    fn is_inside(self) -> bool {
+        matches!(
+            self,
+            Self::InString | Self::Escape | Self::Hex(_) | Self::Number(_) | Self::Literal(_)
+        )
+    }
+}
+
 /// How far a number has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {
@@ -178,7 +189,7 @@ struct Cursor<'c> {
     at: usize,
 }
 
-impl Cursor<'_> {
+impl<'c> Cursor<'c> {
     #[inline]
     fn peek(&self) -> Option<u8> {
         self.chunk.get(self.at).copied()
@@ -187,6 +198,23 @@ impl Cursor<'_> {
     #[inline]
     fn skip(&mut self, count: usize) {
         self.at = self.at.wrapping_add(count);
+    }
+
+    #[inline]
+    fn rest(&self) -> &'c [u8] {
+        self.chunk.get(self.at..).unwrap_or_default()
+    }
+
+    /// Moves over a run of escapes that lie whole in the chunk; `false` when there is none.
+    fn skip_escapes(&mut self) -> bool {
+        let from = self.at;
+        loop {
+            match *self.rest() {
+                [b'\\', b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(u8::is_ascii_hexdigit) => self.skip(6),
+                ref rest if block::is_ordinary_escape(rest) => self.skip(2),
+                _ => return self.at > from,
+            }
+        }
     }
 
     #[inline]
@@ -231,13 +259,10 @@ impl Tokenizer {
             self.finish_cut(&mut cursor, visit)?;
         }
         while cursor.at < chunk.len() {
-            match self.state {
-                State::InString => self.string(&mut cursor, visit)?,
-                State::Escape => self.escape(&mut cursor, visit)?,
-                State::Hex(left) => self.hex(left, &mut cursor, visit)?,
-                State::Number(number) => self.number(number, &mut cursor, visit)?,
-                State::Literal(rest) => self.literal(rest, &mut cursor, visit)?,
-                _ => self.structure(&mut cursor, visit)?,
+            if self.state.is_inside() {
+                self.inside(&mut cursor, visit)?;
+            } else {
+                self.between(&mut cursor, visit)?;
             }
         }
         if matches!(self.state, State::InString | State::Escape | State::Hex(_)) {
@@ -276,35 +301,53 @@ impl Tokenizer {
         self.stack & 1 == 1
     }
 
-    /// One byte between values, after any blanks.
-    #[inline]
-    fn structure<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
-        cursor.skip_blanks();
-        let Some(byte) = cursor.peek() else { return Ok(()) };
-        match (self.state, byte) {
-            (State::AfterValue, b',') if self.depth > 0 => {
-                self.state = if self.in_object() { State::NextKey } else { State::Value };
-                cursor.skip(1);
-                Ok(())
-            }
-            (State::AfterValue | State::FirstKey, b'}') if self.depth > 0 && self.in_object() => {
-                self.close(cursor, visit)
-            }
-            (State::AfterValue | State::FirstElement, b']') if self.depth > 0 && !self.in_object() => {
-                self.close(cursor, visit)
-            }
-            (State::FirstKey | State::NextKey, b'"') => self.open_key(cursor, visit),
-            (State::Colon, b':') => {
-                self.state = State::Value;
-                cursor.skip(1);
-                Ok(())
-            }
-            (State::Start | State::Value | State::FirstElement, _) => self.open_value(byte, cursor, visit),
-            (State::AfterValue, _) if self.depth == 0 => {
-                Err(self.error(JsonErrorKind::TrailingBytes, cursor.at).into())
-            }
-            _ => Err(self.error(JsonErrorKind::UnexpectedByte, cursor.at).into()),
+    /// Goes on inside a key or value that a chunk border or an escape has cut.
+    fn inside<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        match self.state {
+            State::InString => self.string(cursor, visit),
+            State::Escape => self.escape(cursor, visit),
+            State::Hex(left) => self.hex(left, cursor, visit),
+            State::Number(number) => self.number(number, cursor, visit),
+            State::Literal(rest) => self.literal(rest, cursor, visit),
+            _ => Ok(()),
         }
+    }
+
+    /// Goes on between keys and values, and over those that lie whole in the chunk.
+    ///
+    /// The byte decides and the state only admits it: bytes are easier to foretell than states.
+    #[inline]
+    fn between<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        while !self.state.is_inside() {
+            cursor.skip_blanks();
+            let Some(byte) = cursor.peek() else { return Ok(()) };
+            match (byte, self.state) {
+                (b'"', State::FirstKey | State::NextKey) => {
+                    self.open_key(cursor, visit)?;
+                    self.string(cursor, visit)?;
+                }
+                (b':', State::Colon) => {
+                    self.state = State::Value;
+                    cursor.skip(1);
+                }
+                (b',', State::AfterValue) if self.depth > 0 => {
+                    self.state = if self.in_object() { State::NextKey } else { State::Value };
+                    cursor.skip(1);
+                }
+                (b'}', State::AfterValue | State::FirstKey) if self.depth > 0 && self.in_object() => {
+                    self.close(cursor, visit)?;
+                }
+                (b']', State::AfterValue | State::FirstElement) if self.depth > 0 && !self.in_object() => {
+                    self.close(cursor, visit)?;
+                }
+                (_, State::Value | State::FirstElement | State::Start) => self.open_value(byte, cursor, visit)?,
+                (_, State::AfterValue) if self.depth == 0 => {
+                    return Err(self.error(JsonErrorKind::TrailingBytes, cursor.at).into());
+                }
+                _ => return Err(self.error(JsonErrorKind::UnexpectedByte, cursor.at).into()),
+            }
+        }
+        Ok(())
     }
 
     #[inline]
@@ -338,7 +381,10 @@ impl Tokenizer {
         };
         let wanted = self.depth <= V::DEPTH && visit.value(self.depth, kind, self.at(cursor.at))?;
         match kind {
-            Kind::String => self.open_string(false, wanted, cursor),
+            Kind::String => {
+                self.open_string(false, wanted, cursor);
+                self.string(cursor, visit)?;
+            }
             Kind::Object => self.open(true, cursor)?,
             Kind::Array => self.open(false, cursor)?,
             Kind::Number => {
@@ -475,30 +521,16 @@ impl Tokenizer {
         }
     }
 
-    /// Moves over everything that no one asked for.
+    /// Moves over everything that no one asked for: up to the closing quote, an error, or an escape the chunk cuts.
     #[inline]
     fn skip_text(&mut self, cursor: &mut Cursor<'_>) {
-        let mut rest = cursor.chunk.get(cursor.at..).unwrap_or_default();
-        while let Some((bytes, tail)) = rest.split_first_chunk::<BLOCK>() {
-            let found = block::scan(bytes);
+        loop {
+            let found = block::skip(cursor.rest());
             self.non_ascii |= found.non_ascii;
-            cursor.skip(found.stop);
-            if found.stop < BLOCK {
+            cursor.skip(found.at);
+            if cursor.peek() != Some(b'\\') || !cursor.skip_escapes() {
                 return;
             }
-            rest = tail;
-        }
-        self.skip_plain(cursor);
-    }
-
-    /// Moves over plain content byte by byte.
-    fn skip_plain(&mut self, cursor: &mut Cursor<'_>) {
-        while let Some(byte) = cursor.peek() {
-            if matches!(byte, b'"' | b'\\' | 0..0x20) {
-                return;
-            }
-            self.non_ascii |= byte >= 0x80;
-            cursor.skip(1);
         }
     }
 
@@ -507,9 +539,11 @@ impl Tokenizer {
         if cursor.peek().is_some_and(|byte| byte != b'\\') {
             self.no_half_pair(cursor)?;
         }
-        let from = cursor.at;
-        self.skip_plain(cursor);
-        visit.text(cursor.chunk.get(from..cursor.at).unwrap_or_default());
+        let rest = cursor.rest();
+        let found = block::find(rest);
+        self.non_ascii |= found.non_ascii;
+        visit.text(rest.get(..found.at).unwrap_or_default());
+        cursor.skip(found.at);
         Ok(())
     }
 
