@@ -8,7 +8,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use heapless::{String, Vec};
+use heapless::Vec;
 
 use super::json::{JsonError, JsonErrorKind, Kind, Tokenizer, Visit};
 use crate::limits::{JSON_TOP_LEVEL_KEY_BYTES_MAX, JSON_TOP_LEVEL_KEYS_MAX, MODEL_BYTES_MAX};
@@ -84,7 +84,8 @@ struct Member {
 /// What is known of a body that was read to its end.
 #[derive(Clone)]
 pub struct BodyFacts {
-    model: Option<String<MODEL_BYTES_MAX>>,
+    /// UTF-8; empty when absent.
+    model: Vec<u8, MODEL_BYTES_MAX>,
     stream: Option<bool>,
     include_usage: Option<bool>,
     max_tokens: Option<u64>,
@@ -98,7 +99,7 @@ pub struct BodyFacts {
 impl BodyFacts {
     const fn new() -> Self {
         Self {
-            model: None,
+            model: Vec::new(),
             stream: None,
             include_usage: None,
             max_tokens: None,
@@ -112,7 +113,7 @@ impl BodyFacts {
     /// `model`, unescaped and never empty; `None` when absent or `null`.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
+        core::str::from_utf8(&self.model).ok().filter(|model| !model.is_empty())
     }
 
     /// `stream`; `None` when absent or `null`.
@@ -283,7 +284,6 @@ struct Reader {
     kind: Kind,
     /// Text of the governed number or inner key being read.
     scalar: Vec<u8, SCALAR_BYTES>,
-    model: Vec<u8, MODEL_BYTES_MAX>,
     /// Where [`Visit::text`] puts what it is given.
     sink: Sink,
     overflow: bool,
@@ -306,7 +306,6 @@ impl Reader {
             at: 0,
             kind: Kind::Null,
             scalar: Vec::new(),
-            model: Vec::new(),
             sink: Sink::Scalar,
             overflow: false,
         }
@@ -314,7 +313,7 @@ impl Reader {
 
     /// As new, without writing the buffers.
     fn reset(&mut self) {
-        self.facts.model = None;
+        self.facts.model.clear();
         self.facts.stream = None;
         self.facts.include_usage = None;
         self.facts.max_tokens = None;
@@ -332,7 +331,7 @@ impl Reader {
         self.overflow = false;
         match sink {
             Sink::Keys => {}
-            Sink::Model => self.model.clear(),
+            Sink::Model => self.facts.model.clear(),
             Sink::Scalar => self.scalar.clear(),
         }
     }
@@ -417,17 +416,9 @@ impl Reader {
         if self.overflow {
             return Err(BodyError::ModelTooLong { at: self.at });
         }
-        if self.model.is_empty() {
+        if self.facts.model.is_empty() {
             return Err(BodyError::EmptyModel { at: self.at });
         }
-        let text = core::str::from_utf8(&self.model)
-            .ok()
-            .and_then(|text| String::try_from(text).ok());
-        // The tokenizer has checked the bytes already, so this refuses nothing; it must not pass for "absent" though.
-        self.facts.model = Some(text.ok_or(BodyError::WrongType {
-            field: Governed::Model,
-            at: self.at,
-        })?);
         Ok(())
     }
 
@@ -506,7 +497,7 @@ impl Visit for Reader {
     fn text(&mut self, piece: &[u8]) {
         let kept = match self.sink {
             Sink::Keys => self.facts.keys.extend_from_slice(piece),
-            Sink::Model => self.model.extend_from_slice(piece),
+            Sink::Model => self.facts.model.extend_from_slice(piece),
             Sink::Scalar => self.scalar.extend_from_slice(piece),
         };
         self.overflow |= kept.is_err();
@@ -542,15 +533,8 @@ fn governed(key: &[u8], fields: &[Governed]) -> Result<Option<Governed>, Governe
 /// Such readers (Go's encoding/json is the common one) fold two characters beyond ASCII into it:
 /// U+017F is an s and U+212A is a k.
 fn is_other_case(key: &[u8], name: &str) -> bool {
-    if key == name.as_bytes() || key.len() < name.len() {
-        return false;
-    }
-    // Spares almost every key the rest.
-    if key
-        .first()
-        .is_some_and(|first| first.is_ascii() && !first.eq_ignore_ascii_case(name.as_bytes().first().unwrap_or(first)))
-    {
-        return false;
+    if key.is_ascii() {
+        return key.eq_ignore_ascii_case(name.as_bytes()) && key != name.as_bytes();
     }
     let Ok(key) = core::str::from_utf8(key) else {
         return false;
