@@ -3,7 +3,15 @@
 //! Targets that need an oracle from elsewhere (`serde_json`, the reference evaluator) live in `fuzz/`.
 
 use crate::authority::{Authority, AuthorityBuffer};
+#[cfg(feature = "alloc")]
+use crate::llm::{
+    body::{BodyError, BodyScan},
+    splice::{Field, Piece, Splice},
+    usage::{Framing, UsageMeter},
+};
 use crate::path::{PathBuffer, normalise};
+#[cfg(feature = "alloc")]
+use crate::tables::FieldWhen;
 
 /// A normal form is its own normal form, resolves every dot segment and holds no byte that a URI cannot have.
 pub fn path(target: &str) {
@@ -82,4 +90,133 @@ pub fn resource_load(data: &[u8]) {
             "{finding:?}"
         );
     }
+}
+
+/// Cuts `text` into chunks whose lengths `lengths` gives, one byte each, again and again.
+#[cfg(feature = "alloc")]
+fn chunks<'t>(mut text: &'t [u8], lengths: &[u8]) -> alloc::vec::Vec<&'t [u8]> {
+    let mut chunks = alloc::vec::Vec::new();
+    let mut lengths = lengths.iter().cycle();
+    while !text.is_empty() {
+        let length = lengths.next().map_or(1, |&length| usize::from(length).max(1));
+        let (chunk, rest) = text.split_at(length.min(text.len()));
+        chunks.push(chunk);
+        text = rest;
+    }
+    chunks
+}
+
+/// Splits an input into a text and the chunk lengths: the last four bytes, when there are that many.
+#[cfg(feature = "alloc")]
+fn text_and_lengths(input: &[u8]) -> (&[u8], &[u8]) {
+    input
+        .split_last_chunk::<4>()
+        .map_or((input, &[]), |(text, lengths)| (text, lengths))
+}
+
+/// A body reads the same however it is cut, and every span lies in it.
+///
+/// The comparison with another parser is the target's own.
+#[cfg(feature = "alloc")]
+pub fn body_scan(input: &[u8]) {
+    let (body, lengths) = text_and_lengths(input);
+    let (mut whole, mut split) = (BodyScan::new(u64::MAX), BodyScan::new(u64::MAX));
+    let one = whole.feed(body).and_then(|()| whole.finish());
+    let fed = chunks(body, lengths)
+        .into_iter()
+        .try_for_each(|chunk| split.feed(chunk));
+    let other = fed.and_then(|()| split.finish());
+    match (one, other) {
+        (Ok(one), Ok(other)) => {
+            assert_eq!(alloc::format!("{one:?}"), alloc::format!("{other:?}"));
+            assert!(one.members().eq(other.members()));
+            for (key, member) in one.members() {
+                assert_eq!(
+                    core::str::from_utf8(key).ok().and_then(|key| one.member(key)),
+                    Some(member.clone())
+                );
+                assert!(member.value.start < member.value.end && member.value.end < one.len());
+            }
+        }
+        (one, other) => assert_eq!(one.err(), other.err()),
+    }
+}
+
+/// An event stream is metered the same however it is cut.
+#[cfg(feature = "alloc")]
+pub fn sse_usage(input: &[u8]) {
+    let (answer, lengths) = text_and_lengths(input);
+    for framing in [Framing::Sse, Framing::Json] {
+        let (mut whole, mut split) = (UsageMeter::new(framing), UsageMeter::new(framing));
+        whole.feed(answer);
+        chunks(answer, lengths).into_iter().for_each(|chunk| split.feed(chunk));
+        assert_eq!(whole.finish(), split.finish(), "{framing:?}");
+    }
+}
+
+/// An edited body reads as intended, and without the edits it is the client's, byte for byte.
+#[cfg(feature = "alloc")]
+pub fn splice(body: &[u8]) {
+    let fields = [
+        Field {
+            name: "model",
+            member: r#""model":"set""#,
+            value: r#""set""#,
+            when: FieldWhen::Always,
+        },
+        Field {
+            name: "stream",
+            member: r#""stream":true"#,
+            value: "true",
+            when: FieldWhen::Absent,
+        },
+        Field {
+            name: "user",
+            member: r#""user":{"a":[]}"#,
+            value: r#"{"a":[]}"#,
+            when: FieldWhen::Absent,
+        },
+    ];
+    let mut scan = BodyScan::new(u64::MAX);
+    let Ok(facts) = scan.feed(body).and_then(|()| scan.finish()) else {
+        return;
+    };
+    let Ok(splice) = Splice::plan(facts, fields) else {
+        return;
+    };
+    let client = |from: u64, to: u64| {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        body.get(from..usize::try_from(to).unwrap_or(usize::MAX))
+            .unwrap_or_default()
+    };
+    let (mut edited, mut undone, mut at) = (alloc::vec::Vec::new(), alloc::vec::Vec::new(), 0);
+    for piece in splice.pieces() {
+        match piece {
+            Piece::Text(text) => edited.extend_from_slice(text.as_bytes()),
+            Piece::Client(range) => {
+                edited.extend_from_slice(client(range.start, range.end));
+                undone.extend_from_slice(client(at, range.end));
+                at = range.end;
+            }
+        }
+    }
+    assert_eq!(splice.len(), edited.len() as u64);
+    assert_eq!(undone, body);
+    let mut again = BodyScan::new(u64::MAX);
+    let read = again.feed(&edited).and_then(|()| again.finish());
+    // Inserting may exceed the bounds that the client's own keys kept to.
+    let Ok(read) = read else {
+        assert!(
+            matches!(read, Err(BodyError::TooManyKeys { .. } | BodyError::KeysTooLong { .. })),
+            "{read:?}"
+        );
+        return;
+    };
+    assert_eq!(read.model(), Some("set"));
+    assert_eq!(read.stream(), facts.stream().or(Some(true)));
+    assert!(fields.iter().all(|field| read.member(field.name).is_some()));
+    assert_eq!(
+        (read.max_tokens(), read.include_usage()),
+        (facts.max_tokens(), facts.include_usage())
+    );
 }

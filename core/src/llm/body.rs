@@ -144,6 +144,15 @@ impl BodyFacts {
         })
     }
 
+    /// All top-level members in their order: the unescaped key and its value.
+    pub fn members(&self) -> impl Iterator<Item = (&[u8], MemberSpan)> {
+        let span = |m: &Member| MemberSpan {
+            value: m.value_start..m.value_end,
+            is_null: m.is_null,
+        };
+        self.members.iter().map(move |member| (self.key(member), span(member)))
+    }
+
     /// Offset of a top-level key's value that a reader who ignores case takes for `name`, though it is written otherwise.
     ///
     /// A field that configuration sets must not have one: the provider might read it instead.
