@@ -100,13 +100,20 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Pe
 /// Waits for bytes; `false` when the connection should end instead.
 async fn wait(worker: &Worker, stream: &TcpStream) -> bool {
     tokio::select! {
-        ready = stream.readable() => ready.is_ok(),
+        arrived = arrives(stream) => arrived,
         () = tokio::time::sleep(worker.shared.times.idle) => false,
         () = worker.drained() => {
             // A request that has just arrived is still answered.
-            tokio::time::timeout(Duration::ZERO, stream.readable()).await.is_ok_and(|ready| ready.is_ok())
+            tokio::time::timeout(Duration::ZERO, arrives(stream)).await.is_ok_and(|arrived| arrived)
         }
     }
+}
+
+/// Waits until there is a byte to read, or the client's end.
+///
+/// `readable` alone may say so of a silent client, whose time for a head would then begin at once.
+async fn arrives(stream: &TcpStream) -> bool {
+    stream.peek(&mut [0]).await.is_ok()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
