@@ -37,7 +37,6 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, p
     // hyper's own limit of 100 header fields is as wanted; head timeouts are watched below.
     let mut connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
-        .pipeline_flush(true)
         .serve_connection(io, service);
     let mut watch = Watch::new(worker, peer, &activity);
     let mut tick = std::pin::pin!(tokio::time::sleep(CONNECTION_TICK));
