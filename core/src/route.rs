@@ -15,7 +15,9 @@ pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &[u8]) -> O
     let row = tables.listeners.get(listener)?;
     let scope = u32::try_from(listener).ok()?;
     let by_name = |name| tables.hosts.get(tables.text, scope, name);
-    let named = by_name(host).or_else(|| {
+    // `*.b.c` is kept as `.b.c`, and its star stands for at least one character: the host `.b.c` is not among them.
+    let exact = if host.starts_with(b".") { None } else { by_name(host) };
+    let named = exact.or_else(|| {
         if row.has_suffixes {
             suffixes(host).find_map(by_name)
         } else {

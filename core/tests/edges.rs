@@ -1,0 +1,88 @@
+//! Requests at the edge of what a route may take, each once decided wrongly and found by the reference evaluator.
+#![cfg(feature = "yaml")]
+
+use lockgate_core::build;
+use lockgate_core::compile::{Compiled, Settings};
+use lockgate_core::config::LoadOptions;
+use lockgate_core::config::diagnostic::Source;
+use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decision::{Decision, Refusal};
+use lockgate_core::request::Request;
+
+const CONFIG: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - hosts: ['*']
+    port: {name: http, number: 80, protocol: HTTP}
+---
+apiVersion: istio.alibabacloud.com/v1beta1
+kind: LLMProvider
+metadata: {name: provider, namespace: istio-system}
+spec:
+  host: provider.test
+---
+apiVersion: istio.alibabacloud.com/v1beta1
+kind: LLMRoute
+metadata: {name: route, namespace: istio-system}
+spec:
+  host: '*.test'
+  gateways: [gw]
+  rules:
+  - backendRefs:
+    - providerHost: provider.test
+";
+
+fn compiled() -> Compiled {
+    let source = Source {
+        name: "edges.yaml".to_owned(),
+        text: CONFIG.to_owned(),
+    };
+    let options = LoadOptions {
+        env: &|_| None,
+        ignore_kinds: &[],
+    };
+    let built = build(&[source], &options, &Settings::default());
+    let diagnostics = built.diagnostics;
+    built.compiled.unwrap_or_else(|| panic!("{diagnostics:?}"))
+}
+
+/// The refusal, `None` when the request is sent on.
+fn refusal(method: &str, host: &str, target: &str) -> Option<Refusal> {
+    let compiled = compiled();
+    let headers: &[(&str, &[u8])] = &[("host", host.as_bytes())];
+    let request = Request {
+        method,
+        authority: None,
+        target,
+        headers: &headers,
+        peer: [10, 0, 0, 1].into(),
+        port: 80,
+    };
+    match decide(
+        &compiled.snapshot.tables(),
+        &request,
+        Body::Unread,
+        0,
+        &mut Scratch::new(),
+    ) {
+        Decision::Refuse(refusal) => Some(refusal),
+        Decision::Forward(_) | Decision::ReadBody => None,
+    }
+}
+
+#[test]
+fn the_star_of_a_wildcard_host_stands_for_at_least_one_character() {
+    for (host, refused) in [
+        ("a.test", None),
+        ("a.b.test", None),
+        ("..test", None),
+        (".test", Some(Refusal::NoRoute)),
+        ("test", Some(Refusal::NoRoute)),
+    ] {
+        assert_eq!(refusal("GET", host, "/"), refused, "{host}");
+    }
+}
