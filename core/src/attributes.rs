@@ -45,6 +45,10 @@ impl<'d> Attributes<'d> {
     pub(crate) fn read(request: &Request<'d>, scratch: &'d mut Scratch) -> Result<Self, BadRequest> {
         let authority = Authority::parse(sent_authority(request)?, &mut scratch.authority)?;
         let target = path::normalise(request.target, &mut scratch.path)?;
+        // `*` asks about the server itself, and only OPTIONS may (RFC 9112 §3.2.4).
+        if target.path == "*" && request.method != "OPTIONS" {
+            return Err(BadRequest::Path);
+        }
         Ok(Self {
             method: request.method,
             authority,

@@ -65,8 +65,11 @@ pub(crate) fn candidates<'d>(
     })
 }
 
-/// The first entry that matches.
+/// The first entry that matches. None does for `*`: it is no path that a provider could be sent.
 pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Option<&'d EntryRow> {
+    if seen.path == "*" {
+        return None;
+    }
     candidates(tables, seen.port, seen.authority.host).find(|entry| failed_condition(tables, entry, seen).is_none())
 }
 

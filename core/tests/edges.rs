@@ -6,7 +6,7 @@ use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Scratch, decide};
-use lockgate_core::decision::{Decision, Refusal};
+use lockgate_core::decision::{BadRequest, Decision, Refusal};
 use lockgate_core::request::Request;
 
 const CONFIG: &str = "
@@ -72,6 +72,16 @@ fn refusal(method: &str, host: &str, target: &str) -> Option<Refusal> {
         Decision::Refuse(refusal) => Some(refusal),
         Decision::Forward(_) | Decision::ReadBody => None,
     }
+}
+
+#[test]
+fn an_asterisk_is_never_sent_on() {
+    assert_eq!(refusal("GET", "a.test", "/"), None);
+    for method in ["GET", "POST", "options"] {
+        let refused = refusal(method, "a.test", "*");
+        assert_eq!(refused, Some(Refusal::BadRequest(BadRequest::Path)), "{method}");
+    }
+    assert_eq!(refusal("OPTIONS", "a.test", "*"), Some(Refusal::NoRoute));
 }
 
 #[test]
