@@ -96,7 +96,7 @@ pub enum Denial {
 pub enum BadRequest {
     /// No authority at all.
     MissingHost,
-    /// More than one `Host` field, or one that contradicts `:authority`.
+    /// More than one `Host` field. A single one is ignored beside `:authority` or an absolute-form target.
     TwoHosts,
     /// The authority is no `host[:port]`: userinfo, illegal characters, too long.
     Authority,
