@@ -47,7 +47,7 @@
 //!
 //! - none: [`decide`], [`llm`]; no allocator is linked.
 //! - `alloc`: resource types, [`compile`], [`snapshot`], [`explain`].
-//! - `yaml`: the loader, and [`build`], which goes from text to snapshot.
+//! - `yaml`: the loader, and [`build()`], which goes from text to snapshot.
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 

@@ -151,6 +151,7 @@ pub(crate) struct ConditionRow {
 
 /// What a condition looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
 pub(crate) enum Subject {
     /// The authority's name: lower-cased, without port.
     Host,
@@ -162,6 +163,7 @@ pub(crate) enum Subject {
 
 /// How it is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
 pub(crate) enum Test {
     /// The whole value.
     Exact(Span),
@@ -284,6 +286,7 @@ pub(crate) struct OperationRow {
 
 /// One value of a policy's list, in Istio's four forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
 pub(crate) enum PatternRow {
     /// `value`
     Exact(Span),
