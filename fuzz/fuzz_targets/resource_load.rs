@@ -1,0 +1,4 @@
+//! See [`lockgate_fuzz::resource_load`].
+#![cfg_attr(fuzzing, no_main)]
+
+lockgate_fuzz::target!(resource_load);

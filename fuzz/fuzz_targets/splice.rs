@@ -1,0 +1,4 @@
+//! See [`lockgate_fuzz::splice`].
+#![cfg_attr(fuzzing, no_main)]
+
+lockgate_fuzz::target!(splice);

@@ -1,0 +1,4 @@
+//! See [`lockgate_fuzz::usage`].
+#![cfg_attr(fuzzing, no_main)]
+
+lockgate_fuzz::target!(usage);
