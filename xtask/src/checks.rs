@@ -48,7 +48,11 @@ pub(crate) fn lint() -> Outcome {
 
 /// Private items too: their documentation is what contributors read, and its links break as easily.
 pub(crate) fn docs() -> Outcome {
-    run(cargo("", "doc --locked --workspace --no-deps --all-features --document-private-items").env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"))
+    run(cargo(
+        "",
+        "doc --locked --workspace --no-deps --all-features --document-private-items",
+    )
+    .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"))
 }
 
 /// Each set is built before it is tested: a test build may pull in what the library alone lacks.

@@ -128,18 +128,20 @@ impl Reading {
             SsePiece::Whole(data) => {
                 if self.needle.find(data).is_some() {
                     self.document.feed(data);
-                    self.end_document();
+                    self.end_event();
                 }
             }
             SsePiece::Part(data) => self.document.feed(data),
-            SsePiece::End => {
-                // An event without usage is none of ours, malformed or not (`[DONE]` is no JSON).
-                if self.document.has_usage() {
-                    self.end_document();
-                } else {
-                    self.document.reset();
-                }
-            }
+            SsePiece::End => self.end_event(),
+        }
+    }
+
+    /// An event without usage is none of ours, malformed or not (`[DONE]` is no JSON).
+    fn end_event(&mut self) {
+        if self.document.has_usage() {
+            self.end_document();
+        } else {
+            self.document.reset();
         }
     }
 
@@ -191,6 +193,14 @@ mod tests {
 
     fn sse(answer: &str) -> Usage {
         meter(Framing::Sse, answer)
+    }
+
+    #[test]
+    fn a_malformed_event_that_only_mentions_usage_is_none_of_ours_however_it_is_cut() {
+        assert_eq!(
+            meter(Framing::Sse, "data: {\"a\":[.],\"usage\":{}}\n\n"),
+            Usage::Unknown(UnknownUsage::NotReported)
+        );
     }
 
     #[test]
