@@ -34,7 +34,7 @@ pub enum Body<'b> {
 
 /// Decides what happens to `request`.
 ///
-/// A pure function of its arguments. `entropy` is uniform over all of `u64` and chooses among weighted backends;
+/// A pure function of its arguments. `entropy` is uniform over all of `u64`; its upper half chooses among weighted backends;
 /// `scratch` is overwritten. When the answer is [`Decision::ReadBody`], read the body and call again with the
 /// same `entropy`.
 pub fn decide<'d>(

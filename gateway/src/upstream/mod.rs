@@ -62,8 +62,8 @@ impl Target {
     fn choose(&self, entropy: u64) -> usize {
         let weights = || self.endpoints().iter().map(|endpoint| u64::from(endpoint.weight));
         let total: u64 = weights().sum();
-        // The high half, since the low bits already chose the provider.
-        let mut ticket = (entropy >> 32).checked_rem(total).unwrap_or(0);
+        // The lower half, since the upper one chose the provider.
+        let mut ticket = (entropy & u64::from(u32::MAX)).checked_rem(total).unwrap_or(0);
         for (index, weight) in weights().enumerate() {
             match ticket.checked_sub(weight) {
                 Some(rest) => ticket = rest,
