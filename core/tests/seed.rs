@@ -381,10 +381,7 @@ fn no_debug_output_holds_the_key() {
 fn a_broken_provider_is_reported_once_not_again_by_those_who_refer_to_it() {
     let broken = PROVIDER.replace("host:", "hots:");
     let built = built(&[&broken, GATEWAY, ROUTE], &Settings::default());
-    assert_eq!(
-        codes(&built.diagnostics, Severity::Error),
-        ["unknown-field"]
-    );
+    assert_eq!(codes(&built.diagnostics, Severity::Error), ["unknown-field"]);
 }
 
 #[test]
