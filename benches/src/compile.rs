@@ -2,9 +2,9 @@
 
 use core::hint::black_box;
 
-use lockgate_core::compile::{Compiled, Settings, compile};
+use lockgate_core::compile::{Compiled, Settings};
+use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::config::{LoadOptions, load};
 use lockgate_core::snapshot::Snapshot;
 
 use crate::Case;
@@ -73,21 +73,16 @@ fn sources(texts: &[String]) -> Vec<Source> {
 
 fn loaded_and_compiled(sources: &[Source]) -> Result<Compiled, String> {
     let env = |name: &str| Some(if name == "API_KEY" { "sk-example" } else { "203.0.113.9" }.to_owned());
-    let mut loaded = load(
+    let built = lockgate_core::build(
         sources,
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
         },
-    );
-    let compiled = compile(
-        &loaded.resources,
-        sources,
         &Settings::default(),
-        &mut loaded.diagnostics,
     );
-    compiled.ok_or_else(|| {
-        let findings = loaded.diagnostics.as_slice().iter().take(3);
+    built.compiled.ok_or_else(|| {
+        let findings = built.diagnostics.as_slice().iter().take(3);
         findings
             .map(|finding| finding.message.clone())
             .collect::<Vec<_>>()

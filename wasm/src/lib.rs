@@ -8,9 +8,10 @@ mod request;
 
 use std::collections::BTreeMap;
 
-use lockgate_core::compile::{Compiled, Settings, compile};
+use lockgate_core::build;
+use lockgate_core::compile::{Compiled, Settings};
+use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::{PlacedDiagnostic, Source};
-use lockgate_core::config::{LoadOptions, load};
 use lockgate_core::explain::Explanation;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
@@ -69,19 +70,16 @@ impl Simulator {
         let sources: Vec<Source> = files.into_iter().map(|(name, text)| Source { name, text }).collect();
         let settings = options.settings();
         let env = |name: &str| options.env.get(name).cloned();
-        let mut loaded = load(
-            &sources,
-            &LoadOptions {
-                env: &env,
-                ignore_kinds: &options.ignore_kinds,
-            },
-        );
-        let compiled = compile(&loaded.resources, &sources, &settings, &mut loaded.diagnostics);
-        let findings = loaded.diagnostics.as_slice().iter();
+        let load = LoadOptions {
+            env: &env,
+            ignore_kinds: &options.ignore_kinds,
+        };
+        let built = build(&sources, &load, &settings);
+        let findings = built.diagnostics.as_slice().iter();
         let findings: Vec<PlacedDiagnostic<'_>> = findings.map(|finding| finding.placed(&sources)).collect();
         Ok(Self {
             diagnostics: json(&findings)?,
-            compiled,
+            compiled: built.compiled,
         })
     }
 

@@ -25,7 +25,7 @@ const IO: [&str; 9] = [
     "rand",
 ];
 
-const RULES: [Rule; 3] = [
+const RULES: [Rule; 4] = [
     Rule {
         package: "lockgate-core",
         target: HOST,
@@ -40,6 +40,17 @@ const RULES: [Rule; 3] = [
         package: "lockgate-wasm",
         target: WASM,
         never: &["lockgate"],
+    },
+    Rule {
+        package: "lockgate",
+        target: HOST,
+        never: &[
+            "lockgate-wasm",
+            "lockgate-benches",
+            "wasm-bindgen",
+            "js-sys",
+            "criterion",
+        ],
     },
 ];
 
