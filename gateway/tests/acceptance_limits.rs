@@ -67,6 +67,7 @@ async fn twenty_megabytes_pass_unchanged_and_cost_little_more_than_themselves() 
         assert!(added < 100, "{added} bytes were added");
         assert!(seen.text().contains("\"model\":\"qwen1.5-72b-chat\"") || seen.json()["model"] == "qwen1.5-72b-chat");
         let grown = bed.gateway.peak().saturating_sub(before);
+        println!("{transport:?}: a body of {} bytes cost {grown}", body.len());
         let most = body.len() as u64 + 12 * 1024 * 1024;
         assert!(
             grown < most,
@@ -329,6 +330,7 @@ async fn idle_connections_cost_little() {
     // 9,000 connections may cost 100 MiB. Twice as much is allowed for so few, since memory comes in pages.
     let most = 2 * COUNT * (100 * 1024 * 1024 / 9_000);
     let count = first.len() + second.len();
+    println!("{} bytes per idle connection", grown / COUNT as u64);
     assert!(
         grown < most as u64,
         "{grown} bytes for the second half of {count} idle connections"

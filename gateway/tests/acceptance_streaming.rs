@@ -62,6 +62,7 @@ async fn each_event_reaches_the_client_before_the_next_is_sent() {
         waits.remove(0);
         waits.sort_unstable();
         let median = waits[waits.len() / 2];
+        println!("{transport:?}: an event took {median:?}");
         assert!(
             median < Duration::from_millis(20),
             "{transport:?}: an event took {median:?}: {waits:?}"
@@ -289,6 +290,7 @@ async fn assert_cancels(events: usize) {
     for transport in BOTH {
         for leave in [Leave::Close, Leave::Reset] {
             let first = time_to_cancel(transport, events, leave).await;
+            println!("{transport:?} {leave:?} after {events} events: {first:?}");
             if first > CANCEL {
                 let second = time_to_cancel(transport, events, leave).await;
                 assert!(
