@@ -51,8 +51,8 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
     }
     let ascii = syntax::Config::new().unicode(false).utf8(false);
     // On its own first: wrapped below, `a)|(b` would be well formed.
-    syntax::parse_with(pattern, &ascii).map_err(|error| error.to_string())?;
-    let whole = syntax::parse_with(&format!(r"\A(?:{pattern})\z"), &ascii).map_err(|error| error.to_string())?;
+    syntax::parse_with(pattern, &ascii).map_err(|error| reason(&error))?;
+    let whole = syntax::parse_with(&format!(r"\A(?:{pattern})\z"), &ascii).map_err(|error| reason(&error))?;
     let nfa = thompson::Compiler::new()
         .configure(
             thompson::Config::new()
@@ -77,6 +77,14 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
                 REGEX_DFA_BYTES_MAX / 1024
             )
         })
+}
+
+/// The last line of a syntax error, without its label: the lines before it repeat the pattern.
+#[cfg(feature = "alloc")]
+fn reason(error: &impl alloc::string::ToString) -> alloc::string::String {
+    let text = error.to_string();
+    let last = text.lines().next_back().unwrap_or_default();
+    last.trim_start_matches("error: ").into()
 }
 
 #[cfg(all(test, feature = "alloc"))]

@@ -91,8 +91,12 @@ pub fn compile(
     policies::compile(resources, settings, &mut rows, diagnostics);
     let (rows, secrets) = rows.finish(diagnostics);
     let snapshot = Snapshot::new(rows, listeners.ports(), upstreams);
+    if diagnostics.has_errors() {
+        // Lints would speak of rules that the errors took away.
+        return None;
+    }
     lint::check(&snapshot, resources, settings, diagnostics);
-    (!diagnostics.has_errors()).then_some(Compiled { snapshot, secrets })
+    Some(Compiled { snapshot, secrets })
 }
 
 /// Two resources of one kind, namespace and name: the API server would have kept only one of them.
