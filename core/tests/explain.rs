@@ -141,3 +141,23 @@ fn a_bad_head_shows_only_the_refusal() {
         &ask(&compiled(str::to_owned), "a b", "198.51.100.1", None).to_string(),
     );
 }
+
+#[test]
+fn what_explain_matches_is_what_decide_matches_even_for_the_target_star() {
+    let headers: &[(&str, &[u8])] = &[("host", b"test.com")];
+    let peer = "198.51.100.1".parse().unwrap();
+    let request = Request {
+        method: "OPTIONS",
+        authority: None,
+        target: "*",
+        headers: &headers,
+        peer,
+        port: 80,
+    };
+    let it = explain(&compiled(str::to_owned).snapshot, &request, Body::Unread, 0);
+    assert!(it.to_string().contains("REFUSE with 404"), "{it}");
+    assert!(
+        it.passes.iter().flat_map(|pass| &pass.rules).all(|rule| !rule.matched),
+        "{it}"
+    );
+}

@@ -150,7 +150,9 @@ impl<'d> Reader<'d> {
     }
 
     fn pass(self, pass: u8, seen: &Attributes<'d>) -> PassTrace {
-        let host = route::virtual_host(&self.tables, seen.port, seen.authority.host).map(|(_, row)| row);
+        let found = route::virtual_host(&self.tables, seen.port, seen.authority.host);
+        // As `route::find` has it: nothing takes the `*` of OPTIONS.
+        let host = found.map(|(_, row)| row).filter(|_| seen.path != "*");
         let mut rules = Vec::new();
         for entry in host.map_or(&[][..], |row| row.entries.of(self.tables.entries)) {
             let trace = self.entry(entry, seen);
