@@ -100,7 +100,8 @@ pub enum BadRequest {
     TwoHosts,
     /// The authority is no `host[:port]`: userinfo, illegal characters, too long.
     Authority,
-    /// The path does not start with `/`, or holds control characters or `%00`.
+    /// The path does not start with `/` or holds `%00`, or path or query hold a blank, a control character or a byte
+    /// that is no ASCII.
     Path,
     /// The path is longer than [`crate::limits::PATH_BYTES_MAX`].
     PathTooLong,

@@ -27,6 +27,10 @@ pub(crate) struct Target<'a> {
 /// [`BadRequest::Path`] for what cannot be normalised, [`BadRequest::PathTooLong`] over the limit.
 pub(crate) fn normalise<'a>(target: &'a str, buffer: &'a mut PathBuffer) -> Result<Target<'a>, BadRequest> {
     let (path, query, plain) = split(target);
+    // A query is sent as it is, so it must be one that a request line can carry.
+    if query.is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(BadRequest::Path);
+    }
     if path == "*" {
         return Ok(Target { path, query });
     }
@@ -294,6 +298,14 @@ mod tests {
         ] {
             assert_eq!(path(target), Err(BadRequest::Path), "{target}");
         }
+    }
+
+    #[test]
+    fn a_query_that_no_request_line_can_carry_is_refused() {
+        for target in ["/?\r\nHost: b", "/a?\0", "/?a b", "/?\u{e9}", "*?\t"] {
+            assert_eq!(path(target), Err(BadRequest::Path), "{target:?}");
+        }
+        assert_eq!(path("/?a=[\"|\"]#\u{e9}").as_deref(), Ok("/"));
     }
 
     #[test]
