@@ -1,0 +1,262 @@
+//! Both evaluators on one string of bytes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use lockgate_core::compile::{Compiled, compile};
+use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
+use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decision::{Decision, Denial, Path, Refusal};
+use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
+use lockgate_core::llm::body::BodyScan;
+use lockgate_core::request::Request;
+use lockgate_core::tables::Tables;
+
+use crate::bytes::Bytes;
+use crate::oracle::{Evaluation, Oracle};
+use crate::traffic::{Sample, sample};
+use crate::validity::{self, Reasons};
+use crate::verdict::{Forward, Verdict};
+use crate::world::{World, world};
+
+/// Requests per configuration, so that one input ends in time.
+const REQUESTS_MAX: usize = 48;
+
+/// How often each thing happened.
+#[derive(Debug, Clone, Default)]
+pub struct Coverage(BTreeMap<String, usize>);
+
+impl Coverage {
+    fn count(&mut self, what: impl Into<String>) {
+        *self.0.entry(what.into()).or_default() += 1;
+    }
+
+    /// How often `what` happened.
+    #[must_use]
+    pub fn of(&self, what: &str) -> usize {
+        self.0.get(what).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|(what, count)| writeln!(f, "{count:>9}  {what}"))
+    }
+}
+
+/// The two said different things.
+#[derive(Debug, Clone)]
+pub struct Disagreement {
+    /// What each of them said.
+    pub what: String,
+    /// The configuration.
+    pub world: World,
+    /// The request, where it was one about a request.
+    pub request: Option<Sample>,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.what)?;
+        if let Some(request) = &self.request {
+            writeln!(f, "request: {request:?}")?;
+        }
+        writeln!(f, "settings: {:?}", self.world.settings)?;
+        let resources = &self.world.resources;
+        resources.gateways.iter().try_for_each(|one| line(f, one))?;
+        resources.llm_providers.iter().try_for_each(|one| line(f, one))?;
+        resources.llm_routes.iter().try_for_each(|one| line(f, one))?;
+        resources.authorization_policies.iter().try_for_each(|one| line(f, one))
+    }
+}
+
+/// One resource, without the places of its values: they are made up.
+fn line(f: &mut fmt::Formatter<'_>, resource: &dyn fmt::Debug) -> fmt::Result {
+    let place = format!("at: {:?}", Location::default());
+    let text = format!("{resource:?}")
+        .replace(&format!(", {place}"), "")
+        .replace(&format!("{place}, "), "");
+    writeln!(f, "{}", text.replace("Spanned ", ""))
+}
+
+/// Makes a configuration and requests out of `input` and asks both.
+///
+/// # Errors
+/// The first disagreement.
+pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreement>> {
+    let mut bytes = Bytes::new(input);
+    let world = world(&mut bytes);
+    let disagreement = |what, request| {
+        let world = world.clone();
+        Err(Box::new(Disagreement { what, world, request }))
+    };
+    coverage.count("worlds");
+    let reasons = validity::reasons(&world);
+    let compiled = match same_validity(&world, &reasons) {
+        Ok(compiled) => compiled,
+        Err(what) => return disagreement(what, None),
+    };
+    let Some(compiled) = compiled else {
+        coverage.count("worlds refused");
+        reasons
+            .iter()
+            .for_each(|reason| coverage.count(format!("refused: {reason}")));
+        return Ok(());
+    };
+    let oracle = Oracle::new(&world);
+    for _ in 0..REQUESTS_MAX {
+        let sample = sample(&mut bytes);
+        let expected = oracle.evaluate(&sample);
+        if let Err(what) = same_verdict(&compiled, &sample, &expected) {
+            return disagreement(what, Some(sample));
+        }
+        coverage.count("requests");
+        coverage.count(format!("verdict: {}", expected.verdict.kind()));
+        if matches!(expected.verdict, Verdict::Forward(_)) {
+            expected
+                .features
+                .iter()
+                .for_each(|feature| coverage.count(format!("forward: {feature}")));
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The snapshot, `None` when both refuse the configuration.
+fn same_validity(world: &World, reasons: &Reasons) -> Result<Option<Compiled>, String> {
+    let mut diagnostics = Diagnostics::default();
+    let compiled = compile(&world.resources, &[], &world.settings, &mut diagnostics);
+    if compiled.is_none() == reasons.is_empty() {
+        let errors: Vec<_> = diagnostics
+            .as_slice()
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .map(|finding| format!("{}: {}", finding.code, finding.message))
+            .collect();
+        return Err(format!("the compiler finds {errors:?}, the oracle {reasons:?}"));
+    }
+    Ok(compiled)
+}
+
+fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> Result<(), String> {
+    let unread = engine(compiled, sample, Body::Unread);
+    if !unread.agrees_with(&expected.before_body) {
+        return Err(format!(
+            "before the body the engine says {unread:?}, the oracle {:?}",
+            expected.before_body
+        ));
+    }
+    let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
+    let fed = scan.feed(sample.body);
+    let read = engine(compiled, sample, Body::Read(fed.and_then(|()| scan.finish())));
+    if !read.agrees_with(&expected.verdict) {
+        return Err(format!("the engine says {read:?}, the oracle {:?}", expected.verdict));
+    }
+    Ok(())
+}
+
+fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Verdict {
+    let headers: Vec<(&str, &[u8])> = sample.headers.iter().map(|(name, value)| (*name, &value[..])).collect();
+    let headers = Fields(&headers);
+    let request = Request {
+        method: sample.method,
+        authority: sample.authority.as_deref(),
+        target: &sample.target,
+        headers: &headers,
+        peer: sample.peer,
+        port: sample.port,
+    };
+    let mut scratch = Scratch::new();
+    let tables = compiled.snapshot.tables();
+    let decision = decide(&tables, &request, body, sample.entropy, &mut scratch);
+    in_words(compiled, &tables, decision)
+}
+
+fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) -> Verdict {
+    let label = |rule| tables.rule_label(rule).to_owned();
+    match decision {
+        Decision::ReadBody => Verdict::ReadBody,
+        Decision::Refuse(Refusal::BadRequest(fault)) => Verdict::BadHead(vec![fault]),
+        Decision::Refuse(Refusal::Denied(Denial::Rule(policy, rule))) => Verdict::DeniedByRule {
+            policy: tables.policy_label(policy).to_owned(),
+            rule,
+        },
+        Decision::Refuse(Refusal::Denied(Denial::NoAllowMatched)) => Verdict::NotAllowed,
+        Decision::Refuse(Refusal::NoRoute) => Verdict::NoRoute,
+        Decision::Refuse(Refusal::NoRouteAfterRewrite(rule)) => Verdict::NoRouteAfterRewrite { rule: label(rule) },
+        Decision::Refuse(Refusal::MethodNotAllowed(rule)) => Verdict::MethodNotAllowed { rule: label(rule) },
+        Decision::Refuse(Refusal::Body(rule, _)) => Verdict::Body { rule: label(rule) },
+        Decision::Refuse(Refusal::NotAdmitted { rule, second, provider }) => Verdict::NotAdmitted {
+            rule: label(rule),
+            second: label(second),
+            provider: tables.provider_host(provider).to_owned(),
+        },
+        Decision::Forward(forward) => Verdict::Forward(Forward {
+            rule: label(forward.rule),
+            second: label(forward.admitted_by),
+            provider: tables.provider_host(forward.provider).to_owned(),
+            upstream: compiled.snapshot.upstreams()[forward.upstream.0 as usize]
+                .host
+                .to_string(),
+            authority: forward.authority.to_owned(),
+            path: match forward.path {
+                Path::Fixed(path) | Path::Client { path, query: None } => path.to_owned(),
+                Path::Client {
+                    path,
+                    query: Some(query),
+                } => format!("{path}?{query}"),
+            },
+            credential: forward
+                .credential
+                .map(|id| compiled.secrets.get(id).expect("a secret").expose().to_owned()),
+            fields: fields(tables, forward.fields),
+        }),
+    }
+}
+
+/// By name; the member must be its name and value and nothing else.
+fn fields(tables: &Tables<'_>, rows: &[lockgate_core::tables::FieldRow]) -> Vec<(String, String)> {
+    let mut fields: Vec<(String, String)> = rows
+        .iter()
+        .map(|row| {
+            let (name, value) = (tables.text(row.name), tables.text(row.value));
+            assert_eq!(tables.text(row.member), format!("\"{name}\":{value}"));
+            (name.to_owned(), value.to_owned())
+        })
+        .collect();
+    fields.sort();
+    fields
+}
+
+/// Pairs, borrowed: the engine takes header fields by trait object.
+struct Fields<'f>(&'f [(&'f str, &'f [u8])]);
+
+impl lockgate_core::request::Headers for Fields<'_> {
+    fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
+        self.0.each(name, visit);
+    }
+}
+
+/// The shortest and plainest input that `fails` still fails on, by cutting the end and zeroing bytes.
+pub fn minimise(input: &[u8], fails: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut input = input.to_vec();
+    let mut step = input.len();
+    while step > 0 {
+        while input.len() >= step && fails(&input[..input.len() - step]) {
+            input.truncate(input.len() - step);
+        }
+        step /= 2;
+    }
+    for index in 0..input.len() {
+        let kept = std::mem::take(&mut input[index]);
+        if kept != 0 && !fails(&input) {
+            input[index] = kept;
+        }
+    }
+    input
+}

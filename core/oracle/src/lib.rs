@@ -1,0 +1,33 @@
+//! A second reading of the documents, to hold the engine against.
+//!
+//! [`Oracle`] says what happens to a request: linear, allocating, written from
+//! the semantics over the resource types, and sharing no code with the compiler
+//! or with `decide`. [`world`] and [`traffic`] make small configurations and
+//! requests that collide often, out of a string of bytes, so that the same
+//! generator serves the seeded test, its minimiser and the fuzzer.
+//! [`differential`] asks both and compares.
+//!
+//! Everything here is for tests: it panics where something does not hold.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::std_instead_of_core,
+    clippy::alloc_instead_of_core,
+    reason = "a tool of tests: it runs with std, and a panic is how it reports"
+)]
+
+pub mod binding;
+pub mod bytes;
+pub mod differential;
+pub mod head;
+pub mod oracle;
+pub mod policy;
+pub mod routing;
+pub mod traffic;
+pub mod validity;
+pub mod verdict;
+pub mod world;
+
+pub use oracle::Oracle;

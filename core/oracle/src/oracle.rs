@@ -1,0 +1,204 @@
+//! The reference evaluator: `design.md` "The two-pass decision", step by step.
+
+use std::collections::BTreeMap;
+
+use lockgate_core::config::resource::{BackendRef, LlmProvider, ProviderConfig};
+
+use crate::binding::{VirtualHost, virtual_hosts};
+use crate::head::{self, Head};
+use crate::policy;
+use crate::routing::{self, Features, Found, Target};
+use crate::traffic::{GOOD_BODIES, Sample};
+use crate::validity::visible_providers;
+use crate::verdict::{Forward, Verdict};
+use crate::world::World;
+
+/// Evaluates requests over a configuration that [`crate::validity`] finds nothing wrong with.
+#[derive(Debug, Clone)]
+pub struct Oracle<'w> {
+    world: &'w World,
+    /// By port.
+    hosts: BTreeMap<u16, Vec<VirtualHost<'w>>>,
+}
+
+/// The answer and what led to it.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Before the body is known.
+    pub before_body: Verdict,
+    /// In the end.
+    pub verdict: Verdict,
+    /// What the evaluation came across, for counting.
+    pub features: Features,
+}
+
+impl<'w> Oracle<'w> {
+    /// An oracle for `world`.
+    #[must_use]
+    pub fn new(world: &'w World) -> Self {
+        let servers = world.resources.gateways.iter().flat_map(|gateway| &gateway.servers);
+        let ports = servers.map(|server| *server.port);
+        let hosts = ports.map(|port| (port, virtual_hosts(world, port))).collect();
+        Self { world, hosts }
+    }
+
+    /// What happens to the request.
+    #[must_use]
+    pub fn evaluate(&self, sample: &Sample) -> Evaluation {
+        let mut features = Features::new();
+        let verdict = self.decide(sample, &mut features);
+        // Only a body that is needed can be asked for, and it is needed for everything that comes after it.
+        let after_body = !matches!(
+            verdict,
+            Verdict::BadHead(_)
+                | Verdict::DeniedByRule { .. }
+                | Verdict::NotAllowed
+                | Verdict::NoRoute
+                | Verdict::MethodNotAllowed { .. }
+        );
+        let before_body = match reads_body(sample.method) && after_body {
+            true => Verdict::ReadBody,
+            false => verdict.clone(),
+        };
+        Evaluation {
+            before_body,
+            verdict,
+            features,
+        }
+    }
+
+    fn decide(&self, sample: &Sample, features: &mut Features) -> Verdict {
+        let head = match head::read(sample) {
+            Ok(head) => head,
+            Err(faults) => return Verdict::BadHead(faults),
+        };
+        if let Some(refusal) = policy::refusal(self.world, sample, &head) {
+            return refusal;
+        }
+        if head.path == "*" {
+            return Verdict::NoRoute;
+        }
+        let asked = Target {
+            host: head.host.clone(),
+            port: head.port.clone(),
+        };
+        let hosts = self.hosts.get(&sample.port).map_or(&[][..], |hosts| hosts);
+        let Some(first) = routing::find(self.world, hosts, sample, &asked, features) else {
+            return Verdict::NoRoute;
+        };
+        let backend = routing::choose(first.rule(), sample.entropy, features);
+        let provider = self.provider(backend);
+        if provider.path.is_some() && sample.method != "POST" {
+            return Verdict::MethodNotAllowed { rule: first.label() };
+        }
+        if reads_body(sample.method) && !GOOD_BODIES.contains(&sample.body) {
+            return Verdict::Body { rule: first.label() };
+        }
+        let rewritten = Target {
+            host: provider.host.to_ascii_lowercase(),
+            port: None,
+        };
+        let mut second_features = Features::new();
+        let Some(second) = routing::find(self.world, hosts, sample, &rewritten, &mut second_features) else {
+            return Verdict::NoRouteAfterRewrite { rule: first.label() };
+        };
+        if !admits(second, backend) {
+            return Verdict::NotAdmitted {
+                rule: first.label(),
+                second: second.label(),
+                provider: provider.host.to_ascii_lowercase(),
+            };
+        }
+        if first.label() != second.label() {
+            features.insert("admitted by another rule");
+        }
+        forward(first, second, backend, provider, &head, features)
+    }
+
+    fn provider(&self, backend: &BackendRef) -> &'w LlmProvider {
+        visible_providers(self.world)
+            .find(|provider| provider.host.eq_ignore_ascii_case(&backend.provider_host))
+            .expect("a world without faults knows its providers")
+    }
+}
+
+/// Whether the LLM APIs send a JSON body with the method.
+fn reads_body(method: &str) -> bool {
+    ["POST", "PUT", "PATCH"].contains(&method)
+}
+
+/// Whether the rule of the second pass sends traffic to the provider.
+fn admits(second: Found<'_>, chosen: &BackendRef) -> bool {
+    let backends = &second.rule().backend_refs;
+    let weights = routing::weights(backends);
+    backends
+        .iter()
+        .zip(weights)
+        .any(|(backend, weight)| weight > 0 && backend.provider_host.eq_ignore_ascii_case(&chosen.provider_host))
+}
+
+fn forward(
+    first: Found<'_>,
+    second: Found<'_>,
+    backend: &BackendRef,
+    provider: &LlmProvider,
+    head: &Head,
+    features: &mut Features,
+) -> Verdict {
+    let path = match (&provider.path, &head.query) {
+        (Some(fixed), _) => fixed.value.clone(),
+        (None, Some(query)) => format!("{}?{query}", head.path),
+        (None, None) => head.path.clone(),
+    };
+    features.insert(if provider.path.is_some() {
+        "fixed path"
+    } else {
+        "the client's path"
+    });
+    let specific = first.rule().name.as_ref().and_then(|name| {
+        let mut entries = provider.route_specific_configs.iter();
+        entries
+            .find(|(key, _)| key.value == name.value)
+            .map(|(_, config)| config)
+    });
+    if specific.is_some() {
+        features.insert("a route-specific configuration");
+    }
+    if backend.host_rewrite.is_some() {
+        features.insert("a host rewrite");
+    }
+    let configs: Vec<&ProviderConfig> = specific.into_iter().chain(&provider.default_config).collect();
+    let host = provider.host.to_ascii_lowercase();
+    Verdict::Forward(Forward {
+        rule: first.label(),
+        second: second.label(),
+        authority: backend
+            .host_rewrite
+            .as_ref()
+            .map_or(&host, |rewrite| &rewrite.value)
+            .clone(),
+        upstream: host.clone(),
+        provider: host,
+        path,
+        credential: configs
+            .iter()
+            .find_map(|config| config.api_key.as_ref())
+            .map(|key| key.expose().to_owned()),
+        fields: fields(&configs),
+    })
+}
+
+/// What is set in a body that lacks it: the most specific configuration that says something.
+fn fields(configs: &[&ProviderConfig]) -> Vec<(String, String)> {
+    let mut fields = BTreeMap::new();
+    for config in configs.iter().rev() {
+        if let Some(model) = &config.model {
+            let escaped = model.replace('\\', "\\\\").replace('"', "\\\"");
+            fields.insert("model".to_owned(), format!("\"{escaped}\""));
+        }
+        if let Some(stream) = config.stream {
+            fields.insert("stream".to_owned(), stream.to_string());
+        }
+    }
+    fields.into_iter().collect()
+}

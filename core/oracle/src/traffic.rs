@@ -1,0 +1,235 @@
+//! Random requests: the spellings that make two readers of one head disagree.
+
+use std::net::IpAddr;
+
+use lockgate_core::limits::PATH_BYTES_MAX;
+
+use crate::bytes::Bytes;
+
+/// A request that owns its parts.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The method.
+    pub method: &'static str,
+    /// `:authority`.
+    pub authority: Option<String>,
+    /// Path and query.
+    pub target: String,
+    /// The header fields, `host` among them.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// The TCP peer.
+    pub peer: IpAddr,
+    /// The listener's port.
+    pub port: u16,
+    /// Chooses the backend.
+    pub entropy: u64,
+    /// The body.
+    pub body: &'static [u8],
+}
+
+/// Bodies that can be sent on.
+pub const GOOD_BODIES: [&[u8]; 2] = [b"{}", br#"{"model":"mine","messages":[]}"#];
+/// Bodies that cannot.
+pub const BAD_BODIES: [&[u8]; 3] = [b"", b"[]", b"{"];
+
+/// Makes a request.
+pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
+    let mut headers = bytes.some(0, 3, field);
+    let authority = place_authority(bytes, &mut headers);
+    Sample {
+        method: bytes.pick(&[
+            "POST", "POST", "POST", "GET", "POST", "POST", "POST", "OPTIONS", "PUT", "POST", "post", "PATCH",
+        ]),
+        authority,
+        target: target(bytes),
+        headers,
+        peer: bytes
+            .pick(&[
+                "10.0.0.1",
+                "10.0.0.3",
+                "192.168.200.1",
+                "::1",
+                "2001:db8::3",
+                "::ffff:10.0.0.1",
+                "10.0.0.1",
+                "172.16.0.1",
+            ])
+            .parse()
+            .expect("an address"),
+        port: bytes.pick(&[80, 80, 80, 8080, 80, 80, 80, 80, 80, 80, 80, 80, 80, 80, 80, 9999]),
+        entropy: bytes.number(),
+        body: if bytes.one_in(8) {
+            bytes.pick(&BAD_BODIES)
+        } else {
+            bytes.pick(&GOOD_BODIES)
+        },
+    }
+}
+
+fn field(bytes: &mut Bytes<'_>, _: usize) -> (&'static str, Vec<u8>) {
+    const VALUES: [&[u8]; 10] = [
+        b"red",
+        b"blue",
+        b" red ",
+        b"red",
+        b"Red",
+        b"",
+        b"red,blue",
+        b"r\xffd",
+        b"\tblue",
+        b"reddish",
+    ];
+    let name = bytes.pick(&["x-a", "x-b", "user-type", "X-A", "User-Type", "x-c"]);
+    (name, bytes.pick(&VALUES).to_vec())
+}
+
+/// `Host`, `:authority`, both, several or none of them.
+fn place_authority(bytes: &mut Bytes<'_>, headers: &mut Vec<(&'static str, Vec<u8>)>) -> Option<String> {
+    let first = authority(bytes);
+    let mut host = |name: &'static str, value: &str| headers.push((name, value.as_bytes().to_vec()));
+    match bytes.byte() {
+        0..=170 => host("host", &first),
+        171..=190 => host("Host", &format!(" {first}\t")),
+        191..=230 => return Some(first),
+        231..=236 => {
+            host("host", &first);
+            return Some(first);
+        }
+        237..=242 => {
+            host("host", &first.to_ascii_uppercase());
+            return Some(first);
+        }
+        243..=247 => {
+            let second = authority(bytes);
+            host("host", &second);
+            return Some(first);
+        }
+        248..=251 => {
+            let second = authority(bytes);
+            host("host", &first);
+            host("HOST", &second);
+        }
+        _ => {}
+    }
+    None
+}
+
+fn authority(bytes: &mut Bytes<'_>) -> String {
+    const HOSTS: [&str; 16] = [
+        "a.test",
+        "p.test",
+        "a.test",
+        "b.test",
+        "x.b.test",
+        "a.test",
+        "A.Test",
+        "y.test",
+        "test",
+        "x.y.b.TEST",
+        "p.test",
+        "other",
+        "p.test",
+        "a.test",
+        "a.test.",
+        ".test",
+    ];
+    const ODD: [&str; 16] = [
+        "",
+        "user@a.test",
+        "a.test,b.test",
+        "a test",
+        "[::1]",
+        "[::1",
+        "[::g]",
+        "*.test",
+        "\u{e4}.test",
+        "[::1]:80",
+        "a%2etest",
+        "a_b~c",
+        "::1",
+        "a.test/",
+        "[v1.x]",
+        "[::1]x",
+    ];
+    const PORTS: [&str; 8] = ["", "", "", "", "", "", ":80", ":8080"];
+    const ODD_PORTS: [&str; 8] = [":", ":65535", ":65536", ":x", ":+80", ":00080", ":80:80", ":8\u{0660}"];
+    let host = match bytes.byte() {
+        255 => "a".repeat(256 + bytes.below(16)),
+        253..255 => format!("a{}test", any_char(bytes)),
+        246..253 => bytes.pick(&ODD).to_owned(),
+        _ => bytes.pick(&HOSTS).to_owned(),
+    };
+    let ports = if bytes.one_in(32) { &ODD_PORTS } else { &PORTS };
+    host + bytes.pick(ports)
+}
+
+fn target(bytes: &mut Bytes<'_>) -> String {
+    const PIECES: [&str; 32] = [
+        "/a",
+        "/",
+        "/admin",
+        "/b",
+        "/..",
+        "/.",
+        "/%2e%2E",
+        "/..;x",
+        "/.;",
+        "\\a",
+        "/%61",
+        "%2f",
+        "%5C",
+        "%7c",
+        "|",
+        "[",
+        "]",
+        ";x",
+        "%25",
+        "%3b",
+        "/v1",
+        "{",
+        "/a/b",
+        "//",
+        "/A",
+        "/...",
+        "%2561",
+        "/%41dmin",
+        "\\..",
+        "^`\"<>}",
+        "/.%2e;y",
+        "~!$&'()*+,=:@",
+    ];
+    const BROKEN: [&str; 8] = ["%zz", "%", "%0", "%00", "\u{1}", "\u{7f}", "\u{e9}", "%+1"];
+    const QUERIES: [&str; 12] = [
+        "", "", "", "?", "?x=1", "?/../a", "?x#f", "#f", "#f?x", "?a?b", "?%zz", "?\"",
+    ];
+    match bytes.byte() {
+        255 => return format!("/{}", "a".repeat(PATH_BYTES_MAX - 3 + bytes.below(6))),
+        254 => return "*".to_owned(),
+        253 => {
+            return bytes
+                .pick(&["", "a", "?x", "#", "%2fa", "http://a.test/a", "\\a", "*a"])
+                .to_owned();
+        }
+        _ => {}
+    }
+    let mut target = bytes.pick(&["/a", "/", "/admin", "/b", "/v1", "//"]).to_owned();
+    for _ in 0..bytes.pick(&[0, 1, 2, 0, 3, 4]) {
+        match bytes.one_in(64) {
+            true => target.push(any_char(bytes)),
+            false => target += bytes.pick(&PIECES),
+        }
+    }
+    if bytes.one_in(40) {
+        target += bytes.pick(&BROKEN);
+    }
+    target += bytes.pick(&QUERIES);
+    if bytes.one_in(128) {
+        target.push(any_char(bytes));
+    }
+    target
+}
+
+/// Any byte, bare: what no pool thinks of.
+fn any_char(bytes: &mut Bytes<'_>) -> char {
+    char::from(bytes.byte())
+}

@@ -1,0 +1,140 @@
+//! What makes well-formed resources wrong together, each by the words the design has for it.
+
+use std::collections::BTreeSet;
+
+use lockgate_core::config::resource::{BackendRef, LlmProvider, LlmRoute, LlmRule, Meta, StringMatch};
+use lockgate_core::limits::REGEX_BYTES_MAX;
+
+use crate::binding::{absolute, bindings, names};
+use crate::policy::selects;
+use crate::routing::{regex, weights};
+use crate::world::World;
+
+/// Why a configuration is refused.
+pub type Reasons = BTreeSet<&'static str>;
+
+/// The reasons to refuse `world`; none when it is served.
+#[must_use]
+pub fn reasons(world: &World) -> Reasons {
+    let mut reasons = Reasons::new();
+    if has_duplicates(metas(world).map(|meta| (meta.kind, &meta.namespace, &**meta.name))) {
+        reasons.insert("two resources of one kind and name");
+    }
+    if has_duplicates(visible_providers(world).map(|provider| provider.host.to_ascii_lowercase())) {
+        reasons.insert("two visible providers with one host");
+    }
+    for route in &world.resources.llm_routes {
+        check_route(world, route, &mut reasons);
+    }
+    reasons
+}
+
+fn metas(world: &World) -> impl Iterator<Item = &Meta> {
+    let resources = &world.resources;
+    let gateways = resources.gateways.iter().map(|gateway| &gateway.meta);
+    let policies = resources.authorization_policies.iter().map(|policy| &policy.meta);
+    let providers = resources.llm_providers.iter().map(|provider| &provider.meta);
+    let routes = resources.llm_routes.iter().map(|route| &route.meta);
+    gateways.chain(policies).chain(providers).chain(routes)
+}
+
+fn has_duplicates<T: Ord>(things: impl Iterator<Item = T>) -> bool {
+    let mut seen = BTreeSet::new();
+    !things.into_iter().all(|thing| seen.insert(thing))
+}
+
+/// The providers that exist for this gateway.
+pub fn visible_providers(world: &World) -> impl Iterator<Item = &LlmProvider> {
+    let settings = &world.settings;
+    world.resources.llm_providers.iter().filter(|provider| {
+        let namespace = &*provider.meta.namespace;
+        let labels = provider.workload_selector.as_ref();
+        (namespace == settings.root_namespace || namespace == settings.namespace)
+            && labels.is_none_or(|labels| selects(labels, settings))
+    })
+}
+
+fn check_route(world: &World, route: &LlmRoute, reasons: &mut Reasons) {
+    for name in &route.gateways {
+        let known = |name: &str| {
+            world
+                .resources
+                .gateways
+                .iter()
+                .any(|gateway| names(name, &route.meta, &gateway.meta))
+        };
+        if **name != "mesh" && !known(name) {
+            reasons.insert("a Gateway that is not there");
+        }
+    }
+    for name in route
+        .rules
+        .iter()
+        .flat_map(|rule| &rule.matches)
+        .flat_map(|entry| &entry.gateways)
+    {
+        let same = |other: &str| absolute(name, &route.meta) == absolute(other, &route.meta);
+        if !route.gateways.iter().any(|other| same(other)) {
+            reasons.insert("a match that widens the route's gateways");
+        }
+    }
+    if has_duplicates(route.rules.iter().filter_map(|rule| rule.name.as_deref())) {
+        reasons.insert("two rules with one name");
+    }
+    let bound = is_bound(world, route);
+    for rule in &route.rules {
+        check_matches(rule, reasons);
+        check_weights(&rule.backend_refs, reasons);
+        check_providers(world, bound, &rule.backend_refs, reasons);
+    }
+}
+
+fn check_matches(rule: &LlmRule, reasons: &mut Reasons) {
+    for (_, condition) in rule.matches.iter().flat_map(|entry| &entry.headers) {
+        if let StringMatch::Regex(pattern) = &condition.value
+            && (pattern.is_empty() || pattern.len() > REGEX_BYTES_MAX || regex(pattern).is_err())
+        {
+            reasons.insert("no regular expression");
+        }
+    }
+}
+
+fn is_bound(world: &World, route: &LlmRoute) -> bool {
+    let servers = world.resources.gateways.iter().flat_map(|gateway| &gateway.servers);
+    let ports: BTreeSet<u16> = servers.map(|server| *server.port).collect();
+    ports.into_iter().any(|port| {
+        let hosts = bindings(world, port);
+        hosts
+            .iter()
+            .flat_map(|host| &host.routes)
+            .any(|bound| std::ptr::eq(bound.route, route))
+    })
+}
+
+fn check_providers(world: &World, bound: bool, backends: &[BackendRef], reasons: &mut Reasons) {
+    for backend in backends {
+        let named = |provider: &&LlmProvider| provider.host.eq_ignore_ascii_case(&backend.provider_host);
+        if !world.resources.llm_providers.iter().any(|provider| named(&provider)) {
+            reasons.insert("a provider that is not there");
+        } else if bound && !visible_providers(world).any(|provider| named(&provider)) {
+            // A route that stands behind nothing here may well mean another gateway's providers.
+            reasons.insert("a provider that is not for this gateway");
+        }
+    }
+}
+
+fn check_weights(backends: &[BackendRef], reasons: &mut Reasons) {
+    let given = backends.iter().filter(|backend| backend.weight.is_some()).count();
+    if backends.len() > 1 {
+        if given != 0 && given != backends.len() {
+            reasons.insert("some weights are missing");
+        } else if given != 0 && backends.iter().all(|backend| backend.weight.as_deref() == Some(&0)) {
+            reasons.insert("all weights are zero");
+        }
+        let sum: u64 = weights(backends).into_iter().sum();
+        // Envoy's own bound, and what keeps the choice within 64 bits.
+        if sum > u64::from(u32::MAX) {
+            reasons.insert("weights that add up to more than 32 bits");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What happens to a request, in the words of the configuration rather than in row numbers.
+
+use lockgate_core::decision::BadRequest;
+
+/// The answer of one of the two evaluators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The head cannot be read one way only: everything that is wrong with it.
+    BadHead(Vec<BadRequest>),
+    /// A DENY policy matched.
+    DeniedByRule {
+        /// `namespace/name`.
+        policy: String,
+        /// Index of the rule.
+        rule: u32,
+    },
+    /// There are ALLOW policies and none matched.
+    NotAllowed,
+    /// 404 of the first pass.
+    NoRoute,
+    /// 405.
+    MethodNotAllowed {
+        /// The rule of the first pass.
+        rule: String,
+    },
+    /// It depends on the body.
+    ReadBody,
+    /// The body cannot be sent on.
+    Body {
+        /// The rule of the first pass.
+        rule: String,
+    },
+    /// 404 of the second pass.
+    NoRouteAfterRewrite {
+        /// The rule of the first pass.
+        rule: String,
+    },
+    /// 500: the second rule does not list the provider.
+    NotAdmitted {
+        /// The rule of the first pass.
+        rule: String,
+        /// The rule of the second pass.
+        second: String,
+        /// The provider's host.
+        provider: String,
+    },
+    /// Sent on.
+    Forward(Forward),
+}
+
+/// How a request is sent on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// The rule of the first pass, `namespace/route/rule`.
+    pub rule: String,
+    /// The rule of the second pass.
+    pub second: String,
+    /// The provider's host.
+    pub provider: String,
+    /// The host that the upstream was compiled for.
+    pub upstream: String,
+    /// The Host sent.
+    pub authority: String,
+    /// The path and query sent.
+    pub path: String,
+    /// The key sent: these are made up, so they may be shown.
+    pub credential: Option<String>,
+    /// The body fields that are set when absent, as JSON, by name.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Verdict {
+    /// The kind of outcome, for counting.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::BadHead(faults) if faults.contains(&BadRequest::PathTooLong) => "414",
+            Self::BadHead(_) => "400",
+            Self::DeniedByRule { .. } => "403 by a DENY rule",
+            Self::NotAllowed => "403 as no ALLOW matched",
+            Self::NoRoute => "404 of pass 1",
+            Self::MethodNotAllowed { .. } => "405",
+            Self::ReadBody => "read the body",
+            Self::Body { .. } => "body refused",
+            Self::NoRouteAfterRewrite { .. } => "404 of pass 2",
+            Self::NotAdmitted { .. } => "500 not admitted",
+            Self::Forward(_) => "forward",
+        }
+    }
+
+    /// Whether the engine's answer `self` is what `expected` asks for.
+    ///
+    /// A head may be wrong in several ways, and nothing says which is told first.
+    #[must_use]
+    pub fn agrees_with(&self, expected: &Self) -> bool {
+        match (self, expected) {
+            (Self::BadHead(told), Self::BadHead(faults)) => told.iter().all(|fault| faults.contains(fault)),
+            _ => self == expected,
+        }
+    }
+}

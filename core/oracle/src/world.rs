@@ -1,0 +1,444 @@
+//! Small random configurations whose names, hosts and values meet often.
+//!
+//! What comes out is well-formed one by one, as after the loader; some of it is
+//! wrong together (a dangling reference, half the weights), which
+//! [`crate::validity`] has to say as well as the compiler.
+
+use lockgate_core::cidr::Cidr;
+use lockgate_core::compile::Settings;
+use lockgate_core::config::diagnostic::Location;
+use lockgate_core::config::resource::{
+    Action, AuthorizationPolicy, BackendRef, Gateway, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule, Meta,
+    PolicyOperation, PolicyRule, PolicySource, ProviderConfig, Resources, Server, ServerProtocol, Spanned, StringMatch,
+};
+use lockgate_core::config::secret::Secret;
+
+use crate::bytes::Bytes;
+
+/// A configuration and the gateway that loads it.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The resources.
+    pub resources: Resources,
+    /// The gateway.
+    pub settings: Settings,
+}
+
+const NAMESPACES: [&str; 3] = ["istio-system", "default", "team"];
+const PROVIDER_HOSTS: [&str; 4] = ["a.test", "p.test", "x.b.test", "b.test"];
+const ROUTE_HOSTS: [&str; 16] = [
+    "*", "*", "*", "*.test", "*", "*.b.test", "a.test", "*", "p.test", "B.test", "*", "*.Test", "*", "*", "*.test",
+    "a.test",
+];
+const SERVER_HOSTS: [&str; 24] = [
+    "*",
+    "*",
+    "*",
+    "*.test",
+    "*/*",
+    "a.test",
+    "p.test",
+    "*.b.test",
+    "default/*",
+    "./*",
+    "b.test",
+    "*/*.test",
+    "./p.test",
+    "team/a.test",
+    "A.Test",
+    "x.b.test",
+    "*",
+    "*",
+    "*",
+    "*",
+    "*",
+    "*",
+    "*",
+    "*",
+];
+const MODELS: [&str; 4] = ["qwen", "large", "a\"b", "back\\slash"];
+
+/// Makes a configuration.
+pub fn world(bytes: &mut Bytes<'_>) -> World {
+    let settings = Settings {
+        namespace: bytes.pick(&["istio-system", "istio-system", "team"]).into(),
+        labels: bytes
+            .pick(&[&OWN_LABELS[..1], &OWN_LABELS[..]])
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()))
+            .collect(),
+        ..Settings::default()
+    };
+    let gateways = bytes.some(1, 3, gateway);
+    let llm_providers = bytes.some(1, 4, provider);
+    let llm_routes = bytes.some(1, 4, |bytes, index| route(bytes, index, &gateways, &llm_providers));
+    let authorization_policies = match bytes.below(2) {
+        0 => Vec::new(),
+        _ => bytes.some(1, 3, policy),
+    };
+    World {
+        resources: Resources {
+            gateways,
+            authorization_policies,
+            llm_providers,
+            llm_routes,
+            ..Resources::default()
+        },
+        settings,
+    }
+}
+
+const OWN_LABELS: [(&str, &str); 2] = [("istio", "ingressgateway"), ("app", "edge")];
+
+fn gateway(bytes: &mut Bytes<'_>, index: usize) -> Gateway {
+    Gateway {
+        meta: meta(bytes, "Gateway", "gw", index),
+        selector: selector(bytes),
+        servers: bytes.some(1, 2, |bytes, server| Server {
+            at: Location::default(),
+            hosts: bytes.some(1, 3, |bytes, _| text(bytes.pick(&SERVER_HOSTS))),
+            port: spanned(bytes.pick(&[80, 80, 80, 8080])),
+            port_name: spanned(format!("http-{server}").into()),
+            protocol: spanned(ServerProtocol::Http),
+        }),
+    }
+}
+
+fn provider(bytes: &mut Bytes<'_>, index: usize) -> LlmProvider {
+    let host = match bytes.one_in(80) {
+        false => PROVIDER_HOSTS[index % PROVIDER_HOSTS.len()],
+        true => bytes.pick(&["a.test", "p.test", "A.test", "P.TEST"]),
+    };
+    let mut meta = meta(bytes, "LLMProvider", "provider", index);
+    if !bytes.one_in(24) {
+        meta.namespace = "istio-system".into();
+    }
+    let config = |bytes: &mut Bytes<'_>, key: &str| ProviderConfig {
+        at: Location::default(),
+        model: bytes.one_in(2).then(|| text(bytes.pick(&MODELS))),
+        stream: bytes.pick(&[None, Some(false), Some(true)]),
+        api_key: bytes
+            .one_in(2)
+            .then(|| spanned(Secret::new(format!("key-{index}-{key}")))),
+    };
+    let path = bytes
+        .one_in(3)
+        .then(|| text(bytes.pick(&["/v1/chat/completions", "/p"])));
+    let default_config = bytes.one_in(2).then(|| config(bytes, "default"));
+    let specific = bytes.pick(&[&[][..], &["one"][..], &["two"][..], &["one", "two"][..], &["none"][..]]);
+    LlmProvider {
+        meta,
+        workload_selector: bytes.one_in(8).then(|| selector(bytes)),
+        host: text(host),
+        path,
+        default_config,
+        route_specific_configs: specific.iter().map(|name| (text(name), config(bytes, name))).collect(),
+    }
+}
+
+fn route(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway], providers: &[LlmProvider]) -> LlmRoute {
+    let mut meta = meta(bytes, "LLMRoute", "route", index);
+    meta.created = bytes.pick(&[None, None, Some(1), Some(2), Some(3)]);
+    let named = list(bytes, &[1, 1, 2, 2, 1, 2, 1, 2, 1, 0], |bytes| {
+        gateway_ref(bytes, &meta.namespace, gateways)
+    });
+    LlmRoute {
+        meta,
+        host: text(bytes.pick(&ROUTE_HOSTS)),
+        rules: bytes.some(1, 3, |bytes, index| rule(bytes, index, &named, providers)),
+        gateways: named,
+    }
+}
+
+/// A list whose length is one of `lengths`.
+fn list<T>(bytes: &mut Bytes<'_>, lengths: &[usize], mut thing: impl FnMut(&mut Bytes<'_>) -> T) -> Vec<T> {
+    (0..bytes.pick(lengths)).map(|_| thing(bytes)).collect()
+}
+
+fn gateway_ref(bytes: &mut Bytes<'_>, namespace: &str, gateways: &[Gateway]) -> Spanned<String> {
+    let meta = &gateways[bytes.below(gateways.len())].meta;
+    text(&match bytes.byte() {
+        252..=255 => "mesh".to_owned(),
+        251 => "team/absent".to_owned(),
+        249..=250 => meta.name.to_string(),
+        _ if *meta.namespace == *namespace && bytes.one_in(2) => meta.name.to_string(),
+        _ => format!("{}/{}", meta.namespace, *meta.name),
+    })
+}
+
+fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], providers: &[LlmProvider]) -> LlmRule {
+    let name = match bytes.below(64) {
+        63 => Some("one"),
+        choice if choice % 4 == 0 => None,
+        _ => Some(["one", "two", "three"][index]),
+    };
+    LlmRule {
+        at: Location::default(),
+        name: name.map(text),
+        matches: list(bytes, &[1, 2, 1, 0, 2, 3, 1], |bytes| llm_match(bytes, gateways)),
+        backend_refs: backends(bytes, providers),
+    }
+}
+
+fn llm_match(bytes: &mut Bytes<'_>, gateways: &[Spanned<String>]) -> LlmMatch {
+    let mut headers: Vec<(Spanned<String>, Spanned<StringMatch>)> = Vec::new();
+    for _ in 0..bytes.pick(&[1, 1, 2, 1, 0]) {
+        let name = bytes.pick(&["host", "host", "x-a", "x-b", "user-type"]);
+        if headers.iter().all(|(taken, _)| **taken != name) {
+            let condition = if name == "host" {
+                host_match(bytes)
+            } else {
+                value_match(bytes)
+            };
+            headers.push((text(name), spanned(condition)));
+        }
+    }
+    LlmMatch {
+        at: Location::default(),
+        headers,
+        gateways: list(bytes, &[0, 0, 0, 0, 0, 1], |bytes| {
+            match gateways.get(bytes.below(gateways.len().max(1))) {
+                Some(own) if bytes.byte() < 250 => own.clone(),
+                _ => text("istio-system/gw-0"),
+            }
+        }),
+        source_labels: bytes.one_in(8).then(|| selector(bytes)),
+    }
+}
+
+fn host_match(bytes: &mut Bytes<'_>) -> StringMatch {
+    match bytes.below(8) {
+        0..=3 => StringMatch::Exact(
+            bytes
+                .pick(&[
+                    "a.test",
+                    "p.test",
+                    "b.test",
+                    "x.b.test",
+                    "a.test:80",
+                    "A.TEST",
+                    "P.test:8080",
+                    "a.test",
+                    "p.test",
+                ])
+                .into(),
+        ),
+        4 => StringMatch::Prefix(bytes.pick(&["a", "x.", "p.test", "", "A", "a.test:"]).into()),
+        5 | 6 => StringMatch::Regex(
+            bytes
+                .pick(&[
+                    "a\\.test",
+                    ".*\\.test",
+                    "a|a\\.test",
+                    "[bp]\\.test",
+                    "(?i)A\\.TEST",
+                    "A\\.TEST",
+                    ".*:80",
+                    "x?",
+                ])
+                .into(),
+        ),
+        _ => StringMatch::Present,
+    }
+}
+
+fn value_match(bytes: &mut Bytes<'_>) -> StringMatch {
+    match bytes.below(8) {
+        0..=2 => StringMatch::Exact(bytes.pick(&["red", "blue", "Red", "red,blue"]).into()),
+        3 | 4 => StringMatch::Prefix(bytes.pick(&["r", "red", "b", ""]).into()),
+        5 | 6 => {
+            let broken = bytes.byte() >= 253;
+            let patterns = [
+                "red", "r.d", "re|red", "b.*", ".*", "\\w+", "red|blue", "[^r].*", "r.{2}",
+            ];
+            StringMatch::Regex(
+                if broken {
+                    bytes.pick(&["(", ")|(", "a\\"])
+                } else {
+                    bytes.pick(&patterns)
+                }
+                .into(),
+            )
+        }
+        _ => StringMatch::Present,
+    }
+}
+
+fn backends(bytes: &mut Bytes<'_>, providers: &[LlmProvider]) -> Vec<BackendRef> {
+    let count = bytes.pick(&[1, 2, 1, 3]);
+    let weighted = bytes.pick(&[false, true]);
+    let first = bytes.below(providers.len());
+    let mut refs: Vec<BackendRef> = Vec::new();
+    for index in 0..count.min(providers.len()) {
+        let host = match bytes.byte() {
+            255 => "absent.test",
+            251..255 => "p.test",
+            _ => &providers[(first + index) % providers.len()].host,
+        };
+        let weight = match bytes.byte() {
+            252..=255 => !weighted,
+            _ => weighted,
+        };
+        let weight = weight.then(|| match bytes.below(16) {
+            0..=2 => 0,
+            3 => 0x7fff_ffff,
+            choice => u32::try_from(choice).expect("small") * 10,
+        });
+        refs.push(BackendRef {
+            at: Location::default(),
+            provider_host: text(host),
+            weight: weight.map(spanned),
+            host_rewrite: bytes.one_in(8).then(|| text(bytes.pick(&["rewritten.test", "p.test"]))),
+        });
+    }
+    refs
+}
+
+fn policy(bytes: &mut Bytes<'_>, index: usize) -> AuthorizationPolicy {
+    let mut meta = meta(bytes, "AuthorizationPolicy", "policy", index);
+    if !bytes.one_in(4) {
+        meta.namespace = "istio-system".into();
+    }
+    let action = bytes.pick(&[Action::Deny, Action::Allow]);
+    let fewest = usize::from(action == Action::Deny || !bytes.one_in(8));
+    AuthorizationPolicy {
+        meta,
+        selector: bytes.one_in(4).then(|| selector(bytes)),
+        action,
+        rules: bytes.some(fewest, 3, |bytes, _| PolicyRule {
+            at: Location::default(),
+            from: list(bytes, &[0, 1, 1, 2], source),
+            to: list(bytes, &[1, 1, 2, 0], operation),
+        }),
+    }
+}
+
+const BLOCKS: [&str; 10] = [
+    "10.0.0.0/8",
+    "10.0.0.1",
+    "10.0.0.2/31",
+    "0.0.0.0/0",
+    "::/0",
+    "2001:db8::/32",
+    "::1",
+    "::ffff:10.0.0.1",
+    "192.168.0.0/17",
+    "2001:db8::2/127",
+];
+
+/// At least one field, as the loader asks for.
+fn source(bytes: &mut Bytes<'_>) -> PolicySource {
+    let blocks = |bytes: &mut Bytes<'_>, least| {
+        bytes.some(least, 2, |bytes, _| {
+            spanned(bytes.pick(&BLOCKS).parse::<Cidr>().expect("a block"))
+        })
+    };
+    let both = bytes.below(4);
+    PolicySource {
+        at: Location::default(),
+        ip_blocks: if both == 3 { Vec::new() } else { blocks(bytes, 1) },
+        not_ip_blocks: if both >= 2 { blocks(bytes, 1) } else { Vec::new() },
+    }
+}
+
+fn operation(bytes: &mut Bytes<'_>) -> PolicyOperation {
+    const HOSTS: [&str; 14] = [
+        "a.test",
+        "p.test",
+        "*",
+        "*.test",
+        "a.*",
+        "A.TEST",
+        "a.test:80",
+        "a.test:*",
+        "*:80",
+        "*test",
+        "x.b.test",
+        "*a*",
+        "B*",
+        "**",
+    ];
+    const METHODS: [&str; 8] = ["POST", "GET", "P*", "*T", "*", "post", "OPTIONS", "G*T"];
+    const PATHS: [&str; 16] = [
+        "/a", "/admin", "/", "/a/*", "*/b", "*", "/admin*", "/A", "/a%2fb", "*v1*", "/admin/", "//a", "/*", "/%7C",
+        "*]", "/v%31",
+    ];
+    let given = few_bits(bytes.byte());
+    let mut texts = |bit: u8, options: &[&str]| match given & 1 << bit {
+        0 => Vec::new(),
+        _ => bytes.some(1, 2, |bytes, _| text(bytes.pick(options))),
+    };
+    let mut operation = PolicyOperation {
+        at: Location::default(),
+        hosts: texts(0, &HOSTS),
+        not_hosts: texts(1, &HOSTS),
+        methods: texts(2, &METHODS),
+        not_methods: texts(3, &METHODS),
+        paths: texts(4, &PATHS),
+        not_paths: texts(5, &PATHS),
+        ports: Vec::new(),
+        not_ports: Vec::new(),
+    };
+    let mut ports = |bit: u8| match given & 1 << bit {
+        0 => Vec::new(),
+        _ => bytes.some(1, 2, |bytes, _| spanned(bytes.pick(&[80, 8080, 81]))),
+    };
+    operation.ports = ports(6);
+    operation.not_ports = ports(7);
+    operation
+}
+
+/// Which fields are given: few of them, and never none.
+fn few_bits(byte: u8) -> u8 {
+    let few = byte & byte.rotate_left(3);
+    if few == 0 { 1 << (byte % 8) } else { few }
+}
+
+fn meta(bytes: &mut Bytes<'_>, kind: &'static str, name: &str, index: usize) -> Meta {
+    let number = if bytes.one_in(128) { 0 } else { index };
+    Meta {
+        kind,
+        namespace: bytes.pick(&NAMESPACES).into(),
+        name: spanned(format!("{name}-{number}").into()),
+        created: None,
+        at: Location::default(),
+    }
+}
+
+/// Mostly one that selects this gateway.
+fn selector(bytes: &mut Bytes<'_>) -> Labels {
+    let options: [&[(&str, &str)]; 16] = [
+        &OWN_LABELS[..1],
+        &[],
+        &OWN_LABELS[..1],
+        &OWN_LABELS[1..],
+        &OWN_LABELS,
+        &OWN_LABELS[..1],
+        &[("istio", "egressgateway")],
+        &[("Istio", "ingressgateway")],
+        &[],
+        &[],
+        &[],
+        &[],
+        &OWN_LABELS[..1],
+        &OWN_LABELS[..1],
+        &OWN_LABELS[..1],
+        &OWN_LABELS[..1],
+    ];
+    bytes
+        .pick(&options)
+        .iter()
+        .map(|(key, value)| ((*key).into(), (*value).into()))
+        .collect()
+}
+
+fn text(text: &str) -> Spanned<String> {
+    spanned(text.to_owned())
+}
+
+fn spanned<T>(value: T) -> Spanned<T> {
+    Spanned {
+        value,
+        at: Location::default(),
+    }
+}
