@@ -6,12 +6,14 @@
 
 mod bodies;
 mod configs;
+mod decisions;
 mod heads;
 pub mod replay;
 mod streams;
 
 pub use bodies::{body_scan, splice};
 pub use configs::resource_load;
+pub use decisions::decide_vs_oracle;
 pub use heads::{authority, cidr, path};
 pub use streams::{sse, usage};
 
