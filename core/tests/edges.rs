@@ -1,5 +1,6 @@
 //! Requests at the edge of what a route may take, each once decided wrongly and found by the reference evaluator.
 #![cfg(feature = "yaml")]
+#![allow(clippy::panic, reason = "a test may panic")]
 
 use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
