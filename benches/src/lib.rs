@@ -8,6 +8,7 @@ pub mod callgrind;
 pub mod compile;
 pub mod configs;
 pub mod decide;
+pub mod proxy;
 pub mod report;
 pub mod scan;
 

@@ -9,8 +9,14 @@ use serde_json::Value;
 use crate::callgrind::{self, Count};
 use crate::{Case, cases};
 
-const BEGIN: &str = "<!-- micro: written by `cargo xtask bench` -->";
-const END: &str = "<!-- micro: end -->";
+/// The two lines between which a table stands.
+type Markers = [&'static str; 2];
+
+const MICRO: Markers = ["<!-- micro: written by `cargo xtask bench` -->", "<!-- micro: end -->"];
+const PROXIES: Markers = [
+    "<!-- proxies: written by `cargo xtask bench --proxy` -->",
+    "<!-- proxies: end -->",
+];
 
 /// Wall time of one run, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,10 +33,22 @@ struct Time {
 pub fn write(criterion: &Path, file: &Path) -> Result<(), String> {
     let times = times(criterion)?;
     let counts = callgrind::count_all()?;
+    put(file, MICRO, &table(&cases(), &times, &counts)?)
+}
+
+/// Writes what the proxies cost into `file`.
+///
+/// # Errors
+/// A sentence that says what is missing or went wrong.
+pub fn write_proxies(file: &Path, tables: &str) -> Result<(), String> {
+    put(file, PROXIES, tables)
+}
+
+fn put(file: &Path, markers: Markers, text: &str) -> Result<(), String> {
+    let [begin, end] = markers;
     let page = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let table = table(&cases(), &times, &counts)?;
-    let page = replaced(&page, &format!("{}\n\n{table}", machine()))
-        .ok_or_else(|| format!("{} lacks the line `{BEGIN}` or, after it, `{END}`", file.display()))?;
+    let page = replaced(&page, markers, &format!("{}\n\n{text}", machine()))
+        .ok_or_else(|| format!("{} lacks the line `{begin}` or, after it, `{end}`", file.display()))?;
     fs::write(file, page).map_err(|error| format!("{}: {error}", file.display()))
 }
 
@@ -128,10 +146,10 @@ fn machine() -> String {
 }
 
 /// `page` with `text` between the markers.
-fn replaced(page: &str, text: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{text}{END}{after}"))
+fn replaced(page: &str, [begin, end]: Markers, text: &str) -> Option<String> {
+    let (before, rest) = page.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n{text}{end}{after}"))
 }
 
 fn duration(nanoseconds: f64) -> String {
@@ -162,12 +180,15 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_markers_is_replaced() {
-        let page = format!("intro\n{BEGIN}\nold\n{END}\noutro\n");
-        assert_eq!(
-            replaced(&page, "new\n"),
-            Some(format!("intro\n{BEGIN}\nnew\n{END}\noutro\n"))
-        );
-        assert_eq!(replaced("intro", "new"), None);
+        for markers in [MICRO, PROXIES] {
+            let [begin, end] = markers;
+            let page = format!("intro\n{begin}\nold\n{end}\noutro\n");
+            assert_eq!(
+                replaced(&page, markers, "new\n"),
+                Some(format!("intro\n{begin}\nnew\n{end}\noutro\n"))
+            );
+            assert_eq!(replaced("intro", markers, "new"), None);
+        }
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! The upstream: answers chats at once, or in timed chunks that carry the time they were sent at.
+//!
+//! It refuses what a proxy has not rewritten.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::chat::{self, KEY, MODEL, PROVIDER_HOST, PROVIDER_PATH, SENT, STREAM_CHUNKS};
+use super::process::now_ns;
+use super::wire::{Message, Wire, field, holds};
+
+/// Time between the chunks of a stream.
+const CHUNK_EVERY: Duration = Duration::from_millis(20);
+/// Bytes of the body in which a wish for a stream stands.
+const STREAM_WITHIN: usize = 100;
+
+/// Serves on `listen`, until the process is ended.
+///
+/// # Errors
+/// If the address cannot be listened on.
+pub fn serve(listen: SocketAddr) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            // A broken connection shows at the client.
+            tokio::spawn(connection(stream));
+        }
+    })
+}
+
+async fn connection(stream: TcpStream) -> io::Result<()> {
+    let mut wire = Wire::new(stream)?;
+    let answers = [false, true].map(|named| json("200 OK", &chat::answer(named)));
+    let [unnamed, named] = &answers;
+    while let Some(request) = wire.receive().await? {
+        match asked(&request) {
+            Ok(Asked::Chat { names_model: false }) => wire.send(unnamed).await?,
+            Ok(Asked::Chat { names_model: true }) => wire.send(named).await?,
+            Ok(Asked::Stream) => stream_chunks(&mut wire).await?,
+            Err(reason) => wire.send(&json("400 Bad Request", &format!("{reason:?}"))).await?,
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, PartialEq)]
+enum Asked {
+    Chat { names_model: bool },
+    Stream,
+}
+
+/// What the request asks for, or what a proxy has not done to it.
+fn asked(request: &Message<'_>) -> Result<Asked, &'static str> {
+    let line = format!("POST {PROVIDER_PATH} HTTP/1.1\r\n");
+    if !request.head.starts_with(line.as_bytes()) {
+        return Err("the path was not rewritten");
+    }
+    if field(request.head, "host") != Some(PROVIDER_HOST.as_bytes()) {
+        return Err("the host was not rewritten");
+    }
+    let key = field(request.head, "authorization").and_then(|value| value.strip_prefix(b"Bearer "));
+    if key != Some(KEY.as_bytes()) {
+        return Err("the key is not the provider's");
+    }
+    // Near the start, though a proxy may have put the model before it.
+    let start = request.body.get(..STREAM_WITHIN).unwrap_or(request.body);
+    Ok(if holds(start, "\"stream\":true") {
+        Asked::Stream
+    } else {
+        Asked::Chat {
+            names_model: holds(request.body, MODEL),
+        }
+    })
+}
+
+async fn stream_chunks(wire: &mut Wire) -> io::Result<()> {
+    wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await?;
+    let mut ticks = interval(CHUNK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for _ in 0..STREAM_CHUNKS {
+        ticks.tick().await;
+        let event = format!(
+            "data: {{{SENT}{},\"object\":\"chat.completion.chunk\",\
+             \"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"and so on\"}}}}]}}\n\n",
+            now_ns()
+        );
+        wire.send(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
+            .await?;
+    }
+    let end = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":20,\"total_tokens\":23}}\n\n\
+               data: [DONE]\n\n";
+    wire.send(format!("{:x}\r\n{end}\r\n0\r\n\r\n", end.len()).as_bytes())
+        .await
+}
+
+fn json(status: &str, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked_with(host: &str, path: &str, body: &str) -> Result<Asked, &'static str> {
+        let request = chat::request(host, path, 0, false);
+        let head = request.len() - request.iter().rev().take_while(|byte| **byte != b'\n').count();
+        asked(&Message {
+            head: &request[..head],
+            body: body.as_bytes(),
+        })
+    }
+
+    #[test]
+    fn what_was_not_rewritten_is_refused() {
+        let chat = |names_model| Ok(Asked::Chat { names_model });
+        assert_eq!(asked_with(PROVIDER_HOST, PROVIDER_PATH, "{}"), chat(false));
+        let named = format!("{{\"model\":{MODEL}}}");
+        assert_eq!(asked_with(PROVIDER_HOST, PROVIDER_PATH, &named), chat(true));
+        assert_eq!(
+            asked_with(PROVIDER_HOST, PROVIDER_PATH, "{\"stream\":true}"),
+            Ok(Asked::Stream)
+        );
+        assert!(asked_with(chat::CLIENT_HOST, PROVIDER_PATH, "{}").is_err());
+        assert!(asked_with(PROVIDER_HOST, chat::CLIENT_PATH, "{}").is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! What the whole process costs: the gateway beside a bare hyper proxy and nginx.
+//!
+//! ```text
+//! load (this process) ─► gateway | floor | nginx ─► mock
+//!      one core               the other core        one core
+//! ```
+//!
+//! Everything is on the loopback interface. What is compared is the CPU time
+//! that the kernel has counted for the proxy's process, since that survives a
+//! busy machine better than wall time does: the proxies take turns, and each
+//! turn gives ratios between neighbours in time. The mock refuses requests that
+//! were not rewritten, and the load counts only right answers, so that nobody
+//! is fast by doing less.
+
+mod chat;
+mod contenders;
+mod cost;
+pub mod floor;
+pub mod load;
+mod memory;
+pub mod mock;
+mod process;
+mod stats;
+mod stream;
+mod table;
+mod wire;
+
+use std::path::Path;
+
+use self::contenders::Stage;
+
+/// Measures everything with the gateway's binary `gateway`, prints it, and writes it into `page` if there is one.
+///
+/// # Errors
+/// A sentence that says what is missing or went wrong.
+pub fn measure(gateway: &Path, examples: &Path, page: Option<&Path>) -> Result<(), String> {
+    process::pin_here(process::OWN_CORE)?;
+    process::raise_file_limit(memory::CONNECTIONS + 1000)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    let report = runtime.block_on(async {
+        let stage = Stage::new(gateway, examples).await?;
+        let cost = cost::measure(&stage).await?;
+        eprint!("{}", table::cost(&cost));
+        let streams = stream::measure(&stage).await?;
+        eprint!("{}", table::streams(&streams));
+        let memory = memory::measure(&stage).await?;
+        eprint!("{}", table::memory(&memory));
+        Ok::<_, String>(table::report(&cost, &streams, &memory))
+    })?;
+    println!("{report}");
+    page.map_or(Ok(()), |page| crate::report::write_proxies(page, &report))
+}

@@ -1,0 +1,147 @@
+//! Processes: started on a core of their own, asked for their CPU time and memory, and ended.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
+
+/// The core of load and mock.
+pub(super) const OWN_CORE: usize = 1;
+/// The core of whoever is measured.
+pub(super) const PROXY_CORE: usize = 0;
+
+/// Time for a process to end when asked.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// A process that ends with this value.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts `program` on `core`, and what the setting up of `with` adds to its command line.
+    pub(super) fn start(program: &Path, core: usize, with: impl FnOnce(&mut Command)) -> Result<Self, String> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", &core.to_string()]).arg(program);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        with(&mut command);
+        let child = command
+            .spawn()
+            .map_err(|error| format!("taskset cannot start {}: {error}", program.display()))?;
+        Ok(Self { child })
+    }
+
+    /// Why the process is gone, if it is.
+    pub(super) fn gone(&mut self) -> Option<String> {
+        self.child.try_wait().ok().flatten().map(|status| status.to_string())
+    }
+
+    /// CPU time that its threads and its children's have had, in nanoseconds.
+    pub(super) fn cpu_ns(&self) -> Result<u64, String> {
+        cpu_ns(self.child.id()).map_err(|error| format!("no CPU time of process {}: {error}", self.child.id()))
+    }
+
+    /// A line of `/proc/PID/status` that counts kB, in bytes: `VmRSS`, `VmHWM`.
+    pub(super) fn memory(&self, line: &str) -> Result<u64, String> {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+        kilobytes(&status, line)
+            .map(|kilobytes| kilobytes * 1024)
+            .ok_or_else(|| format!("{file} has no {line}"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let asked = Instant::now();
+        while self.gone().is_none() && asked.elapsed() < END_MAX {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The scheduler's own count, of which the first number is time on a CPU in nanoseconds.
+fn cpu_ns(pid: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?.path();
+        let statistics = fs::read_to_string(task.join("schedstat"))?;
+        let time = statistics.split(' ').next().and_then(|time| time.parse::<u64>().ok());
+        sum += time.ok_or(io::ErrorKind::InvalidData)?;
+        let children = fs::read_to_string(task.join("children"))?;
+        for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
+            sum += cpu_ns(child)?;
+        }
+    }
+    Ok(sum)
+}
+
+fn kilobytes(status: &str, line: &str) -> Option<u64> {
+    let value = status
+        .lines()
+        .find_map(|text| text.strip_prefix(line)?.strip_prefix(':'))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Keeps this process, and those it starts without saying otherwise, on `core`.
+pub(super) fn pin_here(core: usize) -> Result<(), String> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).map_err(|error| format!("needs two cores, and core {core} cannot be had: {error}"))
+}
+
+/// Lets this process and those it starts hold `files` open.
+pub(super) fn raise_file_limit(files: usize) -> Result<(), String> {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = files as u64;
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum: limit.maximum.map(|maximum| maximum.max(wanted)),
+    };
+    setrlimit(Resource::Nofile, raised).map_err(|error| format!("{files} open files are not allowed: {error}"))
+}
+
+/// The monotonic clock, which all processes share.
+pub(super) fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let (seconds, nanoseconds) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
+    seconds.unwrap_or(0) * 1_000_000_000 + nanoseconds.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_from_the_right_line() {
+        let status = "Name:\tx\nVmHWM:\t    1234 kB\nVmRSS:\t     987 kB\n";
+        assert_eq!(kilobytes(status, "VmRSS"), Some(987));
+        assert_eq!(kilobytes(status, "VmSwap"), None);
+    }
+
+    #[test]
+    fn own_work_shows_as_cpu_time() {
+        let before = cpu_ns(std::process::id()).unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(50) {
+            core::hint::spin_loop();
+        }
+        thread::sleep(Duration::from_millis(10));
+        assert!(cpu_ns(std::process::id()).unwrap() > before);
+    }
+}

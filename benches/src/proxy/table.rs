@@ -1,0 +1,224 @@
+//! The figures as tables, each with what it must hold to.
+
+use core::fmt::Write;
+
+use super::contenders::Kind;
+use super::cost::{self, Cost};
+use super::load::CONNECTIONS;
+use super::memory::{self, Memory};
+use super::stats::Spread;
+use super::stream::{self, Streams};
+
+/// CPU time over the floor's, at most.
+const FLOOR_RATIO_MAX: f64 = 1.15;
+/// CPU time over nginx's, at most.
+const NGINX_RATIO_MAX: f64 = 1.2;
+/// Added delay of one chunk in a thousand, at most: any timer of TCP's is longer.
+const CHUNK_ADDED_US_MAX: f64 = 10_000.0;
+/// Memory that all idle connections may take.
+const IDLE_BYTES_MAX: u64 = 100 * MIB;
+const MIB: u64 = 1024 * 1024;
+
+/// All of it, under the headings of the page.
+pub(super) fn report(cost: &[Cost], streams: &[Streams], memory: &Memory) -> String {
+    [self::cost(cost), self::streams(streams), self::memory(memory)].join("\n")
+}
+
+/// CPU per request.
+pub(super) fn cost(costs: &[Cost]) -> String {
+    let mut out = format!(
+        "CPU time per request, {CONNECTIONS} connections, {} requests a turn, {} alternating rounds \
+         (median, quartiles):\n\n| proxy | does | CPU µs/request | requests/s on one core |\n|---|---|--:|--:|\n",
+        cost::REQUESTS,
+        cost::ROUNDS
+    );
+    for cost in costs {
+        let (cpu, rate) = (Spread::of(cost.cpu_us.clone()), Spread::of(cost.per_second.clone()));
+        row(
+            &mut out,
+            format_args!(
+                "{} | {} | {:.1} ({:.1} to {:.1}) | {:.0}",
+                name(cost.kind),
+                does(cost.kind),
+                cpu.median,
+                cpu.low,
+                cpu.high,
+                rate.median
+            ),
+        );
+    }
+    out.push_str("\n| ratio within a round | median | quartiles | at most | |\n|---|--:|--:|--:|---|\n");
+    for (other, most) in [(Kind::Floor, FLOOR_RATIO_MAX), (Kind::Nginx, NGINX_RATIO_MAX)] {
+        let ratio = cost::ratio(costs, other);
+        row(
+            &mut out,
+            format_args!(
+                "gateway / {} | {:.3} | {:.3} to {:.3} | {most} | {}",
+                name(other),
+                ratio.median,
+                ratio.low,
+                ratio.high,
+                judged(ratio.low, ratio.high, most)
+            ),
+        );
+    }
+    out
+}
+
+/// Delay and CPU per chunk.
+pub(super) fn streams(all: &[Streams]) -> String {
+    let mut out = format!(
+        "{} streams at once, {} chunks each, 20 ms apart, {} rounds. Delay from the upstream's write to the \
+         client's read, less the direct one, over all chunks:\n\n\
+         | path | CPU µs/chunk | added p50 µs | added p99 µs | added p99.9 µs | slowest chunk µs |\n\
+         |---|--:|--:|--:|--:|--:|\n",
+        stream::STREAMS,
+        super::chat::STREAM_CHUNKS,
+        stream::ROUNDS
+    );
+    let Some((direct, proxies)) = all.split_first() else {
+        return out;
+    };
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| direct.delay_us(share));
+    row(
+        &mut out,
+        format_args!(
+            "direct (not less itself) | - | {p50:.0} | {p99:.0} | {p999:.0} | {:.0}",
+            direct.delay_us(1.0)
+        ),
+    );
+    for proxy in proxies {
+        row(
+            &mut out,
+            format_args!(
+                "{} | {:.1} | {:.0} | {:.0} | {:.0} | {:.0}",
+                proxy.kind.map_or("direct", name),
+                Spread::of(proxy.cpu_us.clone()).median,
+                proxy.delay_us(0.5) - p50,
+                proxy.delay_us(0.99) - p99,
+                proxy.delay_us(0.999) - p999,
+                proxy.delay_us(1.0)
+            ),
+        );
+    }
+    let ours = proxies.iter().find(|proxy| proxy.kind == Some(Kind::Gateway));
+    let added = ours.map_or(f64::NAN, |ours| ours.delay_us(0.999) - p999);
+    let _ = writeln!(
+        out,
+        "\nThe gateway's added p99.9 must stay below {CHUNK_ADDED_US_MAX:.0} µs: {}.",
+        if added < CHUNK_ADDED_US_MAX {
+            "holds"
+        } else {
+            "does not hold"
+        }
+    );
+    out
+}
+
+/// Resident memory.
+pub(super) fn memory(memory: &Memory) -> String {
+    let mut out = format!(
+        "Resident memory of the gateway, one worker; {:.1} MiB at rest:\n\n\
+         | what | growth | each | at most | |\n|---|--:|--:|--:|---|\n",
+        mib(memory.at_rest)
+    );
+    for (what, growth) in [
+        ("idle after one request each", memory.used),
+        ("idle, never used", memory.unused),
+    ] {
+        row(
+            &mut out,
+            format_args!(
+                "{} connections {what} | {:.1} MiB | {} B | {:.0} MiB | {}",
+                memory::CONNECTIONS,
+                mib(growth),
+                growth / memory::CONNECTIONS as u64,
+                mib(IDLE_BYTES_MAX),
+                holds(growth <= IDLE_BYTES_MAX)
+            ),
+        );
+    }
+    let body = memory::BODY_BYTES as u64;
+    row(
+        &mut out,
+        format_args!(
+            "one body of {:.1} MiB, at its peak | {:.1} MiB | | {:.1} MiB | {}",
+            mib(body),
+            mib(memory.body_peak),
+            mib(body),
+            holds(memory.body_peak <= body)
+        ),
+    );
+    row(
+        &mut out,
+        format_args!("the same, seconds later | {:.1} MiB | | | ", mib(memory.body_kept)),
+    );
+    out
+}
+
+fn row(out: &mut String, cells: core::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "| {cells} |");
+}
+
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Gateway => "gateway",
+        Kind::Floor => "bare hyper",
+        Kind::Nginx => "nginx",
+    }
+}
+
+fn does(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Gateway => "host, path, key, model, policy, tokens, log, metrics",
+        Kind::Floor => "host, path, key",
+        Kind::Nginx => "host, path, key, log",
+    }
+}
+
+/// The whole of the middle half must be on one side to be a verdict.
+fn judged(low: f64, high: f64, most: f64) -> &'static str {
+    match (low <= most, high <= most) {
+        (_, true) => "holds",
+        (true, false) => "undecided: the quartiles lie on both sides",
+        (false, false) => "does not hold",
+    }
+}
+
+fn holds(it: bool) -> &'static str {
+    if it { "holds" } else { "does not hold" }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / MIB as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdict_needs_the_whole_middle_half() {
+        for (low, high, verdict) in [
+            (1.0, 1.1, "holds"),
+            (1.1, 1.2, "undecided: the quartiles lie on both sides"),
+            (1.2, 1.3, "does not hold"),
+        ] {
+            assert_eq!(judged(low, high, 1.15), verdict);
+        }
+    }
+
+    #[test]
+    fn nothing_measured_holds_nothing() {
+        let memory = Memory {
+            at_rest: 0,
+            used: IDLE_BYTES_MAX + 1,
+            unused: IDLE_BYTES_MAX,
+            body_peak: 0,
+            body_kept: 0,
+        };
+        let table = super::memory(&memory);
+        assert_eq!(table.matches("| does not hold |").count(), 1, "{table}");
+    }
+}
