@@ -1,4 +1,7 @@
-//! The micro benchmarks: compiled and run once for CI, or measured into `docs/performance.md`.
+//! The benchmarks: those of the engine compiled and run once for CI, or measured into `docs/performance.md`, as are those
+//! of the whole gateway.
+
+use std::process::Command;
 
 use crate::process::{Outcome, cargo, root, run, target};
 use crate::steps::Steps;
@@ -32,4 +35,24 @@ pub(crate) fn instructions() -> Outcome {
         "",
         "run --locked --release --quiet -p lockgate-benches --bin lockgate-micro -- instructions",
     ))
+}
+
+/// Measures the gateway's process beside other proxies and writes the result into the documentation.
+///
+/// All are built with the profile that people run.
+pub(crate) fn proxies(steps: &mut Steps) -> Outcome {
+    steps.run("bench: build", || {
+        run(&mut cargo(
+            "",
+            "build --locked --release -p lockgate -p lockgate-benches --bin lockgate --bin lockgate-proxies",
+        ))
+    })?;
+    steps.run("bench: proxies", || {
+        let release = target().join("release");
+        run(Command::new(release.join("lockgate-proxies"))
+            .arg("measure")
+            .arg(release.join("lockgate"))
+            .arg(root().join("examples"))
+            .arg(root().join("docs/performance.md")))
+    })
 }

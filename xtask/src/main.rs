@@ -34,7 +34,9 @@ usage: cargo xtask <command>
   deny          check bans, licences and sources of the dependencies (cargo-deny)
   features      test the engine with each of its feature sets
   bench         measure the engine and write the result into docs/performance.md (needs valgrind);
-                with --instructions only count and print, which a busy machine does not disturb
+                with --instructions only count and print, which a busy machine does not disturb;
+                with --proxy measure the gateway's process beside a bare hyper proxy and nginx instead
+                (needs nginx and two cores)
   fuzz-replay   feed the fuzz targets their committed inputs
   fuzz SECONDS  run every fuzz target for so long (needs nightly and cargo-fuzz)
   npm           build, test and pack the npm package into target/npm
@@ -70,11 +72,12 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
             .map_err(|_| format!("`{seconds}` is no number of seconds"))?;
         return fuzz::explore(steps, seconds);
     }
-    if let ("bench", ["--instructions"]) = (
-        command,
-        options.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
-    ) {
-        return steps.run("bench: instructions", bench::instructions);
+    match (command, options) {
+        ("bench", [option]) if option == "--instructions" => {
+            return steps.run("bench: instructions", bench::instructions);
+        }
+        ("bench", [option]) if option == "--proxy" => return bench::proxies(steps),
+        _ => {}
     }
     if let Some(option) = options.first() {
         return Err(format!("`cargo xtask {command}` does not take `{option}`\n\n{USAGE}"));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lockgate-proxies measure GATEWAY EXAMPLES [FILE]     everything, written into FILE
+//! lockgate-proxies cost GATEWAY EXAMPLES               CPU per request alone, printed
 //! lockgate-proxies mock ADDRESS                        the upstream
 //! lockgate-proxies floor ADDRESS UPSTREAM              the bare hyper proxy
 //! lockgate-proxies load ADDRESS REQUESTS [--model]     the clients; --model if the proxy names the model
@@ -15,8 +16,8 @@ use std::str::FromStr;
 
 use lockgate_benches::proxy::{self, floor, load, mock};
 
-const USAGE: &str = "usage: lockgate-proxies measure GATEWAY EXAMPLES [FILE] | mock ADDRESS | floor ADDRESS UPSTREAM \
-                     | load ADDRESS REQUESTS [--model]";
+const USAGE: &str = "usage: lockgate-proxies measure GATEWAY EXAMPLES [FILE] | cost GATEWAY EXAMPLES | mock ADDRESS \
+                     | floor ADDRESS UPSTREAM | load ADDRESS REQUESTS [--model]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -36,6 +37,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
         ["measure", gateway, examples, file] => {
             proxy::measure(gateway.as_ref(), examples.as_ref(), Some(Path::new(file)))
         }
+        ["cost", gateway, examples] => proxy::measure_cost(gateway.as_ref(), examples.as_ref()),
         ["mock", address] => mock::serve(parsed(address)?).map_err(|error| format!("{address}: {error}")),
         ["floor", address, upstream] => {
             floor::serve(parsed(address)?, parsed(upstream)?).map_err(|error| format!("{address}: {error}"))

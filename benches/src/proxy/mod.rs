@@ -27,6 +27,8 @@ mod wire;
 
 use std::path::Path;
 
+use tokio::runtime::{Builder, Runtime};
+
 use self::contenders::Stage;
 
 /// Measures everything with the gateway's binary `gateway`, prints it, and writes it into `page` if there is one.
@@ -34,12 +36,7 @@ use self::contenders::Stage;
 /// # Errors
 /// A sentence that says what is missing or went wrong.
 pub fn measure(gateway: &Path, examples: &Path, page: Option<&Path>) -> Result<(), String> {
-    process::pin_here(process::OWN_CORE)?;
-    process::raise_file_limit(memory::CONNECTIONS + 1000)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime: {error}"))?;
+    let runtime = prepare()?;
     let report = runtime.block_on(async {
         let stage = Stage::new(gateway, examples).await?;
         let cost = cost::measure(&stage).await?;
@@ -52,4 +49,23 @@ pub fn measure(gateway: &Path, examples: &Path, page: Option<&Path>) -> Result<(
     })?;
     println!("{report}");
     page.map_or(Ok(()), |page| crate::report::write_proxies(page, &report))
+}
+
+/// Measures CPU time per request alone, and prints it.
+///
+/// # Errors
+/// A sentence that says what is missing or went wrong.
+pub fn measure_cost(gateway: &Path, examples: &Path) -> Result<(), String> {
+    prepare()?.block_on(async {
+        let stage = Stage::new(gateway, examples).await?;
+        print!("{}", table::cost(&cost::measure(&stage).await?));
+        Ok(())
+    })
+}
+
+fn prepare() -> Result<Runtime, String> {
+    process::pin_here(process::OWN_CORE)?;
+    process::raise_file_limit(memory::CONNECTIONS + 1000)?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("no runtime: {error}"))
 }

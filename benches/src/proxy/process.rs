@@ -77,10 +77,13 @@ fn cpu_ns(pid: u32) -> io::Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?.path();
-        let statistics = fs::read_to_string(task.join("schedstat"))?;
+        // A thread may have ended meanwhile.
+        let Ok(statistics) = fs::read_to_string(task.join("schedstat")) else {
+            continue;
+        };
         let time = statistics.split(' ').next().and_then(|time| time.parse::<u64>().ok());
         sum += time.ok_or(io::ErrorKind::InvalidData)?;
-        let children = fs::read_to_string(task.join("children"))?;
+        let children = fs::read_to_string(task.join("children")).unwrap_or_default();
         for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
             sum += cpu_ns(child)?;
         }
