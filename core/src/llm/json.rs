@@ -87,6 +87,7 @@ pub(crate) trait Visit {
     fn text(&mut self, piece: &[u8]);
 }
 
+/// What the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Before the first value: only here may a byte-order mark be named as such.
@@ -100,22 +101,22 @@ enum State {
     NextKey,
     Colon,
     AfterValue,
+    // From here on inside a key or a value: see [`State::is_inside`].
     InString,
     Escape,
-    /// Inside `\u`, with the digits still to come.
-    Hex(u8),
-    Number(Number),
-    /// Inside `true`, `false` or `null`, with the bytes still to come.
-    Literal(&'static [u8]),
+    /// Inside `\u`.
+    Hex,
+    Number,
+    /// Inside `true`, `false` or `null`.
+    Literal,
 }
 
 impl State {
-    /// Whether it is inside a key or a value.
     #[inline]
     fn is_inside(self) -> bool {
         matches!(
             self,
-            Self::InString | Self::Escape | Self::Hex(_) | Self::Number(_) | Self::Literal(_)
+            Self::InString | Self::Escape | Self::Hex | Self::Number | Self::Literal
         )
     }
 }
@@ -173,8 +174,13 @@ pub(crate) struct Tokenizer {
     /// The beginning of a character that a chunk border cut.
     cut: [u8; 4],
     cut_len: usize,
-    /// Digits of the current `\u`.
+    /// How far the current number has come.
+    number: Number,
+    /// What is still to come of the current `true`, `false` or `null`.
+    literal: &'static [u8],
+    /// The current `\u`'s digits, and how many are still to come.
     hex: u32,
+    hex_left: u8,
     /// A high surrogate waiting for its other half.
     high: Option<u32>,
     /// Offset of the last backslash.
@@ -238,7 +244,10 @@ impl Tokenizer {
             unchecked_from: 0,
             cut: [0; 4],
             cut_len: 0,
+            number: Number::Minus,
+            literal: b"",
             hex: 0,
+            hex_left: 0,
             high: None,
             escape_at: 0,
             high_at: 0,
@@ -265,7 +274,7 @@ impl Tokenizer {
                 self.between(&mut cursor, visit)?;
             }
         }
-        if matches!(self.state, State::InString | State::Escape | State::Hex(_)) {
+        if matches!(self.state, State::InString | State::Escape | State::Hex) {
             self.check_utf8(chunk, chunk.len(), Border::Chunk)?;
         }
         self.base = self.base.saturating_add(chunk.len() as u64);
@@ -276,7 +285,7 @@ impl Tokenizer {
     pub(crate) fn finish<V: Visit>(&mut self, visit: &mut V) -> Result<(), V::Error> {
         match self.state {
             State::AfterValue if self.depth == 0 => Ok(()),
-            State::Number(number) if self.depth == 0 && number.is_whole() => self.end_value(0, visit),
+            State::Number if self.depth == 0 && self.number.is_whole() => self.end_value(0, visit),
             State::Start => Err(self.error(JsonErrorKind::Empty, 0).into()),
             _ => Err(self.error(JsonErrorKind::UnexpectedEnd, 0).into()),
         }
@@ -306,9 +315,9 @@ impl Tokenizer {
         match self.state {
             State::InString => self.string(cursor, visit),
             State::Escape => self.escape(cursor, visit),
-            State::Hex(left) => self.hex(left, cursor, visit),
-            State::Number(number) => self.number(number, cursor, visit),
-            State::Literal(rest) => self.literal(rest, cursor, visit),
+            State::Hex => self.hex(cursor, visit),
+            State::Number => self.number(cursor, visit),
+            State::Literal => self.literal(cursor, visit),
             _ => Ok(()),
         }
     }
@@ -389,19 +398,20 @@ impl Tokenizer {
             Kind::Array => self.open(false, cursor)?,
             Kind::Number => {
                 self.wanted = wanted;
-                self.state = State::Number(match byte {
+                self.number = match byte {
                     b'-' => Number::Minus,
                     b'0' => Number::Zero,
                     _ => Number::Integer,
-                });
+                };
                 if wanted {
                     visit.text(&[byte]);
                 }
                 cursor.skip(1);
+                self.number(cursor, visit)?;
             }
-            Kind::True => self.open_literal(b"rue", cursor),
-            Kind::False => self.open_literal(b"alse", cursor),
-            Kind::Null => self.open_literal(b"ull", cursor),
+            Kind::True => self.open_literal(b"rue", cursor, visit)?,
+            Kind::False => self.open_literal(b"alse", cursor, visit)?,
+            Kind::Null => self.open_literal(b"ull", cursor, visit)?,
         }
         Ok(())
     }
@@ -417,9 +427,15 @@ impl Tokenizer {
         self.error(kind, index)
     }
 
-    fn open_literal(&mut self, rest: &'static [u8], cursor: &mut Cursor<'_>) {
-        self.state = State::Literal(rest);
+    fn open_literal<V: Visit>(
+        &mut self,
+        rest: &'static [u8],
+        cursor: &mut Cursor<'_>,
+        visit: &mut V,
+    ) -> Result<(), V::Error> {
+        self.literal = rest;
         cursor.skip(1);
+        self.literal(cursor, visit)
     }
 
     #[inline]
@@ -452,46 +468,34 @@ impl Tokenizer {
         Ok(())
     }
 
-    fn number<V: Visit>(&mut self, mut number: Number, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
-        let from = cursor.at;
-        let mut over = false;
-        while let Some(byte) = cursor.peek() {
-            match number.step(byte) {
-                Some(next) => number = next,
-                None => {
-                    over = true;
-                    break;
-                }
-            }
-            cursor.skip(1);
+    fn number<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        self.state = State::Number;
+        let rest = cursor.rest();
+        let mut number = self.number;
+        let mut len: usize = 0;
+        while let Some(next) = rest.get(len).and_then(|&byte| number.step(byte)) {
+            number = next;
+            len = len.wrapping_add(1);
         }
-        if self.wanted
-            && let Some(digits) = cursor.chunk.get(from..cursor.at)
-        {
-            visit.text(digits);
+        self.number = number;
+        if self.wanted {
+            visit.text(rest.get(..len).unwrap_or_default());
         }
-        self.state = State::Number(number);
-        match (over, number.is_whole()) {
-            (false, _) => Ok(()),
-            (true, true) => self.end_value(cursor.at, visit),
-            (true, false) => Err(self.error(JsonErrorKind::InvalidNumber, cursor.at).into()),
+        cursor.skip(len);
+        match (cursor.peek(), number.is_whole()) {
+            (None, _) => Ok(()),
+            (Some(_), true) => self.end_value(cursor.at, visit),
+            (Some(_), false) => Err(self.error(JsonErrorKind::InvalidNumber, cursor.at).into()),
         }
     }
 
-    fn literal<V: Visit>(
-        &mut self,
-        mut rest: &'static [u8],
-        cursor: &mut Cursor<'_>,
-        visit: &mut V,
-    ) -> Result<(), V::Error> {
-        while let Some((expected, tail)) = rest.split_first() {
+    fn literal<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        self.state = State::Literal;
+        while let Some((expected, rest)) = self.literal.split_first() {
             match cursor.peek() {
-                Some(byte) if byte == *expected => rest = tail,
+                Some(byte) if byte == *expected => self.literal = rest,
                 Some(_) => return Err(self.error(JsonErrorKind::UnexpectedByte, cursor.at).into()),
-                None => {
-                    self.state = State::Literal(rest);
-                    return Ok(());
-                }
+                None => return Ok(()),
             }
             cursor.skip(1);
         }
@@ -556,9 +560,14 @@ impl Tokenizer {
         if !self.is_key {
             return self.end_value(cursor.at, visit);
         }
-        self.state = State::Colon;
         if self.depth <= V::DEPTH {
             visit.key_end(self.depth, self.at(cursor.at))?;
+        }
+        self.state = State::Colon;
+        // A colon follows at once in what programs write.
+        if cursor.peek() == Some(b':') {
+            self.state = State::Value;
+            cursor.skip(1);
         }
         Ok(())
     }
@@ -586,7 +595,8 @@ impl Tokenizer {
         let plain = match byte {
             b'u' => {
                 self.hex = 0;
-                self.state = State::Hex(4);
+                self.hex_left = 4;
+                self.state = State::Hex;
                 cursor.skip(1);
                 return Ok(());
             }
@@ -612,19 +622,16 @@ impl Tokenizer {
     }
 
     /// The digits of `\u`.
-    fn hex<V: Visit>(&mut self, mut left: u8, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
-        while left > 0 {
-            let Some(byte) = cursor.peek() else {
-                self.state = State::Hex(left);
-                return Ok(());
-            };
+    fn hex<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        while self.hex_left > 0 {
+            let Some(byte) = cursor.peek() else { return Ok(()) };
             let Some(digit) = char::from(byte).to_digit(16) else {
                 return Err(self
                     .string_error(JsonErrorKind::InvalidEscape, cursor.chunk, cursor.at)
                     .into());
             };
             self.hex = self.hex << 4 | digit;
-            left = left.wrapping_sub(1);
+            self.hex_left = self.hex_left.wrapping_sub(1);
             cursor.skip(1);
         }
         self.state = State::InString;
