@@ -38,17 +38,19 @@ pub(super) fn skip(text: &[u8]) -> Stop {
 
 #[inline]
 fn look<const ESCAPES: bool>(text: &[u8]) -> Stop {
-    let mut rest = text;
-    let mut non_ascii = false;
     // Most strings are short: one lane sees their end.
-    if let Some((lane, tail)) = rest.split_first_chunk::<LANE>() {
+    if let Some(lane) = text.first_chunk::<LANE>() {
         let found = scan::<LANE, ESCAPES>(lane);
         if found.at < LANE {
             return found;
         }
-        non_ascii = found.non_ascii;
-        rest = tail;
     }
+    look_on::<ESCAPES>(text)
+}
+
+fn look_on<const ESCAPES: bool>(text: &[u8]) -> Stop {
+    let mut rest = text;
+    let mut non_ascii = false;
     while let Some((block, tail)) = rest.split_first_chunk::<BLOCK>() {
         let found = scan::<BLOCK, ESCAPES>(block);
         non_ascii |= found.non_ascii;

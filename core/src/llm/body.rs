@@ -526,11 +526,13 @@ impl From<JsonError> for BodyError {
 
 /// The governed member that `key` names, or the one it names only for a reader who ignores case.
 fn governed(key: &[u8], fields: &[Governed]) -> Result<Option<Governed>, Governed> {
+    let is_ascii = key.is_ascii();
     for &field in fields {
-        if key == field.key().as_bytes() {
+        let name = field.key();
+        if key == name.as_bytes() {
             return Ok(Some(field));
         }
-        if is_other_case(key, field.key()) {
+        if (!is_ascii || key.len() == name.len()) && is_other_case(key, name) {
             return Err(field);
         }
     }
@@ -542,13 +544,10 @@ fn governed(key: &[u8], fields: &[Governed]) -> Result<Option<Governed>, Governe
 /// Such readers (Go's encoding/json is the common one) fold two characters beyond ASCII into it:
 /// U+017F is an s and U+212A is a k.
 fn is_other_case(key: &[u8], name: &str) -> bool {
-    if key.is_ascii() {
-        return key.eq_ignore_ascii_case(name.as_bytes()) && key != name.as_bytes();
-    }
-    let Ok(key) = core::str::from_utf8(key) else {
+    let Ok(text) = core::str::from_utf8(key) else {
         return false;
     };
-    key.chars().map(folded).eq(name.chars().map(folded))
+    key != name.as_bytes() && text.chars().map(folded).eq(name.chars().map(folded))
 }
 
 fn folded(char: char) -> char {

@@ -225,6 +225,9 @@ impl<'c> Cursor<'c> {
 
     #[inline]
     fn skip_blanks(&mut self) {
+        if self.peek().is_some_and(|byte| byte > b' ') {
+            return;
+        }
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.skip(1);
         }
@@ -331,17 +334,19 @@ impl Tokenizer {
             cursor.skip_blanks();
             let Some(byte) = cursor.peek() else { return Ok(()) };
             match (byte, self.state) {
-                (b'"', State::FirstKey | State::NextKey) => {
-                    self.open_key(cursor, visit)?;
-                    self.string(cursor, visit)?;
-                }
+                (b'"', State::FirstKey | State::NextKey) => self.open_key(cursor, visit)?,
                 (b':', State::Colon) => {
                     self.state = State::Value;
                     cursor.skip(1);
                 }
                 (b',', State::AfterValue) if self.depth > 0 => {
-                    self.state = if self.in_object() { State::NextKey } else { State::Value };
                     cursor.skip(1);
+                    if self.in_object() {
+                        self.state = State::NextKey;
+                        self.key_at_once(cursor, visit)?;
+                    } else {
+                        self.state = State::Value;
+                    }
                 }
                 (b'}', State::AfterValue | State::FirstKey) if self.depth > 0 && self.in_object() => {
                     self.close(cursor, visit)?;
@@ -359,11 +364,22 @@ impl Tokenizer {
         Ok(())
     }
 
+    /// Reads a key that follows at once, as it does in what programs write.
+    #[inline]
+    fn key_at_once<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        cursor.skip_blanks();
+        if cursor.peek() == Some(b'"') {
+            self.open_key(cursor, visit)
+        } else {
+            Ok(())
+        }
+    }
+
     #[inline]
     fn open_key<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
         let wanted = self.depth <= V::DEPTH && visit.key(self.depth, self.at(cursor.at))?;
         self.open_string(true, wanted, cursor);
-        Ok(())
+        self.string(cursor, visit)
     }
 
     #[inline]
@@ -394,7 +410,10 @@ impl Tokenizer {
                 self.open_string(false, wanted, cursor);
                 self.string(cursor, visit)?;
             }
-            Kind::Object => self.open(true, cursor)?,
+            Kind::Object => {
+                self.open(true, cursor)?;
+                self.key_at_once(cursor, visit)?;
+            }
             Kind::Array => self.open(false, cursor)?,
             Kind::Number => {
                 self.wanted = wanted;
@@ -476,6 +495,11 @@ impl Tokenizer {
         while let Some(next) = rest.get(len).and_then(|&byte| number.step(byte)) {
             number = next;
             len = len.wrapping_add(1);
+            if matches!(number, Number::Integer | Number::Fraction | Number::Exponent) {
+                while rest.get(len).is_some_and(u8::is_ascii_digit) {
+                    len = len.wrapping_add(1);
+                }
+            }
         }
         self.number = number;
         if self.wanted {
@@ -511,18 +535,21 @@ impl Tokenizer {
             self.skip_text(cursor);
         }
         match cursor.peek() {
-            None => Ok(()),
             Some(b'"') => self.close_string(cursor, visit),
-            Some(b'\\') => {
-                self.escape_at = self.at(cursor.at);
-                self.state = State::Escape;
-                cursor.skip(1);
-                Ok(())
-            }
-            Some(_) => Err(self
-                .string_error(JsonErrorKind::ControlCharacter, cursor.chunk, cursor.at)
-                .into()),
+            Some(byte) => Ok(self.string_stop(byte, cursor)?),
+            None => Ok(()),
         }
+    }
+
+    /// A backslash or a control character.
+    fn string_stop(&mut self, byte: u8, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
+        if byte != b'\\' {
+            return Err(self.string_error(JsonErrorKind::ControlCharacter, cursor.chunk, cursor.at));
+        }
+        self.escape_at = self.at(cursor.at);
+        self.state = State::Escape;
+        cursor.skip(1);
+        Ok(())
     }
 
     /// Moves over everything that no one asked for: up to the closing quote, an error, or an escape the chunk cuts.
