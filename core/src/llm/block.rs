@@ -18,17 +18,19 @@ const LANE: usize = 16;
 pub(super) struct Stop {
     /// Index of the byte to look at next, or the number of bytes.
     pub(super) at: usize,
-    /// Whether there was a byte that is not ASCII before it; some `true` are due to bytes soon after it.
-    pub(super) non_ascii: bool,
+    /// From where on bytes are not known to be UTF-8, the ones at `at` and after it aside.
+    pub(super) unchecked: Option<usize>,
 }
 
 /// Finds the first byte of a string's inside that is no plain content: a quote, a backslash or a control character.
+///
+/// Like [`skip`] it may stop early, where the bytes before are not UTF-8: `unchecked` then has them.
 #[inline]
 pub(super) fn find(text: &[u8]) -> Stop {
     look::<false>(text)
 }
 
-/// The same, but moves over ordinary two-byte escapes. The text must not begin inside an escape.
+/// The same, but moves over valid escapes. The text must not begin inside an escape or a character.
 ///
 /// It may stop early, at the backslash of such an escape, when a block ends there.
 #[inline]
@@ -40,74 +42,74 @@ pub(super) fn skip(text: &[u8]) -> Stop {
 fn look<const ESCAPES: bool>(text: &[u8]) -> Stop {
     // Most strings are short: one lane sees their end.
     if let Some(lane) = text.first_chunk::<LANE>() {
-        let found = scan::<LANE, ESCAPES>(lane);
-        if found.at < LANE {
-            return found;
+        let (found, non_ascii) = scan::<LANE, ESCAPES>(lane);
+        if let Some(at) = found {
+            return Stop {
+                at,
+                unchecked: non_ascii.then_some(0),
+            };
         }
     }
     look_on::<ESCAPES>(text)
 }
 
 fn look_on<const ESCAPES: bool>(text: &[u8]) -> Stop {
-    let mut rest = text;
-    let mut non_ascii = false;
-    while let Some((block, tail)) = rest.split_first_chunk::<BLOCK>() {
-        let found = scan::<BLOCK, ESCAPES>(block);
-        non_ascii |= found.non_ascii;
-        if found.at < BLOCK {
+    let mut at: usize = 0;
+    let mut unchecked = None;
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        let (found, non_ascii) = scan::<BLOCK, ESCAPES>(block);
+        match (unchecked, non_ascii) {
+            (None, true) => unchecked = Some(at),
+            // ASCII follows, so the characters before it are whole: what is not valid now never will be.
+            (Some(from), false) => match core::str::from_utf8(text.get(from..at).unwrap_or_default()) {
+                Ok(_) => unchecked = None,
+                Err(_) => return Stop { at, unchecked },
+            },
+            _ => {}
+        }
+        if let Some(index) = found {
             return Stop {
-                at: text.len() - rest.len() + found.at,
-                non_ascii,
+                at: at.wrapping_add(index),
+                unchecked,
             };
         }
-        rest = tail;
+        at = at.wrapping_add(BLOCK);
     }
-    while let Some((lane, tail)) = rest.split_first_chunk::<LANE>() {
-        let found = scan::<LANE, ESCAPES>(lane);
-        non_ascii |= found.non_ascii;
-        if found.at < LANE {
-            return Stop {
-                at: text.len() - rest.len() + found.at,
-                non_ascii,
-            };
-        }
-        rest = tail;
-    }
-    for (index, &byte) in rest.iter().enumerate() {
+    for &byte in text.get(at..).unwrap_or_default() {
         if matches!(byte, b'"' | b'\\' | 0..0x20) {
-            return Stop {
-                at: text.len() - rest.len() + index,
-                non_ascii,
-            };
+            break;
         }
-        non_ascii |= byte >= 0x80;
+        if byte >= 0x80 {
+            unchecked = unchecked.or(Some(at));
+        }
+        at = at.wrapping_add(1);
     }
-    Stop {
-        at: text.len(),
-        non_ascii,
-    }
+    Stop { at, unchecked }
 }
 
-/// Looks at a lane or a block.
+/// The index in a lane or a block of the byte to look at next, and whether any byte is not ASCII.
 #[inline]
-fn scan<const N: usize, const ESCAPES: bool>(bytes: &[u8; N]) -> Stop {
+fn scan<const N: usize, const ESCAPES: bool>(bytes: &[u8; N]) -> (Option<usize>, bool) {
     let (mut specials, non_ascii) = specials(bytes);
     while specials != 0 {
         let at = specials.trailing_zeros() as usize;
-        if !ESCAPES || !is_ordinary_escape(bytes.get(at..).unwrap_or_default()) {
-            return Stop { at, non_ascii };
+        if !ESCAPES || escape_len(bytes.get(at..).unwrap_or_default()).is_none() {
+            return (Some(at), non_ascii);
         }
+        // A backslash and a byte that may be special itself; the digits after a `u` never are.
         specials &= !(3 << at);
     }
-    Stop { at: N, non_ascii }
+    (None, non_ascii)
 }
 
+/// Bytes of the valid and whole escape that the text begins with.
 #[inline]
-pub(super) fn is_ordinary_escape(text: &[u8]) -> bool {
-    matches!(
-        text,
-        [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..]
-    )
+pub(super) fn escape_len(text: &[u8]) -> Option<usize> {
+    match *text {
+        [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(2),
+        [b'\\', b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(u8::is_ascii_hexdigit) => Some(6),
+        _ => None,
+    }
 }
 
 /// The set of bytes that are a quote, a backslash or a control character, and whether any byte is not ASCII.
@@ -133,9 +135,21 @@ mod tests {
 
     use super::*;
 
+    /// Where content with escapes ends: an escape that a block's end cuts stops early.
+    fn skip_all(text: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            at += skip(&text[at..]).at;
+            match escape_len(&text[at..]) {
+                Some(len) => at += len,
+                None => return at,
+            }
+        }
+    }
+
     #[test]
     fn stops_at_what_must_be_looked_at() {
-        // The text; where plain content ends; where content with ordinary escapes ends.
+        // The text; where plain content ends; where content with escapes ends.
         let cases: &[(&[u8], usize, usize)] = &[
             (b"", 0, 0),
             (b"plain\"", 5, 5),
@@ -143,37 +157,32 @@ mod tests {
             (b"\\\\\"", 0, 2),
             (b"a\\\\\\\"a\"", 1, 6),
             (b"line\\n\\t\\r\\b\\f\\/line\"", 4, 20),
-            (b"a\\u0041", 1, 1),
+            (b"a\\u0041\\uaBc9z\"", 1, 14),
+            (b"a\\u00g1\"", 1, 1),
+            (b"a\\u00\"", 1, 1),
             (b"a\\x", 1, 1),
             (b"a\n", 1, 1),
             (b"\\\n", 0, 0),
             (b"\x1f", 0, 0),
-            (b"\x7f\xff", 2, 2),
+            (b"\x7f\"", 1, 1),
         ];
         for pad in 0..130 {
             for (text, plain, escaped) in cases {
-                let mut padded = Vec::from(*text);
-                padded.resize(text.len() + pad, b'x');
-                let (mut skipped, mut found) = (0, find(&padded).at);
-                // An escape cut by a block's end stops early.
-                loop {
-                    skipped += skip(&padded[skipped..]).at;
-                    if !is_ordinary_escape(&padded[skipped..]) {
-                        break;
-                    }
-                    skipped += 2;
-                }
-                let whole = |end: &usize| if *end == text.len() { padded.len() } else { *end };
+                let mut after = Vec::from(*text);
+                after.resize(text.len() + pad, b'x');
+                let whole = |end: usize| if end == text.len() { after.len() } else { end };
+                let shown = text.escape_ascii();
                 assert_eq!(
-                    (found, skipped),
-                    (whole(plain), whole(escaped)),
-                    "{} + {pad}",
-                    text.escape_ascii()
+                    (find(&after).at, skip_all(&after)),
+                    (whole(*plain), whole(*escaped)),
+                    "{shown} + {pad}"
                 );
-                let mut before = Vec::from(&b"y".repeat(pad)[..]);
-                before.extend_from_slice(text);
-                found = find(&before).at;
-                assert_eq!(found, pad + plain, "{pad} + {}", text.escape_ascii());
+                let before = [&b"y".repeat(pad), *text].concat();
+                assert_eq!(
+                    (find(&before).at, skip_all(&before)),
+                    (pad + plain, pad + escaped),
+                    "{pad} + {shown}"
+                );
             }
         }
     }
@@ -191,14 +200,33 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_is_not_ascii_is_never_missed() {
-        for len in 1..200 {
+    fn invalid_utf8_always_stays_unchecked() {
+        for len in 1..300 {
             for at in 0..len {
                 let mut text = b"x".repeat(len);
                 text[at] = 0x80;
-                assert!(find(&text).non_ascii && skip(&text).non_ascii, "at {at} of {len}");
+                for found in [find(&text), skip(&text)] {
+                    let unchecked = found.unchecked.unwrap();
+                    assert!(unchecked <= at && at < found.at, "{found:?} at {at} of {len}");
+                }
             }
-            assert!(!find(&b"x".repeat(len)).non_ascii);
+            assert_eq!(
+                find(&b"x".repeat(len)),
+                Stop {
+                    at: len,
+                    unchecked: None
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn characters_over_block_borders_are_whole() {
+        for pad in 0..130 {
+            for char in ["é", "我", "😀"] {
+                let text = [&"x".repeat(pad), char, &"x".repeat(200)].concat();
+                assert_eq!(skip(text.as_bytes()).at, text.len(), "{char} after {pad}");
+            }
         }
     }
 }

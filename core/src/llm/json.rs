@@ -167,7 +167,7 @@ pub(crate) struct Tokenizer {
     is_key: bool,
     /// The visitor asked for the text of the current string or number.
     wanted: bool,
-    /// The current string's bytes since `unchecked_from` hold one that is not ASCII.
+    /// The current string's bytes from `unchecked_from` on hold one that is not ASCII.
     non_ascii: bool,
     /// Index in the chunk of the current string's first byte that was not checked for UTF-8.
     unchecked_from: usize,
@@ -209,18 +209,6 @@ impl<'c> Cursor<'c> {
     #[inline]
     fn rest(&self) -> &'c [u8] {
         self.chunk.get(self.at..).unwrap_or_default()
-    }
-
-    /// Moves over a run of escapes that lie whole in the chunk; `false` when there is none.
-    fn skip_escapes(&mut self) -> bool {
-        let from = self.at;
-        loop {
-            match *self.rest() {
-                [b'\\', b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(u8::is_ascii_hexdigit) => self.skip(6),
-                ref rest if block::is_ordinary_escape(rest) => self.skip(2),
-                _ => return self.at > from,
-            }
-        }
     }
 
     #[inline]
@@ -277,7 +265,7 @@ impl Tokenizer {
                 self.between(&mut cursor, visit)?;
             }
         }
-        if matches!(self.state, State::InString | State::Escape | State::Hex) {
+        if self.non_ascii && matches!(self.state, State::InString | State::Escape | State::Hex) {
             self.check_utf8(chunk, chunk.len(), Border::Chunk)?;
         }
         self.base = self.base.saturating_add(chunk.len() as u64);
@@ -541,7 +529,7 @@ impl Tokenizer {
         }
     }
 
-    /// A backslash or a control character.
+    /// A backslash, a control character, or whatever follows bytes that are not UTF-8.
     fn string_stop(&mut self, byte: u8, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
         if byte != b'\\' {
             return Err(self.string_error(JsonErrorKind::ControlCharacter, cursor.chunk, cursor.at));
@@ -557,12 +545,27 @@ impl Tokenizer {
     fn skip_text(&mut self, cursor: &mut Cursor<'_>) {
         loop {
             let found = block::skip(cursor.rest());
-            self.non_ascii |= found.non_ascii;
-            cursor.skip(found.at);
-            if cursor.peek() != Some(b'\\') || !cursor.skip_escapes() {
+            self.passed(found, cursor);
+            if cursor.peek() != Some(b'\\') {
                 return;
             }
+            match block::escape_len(cursor.rest()) {
+                Some(len) => cursor.skip(len),
+                None => return,
+            }
         }
+    }
+
+    /// Moves on to where a look ended.
+    #[inline]
+    fn passed(&mut self, found: block::Stop, cursor: &mut Cursor<'_>) {
+        if let Some(from) = found.unchecked
+            && !self.non_ascii
+        {
+            self.non_ascii = true;
+            self.unchecked_from = cursor.at.wrapping_add(from);
+        }
+        cursor.skip(found.at);
     }
 
     /// Hands a run of plain content to the visitor.
@@ -572,9 +575,8 @@ impl Tokenizer {
         }
         let rest = cursor.rest();
         let found = block::find(rest);
-        self.non_ascii |= found.non_ascii;
         visit.text(rest.get(..found.at).unwrap_or_default());
-        cursor.skip(found.at);
+        self.passed(found, cursor);
         Ok(())
     }
 

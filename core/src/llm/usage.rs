@@ -15,6 +15,9 @@ use super::sse::{SseFraming, SsePiece};
 use document::{Document, Found};
 use report::Report;
 
+/// What every usage is announced by; providers do not escape their keys.
+const NEEDLE: &[u8] = b"\"usage\"";
+
 /// What an answer says it cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "an unknown usage must not be taken for zero")]
@@ -71,7 +74,7 @@ impl UsageMeter {
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         let reading = Reading {
-            needle: Finder::new(b"\"usage\""),
+            needle: Finder::new(NEEDLE),
             document: Document::new(),
             report: Report::default(),
             problem: UnknownUsage::NotReported,
@@ -90,7 +93,7 @@ impl UsageMeter {
             Framing::Json => self.reading.document.feed(chunk),
             Framing::Sse => {
                 // Most chunks are whole events without usage: they cost one search.
-                if self.events.is_self_contained(chunk) && self.reading.needle.find(chunk).is_none() {
+                if self.events.is_self_contained(chunk) && !self.reading.may_hold_usage(chunk) {
                     return;
                 }
                 self.events.feed(chunk, |piece| self.reading.piece(piece));
@@ -123,10 +126,24 @@ struct Reading {
 }
 
 impl Reading {
+    /// Whether a usage other than `null`, which OpenAI sends in every chunk but the last, may be in there.
+    #[inline]
+    fn may_hold_usage(&self, data: &[u8]) -> bool {
+        let mut rest = data;
+        while let Some(at) = self.needle.find(rest) {
+            rest = rest.get(at.saturating_add(NEEDLE.len())..).unwrap_or_default();
+            let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+            if !value.is_some_and(|value| value.starts_with(b"null")) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn piece(&mut self, piece: SsePiece<'_>) {
         match piece {
             SsePiece::Whole(data) => {
-                if self.needle.find(data).is_some() {
+                if self.may_hold_usage(data) {
                     self.document.feed(data);
                     self.end_event();
                 }
