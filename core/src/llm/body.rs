@@ -11,6 +11,7 @@ use core::ops::Range;
 use heapless::Vec;
 
 use super::json::{JsonError, JsonErrorKind, Kind, Tokenizer, Visit};
+use super::text::Text;
 use crate::limits::{JSON_TOP_LEVEL_KEY_BYTES_MAX, JSON_TOP_LEVEL_KEYS_MAX, MODEL_BYTES_MAX};
 
 pub use super::body_error::BodyError;
@@ -85,12 +86,12 @@ struct Member {
 #[derive(Clone)]
 pub struct BodyFacts {
     /// UTF-8; empty when absent.
-    model: Vec<u8, MODEL_BYTES_MAX>,
+    model: Text<MODEL_BYTES_MAX>,
     stream: Option<bool>,
     include_usage: Option<bool>,
     max_tokens: Option<u64>,
     /// All top-level keys, unescaped, one after the other.
-    keys: Vec<u8, JSON_TOP_LEVEL_KEY_BYTES_MAX>,
+    keys: Text<JSON_TOP_LEVEL_KEY_BYTES_MAX>,
     members: Vec<Member, JSON_TOP_LEVEL_KEYS_MAX>,
     insert_at: u64,
     len: u64,
@@ -99,11 +100,11 @@ pub struct BodyFacts {
 impl BodyFacts {
     const fn new() -> Self {
         Self {
-            model: Vec::new(),
+            model: Text::new(),
             stream: None,
             include_usage: None,
             max_tokens: None,
-            keys: Vec::new(),
+            keys: Text::new(),
             members: Vec::new(),
             insert_at: 0,
             len: 0,
@@ -113,7 +114,9 @@ impl BodyFacts {
     /// `model`, unescaped and never empty; `None` when absent or `null`.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        core::str::from_utf8(&self.model).ok().filter(|model| !model.is_empty())
+        core::str::from_utf8(self.model.as_bytes())
+            .ok()
+            .filter(|model| !model.is_empty())
     }
 
     /// `stream`; `None` when absent or `null`.
@@ -192,6 +195,7 @@ impl BodyFacts {
     fn key(&self, member: &Member) -> &[u8] {
         let start = usize::from(member.key_start);
         self.keys
+            .as_bytes()
             .get(start..start.saturating_add(usize::from(member.key_len)))
             .unwrap_or_default()
     }
@@ -292,10 +296,9 @@ struct Reader {
     at: u64,
     kind: Kind,
     /// Text of the governed number or inner key being read.
-    scalar: Vec<u8, SCALAR_BYTES>,
+    scalar: Text<SCALAR_BYTES>,
     /// Where [`Visit::text`] puts what it is given.
     sink: Sink,
-    overflow: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -314,9 +317,8 @@ impl Reader {
             seen_include_usage: false,
             at: 0,
             kind: Kind::Null,
-            scalar: Vec::new(),
+            scalar: Text::new(),
             sink: Sink::Scalar,
-            overflow: false,
         }
     }
 
@@ -331,13 +333,11 @@ impl Reader {
         self.current = None;
         self.in_include_usage = false;
         self.seen_include_usage = false;
-        self.overflow = false;
     }
 
     fn collect(&mut self, sink: Sink, at: u64) {
         self.sink = sink;
         self.at = at;
-        self.overflow = false;
         match sink {
             Sink::Keys => {}
             Sink::Model => self.facts.model.clear(),
@@ -352,9 +352,12 @@ impl Reader {
             .members
             .last()
             .map_or(0, |m| usize::from(m.key_start).saturating_add(usize::from(m.key_len)));
-        let key = facts.keys.get(start..).unwrap_or_default();
-        let (Ok(key_start), Ok(key_len), false) = (u16::try_from(start), u16::try_from(key.len()), self.overflow)
-        else {
+        let key = facts.keys.as_bytes().get(start..).unwrap_or_default();
+        let (Ok(key_start), Ok(key_len), false) = (
+            u16::try_from(start),
+            u16::try_from(key.len()),
+            facts.keys.is_overflown(),
+        ) else {
             return Err(BodyError::KeysTooLong { at });
         };
         if facts.members.iter().any(|m| facts.key(m) == key) {
@@ -374,12 +377,12 @@ impl Reader {
     fn inner_key_end(&mut self) -> Result<(), BodyError> {
         // A key that did not fit is longer than any spelling of the governed one.
         self.in_include_usage = false;
-        if self.overflow {
+        if self.scalar.is_overflown() {
             return Ok(());
         }
         let at = self.at;
-        let field =
-            governed(&self.scalar, &[Governed::IncludeUsage]).map_err(|field| BodyError::KeyCase { field, at })?;
+        let field = governed(self.scalar.as_bytes(), &[Governed::IncludeUsage])
+            .map_err(|field| BodyError::KeyCase { field, at })?;
         self.in_include_usage = field.is_some();
         if self.in_include_usage && self.seen_include_usage {
             return Err(BodyError::DuplicateKey { at });
@@ -422,17 +425,19 @@ impl Reader {
     }
 
     fn model_end(&mut self) -> Result<(), BodyError> {
-        if self.overflow {
+        if self.facts.model.is_overflown() {
             return Err(BodyError::ModelTooLong { at: self.at });
         }
-        if self.facts.model.is_empty() {
+        if self.facts.model.as_bytes().is_empty() {
             return Err(BodyError::EmptyModel { at: self.at });
         }
         Ok(())
     }
 
     fn max_tokens_end(&mut self, field: Governed) -> Result<(), BodyError> {
-        let digits = core::str::from_utf8(&self.scalar).ok().filter(|_| !self.overflow);
+        let digits = core::str::from_utf8(self.scalar.as_bytes())
+            .ok()
+            .filter(|_| !self.scalar.is_overflown());
         let tokens: u64 = digits
             .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
             .and_then(|text| text.parse().ok())
@@ -503,13 +508,13 @@ impl Visit for Reader {
             .map_or(Ok(()), |field| self.governed_value_end(field))
     }
 
+    #[inline]
     fn text(&mut self, piece: &[u8]) {
-        let kept = match self.sink {
-            Sink::Keys => self.facts.keys.extend_from_slice(piece),
-            Sink::Model => self.facts.model.extend_from_slice(piece),
-            Sink::Scalar => self.scalar.extend_from_slice(piece),
-        };
-        self.overflow |= kept.is_err();
+        match self.sink {
+            Sink::Keys => self.facts.keys.push(piece),
+            Sink::Model => self.facts.model.push(piece),
+            Sink::Scalar => self.scalar.push(piece),
+        }
     }
 }
 

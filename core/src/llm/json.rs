@@ -382,45 +382,52 @@ impl Tokenizer {
 
     #[inline]
     fn open_value<V: Visit>(&mut self, byte: u8, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
-        let kind = match byte {
-            b'"' => Kind::String,
-            b'{' => Kind::Object,
-            b'[' => Kind::Array,
-            b'-' | b'0'..=b'9' => Kind::Number,
-            b't' => Kind::True,
-            b'f' => Kind::False,
-            b'n' => Kind::Null,
-            _ => return Err(self.no_value(byte, cursor.at).into()),
-        };
-        let wanted = self.depth <= V::DEPTH && visit.value(self.depth, kind, self.at(cursor.at))?;
-        match kind {
-            Kind::String => {
+        match byte {
+            b'"' => {
+                let wanted = self.begin(Kind::String, cursor, visit)?;
                 self.open_string(false, wanted, cursor);
-                self.string(cursor, visit)?;
+                self.string(cursor, visit)
             }
-            Kind::Object => {
+            b'{' => {
+                self.begin(Kind::Object, cursor, visit)?;
                 self.open(true, cursor)?;
-                self.key_at_once(cursor, visit)?;
+                self.key_at_once(cursor, visit)
             }
-            Kind::Array => self.open(false, cursor)?,
-            Kind::Number => {
-                self.wanted = wanted;
-                self.number = match byte {
-                    b'-' => Number::Minus,
-                    b'0' => Number::Zero,
-                    _ => Number::Integer,
-                };
-                if wanted {
-                    visit.text(&[byte]);
-                }
-                cursor.skip(1);
-                self.number(cursor, visit)?;
+            b'[' => {
+                self.begin(Kind::Array, cursor, visit)?;
+                Ok(self.open(false, cursor)?)
             }
-            Kind::True => self.open_literal(b"rue", cursor, visit)?,
-            Kind::False => self.open_literal(b"alse", cursor, visit)?,
-            Kind::Null => self.open_literal(b"ull", cursor, visit)?,
+            b'-' | b'0'..=b'9' => {
+                self.wanted = self.begin(Kind::Number, cursor, visit)?;
+                self.open_number(byte, cursor, visit)
+            }
+            b't' => self.open_literal(Kind::True, b"rue", cursor, visit),
+            b'f' => self.open_literal(Kind::False, b"alse", cursor, visit),
+            b'n' => self.open_literal(Kind::Null, b"ull", cursor, visit),
+            _ => Err(self.no_value(byte, cursor.at).into()),
         }
-        Ok(())
+    }
+
+    /// Tells the visitor of a value; `true` when it asks for the text.
+    #[inline]
+    fn begin<V: Visit>(&mut self, kind: Kind, cursor: &Cursor<'_>, visit: &mut V) -> Result<bool, V::Error> {
+        if self.depth > V::DEPTH {
+            return Ok(false);
+        }
+        visit.value(self.depth, kind, self.at(cursor.at))
+    }
+
+    fn open_number<V: Visit>(&mut self, byte: u8, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
+        self.number = match byte {
+            b'-' => Number::Minus,
+            b'0' => Number::Zero,
+            _ => Number::Integer,
+        };
+        if self.wanted {
+            visit.text(&[byte]);
+        }
+        cursor.skip(1);
+        self.number(cursor, visit)
     }
 
     #[cold]
@@ -436,10 +443,12 @@ impl Tokenizer {
 
     fn open_literal<V: Visit>(
         &mut self,
+        kind: Kind,
         rest: &'static [u8],
         cursor: &mut Cursor<'_>,
         visit: &mut V,
     ) -> Result<(), V::Error> {
+        self.begin(kind, cursor, visit)?;
         self.literal = rest;
         cursor.skip(1);
         self.literal(cursor, visit)

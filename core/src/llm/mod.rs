@@ -11,4 +11,5 @@ pub mod json;
 pub mod media;
 pub mod splice;
 pub mod sse;
+mod text;
 pub mod usage;
