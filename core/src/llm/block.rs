@@ -22,6 +22,14 @@ pub(super) struct Stop {
     pub(super) unchecked: Option<usize>,
 }
 
+/// The length of a string's inside, when it ends within a lane and is ASCII without an error.
+#[inline]
+pub(super) fn short(text: &[u8]) -> Option<usize> {
+    let lane = text.first_chunk::<LANE>()?;
+    let (found, non_ascii) = scan::<LANE, true>(lane);
+    found.filter(|&at| !non_ascii && lane.get(at) == Some(&b'"'))
+}
+
 /// Finds the first byte of a string's inside that is no plain content: a quote, a backslash or a control character.
 ///
 /// Like [`skip`] it may stop early, where the bytes before are not UTF-8: `unchecked` then has them.
@@ -54,27 +62,39 @@ fn look<const ESCAPES: bool>(text: &[u8]) -> Stop {
 }
 
 fn look_on<const ESCAPES: bool>(text: &[u8]) -> Stop {
-    let mut at: usize = 0;
-    let mut unchecked = None;
-    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        let (found, non_ascii) = scan::<BLOCK, ESCAPES>(block);
+    let blocks = look_by::<BLOCK, ESCAPES>(text, Stop { at: 0, unchecked: None });
+    let lanes = blocks.or_else(|so_far| look_by::<LANE, ESCAPES>(text, so_far));
+    lanes.unwrap_or_else(|so_far| look_by_byte(text, so_far))
+}
+
+/// Goes on by `N` bytes at a time. `Err` is where less than that were left.
+#[inline]
+fn look_by<const N: usize, const ESCAPES: bool>(text: &[u8], so_far: Stop) -> Result<Stop, Stop> {
+    let Stop { mut at, mut unchecked } = so_far;
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<N>) {
+        let (found, non_ascii) = scan::<N, ESCAPES>(block);
         match (unchecked, non_ascii) {
             (None, true) => unchecked = Some(at),
             // ASCII follows, so the characters before it are whole: what is not valid now never will be.
             (Some(from), false) => match core::str::from_utf8(text.get(from..at).unwrap_or_default()) {
                 Ok(_) => unchecked = None,
-                Err(_) => return Stop { at, unchecked },
+                Err(_) => return Ok(Stop { at, unchecked }),
             },
             _ => {}
         }
         if let Some(index) = found {
-            return Stop {
+            return Ok(Stop {
                 at: at.wrapping_add(index),
                 unchecked,
-            };
+            });
         }
-        at = at.wrapping_add(BLOCK);
+        at = at.wrapping_add(N);
     }
+    Err(Stop { at, unchecked })
+}
+
+fn look_by_byte(text: &[u8], so_far: Stop) -> Stop {
+    let Stop { mut at, mut unchecked } = so_far;
     for &byte in text.get(at..).unwrap_or_default() {
         if matches!(byte, b'"' | b'\\' | 0..0x20) {
             break;
@@ -88,7 +108,7 @@ fn look_on<const ESCAPES: bool>(text: &[u8]) -> Stop {
 }
 
 /// The index in a lane or a block of the byte to look at next, and whether any byte is not ASCII.
-#[inline]
+#[inline(always)]
 fn scan<const N: usize, const ESCAPES: bool>(bytes: &[u8; N]) -> (Option<usize>, bool) {
     let (mut specials, non_ascii) = specials(bytes);
     while specials != 0 {
@@ -105,11 +125,26 @@ fn scan<const N: usize, const ESCAPES: bool>(bytes: &[u8; N]) -> (Option<usize>,
 /// Bytes of the valid and whole escape that the text begins with.
 #[inline]
 pub(super) fn escape_len(text: &[u8]) -> Option<usize> {
+    // Two questions, not one match: that would become a jump which the processor foretells badly.
     match *text {
-        [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(2),
+        [b'\\', escaped, ..] if is_ordinary(escaped) => Some(2),
         [b'\\', b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(u8::is_ascii_hexdigit) => Some(6),
         _ => None,
     }
+}
+
+#[inline]
+fn is_ordinary(escaped: u8) -> bool {
+    const ORDINARY: [bool; 256] = {
+        let mut ordinary = [false; 256];
+        let mut rest: &[u8] = b"\"\\/bfnrt";
+        while let Some((&byte, tail)) = rest.split_first() {
+            ordinary[byte as usize] = true;
+            rest = tail;
+        }
+        ordinary
+    };
+    ORDINARY.get(usize::from(escaped)).copied().unwrap_or_default()
 }
 
 /// The set of bytes that are a quote, a backslash or a control character, and whether any byte is not ASCII.

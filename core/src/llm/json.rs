@@ -211,6 +211,15 @@ impl<'c> Cursor<'c> {
         self.chunk.get(self.at..).unwrap_or_default()
     }
 
+    /// Moves over a short string with its quotes, if there is one; most keys and many values are.
+    #[inline]
+    fn skip_short_string(&mut self) -> bool {
+        let inside = self.chunk.get(self.at.wrapping_add(1)..).unwrap_or_default();
+        block::short(inside)
+            .inspect(|len| self.skip(len.wrapping_add(2)))
+            .is_some()
+    }
+
     #[inline]
     fn skip_blanks(&mut self) {
         if self.peek().is_some_and(|byte| byte > b' ') {
@@ -366,6 +375,9 @@ impl Tokenizer {
     #[inline]
     fn open_key<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
         let wanted = self.depth <= V::DEPTH && visit.key(self.depth, self.at(cursor.at))?;
+        if !wanted && cursor.skip_short_string() {
+            return self.end_key(cursor, visit);
+        }
         self.open_string(true, wanted, cursor);
         self.string(cursor, visit)
     }
@@ -385,6 +397,9 @@ impl Tokenizer {
         match byte {
             b'"' => {
                 let wanted = self.begin(Kind::String, cursor, visit)?;
+                if !wanted && cursor.skip_short_string() {
+                    return self.end_value(cursor.at, visit);
+                }
                 self.open_string(false, wanted, cursor);
                 self.string(cursor, visit)
             }
@@ -595,9 +610,16 @@ impl Tokenizer {
             self.check_utf8(cursor.chunk, cursor.at, Border::Text)?;
         }
         cursor.skip(1);
-        if !self.is_key {
-            return self.end_value(cursor.at, visit);
+        if self.is_key {
+            self.end_key(cursor, visit)
+        } else {
+            self.end_value(cursor.at, visit)
         }
+    }
+
+    /// A key is over; the cursor is after its quote.
+    #[inline]
+    fn end_key<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
         if self.depth <= V::DEPTH {
             visit.key_end(self.depth, self.at(cursor.at))?;
         }
