@@ -135,16 +135,9 @@ pub(super) fn escape_len(text: &[u8]) -> Option<usize> {
 
 #[inline]
 fn is_ordinary(escaped: u8) -> bool {
-    const ORDINARY: [bool; 256] = {
-        let mut ordinary = [false; 256];
-        let mut rest: &[u8] = b"\"\\/bfnrt";
-        while let Some((&byte, tail)) = rest.split_first() {
-            ordinary[byte as usize] = true;
-            rest = tail;
-        }
-        ordinary
-    };
-    ORDINARY.get(usize::from(escaped)).copied().unwrap_or_default()
+    const ORDINARY: u128 =
+        1 << b'"' | 1 << b'\\' | 1 << b'/' | 1 << b'b' | 1 << b'f' | 1 << b'n' | 1 << b'r' | 1 << b't';
+    escaped.is_ascii() && ORDINARY >> escaped & 1 == 1
 }
 
 /// The set of bytes that are a quote, a backslash or a control character, and whether any byte is not ASCII.

@@ -12,7 +12,11 @@ pub(super) struct Text<const N: usize> {
 
 impl<const N: usize> Text<N> {
     pub(super) const fn new() -> Self {
-        Self { bytes: [0; N], len: 0, overflown: false }
+        Self {
+            bytes: [0; N],
+            len: 0,
+            overflown: false,
+        }
     }
 
     pub(super) fn clear(&mut self) {
