@@ -329,6 +329,14 @@ mod tests {
     }
 
     #[test]
+    fn of_two_usages_in_one_text_the_last_is_read() {
+        let first = r#"{"prompt_tokens":1,"completion_tokens":1}"#;
+        let last = r#"{"prompt_tokens":7,"completion_tokens":2}"#;
+        assert_eq!(json(&format!(r#"{{"usage":{first},"usage":{last}}}"#)), known(7, 2));
+        assert_eq!(json(&format!(r#"{{"response":{{"usage":{first}}},"usage":{last}}}"#)), known(7, 2));
+    }
+
+    #[test]
     fn the_last_usage_of_an_openai_stream_wins() {
         let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n\
                       data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":1}}\n\n\
