@@ -20,6 +20,7 @@ use http::header::{AUTHORIZATION, CONNECTION, HOST};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::decide::{Body, decide};
 use lockgate_core::decision::{Decision, Forward, Path, Refusal};
@@ -50,7 +51,12 @@ pub(crate) async fn run(
     let (head, incoming) = request.into_parts();
     let id = request_id(&head.headers, &worker.entropy);
     let record = Record::begin(&worker, &peer, &head, id);
-    Ok(Exchange { head, incoming, record }.run().await)
+    let mut exchange = Exchange { head, incoming, record };
+    let step = exchange.next().await;
+    if !matches!(step, Step::Send(..)) && !exchange.incoming.is_end_stream() {
+        peer.body_left_unread();
+    }
+    Ok(exchange.carry_out(step).await)
 }
 
 /// Logs a connection that ended because its client did not speak HTTP. hyper has answered it.
@@ -79,6 +85,7 @@ struct Plan {
     credential: Option<HeaderValue>,
     /// `None` when the body was not read.
     body: Option<VecDeque<Bytes>>,
+    entropy: u64,
 }
 
 /// What to do next.
@@ -86,36 +93,40 @@ enum Step {
     Send(Plan),
     ReadBody,
     Refuse(Refusal),
-    Fail,
+    Fail(Fault, Flag),
 }
 
 impl Exchange {
-    async fn run(mut self) -> Response<ClientBody> {
+    /// Decides, reading the body if that is what it takes.
+    async fn next(&mut self) -> Step {
         if self.head.version < Version::HTTP_11 {
-            return respond::fault(Fault::OldProtocol, Flag::None, self.record);
+            return Step::Fail(Fault::OldProtocol, Flag::None);
         }
         let Ok(named) = head::named_by_connection(&self.head.headers) else {
-            return respond::fault(Fault::ConnectionNamesField, Flag::None, self.record);
+            return Step::Fail(Fault::ConnectionNamesField, Flag::None);
         };
         let entropy = self.record.worker.entropy.next();
-        let mut step = self.decide(Body::Unread, VecDeque::new(), entropy);
-        if matches!(step, Step::ReadBody) {
-            step = match self.read_body_and_decide(entropy).await {
-                Ok(step) => step,
-                Err(fault) => return respond::fault(fault, Flag::DownstreamProtocol, self.record),
-            };
+        let step = match self.decide(Body::Unread, VecDeque::new(), entropy) {
+            Step::ReadBody => self.read_body_and_decide(entropy).await,
+            step => step,
+        };
+        if matches!(step, Step::Send(..)) {
+            head::clean_request(&mut self.head.headers, named);
         }
+        step
+    }
+
+    async fn carry_out(self, step: Step) -> Response<ClientBody> {
         match step {
-            Step::Send(plan) => {
-                head::clean_request(&mut self.head.headers, named);
-                self.send(plan, entropy).await
-            }
+            Step::Send(plan) => self.send(plan).await,
             Step::Refuse(refusal) => respond::refusal(refusal, self.record),
-            Step::ReadBody | Step::Fail => respond::fault(Fault::Internal, Flag::None, self.record),
+            Step::Fail(fault, flag) => respond::fault(fault, flag, self.record),
+            // The engine does not ask for a body twice.
+            Step::ReadBody => respond::fault(Fault::Internal, Flag::None, self.record),
         }
     }
 
-    async fn read_body_and_decide(&mut self, entropy: u64) -> Result<Step, Fault> {
+    async fn read_body_and_decide(&mut self, entropy: u64) -> Step {
         let worker = Rc::clone(&self.record.worker);
         let shared = &worker.shared;
         let mut scan = worker.take_scan();
@@ -131,12 +142,12 @@ impl Exchange {
         let facts = match result {
             Ok(()) => scan.finish(),
             Err(ReadError::Refused(error)) => Err(error),
-            Err(ReadError::Timeout) => return Err(Fault::BodyTimeout),
-            Err(ReadError::Client) => return Err(Fault::BodyBroken),
+            Err(ReadError::Timeout) => return Step::Fail(Fault::BodyTimeout, Flag::None),
+            Err(ReadError::Client) => return Step::Fail(Fault::BodyBroken, Flag::DownstreamProtocol),
         };
         let step = self.decide(Body::Read(facts), body.into_pieces(), entropy);
         worker.put_scan(scan);
-        Ok(step)
+        step
     }
 
     /// Asks the engine, and takes out of its answer what borrows from its working memory.
@@ -159,13 +170,13 @@ impl Exchange {
         let (Ok(uri), Ok(host), None | Some(Some(_))) =
             (uri(forward.path), HeaderValue::from_str(forward.authority), &credential)
         else {
-            return Step::Fail;
+            return Step::Fail(Fault::Internal, Flag::None);
         };
         let body = match body {
             Body::Read(Ok(facts)) => match edit(&tables, &forward, facts, pieces, &mut self.record.model) {
                 Ok(pieces) => Some(pieces),
                 Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
-                Err(SpliceError::TooManyFields) => return Step::Fail,
+                Err(SpliceError::TooManyFields) => return Step::Fail(Fault::Internal, Flag::None),
             },
             Body::Read(Err(_)) | Body::Unread => None,
         };
@@ -174,11 +185,12 @@ impl Exchange {
             uri,
             host,
             credential: credential.flatten(),
+            entropy,
             body,
         })
     }
 
-    async fn send(mut self, plan: Plan, entropy: u64) -> Response<ClientBody> {
+    async fn send(mut self, plan: Plan) -> Response<ClientBody> {
         let Some(pool) = self.record.view.upstream(plan.upstream).map(Rc::clone) else {
             return respond::fault(Fault::Internal, Flag::None, self.record);
         };
@@ -198,7 +210,7 @@ impl Exchange {
         }
         self.record.upstream_started = Some(Instant::now());
         let first_byte = self.record.worker.shared.times.first_byte;
-        match upstream::send(&pool, request, entropy, first_byte).await {
+        match upstream::send(&pool, request, plan.entropy, first_byte).await {
             Ok((answer, connection)) => {
                 self.record.upstream_answered = Some(Instant::now());
                 self.record.upstream_host = Some(connection.remote());

@@ -142,6 +142,11 @@ fn data(text: String) -> Result<String, String> {
     }
 }
 
+pub(super) fn schema() -> ExitCode {
+    print(&lockgate_core::config::json_schema());
+    ExitCode::SUCCESS
+}
+
 pub(super) fn completions(shell: clap_complete::Shell) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "lockgate", &mut text);

@@ -32,6 +32,8 @@ enum Command {
     Explain(Box<Explain>),
     /// Serve an example with a built-in provider: no key, no network.
     Demo,
+    /// Print the JSON schema of configuration files.
+    Schema,
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -167,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => commands::check(check),
         Command::Explain(explain) => commands::explain(*explain),
         Command::Demo => crate::demo::run(),
+        Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
         Command::Version => commands::version(),
     }
@@ -196,6 +199,7 @@ mod tests {
             "check -f a --strict -o json",
             "explain -f a -X POST -H Host:test.com --peer ::1 --claims {} --sni n -d @b --entropy 7 -o json /v1",
             "demo",
+            "schema",
             "completions bash",
             "version",
         ] {

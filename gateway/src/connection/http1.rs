@@ -44,8 +44,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, p
         tokio::select! {
             biased;
             ended = &mut connection => break match ended {
-                Ok(()) if activity.ended.get() => Next::Drop,
-                Ok(()) => Next::Linger,
+                Ok(()) if peer.sending.get() => Next::Linger,
+                Ok(()) => Next::Drop,
                 Err(error) => {
                     exchange::broken_connection(worker, peer, &error);
                     // What cannot be parsed is answered by hyper; let the answer arrive.
@@ -53,10 +53,11 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, p
                 }
             },
             () = &mut tick => {
+                let next = watch.tick();
                 if worker.is_draining() {
                     Pin::new(&mut connection).graceful_shutdown();
                 }
-                match watch.tick() {
+                match next {
                     Next::Go => tick.as_mut().reset(tokio::time::Instant::now() + CONNECTION_TICK),
                     next => break next,
                 }
@@ -66,6 +67,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, p
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_stream();
     match next {
+        // An empty slice would still hold hyper's whole buffer.
+        Next::Park if parts.read_buf.is_empty() => After::Idle(stream, Bytes::new()),
         Next::Park => After::Idle(stream, parts.read_buf),
         Next::HeadTimeout => After::Closing(answer_head_timeout(stream).await),
         Next::Linger => After::Closing(stream),
@@ -131,6 +134,8 @@ impl<'c> Watch<'c> {
             self.activity.read.set(false);
             return Next::Go;
         }
+        // hyper has dropped the rest of an unread body, or the connection would have ended.
+        self.peer.sending.set(false);
         if self.peer.begun.get() != self.begun {
             self.begun = self.peer.begun.get();
             self.head = Duration::ZERO;

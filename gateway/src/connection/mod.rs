@@ -42,6 +42,8 @@ pub(crate) struct Peer {
     begun: Cell<u64>,
     /// Requests whose answer is not yet whole.
     running: Cell<u32>,
+    /// The client may still be sending a body that was answered without it.
+    sending: Cell<bool>,
 }
 
 impl Peer {
@@ -55,12 +57,18 @@ impl Peer {
             port,
             begun: Cell::new(0),
             running: Cell::new(0),
+            sending: Cell::new(false),
         })
     }
 
     pub(crate) fn request_began(&self) {
         self.begun.set(self.begun.get().wrapping_add(1));
         self.running.set(self.running.get().saturating_add(1));
+    }
+
+    /// The client's body was answered before it was read to its end.
+    pub(crate) fn body_left_unread(&self) {
+        self.sending.set(true);
     }
 
     pub(crate) fn request_ended(&self) {
@@ -100,20 +108,19 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Pe
 /// Waits for bytes; `false` when the connection should end instead.
 async fn wait(worker: &Worker, stream: &TcpStream) -> bool {
     tokio::select! {
-        arrived = arrives(stream) => arrived,
+        arrived = arrived(stream) => arrived,
         () = tokio::time::sleep(worker.shared.times.idle) => false,
         () = worker.drained() => {
             // A request that has just arrived is still answered.
-            tokio::time::timeout(Duration::ZERO, arrives(stream)).await.is_ok_and(|arrived| arrived)
+            tokio::time::timeout(Duration::ZERO, arrived(stream)).await.unwrap_or(false)
         }
     }
 }
 
-/// Waits until there is a byte to read, or the client's end.
-///
-/// `readable` alone may say so of a silent client, whose time for a head would then begin at once.
-async fn arrives(stream: &TcpStream) -> bool {
-    stream.peek(&mut [0]).await.is_ok()
+/// Resolves when there are bytes to read (`true`) or there never will be (`false`).
+async fn arrived(stream: &TcpStream) -> bool {
+    // Not `readable`, which is also true of a socket that nobody has tried to read yet.
+    stream.peek(&mut [0]).await.is_ok_and(|bytes| bytes > 0)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
