@@ -72,7 +72,7 @@ pub(crate) const BODY_JOIN_BYTES: usize = 64 * 1024;
 /// Bytes of a client's `x-request-id` that is kept; longer ones are replaced.
 pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Bytes of access log that wait for the disk, per worker. Beyond it lines are dropped and counted.
+/// Bytes of access log that wait for the disk. Beyond it lines are dropped and counted.
 pub(crate) const LOG_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Bytes of one value in the access log; the rest of a longer one is cut off.

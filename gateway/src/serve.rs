@@ -80,14 +80,12 @@ impl Gateway {
         let mut ports = Ports::new(options.addresses);
         let bound = ports.bind(&live, options.workers)?;
         let admin = options.admin.map(Admin::bind).transpose()?;
-        let (queue, writer) = open_log(&options.access_log)
-            .and_then(|file| Queue::start(options.workers, file))
-            .map_err(|error| {
-                Refused(format!(
-                    "error: access log `{}`: {error}\n",
-                    options.access_log.display()
-                ))
-            })?;
+        let (queue, writer) = open_log(&options.access_log).and_then(Queue::start).map_err(|error| {
+            Refused(format!(
+                "error: access log `{}`: {error}\n",
+                options.access_log.display()
+            ))
+        })?;
         let live = Arc::new(live);
         let shared = Shared::new(
             Arc::clone(&live),

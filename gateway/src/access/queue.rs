@@ -1,12 +1,12 @@
 //! From the workers to the file, without a worker ever waiting for a disk.
 //!
-//! Each worker appends to a buffer of its own, behind a lock that only the
-//! writer thread also takes, for the time of a swap. A buffer that is full
-//! drops the line and counts it. The writer is woken by the first line and
-//! gathers for a moment, so that a busy gateway pays one system call for
-//! hundreds of lines and an idle one none.
+//! Lines are appended, in the order they are made, to a buffer behind a lock
+//! that is held for the time of a copy. A buffer that is full drops the line and
+//! counts it. The writer thread is woken by the first line and gathers for a
+//! moment, so that a busy gateway pays one system call for hundreds of lines and
+//! an idle one none.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,17 +14,16 @@ use std::thread::JoinHandle;
 use crate::limits::{LOG_GATHER, LOG_QUEUE_BYTES_MAX};
 
 /// The lines on their way to the file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Queue {
-    shards: Box<[Mutex<Vec<u8>>]>,
-    waiting: AtomicBool,
-    wake: (Mutex<State>, Condvar),
+    state: Mutex<State>,
+    wake: Condvar,
     dropped: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    lines: bool,
+    lines: Vec<u8>,
     closed: bool,
 }
 
@@ -36,35 +35,32 @@ pub(crate) struct Writer {
 }
 
 impl Queue {
-    /// A queue for `workers` workers and the thread that empties it into `file`.
-    pub(crate) fn start(workers: usize, file: impl Write + Send + 'static) -> io::Result<(Arc<Self>, Writer)> {
-        let queue = Arc::new(Self {
-            shards: (0..workers).map(|_| Mutex::default()).collect(),
-            waiting: AtomicBool::new(false),
-            wake: Default::default(),
-            dropped: AtomicU64::new(0),
-        });
+    /// A queue and the thread that empties it into `file`.
+    pub(crate) fn start(file: impl Write + Send + 'static) -> io::Result<(Arc<Self>, Writer)> {
+        let queue = Arc::new(Self::default());
         let reader = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || reader.empty_into(file))?;
-        Ok((Arc::clone(&queue), Writer { queue, thread }))
+        let writer = Writer {
+            queue: Arc::clone(&queue),
+            thread,
+        };
+        Ok((queue, writer))
     }
 
-    /// Has `write` append one line to the buffer of worker `index`. Never blocks on the file.
-    pub(crate) fn append(&self, index: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(shard) = self.shards.get(index) else { return };
-        {
-            let mut shard = lock(shard);
-            if shard.len() >= LOG_QUEUE_BYTES_MAX {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            write(&mut shard);
+    /// Adds a line. Never waits for the file.
+    pub(crate) fn append(&self, line: &[u8]) {
+        let mut state = lock(&self.state);
+        if state.lines.len().saturating_add(line.len()) > LOG_QUEUE_BYTES_MAX {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
         }
-        if !self.waiting.swap(true, Ordering::AcqRel) {
-            lock(&self.wake.0).lines = true;
-            self.wake.1.notify_one();
+        let first = state.lines.is_empty();
+        state.lines.extend_from_slice(line);
+        drop(state);
+        if first {
+            self.wake.notify_one();
         }
     }
 
@@ -74,44 +70,43 @@ impl Queue {
     }
 
     fn empty_into(&self, mut file: impl Write) {
-        let mut buffer = Vec::new();
-        loop {
-            let closed = self.wait();
-            if !closed {
-                std::thread::sleep(LOG_GATHER);
+        let mut lines = Vec::new();
+        while self.wait() {
+            core::mem::swap(&mut lock(&self.state).lines, &mut lines);
+            // A full disk or a closed pipe must not stop the gateway; the lines are lost and counted.
+            if file.write_all(&lines).and_then(|()| file.flush()).is_err() {
+                let count = lines.iter().filter(|byte| **byte == b'\n').count();
+                self.dropped.fetch_add(count as u64, Ordering::Relaxed);
             }
-            self.waiting.store(false, Ordering::Release);
-            for shard in &self.shards {
-                buffer.clear();
-                core::mem::swap(&mut *lock(shard), &mut buffer);
-                // A full disk or a closed pipe must not stop the gateway; the lines are lost and counted.
-                if !buffer.is_empty() && file.write_all(&buffer).and_then(|()| file.flush()).is_err() {
-                    let lines = buffer.iter().filter(|byte| **byte == b'\n').count();
-                    self.dropped.fetch_add(lines as u64, Ordering::Relaxed);
-                }
-            }
-            if closed {
-                return;
-            }
+            lines.clear();
+            lines.shrink_to(LOG_BUFFER_BYTES_KEPT);
         }
     }
 
-    /// Sleeps until there is something to write; whether the queue was closed.
+    /// Sleeps until there is something to write; `false` when there never will be.
     fn wait(&self) -> bool {
-        let mut state = lock(&self.wake.0);
-        while !state.lines && !state.closed {
-            state = self.wake.1.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
+        while state.lines.is_empty() && !state.closed {
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.lines = false;
-        state.closed
+        let closed = state.closed;
+        let any = !state.lines.is_empty();
+        drop(state);
+        if !closed {
+            std::thread::sleep(LOG_GATHER);
+        }
+        any
     }
 }
+
+/// Room kept between batches; a burst's is given back.
+const LOG_BUFFER_BYTES_KEPT: usize = 256 * 1024;
 
 impl Writer {
     /// Writes what is queued and ends the thread.
     pub(crate) fn close(self) {
-        lock(&self.queue.wake.0).closed = true;
-        self.queue.wake.1.notify_one();
+        lock(&self.queue.state).closed = true;
+        self.queue.wake.notify_one();
         let _ = self.thread.join();
     }
 }
@@ -139,14 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_written_before_close_returns() {
-        let written = Arc::default();
-        let (queue, writer) = Queue::start(2, Sink(Arc::clone(&written))).unwrap();
+    fn every_line_is_written_in_order_before_close_returns() {
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (queue, writer) = Queue::start(Sink(Arc::clone(&written))).unwrap();
         for n in 0..1000 {
-            queue.append(n % 2, |line| line.extend_from_slice(b"line\n"));
+            queue.append(format!("line {n}\n").as_bytes());
         }
         writer.close();
-        assert_eq!(lock(&written).len(), 5000);
+        let wanted: String = (0..1000).map(|n| format!("line {n}\n")).collect();
+        assert_eq!(*lock(&written), wanted.into_bytes());
         assert_eq!(queue.dropped(), 0);
     }
 
@@ -167,13 +163,11 @@ mod tests {
     #[test]
     fn a_stuck_file_drops_lines_and_never_blocks() {
         let (release, stuck) = mpsc::channel();
-        let (queue, writer) = Queue::start(1, Stuck(stuck)).unwrap();
-        let line = vec![b'x'; 1024 * 1024];
+        let (queue, writer) = Queue::start(Stuck(stuck)).unwrap();
+        let mut line = vec![b'x'; 1024 * 1024];
+        line.push(b'\n');
         for _ in 0..100 {
-            queue.append(0, |out| {
-                out.extend_from_slice(&line);
-                out.push(b'\n');
-            });
+            queue.append(&line);
         }
         assert!(queue.dropped() >= 80, "{}", queue.dropped());
         drop(release);

@@ -138,7 +138,10 @@ impl Drop for Record {
         self.count();
         let worker = Rc::clone(&self.worker);
         let log = &worker.shared.access_log;
-        log.queue.append(worker.index, |out| line::write(out, self, log.format));
+        let mut text = worker.line.borrow_mut();
+        text.clear();
+        line::write(&mut text, self, log.format);
+        log.queue.append(&text);
         worker.request_ended();
         self.peer.request_ended();
     }

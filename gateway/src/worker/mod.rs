@@ -47,12 +47,13 @@ pub(crate) struct Handle {
 /// What a worker's connections and requests use.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) shard: Arc<Shard>,
     pub(crate) entropy: Entropy,
     /// Working memory of decisions, of which there is one at a time.
     pub(crate) scratch: RefCell<Box<Scratch>>,
+    /// Where an access log line is written before it is queued.
+    pub(crate) line: RefCell<Vec<u8>>,
     scans: RefCell<Vec<Box<BodyScan>>>,
     view: RefCell<Rc<View>>,
     draining: Cell<bool>,
@@ -112,10 +113,10 @@ impl Worker {
         let shard = shared.metrics.shard(index);
         let view = View::new(&shared, shared.live.load_full(), None, &shard);
         Self {
-            index,
             shard,
             entropy: Entropy::new(),
             scratch: RefCell::default(),
+            line: RefCell::default(),
             scans: RefCell::default(),
             view: RefCell::new(view),
             draining: Cell::new(false),
