@@ -92,7 +92,7 @@ fn check_route(world: &World, route: &LlmRoute, reasons: &mut Reasons) {
 fn check_matches(rule: &LlmRule, reasons: &mut Reasons) {
     for (_, condition) in rule.matches.iter().flat_map(|entry| &entry.headers) {
         if let StringMatch::Regex(pattern) = &condition.value
-            && (pattern.is_empty() || pattern.len() > REGEX_BYTES_MAX || regex(pattern).is_err())
+            && (pattern.len() > REGEX_BYTES_MAX || regex(pattern).is_err())
         {
             reasons.insert("no regular expression");
         }
@@ -128,7 +128,9 @@ fn check_weights(backends: &[BackendRef], reasons: &mut Reasons) {
     if backends.len() > 1 {
         if given != 0 && given != backends.len() {
             reasons.insert("some weights are missing");
-        } else if given != 0 && backends.iter().all(|backend| backend.weight.as_deref() == Some(&0)) {
+        }
+        // A weight that is missing is taken for 0, so that all faults of a rule are told at once.
+        if weights(backends).iter().all(|weight| *weight == 0) {
             reasons.insert("all weights are zero");
         }
         let sum: u64 = weights(backends).into_iter().sum();
