@@ -333,7 +333,10 @@ mod tests {
         let first = r#"{"prompt_tokens":1,"completion_tokens":1}"#;
         let last = r#"{"prompt_tokens":7,"completion_tokens":2}"#;
         assert_eq!(json(&format!(r#"{{"usage":{first},"usage":{last}}}"#)), known(7, 2));
-        assert_eq!(json(&format!(r#"{{"response":{{"usage":{first}}},"usage":{last}}}"#)), known(7, 2));
+        assert_eq!(
+            json(&format!(r#"{{"response":{{"usage":{first}}},"usage":{last}}}"#)),
+            known(7, 2)
+        );
     }
 
     #[test]
@@ -392,6 +395,10 @@ mod tests {
             Usage::Unknown(UnknownUsage::Malformed)
         );
         assert_eq!(sse("data: [DONE]\n\n"), Usage::Unknown(UnknownUsage::NotReported));
+        assert_eq!(
+            sse("data: {\"usage\":null}}\n\ndata: {\"usage\": nul}\n\ndata: {\"usage\":}\n\n"),
+            Usage::Unknown(UnknownUsage::NotReported)
+        );
     }
 
     #[test]

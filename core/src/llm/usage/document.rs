@@ -58,7 +58,7 @@ impl Document {
         self.copy(piece, base);
     }
 
-    /// Whether a usage began.
+    /// Whether a usage other than `null` began.
     pub(super) fn has_usage(&self) -> bool {
         self.path.begun
     }
@@ -112,7 +112,7 @@ struct Path {
     /// The last usage object: its first byte, and the one after its last.
     start: Option<u64>,
     end: Option<u64>,
-    /// A key `usage` was seen.
+    /// A usage other than `null` began.
     begun: bool,
     key: Vec<u8, 8>,
     key_at: u64,
@@ -156,11 +156,11 @@ impl Visit for Path {
             self.in_wrapper = self.key_is(b"message", end) || self.key_is(b"response", end);
         }
         self.at_usage = (depth == 1 || self.in_wrapper) && self.key_is(b"usage", end);
-        self.begun |= self.at_usage;
         Ok(())
     }
 
     fn value(&mut self, depth: usize, kind: Kind, at: u64) -> Result<bool, JsonError> {
+        self.begun |= self.at_usage && kind != Kind::Null;
         if self.at_usage && kind == Kind::Object && self.open.is_none() {
             self.open = Some(depth);
             self.start = Some(at);
