@@ -2,7 +2,7 @@
 //!
 //! The declarations drive both the strict check of what people write
 //! ([`super::check`]) and the JSON Schema that their editors read
-//! ([`super::json_schema`]), so the two cannot disagree. A field that Istio or
+//! ([`super::json_schema()`]), so the two cannot disagree. A field that Istio or
 //! ASM know and Lockgate does not support yet is declared too, so that it can be
 //! refused by name instead of being called unknown.
 
