@@ -19,38 +19,35 @@ use support::upstream::{Answer, COMPLETION, Gate, STREAM_HEAD, Step};
 use support::wire::chunk;
 use support::{KEY, MESSAGES, PROVIDER, QUESTION, within_patience};
 
+type Failed = Box<dyn std::error::Error>;
+
 struct Client {
     sender: SendRequest<Full<Bytes>>,
     connection: tokio::task::JoinHandle<hyper::Result<()>>,
 }
 
 impl Client {
-    async fn connect(bed: &Bed) -> Self {
-        let stream = tokio::net::TcpStream::connect(bed.http()).await.unwrap();
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-        Self {
-            sender,
-            connection: tokio::spawn(connection),
-        }
+    async fn connect(bed: &Bed) -> Result<Self, Failed> {
+        let stream = tokio::net::TcpStream::connect(bed.http()).await?;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        Ok(Self { sender, connection })
     }
 
-    async fn ask(&mut self, host: &str) -> hyper::Result<Response<Incoming>> {
+    async fn ask(&mut self, host: &str) -> Result<Response<Incoming>, Failed> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://{host}/v1/chat/completions"))
             .header("content-type", "application/json")
-            .body(Full::from(QUESTION))
-            .unwrap();
-        within_patience("an answer", self.sender.send_request(request)).await
+            .body(Full::from(QUESTION))?;
+        Ok(within_patience("an answer", self.sender.send_request(request)).await?)
     }
 }
 
 #[tokio::test]
 async fn streams_of_one_connection_are_forwarded_refused_and_logged() {
     let bed = Bed::seed().await;
-    let mut client = Client::connect(&bed).await;
+    let mut client = Client::connect(&bed).await.unwrap();
     let answer = client.ask("test.com").await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(
@@ -75,7 +72,7 @@ async fn provider_that_is_cut_resets_the_stream() {
             Step::Send([STREAM_HEAD, &chunk(b"data: half\n\n")].concat()),
             last.clone(),
         ]));
-        let mut client = Client::connect(&bed).await;
+        let mut client = Client::connect(&bed).await.unwrap();
         let mut body = client.ask("test.com").await.unwrap().into_body();
         let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, "data: half\n\n");
@@ -93,7 +90,7 @@ async fn stream_that_is_reset_cancels_the_provider_and_not_its_neighbour() {
     let (left, kept) = (Gate::new(), Gate::new());
     bed.upstream
         .answer(Answer::gated_stream(&["data: 1\n\n", "data: 2\n\n"], &left));
-    let mut client = Client::connect(&bed).await;
+    let mut client = Client::connect(&bed).await.unwrap();
     let mut leaving = client.ask("test.com").await.unwrap().into_body();
     leaving.frame().await.unwrap().unwrap();
     bed.upstream
@@ -116,7 +113,7 @@ async fn drain_lets_the_stream_finish_and_then_ends_the_connection() {
     let gate = Gate::new();
     bed.upstream
         .answer(Answer::gated_stream(&["data: 1\n\n", "data: 2\n\n"], &gate));
-    let mut client = Client::connect(&bed).await;
+    let mut client = Client::connect(&bed).await.unwrap();
     let mut body = client.ask("test.com").await.unwrap().into_body();
     body.frame().await.unwrap().unwrap();
     bed.gateway.signal("TERM");
