@@ -102,10 +102,11 @@ impl Inputs {
         let is_swap = path
             .file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with(".."));
-        self.paths.iter().any(|input| match path.parent() {
-            Some(parent) if same(parent, input) => is_swap || is_config(path),
-            Some(parent) if same(parent, directory_of(input)) => is_swap || path.file_name() == input.file_name(),
-            _ => false,
+        // Watchers name files by the directory as it was given to them.
+        let Some(parent) = path.parent() else { return false };
+        self.paths.iter().any(|input| {
+            (parent == input && (is_swap || is_config(path)))
+                || (parent == directory_of(input) && (is_swap || path.file_name() == input.file_name()))
         })
     }
 
@@ -125,10 +126,6 @@ impl Inputs {
         directories.dedup();
         directories
     }
-}
-
-fn same(one: &Path, other: &Path) -> bool {
-    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 fn directory_of(file: &Path) -> &Path {
