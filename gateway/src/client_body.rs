@@ -115,7 +115,7 @@ impl Passing {
 
     fn finish(&mut self, flag: Flag, details: &'static str) {
         if let Some(mut record) = self.record.take() {
-            record.usage = self.meter.finish();
+            record.usage = self.meter.finish(&record.worker);
             record.end(flag, details);
         }
     }
@@ -125,7 +125,7 @@ impl Drop for Passing {
     fn drop(&mut self) {
         // Left by the client: what was used until then still counts.
         if let Some(record) = &mut self.record {
-            record.usage = self.meter.finish();
+            record.usage = self.meter.finish(&record.worker);
         }
     }
 }

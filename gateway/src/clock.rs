@@ -1,22 +1,26 @@
 //! Time as logs write it.
 
-use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::decimal::write_padded;
 
 /// Appends `time` as `2026-11-22T21:55:29.123Z`.
 pub(crate) fn write_rfc3339(out: &mut Vec<u8>, time: SystemTime) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
-    // Writing to a Vec cannot fail.
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        since.subsec_millis(),
-    );
+    for (value, width, after) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (second / 3600, 2, b':'),
+        (second / 60 % 60, 2, b':'),
+        (second % 60, 2, b'.'),
+        (u64::from(since.subsec_millis()), 3, b'Z'),
+    ] {
+        write_padded(out, value, width);
+        out.push(after);
+    }
 }
 
 /// Year, month and day of a day count since 1970, after Howard Hinnant's `civil_from_days`.

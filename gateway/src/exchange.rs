@@ -267,7 +267,7 @@ fn pass_on(
     if respond::closes(&record) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let meter = Meter::new(head.status, &head.headers);
+    let meter = Meter::new(&record.worker, head.status, &head.headers);
     let mut response = Response::new(ClientBody::Upstream(Box::new(passing(meter, incoming, record))));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

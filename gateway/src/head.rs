@@ -5,19 +5,12 @@
 //! gateway, in either direction. Which of the client's fields a provider must
 //! not see is the engine's to say ([`rewrite::drops_header`]).
 
-use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
 use lockgate_core::request::{Headers, Request};
 use lockgate_core::rewrite;
 
 use crate::connection::Peer;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// The fields of a head as decisions read them.
 #[derive(Debug)]
@@ -75,22 +68,22 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        PROXY_AUTHENTICATE,
-        HTTP2_SETTINGS,
-    ]
-    .contains(name)
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "http2-settings"
+    )
 }
 
 fn is_made_anew(name: &HeaderName) -> bool {
-    [HOST, CONTENT_LENGTH, EXPECT].contains(name)
+    matches!(name.as_str(), "host" | "content-length" | "expect")
 }
 
 /// Fields that policy or framing rests on: a client that has them dropped on the way is hiding something.

@@ -9,10 +9,7 @@ use crate::limits::LOG_VALUE_BYTES_MAX;
 pub(crate) fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
     let bytes = bytes.get(..LOG_VALUE_BYTES_MAX).unwrap_or(bytes);
     out.push(b'"');
-    if bytes
-        .iter()
-        .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
-    {
+    if is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else {
         for chunk in bytes.utf8_chunks() {
@@ -23,6 +20,12 @@ pub(crate) fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether no byte needs an escape. Looks at all of them, which vectorizes, as stopping at the first would not.
+fn is_plain(bytes: &[u8]) -> bool {
+    let escaped = |byte: u8| u8::from(!(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\'));
+    bytes.iter().fold(0, |any, byte| any | escaped(*byte)) == 0
 }
 
 fn write_char(out: &mut Vec<u8>, c: char) {

@@ -21,6 +21,7 @@ mod client_body;
 mod clock;
 mod config;
 mod connection;
+mod decimal;
 mod demo;
 mod entropy;
 mod exchange;

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use lockgate_core::llm::usage::{Framing, Usage as Reported, UsageMeter};
 
 use crate::access::Usage;
+use crate::worker::Worker;
 
 /// Reads the usage of one answer, or nothing where there can be none.
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub(crate) struct Meter(Option<Box<UsageMeter>>);
 
 impl Meter {
     /// A meter for the answer with this head: only successful, uncompressed JSON and event streams report usage.
-    pub(crate) fn new(status: StatusCode, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(worker: &Worker, status: StatusCode, headers: &HeaderMap) -> Self {
         let plain = headers
             .get(CONTENT_ENCODING)
             .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
@@ -20,7 +21,7 @@ impl Meter {
             .get(CONTENT_TYPE)
             .and_then(framing)
             .filter(|_| plain && status.is_success());
-        Self(framing.map(|framing| Box::new(UsageMeter::new(framing))))
+        Self(framing.map(|framing| worker.take_meter(framing)))
     }
 
     /// Reads the next bytes of the answer.
@@ -31,8 +32,11 @@ impl Meter {
     }
 
     /// What was reported until now; once.
-    pub(crate) fn finish(&mut self) -> Option<Usage> {
-        match self.0.take()?.finish() {
+    pub(crate) fn finish(&mut self, worker: &Worker) -> Option<Usage> {
+        let mut meter = self.0.take()?;
+        let reported = meter.finish();
+        worker.put_meter(meter);
+        match reported {
             Reported::Known {
                 prompt_tokens,
                 completion_tokens,

@@ -11,6 +11,11 @@ use crate::limits::BODY_PIECE_BYTES_MIN;
 /// The body that `plan` describes, of `bytes` bytes in all. Large pieces of the client's are shared, not copied; a small
 /// body becomes one piece, which goes out in one system call with its head.
 pub(crate) fn apply(plan: &[Piece<'_>], bytes: u64, client: VecDeque<Bytes>) -> VecDeque<Bytes> {
+    if let Ok(bytes) = usize::try_from(bytes)
+        && bytes < BODY_PIECE_BYTES_MIN
+    {
+        return VecDeque::from([joined(plan, bytes, &client)]);
+    }
     let mut client = Client { pieces: client, at: 0 };
     let mut out = VecDeque::with_capacity(plan.len());
     for piece in plan {
@@ -19,16 +24,27 @@ pub(crate) fn apply(plan: &[Piece<'_>], bytes: u64, client: VecDeque<Bytes>) -> 
             Piece::Client(range) => client.take(range, &mut out),
         }
     }
-    match usize::try_from(bytes) {
-        Ok(bytes) if bytes < BODY_PIECE_BYTES_MIN && out.len() > 1 => VecDeque::from([joined(out, bytes)]),
-        _ => out,
-    }
+    out
 }
 
-fn joined(pieces: VecDeque<Bytes>, bytes: usize) -> Bytes {
+fn joined(plan: &[Piece<'_>], bytes: usize, client: &VecDeque<Bytes>) -> Bytes {
     let mut whole = BytesMut::with_capacity(bytes);
-    pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+    for piece in plan {
+        match piece {
+            Piece::Text(text) => whole.extend_from_slice(text.as_bytes()),
+            Piece::Client(range) => copy(client, range, &mut whole),
+        }
+    }
     whole.freeze()
+}
+
+fn copy(client: &VecDeque<Bytes>, range: &Range<u64>, out: &mut BytesMut) {
+    let mut begin: u64 = 0;
+    for piece in client {
+        let within = |at: u64| usize::try_from(at.saturating_sub(begin)).map_or(piece.len(), |at| at.min(piece.len()));
+        out.extend_from_slice(piece.get(within(range.start)..within(range.end)).unwrap_or_default());
+        begin = begin.saturating_add(piece.len() as u64);
+    }
 }
 
 /// What is left of the client's body, and where that begins. The ranges of a plan only move forward.
@@ -72,12 +88,13 @@ impl Client {
 mod tests {
     use super::*;
 
-    fn applied(plan: &[Piece<'_>], client: &[&'static str]) -> String {
+    /// As a body of so many `bytes`.
+    fn applied(plan: &[Piece<'_>], client: &[&'static str], bytes: u64) -> String {
         let client = client
             .iter()
             .map(|piece| Bytes::from_static(piece.as_bytes()))
             .collect();
-        let out = apply(plan, u64::MAX, client);
+        let out = apply(plan, bytes, client);
         String::from_utf8(out.iter().flat_map(|piece| piece.to_vec()).collect()).unwrap()
     }
 
@@ -95,7 +112,9 @@ mod tests {
             &["{", "23", "456", "789"],
             &["{2345", "6", "7", "8", "9"],
         ] {
-            assert_eq!(applied(&plan, client), "{\"model\":1,2345!89", "{client:?}");
+            for bytes in [18, u64::MAX] {
+                assert_eq!(applied(&plan, client, bytes), "{\"model\":1,2345!89", "{client:?}");
+            }
         }
     }
 

@@ -101,9 +101,18 @@ impl UsageMeter {
         }
     }
 
-    /// What the answer said, at its end or where it was cut.
+    /// Makes ready for another answer: cheaper than a new meter.
+    pub fn restart(&mut self, framing: Framing) {
+        self.framing = framing;
+        self.events = SseFraming::new();
+        self.reading.document.reset();
+        self.reading.report = Report::default();
+        self.reading.problem = UnknownUsage::NotReported;
+    }
+
+    /// What the answer said, at its end or where it was cut. What follows needs [`UsageMeter::restart`] first.
     #[must_use]
-    pub fn finish(mut self) -> Usage {
+    pub fn finish(&mut self) -> Usage {
         match self.framing {
             Framing::Json => self.reading.end_document(),
             Framing::Sse => self.events.finish(|piece| self.reading.piece(piece)),
@@ -202,6 +211,30 @@ mod tests {
             assert_eq!(meter.finish(), whole, "chunks of {size}: {answer}");
         }
         whole
+    }
+
+    #[test]
+    fn a_restarted_meter_remembers_nothing() {
+        let mut meter = UsageMeter::new(Framing::Json);
+        for cut_short in [
+            r#"{"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+            r#"{"usage":{"prompt_tokens":1"#,
+            "no JSON",
+        ] {
+            meter.feed(cut_short.as_bytes());
+            let _ = meter.finish();
+            for framing in [Framing::Sse, Framing::Json] {
+                meter.restart(framing);
+                meter.feed(b"{}");
+                assert_eq!(meter.finish(), Usage::Unknown(UnknownUsage::NotReported), "{cut_short}");
+                meter.restart(framing);
+            }
+            meter.feed(cut_short.get(..8).unwrap_or_default().as_bytes());
+            meter.restart(Framing::Sse);
+            meter.feed(b"data: {\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":8}}\n\n");
+            assert_eq!(meter.finish(), known(7, 8), "{cut_short}");
+            meter.restart(Framing::Json);
+        }
     }
 
     fn json(answer: &str) -> Usage {

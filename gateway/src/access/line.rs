@@ -4,13 +4,14 @@
 //! then ASM's three (`request_model`, …), then ours. The query string of the
 //! path is never written: it may hold keys.
 
-use std::io::Write;
+use core::net::SocketAddr;
 use std::time::Instant;
 
 use http::{HeaderValue, Version};
 
 use super::Record;
 use crate::clock::write_rfc3339;
+use crate::decimal::{write_address, write_number};
 use crate::json::write_string;
 use crate::log::Format;
 
@@ -63,14 +64,14 @@ impl Fields<'_> {
             Some(authority) => self.text("authority", authority.as_str()),
             None => self.value("authority", record.host.as_ref()),
         }
-        self.display("upstream_host", record.upstream_host);
+        self.address("upstream_host", record.upstream_host);
         let cluster = record
             .upstream
             .and_then(|id| view.upstream(id))
             .map(|pool| &*pool.target().host);
         self.optional("upstream_cluster", cluster);
-        self.display("downstream_local_address", Some(record.peer.local));
-        self.display("downstream_remote_address", Some(record.peer.remote));
+        self.address("downstream_local_address", Some(record.peer.local));
+        self.address("downstream_remote_address", Some(record.peer.remote));
         let rule = record.rule.map(|rule| tables.rule_label(rule));
         self.optional("route_name", rule.and_then(|label| label.rsplit('/').next()));
         self.optional("request_model", record.model.as_deref());
@@ -122,7 +123,7 @@ impl Fields<'_> {
 
     fn number(&mut self, name: &str, value: u64) {
         self.name(name);
-        self.display_value(value);
+        write_number(self.out, value);
     }
 
     /// A count, or `"-"` as ASM writes what is unknown.
@@ -137,19 +138,14 @@ impl Fields<'_> {
         self.count(name, from.zip(to).map(|(from, to)| millis(from, to)));
     }
 
-    fn display(&mut self, name: &str, value: Option<impl core::fmt::Display>) {
+    fn address(&mut self, name: &str, value: Option<SocketAddr>) {
         self.name(name);
         self.out.push(b'"');
         match value {
-            Some(value) => self.display_value(value),
+            Some(value) => write_address(self.out, value),
             None => self.out.push(b'-'),
         }
         self.out.push(b'"');
-    }
-
-    fn display_value(&mut self, value: impl core::fmt::Display) {
-        // Writing to a Vec cannot fail.
-        let _ = write!(self.out, "{value}");
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use lockgate_core::decide::Scratch;
 use lockgate_core::llm::body::BodyScan;
+use lockgate_core::llm::usage::{Framing, UsageMeter};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc};
 
@@ -55,6 +56,7 @@ pub(crate) struct Worker {
     /// Where an access log line is written before it is queued.
     pub(crate) line: RefCell<Vec<u8>>,
     scans: RefCell<Vec<Box<BodyScan>>>,
+    meters: RefCell<Vec<Box<UsageMeter>>>,
     view: RefCell<Rc<View>>,
     draining: Cell<bool>,
     /// Wakes idle connections when draining begins.
@@ -66,6 +68,9 @@ pub(crate) struct Worker {
 
 /// Scans kept for the next bodies; a burst's surplus is freed.
 const SCANS_KEPT_MAX: usize = 64;
+
+/// Meters kept for the next answers, of 4 KiB each.
+const METERS_KEPT_MAX: usize = 64;
 
 /// How often idle upstream connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -118,6 +123,7 @@ impl Worker {
             scratch: RefCell::default(),
             line: RefCell::default(),
             scans: RefCell::default(),
+            meters: RefCell::default(),
             view: RefCell::new(view),
             draining: Cell::new(false),
             drain: Notify::new(),
@@ -151,6 +157,25 @@ impl Worker {
         if scans.len() < SCANS_KEPT_MAX {
             scan.reset();
             scans.push(scan);
+        }
+    }
+
+    /// A meter for one answer; give it back with [`Worker::put_meter`].
+    pub(crate) fn take_meter(&self, framing: Framing) -> Box<UsageMeter> {
+        match self.meters.borrow_mut().pop() {
+            Some(mut meter) => {
+                meter.restart(framing);
+                meter
+            }
+            None => Box::new(UsageMeter::new(framing)),
+        }
+    }
+
+    /// Keeps a meter for the next answer.
+    pub(crate) fn put_meter(&self, meter: Box<UsageMeter>) {
+        let mut meters = self.meters.borrow_mut();
+        if meters.len() < METERS_KEPT_MAX {
+            meters.push(meter);
         }
     }
 
