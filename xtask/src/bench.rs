@@ -44,14 +44,14 @@ pub(crate) fn proxies(steps: &mut Steps) -> Outcome {
     steps.run("bench: build", || {
         run(&mut cargo(
             "",
-            "build --locked --release -p lockgate -p lockgate-benches --bin lockgate --bin lockgate-proxies",
+            "build --locked --profile dist -p lockgate -p lockgate-benches --bin lockgate --bin lockgate-proxies",
         ))
     })?;
     steps.run("bench: proxies", || {
-        let release = target().join("release");
-        run(Command::new(release.join("lockgate-proxies"))
+        let built = target().join("dist");
+        run(Command::new(built.join("lockgate-proxies"))
             .arg("measure")
-            .arg(release.join("lockgate"))
+            .arg(built.join("lockgate"))
             .arg(root().join("examples"))
             .arg(root().join("docs/performance.md")))
     })
