@@ -67,12 +67,12 @@ impl Runner {
     async fn turn(&mut self) -> Result<(), String> {
         self.run(WARM_UP).await?;
         tokio::time::sleep(SETTLE).await;
-        let before = self.contender.process.cpu_ns()?;
+        let before = self.contender.process.cpu()?;
         let begun = Instant::now();
         self.run(REQUESTS).await?;
         let took = begun.elapsed();
         tokio::time::sleep(SETTLE).await;
-        let cpu_ns = self.contender.process.cpu_ns()?.saturating_sub(before);
+        let cpu_ns = self.contender.process.cpu()?.since(&before)?;
         self.cost.cpu_us.push(cpu_ns as f64 / 1e3 / REQUESTS as f64);
         self.cost.per_second.push(REQUESTS as f64 / took.as_secs_f64());
         Ok(())

@@ -1,5 +1,6 @@
 //! Processes: started on a core of their own, asked for their CPU time and memory, and ended.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -43,9 +44,12 @@ impl Process {
         self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
 
-    /// CPU time that its threads and its children's have had, in nanoseconds.
-    pub(super) fn cpu_ns(&self) -> Result<u64, String> {
-        cpu_ns(self.child.id()).map_err(|error| format!("no CPU time of process {}: {error}", self.child.id()))
+    /// CPU time that its threads and its children's have had until now.
+    pub(super) fn cpu(&self) -> Result<Cpu, String> {
+        let mut cpu = Cpu::default();
+        cpu.read(self.child.id())
+            .map_err(|error| format!("no CPU time of process {}: {error}", self.child.id()))?;
+        Ok(cpu)
     }
 
     /// A line of `/proc/PID/status` that counts kB, in bytes: `VmRSS`, `VmHWM`.
@@ -72,23 +76,36 @@ impl Drop for Process {
     }
 }
 
-/// The scheduler's own count, of which the first number is time on a CPU in nanoseconds.
-fn cpu_ns(pid: u32) -> io::Result<u64> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let task = task?.path();
-        // A thread may have ended meanwhile.
-        let Ok(statistics) = fs::read_to_string(task.join("schedstat")) else {
-            continue;
-        };
-        let time = statistics.split(' ').next().and_then(|time| time.parse::<u64>().ok());
-        sum += time.ok_or(io::ErrorKind::InvalidData)?;
-        let children = fs::read_to_string(task.join("children")).unwrap_or_default();
-        for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
-            sum += cpu_ns(child)?;
+/// CPU time by thread, in nanoseconds: the scheduler's own count.
+#[derive(Debug, Default)]
+pub(super) struct Cpu(BTreeMap<String, u64>);
+
+impl Cpu {
+    fn read(&mut self, pid: u32) -> io::Result<()> {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = task?;
+            let statistics = fs::read_to_string(task.path().join("schedstat"))?;
+            let time = statistics.split(' ').next().and_then(|time| time.parse().ok());
+            self.0.insert(
+                task.file_name().to_string_lossy().into_owned(),
+                time.ok_or(io::ErrorKind::InvalidData)?,
+            );
+            let children = fs::read_to_string(task.path().join("children"))?;
+            for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
+                self.read(child)?;
+            }
         }
+        Ok(())
     }
-    Ok(sum)
+
+    /// What was spent since `before`, in nanoseconds. A thread that ended meanwhile took its count along: an error.
+    pub(super) fn since(&self, before: &Self) -> Result<u64, String> {
+        if let Some(thread) = before.0.keys().find(|thread| !self.0.contains_key(*thread)) {
+            return Err(format!("thread {thread} ended while its CPU time was measured"));
+        }
+        let (now, then): (u64, u64) = (self.0.values().sum(), before.0.values().sum());
+        Ok(now.saturating_sub(then))
+    }
 }
 
 fn kilobytes(status: &str, line: &str) -> Option<u64> {
@@ -138,13 +155,25 @@ mod tests {
     }
 
     #[test]
-    fn own_work_shows_as_cpu_time() {
-        let before = cpu_ns(std::process::id()).unwrap();
+    fn work_of_a_child_shows_as_cpu_time() {
+        let busy = Process::start(Path::new("/bin/sh"), 0, |command| {
+            // Ends by itself should this test be interrupted.
+            command.args(["-c", "(i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done) & wait"]);
+        });
+        let busy = busy.unwrap();
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(50) {
-            core::hint::spin_loop();
+        let work = 50_000_000;
+        while busy.cpu().map_or(0, |cpu| cpu.since(&Cpu::default()).unwrap()) < work {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", busy.cpu());
+            thread::sleep(Duration::from_millis(10));
         }
-        thread::sleep(Duration::from_millis(10));
-        assert!(cpu_ns(std::process::id()).unwrap() > before);
+    }
+
+    #[test]
+    fn a_thread_that_ended_is_not_left_out_silently() {
+        let cpu = |times: &[(&str, u64)]| Cpu(times.iter().map(|(id, time)| ((*id).to_owned(), *time)).collect());
+        let before = cpu(&[("1", 10), ("2", 5)]);
+        assert_eq!(cpu(&[("1", 11), ("2", 7), ("3", 4)]).since(&before), Ok(7));
+        assert!(cpu(&[("1", 100)]).since(&before).is_err());
     }
 }

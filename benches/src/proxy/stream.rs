@@ -76,10 +76,10 @@ async fn turn(stage: &Stage, contender: Option<&Contender>, result: &mut Streams
         return Ok(());
     };
     let request = chat::request(CLIENT_HOST, contender.kind.stream_path(), REQUEST_BYTES, true);
-    let before = contender.process.cpu_ns()?;
+    let before = contender.process.cpu()?;
     let delays = run(contender.address, &request).await;
     let delays = delays.map_err(|error| format!("{:?}: {error}", contender.kind))?;
-    let cpu_ns = contender.process.cpu_ns()?.saturating_sub(before);
+    let cpu_ns = contender.process.cpu()?.since(&before)?;
     result.cpu_us.push(cpu_ns as f64 / 1e3 / delays.len() as f64);
     result.delays_us.extend(delays);
     Ok(())
