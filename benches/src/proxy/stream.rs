@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::chat::{self, CLIENT_HOST, PROVIDER_HOST, PROVIDER_PATH, REQUEST_BYTES, SENT, STREAM_CHUNKS};
 use super::contenders::{Contender, Kind, Stage};
 use super::process::now_ns;
-use super::stats::quantile;
+use super::stats::{Spread, quantile};
 use super::wire::{Wire, field};
 
 /// Streams at once.
@@ -29,16 +29,36 @@ const STREAM_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Streams {
     /// `None` is direct.
     pub(super) kind: Option<Kind>,
-    /// Microseconds from sending to receiving, of all chunks, sorted.
-    delays_us: Vec<f64>,
+    /// Microseconds from sending to receiving, of a round's chunks, sorted, by round.
+    delays_us: Vec<Vec<f64>>,
     /// Microseconds of CPU per chunk, by round.
     pub(super) cpu_us: Vec<f64>,
 }
 
 impl Streams {
-    /// The delay below which `share` of the chunks stay, in microseconds.
-    pub(super) fn delay_us(&self, share: f64) -> f64 {
-        quantile(&self.delays_us, share)
+    /// The delay below which `share` of a round's chunks stay, in microseconds.
+    pub(super) fn delay_us(&self, share: f64) -> Spread {
+        let rounds = self.delays_us.iter();
+        Spread::of(rounds.map(|delays| quantile(delays, share)).collect())
+    }
+
+    /// The same, less what it was in the same round for `direct`.
+    pub(super) fn added_us(&self, direct: &Self, share: f64) -> Spread {
+        let rounds = self.delays_us.iter().zip(&direct.delays_us);
+        Spread::of(
+            rounds
+                .map(|(ours, theirs)| quantile(ours, share) - quantile(theirs, share))
+                .collect(),
+        )
+    }
+
+    /// The slowest chunk of all, in microseconds.
+    pub(super) fn slowest_us(&self) -> f64 {
+        self.delays_us
+            .iter()
+            .filter_map(|delays| delays.last())
+            .copied()
+            .fold(0.0, f64::max)
     }
 }
 
@@ -63,16 +83,13 @@ pub(super) async fn measure(stage: &Stage) -> Result<Vec<Streams>, String> {
         }
         eprintln!("streams, round {} of {ROUNDS}", round + 1);
     }
-    for result in &mut results {
-        result.delays_us.sort_by(f64::total_cmp);
-    }
     Ok(results)
 }
 
 async fn turn(stage: &Stage, contender: Option<&Contender>, result: &mut Streams) -> Result<(), String> {
     let Some(contender) = contender else {
         let request = chat::request(PROVIDER_HOST, PROVIDER_PATH, REQUEST_BYTES, true);
-        result.delays_us.extend(run(stage.mock, &request).await?);
+        result.delays_us.push(run(stage.mock, &request).await?);
         return Ok(());
     };
     let request = chat::request(CLIENT_HOST, contender.kind.stream_path(), REQUEST_BYTES, true);
@@ -81,11 +98,11 @@ async fn turn(stage: &Stage, contender: Option<&Contender>, result: &mut Streams
     let delays = delays.map_err(|error| format!("{:?}: {error}", contender.kind))?;
     let cpu_ns = contender.process.cpu()?.since(&before)?;
     result.cpu_us.push(cpu_ns as f64 / 1e3 / delays.len() as f64);
-    result.delays_us.extend(delays);
+    result.delays_us.push(delays);
     Ok(())
 }
 
-/// The delays of all chunks of [`STREAMS`] streams.
+/// The delays of all chunks of [`STREAMS`] streams, sorted.
 async fn run(address: SocketAddr, request: &[u8]) -> Result<Vec<f64>, String> {
     let mut running = JoinSet::new();
     for _ in 0..STREAMS {
@@ -100,6 +117,7 @@ async fn run(address: SocketAddr, request: &[u8]) -> Result<Vec<f64>, String> {
     while let Some(stream) = running.join_next().await {
         delays.extend(stream.map_err(|error| error.to_string())??);
     }
+    delays.sort_by(f64::total_cmp);
     Ok(delays)
 }
 
