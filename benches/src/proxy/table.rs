@@ -98,7 +98,10 @@ pub(super) fn streams(all: &[Streams]) -> String {
 }
 
 fn chunks(out: &mut String, name: &str, streams: &Streams, delay: impl Fn(f64) -> Spread) {
-    let cpu = Spread::of(streams.cpu_us.clone()).median;
+    let cpu = match streams.cpu_us.as_slice() {
+        [] => "-".to_owned(),
+        rounds => format!("{:.1}", Spread::of(rounds.to_vec()).median),
+    };
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| {
         let delay = delay(share);
         format!("{:.0} ({:.0} to {:.0})", delay.median, delay.low, delay.high)
@@ -106,7 +109,7 @@ fn chunks(out: &mut String, name: &str, streams: &Streams, delay: impl Fn(f64) -
     let slowest = streams.slowest_us();
     row(
         out,
-        format_args!("{name} | {cpu:.1} | {p50} | {p99} | {p999} | {slowest:.0}"),
+        format_args!("{name} | {cpu} | {p50} | {p99} | {p999} | {slowest:.0}"),
     );
 }
 
