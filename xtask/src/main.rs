@@ -8,6 +8,7 @@ mod checks;
 mod fuzz;
 mod layers;
 mod nostd;
+mod pages;
 mod process;
 mod simulator;
 mod steps;
@@ -31,6 +32,7 @@ usage: cargo xtask <command>
   lint          clippy, warnings are errors
   docs          rustdoc, warnings are errors
   layers        check who may depend on whom
+  pages         check that the files which the pages name are there
   deny          check bans, licences and sources of the dependencies (cargo-deny)
   features      test the engine with each of its feature sets
   bench         measure the engine and write the result into docs/performance.md (needs valgrind);
@@ -92,6 +94,7 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
         "lint" => steps.run("lint", checks::lint),
         "docs" => steps.run("docs", checks::docs),
         "layers" => steps.run("layers", layers::check),
+        "pages" => steps.run("pages", pages::check),
         "deny" => steps.run("deny", checks::deny),
         "features" => checks::features(steps),
         "fuzz-replay" => steps.run("fuzz replay", fuzz::replay),
@@ -105,6 +108,7 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
 fn ci(steps: &mut Steps) -> Outcome {
     steps.run("fmt", checks::format_check)?;
     steps.run("layers", layers::check)?;
+    steps.run("pages", pages::check)?;
     steps.run("lint", checks::lint)?;
     steps.run("docs", checks::docs)?;
     suite::all(steps)?;
