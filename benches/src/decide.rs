@@ -3,9 +3,9 @@
 use core::hint::black_box;
 use core::net::{IpAddr, Ipv4Addr};
 
-use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decide::{Body, Known, Scratch, decide};
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 use lockgate_core::snapshot::Snapshot;
 
 use crate::Case;
@@ -71,12 +71,17 @@ fn case(
                 authority: None,
                 target: "/v1/chat/completions",
                 headers: &headers,
-                peer,
-                port: PORT,
+                connection: Connection::plain(peer, PORT),
             };
             let tables = snapshot.tables();
             let body = Body::Read(scan.finish());
-            let _ = black_box(decide(black_box(&tables), black_box(&request), body, 0, &mut scratch));
+            let _ = black_box(decide(
+                black_box(&tables),
+                black_box(&request),
+                Known::of_body(body),
+                0,
+                &mut scratch,
+            ));
         }
     })
 }
@@ -96,13 +101,12 @@ mod tests {
             authority: None,
             target: "/",
             headers: &headers,
-            peer: Ipv4Addr::new(203, 0, 113, 7).into(),
-            port: PORT,
+            connection: Connection::plain(Ipv4Addr::new(203, 0, 113, 7).into(), PORT),
         };
         match decide(
             &snapshot.tables(),
             &request,
-            Body::Read(scan.finish()),
+            Known::of_body(Body::Read(scan.finish())),
             0,
             &mut Scratch::new(),
         ) {

@@ -1,11 +1,9 @@
 //! What a decision looks at: a request after its head was read in one way only.
 
-use core::net::IpAddr;
-
 use crate::authority::{Authority, AuthorityBuffer};
 use crate::decision::BadRequest;
 use crate::path::{self, PathBuffer};
-use crate::request::{Headers, Request};
+use crate::request::{Connection, Headers, Request};
 
 /// Working memory of one decision, owned by the caller and used again for the next.
 #[derive(Debug, Default)]
@@ -33,8 +31,7 @@ pub(crate) struct Attributes<'d> {
     pub(crate) path: &'d str,
     pub(crate) query: Option<&'d str>,
     pub(crate) headers: &'d dyn Headers,
-    pub(crate) peer: IpAddr,
-    pub(crate) port: u16,
+    pub(crate) connection: Connection<'d>,
 }
 
 impl<'d> Attributes<'d> {
@@ -55,8 +52,7 @@ impl<'d> Attributes<'d> {
             path: target.path,
             query: target.query,
             headers: request.headers,
-            peer: request.peer,
-            port: request.port,
+            connection: request.connection,
         })
     }
 

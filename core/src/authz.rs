@@ -80,14 +80,18 @@ fn any_holds<T>(rows: &[T], failed: impl Fn(&T) -> Option<FailedPart>) -> Option
 }
 
 fn failed_source(tables: &Tables<'_>, source: &SourceRow, seen: &Attributes<'_>) -> Option<FailedPart> {
-    let contains = |rows: Rows| rows.of(tables.cidrs).iter().any(|block| block.contains(seen.peer));
+    let contains = |rows: Rows| {
+        rows.of(tables.cidrs)
+            .iter()
+            .any(|block| block.contains(seen.connection.peer))
+    };
     field("ipBlocks", source.ip_blocks, true, contains, Wanted::Cidrs)
         .or_else(|| field("notIpBlocks", source.not_ip_blocks, false, contains, Wanted::Cidrs))
 }
 
 fn failed_operation(tables: &Tables<'_>, operation: &OperationRow, seen: &Attributes<'_>) -> Option<FailedPart> {
     let host = |rows: Rows| any_pattern(tables, rows, seen.authority.folded, Empty::Matches);
-    let port = |rows: Rows| rows.of(tables.ports).contains(&seen.port);
+    let port = |rows: Rows| rows.of(tables.ports).contains(&seen.connection.destination_port);
     let method = |rows: Rows| any_pattern(tables, rows, seen.method.as_bytes(), Empty::Misses);
     let path = |rows: Rows| any_pattern(tables, rows, seen.path.as_bytes(), Empty::Misses);
     field("hosts", operation.hosts, true, host, Wanted::Patterns)

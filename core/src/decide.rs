@@ -23,6 +23,26 @@ use crate::request::Request;
 use crate::tables::{BackendRow, EntryRow, ProviderId, ProviderRow, Tables};
 use crate::{authz, route};
 
+/// What the shell has found out about a request so far, beyond its head.
+///
+/// It starts with nothing. A decision that depends on more asks for it, and is asked again with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'k> {
+    /// The body.
+    pub body: Body<'k>,
+}
+
+impl<'k> Known<'k> {
+    /// Nothing but the head.
+    pub const NOTHING: Known<'static> = Known { body: Body::Unread };
+
+    /// The body alone.
+    #[must_use]
+    pub const fn of_body(body: Body<'k>) -> Self {
+        Known { body }
+    }
+}
+
 /// How much of the body is known.
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'b> {
@@ -40,7 +60,7 @@ pub enum Body<'b> {
 pub fn decide<'d>(
     tables: &Tables<'d>,
     request: &Request<'d>,
-    body: Body<'_>,
+    known: Known<'_>,
     entropy: u64,
     scratch: &'d mut Scratch,
 ) -> Decision<'d> {
@@ -59,7 +79,7 @@ pub fn decide<'d>(
         return Decision::Refuse(Refusal::MethodNotAllowed(rule));
     }
     if sends_json(seen.method) {
-        match body {
+        match known.body {
             Body::Unread => return Decision::ReadBody,
             Body::Read(Err(error)) => return Decision::Refuse(Refusal::Body(rule, error)),
             Body::Read(Ok(_)) => {}

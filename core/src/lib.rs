@@ -9,9 +9,9 @@
 //! # #[cfg(feature = "yaml")] {
 //! use lockgate_core::compile::Settings;
 //! use lockgate_core::config::{LoadOptions, diagnostic::Source};
-//! use lockgate_core::decide::{Body, Scratch, decide};
+//! use lockgate_core::decide::{Body, Known, Scratch, decide};
 //! use lockgate_core::decision::{Decision, Refusal};
-//! use lockgate_core::request::Request;
+//! use lockgate_core::request::{Connection, Request};
 //!
 //! let policy = Source {
 //!     name: "policy.yaml".into(),
@@ -34,11 +34,10 @@
 //!     authority: None,
 //!     target: "/v1/chat/completions",
 //!     headers: &headers,
-//!     peer: "203.0.113.9".parse().unwrap(),
-//!     port: 80,
+//!     connection: Connection::plain("203.0.113.9".parse().unwrap(), 80),
 //! };
 //! let mut scratch = Scratch::new();
-//! let decision = decide(&snapshot.tables(), &request, Body::Unread, 0, &mut scratch);
+//! let decision = decide(&snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
 //! assert!(matches!(decision, Decision::Refuse(Refusal::Denied(_))));
 //! # }
 //! ```

@@ -6,7 +6,7 @@
 //! [`crate::decide::decide`].
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Access to header fields by name, as the client sent them.
 pub trait Headers {
@@ -54,10 +54,61 @@ pub struct Request<'r> {
     pub target: &'r str,
     /// The header fields, `host` included when the client sent one.
     pub headers: &'r dyn Headers,
+    /// The connection it came on.
+    pub connection: Connection<'r>,
+}
+
+/// What the shell knows of the connection that a request came on. Nothing a client writes into a head changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection<'r> {
+    /// Whether the client speaks TLS to this gateway.
+    pub scheme: Scheme,
     /// The address of the TCP peer (Istio's `source.ip`, `ipBlocks`).
     pub peer: IpAddr,
+    /// The client's address as a PROXY protocol header named it. It takes the peer's place as `remote.ip`, never as
+    /// `source.ip`.
+    pub proxied: Option<IpAddr>,
+    /// The address the client connected to, a PROXY protocol header's when there was one (Istio's `destination.ip`).
+    pub local: IpAddr,
     /// The *logical* port of the listener: the number of the Gateway server, not the socket's.
     pub port: u16,
+    /// The port that policies compare (Istio's `destination.port`): `port`, or a PROXY protocol header's.
+    pub destination_port: u16,
+    /// The TLS server name that the client asked for, lower-cased.
+    pub sni: Option<&'r str>,
+    /// The URI names of the client's verified certificate, in its order, e.g. `spiffe://cluster.local/ns/a/sa/b`.
+    pub uri_names: &'r [&'r str],
+}
+
+impl<'r> Connection<'r> {
+    /// A plain-text connection from `peer` to the listener `port`, without PROXY protocol.
+    ///
+    /// The address it came to is the unspecified one: no block of one address holds it.
+    #[must_use]
+    pub const fn plain(peer: IpAddr, port: u16) -> Self {
+        Self {
+            scheme: Scheme::Http,
+            peer,
+            proxied: None,
+            local: match peer {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            },
+            port,
+            destination_port: port,
+            sni: None,
+            uri_names: &[],
+        }
+    }
+}
+
+/// The scheme a client speaks to this gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain text.
+    Http,
+    /// TLS.
+    Https,
 }
 
 impl fmt::Debug for Request<'_> {
@@ -67,8 +118,7 @@ impl fmt::Debug for Request<'_> {
             .field("method", &self.method)
             .field("authority", &self.authority)
             .field("target", &self.target)
-            .field("peer", &self.peer)
-            .field("port", &self.port)
+            .field("connection", &self.connection)
             .finish_non_exhaustive()
     }
 }

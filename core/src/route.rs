@@ -70,7 +70,8 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Option<&'d
     if seen.path == "*" {
         return None;
     }
-    candidates(tables, seen.port, seen.authority.host).find(|entry| failed_condition(tables, entry, seen).is_none())
+    candidates(tables, seen.connection.port, seen.authority.host)
+        .find(|entry| failed_condition(tables, entry, seen).is_none())
 }
 
 /// The first condition of `entry` that does not hold.

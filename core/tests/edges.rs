@@ -6,9 +6,9 @@ use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decide::{Known, Scratch, decide};
 use lockgate_core::decision::{BadRequest, Decision, Refusal};
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 
 const CONFIG: &str = "
 apiVersion: networking.istio.io/v1
@@ -60,13 +60,12 @@ fn refusal(method: &str, host: &str, target: &str) -> Option<Refusal> {
         authority: None,
         target,
         headers: &headers,
-        peer: [10, 0, 0, 1].into(),
-        port: 80,
+        connection: Connection::plain([10, 0, 0, 1].into(), 80),
     };
     match decide(
         &compiled.snapshot.tables(),
         &request,
-        Body::Unread,
+        Known::NOTHING,
         0,
         &mut Scratch::new(),
     ) {

@@ -9,10 +9,10 @@ use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::Body;
+use lockgate_core::decide::{Body, Known};
 use lockgate_core::explain::{Explanation, explain};
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 
 const KEY: &str = "sk-very-secret";
 
@@ -55,15 +55,14 @@ fn ask(compiled: &Compiled, host: &str, peer: &str, body: Option<&str>) -> Expla
         authority: None,
         target: "/v1/./chat",
         headers: &headers,
-        peer,
-        port: 80,
+        connection: Connection::plain(peer, 80),
     };
     let mut scan = BodyScan::new(1 << 20);
     let body = match body {
         Some(body) => Body::Read(scan.feed(body.as_bytes()).and_then(|()| scan.finish())),
         None => Body::Unread,
     };
-    explain(&compiled.snapshot, &request, body, 0)
+    explain(&compiled.snapshot, &request, Known::of_body(body), 0)
 }
 
 #[track_caller]
@@ -151,10 +150,9 @@ fn what_explain_matches_is_what_decide_matches_even_for_the_target_star() {
         authority: None,
         target: "*",
         headers: &headers,
-        peer,
-        port: 80,
+        connection: Connection::plain(peer, 80),
     };
-    let it = explain(&compiled(str::to_owned).snapshot, &request, Body::Unread, 0);
+    let it = explain(&compiled(str::to_owned).snapshot, &request, Known::NOTHING, 0);
     assert!(it.to_string().contains("REFUSE with 404"), "{it}");
     assert!(
         it.passes.iter().flat_map(|pass| &pass.rules).all(|rule| !rule.matched),

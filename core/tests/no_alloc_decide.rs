@@ -11,10 +11,10 @@ use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decide::{Body, Known, Scratch, decide};
 use lockgate_core::decision::Decision;
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 
 const CONFIG: &str = concat!(
     include_str!("../../examples/seed/llm-provider.yaml"),
@@ -75,8 +75,7 @@ fn a_hundred_thousand_decisions_of_every_kind_allocate_nothing() {
                 authority: None,
                 target,
                 headers: &headers,
-                peer,
-                port: 80,
+                connection: Connection::plain(peer, 80),
             };
             let body = if round % 16 < 8 {
                 Body::Unread
@@ -86,7 +85,7 @@ fn a_hundred_thousand_decisions_of_every_kind_allocate_nothing() {
             match decide(
                 &tables,
                 &request,
-                body,
+                Known::of_body(body),
                 round.wrapping_mul(0x9e37_79b9_7f4a_7c15),
                 &mut scratch,
             ) {

@@ -13,10 +13,10 @@ use std::net::IpAddr;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::{Diagnostics, Severity, Source};
-use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decide::{Body, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Path, Refusal};
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 use lockgate_core::{Built, build};
 
 const PROVIDER: &str = include_str!("../../examples/seed/llm-provider.yaml");
@@ -75,13 +75,12 @@ fn ask(compiled: &Compiled, peer: &str, host: &str, body: &str) -> String {
         authority: None,
         target: "/",
         headers: &headers,
-        peer,
-        port: 80,
+        connection: Connection::plain(peer, 80),
     };
     let mut scan = BodyScan::new(1 << 20);
     let facts = scan.feed(body.as_bytes()).and_then(|()| scan.finish());
     let mut scratch = Scratch::new();
-    match decide(&tables, &request, Body::Read(facts), 0, &mut scratch) {
+    match decide(&tables, &request, Known::of_body(Body::Read(facts)), 0, &mut scratch) {
         Decision::Forward(forward) => {
             let Path::Fixed(path) = forward.path else {
                 panic!("the provider's path is fixed")
@@ -189,11 +188,16 @@ fn a10_what_the_client_says_of_model_and_stream_stays() {
         authority: None,
         target: "/",
         headers: &headers,
-        peer,
-        port: 80,
+        connection: Connection::plain(peer, 80),
     };
     let mut scratch = Scratch::new();
-    let Decision::Forward(forward) = decide(&tables, &request, Body::Read(Ok(facts)), 0, &mut scratch) else {
+    let Decision::Forward(forward) = decide(
+        &tables,
+        &request,
+        Known::of_body(Body::Read(Ok(facts))),
+        0,
+        &mut scratch,
+    ) else {
         panic!("forwarded")
     };
     let splice = lockgate_core::rewrite::splice(&tables, facts, forward.fields).unwrap();
@@ -245,11 +249,10 @@ fn a13_a_method_without_a_body_is_405() {
         authority: None,
         target: "/",
         headers: &headers,
-        peer,
-        port: 80,
+        connection: Connection::plain(peer, 80),
     };
     let mut scratch = Scratch::new();
-    let decision = decide(&compiled.snapshot.tables(), &request, Body::Unread, 0, &mut scratch);
+    let decision = decide(&compiled.snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
     let Decision::Refuse(refusal @ Refusal::MethodNotAllowed(_)) = decision else {
         panic!("{decision:?}")
     };
@@ -348,12 +351,11 @@ fn the_denying_rule_is_named() {
         authority: None,
         target: "/",
         headers: &headers,
-        peer: CLIENT.parse().unwrap(),
-        port: 80,
+        connection: Connection::plain(CLIENT.parse().unwrap(), 80),
     };
     let mut scratch = Scratch::new();
     let Decision::Refuse(Refusal::Denied(Denial::Rule(policy, 0))) =
-        decide(&tables, &request, Body::Unread, 0, &mut scratch)
+        decide(&tables, &request, Known::NOTHING, 0, &mut scratch)
     else {
         panic!("denied by rule 0")
     };

@@ -6,10 +6,10 @@ use lockgate_core::build;
 use lockgate_core::compile::Settings;
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::Body;
+use lockgate_core::decide::Known;
 use lockgate_core::explain::explain;
 use lockgate_core::fuzzing;
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 
 /// What `${NAME}` stands for; it must never be shown.
 const SECRET: &str = "sk-never-shown-6d1f";
@@ -49,10 +49,9 @@ pub fn resource_load(input: &[u8]) {
             authority: None,
             target: "/v1/chat/completions?x=1",
             headers: &headers,
-            peer: Ipv4Addr::new(203, 0, 113, 9).into(),
-            port: 80,
+            connection: Connection::plain(Ipv4Addr::new(203, 0, 113, 9).into(), 80),
         };
-        let explanation = explain(&compiled.snapshot, &request, Body::Unread, 0).to_string();
+        let explanation = explain(&compiled.snapshot, &request, Known::NOTHING, 0).to_string();
         assert!(!explanation.contains(SECRET), "{explanation}");
     }
 }

@@ -22,7 +22,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use lockgate_core::decide::{Body, decide};
+use lockgate_core::decide::{Body, Known, decide};
 use lockgate_core::decision::{Decision, Forward, Path, Refusal};
 use lockgate_core::llm::body::{BodyError, BodyFacts};
 use lockgate_core::llm::splice::SpliceError;
@@ -158,7 +158,7 @@ impl Exchange {
         let request = head::request(self.head.method.as_str(), &self.head.uri, &fields, &self.record.peer);
         let worker = Rc::clone(&self.record.worker);
         let mut scratch = worker.scratch.borrow_mut();
-        let forward = match decide(&tables, &request, body, entropy, &mut scratch) {
+        let forward = match decide(&tables, &request, Known::of_body(body), entropy, &mut scratch) {
             Decision::Forward(forward) => forward,
             Decision::ReadBody => return Step::ReadBody,
             Decision::Refuse(refusal) => return Step::Refuse(refusal),

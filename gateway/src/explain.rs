@@ -5,12 +5,12 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use http::Uri;
 use lockgate_core::cidr::canonical;
-use lockgate_core::decide::Body;
+use lockgate_core::decide::{Body, Known};
 use lockgate_core::explain::{Explanation, explain};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
-use lockgate_core::request::{Headers, Request};
+use lockgate_core::request::{Connection, Headers, Request};
 use lockgate_core::snapshot::Snapshot;
 use serde::Deserialize;
 
@@ -64,8 +64,10 @@ impl Question {
             authority: None,
             target: &target.path,
             headers: &fields,
-            peer: canonical(self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
-            port: self.port.or(target.port).unwrap_or(first),
+            connection: Connection::plain(
+                canonical(self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+                self.port.or(target.port).unwrap_or(first),
+            ),
         };
         let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
         let body = match &self.body {
@@ -79,7 +81,7 @@ impl Question {
                 .and_then(|()| scan.finish()),
             ),
         };
-        Ok(explain(snapshot, &request, body, self.entropy))
+        Ok(explain(snapshot, &request, Known::of_body(body), self.entropy))
     }
 }
 

@@ -3,12 +3,12 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use lockgate_core::cidr;
-use lockgate_core::decide::Body;
+use lockgate_core::decide::{Body, Known};
 use lockgate_core::explain::{Explanation, explain as explain_request};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 use lockgate_core::snapshot::Snapshot;
 use serde::Deserialize;
 use wasm_bindgen::prelude::JsError;
@@ -52,8 +52,7 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
         authority: sent.authority.as_deref(),
         target: &sent.target,
         headers: &headers.as_slice(),
-        peer: cidr::canonical(sent.peer),
-        port: sent.port,
+        connection: Connection::plain(cidr::canonical(sent.peer), sent.port),
     };
     let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
     let body = match &sent.body {
@@ -64,7 +63,7 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
                 .and_then(|()| scan.finish()),
         ),
     };
-    Ok(explain_request(snapshot, &request, body, sent.entropy))
+    Ok(explain_request(snapshot, &request, Known::of_body(body), sent.entropy))
 }
 
 fn first<'h>(headers: &[(&str, &'h [u8])], name: &str) -> Option<&'h [u8]> {

@@ -5,11 +5,11 @@ use std::fmt;
 
 use lockgate_core::compile::{Compiled, compile};
 use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
-use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decide::{Body, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Path, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 use lockgate_core::tables::Tables;
 
 use crate::bytes::Bytes;
@@ -184,12 +184,11 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Verdict {
         authority: sample.authority.as_deref(),
         target: &sample.target,
         headers: &headers,
-        peer: sample.peer,
-        port: sample.port,
+        connection: Connection::plain(sample.peer, sample.port),
     };
     let mut scratch = Scratch::new();
     let tables = compiled.snapshot.tables();
-    let decision = decide(&tables, &request, body, sample.entropy, &mut scratch);
+    let decision = decide(&tables, &request, Known::of_body(body), sample.entropy, &mut scratch);
     in_words(compiled, &tables, decision)
 }
 

@@ -20,7 +20,7 @@ pub use shape::*;
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
 use crate::authz::{self, Wanted};
-use crate::decide::{Body, decide};
+use crate::decide::{Body, Known, decide};
 use crate::decision::{Decision, Denial, Forward, Path, Refusal};
 use crate::request::Request;
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
@@ -32,10 +32,10 @@ use crate::tables::{
 
 /// Explains what [`decide`] does with `request`.
 #[must_use]
-pub fn explain(snapshot: &Snapshot, request: &Request<'_>, body: Body<'_>, entropy: u64) -> Explanation {
+pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, entropy: u64) -> Explanation {
     let tables = snapshot.tables();
     let mut scratch = Scratch::new();
-    let decision = decide(&tables, request, body, entropy, &mut scratch);
+    let decision = decide(&tables, request, known, entropy, &mut scratch);
     let mut reading = Scratch::new();
     let seen = Attributes::read(request, &mut reading).ok();
     let reader = Reader {
@@ -52,7 +52,7 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, body: Body<'_>, entro
             Some(seen) if !denied => reader.passes(seen, decision, entropy),
             _ => Vec::new(),
         },
-        verdict: reader.verdict(request, seen.as_ref(), body, decision),
+        verdict: reader.verdict(request, seen.as_ref(), known.body, decision),
     }
 }
 
@@ -63,8 +63,8 @@ fn shown(seen: &Attributes<'_>) -> Seen {
         host: text(seen.authority.host),
         path: seen.path.to_owned(),
         query: seen.query.map(ToOwned::to_owned),
-        peer: seen.peer.to_string(),
-        port: seen.port,
+        peer: seen.connection.peer.to_string(),
+        port: seen.connection.port,
     }
 }
 
@@ -150,7 +150,7 @@ impl<'d> Reader<'d> {
     }
 
     fn pass(self, pass: u8, seen: &Attributes<'d>) -> PassTrace {
-        let found = route::virtual_host(&self.tables, seen.port, seen.authority.host);
+        let found = route::virtual_host(&self.tables, seen.connection.port, seen.authority.host);
         // As `route::find` has it: nothing takes the `*` of OPTIONS.
         let host = found.map(|(_, row)| row).filter(|_| seen.path != "*");
         let mut rules = Vec::new();
@@ -339,10 +339,10 @@ fn path(path: Path<'_>) -> String {
 fn seen_by_policy(field: &str, seen: &Attributes<'_>) -> String {
     match field {
         "hosts" | "notHosts" => text(seen.authority.folded),
-        "ports" | "notPorts" => seen.port.to_string(),
+        "ports" | "notPorts" => seen.connection.destination_port.to_string(),
         "methods" | "notMethods" => seen.method.to_owned(),
         "paths" | "notPaths" => seen.path.to_owned(),
-        _ => seen.peer.to_string(),
+        _ => seen.connection.peer.to_string(),
     }
 }
 
