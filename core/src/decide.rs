@@ -17,10 +17,12 @@
 pub use crate::attributes::Scratch;
 
 use crate::attributes::Attributes;
+use crate::claims::Claims;
 use crate::decision::{Decision, Forward, Path, Refusal};
 use crate::llm::body::{BodyError, BodyFacts};
 use crate::request::Request;
 use crate::tables::{BackendRow, EntryRow, ProviderId, ProviderRow, Tables};
+use crate::token::TokenError;
 use crate::{authz, route};
 
 /// What the shell has found out about a request so far, beyond its head.
@@ -30,16 +32,45 @@ use crate::{authz, route};
 pub struct Known<'k> {
     /// The body.
     pub body: Body<'k>,
+    /// Who sends it.
+    pub identity: Identity<'k>,
 }
 
 impl<'k> Known<'k> {
     /// Nothing but the head.
-    pub const NOTHING: Known<'static> = Known { body: Body::Unread };
+    pub const NOTHING: Known<'static> = Known {
+        body: Body::Unread,
+        identity: Identity::Unverified,
+    };
 
     /// The body alone.
     #[must_use]
     pub const fn of_body(body: Body<'k>) -> Self {
-        Known { body }
+        Known { body, ..Known::NOTHING }
+    }
+}
+
+/// What a request's tokens prove.
+#[derive(Debug, Clone, Copy)]
+pub enum Identity<'k> {
+    /// No one has looked at them yet.
+    Unverified,
+    /// There is none, and nothing is wrong with that.
+    Anonymous,
+    /// The claims of the one that is good.
+    Verified(Claims<'k>),
+    /// One is there and must not pass.
+    Refused(TokenError),
+}
+
+impl<'k> Identity<'k> {
+    /// The claims that policy may rely on.
+    #[must_use]
+    pub const fn claims(&self) -> Option<&Claims<'k>> {
+        match self {
+            Self::Verified(claims) => Some(claims),
+            Self::Unverified | Self::Anonymous | Self::Refused(_) => None,
+        }
     }
 }
 

@@ -62,6 +62,7 @@ mod authz;
 #[cfg(feature = "yaml")]
 mod build;
 pub mod cidr;
+pub mod claims;
 #[cfg(feature = "alloc")]
 pub mod compile;
 #[cfg(feature = "alloc")]
@@ -83,6 +84,7 @@ mod route;
 #[cfg(feature = "alloc")]
 pub mod snapshot;
 pub mod tables;
+pub mod token;
 
 #[cfg(feature = "yaml")]
 pub use build::{Built, build};

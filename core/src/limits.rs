@@ -32,6 +32,18 @@ pub const EDITS_MAX: usize = 32;
 /// Bytes of a model name, after unescaping. The longest in use is an ARN of about 200.
 pub const MODEL_BYTES_MAX: usize = 256;
 
+/// Bytes of a token (JWT) that is looked at, and of the payload in it. Larger than what fits into the head that most servers accept.
+pub const TOKEN_BYTES_MAX: usize = 32 * 1024;
+
+/// Nesting of arrays and objects in a token's payload. Identity providers nest three deep.
+pub const CLAIM_DEPTH_MAX: usize = 32;
+
+/// Values that one token's payload may name. Four times the groups that fit into an 8 KiB head.
+pub const CLAIMS_MAX: usize = 1024;
+
+/// Bytes of the names that lead to one claim. Names are URLs at most.
+pub const CLAIM_PATH_BYTES_MAX: usize = 512;
+
 /// Bytes of a `usage` object that is read for accounting; longer ones count as unknown.
 pub const USAGE_BYTES_MAX: usize = 4 * 1024;
 

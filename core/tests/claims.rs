@@ -1,0 +1,200 @@
+//! What of a token's payload policy can see, and which payloads no token may have.
+#![cfg(feature = "alloc")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+use lockgate_core::claims::{ClaimSet, ClaimValue, Claims, ClaimsError};
+use lockgate_core::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
+
+const PAYLOAD: &str = r#"{
+  "iss": "https://issuer.test", "sub": "ann", "aud": ["a", "b", 3, ["c"], {"d": "e"}], "azp": "app",
+  "scope": "read  write ", "permission": ["p q", "r"], "groups": ["dev", "ops"], "role": "admin user",
+  "n": 7, "f": -1.5e3, "t": true, "z": null, "empty": "", "name": "Zo\u00eb\n",
+  "a": {"b": {"c": "deep", "scope": "x y"}, "l": [{"in": "list"}, "item"]}, "a.b": "dotted", "x y": {"": "blank"}
+}"#;
+
+fn set(payload: &str) -> ClaimSet {
+    ClaimSet::parse::<&str>(payload.as_bytes(), &[]).unwrap()
+}
+
+fn strings(claims: Claims<'_>, path: &str) -> Vec<String> {
+    claims.strings(path).map(Into::into).collect()
+}
+
+#[test]
+fn strings_and_lists_of_strings_match_and_nothing_else_does() {
+    let set = set(PAYLOAD);
+    for (path, expected) in [
+        ("iss", &["https://issuer.test"] as &[&str]),
+        ("aud", &["a", "b"]),
+        ("groups", &["dev", "ops"]),
+        ("role", &["admin user"]),
+        ("empty", &[""]),
+        ("name", &["Zo\u{eb}\n"]),
+        ("n", &[]),
+        ("f", &[]),
+        ("t", &[]),
+        ("z", &[]),
+        ("a", &[]),
+        ("absent", &[]),
+        ("", &[]),
+    ] {
+        assert_eq!(strings(set.claims(), path), expected, "{path}");
+    }
+}
+
+#[test]
+fn paths_lead_through_objects_and_not_through_lists() {
+    let set = set(PAYLOAD);
+    for (path, expected) in [
+        ("a\0b\0c", &["deep"] as &[&str]),
+        ("a.b", &["dotted"]),
+        ("a\0l", &["item"]),
+        ("a\0l\0in", &[]),
+        ("aud\0d", &[]),
+        ("x y\0", &["blank"]),
+        ("a\0b", &[]),
+        ("c", &[]),
+    ] {
+        assert_eq!(strings(set.claims(), path), expected, "{path:?}");
+    }
+}
+
+#[test]
+fn scope_and_permission_are_split_on_blanks_at_the_top_only() {
+    let set = set(PAYLOAD);
+    assert_eq!(strings(set.claims(), "scope"), ["read", "write"]);
+    assert_eq!(strings(set.claims(), "permission"), ["p q", "r"], "a list is not split");
+    assert_eq!(strings(set.claims(), "a\0b\0scope"), ["x y"]);
+    assert_eq!(set.claims().value("scope"), Some(ClaimValue::String("read  write ")));
+}
+
+#[test]
+fn a_rule_can_have_more_claims_split() {
+    let set = ClaimSet::parse(PAYLOAD.as_bytes(), &["role"]).unwrap();
+    assert_eq!(strings(set.claims(), "role"), ["admin", "user"]);
+    assert_eq!(strings(set.claims(), "scope"), ["read", "write"]);
+}
+
+#[test]
+fn the_registered_claims_have_names() {
+    let set = set(PAYLOAD);
+    let claims = set.claims();
+    assert_eq!(
+        (claims.issuer(), claims.subject()),
+        (Some("https://issuer.test"), Some("ann"))
+    );
+    assert_eq!(claims.audiences().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(claims.presenters().collect::<Vec<_>>(), ["app"]);
+    assert_eq!(claims.payload(), PAYLOAD);
+    let none = self::set("{}");
+    assert_eq!((none.claims().issuer(), none.claims().subject()), (None, None));
+}
+
+#[test]
+fn values_are_given_as_issued() {
+    let set = set(PAYLOAD);
+    for (path, expected) in [
+        ("sub", ClaimValue::String("ann")),
+        ("n", ClaimValue::Number("7")),
+        ("f", ClaimValue::Number("-1.5e3")),
+        ("t", ClaimValue::Boolean("true")),
+        ("z", ClaimValue::Null),
+        ("groups", ClaimValue::Json(r#"["dev", "ops"]"#)),
+        ("a\0b", ClaimValue::Json(r#"{"c": "deep", "scope": "x y"}"#)),
+    ] {
+        assert!(set.claims().value(path) == Some(expected), "{path:?}");
+    }
+    assert!(set.claims().value("absent").is_none());
+}
+
+#[test]
+fn a_member_named_twice_is_refused_wherever_it_stands() {
+    for payload in [
+        r#"{"iss":"a","iss":"a"}"#,
+        r#"{"iss":"a","\u0069ss":"b"}"#,
+        r#"{"a":{"b":1,"b":2}}"#,
+        r#"{"a":[[{"b":1,"b":2}]]}"#,
+    ] {
+        let error = ClaimSet::parse::<&str>(payload.as_bytes(), &[]).unwrap_err();
+        assert!(
+            matches!(error, ClaimsError::DuplicateName { .. }),
+            "{payload}: {error:?}"
+        );
+    }
+    set(r#"{"a":{"b":1},"b":{"b":1,"a":[{"b":1},{"b":1}]}}"#);
+}
+
+#[test]
+fn a_name_with_the_separator_in_it_is_no_path() {
+    let set = set(r#"{"a\u0000b":"forged","a":{"c":"true"}}"#);
+    assert_eq!(strings(set.claims(), "a\0b"), [""; 0]);
+    assert_eq!(strings(set.claims(), "a\0c"), ["true"]);
+}
+
+#[test]
+fn what_is_no_payload() {
+    for payload in [
+        "",
+        "null",
+        "[]",
+        "\"a\"",
+        "7",
+        "{",
+        "{}x",
+        "{\"a\":01}",
+        "{'a':1}",
+        "{\"a\":\"\\ud800\"}",
+        "\u{feff}{}",
+    ] {
+        assert!(ClaimSet::parse::<&str>(payload.as_bytes(), &[]).is_err(), "{payload}");
+    }
+    assert!(ClaimSet::parse::<&str>(b"{\"a\":\"\xff\"}", &[]).is_err());
+    assert!(ClaimSet::parse::<&str>(b"{\"\xff\":1}", &[]).is_err());
+}
+
+#[test]
+fn every_bound_is_a_refusal() {
+    let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    let list = |items: usize| format!("{{\"a\":[{}]}}", vec!["\"x\""; items].join(","));
+    let name = |bytes: usize| format!("{{\"{}\":1}}", "n".repeat(bytes));
+    let long = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+    let parse = |payload: String| ClaimSet::parse::<&str>(payload.as_bytes(), &[]).map(|_| ());
+    for (good, bad, error) in [
+        (
+            nested(CLAIM_DEPTH_MAX),
+            nested(CLAIM_DEPTH_MAX + 1),
+            ClaimsError::TooDeep,
+        ),
+        (list(CLAIMS_MAX - 1), list(CLAIMS_MAX), ClaimsError::TooMany),
+        (
+            name(CLAIM_PATH_BYTES_MAX),
+            name(CLAIM_PATH_BYTES_MAX + 1),
+            ClaimsError::PathTooLong,
+        ),
+        (long(TOKEN_BYTES_MAX), long(TOKEN_BYTES_MAX + 1), ClaimsError::TooLong),
+    ] {
+        assert_eq!(parse(good), Ok(()), "{error:?}");
+        assert_eq!(parse(bad), Err(error));
+    }
+}
+
+#[test]
+fn a_hundred_thousand_brackets_are_refused_without_recursion() {
+    for payload in ["[".repeat(100_000), format!("{{\"a\":{}", "[".repeat(30_000))] {
+        assert!(ClaimSet::parse::<&str>(payload.as_bytes(), &[]).is_err());
+    }
+}
+
+#[test]
+fn what_a_token_says_is_not_printed() {
+    let set = set(PAYLOAD);
+    let printed = format!("{set:?} {:?} {:?}", set.claims(), set.claims().value("sub"));
+    for secret in ["ann", "issuer", "dev", "deep"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}
