@@ -2,25 +2,27 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::decimal::write_padded;
-
 /// Appends `time` as `2026-11-22T21:55:29.123Z`.
 pub(crate) fn write_rfc3339(out: &mut Vec<u8>, time: SystemTime) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
-    for (value, width, after) in [
-        (year, 4, b'-'),
-        (month, 2, b'-'),
-        (day, 2, b'T'),
-        (second / 3600, 2, b':'),
-        (second / 60 % 60, 2, b':'),
-        (second % 60, 2, b'.'),
-        (u64::from(since.subsec_millis()), 3, b'Z'),
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (mut value, places) in [
+        (year, 0..4),
+        (month, 5..7),
+        (day, 8..10),
+        (second / 3600, 11..13),
+        (second / 60 % 60, 14..16),
+        (second % 60, 17..19),
+        (u64::from(since.subsec_millis()), 20..23),
     ] {
-        write_padded(out, value, width);
-        out.push(after);
+        for digit in text.get_mut(places).into_iter().flatten().rev() {
+            *digit = b"0123456789".get((value % 10) as usize).copied().unwrap_or(b'0');
+            value /= 10;
+        }
     }
+    out.extend_from_slice(&text);
 }
 
 /// Year, month and day of a day count since 1970, after Howard Hinnant's `civil_from_days`.

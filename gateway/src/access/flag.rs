@@ -1,7 +1,7 @@
 //! Envoy's response flags: one short word for why a request did not go as usual.
 
 /// A response flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Flag {
     /// Nothing unusual.
     #[default]

@@ -17,128 +17,137 @@ use crate::log::Format;
 
 /// Appends `record`, with its line break.
 pub(crate) fn write(out: &mut Vec<u8>, record: &Record, format: Format) {
-    let mut fields = Fields {
-        out,
-        format,
-        first: true,
-    };
-    fields.all(record);
+    Fields { out, format }.all(record);
     out.extend_from_slice(if format == Format::Json { b"}\n" } else { b"\n" });
 }
 
 struct Fields<'o> {
     out: &'o mut Vec<u8>,
     format: Format,
-    first: bool,
+}
+
+/// A field's name as it stands in a line, with what parts it from the field before.
+#[derive(Clone, Copy)]
+struct Name {
+    json: &'static str,
+    text: &'static str,
+}
+
+/// The name of the first field.
+const START_TIME: Name = Name {
+    json: "{\"start_time\":",
+    text: "start_time=",
+};
+
+/// A name in both formats, put together at compile time: a line has about thirty of them.
+macro_rules! name {
+    ($name:literal) => {
+        Name {
+            json: concat!(",\"", $name, "\":"),
+            text: concat!(" ", $name, "="),
+        }
+    };
 }
 
 impl Fields<'_> {
     fn all(&mut self, record: &Record) {
         let view = &record.view;
         let tables = view.live.compiled.snapshot.tables();
-        self.name("start_time");
+        self.name(START_TIME);
         self.out.push(b'"');
         write_rfc3339(self.out, record.start_time);
         self.out.push(b'"');
-        self.text("method", record.method.as_str());
-        self.text("path", record.uri.path());
-        self.text("protocol", protocol(record.version));
-        self.number("response_code", u64::from(record.status));
-        self.text("response_flags", record.flag.as_str());
-        self.text("response_code_details", &record.details);
-        self.optional("upstream_transport_failure_reason", record.upstream_failure.as_deref());
+        self.text(name!("method"), record.method.as_str());
+        self.text(name!("path"), record.uri.path());
+        self.text(name!("protocol"), protocol(record.version));
+        self.number(name!("response_code"), u64::from(record.status));
+        self.text(name!("response_flags"), record.flag.as_str());
+        self.text(name!("response_code_details"), &record.details);
+        self.optional(
+            name!("upstream_transport_failure_reason"),
+            record.upstream_failure.as_deref(),
+        );
         let streamed = record.bytes_streamed.as_ref().map_or(0, |bytes| bytes.get());
-        self.number("bytes_received", record.bytes_received.saturating_add(streamed));
-        self.number("bytes_sent", record.bytes_sent);
-        self.number("duration", millis(record.started, Instant::now()));
+        self.number(name!("bytes_received"), record.bytes_received.saturating_add(streamed));
+        self.number(name!("bytes_sent"), record.bytes_sent);
+        self.number(name!("duration"), millis(record.started, Instant::now()));
         self.optional_millis(
-            "upstream_service_time",
+            name!("upstream_service_time"),
             record.upstream_started,
             record.upstream_answered,
         );
-        self.value("x_forwarded_for", record.forwarded_for.as_ref());
-        self.value("user_agent", record.user_agent.as_ref());
-        self.value("request_id", Some(&record.request_id));
-        self.value("upstream_request_id", record.upstream_request_id.as_ref());
+        self.value(name!("x_forwarded_for"), record.forwarded_for.as_ref());
+        self.value(name!("user_agent"), record.user_agent.as_ref());
+        self.value(name!("request_id"), Some(&record.request_id));
+        self.value(name!("upstream_request_id"), record.upstream_request_id.as_ref());
         match record.uri.authority() {
-            Some(authority) => self.text("authority", authority.as_str()),
-            None => self.value("authority", record.host.as_ref()),
+            Some(authority) => self.text(name!("authority"), authority.as_str()),
+            None => self.value(name!("authority"), record.host.as_ref()),
         }
-        self.address("upstream_host", record.upstream_host);
+        self.address(name!("upstream_host"), record.upstream_host);
         let cluster = record
             .upstream
             .and_then(|id| view.upstream(id))
             .map(|pool| &*pool.target().host);
-        self.optional("upstream_cluster", cluster);
-        self.address("downstream_local_address", Some(record.peer.local));
-        self.address("downstream_remote_address", Some(record.peer.remote));
+        self.optional(name!("upstream_cluster"), cluster);
+        self.address(name!("downstream_local_address"), Some(record.peer.local));
+        self.address(name!("downstream_remote_address"), Some(record.peer.remote));
         let rule = record.rule.map(|rule| tables.rule_label(rule));
-        self.optional("route_name", rule.and_then(|label| label.rsplit('/').next()));
-        self.optional("request_model", record.model.as_deref());
-        self.count("request_prompt_tokens", record.usage.map(|usage| usage.prompt));
-        self.count("request_completion_tokens", record.usage.map(|usage| usage.completion));
-        self.optional("rule", rule);
+        self.optional(name!("route_name"), rule.and_then(|label| label.rsplit('/').next()));
+        self.optional(name!("request_model"), record.model.as_deref());
+        self.count(name!("request_prompt_tokens"), record.usage.map(|usage| usage.prompt));
+        self.count(
+            name!("request_completion_tokens"),
+            record.usage.map(|usage| usage.completion),
+        );
+        self.optional(name!("rule"), rule);
         self.optional(
-            "provider",
+            name!("provider"),
             record.provider.map(|provider| tables.provider_host(provider)),
         );
-        self.text("snapshot", view.live.compiled.snapshot.id());
-        self.optional_millis("time_to_first_byte_ms", Some(record.started), record.first_byte);
+        self.text(name!("snapshot"), view.live.compiled.snapshot.id());
+        self.optional_millis(name!("time_to_first_byte_ms"), Some(record.started), record.first_byte);
     }
 
-    fn name(&mut self, name: &str) {
-        match (self.format, self.first) {
-            (Format::Json, true) => self.out.push(b'{'),
-            (Format::Json, false) => self.out.push(b','),
-            (Format::Text, true) => {}
-            (Format::Text, false) => self.out.push(b' '),
-        }
-        self.first = false;
-        match self.format {
-            Format::Json => {
-                self.out.push(b'"');
-                self.out.extend_from_slice(name.as_bytes());
-                self.out.extend_from_slice(b"\":");
-            }
-            Format::Text => {
-                self.out.extend_from_slice(name.as_bytes());
-                self.out.push(b'=');
-            }
-        }
+    fn name(&mut self, name: Name) {
+        self.out.extend_from_slice(match self.format {
+            Format::Json => name.json.as_bytes(),
+            Format::Text => name.text.as_bytes(),
+        });
     }
 
-    fn text(&mut self, name: &str, value: &str) {
+    fn text(&mut self, name: Name, value: &str) {
         self.name(name);
         write_string(self.out, value.as_bytes());
     }
 
-    fn optional(&mut self, name: &str, value: Option<&str>) {
+    fn optional(&mut self, name: Name, value: Option<&str>) {
         self.text(name, value.unwrap_or("-"));
     }
 
-    fn value(&mut self, name: &str, value: Option<&HeaderValue>) {
+    fn value(&mut self, name: Name, value: Option<&HeaderValue>) {
         self.name(name);
         write_string(self.out, value.map_or(b"-", HeaderValue::as_bytes));
     }
 
-    fn number(&mut self, name: &str, value: u64) {
+    fn number(&mut self, name: Name, value: u64) {
         self.name(name);
         write_number(self.out, value);
     }
 
     /// A count, or `"-"` as ASM writes what is unknown.
-    fn count(&mut self, name: &str, value: Option<u64>) {
+    fn count(&mut self, name: Name, value: Option<u64>) {
         match value {
             Some(value) => self.number(name, value),
             None => self.text(name, "-"),
         }
     }
 
-    fn optional_millis(&mut self, name: &str, from: Option<Instant>, to: Option<Instant>) {
+    fn optional_millis(&mut self, name: Name, from: Option<Instant>, to: Option<Instant>) {
         self.count(name, from.zip(to).map(|(from, to)| millis(from, to)));
     }
 
-    fn address(&mut self, name: &str, value: Option<SocketAddr>) {
+    fn address(&mut self, name: Name, value: Option<SocketAddr>) {
         self.name(name);
         self.out.push(b'"');
         match value {

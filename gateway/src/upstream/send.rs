@@ -56,7 +56,8 @@ pub(crate) async fn send(
             Ok(answer) => return Ok(answer),
         }
     }
-    let connection = connect(pool, endpoint).await.map_err(SendError::Connect)?;
+    // Apart, since it is seldom needed: the state of a TLS handshake is ten times that of all the rest.
+    let connection = Box::pin(connect(pool, endpoint)).await.map_err(SendError::Connect)?;
     send_on(connection, request, first_byte)
         .await
         .map_err(|unsent| match unsent {

@@ -1,7 +1,7 @@
 //! A snapshot as one worker uses it: with its own connection pools and label numbers.
 
 use core::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ pub(crate) struct View {
     shared: Arc<Shared>,
     /// By [`UpstreamId`].
     pools: Vec<Rc<Pool>>,
-    rules: RefCell<HashMap<RuleId, Label>>,
-    providers: RefCell<HashMap<ProviderId, Label>>,
+    rules: RefCell<BTreeMap<RuleId, Label>>,
+    providers: RefCell<BTreeMap<ProviderId, Label>>,
 }
 
 impl View {
@@ -67,8 +67,8 @@ impl View {
     }
 }
 
-fn cached<'t, Id: core::hash::Hash + Eq>(
-    cache: &RefCell<HashMap<Id, Label>>,
+fn cached<'t, Id: Ord>(
+    cache: &RefCell<BTreeMap<Id, Label>>,
     labels: &Labels,
     id: Id,
     text: impl FnOnce() -> &'t str,
