@@ -59,7 +59,11 @@ impl<'d> Attributes<'d> {
     /// The request as the second pass sees it: sent to the provider's host.
     pub(crate) fn rewritten_to(self, host: &'d [u8]) -> Self {
         Self {
-            authority: Authority { folded: host, host },
+            authority: Authority {
+                raw: host,
+                folded: host,
+                host,
+            },
             ..self
         }
     }

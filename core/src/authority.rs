@@ -14,6 +14,8 @@ pub(crate) type AuthorityBuffer = heapless::Vec<u8, AUTHORITY_BYTES_MAX>;
 /// A well-formed authority. Bytes, because everything it is compared with is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Authority<'a> {
+    /// As sent.
+    pub(crate) raw: &'a [u8],
     /// Lower-cased, port included when one was sent.
     pub(crate) folded: &'a [u8],
     /// Lower-cased name or bracketed IPv6 address, without the port.
@@ -25,14 +27,14 @@ impl<'a> Authority<'a> {
     ///
     /// # Errors
     /// [`BadRequest::Authority`] when it is no `host[:port]` or too long.
-    pub(crate) fn parse(raw: &[u8], buffer: &'a mut AuthorityBuffer) -> Result<Self, BadRequest> {
+    pub(crate) fn parse(raw: &'a [u8], buffer: &'a mut AuthorityBuffer) -> Result<Self, BadRequest> {
         let host_bytes = host_len(raw).ok_or(BadRequest::Authority)?;
         buffer.clear();
         buffer.extend_from_slice(raw).map_err(|_| BadRequest::Authority)?;
         buffer.make_ascii_lowercase();
         let folded: &'a [u8] = buffer;
         let host = folded.get(..host_bytes).ok_or(BadRequest::Authority)?;
-        Ok(Self { folded, host })
+        Ok(Self { raw, folded, host })
     }
 }
 

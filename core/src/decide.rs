@@ -1,7 +1,7 @@
 //! The heart: one request, one decision.
 //!
 //! ```text
-//! authorize  what the client sent                       403
+//! authorize  what the client sent                       403, or the body first
 //! match      pass 1 → rule → backend by weight          404
 //! body       may it be sent to the provider             405, 400, 413, 415
 //! rewrite    authority := the provider's host
@@ -17,13 +17,14 @@
 pub use crate::attributes::Scratch;
 
 use crate::attributes::Attributes;
+use crate::authz::{self, Permission};
 use crate::claims::Claims;
 use crate::decision::{Decision, Forward, Path, Refusal};
 use crate::llm::body::{BodyError, BodyFacts};
 use crate::request::Request;
+use crate::route;
 use crate::tables::{BackendRow, EntryRow, ProviderId, ProviderRow, Tables};
 use crate::token::TokenError;
-use crate::{authz, route};
 
 /// What the shell has found out about a request so far, beyond its head.
 ///
@@ -99,8 +100,11 @@ pub fn decide<'d>(
         Ok(seen) => seen,
         Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
     };
-    if let Err(denial) = authz::authorize(tables, &seen) {
-        return Decision::Refuse(Refusal::Denied(denial));
+    match (authz::authorize(tables, &seen, &known), known.body) {
+        (Permission::Granted, _) => {}
+        (Permission::Denied(denial), _) => return Decision::Refuse(Refusal::Denied(denial)),
+        (Permission::DependsOnBody, Body::Read(Err(error))) => return Decision::Refuse(Refusal::Body(None, error)),
+        (Permission::DependsOnBody, _) => return Decision::ReadBody,
     }
     let Some(chosen) = choose(tables, &seen, entropy) else {
         return Decision::Refuse(Refusal::NoRoute);
@@ -112,7 +116,7 @@ pub fn decide<'d>(
     if sends_json(seen.method) {
         match known.body {
             Body::Unread => return Decision::ReadBody,
-            Body::Read(Err(error)) => return Decision::Refuse(Refusal::Body(rule, error)),
+            Body::Read(Err(error)) => return Decision::Refuse(Refusal::Body(Some(rule), error)),
             Body::Read(Ok(_)) => {}
         }
     }

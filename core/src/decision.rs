@@ -13,7 +13,7 @@ use crate::tables::{FieldRow, PolicyId, ProviderId, RuleId, SecretId, UpstreamId
 pub enum Decision<'d> {
     /// Send it upstream, changed as said.
     Forward(Forward<'d>),
-    /// The request would be forwarded, but what to send depends on its body: read it and decide again.
+    /// The answer, or what to send, depends on the body: read it and decide again.
     ReadBody,
     /// Answer it here.
     Refuse(Refusal),
@@ -68,8 +68,9 @@ pub enum Refusal {
     NoRouteAfterRewrite(RuleId),
     /// 405: the provider's path is fixed and takes POST only.
     MethodNotAllowed(RuleId),
-    /// 400, 413 or 415: the body cannot be sent on.
-    Body(RuleId, BodyError),
+    /// 400, 413 or 415: the body cannot be sent on. Without a rule, a policy could not read it either, and the answer
+    /// to the request depends on that policy.
+    Body(Option<RuleId>, BodyError),
     /// 500: the rewritten request matches a rule that does not list the provider; sending it would hand the
     /// provider's key to another rule's backends.
     NotAdmitted {

@@ -44,7 +44,12 @@ pub fn authority(raw: &str) {
     let Ok(parsed) = Authority::parse(raw.as_bytes(), &mut once) else {
         return;
     };
-    assert_eq!(Authority::parse(parsed.folded, &mut twice), Ok(parsed), "of {raw:?}");
+    let again = Authority::parse(parsed.folded, &mut twice);
+    assert_eq!(
+        again.map(|again| (again.folded, again.host)),
+        Ok((parsed.folded, parsed.host)),
+        "of {raw:?}"
+    );
     assert!(parsed.folded.eq_ignore_ascii_case(raw.as_bytes()));
     assert!(parsed.folded.starts_with(parsed.host) && !parsed.host.is_empty());
     assert!(

@@ -15,8 +15,9 @@ use crate::config::secret::Secret;
 use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::tables::{
-    BackendRow, ConditionRow, ConfigRow, EntryRow, FieldRow, ListenerRow, OperationRow, OriginRow, PatternRow,
-    PolicyRow, PolicyRuleRow, ProviderRow, RuleRow, SecretId, SourceRow, Tables, Text, VirtualHostRow,
+    BackendRow, ClauseRow, ConditionRow, ConfigRow, EntryRow, FieldRow, ListenerRow, OriginRow, PatternRow, PolicyRow,
+    PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RequestPrincipalRow, RuleRow, SecretId, Tables, Text,
+    VirtualHostRow,
 };
 
 /// A configuration, compiled and immutable.
@@ -80,11 +81,12 @@ impl Snapshot {
             providers: &meaning.providers,
             policies: &meaning.policies,
             policy_rules: &meaning.policy_rules,
-            sources: &meaning.sources,
-            operations: &meaning.operations,
+            clauses: &meaning.clauses,
+            predicates: &meaning.predicates,
             cidrs: &meaning.cidrs,
-            ports: &meaning.ports,
+            ranges: &meaning.ranges,
             patterns: &meaning.patterns,
+            request_principals: &meaning.request_principals,
             origins,
             origin_text: Text(origin_text),
         }
@@ -149,15 +151,16 @@ pub(crate) struct MeaningRows {
     pub(crate) providers: Vec<ProviderRow>,
     pub(crate) policies: Vec<PolicyRow>,
     pub(crate) policy_rules: Vec<PolicyRuleRow>,
-    pub(crate) sources: Vec<SourceRow>,
-    pub(crate) operations: Vec<OperationRow>,
+    pub(crate) clauses: Vec<ClauseRow>,
+    pub(crate) predicates: Vec<PredicateRow>,
     pub(crate) cidrs: Vec<Cidr>,
-    pub(crate) ports: Vec<u16>,
+    pub(crate) ranges: Vec<RangeRow>,
     pub(crate) patterns: Vec<PatternRow>,
+    pub(crate) request_principals: Vec<RequestPrincipalRow>,
 }
 
 /// Version of what the rows mean; part of every snapshot id.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 fn identify(meaning: &MeaningRows, listeners: &[Listener], upstreams: &[Upstream]) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());

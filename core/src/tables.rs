@@ -5,6 +5,11 @@
 //! [`Span`] into one arena. `compile` (feature `alloc`) writes them; nothing
 //! else does, so every index is in range. A broken one would read as empty.
 
+mod policy;
+
+pub use policy::Action;
+pub(crate) use policy::*;
+
 use crate::cidr::Cidr;
 use crate::index::Index;
 use crate::regex::Regex;
@@ -53,6 +58,7 @@ impl Rows {
         table.get(start..start.saturating_add(self.len as usize)).unwrap_or(&[])
     }
 
+    #[cfg(feature = "alloc")]
     pub(crate) fn is_empty(self) -> bool {
         self.len == 0
     }
@@ -99,14 +105,15 @@ pub struct Tables<'a> {
     pub(crate) configs: &'a [ConfigRow],
     pub(crate) fields: &'a [FieldRow],
     pub(crate) providers: &'a [ProviderRow],
-    /// DENY policies first.
+    /// Those that are enforced first, in the order they are judged: CUSTOM, DENY, ALLOW; then AUDIT and dry runs.
     pub(crate) policies: &'a [PolicyRow],
     pub(crate) policy_rules: &'a [PolicyRuleRow],
-    pub(crate) sources: &'a [SourceRow],
-    pub(crate) operations: &'a [OperationRow],
+    pub(crate) clauses: &'a [ClauseRow],
+    pub(crate) predicates: &'a [PredicateRow],
     pub(crate) cidrs: &'a [Cidr],
-    pub(crate) ports: &'a [u16],
+    pub(crate) ranges: &'a [RangeRow],
     pub(crate) patterns: &'a [PatternRow],
+    pub(crate) request_principals: &'a [RequestPrincipalRow],
     pub(crate) origins: &'a [OriginRow],
     /// The arena of the origins alone, so that where a rule stands does not change what a snapshot is.
     pub(crate) origin_text: Text<'a>,
@@ -234,68 +241,6 @@ pub enum FieldWhen {
     Absent,
     /// Whatever the client's body has.
     Always,
-}
-
-/// What a matching rule of a policy does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Action {
-    /// Refuses the request, before any ALLOW is looked at.
-    Deny,
-    /// Lets the request pass.
-    Allow,
-}
-
-/// One authorization policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct PolicyRow {
-    pub(crate) action: Action,
-    pub(crate) rules: Rows,
-    /// `namespace/name`.
-    pub(crate) label: Span,
-    pub(crate) origin: OriginId,
-}
-
-/// One rule of a policy. Empty rows mean "any".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct PolicyRuleRow {
-    pub(crate) from: Rows,
-    pub(crate) to: Rows,
-    pub(crate) origin: OriginId,
-}
-
-/// One `source`. Empty rows mean "not given".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct SourceRow {
-    pub(crate) ip_blocks: Rows,
-    pub(crate) not_ip_blocks: Rows,
-}
-
-/// One `operation`. Empty rows mean "not given".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct OperationRow {
-    pub(crate) hosts: Rows,
-    pub(crate) not_hosts: Rows,
-    pub(crate) ports: Rows,
-    pub(crate) not_ports: Rows,
-    pub(crate) methods: Rows,
-    pub(crate) not_methods: Rows,
-    pub(crate) paths: Rows,
-    pub(crate) not_paths: Rows,
-}
-
-/// One value of a policy's list, in Istio's four forms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
-pub(crate) enum PatternRow {
-    /// `value`
-    Exact(Span),
-    /// `value*`
-    Prefix(Span),
-    /// `*value`
-    Suffix(Span),
-    /// `*`
-    Any,
 }
 
 /// Where in the configuration a thing comes from.

@@ -113,8 +113,13 @@ fn each_kind_is_chosen_by_its_name() {
 #[test]
 fn what_is_not_supported_yet_is_refused_by_the_schema_too() {
     let schema = schema();
-    let rule = &schema["$defs"]["AuthorizationPolicy"]["properties"]["spec"]["properties"]["rules"]["items"];
-    assert_eq!(rule["properties"]["when"]["not"], serde_json::json!({}));
+    let spec = &schema["$defs"]["AuthorizationPolicy"]["properties"]["spec"];
+    assert_eq!(spec["properties"]["provider"]["not"], serde_json::json!({}));
+    let rule = &spec["properties"]["rules"]["items"];
+    assert_eq!(
+        rule["properties"]["when"]["items"]["required"],
+        serde_json::json!(["key"])
+    );
     assert_eq!(rule["additionalProperties"], false);
     let action = &schema["$defs"]["AuthorizationPolicy"]["properties"]["spec"]["properties"]["action"];
     let words = action["anyOf"][0]["enum"].as_array().unwrap();

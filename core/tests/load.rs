@@ -9,7 +9,7 @@
 )]
 
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::config::resource::{Action, StringMatch};
+use lockgate_core::config::resource::{Action, PolicyTarget, StringMatch};
 use lockgate_core::config::{LoadOptions, Loaded, load};
 
 const SEED: [(&str, &str); 4] = [
@@ -124,8 +124,8 @@ fn the_seed_loads_without_a_finding() {
 
     let policy = &resources.authorization_policies[0];
     assert_eq!(policy.action, Action::Deny);
-    assert_eq!(policy.rules[0].from[0].ip_blocks[0].to_string(), "203.0.113.7/32");
-    assert_eq!(*policy.rules[0].to[0].hosts[0], "test.com");
+    assert_eq!(*policy.rules[0].from[0].predicates[0].values[0], "203.0.113.7");
+    assert_eq!(*policy.rules[0].to[0].predicates[0].values[0], "test.com");
 }
 
 #[test]
@@ -347,11 +347,12 @@ fn policy_corner_cases_mean_what_istio_means() {
     ] {
         let loaded = policy(spec);
         assert_eq!((loaded.action, loaded.rules.len()), (action, rules), "{spec}");
-        assert!(loaded.selector.is_none());
+        assert_eq!(loaded.target, PolicyTarget::Namespace);
     }
     let ports = policy("spec: {rules: [{to: [{operation: {ports: ['80', 443, '0']}}]}]}");
-    let ports: Vec<_> = ports.rules[0].to[0].ports.iter().map(|port| port.value).collect();
-    assert_eq!(ports, [80, 443, 0]);
+    let ports = &ports.rules[0].to[0].predicates[0].values;
+    let ports: Vec<_> = ports.iter().map(|port| port.value.as_str()).collect();
+    assert_eq!(ports, ["80", "443", "0"]);
 }
 
 #[test]

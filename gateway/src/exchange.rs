@@ -247,7 +247,7 @@ fn edit(
 }
 
 fn refuse_body(rule: RuleId, error: BodyError) -> Step {
-    Step::Refuse(Refusal::Body(rule, error))
+    Step::Refuse(Refusal::Body(Some(rule), error))
 }
 
 /// The upstream's answer as the client gets it.

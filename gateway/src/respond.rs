@@ -96,10 +96,10 @@ pub(crate) fn refusal(refusal: Refusal, mut record: Box<Record>) -> Response<Cli
         _ => Flag::None,
     };
     record.rule = match refusal {
-        Refusal::NoRouteAfterRewrite(rule)
-        | Refusal::MethodNotAllowed(rule)
-        | Refusal::Body(rule, _)
-        | Refusal::NotAdmitted { rule, .. } => Some(rule),
+        Refusal::NoRouteAfterRewrite(rule) | Refusal::MethodNotAllowed(rule) | Refusal::NotAdmitted { rule, .. } => {
+            Some(rule)
+        }
+        Refusal::Body(rule, _) => rule,
         Refusal::BadRequest(_) | Refusal::Denied(_) | Refusal::NoRoute => None,
     };
     if let Refusal::NotAdmitted { second, provider, .. } = refusal {

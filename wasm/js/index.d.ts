@@ -112,7 +112,7 @@ export interface Explanation {
   apiVersion: string;
   snapshot: string;
   request: Seen | null;
-  policies: { policy: string; action: "ALLOW" | "DENY"; matched: boolean; rules: RuleTrace[] }[];
+  policies: PolicyTrace[];
   passes: { pass: 1 | 2; host: string; virtualHost: string | null; rules: RuleTrace[] }[];
   verdict: Verdict;
 }
@@ -128,9 +128,26 @@ export interface Seen {
   port: number;
 }
 
+export interface PolicyTrace {
+  policy: string;
+  action: "ALLOW" | "DENY" | "AUDIT" | "CUSTOM";
+  /** It is only tried out: what it says decides nothing. */
+  dryRun: boolean;
+  matched: boolean;
+  rules: RuleTrace[];
+}
+
 export interface RuleTrace {
   name: string;
   at: string;
   matched: boolean;
-  failed: { field: string; seen: string | null; wanted: string[] } | null;
+  failed: {
+    field: string;
+    /** The values must not match: a `not` field or `notValues`. */
+    negated: boolean;
+    /** It is not known to fail: that depends on the body. */
+    needsBody: boolean;
+    seen: string | null;
+    wanted: string[];
+  } | null;
 }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, compile};
 use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
-use lockgate_core::decide::{Body, Known, Scratch, decide};
+use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Path, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
@@ -168,7 +169,7 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
         ));
     }
     let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
-    let fed = scan.feed(sample.body);
+    let fed = scan.feed(sample.body.text);
     let read = engine(compiled, sample, Body::Read(fed.and_then(|()| scan.finish())));
     if !read.agrees_with(&expected.verdict) {
         return Err(format!("the engine says {read:?}, the oracle {:?}", expected.verdict));
@@ -184,11 +185,28 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Verdict {
         authority: sample.authority.as_deref(),
         target: &sample.target,
         headers: &headers,
-        connection: Connection::plain(sample.peer, sample.port),
+        connection: Connection {
+            scheme: sample.scheme,
+            proxied: sample.proxied,
+            local: sample.local,
+            destination_port: sample.destination_port,
+            sni: sample.sni,
+            uri_names: sample.uri_names,
+            ..Connection::plain(sample.peer, sample.port)
+        },
+    };
+    let claims = sample.person.map(|person| {
+        ClaimSet::parse::<&str>(person.payload.as_bytes(), &[]).expect("a payload that everyone reads alike")
+    });
+    let known = Known {
+        body,
+        identity: claims
+            .as_ref()
+            .map_or(Identity::Anonymous, |claims| Identity::Verified(claims.claims())),
     };
     let mut scratch = Scratch::new();
     let tables = compiled.snapshot.tables();
-    let decision = decide(&tables, &request, Known::of_body(body), sample.entropy, &mut scratch);
+    let decision = decide(&tables, &request, known, sample.entropy, &mut scratch);
     in_words(compiled, &tables, decision)
 }
 
@@ -205,7 +223,7 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
         Decision::Refuse(Refusal::NoRoute) => Verdict::NoRoute,
         Decision::Refuse(Refusal::NoRouteAfterRewrite(rule)) => Verdict::NoRouteAfterRewrite { rule: label(rule) },
         Decision::Refuse(Refusal::MethodNotAllowed(rule)) => Verdict::MethodNotAllowed { rule: label(rule) },
-        Decision::Refuse(Refusal::Body(rule, _)) => Verdict::Body { rule: label(rule) },
+        Decision::Refuse(Refusal::Body(rule, _)) => Verdict::Body { rule: rule.map(label) },
         Decision::Refuse(Refusal::NotAdmitted { rule, second, provider }) => Verdict::NotAdmitted {
             rule: label(rule),
             second: label(second),

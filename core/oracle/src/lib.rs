@@ -23,6 +23,8 @@ pub mod bytes;
 pub mod differential;
 pub mod head;
 pub mod oracle;
+pub mod people;
+pub mod policies;
 pub mod policy;
 pub mod routing;
 pub mod traffic;

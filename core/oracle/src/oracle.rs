@@ -6,9 +6,9 @@ use lockgate_core::config::resource::{BackendRef, LlmProvider, ProviderConfig};
 
 use crate::binding::{VirtualHost, virtual_hosts};
 use crate::head::{self, Head};
-use crate::policy;
+use crate::policy::{self, BodySeen};
 use crate::routing::{self, Features, Found, Target};
-use crate::traffic::{GOOD_BODIES, Sample};
+use crate::traffic::Sample;
 use crate::validity::visible_providers;
 use crate::verdict::{Forward, Verdict};
 use crate::world::World;
@@ -56,9 +56,13 @@ impl<'w> Oracle<'w> {
                 | Verdict::NoRoute
                 | Verdict::MethodNotAllowed { .. }
         );
-        let before_body = match reads_body(sample.method) && after_body {
-            true => Verdict::ReadBody,
-            false => verdict.clone(),
+        let by_policy = head::read(sample)
+            .ok()
+            .and_then(|head| policy::refusal(self.world, sample, &head, BodySeen::Unread));
+        let before_body = match by_policy {
+            Some(refusal) => refusal,
+            None if reads_body(sample.method) && after_body => Verdict::ReadBody,
+            None => verdict.clone(),
         };
         Evaluation {
             before_body,
@@ -72,7 +76,7 @@ impl<'w> Oracle<'w> {
             Ok(head) => head,
             Err(faults) => return Verdict::BadHead(faults),
         };
-        if let Some(refusal) = policy::refusal(self.world, sample, &head) {
+        if let Some(refusal) = policy::refusal(self.world, sample, &head, BodySeen::Read(sample.body.facts)) {
             return refusal;
         }
         if head.path == "*" {
@@ -91,8 +95,10 @@ impl<'w> Oracle<'w> {
         if provider.path.is_some() && sample.method != "POST" {
             return Verdict::MethodNotAllowed { rule: first.label() };
         }
-        if reads_body(sample.method) && !GOOD_BODIES.contains(&sample.body) {
-            return Verdict::Body { rule: first.label() };
+        if reads_body(sample.method) && sample.body.facts.is_none() {
+            return Verdict::Body {
+                rule: Some(first.label()),
+            };
         }
         let rewritten = Target {
             host: provider.host.to_ascii_lowercase(),

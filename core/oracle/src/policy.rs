@@ -1,53 +1,108 @@
-//! Authorization: `semantics/policy.md` §1, §2, §3 and §6.
+//! Authorization: `semantics/policy.md` §1 to §4, §6, §7 and §9, and what Lockgate adds for bodies.
 
 use std::net::IpAddr;
 
-use lockgate_core::cidr::Cidr;
 use lockgate_core::compile::Settings;
 use lockgate_core::config::resource::{
-    Action, AuthorizationPolicy, Labels, PolicyOperation, PolicyRule, PolicySource, Spanned,
+    Action, AuthorizationPolicy, Clause, Labels, PolicyKey, PolicyRule, PolicyTarget, Predicate,
 };
+use lockgate_core::request::Scheme;
 
-use crate::head::Head;
+use crate::head::{self, Head};
+use crate::people::BodyFacts;
 use crate::traffic::Sample;
 use crate::verdict::Verdict;
 use crate::world::World;
 
-/// The refusal, if policy refuses.
+/// What is known of the body.
+#[derive(Debug, Clone, Copy)]
+pub enum BodySeen {
+    /// It is not read.
+    Unread,
+    /// It was read: what it says, unless it cannot be sent on.
+    Read(Option<BodyFacts>),
+}
+
+/// Everything a policy looks at.
+struct Seen<'s> {
+    sample: &'s Sample,
+    head: &'s Head,
+    body: BodySeen,
+}
+
+/// The refusal, or the wish to read the body, if policy has one.
 #[must_use]
-pub fn refusal(world: &World, sample: &Sample, head: &Head) -> Option<Verdict> {
+pub fn refusal(world: &World, sample: &Sample, head: &Head, body: BodySeen) -> Option<Verdict> {
+    let seen = Seen { sample, head, body };
     let policies: Vec<&AuthorizationPolicy> = world
         .resources
         .authorization_policies
         .iter()
-        .filter(|policy| applies(policy, &world.settings))
+        .filter(|policy| applies(policy, world) && !policy.dry_run)
         .collect();
-    for policy in &policies {
-        if policy.action == Action::Deny
-            && let Some(rule) = matching_rule(policy, sample, head)
-        {
+    let of = |action: Action| policies.iter().filter(move |policy| policy.action == action);
+    for policy in of(Action::Deny) {
+        let matching = |rule: &PolicyRule| rule_holds(rule, &policy.meta.namespace, &seen) == Some(true);
+        if let Some(rule) = policy.rules.iter().position(matching) {
             return Some(Verdict::DeniedByRule {
                 policy: format!("{}/{}", policy.meta.namespace, *policy.meta.name),
-                rule,
+                rule: u32::try_from(rule).expect("a few rules"),
             });
         }
     }
-    let mut allowing = policies
-        .iter()
-        .filter(|policy| policy.action == Action::Allow)
-        .peekable();
-    allowing.peek()?;
-    let allowed = allowing.any(|policy| matching_rule(policy, sample, head).is_some());
-    (!allowed).then_some(Verdict::NotAllowed)
+    let any_rule = |action| {
+        any(of(action).flat_map(|policy| {
+            let rules = policy.rules.iter();
+            rules.map(|rule| rule_holds(rule, &policy.meta.namespace, &seen))
+        }))
+    };
+    let denied = any_rule(Action::Deny);
+    let allowed = match of(Action::Allow).count() {
+        0 => Some(true),
+        _ => any_rule(Action::Allow),
+    };
+    match (denied, allowed, body) {
+        (_, Some(false), _) => Some(Verdict::NotAllowed),
+        (Some(false), Some(true), _) => None,
+        (_, _, BodySeen::Unread) => Some(Verdict::ReadBody),
+        (_, _, BodySeen::Read(_)) => Some(Verdict::Body { rule: None }),
+    }
 }
 
-fn applies(policy: &AuthorizationPolicy, settings: &Settings) -> bool {
+/// OR of what may be unknown.
+fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let truths: Vec<_> = truths.collect();
+    if truths.contains(&Some(true)) {
+        Some(true)
+    } else if truths.contains(&None) {
+        None
+    } else {
+        Some(false)
+    }
+}
+
+/// AND of what may be unknown.
+fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    any(truths.map(|truth| truth.map(|holds| !holds))).map(|failed| !failed)
+}
+
+fn applies(policy: &AuthorizationPolicy, world: &World) -> bool {
+    let settings = &world.settings;
     let namespace = &*policy.meta.namespace;
-    let here = namespace == settings.root_namespace || namespace == settings.namespace;
-    here && policy
-        .selector
-        .as_ref()
-        .is_none_or(|selector| selects(selector, settings))
+    if namespace != settings.root_namespace && namespace != settings.namespace {
+        return false;
+    }
+    match &policy.target {
+        PolicyTarget::Namespace => true,
+        PolicyTarget::Labels(selector) => selects(selector, settings),
+        PolicyTarget::References(references) => world.resources.gateways.iter().any(|gateway| {
+            *gateway.meta.namespace == *namespace
+                && selects(&gateway.selector, settings)
+                && references
+                    .iter()
+                    .any(|reference| *reference.kind == *"Gateway" && *reference.name == *gateway.meta.name)
+        }),
+    }
 }
 
 /// Whether all the labels of `selector` are the gateway's.
@@ -58,68 +113,203 @@ pub fn selects(selector: &Labels, settings: &Settings) -> bool {
         .all(|(key, value)| settings.labels.contains(&(key.to_string(), value.to_string())))
 }
 
-fn matching_rule(policy: &AuthorizationPolicy, sample: &Sample, head: &Head) -> Option<u32> {
-    let index = policy.rules.iter().position(|rule| rule_holds(rule, sample, head))?;
-    u32::try_from(index).ok()
+fn rule_holds(rule: &PolicyRule, own_namespace: &str, seen: &Seen<'_>) -> Option<bool> {
+    let clauses = |clauses: &[Clause]| match clauses {
+        [] => Some(true),
+        some => any(some
+            .iter()
+            .map(|clause| all_hold(&clause.predicates, own_namespace, seen))),
+    };
+    all([
+        clauses(&rule.from),
+        clauses(&rule.to),
+        all_hold(&rule.when, own_namespace, seen),
+    ]
+    .into_iter())
 }
 
-fn rule_holds(rule: &PolicyRule, sample: &Sample, head: &Head) -> bool {
-    let from = rule.from.is_empty() || rule.from.iter().any(|source| source_holds(source, sample));
-    let to = rule.to.is_empty() || rule.to.iter().any(|operation| operation_holds(operation, sample, head));
-    from && to
+fn all_hold(predicates: &[Predicate], own_namespace: &str, seen: &Seen<'_>) -> Option<bool> {
+    all(predicates.iter().map(|predicate| {
+        let matched = any(predicate
+            .values
+            .iter()
+            .map(|value| value_matches(&predicate.key, value, own_namespace, seen)));
+        matched.map(|matched| matched != predicate.negated)
+    }))
 }
 
-fn source_holds(source: &PolicySource, sample: &Sample) -> bool {
-    let inside = |block: &Cidr| in_block(&block.to_string(), sample.peer);
-    let given = source.ip_blocks.is_empty() || source.ip_blocks.iter().any(|block| inside(block));
-    given && !source.not_ip_blocks.iter().any(|block| inside(block))
+fn value_matches(key: &PolicyKey, value: &str, own_namespace: &str, seen: &Seen<'_>) -> Option<bool> {
+    let Seen { sample, head, .. } = seen;
+    let identity = sample
+        .uri_names
+        .iter()
+        .find_map(|name| name.strip_prefix("spiffe://"))
+        .unwrap_or("");
+    let claim = |names: &[&str]| claim_matches(sample, names, value);
+    let holds = match key {
+        PolicyKey::Host => present(&value.to_ascii_lowercase(), &head.authority.to_ascii_lowercase()),
+        PolicyKey::Method => some(value, sample.method),
+        PolicyKey::Path if value.contains("{*}") || value.contains("{**}") => template(value, &head.path),
+        PolicyKey::Path => some(value, &head.path),
+        PolicyKey::Port => value == sample.destination_port.to_string(),
+        PolicyKey::PeerAddress => in_block(value, sample.peer),
+        PolicyKey::RemoteAddress => in_block(value, sample.proxied.unwrap_or(sample.peer)),
+        PolicyKey::LocalAddress => in_block(value, sample.local),
+        PolicyKey::Sni => some(value, sample.sni.unwrap_or("")),
+        PolicyKey::Principal => some(value, identity),
+        PolicyKey::TrustDomain => some(value, identity.split('/').next().unwrap_or("")),
+        PolicyKey::Namespace => {
+            let namespace = istio_identity(identity).map_or("", |parts| parts.0);
+            !namespace.is_empty() && glob(value, namespace)
+        }
+        PolicyKey::ServiceAccount => istio_identity(identity).is_some_and(|(namespace, account)| {
+            let wanted = value.split_once('/').unwrap_or((own_namespace, value));
+            wanted == (namespace, account)
+        }),
+        PolicyKey::RequestPrincipal => request_principal(sample, value),
+        PolicyKey::Audience => claim(&["aud"]),
+        PolicyKey::Presenter => claim(&["azp"]),
+        PolicyKey::Claim(names) => claim(&names.iter().map(String::as_str).collect::<Vec<_>>()),
+        PolicyKey::Header(name) => header_matches(name, value, sample, head),
+        PolicyKey::LlmModel | PolicyKey::LlmStream | PolicyKey::LlmMaxTokens => {
+            return body_matches(key, value, seen);
+        }
+    };
+    Some(holds)
+}
+
+/// Namespace and account, of an identity as Istio gives them out.
+fn istio_identity(identity: &str) -> Option<(&str, &str)> {
+    match identity.split('/').collect::<Vec<_>>()[..] {
+        [_, "ns", namespace, "sa", account] => Some((namespace, account)),
+        _ => None,
+    }
+}
+
+fn header_matches(name: &str, value: &str, sample: &Sample, head: &Head) -> bool {
+    match name {
+        "host" | ":authority" => present(value, &head.authority),
+        ":method" => some(value, sample.method),
+        ":scheme" => present(value, if sample.scheme == Scheme::Http { "http" } else { "https" }),
+        ":path" => {
+            let query = head.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
+            present(value, &format!("{}{query}", head.path))
+        }
+        name => head::values(sample, name)
+            .iter()
+            .any(|given| present_bytes(value.as_bytes(), given)),
+    }
+}
+
+fn claim_matches(sample: &Sample, names: &[&str], value: &str) -> bool {
+    let claims = sample.person.iter().flat_map(|person| person.strings);
+    claims
+        .filter(|(path, _)| *path == names)
+        .flat_map(|(_, strings)| *strings)
+        .any(|string| some(value, string))
+}
+
+fn request_principal(sample: &Sample, value: &str) -> bool {
+    let Some((issuer, subject)) = sample.person.and_then(|person| Some((person.issuer?, person.subject?))) else {
+        return false;
+    };
+    match value.rfind('/') {
+        Some(slash) => some(&value[..slash], issuer) && some(&value[slash + 1..], subject),
+        None if value.starts_with('*') => some(value, subject),
+        None if value.ends_with('*') => some(value, issuer),
+        None => false,
+    }
+}
+
+fn body_matches(key: &PolicyKey, value: &str, seen: &Seen<'_>) -> Option<bool> {
+    let facts = match seen.body {
+        _ if ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"].contains(&seen.sample.method) => {
+            return Some(false);
+        }
+        BodySeen::Unread | BodySeen::Read(None) => return None,
+        BodySeen::Read(Some(facts)) => facts,
+    };
+    Some(match key {
+        PolicyKey::LlmModel => some(value, facts.model.unwrap_or("")),
+        PolicyKey::LlmStream => some(value, &facts.stream.map_or(String::new(), |stream| stream.to_string())),
+        _ => facts.max_tokens.is_some_and(|tokens| number_fits(value, tokens)),
+    })
+}
+
+fn number_fits(value: &str, number: u64) -> bool {
+    let digits = value.trim_start_matches(['<', '>', '=']);
+    let bound = || digits.parse::<u64>().expect("digits");
+    match &value[..value.len() - digits.len()] {
+        "<=" => number <= bound(),
+        "<" => number < bound(),
+        ">=" => number >= bound(),
+        ">" => number > bound(),
+        _ => value == "*" || number == bound(),
+    }
 }
 
 /// Compares bit by bit, as text.
 fn in_block(block: &str, address: IpAddr) -> bool {
-    let (network, bits) = block.split_once('/').expect("blocks are written with their length");
+    let (network, bits) = match block.split_once('/') {
+        Some((network, bits)) => (network, Some(bits)),
+        None => (block, None),
+    };
     let network: IpAddr = network.parse().expect("the network is an address");
-    let length: usize = bits.parse().expect("the length is a number");
-    let bits = |address| match address {
+    let as_bits = |address| match address {
         IpAddr::V4(address) => format!("{:032b}", u32::from(address)),
         IpAddr::V6(address) => format!("{:0128b}", u128::from(address)),
     };
-    network.is_ipv4() == address.is_ipv4() && bits(network)[..length] == bits(address)[..length]
+    let (network_bits, address_bits) = (as_bits(network), as_bits(address));
+    let length = bits.map_or(network_bits.len(), |bits| bits.parse().expect("the length is a number"));
+    network.is_ipv4() == address.is_ipv4() && network_bits[..length] == address_bits[..length]
 }
 
-fn operation_holds(operation: &PolicyOperation, sample: &Sample, head: &Head) -> bool {
-    let authority = head.authority.to_ascii_lowercase();
-    texts_hold(&folded(&operation.hosts), &folded(&operation.not_hosts), &authority)
-        && texts_hold(&operation.methods, &operation.not_methods, sample.method)
-        && texts_hold(&operation.paths, &operation.not_paths, &head.path)
-        && ports_hold(operation, sample.port)
+/// A template, by trying every length for its operators.
+fn template(pattern: &str, path: &str) -> bool {
+    let after = |pattern: &str, at: usize| path.is_char_boundary(at) && template(pattern, &path[at..]);
+    if let Some(rest) = pattern.strip_prefix("{**}") {
+        return (0..=path.len()).any(|at| after(rest, at));
+    }
+    if let Some(rest) = pattern.strip_prefix("{*}") {
+        let segment = path.split('/').next().unwrap_or("").len();
+        return (1..=segment).any(|at| after(rest, at));
+    }
+    same_start(pattern, path, template)
 }
 
-fn texts_hold(given: &[Spanned<String>], not: &[Spanned<String>], text: &str) -> bool {
-    let any = |patterns: &[Spanned<String>]| patterns.iter().any(|pattern| pattern_holds(pattern, text));
-    (given.is_empty() || any(given)) && !any(not)
+/// A namespace with stars anywhere, in the same way.
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(rest) => (0..=text.len()).any(|at| text.is_char_boundary(at) && glob(rest, &text[at..])),
+        None => same_start(pattern, text, glob),
+    }
 }
 
-fn ports_hold(operation: &PolicyOperation, port: u16) -> bool {
-    let any = |ports: &[Spanned<u16>]| ports.iter().any(|given| **given == port);
-    (operation.ports.is_empty() || any(&operation.ports)) && !any(&operation.not_ports)
+fn same_start(pattern: &str, text: &str, then: fn(&str, &str) -> bool) -> bool {
+    let (mut pattern, mut text) = (pattern.chars(), text.chars());
+    match (pattern.next(), text.next()) {
+        (None, None) => true,
+        (Some(wanted), Some(given)) => wanted == given && then(pattern.as_str(), text.as_str()),
+        _ => false,
+    }
 }
 
-fn folded(patterns: &[Spanned<String>]) -> Vec<Spanned<String>> {
-    let fold = |pattern: &Spanned<String>| Spanned {
-        value: pattern.to_ascii_lowercase(),
-        at: pattern.at,
-    };
-    patterns.iter().map(fold).collect()
+/// [`present`], where the empty text is as good as none.
+fn some(pattern: &str, text: &str) -> bool {
+    !text.is_empty() && present(pattern, text)
+}
+
+fn present(pattern: &str, text: &str) -> bool {
+    present_bytes(pattern.as_bytes(), text.as_bytes())
 }
 
 /// `*`, `*suffix`, `prefix*` or the text itself; of two stars the leading one counts.
-fn pattern_holds(pattern: &str, text: &str) -> bool {
-    if pattern == "*" {
+fn present_bytes(pattern: &[u8], text: &[u8]) -> bool {
+    if pattern == b"*" {
         true
-    } else if let Some(suffix) = pattern.strip_prefix('*') {
+    } else if let Some(suffix) = pattern.strip_prefix(b"*") {
         text.ends_with(suffix)
-    } else if let Some(prefix) = pattern.strip_suffix('*') {
+    } else if let Some(prefix) = pattern.strip_suffix(b"*") {
         text.starts_with(prefix)
     } else {
         text == pattern

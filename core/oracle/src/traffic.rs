@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use lockgate_core::limits::PATH_BYTES_MAX;
+use lockgate_core::request::Scheme;
 
 use crate::bytes::Bytes;
+use crate::people::{BODIES, PEOPLE, Person, SentBody};
 
 /// A request that owns its parts.
 #[derive(Debug, Clone)]
@@ -19,18 +21,27 @@ pub struct Sample {
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The TCP peer.
     pub peer: IpAddr,
+    /// The client as a PROXY header names it.
+    pub proxied: Option<IpAddr>,
+    /// The address it came to.
+    pub local: IpAddr,
     /// The listener's port.
     pub port: u16,
+    /// The port that policies compare.
+    pub destination_port: u16,
+    /// Whether it came over TLS.
+    pub scheme: Scheme,
+    /// The TLS server name.
+    pub sni: Option<&'static str>,
+    /// The URI names of the client's certificate.
+    pub uri_names: &'static [&'static str],
+    /// Who the token says it is.
+    pub person: Option<&'static Person>,
     /// Chooses the backend.
     pub entropy: u64,
     /// The body.
-    pub body: &'static [u8],
+    pub body: &'static SentBody,
 }
-
-/// Bodies that can be sent on.
-pub const GOOD_BODIES: [&[u8]; 2] = [b"{}", br#"{"model":"mine","messages":[]}"#];
-/// Bodies that cannot.
-pub const BAD_BODIES: [&[u8]; 3] = [b"", b"[]", b"{"];
 
 /// Makes a request.
 pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
@@ -43,27 +54,50 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
         authority,
         target: target(bytes),
         headers,
-        peer: bytes
-            .pick(&[
-                "10.0.0.1",
-                "10.0.0.3",
-                "192.168.200.1",
-                "::1",
-                "2001:db8::3",
-                "::ffff:10.0.0.1",
-                "10.0.0.1",
-                "172.16.0.1",
-            ])
-            .parse()
-            .expect("an address"),
+        peer: address(bytes),
+        proxied: bytes.one_in(8).then(|| address(bytes)),
+        local: address(bytes),
         port: bytes.pick(&[80, 80, 80, 8080, 80, 80, 80, 80, 80, 80, 80, 80, 80, 80, 80, 9999]),
-        entropy: bytes.number(),
-        body: if bytes.one_in(8) {
-            bytes.pick(&BAD_BODIES)
-        } else {
-            bytes.pick(&GOOD_BODIES)
+        destination_port: bytes.pick(&[80, 80, 80, 8080]),
+        scheme: bytes.pick(&[Scheme::Http, Scheme::Https]),
+        sni: bytes.pick(&[None, Some("a.test"), Some("b.test")]),
+        uri_names: bytes.pick(&URI_NAMES),
+        person: match bytes.below(2) {
+            0 => None,
+            _ => Some(&PEOPLE[bytes.below(PEOPLE.len())]),
         },
+        entropy: bytes.number(),
+        body: &BODIES[if bytes.one_in(8) {
+            4 + bytes.below(4)
+        } else {
+            bytes.below(4)
+        }],
     }
+}
+
+const URI_NAMES: [&[&str]; 8] = [
+    &[],
+    &["spiffe://cluster.local/ns/team/sa/bot"],
+    &[],
+    &["https://a.test/", "spiffe://other/ns/default/sa/app"],
+    &["spiffe://cluster.local/ns/teax/sa/bot"],
+    &["spiffe://cluster.local/ns/team/sa/bot/ns/default/sa/app"],
+    &["https://a.test/"],
+    &["spiffe://cluster.local"],
+];
+
+fn address(bytes: &mut Bytes<'_>) -> IpAddr {
+    let addresses = [
+        "10.0.0.1",
+        "10.0.0.3",
+        "192.168.200.1",
+        "::1",
+        "2001:db8::3",
+        "::ffff:10.0.0.1",
+        "10.0.0.1",
+        "172.16.0.1",
+    ];
+    bytes.pick(&addresses).parse().expect("an address")
 }
 
 fn field(bytes: &mut Bytes<'_>, _: usize) -> (&'static str, Vec<u8>) {

@@ -27,8 +27,8 @@ pub enum Verdict {
     ReadBody,
     /// The body cannot be sent on.
     Body {
-        /// The rule of the first pass.
-        rule: String,
+        /// The rule of the first pass; `None` when policy needed the body.
+        rule: Option<String>,
     },
     /// 404 of the second pass.
     NoRouteAfterRewrite {
@@ -81,6 +81,7 @@ impl Verdict {
             Self::NoRoute => "404 of pass 1",
             Self::MethodNotAllowed { .. } => "405",
             Self::ReadBody => "read the body",
+            Self::Body { rule: None } => "body refused for policy",
             Self::Body { .. } => "body refused",
             Self::NoRouteAfterRewrite { .. } => "404 of pass 2",
             Self::NotAdmitted { .. } => "500 not admitted",

@@ -4,16 +4,16 @@
 //! wrong together (a dangling reference, half the weights), which
 //! [`crate::validity`] has to say as well as the compiler.
 
-use lockgate_core::cidr::Cidr;
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    Action, AuthorizationPolicy, BackendRef, Gateway, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule, Meta,
-    PolicyOperation, PolicyRule, PolicySource, ProviderConfig, Resources, Server, ServerProtocol, Spanned, StringMatch,
+    BackendRef, Gateway, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule, Meta, ProviderConfig, Resources, Server,
+    ServerProtocol, Spanned, StringMatch,
 };
 use lockgate_core::config::secret::Secret;
 
 use crate::bytes::Bytes;
+use crate::policies::policy;
 
 /// A configuration and the gateway that loads it.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
     let llm_routes = bytes.some(1, 4, |bytes, index| route(bytes, index, &gateways, &llm_providers));
     let authorization_policies = match bytes.below(2) {
         0 => Vec::new(),
-        _ => bytes.some(1, 3, policy),
+        _ => bytes.some(1, 3, |bytes, index| policy(bytes, index, &gateways)),
     };
     World {
         resources: Resources {
@@ -151,7 +151,7 @@ fn route(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway], providers: &
 }
 
 /// A list whose length is one of `lengths`.
-fn list<T>(bytes: &mut Bytes<'_>, lengths: &[usize], mut thing: impl FnMut(&mut Bytes<'_>) -> T) -> Vec<T> {
+pub(crate) fn list<T>(bytes: &mut Bytes<'_>, lengths: &[usize], mut thing: impl FnMut(&mut Bytes<'_>) -> T) -> Vec<T> {
     (0..bytes.pick(lengths)).map(|_| thing(bytes)).collect()
 }
 
@@ -294,107 +294,7 @@ fn backends(bytes: &mut Bytes<'_>, providers: &[LlmProvider]) -> Vec<BackendRef>
     refs
 }
 
-fn policy(bytes: &mut Bytes<'_>, index: usize) -> AuthorizationPolicy {
-    let mut meta = meta(bytes, "AuthorizationPolicy", "policy", index);
-    if !bytes.one_in(4) {
-        meta.namespace = "istio-system".into();
-    }
-    let action = bytes.pick(&[Action::Deny, Action::Allow]);
-    let fewest = usize::from(action == Action::Deny || !bytes.one_in(8));
-    AuthorizationPolicy {
-        meta,
-        selector: bytes.one_in(4).then(|| selector(bytes)),
-        action,
-        rules: bytes.some(fewest, 3, |bytes, _| PolicyRule {
-            at: Location::default(),
-            from: list(bytes, &[0, 1, 1, 2], source),
-            to: list(bytes, &[1, 1, 2, 0], operation),
-        }),
-    }
-}
-
-const BLOCKS: [&str; 10] = [
-    "10.0.0.0/8",
-    "10.0.0.1",
-    "10.0.0.2/31",
-    "0.0.0.0/0",
-    "::/0",
-    "2001:db8::/32",
-    "::1",
-    "::ffff:10.0.0.1",
-    "192.168.0.0/17",
-    "2001:db8::2/127",
-];
-
-/// At least one field, as the loader asks for.
-fn source(bytes: &mut Bytes<'_>) -> PolicySource {
-    let blocks = |bytes: &mut Bytes<'_>, least| {
-        bytes.some(least, 2, |bytes, _| {
-            spanned(bytes.pick(&BLOCKS).parse::<Cidr>().expect("a block"))
-        })
-    };
-    let both = bytes.below(4);
-    PolicySource {
-        at: Location::default(),
-        ip_blocks: if both == 3 { Vec::new() } else { blocks(bytes, 1) },
-        not_ip_blocks: if both >= 2 { blocks(bytes, 1) } else { Vec::new() },
-    }
-}
-
-fn operation(bytes: &mut Bytes<'_>) -> PolicyOperation {
-    const HOSTS: [&str; 14] = [
-        "a.test",
-        "p.test",
-        "*",
-        "*.test",
-        "a.*",
-        "A.TEST",
-        "a.test:80",
-        "a.test:*",
-        "*:80",
-        "*test",
-        "x.b.test",
-        "*a*",
-        "B*",
-        "**",
-    ];
-    const METHODS: [&str; 8] = ["POST", "GET", "P*", "*T", "*", "post", "OPTIONS", "G*T"];
-    const PATHS: [&str; 16] = [
-        "/a", "/admin", "/", "/a/*", "*/b", "*", "/admin*", "/A", "/a%2fb", "*v1*", "/admin/", "//a", "/*", "/%7C",
-        "*]", "/v%31",
-    ];
-    let given = few_bits(bytes.byte());
-    let mut texts = |bit: u8, options: &[&str]| match given & 1 << bit {
-        0 => Vec::new(),
-        _ => bytes.some(1, 2, |bytes, _| text(bytes.pick(options))),
-    };
-    let mut operation = PolicyOperation {
-        at: Location::default(),
-        hosts: texts(0, &HOSTS),
-        not_hosts: texts(1, &HOSTS),
-        methods: texts(2, &METHODS),
-        not_methods: texts(3, &METHODS),
-        paths: texts(4, &PATHS),
-        not_paths: texts(5, &PATHS),
-        ports: Vec::new(),
-        not_ports: Vec::new(),
-    };
-    let mut ports = |bit: u8| match given & 1 << bit {
-        0 => Vec::new(),
-        _ => bytes.some(1, 2, |bytes, _| spanned(bytes.pick(&[80, 8080, 81]))),
-    };
-    operation.ports = ports(6);
-    operation.not_ports = ports(7);
-    operation
-}
-
-/// Which fields are given: few of them, and never none.
-fn few_bits(byte: u8) -> u8 {
-    let few = byte & byte.rotate_left(3);
-    if few == 0 { 1 << (byte % 8) } else { few }
-}
-
-fn meta(bytes: &mut Bytes<'_>, kind: &'static str, name: &str, index: usize) -> Meta {
+pub(crate) fn meta(bytes: &mut Bytes<'_>, kind: &'static str, name: &str, index: usize) -> Meta {
     let number = if bytes.one_in(128) { 0 } else { index };
     Meta {
         kind,
@@ -406,7 +306,7 @@ fn meta(bytes: &mut Bytes<'_>, kind: &'static str, name: &str, index: usize) -> 
 }
 
 /// Mostly one that selects this gateway.
-fn selector(bytes: &mut Bytes<'_>) -> Labels {
+pub(crate) fn selector(bytes: &mut Bytes<'_>) -> Labels {
     let options: [&[(&str, &str)]; 16] = [
         &OWN_LABELS[..1],
         &[],
@@ -432,11 +332,11 @@ fn selector(bytes: &mut Bytes<'_>) -> Labels {
         .collect()
 }
 
-fn text(text: &str) -> Spanned<String> {
+pub(crate) fn text(text: &str) -> Spanned<String> {
     spanned(text.to_owned())
 }
 
-fn spanned<T>(value: T) -> Spanned<T> {
+pub(crate) fn spanned<T>(value: T) -> Spanned<T> {
     Spanned {
         value,
         at: Location::default(),

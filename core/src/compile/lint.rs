@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{PolicyRule, Resources};
+use crate::config::resource::{PolicyKey, PolicyRule, Resources};
 use crate::route;
 use crate::snapshot::Snapshot;
 use crate::tables::{Action, EntryRow, ProviderId, Subject, Tables, Test};
@@ -22,7 +22,9 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
     for ((port, provider), hosts) in &reach {
         warn_about_second_pass(tables, *port, *provider, hosts, &places, diagnostics);
     }
-    for policy in policies::selected(resources, settings).filter(|policy| policy.action == Action::Deny) {
+    for policy in
+        policies::selected(resources, settings).filter(|policy| policy.action == Action::Deny && !policy.dry_run)
+    {
         for rule in &policy.rules {
             warn_about_aliases(rule, &reach, diagnostics);
         }
@@ -144,7 +146,10 @@ fn warn_about_aliases(
     reach: &BTreeMap<(u16, ProviderId), Hosts<'_>>,
     diagnostics: &mut Diagnostics,
 ) {
-    let denied: Vec<_> = rule.to.iter().flat_map(|operation| &operation.hosts).collect();
+    let hosts = rule
+        .predicates()
+        .filter(|predicate| predicate.key == PolicyKey::Host && !predicate.negated);
+    let denied: Vec<_> = hosts.flat_map(|predicate| &predicate.values).collect();
     let denies = |host: &str| denied.iter().any(|pattern| host_matches(pattern, host));
     for hosts in reach.values() {
         let Some(alias) = denied

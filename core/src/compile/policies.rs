@@ -1,16 +1,27 @@
-//! AuthorizationPolicies that select this gateway to policy rows, DENY first.
+//! AuthorizationPolicies that select this gateway to policy rows, in the order they are judged.
 
-use alloc::borrow::ToOwned;
+mod predicates;
+
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Settings;
 use super::rows::{RowWriter, append};
-use crate::cidr::Cidr;
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{AuthorizationPolicy, PolicyOperation, PolicyRule, PolicySource, Resources, Spanned};
-use crate::tables::{Action, OperationRow, PatternRow, PolicyRow, PolicyRuleRow, Rows, SourceRow};
+use crate::config::resource::{
+    AuthorizationPolicy, Clause, Gateway, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources, TargetReference,
+};
+use crate::tables::{Action, ClauseRow, PolicyRow, PolicyRuleRow, PredicateRow, Rows};
+
+/// Those that are enforced come first, each kind where Istio judges it.
+const ORDER: [(bool, Action); 6] = [
+    (false, Action::Custom),
+    (false, Action::Deny),
+    (false, Action::Allow),
+    (false, Action::Audit),
+    (true, Action::Deny),
+    (true, Action::Allow),
+];
 
 pub(super) fn compile(
     resources: &Resources,
@@ -18,8 +29,8 @@ pub(super) fn compile(
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) {
-    for action in [Action::Deny, Action::Allow] {
-        for policy in selected(resources, settings).filter(|policy| policy.action == action) {
+    for order in ORDER {
+        for policy in selected(resources, settings).filter(|policy| (policy.dry_run, policy.action) == order) {
             compile_policy(policy, rows);
         }
     }
@@ -33,13 +44,34 @@ pub(super) fn selected<'c>(
     resources: &'c Resources,
     settings: &Settings,
 ) -> impl Iterator<Item = &'c AuthorizationPolicy> {
-    resources.authorization_policies.iter().filter(|policy| {
-        settings.in_scope(&policy.meta.namespace)
-            && policy
-                .selector
-                .as_ref()
-                .is_none_or(|labels| settings.has_labels(labels))
-    })
+    let policies = resources.authorization_policies.iter();
+    policies.filter(|policy| applies(policy, resources, settings))
+}
+
+/// Whether `policy` applies to this gateway.
+pub(super) fn applies(policy: &AuthorizationPolicy, resources: &Resources, settings: &Settings) -> bool {
+    settings.in_scope(&policy.meta.namespace)
+        && match &policy.target {
+            PolicyTarget::Namespace => true,
+            PolicyTarget::Labels(labels) => settings.has_labels(labels),
+            PolicyTarget::References(references) => references.iter().any(|reference| {
+                gateway_of(reference, policy, resources).is_some_and(|gateway| settings.has_labels(&gateway.selector))
+            }),
+        }
+}
+
+/// The Gateway that a policy refers to: one of its own namespace.
+pub(super) fn gateway_of<'c>(
+    reference: &TargetReference,
+    policy: &AuthorizationPolicy,
+    resources: &'c Resources,
+) -> Option<&'c Gateway> {
+    let is_meant = |gateway: &&Gateway| {
+        &*reference.kind == "Gateway"
+            && *gateway.meta.name.value == *reference.name.value
+            && gateway.meta.namespace == policy.meta.namespace
+    };
+    resources.gateways.iter().find(is_meant)
 }
 
 fn compile_policy(policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) {
@@ -51,6 +83,8 @@ fn compile_policy(policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) {
         .collect();
     let row = PolicyRow {
         action: policy.action,
+        dry_run: policy.dry_run,
+        provider: policy.provider.as_ref().map(|name| rows.text(name)),
         rules: append(&mut rows.rows.policy_rules, rules),
         label: rows.text(&format!("{}/{}", policy.meta.namespace, *policy.meta.name)),
         origin: rows.origin(&policy.meta, "", policy.meta.name.at),
@@ -64,63 +98,39 @@ fn compile_rule(
     rule: &PolicyRule,
     rows: &mut RowWriter<'_>,
 ) -> PolicyRuleRow {
-    let from: Vec<SourceRow> = rule.from.iter().map(|source| compile_source(source, rows)).collect();
-    let to: Vec<OperationRow> = rule
-        .to
-        .iter()
-        .map(|operation| compile_operation(operation, rows))
-        .collect();
     PolicyRuleRow {
-        from: append(&mut rows.rows.sources, from),
-        to: append(&mut rows.rows.operations, to),
+        from: clauses(policy, &rule.from, rows),
+        to: clauses(policy, &rule.to, rows),
+        when: predicates(policy, &rule.when, rows),
         origin: rows.origin(&policy.meta, &format!("spec.rules[{index}]"), rule.at),
     }
 }
 
-fn compile_source(source: &PolicySource, rows: &mut RowWriter<'_>) -> SourceRow {
-    let mut blocks = |list: &[Spanned<Cidr>]| append(&mut rows.rows.cidrs, list.iter().map(|block| **block));
-    SourceRow {
-        ip_blocks: blocks(&source.ip_blocks),
-        not_ip_blocks: blocks(&source.not_ip_blocks),
-    }
+fn clauses(policy: &AuthorizationPolicy, clauses: &[Clause], rows: &mut RowWriter<'_>) -> Rows {
+    let clauses: Vec<ClauseRow> = clauses
+        .iter()
+        .map(|clause| ClauseRow {
+            predicates: predicates(policy, &clause.predicates, rows),
+        })
+        .collect();
+    append(&mut rows.rows.clauses, clauses)
 }
 
-fn compile_operation(operation: &PolicyOperation, rows: &mut RowWriter<'_>) -> OperationRow {
-    OperationRow {
-        hosts: patterns(&operation.hosts, str::to_ascii_lowercase, rows),
-        not_hosts: patterns(&operation.not_hosts, str::to_ascii_lowercase, rows),
-        ports: append(&mut rows.rows.ports, operation.ports.iter().map(|port| **port)),
-        not_ports: append(&mut rows.rows.ports, operation.not_ports.iter().map(|port| **port)),
-        methods: patterns(&operation.methods, str::to_owned, rows),
-        not_methods: patterns(&operation.not_methods, str::to_owned, rows),
-        paths: patterns(&operation.paths, str::to_owned, rows),
-        not_paths: patterns(&operation.not_paths, str::to_owned, rows),
-    }
-}
-
-fn patterns(list: &[Spanned<String>], fold: fn(&str) -> String, rows: &mut RowWriter<'_>) -> Rows {
-    let patterns: Vec<PatternRow> = list.iter().map(|value| pattern(&fold(value), rows)).collect();
-    append(&mut rows.rows.patterns, patterns)
-}
-
-/// Istio's four forms. A leading star wins: `*v1*` is the suffix `v1*` with a literal star.
-fn pattern(value: &str, rows: &mut RowWriter<'_>) -> PatternRow {
-    if value == "*" {
-        PatternRow::Any
-    } else if let Some(suffix) = value.strip_prefix('*') {
-        PatternRow::Suffix(rows.text(suffix))
-    } else if let Some(prefix) = value.strip_suffix('*') {
-        PatternRow::Prefix(rows.text(prefix))
-    } else {
-        PatternRow::Exact(rows.text(value))
-    }
+fn predicates(policy: &AuthorizationPolicy, list: &[Predicate], rows: &mut RowWriter<'_>) -> Rows {
+    let predicates: Vec<PredicateRow> = list
+        .iter()
+        .map(|predicate| predicates::compile(predicate, policy, rows))
+        .collect();
+    append(&mut rows.rows.predicates, predicates)
 }
 
 /// A policy that names a port nobody listens on never does what it says (ISTIO-SECURITY-2021-002).
 fn warn_about_unknown_ports(policy: &AuthorizationPolicy, rows: &RowWriter<'_>, diagnostics: &mut Diagnostics) {
-    let operations = policy.rules.iter().flat_map(|rule| &rule.to);
-    for port in operations.flat_map(|operation| operation.ports.iter().chain(&operation.not_ports)) {
-        if !rows.rows.listeners.iter().any(|listener| listener.port == **port) {
+    let predicates = policy.rules.iter().flat_map(PolicyRule::predicates);
+    let ports = predicates.filter(|predicate| predicate.key == PolicyKey::Port);
+    for port in ports.flat_map(|predicate| &predicate.values) {
+        let is_open = |port: u16| rows.rows.listeners.iter().any(|listener| listener.port == port);
+        if !port.parse().is_ok_and(is_open) {
             diagnostics
                 .warning(
                     "port-without-listener",

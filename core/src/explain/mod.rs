@@ -2,11 +2,12 @@
 //! and the value wanted.
 //!
 //! The verdict is [`decide`]'s own. The reasons are found by asking the same
-//! leaf predicates that `decide` asks (`authz::failed_part`,
+//! leaf predicates that `decide` asks (`authz::judge`,
 //! `route::failed_condition`) about every rule in order, including those that
 //! an index let `decide` skip. So there is no second engine that could disagree,
 //! and nothing on the decision path pays for explanations.
 
+mod policy;
 mod shape;
 mod text;
 
@@ -19,16 +20,13 @@ pub use shape::*;
 
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
-use crate::authz::{self, Wanted};
 use crate::decide::{Body, Known, decide};
 use crate::decision::{Decision, Denial, Forward, Path, Refusal};
 use crate::request::Request;
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
 use crate::route;
 use crate::snapshot::{Snapshot, Upstream};
-use crate::tables::{
-    ConditionRow, EntryRow, OriginId, PatternRow, PolicyRow, PolicyRuleRow, RuleId, Subject, Tables, Test,
-};
+use crate::tables::{ConditionRow, EntryRow, OriginId, RuleId, Subject, Tables, Test};
 
 /// Explains what [`decide`] does with `request`.
 #[must_use]
@@ -47,7 +45,9 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
         api_version: "lockgate.dev/explain/v1",
         snapshot: snapshot.id().to_owned(),
         request: seen.as_ref().map(shown),
-        policies: seen.as_ref().map_or_else(Vec::new, |seen| reader.policies(seen)),
+        policies: seen
+            .as_ref()
+            .map_or_else(Vec::new, |seen| reader.policies(seen, &known)),
         passes: match &seen {
             Some(seen) if !denied => reader.passes(seen, decision, entropy),
             _ => Vec::new(),
@@ -76,60 +76,6 @@ struct Reader<'d> {
 }
 
 impl<'d> Reader<'d> {
-    fn policies(self, seen: &Attributes<'_>) -> Vec<PolicyTrace> {
-        self.tables
-            .policies
-            .iter()
-            .map(|policy| self.policy(policy, seen))
-            .collect()
-    }
-
-    fn policy(self, policy: &PolicyRow, seen: &Attributes<'_>) -> PolicyTrace {
-        let rules = policy.rules.of(self.tables.policy_rules).iter().zip(0_u32..);
-        let rules: Vec<RuleTrace> = rules.map(|(rule, index)| self.policy_rule(rule, index, seen)).collect();
-        PolicyTrace {
-            policy: self.tables.text(policy.label).to_owned(),
-            action: policy.action,
-            matched: rules.iter().any(|rule| rule.matched),
-            rules,
-        }
-    }
-
-    fn policy_rule(self, rule: &PolicyRuleRow, index: u32, seen: &Attributes<'_>) -> RuleTrace {
-        let failed = authz::failed_part(&self.tables, rule, seen).map(|part| Failed {
-            field: part.field.to_owned(),
-            seen: Some(seen_by_policy(part.field, seen)),
-            wanted: self.wanted(part.wanted),
-        });
-        RuleTrace {
-            name: format!("rules[{index}]"),
-            at: self.place(rule.origin),
-            matched: failed.is_none(),
-            failed,
-        }
-    }
-
-    fn wanted(self, wanted: Wanted) -> Vec<String> {
-        match wanted {
-            Wanted::Cidrs(rows) => rows.of(self.tables.cidrs).iter().map(ToString::to_string).collect(),
-            Wanted::Ports(rows) => rows.of(self.tables.ports).iter().map(ToString::to_string).collect(),
-            Wanted::Patterns(rows) => rows
-                .of(self.tables.patterns)
-                .iter()
-                .map(|row| self.pattern(row))
-                .collect(),
-        }
-    }
-
-    fn pattern(self, pattern: &PatternRow) -> String {
-        match *pattern {
-            PatternRow::Exact(text) => self.tables.text(text).to_owned(),
-            PatternRow::Prefix(text) => format!("{}*", self.tables.text(text)),
-            PatternRow::Suffix(text) => format!("*{}", self.tables.text(text)),
-            PatternRow::Any => "*".to_owned(),
-        }
-    }
-
     fn passes(self, seen: &Attributes<'d>, decision: Decision<'_>, entropy: u64) -> Vec<PassTrace> {
         let mut passes = Vec::from([self.pass(1, seen)]);
         // The second pass runs on the provider's host, unless the decision ended before.
@@ -194,6 +140,8 @@ impl<'d> Reader<'d> {
         };
         Failed {
             field: format!("headers[{name}]"),
+            negated: false,
+            needs_body: false,
             seen: value,
             wanted: Vec::from([wanted]),
         }
@@ -332,17 +280,6 @@ fn path(path: Path<'_>) -> String {
             path,
             query: Some(query),
         } => format!("{path}?{query}"),
-    }
-}
-
-/// What a policy field looked at.
-fn seen_by_policy(field: &str, seen: &Attributes<'_>) -> String {
-    match field {
-        "hosts" | "notHosts" => text(seen.authority.folded),
-        "ports" | "notPorts" => seen.connection.destination_port.to_string(),
-        "methods" | "notMethods" => seen.method.to_owned(),
-        "paths" | "notPaths" => seen.path.to_owned(),
-        _ => seen.connection.peer.to_string(),
     }
 }
 

@@ -47,11 +47,14 @@ pub struct Seen {
 
 /// One policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PolicyTrace {
     /// `namespace/name`.
     pub policy: String,
     /// What its rules do.
     pub action: Action,
+    /// Whether it is only tried out: what it says decides nothing.
+    pub dry_run: bool,
     /// Whether one of its rules matches.
     pub matched: bool,
     /// Its rules, in order.
@@ -67,18 +70,23 @@ pub struct RuleTrace {
     pub at: String,
     /// Whether it matches.
     pub matched: bool,
-    /// What failed, when it does not.
+    /// What failed, or is not known without the body, when it does not.
     pub failed: Option<Failed>,
 }
 
 /// The condition that a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Failed {
-    /// The field, as the resource writes it: `hosts`, `notIpBlocks`, `headers[user-type]`.
+    /// The field, as the resource writes it: `hosts`, `notIpBlocks`, `request.headers[x-team]`, `headers[user-type]`.
     pub field: String,
+    /// Whether the values must not match: a `not` field, or the `notValues` of a condition.
+    pub negated: bool,
+    /// Whether it is not known to fail: that depends on the body.
+    pub needs_body: bool,
     /// The value seen; `None` when the request has none.
     pub seen: Option<String>,
-    /// The values that would have passed (or, for a `not` field, that must not match).
+    /// The values that would have passed (or, when `negated`, that must not match).
     pub wanted: Vec<String>,
 }
 

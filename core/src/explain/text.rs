@@ -36,12 +36,10 @@ impl Display for Explanation {
 }
 
 fn write_policy(f: &mut Formatter<'_>, policy: &PolicyTrace) -> Result {
-    let action = match policy.action {
-        crate::tables::Action::Allow => "ALLOW",
-        crate::tables::Action::Deny => "DENY",
-    };
+    let action = policy.action.word();
+    let dry = if policy.dry_run { " (dry run)" } else { "" };
     let outcome = if policy.matched { "matches" } else { "does not match" };
-    writeln!(f, "  {action} {} {outcome}", policy.policy)?;
+    writeln!(f, "  {action} {}{dry} {outcome}", policy.policy)?;
     if policy.rules.is_empty() {
         writeln!(f, "    it has no rules, so it matches nothing")?;
     }
@@ -71,13 +69,16 @@ fn write_failed(f: &mut Formatter<'_>, failed: &Failed) -> Result {
     write!(f, "        {}: ", failed.field)?;
     match &failed.seen {
         Some(seen) => write!(f, "`{}`", seen.escape_debug())?,
+        None if failed.needs_body => f.write_str("the body")?,
         None => f.write_str("absent")?,
     }
-    let relation = match failed.field.as_str() {
-        "ipBlocks" => "is not in",
-        "notIpBlocks" => "is in",
-        field if field.starts_with("not") => "is one of",
-        _ => "is not",
+    let relation = match (failed.needs_body, failed.negated, is_block(&failed.field)) {
+        (true, false, _) => "must be known; wanted is",
+        (true, true, _) => "must be known; unwanted is",
+        (false, false, true) => "is not in",
+        (false, true, true) => "is in",
+        (false, false, false) => "is not",
+        (false, true, false) => "is one of",
     };
     write!(f, " {relation} ")?;
     for (index, wanted) in failed.wanted.iter().enumerate() {
@@ -85,6 +86,11 @@ fn write_failed(f: &mut Formatter<'_>, failed: &Failed) -> Result {
         write!(f, "{separator}`{wanted}`")?;
     }
     writeln!(f)
+}
+
+/// Whether a field lists address blocks.
+fn is_block(field: &str) -> bool {
+    field.ends_with("pBlocks") || matches!(field, "source.ip" | "remote.ip" | "destination.ip")
 }
 
 fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {

@@ -54,3 +54,45 @@ pub(super) fn path(text: &str) -> Option<Fault> {
         )
     })
 }
+
+pub(super) fn principal(text: &str) -> Option<Fault> {
+    text.starts_with("spiffe://").then(|| {
+        Fault::new(
+            "never-matches",
+            "matches no identity: a principal is written without `spiffe://`",
+        )
+        .help("write `cluster.local/ns/NAMESPACE/sa/ACCOUNT`")
+    })
+}
+
+/// The value is split at its last slash, so a star right after an issuer's own slashes belongs to the subject.
+pub(super) fn request_principal(text: &str) -> Option<Fault> {
+    let Some((issuer, subject)) = text.rsplit_once('/') else {
+        return (!text.starts_with('*') && !text.ends_with('*')).then(|| {
+            Fault::new("never-matches", "matches no token: it names an issuer and no subject")
+                .help("write `ISSUER/SUBJECT` or `ISSUER/*`")
+        });
+    };
+    if subject.is_empty() {
+        return Some(
+            Fault::new("never-matches", "matches no token: it names no subject")
+                .help("write `ISSUER/SUBJECT` or `ISSUER/*`"),
+        );
+    }
+    (issuer.ends_with(":/")).then(|| {
+        Fault::new(
+            "never-matches",
+            "is split at its last `/`, so it asks for an issuer that ends in `:/`",
+        )
+        .help("write `ISSUER/*` for any subject of one issuer")
+    })
+}
+
+pub(super) fn server_name(text: &str) -> Option<Fault> {
+    text.bytes().any(|b| b.is_ascii_uppercase()).then(|| {
+        Fault::new(
+            "never-matches",
+            "matches no connection: server names are compared in lower case",
+        )
+    })
+}

@@ -8,6 +8,7 @@
 mod host;
 mod lint;
 mod name;
+mod policy;
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -42,6 +43,21 @@ pub(crate) enum Format {
     PolicyHost,
     PolicyMethod,
     PolicyPath,
+    /// The `key` of a condition.
+    ConditionKey,
+    Principal,
+    RequestPrincipal,
+    PolicyNamespace,
+    /// `account` or `namespace/account`.
+    ServiceAccount,
+    TrustDomain,
+    ServerName,
+    /// A header or claim value, or a tool's or model's name, or a pattern of one.
+    AnyPattern,
+    /// A port as text.
+    PortText,
+    LlmStream,
+    LlmNumber,
     RequestPath,
     Regex,
     HeaderName,
@@ -85,7 +101,7 @@ impl Format {
             return Err(Fault::new("empty-text", "is empty").help("give it a value, or remove it"));
         }
         match self {
-            Self::Any | Self::NonEmpty => Ok(()),
+            Self::Any | Self::NonEmpty | Self::AnyPattern => Ok(()),
             Self::ResourceName => name::resource_name(text),
             Self::Namespace => name::namespace(text),
             Self::LabelKey => name::label_key(text),
@@ -99,7 +115,15 @@ impl Format {
             Self::EndpointAddress => host::endpoint_address(text),
             Self::Cidr => cidr(text),
             Self::PolicyHost | Self::PolicyMethod => visible(text, "invalid-pattern"),
-            Self::PolicyPath => policy_path(text),
+            Self::PolicyPath => policy::path(text),
+            Self::ConditionKey => policy::condition_key(text),
+            Self::Principal | Self::RequestPrincipal | Self::ServerName => visible(text, "invalid-pattern"),
+            Self::PolicyNamespace => policy::namespace(text),
+            Self::ServiceAccount => policy::service_account(text),
+            Self::TrustDomain => policy::trust_domain(text),
+            Self::PortText => policy::port(text),
+            Self::LlmStream => policy::llm_stream(text),
+            Self::LlmNumber => policy::llm_number(text),
             Self::RequestPath => request_path(text),
             Self::Regex => regex(text),
             Self::HeaderName => header_name(text),
@@ -126,7 +150,12 @@ impl Format {
         match self {
             Self::PolicyHost => lint::pattern(text).or_else(|| lint::host(text)),
             Self::PolicyMethod => lint::pattern(text).or_else(|| lint::method(text)),
+            Self::PolicyPath if policy::is_template(text) => None,
             Self::PolicyPath => lint::pattern(text).or_else(|| lint::path(text)),
+            Self::Principal => lint::pattern(text).or_else(|| lint::principal(text)),
+            Self::RequestPrincipal => lint::request_principal(text),
+            Self::ServerName => lint::pattern(text).or_else(|| lint::server_name(text)),
+            Self::AnyPattern => lint::pattern(text),
             _ => None,
         }
     }
@@ -168,22 +197,6 @@ fn visible(text: &str, code: &'static str) -> Check {
         code,
         "has a space, a line break or another character that a request cannot carry there",
     ))
-}
-
-fn policy_path(text: &str) -> Check {
-    if text.contains("{*}") || text.contains("{**}") {
-        return Err(
-            Fault::new("unsupported-value", "is a path template, which is not supported yet")
-                .help("use an exact path, `/prefix*` or `*/suffix`"),
-        );
-    }
-    if text.contains(['{', '}']) {
-        return Err(Fault::new(
-            "invalid-pattern",
-            "has a `{` or `}` that is no path template, as Istio refuses it",
-        ));
-    }
-    visible(text, "invalid-pattern")
 }
 
 fn request_path(text: &str) -> Check {
@@ -352,8 +365,29 @@ mod tests {
         );
         table(
             Format::PolicyPath,
-            &["/v1/*", "*/chat", "*", "/a"],
-            &["/v1/{*}", "/{x}", "/a b"],
+            &[
+                "/v1/*",
+                "*/chat",
+                "*",
+                "/a",
+                "/v1/{*}",
+                "/{**}",
+                "/{*}/x/{**}/chat",
+                "/v1/{*}/",
+            ],
+            &[
+                "/{x}",
+                "/a b",
+                "/{**}/{*}",
+                "/a{*}",
+                "/a//{*}",
+                "v1/{*}",
+                "/*/{*}",
+                "/{**}/{**}",
+                "//{*}",
+                "/[/{*}",
+                "{*}",
+            ],
         );
         table(Format::Secret, &["sk-1"], &["", "a b", "a\n", "ä"]);
         table(Format::Regex, &["a+"], &["", &"a".repeat(1025)]);

@@ -1,6 +1,6 @@
 //! The shape of `security.istio.io` AuthorizationPolicy.
 
-use super::{Enumeration, LABELS, Object, Shape, field, list, list_of_some, not_yet, required};
+use super::{Enumeration, LABELS, Object, Shape, field, list, list_of_some, not_yet, required, text};
 use crate::config::format::Format;
 
 /// `spec` of an AuthorizationPolicy.
@@ -20,16 +20,52 @@ pub(super) static AUTHORIZATION_POLICY: Object = Object::new(&[
         list(&Shape::Object(&RULE)),
         "Any of them matches; an ALLOW policy without rules allows nothing.",
     ),
-    not_yet("targetRef"),
-    not_yet("targetRefs"),
+    field(
+        "targetRef",
+        Shape::Object(&TARGET_REF),
+        "The Gateway it applies to, instead of a selector.",
+    ),
+    field(
+        "targetRefs",
+        list_of_some(&Shape::Object(&TARGET_REF)),
+        "The Gateways it applies to, any of them, instead of a selector.",
+    ),
     not_yet("provider"),
 ]);
+
+static TARGET_REF: Object = Object::new(&[
+    required("kind", Shape::Enum(&TARGET_KIND), "What is referred to."),
+    field("group", Shape::Enum(&TARGET_GROUP), "The API group of `kind`."),
+    required(
+        "name",
+        text(Format::ResourceName),
+        "Its name, in the policy's own namespace.",
+    ),
+    field(
+        "namespace",
+        text(Format::Namespace),
+        "The policy's own namespace; Istio allows no other.",
+    ),
+]);
+
+static TARGET_KIND: Enumeration = Enumeration {
+    values: &["Gateway", "GatewayClass", "Service", "ServiceEntry"],
+    not_yet: &[],
+    ignore_case: false,
+};
+
+/// Istio's own group is ours: its Gateways are what opens ports here.
+static TARGET_GROUP: Enumeration = Enumeration {
+    values: &["gateway.networking.k8s.io", "networking.istio.io", "core", ""],
+    not_yet: &[],
+    ignore_case: false,
+};
 
 static SELECTOR: Object = Object::new(&[field("matchLabels", LABELS, "Labels that a workload must all have.")]);
 
 static ACTION: Enumeration = Enumeration {
-    values: &["ALLOW", "DENY"],
-    not_yet: &["AUDIT", "CUSTOM"],
+    values: &["ALLOW", "DENY", "AUDIT"],
+    not_yet: &["CUSTOM"],
     ignore_case: false,
 };
 
@@ -44,8 +80,24 @@ static RULE: Object = Object::new(&[
         list_of_some(&Shape::Object(&TO)),
         "What the request does, any of them; absent is anything.",
     ),
-    not_yet("when"),
+    field(
+        "when",
+        list_of_some(&Shape::Object(&CONDITION)),
+        "Further conditions, all of them.",
+    ),
 ]);
+
+static CONDITION: Object = Object::new(&[
+    required(
+        "key",
+        text(Format::ConditionKey),
+        "What is compared, such as `request.headers[x-team]`, `request.auth.claims[groups]`, `source.ip`; under `lockgate.dev/v1` also `request.llm[model]`, `[stream]`, `[max_tokens]`.",
+    ),
+    field("values", CONDITION_VALUES, "Any of them."),
+    field("notValues", CONDITION_VALUES, "None of them."),
+]);
+
+const CONDITION_VALUES: Shape = list_of_some(&Shape::Text(Format::NonEmpty));
 
 static FROM: Object = Object::new(&[required(
     "source",
@@ -66,18 +118,42 @@ static SOURCE: Object = Object::not_empty(&[
         CIDRS,
         "Addresses or blocks of the TCP peer, none of them.",
     ),
-    not_yet("remoteIpBlocks"),
-    not_yet("notRemoteIpBlocks"),
-    not_yet("principals"),
-    not_yet("notPrincipals"),
-    not_yet("requestPrincipals"),
-    not_yet("notRequestPrincipals"),
-    not_yet("namespaces"),
-    not_yet("notNamespaces"),
-    not_yet("serviceAccounts"),
-    not_yet("notServiceAccounts"),
-    not_yet("trustDomains"),
-    not_yet("notTrustDomains"),
+    field(
+        "remoteIpBlocks",
+        CIDRS,
+        "Addresses or blocks of the client as trusted proxies name it, any of them.",
+    ),
+    field("notRemoteIpBlocks", CIDRS, "The same, none of them."),
+    field(
+        "principals",
+        PRINCIPALS,
+        "The identity of the client's certificate, `cluster.local/ns/NAMESPACE/sa/ACCOUNT`, any of them.",
+    ),
+    field("notPrincipals", PRINCIPALS, "The same, none of them."),
+    field(
+        "requestPrincipals",
+        REQUEST_PRINCIPALS,
+        "`iss/sub` of the verified token, any of them.",
+    ),
+    field("notRequestPrincipals", REQUEST_PRINCIPALS, "The same, none of them."),
+    field(
+        "namespaces",
+        NAMESPACES,
+        "The namespace of the client's certificate, any of them.",
+    ),
+    field("notNamespaces", NAMESPACES, "The same, none of them."),
+    field(
+        "serviceAccounts",
+        ACCOUNTS,
+        "The service account of the client's certificate, `ACCOUNT` or `NAMESPACE/ACCOUNT`, any of them.",
+    ),
+    field("notServiceAccounts", ACCOUNTS, "The same, none of them."),
+    field(
+        "trustDomains",
+        TRUST_DOMAINS,
+        "The trust domain of the client's certificate, any of them.",
+    ),
+    field("notTrustDomains", TRUST_DOMAINS, "The same, none of them."),
 ]);
 
 static OPERATION: Object = Object::not_empty(&[
@@ -96,3 +172,8 @@ const HOSTS: Shape = list_of_some(&Shape::Text(Format::PolicyHost));
 const PORTS: Shape = list_of_some(&Shape::PolicyPort);
 const METHODS: Shape = list_of_some(&Shape::Text(Format::PolicyMethod));
 const PATHS: Shape = list_of_some(&Shape::Text(Format::PolicyPath));
+const PRINCIPALS: Shape = list_of_some(&Shape::Text(Format::Principal));
+const REQUEST_PRINCIPALS: Shape = list_of_some(&Shape::Text(Format::RequestPrincipal));
+const NAMESPACES: Shape = list_of_some(&Shape::Text(Format::PolicyNamespace));
+const ACCOUNTS: Shape = list_of_some(&Shape::Text(Format::ServiceAccount));
+const TRUST_DOMAINS: Shape = list_of_some(&Shape::Text(Format::TrustDomain));

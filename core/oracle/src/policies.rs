@@ -1,0 +1,224 @@
+//! Random authorization policies: few fields at a time, of values that requests have.
+
+use lockgate_core::config::diagnostic::Location;
+use lockgate_core::config::resource::{
+    Action, AuthorizationPolicy, Clause, Gateway, PolicyKey, PolicyRule, PolicyTarget, Predicate, TargetReference,
+};
+
+use crate::bytes::Bytes;
+use crate::world::{list, meta, selector, text};
+
+/// Makes a policy.
+pub fn policy(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway]) -> AuthorizationPolicy {
+    let mut meta = meta(bytes, "AuthorizationPolicy", "policy", index);
+    if !bytes.one_in(4) {
+        meta.namespace = "istio-system".into();
+    }
+    let action = bytes.pick(&[Action::Deny, Action::Allow, Action::Deny, Action::Allow, Action::Audit]);
+    let fewest = usize::from(action == Action::Deny || !bytes.one_in(8));
+    AuthorizationPolicy {
+        meta,
+        target: target(bytes, gateways),
+        action,
+        dry_run: action != Action::Audit && bytes.one_in(16),
+        provider: None,
+        rules: bytes.some(fewest, 3, |bytes, _| PolicyRule {
+            at: Location::default(),
+            from: list(bytes, &[0, 1, 0, 2, 0], |bytes| clause(bytes, &SOURCE)),
+            to: list(bytes, &[1, 1, 2, 0], |bytes| clause(bytes, &OPERATION)),
+            when: list(bytes, &[0, 0, 1, 0, 2], condition),
+        }),
+    }
+}
+
+fn target(bytes: &mut Bytes<'_>, gateways: &[Gateway]) -> PolicyTarget {
+    match bytes.below(16) {
+        12..=14 => PolicyTarget::Labels(selector(bytes)),
+        15 => PolicyTarget::References(bytes.some(1, 2, |bytes, _| TargetReference {
+            at: Location::default(),
+            kind: bytes.pick(&["Gateway", "Gateway", "Gateway", "Service"]).into(),
+            name: gateways[bytes.below(gateways.len())].meta.name.clone(),
+        })),
+        _ => PolicyTarget::Namespace,
+    }
+}
+
+/// A field of a source or operation and values for it.
+type Field = (&'static str, PolicyKey, &'static [&'static str]);
+
+const SOURCE: [Field; 7] = [
+    ("ipBlocks", PolicyKey::PeerAddress, &BLOCKS),
+    ("remoteIpBlocks", PolicyKey::RemoteAddress, &BLOCKS),
+    ("principals", PolicyKey::Principal, &PRINCIPALS),
+    ("namespaces", PolicyKey::Namespace, &NAMESPACES),
+    (
+        "serviceAccounts",
+        PolicyKey::ServiceAccount,
+        &["bot", "team/bot", "default/app", "app"],
+    ),
+    (
+        "trustDomains",
+        PolicyKey::TrustDomain,
+        &["cluster.local", "cluster*", "*", "other"],
+    ),
+    ("requestPrincipals", PolicyKey::RequestPrincipal, &REQUEST_PRINCIPALS),
+];
+
+const OPERATION: [Field; 4] = [
+    ("hosts", PolicyKey::Host, &HOSTS),
+    ("methods", PolicyKey::Method, &METHODS),
+    ("paths", PolicyKey::Path, &PATHS),
+    ("ports", PolicyKey::Port, &PORTS),
+];
+
+const BLOCKS: [&str; 10] = [
+    "10.0.0.0/8",
+    "10.0.0.1",
+    "10.0.0.2/31",
+    "0.0.0.0/0",
+    "::/0",
+    "2001:db8::/32",
+    "::1",
+    "::ffff:10.0.0.1",
+    "192.168.0.0/17",
+    "2001:db8::2/127",
+];
+const HOSTS: [&str; 14] = [
+    "a.test",
+    "p.test",
+    "*",
+    "*.test",
+    "a.*",
+    "A.TEST",
+    "a.test:80",
+    "a.test:*",
+    "*:80",
+    "*test",
+    "x.b.test",
+    "*a*",
+    "B*",
+    "**",
+];
+const METHODS: [&str; 8] = ["POST", "GET", "P*", "*T", "*", "post", "OPTIONS", "G*T"];
+const PATHS: [&str; 26] = [
+    "/a",
+    "/admin",
+    "/",
+    "/a/*",
+    "*/b",
+    "*",
+    "/admin*",
+    "/A",
+    "/a%2fb",
+    "*v1*",
+    "/admin/",
+    "//a",
+    "/*",
+    "/%7C",
+    "*]",
+    "/v%31",
+    "/{*}",
+    "/{**}",
+    "/a/{*}",
+    "/a/{**}",
+    "/{*}/b",
+    "/{**}/b",
+    "/{*}/{**}",
+    "/{*}/",
+    "/a/{*}/{**}/",
+    "/a/{**}/b",
+];
+const PORTS: [&str; 3] = ["80", "8080", "81"];
+const PRINCIPALS: [&str; 8] = [
+    "cluster.local/ns/team/sa/bot",
+    "*",
+    "cluster.local/*",
+    "*/sa/bot",
+    "*/ns/team/*",
+    "other/ns/default/sa/app",
+    "spiffe://*",
+    "cluster.local/ns/tea.*",
+];
+const NAMESPACES: [&str; 8] = ["team", "default", "*", "te*", "*am", "t*m", "*e*a*", "tea."];
+const REQUEST_PRINCIPALS: [&str; 12] = [
+    "*",
+    "https://i.test/ann",
+    "https://i.test/*",
+    "https://i.test/a*",
+    "*/ann",
+    "*nn",
+    "https*",
+    "https://i*",
+    "https://i.test",
+    "j/bob",
+    "*j/b*",
+    "j/ann",
+];
+const VALUES: [&str; 10] = ["red", "blue", "r*", "*e", "*", "Red", "red,blue", "*r*", "green", "re"];
+
+/// At least one field, as the loader asks for.
+fn clause(bytes: &mut Bytes<'_>, fields: &[Field]) -> Clause {
+    let mut predicates = Vec::new();
+    let first = bytes.below(fields.len() * 2);
+    for (index, (name, key, values)) in fields.iter().enumerate() {
+        for negated in [false, true] {
+            let is_first = first == index * 2 + usize::from(negated);
+            if is_first || bytes.one_in(12) {
+                predicates.push(predicate(bytes, (name, key.clone()), values, negated));
+            }
+        }
+    }
+    Clause {
+        at: Location::default(),
+        predicates,
+    }
+}
+
+fn predicate(bytes: &mut Bytes<'_>, (field, key): (&str, PolicyKey), values: &[&str], negated: bool) -> Predicate {
+    Predicate {
+        at: Location::default(),
+        key,
+        negated,
+        values: bytes.some(1, 2, |bytes, _| text(bytes.pick(values))),
+        field: field.into(),
+    }
+}
+
+fn condition(bytes: &mut Bytes<'_>) -> Predicate {
+    const CLAIMS: [&[&str]; 4] = [&["groups"], &["scope"], &["nested", "team"], &["number"]];
+    let header = |name: &str| PolicyKey::Header(name.to_owned());
+    let (key, values): (PolicyKey, &[&str]) = match bytes.below(32) {
+        0..=5 => (header("x-a"), &VALUES),
+        6..=7 => (header("x-b"), &VALUES),
+        8 => (header("host"), &HOSTS),
+        9 => (header(":authority"), &HOSTS),
+        10 => (header(":path"), &["/a", "/a*", "*x=1", "*?", "*", "/a?x=1", "*1"]),
+        11 => (header(":method"), &METHODS),
+        12 => (header(":scheme"), &["http", "https", "*", "h*"]),
+        13..=16 => (
+            PolicyKey::Claim(bytes.pick(&CLAIMS).iter().map(|name| (*name).to_owned()).collect()),
+            &VALUES,
+        ),
+        17 => (PolicyKey::Audience, &VALUES),
+        18 => (PolicyKey::Presenter, &VALUES),
+        19 => (PolicyKey::RequestPrincipal, &REQUEST_PRINCIPALS),
+        20 => (PolicyKey::LocalAddress, &BLOCKS),
+        21 => (PolicyKey::Port, &PORTS),
+        22 => (PolicyKey::Sni, &["a.test", "*.test", "*", "A.test"]),
+        23..=26 => (PolicyKey::LlmModel, &["mine", "m*", "*", "other", "*e"]),
+        27..=28 => (PolicyKey::LlmStream, &["true", "false", "*"]),
+        _ => (PolicyKey::LlmMaxTokens, &["10", "<=10", ">10", "<1000", ">=1000", "*"]),
+    };
+    let name = key.condition_name();
+    let negated = bytes.one_in(3);
+    predicate(bytes, (&name, key), values, negated)
+}
+
+/// Whether a predicate on `key` reads the body.
+#[must_use]
+pub fn reads_body(key: &PolicyKey) -> bool {
+    matches!(
+        key,
+        PolicyKey::LlmModel | PolicyKey::LlmStream | PolicyKey::LlmMaxTokens
+    )
+}

@@ -1,0 +1,170 @@
+//! One predicate: an attribute of the request against the values of a policy.
+
+use core::net::IpAddr;
+
+use super::Truth;
+use super::body::{self, Facts};
+use super::identity::PeerId;
+use super::pattern::{self, Empty};
+use crate::attributes::Attributes;
+use crate::decide::Known;
+use crate::request::Scheme;
+use crate::tables::{Attribute, PredicateRow, Rows, Tables, Values};
+
+/// Whether `predicate` holds. A `not` predicate holds where nothing is there to match.
+pub(crate) fn truth(tables: &Tables<'_>, predicate: &PredicateRow, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+    let attribute = predicate.attribute;
+    let matched = match predicate.values {
+        Values::Cidrs(rows) => address(attribute, seen)
+            .is_some_and(|address| rows.of(tables.cidrs).iter().any(|block| block.contains(address)))
+            .into(),
+        Values::Ranges(rows) => match number(attribute, seen, known) {
+            Ok(number) => number
+                .is_some_and(|number| rows.of(tables.ranges).iter().any(|range| range.contains(number)))
+                .into(),
+            Err(BodyNeeded) => Truth::Unknown,
+        },
+        Values::Patterns(rows) => text(tables, attribute, rows, seen, known),
+        Values::RequestPrincipals(rows) => known
+            .identity
+            .claims()
+            .is_some_and(|claims| {
+                let mut wanted = rows.of(tables.request_principals).iter();
+                wanted.any(|wanted| pattern::request_principal(tables, wanted, claims))
+            })
+            .into(),
+    };
+    if predicate.negated { matched.not() } else { matched }
+}
+
+/// The body is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BodyNeeded;
+
+/// The address that an attribute is.
+pub(crate) fn address(attribute: Attribute, seen: &Attributes<'_>) -> Option<IpAddr> {
+    match attribute {
+        Attribute::PeerAddress => Some(seen.connection.peer),
+        Attribute::RemoteAddress => Some(seen.connection.proxied.unwrap_or(seen.connection.peer)),
+        Attribute::LocalAddress => Some(seen.connection.local),
+        _ => None,
+    }
+}
+
+/// The number that an attribute is; `None` when the request has none.
+pub(crate) fn number(
+    attribute: Attribute,
+    seen: &Attributes<'_>,
+    known: &Known<'_>,
+) -> Result<Option<u64>, BodyNeeded> {
+    match (attribute, body::facts(seen, known)) {
+        (Attribute::Port, _) => Ok(Some(seen.connection.destination_port.into())),
+        (Attribute::LlmMaxTokens, Facts::Known(facts)) => Ok(facts.and_then(|facts| facts.max_tokens())),
+        (Attribute::LlmMaxTokens, Facts::Unknown) => Err(BodyNeeded),
+        _ => Ok(None),
+    }
+}
+
+fn text(tables: &Tables<'_>, attribute: Attribute, patterns: Rows, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+    let patterns = patterns.of(tables.patterns);
+    if attribute == Attribute::PathAndQuery {
+        let path = path_and_query(seen);
+        return patterns
+            .iter()
+            .any(|wanted| pattern::matches_joined(tables, *wanted, path))
+            .into();
+    }
+    let empty = match attribute {
+        Attribute::Host | Attribute::RawAuthority | Attribute::Scheme | Attribute::Header(_) => Empty::Matches,
+        _ => Empty::Misses,
+    };
+    let mut matched = false;
+    let visited = each_text(tables, attribute, seen, known, &mut |value| {
+        matched = matched
+            || patterns
+                .iter()
+                .any(|wanted| pattern::matches(tables, *wanted, value, empty));
+    });
+    match visited {
+        Ok(()) => matched.into(),
+        Err(BodyNeeded) => Truth::Unknown,
+    }
+}
+
+/// The pieces of `:path`.
+pub(crate) fn path_and_query<'d>(seen: &Attributes<'d>) -> [&'d [u8]; 3] {
+    let question: &[u8] = if seen.query.is_some() { b"?" } else { b"" };
+    [
+        seen.path.as_bytes(),
+        question,
+        seen.query.unwrap_or_default().as_bytes(),
+    ]
+}
+
+/// Calls `visit` with each text that an attribute is: none when it is absent, several for repeated headers and lists.
+pub(crate) fn each_text(
+    tables: &Tables<'_>,
+    attribute: Attribute,
+    seen: &Attributes<'_>,
+    known: &Known<'_>,
+    visit: &mut impl FnMut(&[u8]),
+) -> Result<(), BodyNeeded> {
+    let peer = || PeerId::of(&seen.connection);
+    let one = match attribute {
+        Attribute::Host => Some(seen.authority.folded),
+        Attribute::RawAuthority => Some(seen.authority.raw),
+        Attribute::Method => Some(seen.method.as_bytes()),
+        Attribute::Path => Some(seen.path.as_bytes()),
+        Attribute::Scheme => Some(match seen.connection.scheme {
+            Scheme::Http => &b"http"[..],
+            Scheme::Https => b"https",
+        }),
+        Attribute::Sni => seen.connection.sni.map(str::as_bytes),
+        Attribute::Principal => peer().map(|id| id.0.as_bytes()),
+        Attribute::Namespace => peer().and_then(PeerId::namespace).map(str::as_bytes),
+        Attribute::ServiceAccount => peer().and_then(PeerId::service_account).map(str::as_bytes),
+        Attribute::TrustDomain => peer().map(|id| id.trust_domain().as_bytes()),
+        Attribute::Header(name) => {
+            seen.headers.each(tables.text(name), &mut |value| visit(value));
+            None
+        }
+        Attribute::Audience | Attribute::Presenter | Attribute::Claim(_) => {
+            each_claim(tables, attribute, known, visit);
+            None
+        }
+        Attribute::LlmModel | Attribute::LlmStream => match body::facts(seen, known) {
+            Facts::Unknown => return Err(BodyNeeded),
+            Facts::Known(facts) if attribute == Attribute::LlmModel => {
+                facts.and_then(|facts| facts.model()).map(str::as_bytes)
+            }
+            Facts::Known(facts) => facts
+                .and_then(|facts| facts.stream())
+                .map(|stream| if stream { &b"true"[..] } else { b"false" }),
+        },
+        Attribute::PeerAddress
+        | Attribute::RemoteAddress
+        | Attribute::LocalAddress
+        | Attribute::Port
+        | Attribute::PathAndQuery
+        | Attribute::RequestPrincipal
+        | Attribute::LlmMaxTokens => None,
+    };
+    if let Some(value) = one {
+        visit(value);
+    }
+    Ok(())
+}
+
+fn each_claim(tables: &Tables<'_>, attribute: Attribute, known: &Known<'_>, visit: &mut impl FnMut(&[u8])) {
+    let Some(claims) = known.identity.claims() else {
+        return;
+    };
+    match attribute {
+        Attribute::Audience => claims.audiences().for_each(|value| visit(value.as_bytes())),
+        Attribute::Presenter => claims.presenters().for_each(|value| visit(value.as_bytes())),
+        Attribute::Claim(path) => claims
+            .strings(tables.text(path))
+            .for_each(|value| visit(value.as_bytes())),
+        _ => {}
+    }
+}

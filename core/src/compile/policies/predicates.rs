@@ -1,0 +1,142 @@
+//! One predicate to its row. The loader has seen that every value is one of its kind.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::claims::PATH_SEPARATOR;
+use crate::compile::rows::{RowWriter, append};
+use crate::config::resource::{AuthorizationPolicy, PolicyKey, Predicate, Spanned};
+use crate::tables::{Attribute, PatternRow, PredicateRow, RangeRow, RequestPrincipalRow, Values};
+
+pub(super) fn compile(predicate: &Predicate, policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) -> PredicateRow {
+    PredicateRow {
+        attribute: attribute(&predicate.key, rows),
+        negated: predicate.negated,
+        values: values(predicate, policy, rows),
+        field: rows.text(&predicate.field),
+    }
+}
+
+fn attribute(key: &PolicyKey, rows: &mut RowWriter<'_>) -> Attribute {
+    match key {
+        PolicyKey::Host => Attribute::Host,
+        PolicyKey::Method => Attribute::Method,
+        PolicyKey::Path => Attribute::Path,
+        PolicyKey::Port => Attribute::Port,
+        PolicyKey::PeerAddress => Attribute::PeerAddress,
+        PolicyKey::RemoteAddress => Attribute::RemoteAddress,
+        PolicyKey::LocalAddress => Attribute::LocalAddress,
+        PolicyKey::Principal => Attribute::Principal,
+        PolicyKey::Namespace => Attribute::Namespace,
+        PolicyKey::ServiceAccount => Attribute::ServiceAccount,
+        PolicyKey::TrustDomain => Attribute::TrustDomain,
+        PolicyKey::RequestPrincipal => Attribute::RequestPrincipal,
+        PolicyKey::Audience => Attribute::Audience,
+        PolicyKey::Presenter => Attribute::Presenter,
+        PolicyKey::Claim(names) => {
+            let mut separator = [0; 4];
+            Attribute::Claim(rows.text(&names.join(PATH_SEPARATOR.encode_utf8(&mut separator))))
+        }
+        PolicyKey::Header(name) => header(name, rows),
+        PolicyKey::Sni => Attribute::Sni,
+        PolicyKey::LlmModel => Attribute::LlmModel,
+        PolicyKey::LlmStream => Attribute::LlmStream,
+        PolicyKey::LlmMaxTokens => Attribute::LlmMaxTokens,
+    }
+}
+
+/// HTTP/2's pseudo-headers are the request line of HTTP/1.1, and `host` is the authority in both.
+fn header(name: &str, rows: &mut RowWriter<'_>) -> Attribute {
+    match name {
+        "host" | ":authority" => Attribute::RawAuthority,
+        ":method" => Attribute::Method,
+        ":path" => Attribute::PathAndQuery,
+        ":scheme" => Attribute::Scheme,
+        name => Attribute::Header(rows.text(name)),
+    }
+}
+
+fn values(predicate: &Predicate, policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) -> Values {
+    let texts = &predicate.values;
+    match predicate.key {
+        PolicyKey::PeerAddress | PolicyKey::RemoteAddress | PolicyKey::LocalAddress => {
+            let blocks = texts.iter().filter_map(|text| text.parse().ok());
+            Values::Cidrs(append(&mut rows.rows.cidrs, blocks))
+        }
+        PolicyKey::Port | PolicyKey::LlmMaxTokens => {
+            let ranges = texts.iter().filter_map(|text| RangeRow::parse(text));
+            Values::Ranges(append(&mut rows.rows.ranges, ranges))
+        }
+        PolicyKey::RequestPrincipal => {
+            let principals: Vec<_> = texts.iter().map(|text| request_principal(text, rows)).collect();
+            Values::RequestPrincipals(append(&mut rows.rows.request_principals, principals))
+        }
+        _ => {
+            let patterns: Vec<_> = texts
+                .iter()
+                .map(|text| one_pattern(predicate, text, policy, rows))
+                .collect();
+            Values::Patterns(append(&mut rows.rows.patterns, patterns))
+        }
+    }
+}
+
+fn one_pattern(
+    predicate: &Predicate,
+    text: &Spanned<String>,
+    policy: &AuthorizationPolicy,
+    rows: &mut RowWriter<'_>,
+) -> PatternRow {
+    match predicate.key {
+        PolicyKey::Host => pattern(&text.to_ascii_lowercase(), rows),
+        PolicyKey::Path if text.contains("{*}") || text.contains("{**}") => PatternRow::Template(rows.text(text)),
+        PolicyKey::Namespace if is_glob(text) => PatternRow::Glob(rows.text(text)),
+        PolicyKey::ServiceAccount => PatternRow::Exact(rows.text(&account(text, &policy.meta.namespace))),
+        _ => pattern(text, rows),
+    }
+}
+
+/// Stars that the four forms do not have.
+fn is_glob(text: &str) -> bool {
+    let inner = text
+        .strip_prefix('*')
+        .or_else(|| text.strip_suffix('*'))
+        .unwrap_or(text);
+    inner.contains('*')
+}
+
+/// As the account stands in an identity. Without a namespace it is of the policy's.
+fn account(text: &str, namespace: &str) -> String {
+    let (namespace, name) = text.split_once('/').unwrap_or((namespace, text));
+    format!("{namespace}/sa/{name}")
+}
+
+/// Istio's four forms. A leading star wins: `*v1*` is the suffix `v1*` with a literal star.
+fn pattern(value: &str, rows: &mut RowWriter<'_>) -> PatternRow {
+    if value == "*" {
+        PatternRow::Any
+    } else if let Some(suffix) = value.strip_prefix('*') {
+        PatternRow::Suffix(rows.text(suffix))
+    } else if let Some(prefix) = value.strip_suffix('*') {
+        PatternRow::Prefix(rows.text(prefix))
+    } else {
+        PatternRow::Exact(rows.text(value))
+    }
+}
+
+/// `issuer/subject`, split at the last slash as Istio splits it. Without a slash, a star at the beginning asks for the
+/// end of a subject, one at the end for the beginning of an issuer; a bare issuer asks for an empty subject.
+fn request_principal(value: &str, rows: &mut RowWriter<'_>) -> RequestPrincipalRow {
+    let (issuer, subject) = match value.rsplit_once('/') {
+        Some((issuer, subject)) => (issuer, subject),
+        None if value.starts_with('*') => ("*", value),
+        None if value.ends_with('*') => (value, "*"),
+        None => (value, ""),
+    };
+    RequestPrincipalRow {
+        issuer: pattern(issuer, rows),
+        subject: pattern(subject, rows),
+        text: rows.text(value),
+    }
+}

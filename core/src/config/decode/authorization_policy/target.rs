@@ -1,0 +1,58 @@
+//! What a policy applies to: `selector`, `targetRef` or `targetRefs`.
+
+use alloc::vec::Vec;
+
+use crate::config::decode::{boxed, labels};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::{PolicyTarget, TargetReference};
+use crate::config::tree::Node;
+
+pub(super) fn decode(spec: Option<&Node>, diagnostics: &mut Diagnostics) -> PolicyTarget {
+    let given = |name: &str| spec.and_then(|spec| spec.entry(name));
+    let ways: Vec<_> = ["selector", "targetRef", "targetRefs"]
+        .into_iter()
+        .filter_map(given)
+        .collect();
+    if let [_, second, ..] = ways.as_slice() {
+        diagnostics
+            .error(
+                "conflicting-fields",
+                second.key.at,
+                "a policy has one of `selector`, `targetRef` and `targetRefs`",
+            )
+            .field("spec")
+            .help("keep one of them");
+    }
+    if let Some(selector) = given("selector") {
+        return selected(&selector.value, diagnostics);
+    }
+    let one = given("targetRef").map(|entry| &entry.value);
+    let several = given("targetRefs").map_or(&[][..], |entry| entry.value.items());
+    if one.is_none() && several.is_empty() {
+        return PolicyTarget::Namespace;
+    }
+    PolicyTarget::References(one.into_iter().chain(several).filter_map(reference).collect())
+}
+
+fn selected(node: &Node, diagnostics: &mut Diagnostics) -> PolicyTarget {
+    let labels = node.get("matchLabels").map(labels).unwrap_or_default();
+    if labels.is_empty() {
+        diagnostics
+            .warning(
+                "empty-selector",
+                node.at,
+                "the selector names no label, so it selects the whole namespace",
+            )
+            .field("spec.selector")
+            .help("add `matchLabels`, or remove the selector");
+    }
+    PolicyTarget::Labels(labels)
+}
+
+fn reference(node: &Node) -> Option<TargetReference> {
+    Some(TargetReference {
+        at: node.at,
+        kind: node.get("kind")?.text()?.into(),
+        name: boxed(node.get("name")?)?,
+    })
+}
