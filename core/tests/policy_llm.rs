@@ -1,0 +1,208 @@
+//! Policies about the body: what a team may ask of which model. `docs/policy.md`.
+#![cfg(feature = "yaml")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod support;
+
+use lockgate_core::compile::Compiled;
+use support::Outcome::{Allowed, BadBody, Denied, NeedsBody};
+use support::{GET, Sent, compiled_of};
+
+fn lockgate(specs: &[&str]) -> Compiled {
+    compiled_of("lockgate.dev/v1", specs)
+}
+
+const POST: Sent<'static> = Sent { method: "POST", ..GET };
+
+fn sending(body: &str) -> Sent<'_> {
+    Sent {
+        body: Some(body),
+        ..POST
+    }
+}
+
+#[track_caller]
+fn deny_holds(key: &str, values: &str, bodies: &[(&str, bool)]) {
+    for (list, negated) in [("values", false), ("notValues", true)] {
+        let policy = lockgate(&[&format!(
+            "{{action: DENY, rules: [{{when: [{{key: 'request.llm[{key}]', {list}: {values}}}]}}]}}"
+        )]);
+        assert_eq!(POST.to(&policy), NeedsBody, "{key} {values}");
+        for (body, expected) in bodies {
+            let outcome = if *expected == negated { Allowed } else { Denied };
+            assert_eq!(sending(body).to(&policy), outcome, "{key} {list} {values} {body}");
+        }
+    }
+}
+
+#[test]
+fn models_are_compared_as_the_client_names_them() {
+    deny_holds(
+        "model",
+        "[qwen-turbo, 'gpt-*']",
+        &[
+            (r#"{"model":"qwen-turbo"}"#, true),
+            (r#"{"model":"gpt-5"}"#, true),
+            (r#"{"model":"gpt\u002d5"}"#, true),
+            (r#"{"model":"GPT-5"}"#, false),
+            (r#"{"model":null}"#, false),
+            ("{}", false),
+        ],
+    );
+    deny_holds("model", "['*']", &[(r#"{"model":"x"}"#, true), ("{}", false)]);
+}
+
+#[test]
+fn stream_is_true_false_or_absent() {
+    deny_holds(
+        "stream",
+        "['true']",
+        &[
+            (r#"{"stream":true}"#, true),
+            (r#"{"stream":false}"#, false),
+            ("{}", false),
+        ],
+    );
+    deny_holds(
+        "stream",
+        "['*']",
+        &[(r#"{"stream":false}"#, true), (r#"{"stream":null}"#, false)],
+    );
+}
+
+#[test]
+fn of_two_token_limits_the_larger_counts() {
+    deny_holds(
+        "max_tokens",
+        "['>4096']",
+        &[
+            (r#"{"max_tokens":4097}"#, true),
+            (r#"{"max_tokens":4096}"#, false),
+            (r#"{"max_completion_tokens":5000}"#, true),
+            (r#"{"max_tokens":1,"max_completion_tokens":5000}"#, true),
+            (r#"{"max_completion_tokens":1,"max_tokens":5000}"#, true),
+            ("{}", false),
+        ],
+    );
+    deny_holds(
+        "max_tokens",
+        "['<=10', '100', '>=1000']",
+        &[
+            (r#"{"max_tokens":10}"#, true),
+            (r#"{"max_tokens":11}"#, false),
+            (r#"{"max_tokens":100}"#, true),
+            (r#"{"max_tokens":18446744073709551615}"#, true),
+        ],
+    );
+}
+
+const TEAM_RED_MAY_USE_MINE: &str =
+    "{rules: [{when: [{key: 'request.headers[x-team]', values: [red]}, {key: 'request.llm[model]', values: [mine]}]}]}";
+
+fn of_red<'s>(body: Option<&'s str>) -> Sent<'s> {
+    Sent {
+        headers: &[("x-team", "red")],
+        body,
+        ..POST
+    }
+}
+
+#[test]
+fn the_body_is_read_only_if_the_outcome_depends_on_it() {
+    const DENY_MINE: &str = "{action: DENY, rules: [{when: [{key: 'request.llm[model]', values: [mine]}]}]}";
+    const DENY_A: &str = "{action: DENY, rules: [{to: [{operation: {paths: [/a]}}]}]}";
+    let at_a = Sent { target: "/a", ..POST };
+    for (specs, sent, expected) in [
+        // An ALLOW that cannot hold whatever the body says refuses at once.
+        (&[TEAM_RED_MAY_USE_MINE][..], POST, Denied),
+        (&[TEAM_RED_MAY_USE_MINE], of_red(None), NeedsBody),
+        (&[TEAM_RED_MAY_USE_MINE], of_red(Some(r#"{"model":"mine"}"#)), Allowed),
+        (&[TEAM_RED_MAY_USE_MINE], of_red(Some(r#"{"model":"other"}"#)), Denied),
+        // An ALLOW that holds anyway asks for nothing.
+        (&[TEAM_RED_MAY_USE_MINE, "{rules: [{}]}"], of_red(None), Allowed),
+        // A DENY that holds anyway does not wait for another.
+        (&[DENY_MINE, DENY_A], at_a, Denied),
+        (&[DENY_MINE, DENY_A], POST, NeedsBody),
+        (&[DENY_MINE, TEAM_RED_MAY_USE_MINE], POST, Denied),
+        // Without a body there is nothing to wait for.
+        (&[DENY_MINE], GET, Allowed),
+        (
+            &[TEAM_RED_MAY_USE_MINE],
+            Sent {
+                headers: &[("x-team", "red")],
+                ..GET
+            },
+            Denied,
+        ),
+    ] {
+        assert_eq!(sent.to(&lockgate(specs)), expected, "{specs:?} {sent:?}");
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_never_let_through() {
+    const DENY_OTHERS: &str = "{action: DENY, rules: [{when: [{key: 'request.llm[model]', notValues: [mine]}]}]}";
+    for body in [
+        "",
+        "[]",
+        "{",
+        r#"{"model":"mine","model":"other"}"#,
+        r#"{"model":"mine","Model":"other"}"#,
+        r#"{"model":7}"#,
+        r#"{"max_tokens":-1,"model":"mine"}"#,
+    ] {
+        for specs in [
+            &[DENY_OTHERS][..],
+            &[TEAM_RED_MAY_USE_MINE],
+            &[DENY_OTHERS, TEAM_RED_MAY_USE_MINE],
+        ] {
+            assert_eq!(
+                of_red(Some(body)).to(&lockgate(specs)),
+                BadBody(400),
+                "{specs:?} {body}"
+            );
+        }
+        // Where the outcome does not depend on it, the body is not policy's business.
+        assert_eq!(of_red(Some(body)).to(&lockgate(&["{rules: [{}]}"])), Allowed);
+    }
+}
+
+#[test]
+fn methods_that_might_carry_a_body_are_asked_for_it() {
+    let policy = lockgate(&["{action: DENY, rules: [{when: [{key: 'request.llm[model]', values: [bad]}]}]}"]);
+    for (method, expected) in [
+        ("POST", NeedsBody),
+        ("PUT", NeedsBody),
+        ("PATCH", NeedsBody),
+        ("post", NeedsBody),
+        ("QUERY", NeedsBody),
+        ("GET", Allowed),
+        ("HEAD", Allowed),
+        ("DELETE", Allowed),
+        ("OPTIONS", Allowed),
+    ] {
+        assert_eq!(Sent { method, ..GET }.to(&policy), expected, "{method}");
+    }
+}
+
+#[test]
+fn explain_says_that_a_rule_waits_for_the_body() {
+    let policy = lockgate(&[TEAM_RED_MAY_USE_MINE]);
+    let waiting = of_red(None).explained_by(&policy);
+    let failed = waiting.policies[0].rules[0].failed.as_ref().unwrap();
+    assert!(failed.needs_body && failed.seen.is_none() && !waiting.policies[0].matched);
+    assert!(
+        waiting
+            .to_string()
+            .contains("request.llm[model]: the body must be known"),
+        "{waiting}"
+    );
+    let refused = of_red(Some(r#"{"model":"other"}"#)).explained_by(&policy);
+    let failed = refused.policies[0].rules[0].failed.as_ref().unwrap();
+    assert_eq!((failed.needs_body, failed.seen.as_deref()), (false, Some("other")));
+}
