@@ -5,9 +5,12 @@
 //! an SDK raises its usual exception (`semantics`: OpenAI's and Anthropic's error
 //! references).
 
+use core::fmt::{self, Write};
+
 use serde::Serialize;
 
 use crate::decision::{BadRequest, Refusal};
+use crate::request::{Request, Scheme};
 
 /// Room for any answer's body.
 pub const ANSWER_BYTES_MAX: usize = 512;
@@ -43,6 +46,8 @@ pub struct Answer {
     pub content_type: Option<&'static str>,
     /// `allow`, for 405.
     pub allow: Option<&'static str>,
+    /// Whether [`Challenge`] belongs into `www-authenticate`.
+    pub challenges: bool,
     /// The body.
     pub body: heapless::Vec<u8, ANSWER_BYTES_MAX>,
 }
@@ -60,21 +65,85 @@ pub struct ErrorDetail {
     pub param: Option<&'static str>,
 }
 
+/// Bytes of a path that a challenge repeats, as Envoy bounds it.
+const REALM_PATH_BYTES_MAX: usize = 256;
+
+/// The value of `www-authenticate` for a token that must not pass.
+///
+/// It names scheme, host and path of the request. Envoy repeats the query too, and with it a token in
+/// `access_token`; here it is left out, on purpose.
+#[derive(Clone, Copy)]
+pub struct Challenge<'r> {
+    scheme: Scheme,
+    host: &'r [u8],
+    path: &'r [u8],
+}
+
+impl<'r> Challenge<'r> {
+    /// The challenge that answers `request`.
+    #[must_use]
+    pub fn new(request: &Request<'r>) -> Self {
+        let mut host: &[u8] = &[];
+        request.headers.each("host", &mut |value| host = value);
+        let path = request.target.split(['?', '#']).next().unwrap_or("").as_bytes();
+        Self {
+            scheme: request.connection.scheme,
+            host: request.authority.map_or(host, str::as_bytes),
+            path: path.get(..REALM_PATH_BYTES_MAX).unwrap_or(path),
+        }
+    }
+}
+
+impl fmt::Display for Challenge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.scheme {
+            Scheme::Http => "Bearer realm=\"http://",
+            Scheme::Https => "Bearer realm=\"https://",
+        })?;
+        for &byte in self.host.iter().chain(self.path) {
+            // What would end the quoted string, or the field.
+            if byte.is_ascii_graphic() && byte != b'"' && byte != b'\\' {
+                f.write_char(char::from(byte))?;
+            } else {
+                write!(f, "%{byte:02X}")?;
+            }
+        }
+        f.write_str("\", error=\"invalid_token\"")
+    }
+}
+
+impl fmt::Debug for Challenge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Istio's answers: a line of text without its end.
+fn plain(status: u16, text: &'static str) -> Answer {
+    Answer {
+        status,
+        content_type: Some("text/plain"),
+        allow: None,
+        challenges: false,
+        body: heapless::Vec::from_slice(text.as_bytes()).unwrap_or_default(),
+    }
+}
+
 impl Refusal {
     /// The answer to the client.
     #[must_use]
     pub fn answer(self, shape: ErrorShape) -> Answer {
         match self {
-            Self::Denied(_) => Answer {
-                status: 403,
-                content_type: Some("text/plain"),
-                allow: None,
-                body: heapless::Vec::from_slice(b"RBAC: access denied").unwrap_or_default(),
+            Self::Token(error) => Answer {
+                challenges: true,
+                ..plain(error.status(), error.message())
             },
+            Self::Denied(_) => plain(403, "RBAC: access denied"),
             Self::NoRoute | Self::NoRouteAfterRewrite(_) => Answer {
                 status: 404,
                 content_type: None,
                 allow: None,
+                challenges: false,
                 body: heapless::Vec::new(),
             },
             Self::MethodNotAllowed(_) => Answer {
@@ -108,6 +177,7 @@ impl Refusal {
         };
         match self {
             Self::BadRequest(bad) => bad.detail(),
+            Self::Token(error) => detail(error.status(), error.code(), error.message()),
             Self::Denied(_) => detail(403, "rbac_access_denied", "RBAC: access denied"),
             Self::NoRoute => detail(404, "route_not_found", "no route matches the request"),
             Self::NoRouteAfterRewrite(_) => detail(
@@ -167,6 +237,7 @@ impl ErrorDetail {
             status: self.status,
             content_type: Some("application/json"),
             allow: None,
+            challenges: false,
             body,
         }
     }

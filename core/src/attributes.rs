@@ -56,6 +56,14 @@ impl<'d> Attributes<'d> {
         })
     }
 
+    /// The same with other header fields.
+    pub(crate) fn with_headers<'s>(self, headers: &'s dyn Headers) -> Attributes<'s>
+    where
+        'd: 's,
+    {
+        Attributes { headers, ..self }
+    }
+
     /// The request as the second pass sees it: sent to the provider's host.
     pub(crate) fn rewritten_to(self, host: &'d [u8]) -> Self {
         Self {

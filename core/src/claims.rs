@@ -35,6 +35,14 @@ pub struct Claims<'k> {
     payload: Span,
     /// Sorted by path.
     rows: &'k [ClaimRow],
+    headers: &'k [HeaderRow],
+}
+
+/// One header field that the gateway writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct HeaderRow {
+    name: Span,
+    value: Span,
 }
 
 /// One thing that a token says.
@@ -53,6 +61,8 @@ enum RowKind {
     String,
     /// A string in a list, or a piece of a string that was split: it matches.
     Item,
+    /// Something else in a list, which matches nothing.
+    OtherItem,
     /// A string that was split: it is the value.
     Unsplit,
     /// As written in the payload.
@@ -123,9 +133,30 @@ impl<'k> Claims<'k> {
                 RowKind::Boolean => Some(ClaimValue::Boolean(value)),
                 RowKind::Null => Some(ClaimValue::Null),
                 RowKind::Json => Some(ClaimValue::Json(value)),
-                RowKind::Item => None,
+                RowKind::Item | RowKind::OtherItem => None,
             }
         })
+    }
+
+    /// Whether nothing but strings is in the list at `path`.
+    #[must_use]
+    pub fn lists_only_strings(&self, path: &str) -> bool {
+        !self.at(path).iter().any(|row| row.kind == RowKind::OtherItem)
+    }
+
+    /// The header fields that the gateway writes for this token (`outputPayloadToHeader`, `outputClaimToHeaders`): names
+    /// in lower case, and values.
+    pub fn headers(&self) -> impl Iterator<Item = (&'k str, &'k str)> + use<'k> {
+        let text = self.text;
+        let rows = self.headers.iter();
+        rows.map(move |row| (text.get(row.name), text.get(row.value)))
+    }
+
+    /// The value of such a field.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'k str> {
+        self.headers()
+            .find_map(|(own, value)| own.eq_ignore_ascii_case(name).then_some(value))
     }
 
     /// `iss`, if it is a string.

@@ -1,6 +1,7 @@
 //! The heart: one request, one decision.
 //!
 //! ```text
+//! identify   the token, when there are rules for tokens 401, 403, or verify it first
 //! authorize  what the client sent                       403, or the body first
 //! match      pass 1 → rule → backend by weight          404
 //! body       may it be sent to the provider             405, 400, 413, 415
@@ -25,6 +26,8 @@ use crate::request::Request;
 use crate::route;
 use crate::tables::{BackendRow, EntryRow, ProviderId, ProviderRow, Tables};
 use crate::token::TokenError;
+use crate::token::identify::{Sender, identify};
+use crate::token::overlay::Overlay;
 
 /// What the shell has found out about a request so far, beyond its head.
 ///
@@ -87,8 +90,8 @@ pub enum Body<'b> {
 /// Decides what happens to `request`.
 ///
 /// A pure function of its arguments. `entropy` is uniform over all of `u64`; its upper half chooses among weighted backends;
-/// `scratch` is overwritten. When the answer is [`Decision::ReadBody`], read the body and call again with the
-/// same `entropy`.
+/// `scratch` is overwritten. When the answer is [`Decision::VerifyToken`] or [`Decision::ReadBody`], do that and call
+/// again with what is known then and the same `entropy`.
 pub fn decide<'d>(
     tables: &Tables<'d>,
     request: &Request<'d>,
@@ -100,13 +103,20 @@ pub fn decide<'d>(
         Ok(seen) => seen,
         Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
     };
-    match (authz::authorize(tables, &seen, &known), known.body) {
+    let claims = match identify(tables, &seen, known.identity) {
+        Sender::Known(claims) => claims,
+        Sender::Token(token) => return Decision::VerifyToken(token),
+        Sender::Refused(error) => return Decision::Refuse(Refusal::Token(error)),
+    };
+    let headers = Overlay::new(tables, seen.headers, claims);
+    let shown = seen.with_headers(&headers);
+    match (authz::authorize(tables, &shown, &known), known.body) {
         (Permission::Granted, _) => {}
         (Permission::Denied(denial), _) => return Decision::Refuse(Refusal::Denied(denial)),
         (Permission::DependsOnBody, Body::Read(Err(error))) => return Decision::Refuse(Refusal::Body(None, error)),
         (Permission::DependsOnBody, _) => return Decision::ReadBody,
     }
-    let Some(chosen) = choose(tables, &seen, entropy) else {
+    let Some(chosen) = choose(tables, &shown, entropy) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
     let rule = chosen.entry.rule;
@@ -120,7 +130,7 @@ pub fn decide<'d>(
             Body::Read(Ok(_)) => {}
         }
     }
-    let rewritten = seen.rewritten_to(tables.bytes(chosen.provider.host));
+    let rewritten = shown.rewritten_to(tables.bytes(chosen.provider.host));
     let Some(second) = route::find(tables, &rewritten) else {
         return Decision::Refuse(Refusal::NoRouteAfterRewrite(rule));
     };
@@ -142,7 +152,7 @@ struct Chosen<'d> {
     provider: &'d ProviderRow,
 }
 
-fn choose<'d>(tables: &Tables<'d>, seen: &Attributes<'d>, entropy: u64) -> Option<Chosen<'d>> {
+fn choose<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, entropy: u64) -> Option<Chosen<'d>> {
     let entry = route::find(tables, seen)?;
     let backend = route::choose(tables, tables.rule(entry.rule)?, entropy)?;
     let provider = tables.provider(backend.provider)?;

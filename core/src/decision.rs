@@ -6,6 +6,7 @@
 
 use crate::llm::body::BodyError;
 use crate::tables::{FieldRow, PolicyId, ProviderId, RuleId, SecretId, UpstreamId};
+use crate::token::{SentToken, TokenError};
 
 /// What to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,8 @@ use crate::tables::{FieldRow, PolicyId, ProviderId, RuleId, SecretId, UpstreamId
 pub enum Decision<'d> {
     /// Send it upstream, changed as said.
     Forward(Forward<'d>),
+    /// Whose request it is depends on this token: verify it and decide again.
+    VerifyToken(SentToken<'d>),
     /// The answer, or what to send, depends on the body: read it and decide again.
     ReadBody,
     /// Answer it here.
@@ -60,6 +63,8 @@ pub enum Path<'d> {
 pub enum Refusal {
     /// 400 or 414: the head cannot be read one way only.
     BadRequest(BadRequest),
+    /// 401, or 403 for an audience: its token must not pass.
+    Token(TokenError),
     /// 403 `RBAC: access denied`.
     Denied(Denial),
     /// 404: no rule matches what the client sent.

@@ -35,6 +35,9 @@ pub const MODEL_BYTES_MAX: usize = 256;
 /// Bytes of a token (JWT) that is looked at, and of the payload in it. Larger than what fits into the head that most servers accept.
 pub const TOKEN_BYTES_MAX: usize = 32 * 1024;
 
+/// Seconds by which a token's `exp` and `nbf` may be off, because clocks are: Envoy's default.
+pub const TOKEN_SLACK_S: u64 = 60;
+
 /// Nesting of arrays and objects in a token's payload. Identity providers nest three deep.
 pub const CLAIM_DEPTH_MAX: usize = 32;
 
@@ -46,6 +49,12 @@ pub const CLAIM_PATH_BYTES_MAX: usize = 512;
 
 /// Bytes of a `usage` object that is read for accounting; longer ones count as unknown.
 pub const USAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of a JSON Web Key Set. Ten RSA keys with their certificates take 30 KiB.
+pub const KEY_SET_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of a `jwksUri`, as Istio bounds URLs.
+pub const URL_BYTES_MAX: usize = 2048;
 
 /// Bytes of a regular expression in configuration, as Istio bounds it.
 pub const REGEX_BYTES_MAX: usize = 1024;

@@ -66,7 +66,7 @@ pub(crate) fn candidates<'d>(
 }
 
 /// The first entry that matches. None does for `*`: it is no path that a provider could be sent.
-pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Option<&'d EntryRow> {
+pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>) -> Option<&'d EntryRow> {
     if seen.path == "*" {
         return None;
     }

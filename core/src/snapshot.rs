@@ -15,9 +15,9 @@ use crate::config::secret::Secret;
 use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::tables::{
-    BackendRow, ClauseRow, ConditionRow, ConfigRow, EntryRow, FieldRow, ListenerRow, OriginRow, PatternRow, PolicyRow,
-    PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RequestPrincipalRow, RuleRow, SecretId, Tables, Text,
-    VirtualHostRow,
+    BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EntryRow, FieldRow, ListenerRow, OriginRow,
+    PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RequestPrincipalRow, RuleRow,
+    SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
 };
 
 /// A configuration, compiled and immutable.
@@ -27,16 +27,23 @@ pub struct Snapshot {
     rows: OwnedRows,
     listeners: Vec<Listener>,
     upstreams: Vec<Upstream>,
+    key_sources: Vec<KeySource>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(rows: OwnedRows, listeners: Vec<Listener>, upstreams: Vec<Upstream>) -> Self {
-        let id = identify(&rows.meaning, &listeners, &upstreams);
+    pub(crate) fn new(
+        rows: OwnedRows,
+        listeners: Vec<Listener>,
+        upstreams: Vec<Upstream>,
+        key_sources: Vec<KeySource>,
+    ) -> Self {
+        let id = identify(&(FORMAT, &rows.meaning, &listeners, &upstreams, &key_sources));
         Self {
             id,
             rows,
             listeners,
             upstreams,
+            key_sources,
         }
     }
 
@@ -87,6 +94,12 @@ impl Snapshot {
             ranges: &meaning.ranges,
             patterns: &meaning.patterns,
             request_principals: &meaning.request_principals,
+            token_rules: &meaning.token_rules,
+            token_places: &meaning.token_places,
+            token_place_ids: &meaning.token_place_ids,
+            token_texts: &meaning.token_texts,
+            claim_headers: &meaning.claim_headers,
+            token_headers: &meaning.token_headers,
             origins,
             origin_text: Text(origin_text),
         }
@@ -96,6 +109,12 @@ impl Snapshot {
     #[must_use]
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Where the keys of tokens come from; [`crate::tables::KeySourceId`] is the index.
+    #[must_use]
+    pub fn key_sources(&self) -> &[KeySource] {
+        &self.key_sources
     }
 
     /// The upstreams; [`crate::tables::UpstreamId`] is the index.
@@ -157,14 +176,20 @@ pub(crate) struct MeaningRows {
     pub(crate) ranges: Vec<RangeRow>,
     pub(crate) patterns: Vec<PatternRow>,
     pub(crate) request_principals: Vec<RequestPrincipalRow>,
+    pub(crate) token_rules: Vec<TokenRuleRow>,
+    pub(crate) token_places: Vec<PlaceRow>,
+    pub(crate) token_place_ids: Vec<u32>,
+    pub(crate) token_texts: Vec<Span>,
+    pub(crate) claim_headers: Vec<ClaimHeaderRow>,
+    pub(crate) token_headers: Vec<Span>,
 }
 
 /// Version of what the rows mean; part of every snapshot id.
 const FORMAT: u32 = 2;
 
-fn identify(meaning: &MeaningRows, listeners: &[Listener], upstreams: &[Upstream]) -> String {
+fn identify(meaning: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
-    (FORMAT, meaning, listeners, upstreams).hash(&mut hasher);
+    meaning.hash(&mut hasher);
     let mut id = String::with_capacity(16);
     for byte in hasher.0.finalize().iter().take(8) {
         // Writing to a String cannot fail.
@@ -217,6 +242,27 @@ impl Hasher for Sha256Hasher {
 pub struct Listener {
     /// The logical port: the number of the Gateway servers that open it.
     pub port: u16,
+}
+
+/// Where the keys that verify an issuer's tokens come from. What `KeySourceId` indexes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeySource {
+    /// Where.
+    pub from: KeysFrom,
+    /// Time for one fetch, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// Where a key set comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a shell must be able to read each")]
+pub enum KeysFrom {
+    /// The configuration holds it: a JSON Web Key Set (RFC 7517), kept with the secrets.
+    Inline(SecretId),
+    /// It is fetched from this URL (`jwksUri`).
+    Url(Box<str>),
+    /// Its URL is in the issuer's OpenID configuration, `<issuer>/.well-known/openid-configuration`.
+    Issuer(Box<str>),
 }
 
 /// How one provider host is reached. What `UpstreamId` indexes.

@@ -6,6 +6,7 @@
 //! else does, so every index is in range. A broken one would read as empty.
 
 mod policy;
+mod token;
 
 pub use policy::Action;
 pub(crate) use policy::*;
@@ -32,8 +33,14 @@ id!(/// An upstream: where a provider is reached. Indexes `Snapshot::upstreams`.
     UpstreamId);
 id!(/// A secret, held by the shell. Indexes `Secrets`.
     SecretId);
+id!(/// A rule for tokens: one `jwtRules` entry of a RequestAuthentication.
+    TokenRuleId);
+id!(/// Where an issuer's keys come from. Indexes `Snapshot::key_sources`.
+    KeySourceId);
 id!(/// Where in the configuration a thing comes from.
     OriginId);
+
+pub(crate) use token::{ClaimHeaderRow, PlaceRow, TokenRuleRow};
 
 /// A piece of the text arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -114,6 +121,24 @@ pub struct Tables<'a> {
     pub(crate) ranges: &'a [RangeRow],
     pub(crate) patterns: &'a [PatternRow],
     pub(crate) request_principals: &'a [RequestPrincipalRow],
+    /// Ordered by issuer.
+    pub(crate) token_rules: &'a [TokenRuleRow],
+    /// All places where any rule looks, each once.
+    pub(crate) token_places: &'a [PlaceRow],
+    /// Indexes into `token_places`.
+    pub(crate) token_place_ids: &'a [u32],
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(dead_code, reason = "only the checks of a token read it, and they allocate")
+    )]
+    pub(crate) token_texts: &'a [Span],
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(dead_code, reason = "only the checks of a token read it, and they allocate")
+    )]
+    pub(crate) claim_headers: &'a [ClaimHeaderRow],
+    /// Names of all fields that tokens write, lower case.
+    pub(crate) token_headers: &'a [Span],
     pub(crate) origins: &'a [OriginRow],
     /// The arena of the origins alone, so that where a rule stands does not change what a snapshot is.
     pub(crate) origin_text: Text<'a>,
@@ -316,6 +341,22 @@ impl<'a> Tables<'a> {
     #[must_use]
     pub fn provider_origin(&self, provider: ProviderId) -> Option<Origin<'a>> {
         self.origin(self.provider(provider)?.origin)
+    }
+
+    /// Where the keys of a token rule come from.
+    #[must_use]
+    pub fn token_keys(&self, rule: TokenRuleId) -> Option<KeySourceId> {
+        self.token_rule(rule).map(|row| row.keys)
+    }
+
+    /// `namespace/name` of the RequestAuthentication of a token rule.
+    #[must_use]
+    pub fn token_rule_label(&self, rule: TokenRuleId) -> &'a str {
+        self.token_rule(rule).map_or("", |row| self.text(row.label))
+    }
+
+    pub(crate) fn token_rule(&self, rule: TokenRuleId) -> Option<&'a TokenRuleRow> {
+        self.token_rules.get(rule.0 as usize)
     }
 
     pub(crate) fn rule(&self, rule: RuleId) -> Option<&'a RuleRow> {

@@ -1,6 +1,74 @@
-//! Tokens (JSON Web Tokens, RFC 7519): why one must not pass.
+//! Tokens (JSON Web Tokens, RFC 7519) as Istio's RequestAuthentication has them:
+//! where they are, what is checked of them, and why one must not pass.
 //!
-//! The words are Envoy's, byte for byte, where Envoy has words for it.
+//! Everything here is pure: the clock is an argument, and the one check that
+//! needs a key, the signature, is the shell's. The words of [`TokenError`] are
+//! Envoy's, byte for byte, where Envoy has words for it.
+
+pub(crate) mod identify;
+pub(crate) mod overlay;
+pub(crate) mod places;
+#[cfg(feature = "alloc")]
+mod read;
+
+pub use places::SentToken;
+#[cfg(feature = "alloc")]
+pub use read::{Token, assume};
+
+/// How a token is signed: `alg` of its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a shell must be able to verify each")]
+pub enum Algorithm {
+    /// HMAC with SHA-256; only with a key that the key set itself calls symmetric.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSA, PKCS #1 v1.5, SHA-256.
+    Rs256,
+    /// RSA, PKCS #1 v1.5, SHA-384.
+    Rs384,
+    /// RSA, PKCS #1 v1.5, SHA-512.
+    Rs512,
+    /// RSA-PSS, SHA-256.
+    Ps256,
+    /// RSA-PSS, SHA-384.
+    Ps384,
+    /// RSA-PSS, SHA-512.
+    Ps512,
+    /// ECDSA, P-256 and SHA-256.
+    Es256,
+    /// ECDSA, P-384 and SHA-384.
+    Es384,
+    /// ECDSA, P-521 and SHA-512.
+    Es512,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// The algorithm that `alg` names, as JWA (RFC 7518) writes it. `none` is not one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "HS256" => Self::Hs256,
+            "HS384" => Self::Hs384,
+            "HS512" => Self::Hs512,
+            "RS256" => Self::Rs256,
+            "RS384" => Self::Rs384,
+            "RS512" => Self::Rs512,
+            "PS256" => Self::Ps256,
+            "PS384" => Self::Ps384,
+            "PS512" => Self::Ps512,
+            "ES256" => Self::Es256,
+            "ES384" => Self::Es384,
+            "ES512" => Self::Es512,
+            "EdDSA" => Self::EdDsa,
+            _ => return None,
+        })
+    }
+}
 
 /// What is wrong with a request's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

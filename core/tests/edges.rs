@@ -70,7 +70,7 @@ fn refusal(method: &str, host: &str, target: &str) -> Option<Refusal> {
         &mut Scratch::new(),
     ) {
         Decision::Refuse(refusal) => Some(refusal),
-        Decision::Forward(_) | Decision::ReadBody => None,
+        Decision::Forward(_) | Decision::ReadBody | Decision::VerifyToken(_) => None,
     }
 }
 

@@ -91,7 +91,7 @@ fn a_hundred_thousand_decisions_of_every_kind_allocate_nothing() {
             ) {
                 Decision::Forward(_) => forwarded += 1,
                 Decision::Refuse(_) => refused += 1,
-                Decision::ReadBody => asked += 1,
+                Decision::ReadBody | Decision::VerifyToken(_) => asked += 1,
             }
         }
     });

@@ -99,7 +99,7 @@ fn ask(compiled: &Compiled, peer: &str, host: &str, body: &str) -> String {
             )
         }
         Decision::Refuse(refusal) => format!("{} {}", refusal.status(), refusal.code()),
-        Decision::ReadBody => panic!("the body was given"),
+        Decision::ReadBody | Decision::VerifyToken(_) => panic!("the body was given, and no token is asked for"),
     }
 }
 

@@ -28,6 +28,7 @@ use lockgate_core::llm::body::{BodyError, BodyFacts};
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::rewrite;
 use lockgate_core::tables::{RuleId, Tables, UpstreamId};
+use lockgate_core::token::TokenError;
 
 use crate::access::{Flag, Record};
 use crate::body::{ReadBody, ReadError};
@@ -161,6 +162,8 @@ impl Exchange {
         let forward = match decide(&tables, &request, Known::of_body(body), entropy, &mut scratch) {
             Decision::Forward(forward) => forward,
             Decision::ReadBody => return Step::ReadBody,
+            // Until tokens are verified here none is good.
+            Decision::VerifyToken(_) => return Step::Refuse(Refusal::Token(TokenError::KeysUnavailable)),
             Decision::Refuse(refusal) => return Step::Refuse(refusal),
         };
         self.record.rule = Some(forward.rule);

@@ -100,7 +100,7 @@ pub(crate) fn refusal(refusal: Refusal, mut record: Box<Record>) -> Response<Cli
             Some(rule)
         }
         Refusal::Body(rule, _) => rule,
-        Refusal::BadRequest(_) | Refusal::Denied(_) | Refusal::NoRoute => None,
+        Refusal::Token(_) | Refusal::BadRequest(_) | Refusal::Denied(_) | Refusal::NoRoute => None,
     };
     if let Refusal::NotAdmitted { second, provider, .. } = refusal {
         let tables = record.view.live.compiled.snapshot.tables();

@@ -214,6 +214,9 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
     let label = |rule| tables.rule_label(rule).to_owned();
     match decision {
         Decision::ReadBody => Verdict::ReadBody,
+        Decision::VerifyToken(_) | Decision::Refuse(Refusal::Token(_)) => {
+            panic!("a token is asked for, and no configuration of the oracle does")
+        }
         Decision::Refuse(Refusal::BadRequest(fault)) => Verdict::BadHead(vec![fault]),
         Decision::Refuse(Refusal::Denied(Denial::Rule(policy, rule))) => Verdict::DeniedByRule {
             policy: tables.policy_label(policy).to_owned(),

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{ClaimRow, Claims, ClaimsError, PATH_SEPARATOR, RowKind, SPLIT_CLAIMS};
+use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PATH_SEPARATOR, RowKind, SPLIT_CLAIMS};
 use crate::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
 use crate::llm::json::{Kind, Tokenizer, Visit};
 use crate::tables::{Span, Text};
@@ -17,6 +17,7 @@ pub struct ClaimSet {
     text: String,
     payload: Span,
     rows: Vec<ClaimRow>,
+    headers: Vec<HeaderRow>,
 }
 
 impl ClaimSet {
@@ -45,7 +46,22 @@ impl ClaimSet {
             text: Text(&self.text),
             payload: self.payload,
             rows: &self.rows,
+            headers: &self.headers,
         }
+    }
+
+    /// Adds what the gateway writes into header fields for this token.
+    pub(crate) fn write_headers(&mut self, headers: &[(String, String)]) {
+        let mut store = |text: &str| {
+            let start = self.text.len();
+            self.text.push_str(text);
+            written(start as u64, self.text.len() as u64)
+        };
+        let rows = headers.iter().map(|(name, value)| HeaderRow {
+            name: store(name),
+            value: store(value),
+        });
+        self.headers = rows.collect();
     }
 
     /// Bytes of memory that it holds, for bounding a cache.
@@ -140,6 +156,7 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
             text: self.text,
             payload: Span { start: 0, len: shift },
             rows: self.rows,
+            headers: Vec::new(),
         }
     }
 
@@ -182,11 +199,15 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
         if self.frames.len() >= CLAIM_DEPTH_MAX {
             return Err(ClaimsError::TooDeep);
         }
-        let row_path = if self.frames.is_empty() {
-            Some(Span::default())
-        } else {
+        let row_path = match self.place() {
+            _ if self.frames.is_empty() => Some(Span::default()),
+            Some((path, true)) => Some(path),
             // What stands inside a list has no path.
-            self.place().filter(|(_, is_member)| *is_member).map(|(path, _)| path)
+            Some((path, false)) => {
+                self.add(path, Span::default(), RowKind::OtherItem)?;
+                None
+            }
+            None => None,
         };
         self.frames.push(Frame {
             names: (kind == Kind::Object).then(BTreeSet::new),
@@ -216,7 +237,8 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
         };
         match self.place() {
             Some((path, true)) => self.add(path, written(scalar.at, end), kind),
-            Some((_, false)) | None => Ok(()),
+            Some((path, false)) => self.add(path, written(scalar.at, end), RowKind::OtherItem),
+            None => Ok(()),
         }
     }
 

@@ -14,6 +14,7 @@ mod policies;
 mod providers;
 mod routes;
 mod rows;
+mod tokens;
 mod upstreams;
 
 use alloc::string::String;
@@ -89,8 +90,9 @@ pub fn compile(
     let upstreams = upstreams::compile(resources, &providers, diagnostics);
     routes::compile(resources, settings, &listeners, &mut providers, &mut rows, diagnostics);
     policies::compile(resources, settings, &mut rows, diagnostics);
+    let key_sources = tokens::compile(resources, settings, &mut rows, diagnostics);
     let (rows, secrets) = rows.finish(diagnostics);
-    let snapshot = Snapshot::new(rows, listeners.ports(), upstreams);
+    let snapshot = Snapshot::new(rows, listeners.ports(), upstreams, key_sources);
     if diagnostics.has_errors() {
         // Lints would speak of rules that the errors took away.
         return None;
@@ -119,6 +121,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
     let Resources {
         gateways,
         authorization_policies,
+        request_authentications,
         llm_providers,
         llm_routes,
         service_entries,
@@ -129,6 +132,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         .iter()
         .map(|resource| &resource.meta)
         .chain(authorization_policies.iter().map(|resource| &resource.meta))
+        .chain(request_authentications.iter().map(|resource| &resource.meta))
         .chain(llm_providers.iter().map(|resource| &resource.meta))
         .chain(llm_routes.iter().map(|resource| &resource.meta))
         .chain(service_entries.iter().map(|resource| &resource.meta))

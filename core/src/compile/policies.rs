@@ -9,7 +9,8 @@ use super::Settings;
 use super::rows::{RowWriter, append};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    AuthorizationPolicy, Clause, Gateway, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources, TargetReference,
+    AuthorizationPolicy, Clause, Gateway, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources,
+    TargetReference,
 };
 use crate::tables::{Action, ClauseRow, PolicyRow, PolicyRuleRow, PredicateRow, Rows};
 
@@ -45,17 +46,18 @@ pub(super) fn selected<'c>(
     settings: &Settings,
 ) -> impl Iterator<Item = &'c AuthorizationPolicy> {
     let policies = resources.authorization_policies.iter();
-    policies.filter(|policy| applies(policy, resources, settings))
+    policies.filter(|policy| applies(&policy.meta, &policy.target, resources, settings))
 }
 
-/// Whether `policy` applies to this gateway.
-pub(super) fn applies(policy: &AuthorizationPolicy, resources: &Resources, settings: &Settings) -> bool {
-    settings.in_scope(&policy.meta.namespace)
-        && match &policy.target {
+/// Whether a policy with this target applies to this gateway.
+pub(super) fn applies(meta: &Meta, target: &PolicyTarget, resources: &Resources, settings: &Settings) -> bool {
+    settings.in_scope(&meta.namespace)
+        && match target {
             PolicyTarget::Namespace => true,
             PolicyTarget::Labels(labels) => settings.has_labels(labels),
             PolicyTarget::References(references) => references.iter().any(|reference| {
-                gateway_of(reference, policy, resources).is_some_and(|gateway| settings.has_labels(&gateway.selector))
+                gateway_of(reference, &meta.namespace, resources)
+                    .is_some_and(|gateway| settings.has_labels(&gateway.selector))
             }),
         }
 }
@@ -63,13 +65,13 @@ pub(super) fn applies(policy: &AuthorizationPolicy, resources: &Resources, setti
 /// The Gateway that a policy refers to: one of its own namespace.
 pub(super) fn gateway_of<'c>(
     reference: &TargetReference,
-    policy: &AuthorizationPolicy,
+    namespace: &str,
     resources: &'c Resources,
 ) -> Option<&'c Gateway> {
     let is_meant = |gateway: &&Gateway| {
         &*reference.kind == "Gateway"
             && *gateway.meta.name.value == *reference.name.value
-            && gateway.meta.namespace == policy.meta.namespace
+            && *gateway.meta.namespace == *namespace
     };
     resources.gateways.iter().find(is_meant)
 }

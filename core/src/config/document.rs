@@ -7,7 +7,6 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use zeroize::Zeroize;
 
 use super::diagnostic::Location;
-use super::format::Format;
 use super::schema::{Kind, Object, Shape};
 use super::tree::{Meaning, Node, Scalar, Value};
 
@@ -87,7 +86,7 @@ fn redact_object(node: &mut Node, object: &Object) {
 
 fn redact(node: &mut Node, shape: &Shape) {
     match (shape, &mut node.value) {
-        (Shape::Text(Format::Secret), Value::Scalar(scalar)) => {
+        (Shape::Text(format), Value::Scalar(scalar)) if format.is_hidden() => {
             scalar.text.zeroize();
             scalar.plain = false;
             if !scalar.written.as_deref().is_some_and(is_one_variable) {

@@ -20,6 +20,7 @@ pub use shape::*;
 
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
+use crate::claims::Claims;
 use crate::decide::{Body, Known, decide};
 use crate::decision::{Decision, Denial, Forward, Path, Refusal};
 use crate::request::Request;
@@ -27,6 +28,7 @@ use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
 use crate::route;
 use crate::snapshot::{Snapshot, Upstream};
 use crate::tables::{ConditionRow, EntryRow, OriginId, RuleId, Subject, Tables, Test};
+use crate::token::overlay::Overlay;
 
 /// Explains what [`decide`] does with `request`.
 #[must_use]
@@ -36,15 +38,21 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
     let decision = decide(&tables, request, known, entropy, &mut scratch);
     let mut reading = Scratch::new();
     let seen = Attributes::read(request, &mut reading).ok();
+    let claims = known.identity.claims().copied();
+    let headers = Overlay::new(&tables, request.headers, claims);
+    let seen = seen.map(|seen| seen.with_headers(&headers));
     let reader = Reader {
         tables,
         upstreams: snapshot.upstreams(),
     };
-    let denied = matches!(decision, Decision::Refuse(Refusal::Denied(_)));
+    let denied = matches!(
+        decision,
+        Decision::Refuse(Refusal::Denied(_) | Refusal::Token(_)) | Decision::VerifyToken(_)
+    );
     Explanation {
         api_version: "lockgate.dev/explain/v1",
         snapshot: snapshot.id().to_owned(),
-        request: seen.as_ref().map(shown),
+        request: seen.as_ref().map(|seen| shown(&tables, seen)),
         policies: seen
             .as_ref()
             .map_or_else(Vec::new, |seen| reader.policies(seen, &known)),
@@ -52,17 +60,17 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
             Some(seen) if !denied => reader.passes(seen, decision, entropy),
             _ => Vec::new(),
         },
-        verdict: reader.verdict(request, seen.as_ref(), known.body, decision),
+        verdict: reader.verdict(request, seen.as_ref(), known, decision),
     }
 }
 
-fn shown(seen: &Attributes<'_>) -> Seen {
+fn shown(tables: &Tables<'_>, seen: &Attributes<'_>) -> Seen {
     Seen {
         method: seen.method.to_owned(),
         authority: text(seen.authority.folded),
         host: text(seen.authority.host),
         path: seen.path.to_owned(),
-        query: seen.query.map(ToOwned::to_owned),
+        query: seen.query.map(|query| rewrite::sent_query(tables, query)),
         peer: seen.connection.peer.to_string(),
         port: seen.connection.port,
     }
@@ -130,7 +138,10 @@ impl<'d> Reader<'d> {
         let (name, value) = match condition.subject {
             Subject::Host => ("host", Some(text(seen.authority.host))),
             Subject::Authority => ("host", Some(text(seen.authority.folded))),
-            Subject::Header(name) => (self.tables.text(name), header(seen, self.tables.text(name))),
+            Subject::Header(name) => (
+                self.tables.text(name),
+                header(&self.tables, seen, self.tables.text(name)),
+            ),
         };
         let wanted = match condition.test {
             Test::Exact(text) => format!("exact: {}", self.tables.text(text)),
@@ -157,11 +168,19 @@ impl<'d> Reader<'d> {
         self,
         request: &Request<'_>,
         seen: Option<&Attributes<'d>>,
-        body: Body<'_>,
-        decision: Decision<'_>,
+        known: Known<'_>,
+        decision: Decision<'d>,
     ) -> Verdict {
         match decision {
-            Decision::Forward(forward) => Verdict::Forward(self.upstream_request(request, body, &forward)),
+            Decision::Forward(forward) => Verdict::Forward(self.upstream_request(request, known, &forward)),
+            Decision::VerifyToken(token) => {
+                let rules = token.rules(&self.tables);
+                let mut authentications: Vec<String> = rules
+                    .map(|rule| self.tables.token_rule_label(rule).to_owned())
+                    .collect();
+                authentications.dedup();
+                Verdict::VerifyToken { authentications }
+            }
             Decision::ReadBody => Verdict::ReadBody {
                 rule: seen
                     .and_then(|seen| route::find(&self.tables, seen))
@@ -180,7 +199,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn upstream_request(self, request: &Request<'_>, body: Body<'_>, forward: &Forward<'_>) -> UpstreamRequest {
+    fn upstream_request(self, request: &Request<'_>, known: Known<'_>, forward: &Forward<'_>) -> UpstreamRequest {
         let upstream = self.upstreams.get(forward.upstream.0 as usize);
         let scheme = if upstream.is_some_and(|upstream| upstream.tls.is_some()) {
             "https"
@@ -189,6 +208,9 @@ impl<'d> Reader<'d> {
         };
         let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints);
         let mut set_headers = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
+        let claims = known.identity.claims();
+        let written = claims.into_iter().flat_map(Claims::headers);
+        set_headers.extend(written.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if forward.credential.is_some() {
             set_headers.push((
                 "authorization".to_owned(),
@@ -205,10 +227,31 @@ impl<'d> Reader<'d> {
                 .collect(),
             sni: upstream.and_then(|upstream| Some(upstream.tls.as_ref()?.sni.to_string())),
             method: request.method.to_owned(),
-            path: path(forward.path),
+            path: self.path(forward.path),
             set_headers,
-            remove_headers: never_sent(),
-            body_fields: self.body_fields(body, forward),
+            remove_headers: self.never_sent(),
+            body_fields: self.body_fields(known.body, forward),
+        }
+    }
+
+    fn never_sent(self) -> Vec<String> {
+        let names = DROPPED_HEADERS.iter().map(ToString::to_string);
+        let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
+        let mut all: Vec<String> = names
+            .chain(DROPPED_HEADER_PREFIXES.iter().map(|prefix| format!("{prefix}*")))
+            .collect();
+        for name in tokens {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        all
+    }
+
+    fn path(self, path: Path<'_>) -> String {
+        match path {
+            Path::Fixed(path) => path.to_owned(),
+            Path::Client { path, query } => rewrite::sent_target(&self.tables, path, query),
         }
     }
 
@@ -255,9 +298,11 @@ impl<'d> Reader<'d> {
                 self.tables.provider_host(provider),
                 self.rule(second)
             ),
-            Refusal::BadRequest(_) | Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..) => {
-                refusal.detail().message.to_owned()
-            }
+            Refusal::Token(_)
+            | Refusal::BadRequest(_)
+            | Refusal::NoRoute
+            | Refusal::MethodNotAllowed(_)
+            | Refusal::Body(..) => refusal.detail().message.to_owned(),
         }
     }
 }
@@ -266,32 +311,15 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn never_sent() -> Vec<String> {
-    let names = DROPPED_HEADERS.iter().map(ToString::to_string);
-    names
-        .chain(DROPPED_HEADER_PREFIXES.iter().map(|prefix| format!("{prefix}*")))
-        .collect()
-}
-
-fn path(path: Path<'_>) -> String {
-    match path {
-        Path::Fixed(path) | Path::Client { path, query: None } => path.to_owned(),
-        Path::Client {
-            path,
-            query: Some(query),
-        } => format!("{path}?{query}"),
-    }
-}
-
 /// The values of a header field, unless they are credentials.
-fn header(seen: &Attributes<'_>, name: &str) -> Option<String> {
+fn header(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> Option<String> {
     let mut values = Vec::new();
     seen.headers.each(name, &mut |value| {
         values.push(text(value));
     });
     if values.is_empty() {
         None
-    } else if rewrite::drops_header(name) {
+    } else if rewrite::drops_header(name) || rewrite::reads_token_from(tables, name) {
         Some("«not shown»".to_owned())
     } else {
         Some(values.join(" | "))

@@ -61,7 +61,7 @@ impl Reader<'_> {
                 Some(format!("{}/{}", claims.issuer()?, claims.subject()?))
             }
             (_, Attribute::PathAndQuery) => Some(text(&authz::path_and_query(seen).concat())),
-            (_, Attribute::Header(name)) => header(seen, self.tables.text(name)),
+            (_, Attribute::Header(name)) => header(&self.tables, seen, self.tables.text(name)),
             (Values::Patterns(_), attribute) => {
                 let mut values = Vec::new();
                 let mut add = |value: &[u8]| values.push(as_written(attribute, text(value)));

@@ -110,6 +110,12 @@ pub struct PassTrace {
 pub enum Verdict {
     /// The request is sent upstream.
     Forward(UpstreamRequest),
+    /// What happens depends on its token, whose signature is not verified here.
+    #[serde(rename_all = "camelCase")]
+    VerifyToken {
+        /// The RequestAuthentications that look where it is: `namespace/name`.
+        authentications: Vec<String>,
+    },
     /// It would be sent on, depending on its body, which was not given.
     #[serde(rename_all = "camelCase")]
     ReadBody {

@@ -26,6 +26,14 @@ impl Display for Explanation {
         writeln!(f)?;
         match &self.verdict {
             Verdict::Forward(upstream) => write_upstream(f, upstream),
+            Verdict::VerifyToken { authentications } => {
+                writeln!(f, "verdict    depends on the token: give what it claims with --claims")?;
+                writeln!(
+                    f,
+                    "  looked for by RequestAuthentication {}",
+                    authentications.join(", ")
+                )
+            }
             Verdict::ReadBody { rule } => {
                 writeln!(f, "verdict    FORWARD if the body allows it: give one with -d")?;
                 writeln!(f, "  rule       {}", rule.as_deref().unwrap_or("-"))

@@ -65,7 +65,7 @@ fn decision(address: u32, body: Body<'_>) -> u32 {
         &mut scratch,
     ) {
         Decision::Forward(forward) => u32::from(forward.credential.is_some()),
-        Decision::ReadBody => 1,
+        Decision::ReadBody | Decision::VerifyToken(_) => 1,
         Decision::Refuse(refusal) => u32::from(refusal.answer(ErrorShape::OpenAi).status),
     }
 }

@@ -178,7 +178,7 @@ impl Checker<'_> {
 
     fn text(&mut self, node: &mut Node, format: Format, here: Here<'_>) {
         let at = node.at;
-        let is_secret = format == Format::Secret;
+        let is_secret = format.is_hidden();
         match &mut node.value {
             Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => {
                 if !self.replace_variables(scalar, at, here) {

@@ -1,12 +1,11 @@
 //! AuthorizationPolicy, with what Istio's validation says about it as a whole.
 
 mod clause;
-mod target;
 
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::{boxed, each};
+use super::{boxed, each, target};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::quote::quoted;
 use crate::config::resource::{Action, AuthorizationPolicy, Meta, PolicyRule};

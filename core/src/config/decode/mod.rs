@@ -10,7 +10,9 @@ mod destination_rule;
 mod gateway;
 mod llm_provider;
 mod llm_route;
+mod request_authentication;
 mod service_entry;
+mod target;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -19,8 +21,8 @@ use alloc::vec::Vec;
 
 use super::diagnostic::Diagnostics;
 use super::resource::{
-    AuthorizationPolicy, DestinationRule, Gateway, Labels, LlmProvider, LlmRoute, Meta, Resources, ServiceEntry,
-    Spanned,
+    AuthorizationPolicy, DestinationRule, Gateway, Labels, LlmProvider, LlmRoute, Meta, RequestAuthentication,
+    Resources, ServiceEntry, Spanned,
 };
 use super::schema::Kind;
 use super::time::parse_timestamp;
@@ -30,6 +32,7 @@ use super::tree::{Node, Scalar};
 pub(crate) enum Decoded {
     Gateway(Gateway),
     AuthorizationPolicy(AuthorizationPolicy),
+    RequestAuthentication(RequestAuthentication),
     LlmProvider(LlmProvider),
     LlmRoute(LlmRoute),
     ServiceEntry(ServiceEntry),
@@ -41,6 +44,7 @@ impl Decoded {
         match self {
             Self::Gateway(resource) => resources.gateways.push(resource),
             Self::AuthorizationPolicy(resource) => resources.authorization_policies.push(resource),
+            Self::RequestAuthentication(resource) => resources.request_authentications.push(resource),
             Self::LlmProvider(resource) => resources.llm_providers.push(resource),
             Self::LlmRoute(resource) => resources.llm_routes.push(resource),
             Self::ServiceEntry(resource) => resources.service_entries.push(resource),
@@ -56,6 +60,9 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
         "Gateway" => gateway::decode(spec?, meta, diagnostics).map(Decoded::Gateway),
         "AuthorizationPolicy" => {
             authorization_policy::decode(document, meta, diagnostics).map(Decoded::AuthorizationPolicy)
+        }
+        "RequestAuthentication" => {
+            request_authentication::decode(document, meta, diagnostics).map(Decoded::RequestAuthentication)
         }
         "LLMProvider" => llm_provider::decode(spec?, meta, diagnostics).map(Decoded::LlmProvider),
         "LLMRoute" => llm_route::decode(spec?, meta, diagnostics).map(Decoded::LlmRoute),

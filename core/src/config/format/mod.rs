@@ -15,7 +15,9 @@ use alloc::format;
 
 use super::time::{parse_duration_ms, parse_timestamp};
 use crate::cidr::{Cidr, CidrError};
-use crate::limits::{MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX};
+use crate::config::key_set;
+use crate::limits::{MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX, URL_BYTES_MAX};
+use crate::rewrite::drops_header;
 
 /// The formats of text fields and of map keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,14 @@ pub(crate) enum Format {
     Model,
     /// A provider's key: never shown.
     Secret,
+    /// A JSON Web Key Set: never shown, since it may hold symmetric keys.
+    KeySet,
+    /// `http` or `https` URL of a key set.
+    KeySetUrl,
+    /// A header field that may hold a token.
+    TokenHeader,
+    /// A header field that the gateway writes.
+    WrittenHeader,
 }
 
 /// Why a text does not fit.
@@ -129,7 +139,16 @@ impl Format {
             Self::HeaderName => header_name(text),
             Self::Model => model(text),
             Self::Secret => visible(text, "invalid-secret"),
+            Self::KeySet => key_set::check(text).map_err(|reason| Fault::new("invalid-key-set", reason)),
+            Self::KeySetUrl => key_set_url(text),
+            Self::TokenHeader => field_name(text),
+            Self::WrittenHeader => written_header(text),
         }
+    }
+
+    /// Whether the text itself is never shown.
+    pub(crate) fn is_hidden(self) -> bool {
+        matches!(self, Self::Secret | Self::KeySet)
     }
 
     /// A regular expression for editors, unanchored, where one says it all.
@@ -156,6 +175,9 @@ impl Format {
             Self::RequestPrincipal => lint::request_principal(text),
             Self::ServerName => lint::pattern(text).or_else(|| lint::server_name(text)),
             Self::AnyPattern => lint::pattern(text),
+            Self::KeySet => key_set::lint(text).map(|reason| {
+                Fault::new("key-set-can-sign", reason).help("give the public keys only, or fetch them by `jwksUri`")
+            }),
             _ => None,
         }
     }
@@ -262,11 +284,63 @@ fn header_name(text: &str) -> Check {
             "matches a claim, which is not supported yet",
         ));
     }
+    field_name(&lower)
+}
+
+fn field_name(text: &str) -> Check {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if lower.bytes().all(is_token) {
+    if text.bytes().all(is_token) {
         return Ok(());
     }
     Err(Fault::new("invalid-header", "is not a header name"))
+}
+
+/// Fields that framing and routing rest on, besides those that never reach an upstream.
+const NEVER_WRITTEN: [&str; 9] = [
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "te",
+    "upgrade",
+    "x-request-id",
+];
+
+fn written_header(text: &str) -> Check {
+    field_name(text)?;
+    let lower = text.to_ascii_lowercase();
+    if NEVER_WRITTEN.contains(&&*lower) || drops_header(&lower) {
+        return Err(Fault::new("reserved-header", "is a header that a token must not write")
+            .help("choose a name of your own, such as `x-jwt-claim-sub`"));
+    }
+    Ok(())
+}
+
+fn key_set_url(text: &str) -> Check {
+    let fault = |reason: &'static str| Fault::new("invalid-url", reason);
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .ok_or_else(|| fault("is not a URL that begins with `https://` or `http://`"))?;
+    if text.len() > URL_BYTES_MAX {
+        return Err(fault("is longer than any URL of a key set"));
+    }
+    if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) {
+        return Err(fault("names no host"));
+    }
+    if rest
+        .split(['/', '?', '#'])
+        .next()
+        .is_some_and(|authority| authority.contains('@'))
+    {
+        return Err(fault("has a user name before its host"));
+    }
+    if text.contains('#') {
+        return Err(fault("has a fragment (`#`), which is never sent"));
+    }
+    visible(text, "invalid-url")
 }
 
 #[cfg(test)]

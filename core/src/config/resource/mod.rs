@@ -10,6 +10,7 @@ mod destination_rule;
 mod gateway;
 mod llm_provider;
 mod llm_route;
+mod request_authentication;
 mod service_entry;
 
 use alloc::boxed::Box;
@@ -23,6 +24,7 @@ pub use destination_rule::*;
 pub use gateway::*;
 pub use llm_provider::*;
 pub use llm_route::*;
+pub use request_authentication::*;
 pub use service_entry::*;
 
 use super::diagnostic::Location;
@@ -82,6 +84,8 @@ pub struct Resources {
     pub gateways: Vec<Gateway>,
     /// `security.istio.io` AuthorizationPolicy.
     pub authorization_policies: Vec<AuthorizationPolicy>,
+    /// `security.istio.io` RequestAuthentication.
+    pub request_authentications: Vec<RequestAuthentication>,
     /// `istio.alibabacloud.com` LLMProvider.
     pub llm_providers: Vec<LlmProvider>,
     /// `istio.alibabacloud.com` LLMRoute.

@@ -33,7 +33,7 @@ pub(super) static AUTHORIZATION_POLICY: Object = Object::new(&[
     not_yet("provider"),
 ]);
 
-static TARGET_REF: Object = Object::new(&[
+pub(super) static TARGET_REF: Object = Object::new(&[
     required("kind", Shape::Enum(&TARGET_KIND), "What is referred to."),
     field("group", Shape::Enum(&TARGET_GROUP), "The API group of `kind`."),
     required(
@@ -61,7 +61,8 @@ static TARGET_GROUP: Enumeration = Enumeration {
     ignore_case: false,
 };
 
-static SELECTOR: Object = Object::new(&[field("matchLabels", LABELS, "Labels that a workload must all have.")]);
+pub(super) static SELECTOR: Object =
+    Object::new(&[field("matchLabels", LABELS, "Labels that a workload must all have.")]);
 
 static ACTION: Enumeration = Enumeration {
     values: &["ALLOW", "DENY", "AUDIT"],

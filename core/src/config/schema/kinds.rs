@@ -5,6 +5,7 @@ use super::authorization_policy::AUTHORIZATION_POLICY;
 use super::destination_rule::DESTINATION_RULE;
 use super::gateway::GATEWAY;
 use super::llm::{LLM_PROVIDER, LLM_ROUTE};
+use super::request_authentication::REQUEST_AUTHENTICATION;
 use super::service_entry::SERVICE_ENTRY;
 
 /// A kind that is decoded.
@@ -32,7 +33,7 @@ const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const OTHER_VERSIONS: &[&str] = &["v1", "v1beta1"];
 
 /// Every kind that is decoded.
-pub(crate) static KINDS: [Kind; 6] = [
+pub(crate) static KINDS: [Kind; 7] = [
     Kind {
         name: "Gateway",
         group: NETWORKING,
@@ -47,6 +48,14 @@ pub(crate) static KINDS: [Kind; 6] = [
         versions: OTHER_VERSIONS,
         doc: "Who may send what.",
         spec: &AUTHORIZATION_POLICY,
+        spec_required: false,
+    },
+    Kind {
+        name: "RequestAuthentication",
+        group: SECURITY,
+        versions: OTHER_VERSIONS,
+        doc: "Whose tokens are accepted.",
+        spec: &REQUEST_AUTHENTICATION,
         spec_required: false,
     },
     Kind {
@@ -99,7 +108,7 @@ pub(crate) static KNOWN_UNSUPPORTED: [(&str, &[&str]); 11] = [
             "ProxyConfig",
         ],
     ),
-    (SECURITY, &["RequestAuthentication", "PeerAuthentication"]),
+    (SECURITY, &["PeerAuthentication"]),
     (
         ASM,
         &[

@@ -12,6 +12,7 @@ mod gateway;
 mod kinds;
 mod llm;
 mod meta;
+mod request_authentication;
 mod service_entry;
 
 pub(crate) use kinds::{CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::config::decode::{boxed, labels};
+use super::{boxed, labels};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{PolicyTarget, TargetReference};
 use crate::config::tree::Node;

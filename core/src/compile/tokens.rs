@@ -1,0 +1,145 @@
+//! RequestAuthentications that select this gateway to token rules, ordered by issuer.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::rows::{RowWriter, append, number};
+use super::{Settings, policies};
+use crate::claims::PATH_SEPARATOR;
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::{JwtKeys, JwtRule, RequestAuthentication, Resources, Spanned, TokenPlace};
+use crate::snapshot::{KeySource, KeysFrom};
+use crate::tables::{ClaimHeaderRow, KeySourceId, PlaceRow, Rows, Span, TokenRuleRow};
+
+/// Where the keys come from; the rules go to `rows`.
+pub(super) fn compile(
+    resources: &Resources,
+    settings: &Settings,
+    rows: &mut RowWriter<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<KeySource> {
+    let mut rules: Vec<(&RequestAuthentication, usize, &JwtRule)> = selected(resources, settings)
+        .flat_map(|resource| {
+            resource
+                .rules
+                .iter()
+                .enumerate()
+                .map(move |(index, rule)| (resource, index, rule))
+        })
+        .collect();
+    rules.sort_by_key(|(_, _, rule)| rule.issuer.as_ref().map(|issuer| issuer.value.clone()));
+    let mut sources = Vec::new();
+    let mut written = BTreeSet::new();
+    for (resource, index, rule) in rules {
+        refuse_repeated_headers(rule, index, diagnostics);
+        let row = compile_rule(resource, index, rule, &mut sources, rows);
+        written.extend(row.payload_header);
+        written.extend(
+            row.claim_headers
+                .of(&rows.rows.claim_headers)
+                .iter()
+                .map(|row| row.header),
+        );
+        rows.rows.token_rules.push(row);
+    }
+    rows.rows.token_headers = written.into_iter().collect();
+    sources
+}
+
+/// The resources that apply to this gateway.
+fn selected<'c>(resources: &'c Resources, settings: &Settings) -> impl Iterator<Item = &'c RequestAuthentication> {
+    let all = resources.request_authentications.iter();
+    all.filter(|resource| policies::applies(&resource.meta, &resource.target, resources, settings))
+}
+
+fn compile_rule(
+    resource: &RequestAuthentication,
+    index: usize,
+    rule: &JwtRule,
+    sources: &mut Vec<KeySource>,
+    rows: &mut RowWriter<'_>,
+) -> TokenRuleRow {
+    let claim_headers: Vec<ClaimHeaderRow> = rule
+        .claim_headers
+        .iter()
+        .map(|entry| ClaimHeaderRow {
+            header: rows.text(&entry.header),
+            claim: rows.text(&entry.claim.replace('.', &PATH_SEPARATOR.to_string())),
+        })
+        .collect();
+    TokenRuleRow {
+        issuer: rule.issuer.as_ref().map(|issuer| rows.text(issuer)),
+        audiences: texts(&rule.audiences, rows),
+        places: places(&rule.places, rows),
+        keys: keys(rule, sources, rows),
+        payload_header: rule.payload_header.as_ref().map(|name| rows.text(name)),
+        claim_headers: append(&mut rows.rows.claim_headers, claim_headers),
+        split: texts(&rule.split, rows),
+        label: rows.text(&format!("{}/{}", resource.meta.namespace, *resource.meta.name)),
+        origin: rows.origin(&resource.meta, &format!("spec.jwtRules[{index}]"), rule.at),
+    }
+}
+
+fn texts(list: &[Spanned<String>], rows: &mut RowWriter<'_>) -> Rows {
+    let spans: Vec<Span> = list.iter().map(|text| rows.text(text)).collect();
+    append(&mut rows.rows.token_texts, spans)
+}
+
+/// Rules that look in the same place share its row, since a request has one token there.
+fn places(list: &[TokenPlace], rows: &mut RowWriter<'_>) -> Rows {
+    let ids: Vec<u32> = list
+        .iter()
+        .map(|place| {
+            let row = match place {
+                TokenPlace::Header { name, prefix } => PlaceRow::Header {
+                    name: rows.text(name),
+                    prefix: rows.text(prefix),
+                },
+                TokenPlace::Param(name) => PlaceRow::Param(rows.text(name)),
+                TokenPlace::Cookie(name) => PlaceRow::Cookie(rows.text(name)),
+            };
+            let known = rows.rows.token_places.iter().position(|known| *known == row);
+            number(known.unwrap_or_else(|| {
+                rows.rows.token_places.push(row);
+                rows.rows.token_places.len().saturating_sub(1)
+            }))
+        })
+        .collect();
+    append(&mut rows.rows.token_place_ids, ids)
+}
+
+/// Rules with the same source share it, so that it is fetched once.
+fn keys(rule: &JwtRule, sources: &mut Vec<KeySource>, rows: &mut RowWriter<'_>) -> KeySourceId {
+    let source = KeySource {
+        from: match &rule.keys {
+            JwtKeys::Inline(set) => KeysFrom::Inline(rows.secret(set)),
+            JwtKeys::Url(url) => KeysFrom::Url(url.clone()),
+            JwtKeys::Issuer(issuer) => KeysFrom::Issuer(issuer.clone()),
+        },
+        timeout_ms: rule.timeout_ms,
+    };
+    let known = sources.iter().position(|known| *known == source);
+    KeySourceId(number(known.unwrap_or_else(|| {
+        sources.push(source);
+        sources.len().saturating_sub(1)
+    })))
+}
+
+fn refuse_repeated_headers(rule: &JwtRule, index: usize, diagnostics: &mut Diagnostics) {
+    let mut seen = BTreeSet::new();
+    let names = rule.claim_headers.iter().map(|entry| &entry.header);
+    for name in names.chain(&rule.payload_header) {
+        if !seen.insert(name) {
+            diagnostics
+                .error(
+                    "duplicate-name",
+                    rule.at,
+                    format!("two claims are written to the header `{name}`"),
+                )
+                .field(format!("spec.jwtRules[{index}].outputClaimToHeaders"))
+                .help("give each a header of its own");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The check of a JSON Web Key Set (RFC 7517) that stands in the configuration.
+//!
+//! Whether each key is one that can verify anything is the shell's to find out,
+//! which has the cryptography. Here it must only be a key set, and one that may
+//! be shared.
+
+use crate::limits::KEY_SET_BYTES_MAX;
+use crate::llm::json::{JsonError, Kind, Tokenizer, Visit};
+
+/// Whether the text is an object with a list of objects called `keys`, each of which has a `kty`.
+pub(crate) fn check(text: &str) -> Result<(), &'static str> {
+    if text.len() > KEY_SET_BYTES_MAX {
+        return Err("is longer than any key set");
+    }
+    let seen = read(text)?;
+    match seen {
+        Seen { keys: None, .. } => Err("is no JSON Web Key Set: it has no list `keys`"),
+        Seen { keys: Some(0), .. } => Err("is a key set without keys, so every token would be refused"),
+        Seen {
+            keys: Some(keys),
+            types,
+            ..
+        } if types < keys => Err("is no JSON Web Key Set: a key has no `kty`"),
+        _ => Ok(()),
+    }
+}
+
+/// What of it should not be in a key set that only verifies.
+pub(crate) fn lint(text: &str) -> Option<&'static str> {
+    let seen = read(text).ok()?;
+    if seen.private {
+        Some("holds a private key, with which tokens are made")
+    } else if seen.symmetric {
+        Some("holds a symmetric key: whoever can verify with it can make tokens")
+    } else {
+        None
+    }
+}
+
+fn read(text: &str) -> Result<Seen, &'static str> {
+    let mut seen = Seen::default();
+    let mut tokenizer = Tokenizer::new();
+    tokenizer.feed(text.as_bytes(), &mut seen)?;
+    tokenizer.finish(&mut seen)?;
+    Ok(seen)
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Keys in the list `keys`.
+    keys: Option<usize>,
+    /// Those with a `kty`.
+    types: usize,
+    symmetric: bool,
+    private: bool,
+    /// The current member's name, or the current string; longer ones than any that matters are cut.
+    piece: heapless::Vec<u8, 8>,
+    in_keys: bool,
+    in_type: bool,
+}
+
+impl From<JsonError> for &'static str {
+    fn from(_: JsonError) -> Self {
+        "is not valid JSON"
+    }
+}
+
+impl Visit for Seen {
+    type Error = &'static str;
+    /// The members of a key.
+    const DEPTH: usize = 3;
+
+    fn key(&mut self, depth: usize, _: u64) -> Result<bool, &'static str> {
+        self.piece.clear();
+        Ok(depth == 1 || (depth == 3 && self.in_keys))
+    }
+
+    fn key_end(&mut self, depth: usize, _: u64) -> Result<(), &'static str> {
+        if depth == 1 {
+            self.in_keys = &self.piece[..] == b"keys";
+        } else if depth == 3 && self.in_keys {
+            self.in_type = &self.piece[..] == b"kty";
+            self.private |= &self.piece[..] == b"d";
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, depth: usize, kind: Kind, _: u64) -> Result<bool, &'static str> {
+        self.piece.clear();
+        match depth {
+            0 if kind != Kind::Object => Err("is no JSON Web Key Set: it is no object"),
+            1 if self.in_keys && (kind != Kind::Array || self.keys.is_some()) => {
+                Err("is no JSON Web Key Set: `keys` is not one list")
+            }
+            1 if self.in_keys => {
+                self.keys = Some(0);
+                Ok(false)
+            }
+            2 if self.in_keys && kind != Kind::Object => Err("is no JSON Web Key Set: a key is no object"),
+            2 if self.in_keys => {
+                self.keys = self.keys.map(|keys| keys.saturating_add(1));
+                Ok(false)
+            }
+            3 => Ok(self.in_keys && self.in_type && kind == Kind::String),
+            _ => Ok(false),
+        }
+    }
+
+    fn value_end(&mut self, depth: usize, _: u64) -> Result<(), &'static str> {
+        if depth == 3 && self.in_keys && self.in_type {
+            self.in_type = false;
+            self.types = self.types.saturating_add(usize::from(!self.piece.is_empty()));
+            self.symmetric |= &self.piece[..] == b"oct";
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, piece: &[u8]) {
+        for byte in piece {
+            // What is longer than the room is none of the names that matter.
+            if self.piece.push(*byte).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_key_set() {
+        let rsa = r#"{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB","x":{"y":[1]}}],"more":[1,{"kty":2}]}"#;
+        assert_eq!((check(rsa), lint(rsa)), (Ok(()), None));
+        for bad in [
+            "",
+            "x",
+            "[]",
+            "{}",
+            r#"{"keys":[]}"#,
+            r#"{"keys":{}}"#,
+            r#"{"keys":[1]}"#,
+            r#"{"keys":[{}]}"#,
+            r#"{"keys":[{"kty":"RSA"},{"kid":"a"}]}"#,
+            r#"{"keys":[{"kty":1}]}"#,
+            r#"{"keys":[{"kty":"RSA"}],"keys":[]}"#,
+            r#"{"keys":[{"kty":"RSA"}]"#,
+        ] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_that_should_not_be_shared_are_told() {
+        let lint = |members: &str| lint(&alloc::format!(r#"{{"keys":[{{{members}}}]}}"#));
+        assert!(lint(r#""kty":"oct","k":"AQ""#).is_some_and(|text| text.contains("symmetric")));
+        assert!(lint(r#""kty":"RSA","d":"AQ""#).is_some_and(|text| text.contains("private")));
+        assert_eq!(lint(r#""kty":"EC","kid":"d""#), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! Who sends a request, as far as the decision knows.
+
+use super::{SentToken, TokenError, places};
+use crate::attributes::Attributes;
+use crate::claims::Claims;
+use crate::decide::Identity;
+use crate::tables::Tables;
+
+/// What there is to say about the sender.
+pub(crate) enum Sender<'d, 'k> {
+    /// The claims of a good token, or none.
+    Known(Option<Claims<'k>>),
+    /// Its token has not been looked at.
+    Token(SentToken<'d>),
+    /// Its token must not pass.
+    Refused(TokenError),
+}
+
+/// Looks for a token, unless its claims are known already or nobody asks for tokens.
+pub(crate) fn identify<'d, 'k>(tables: &Tables<'d>, seen: &Attributes<'d>, identity: Identity<'k>) -> Sender<'d, 'k> {
+    match identity {
+        Identity::Verified(claims) => Sender::Known(Some(claims)),
+        Identity::Anonymous => Sender::Known(None),
+        Identity::Refused(error) => Sender::Refused(error),
+        Identity::Unverified if tables.token_rules.is_empty() || is_preflight(seen) => Sender::Known(None),
+        Identity::Unverified => match places::find(tables, seen) {
+            Ok(None) => Sender::Known(None),
+            Ok(Some(token)) => Sender::Token(token),
+            Err(error) => Sender::Refused(error),
+        },
+    }
+}
+
+/// A CORS preflight: browsers send it without credentials, so Istio asks for none (`bypassCorsPreflight`).
+fn is_preflight(seen: &Attributes<'_>) -> bool {
+    let has = |name| {
+        let mut found = false;
+        seen.headers.each(name, &mut |value| found |= !value.is_empty());
+        found
+    };
+    seen.method == "OPTIONS" && has("origin") && has("access-control-request-method")
+}

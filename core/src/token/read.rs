@@ -1,0 +1,310 @@
+//! A token, read and checked as far as no key is needed.
+//!
+//! ```text
+//! text ─► Token::read ─► candidates ─► (the shell: signature) ─► Token::accept ─► ClaimSet
+//!         structure      issuer, time,
+//!         and types      audience
+//! ```
+//!
+//! What is checked, in which order and in which words is Envoy's, with three
+//! departures: a member named twice, a `crit` header and a token beyond the
+//! bounds of [`crate::limits`] are refused.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{Algorithm, ClaimType, SentToken, TokenError};
+use crate::claims::{ClaimSet, ClaimValue, Claims};
+use crate::limits::{TOKEN_BYTES_MAX, TOKEN_SLACK_S};
+use crate::tables::{Rows, Tables, TokenRuleId, TokenRuleRow};
+
+/// A well-formed token of which nothing is proven yet.
+pub struct Token {
+    algorithm: Algorithm,
+    key_id: Option<String>,
+    /// The first two parts with the dot between them: what is signed.
+    signed: Box<str>,
+    signature: Vec<u8>,
+    payload: Vec<u8>,
+    claims: ClaimSet,
+}
+
+impl Token {
+    /// Reads a token.
+    ///
+    /// # Errors
+    /// What is wrong with its structure, its header or the types of its claims.
+    pub fn read(text: &[u8]) -> Result<Self, TokenError> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::TooLong);
+        }
+        let text = core::str::from_utf8(text).map_err(|_| TokenError::BadFormat)?;
+        let mut parts = text.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(TokenError::BadFormat);
+        };
+        let (algorithm, key_id) = read_header(header)?;
+        let payload = decode(payload).ok_or(TokenError::PayloadBase64)?;
+        let claims = ClaimSet::parse::<&str>(&payload, &[]).map_err(|_| TokenError::PayloadJson)?;
+        check_types(claims.claims()).map_err(TokenError::Claim)?;
+        let signed = text.rsplit_once('.').map_or("", |(signed, _)| signed);
+        Ok(Self {
+            algorithm,
+            key_id,
+            signed: signed.into(),
+            signature: decode(signature).ok_or(TokenError::SignatureBase64)?,
+            payload,
+            claims,
+        })
+    }
+
+    /// The algorithm it says it is signed with.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key it says it is signed with.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// The bytes that are signed.
+    #[must_use]
+    pub const fn signed(&self) -> &[u8] {
+        self.signed.as_bytes()
+    }
+
+    /// The signature.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// What it claims, proven or not.
+    #[must_use]
+    pub fn claims(&self) -> Claims<'_> {
+        self.claims.claims()
+    }
+
+    /// The last second at which it is accepted; `None` when it does not expire.
+    #[must_use]
+    pub fn accepted_until(&self) -> Option<u64> {
+        let expiry = seconds(self.claims(), "exp").ok().flatten()?;
+        Some(expiry.saturating_add(TOKEN_SLACK_S))
+    }
+
+    /// The rules that accept it if one of their keys has signed it. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why none does.
+    pub fn candidates(
+        &self,
+        tables: &Tables<'_>,
+        sent: &SentToken<'_>,
+        now: u64,
+    ) -> Result<Vec<TokenRuleId>, TokenError> {
+        let mut error = TokenError::UnknownIssuer;
+        let mut accepting = Vec::new();
+        for id in sent.rules(tables) {
+            let Some(rule) = tables.token_rule(id) else { continue };
+            match self.check(tables, rule, now) {
+                Ok(()) => accepting.push(id),
+                // An issuer that is another rule's is the least there is to say.
+                Err(TokenError::UnknownIssuer) => {}
+                Err(other) => error = other,
+            }
+        }
+        if accepting.is_empty() {
+            Err(error)
+        } else {
+            Ok(accepting)
+        }
+    }
+
+    /// Everything but the signature.
+    fn check(&self, tables: &Tables<'_>, rule: &TokenRuleRow, now: u64) -> Result<(), TokenError> {
+        let claims = self.claims();
+        if let Some(issuer) = rule.issuer
+            && claims.issuer() != Some(tables.text(issuer))
+        {
+            return Err(TokenError::UnknownIssuer);
+        }
+        let time = |claim| seconds(claims, claim).ok().flatten();
+        if time("nbf").is_some_and(|from| from > now.saturating_add(TOKEN_SLACK_S)) {
+            return Err(TokenError::NotYetValid);
+        }
+        if self.accepted_until().is_some_and(|until| now > until) {
+            return Err(TokenError::Expired);
+        }
+        let audiences = rule.audiences.of(tables.token_texts);
+        let is_allowed = |audience: &str| {
+            let allowed = |span| bare_audience(tables.text(span)) == bare_audience(audience);
+            audiences.iter().any(|span| allowed(*span))
+        };
+        if audiences.is_empty() || claims.audiences().any(is_allowed) {
+            Ok(())
+        } else {
+            Err(TokenError::Audience)
+        }
+    }
+
+    /// The claims for decisions, once a key of `rule` has verified the signature.
+    ///
+    /// # Errors
+    /// [`TokenError::PayloadJson`]: more claims than are kept, after the rule has them split.
+    pub fn accept(self, tables: &Tables<'_>, rule: TokenRuleId) -> Result<ClaimSet, TokenError> {
+        accepted(tables, rule, &self.payload).map_err(|_| TokenError::PayloadJson)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The claims of a payload as if a rule for its issuer had verified it: what tools that take claims for granted show.
+///
+/// # Errors
+/// [`crate::claims::ClaimsError`]
+pub fn assume(tables: &Tables<'_>, payload: &[u8]) -> Result<ClaimSet, crate::claims::ClaimsError> {
+    let claims = ClaimSet::parse::<&str>(payload, &[])?;
+    let issuer = claims.claims().issuer();
+    let mut rules = tables.token_rules.iter().zip(0..);
+    match rules.find(|(rule, _)| rule.issuer.is_none_or(|own| Some(tables.text(own)) == issuer)) {
+        Some((_, id)) => accepted(tables, TokenRuleId(id), payload),
+        None => Ok(claims),
+    }
+}
+
+fn accepted(tables: &Tables<'_>, rule: TokenRuleId, payload: &[u8]) -> Result<ClaimSet, crate::claims::ClaimsError> {
+    let Some(rule) = tables.token_rule(rule) else {
+        return ClaimSet::parse::<&str>(payload, &[]);
+    };
+    let mut set = ClaimSet::parse(payload, &texts(tables, rule.split))?;
+    let headers = written_headers(tables, rule, set.claims());
+    set.write_headers(&headers);
+    Ok(set)
+}
+
+fn texts<'d>(tables: &Tables<'d>, rows: Rows) -> Vec<&'d str> {
+    let spans = rows.of(tables.token_texts).iter();
+    spans.map(|span| tables.text(*span)).collect()
+}
+
+/// The fields that the rule has the gateway write. A value that no field can carry is left out, its field as well.
+fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    if let Some(name) = rule.payload_header {
+        headers.push((tables.text(name).into(), URL_SAFE_NO_PAD.encode(claims.payload())));
+    }
+    for row in rule.claim_headers.of(tables.claim_headers) {
+        let value = match claims.value(tables.text(row.claim)) {
+            Some(ClaimValue::String(text) | ClaimValue::Number(text) | ClaimValue::Boolean(text)) => text.into(),
+            Some(ClaimValue::Json(json)) => URL_SAFE_NO_PAD.encode(json),
+            Some(ClaimValue::Null) | None => continue,
+        };
+        if !value.chars().any(char::is_control) {
+            headers.push((tables.text(row.header).into(), value));
+        }
+    }
+    headers
+}
+
+fn read_header(part: &str) -> Result<(Algorithm, Option<String>), TokenError> {
+    let json = decode(part).ok_or(TokenError::HeaderBase64)?;
+    let header = ClaimSet::parse::<&str>(&json, &[]).map_err(|_| TokenError::HeaderJson)?;
+    let header = header.claims();
+    let Some(ClaimValue::String(algorithm)) = header.value("alg") else {
+        return Err(TokenError::AlgMissing);
+    };
+    let algorithm = Algorithm::named(algorithm).ok_or(TokenError::AlgUnsupported)?;
+    let key_id = match header.value("kid") {
+        None => None,
+        Some(ClaimValue::String(key_id)) => Some(key_id.into()),
+        Some(_) => return Err(TokenError::KidNotString),
+    };
+    if header.value("crit").is_some() {
+        return Err(TokenError::Critical);
+    }
+    Ok((algorithm, key_id))
+}
+
+fn decode(part: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(part).ok()
+}
+
+/// In Envoy's order.
+fn check_types(claims: Claims<'_>) -> Result<(), ClaimType> {
+    let string = |claim, error| match claims.value(claim) {
+        None | Some(ClaimValue::String(_)) => Ok(()),
+        Some(_) => Err(error),
+    };
+    let integer = |claim, kind, range| match seconds(claims, claim) {
+        Ok(_) => Ok(()),
+        Err(BadSeconds::Kind) => Err(kind),
+        Err(BadSeconds::Range) => Err(range),
+    };
+    string("iss", ClaimType::Issuer)?;
+    string("sub", ClaimType::Subject)?;
+    integer("iat", ClaimType::IssuedAt, ClaimType::IssuedAtRange)?;
+    integer("nbf", ClaimType::NotBefore, ClaimType::NotBeforeRange)?;
+    integer("exp", ClaimType::Expiry, ClaimType::ExpiryRange)?;
+    string("jti", ClaimType::TokenId)?;
+    match claims.value("aud") {
+        None | Some(ClaimValue::String(_)) => Ok(()),
+        Some(ClaimValue::Json(json)) if json.starts_with('[') && claims.lists_only_strings("aud") => Ok(()),
+        Some(_) => Err(ClaimType::Audience),
+    }
+}
+
+enum BadSeconds {
+    Kind,
+    Range,
+}
+
+/// A time in seconds since 1970; parts of a second are dropped.
+fn seconds(claims: Claims<'_>, claim: &str) -> Result<Option<u64>, BadSeconds> {
+    let number = match claims.value(claim) {
+        None => return Ok(None),
+        Some(ClaimValue::Number(number)) => number,
+        Some(_) => return Err(BadSeconds::Kind),
+    };
+    if let Ok(whole) = number.parse() {
+        return Ok(Some(whole));
+    }
+    /// 2^64
+    const END: f64 = 18_446_744_073_709_551_616.0;
+    match number.parse::<f64>() {
+        Ok(number) if (0.0..END).contains(&number) => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is within the range, and the fraction is meant to go"
+            )]
+            let whole = number as u64;
+            Ok(Some(whole))
+        }
+        _ => Err(BadSeconds::Range),
+    }
+}
+
+/// Envoy compares audiences without their scheme and one trailing slash.
+fn bare_audience(audience: &str) -> &str {
+    let bare = audience
+        .strip_prefix("http://")
+        .or_else(|| audience.strip_prefix("https://"))
+        .unwrap_or(audience);
+    bare.strip_suffix('/').unwrap_or(bare)
+}

@@ -1,0 +1,623 @@
+//! RequestAuthentication through the engine: where tokens are, what is wrong with them in Envoy's words, and what a
+//! good one lets a request do. Signatures are the shell's; here whoever asks is believed.
+#![cfg(feature = "yaml")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lockgate_core::answer::{Challenge, ErrorShape};
+use lockgate_core::build;
+use lockgate_core::compile::{Compiled, Settings};
+use lockgate_core::config::LoadOptions;
+use lockgate_core::config::diagnostic::Source;
+use lockgate_core::decide::{Identity, Known, Scratch, decide};
+use lockgate_core::decision::{Decision, Refusal};
+use lockgate_core::request::{Connection, Request};
+use lockgate_core::token::{Token, TokenError, assume};
+
+const NOW: u64 = 1_800_000_000;
+
+const ROUTES: &str = concat!(
+    include_str!("../../examples/seed/llm-provider.yaml"),
+    "\n---\n",
+    include_str!("../../examples/seed/gateway.yaml"),
+    "\n---\n",
+    include_str!("../../examples/seed/llm-route.yaml"),
+);
+
+const KEYS: &str = r#"'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'"#;
+
+fn compiled(rules: &str) -> Compiled {
+    let text = format!(
+        "{ROUTES}\n---\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: jwt, namespace: \
+         istio-system}}\nspec:\n  jwtRules:\n{rules}"
+    );
+    let sources = [Source {
+        name: "all.yaml".into(),
+        text: text.clone(),
+    }];
+    let env = |_: &str| Some("203.0.113.9".to_owned());
+    let options = LoadOptions {
+        env: &env,
+        ignore_kinds: &[],
+    };
+    let built = build(&sources, &options, &Settings::default());
+    built.compiled.unwrap_or_else(|| {
+        let shown: Vec<String> = built
+            .diagnostics
+            .as_slice()
+            .iter()
+            .map(|finding| finding.render(&sources, false))
+            .collect();
+        panic!("{}", shown.join("\n"))
+    })
+}
+
+fn one_rule(more: &str) -> Compiled {
+    compiled(&format!("  - issuer: https://a.test\n    jwks: {KEYS}\n{more}"))
+}
+
+fn encode(json: &str) -> String {
+    URL_SAFE_NO_PAD.encode(json)
+}
+
+fn token_of(header: &str, payload: &str) -> String {
+    format!("{}.{}.{}", encode(header), encode(payload), encode("signature"))
+}
+
+fn token(payload: &str) -> String {
+    token_of(r#"{"alg":"EdDSA","kid":"k"}"#, payload)
+}
+
+const GOOD: &str = r#"{"iss":"https://a.test","sub":"ann","exp":1800000100}"#;
+
+/// What the engine does with a request, playing a shell that takes every signature for good.
+struct Asked {
+    refused: Option<TokenError>,
+    verified: bool,
+    /// The status, 0 when it goes on.
+    status: u16,
+}
+
+fn ask(compiled: &Compiled, method: &str, target: &str, headers: &[(&str, &str)]) -> Asked {
+    let tables = compiled.snapshot.tables();
+    let mut pairs: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    pairs.push(("host", b"test.com"));
+    let pairs = pairs.as_slice();
+    let request = Request {
+        method,
+        authority: None,
+        target,
+        headers: &pairs,
+        connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+    };
+    let (mut first, mut second) = (Scratch::new(), Scratch::new());
+    let mut verified = false;
+    let mut decision = decide(&tables, &request, Known::NOTHING, 0, &mut first);
+    let claims;
+    if let Decision::VerifyToken(sent) = decision {
+        let read = Token::read(sent.text())
+            .and_then(|token| Ok((token.candidates(&tables, &sent, NOW)?, token)))
+            .and_then(|(rules, token)| token.accept(&tables, rules[0]));
+        verified = read.is_ok();
+        let identity = match &read {
+            Ok(set) => {
+                claims = set.clone();
+                Identity::Verified(claims.claims())
+            }
+            Err(error) => Identity::Refused(*error),
+        };
+        let known = Known {
+            identity,
+            ..Known::NOTHING
+        };
+        decision = decide(&tables, &request, known, 0, &mut second);
+    }
+    let refused = match decision {
+        Decision::Refuse(Refusal::Token(error)) => Some(error),
+        _ => None,
+    };
+    let status = match decision {
+        Decision::Refuse(refusal) => refusal.status(),
+        _ => 0,
+    };
+    Asked {
+        refused,
+        verified,
+        status,
+    }
+}
+
+fn bearer(compiled: &Compiled, token: &str) -> Result<(), TokenError> {
+    let value = format!("Bearer {token}");
+    let asked = ask(compiled, "POST", "/", &[("authorization", &value)]);
+    assert!(
+        asked.verified != asked.refused.is_some(),
+        "a token is either good or refused"
+    );
+    asked.refused.map_or(Ok(()), Err)
+}
+
+#[test]
+fn no_token_passes_and_a_good_one_too() {
+    let compiled = one_rule("");
+    let none = ask(&compiled, "POST", "/", &[]);
+    assert!(none.refused.is_none() && !none.verified && none.status == 0);
+    assert_eq!(bearer(&compiled, &token(GOOD)), Ok(()));
+}
+
+#[test]
+fn every_flaw_is_answered_in_envoys_words() {
+    let compiled = one_rule("    audiences: [api]\n");
+    let claims = |more: &str| format!(r#"{{"iss":"https://a.test","sub":"ann","aud":"api"{more}}}"#);
+    let (header, ok) = (r#"{"alg":"EdDSA"}"#, claims(""));
+    assert_eq!(bearer(&compiled, &token(&ok)), Ok(()));
+    let with = |payload: &str| token(payload);
+    let table: Vec<(String, u16, &str)> = vec![
+        (
+            "x".into(),
+            401,
+            "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+        ),
+        (
+            "a.b".into(),
+            401,
+            "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+        ),
+        (
+            "a.b.c.d".into(),
+            401,
+            "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+        ),
+        (
+            format!("*.{}.c", encode(&ok)),
+            401,
+            "Jwt header is an invalid Base64url encoded",
+        ),
+        (
+            format!("{}.{}.c", encode("x"), encode(&ok)),
+            401,
+            "Jwt header is an invalid JSON",
+        ),
+        (token_of("[]", &ok), 401, "Jwt header is an invalid JSON"),
+        (
+            token_of(r#"{"alg":"EdDSA","alg":"none"}"#, &ok),
+            401,
+            "Jwt header is an invalid JSON",
+        ),
+        (
+            token_of("{}", &ok),
+            401,
+            "Jwt header [alg] field is required and must be a string",
+        ),
+        (
+            token_of(r#"{"alg":1}"#, &ok),
+            401,
+            "Jwt header [alg] field is required and must be a string",
+        ),
+        (
+            token_of(r#"{"alg":"none"}"#, &ok),
+            401,
+            "Jwt header [alg] is not supported",
+        ),
+        (
+            token_of(r#"{"alg":"NONE"}"#, &ok),
+            401,
+            "Jwt header [alg] is not supported",
+        ),
+        (token_of(r#"{"alg":""}"#, &ok), 401, "Jwt header [alg] is not supported"),
+        (
+            token_of(r#"{"alg":"EdDSA","kid":7}"#, &ok),
+            401,
+            "Jwt header [kid] field is not a string",
+        ),
+        (
+            token_of(r#"{"alg":"EdDSA","crit":["b64"],"b64":false}"#, &ok),
+            401,
+            "Jwt header [crit] is not supported",
+        ),
+        (
+            format!("{}.*.c", encode(header)),
+            401,
+            "Jwt payload is an invalid Base64url encoded",
+        ),
+        (token_of(header, "x"), 401, "Jwt payload is an invalid JSON"),
+        (with(&claims(r#","sub":"eve""#)), 401, "Jwt payload is an invalid JSON"),
+        (
+            format!("{}.{}.*", encode(header), encode(&ok)),
+            401,
+            "Jwt signature is an invalid Base64url encoded",
+        ),
+        (with(r#"{"iss":1}"#), 401, "Jwt payload [iss] field is not a string"),
+        (
+            with(r#"{"iss":"https://a.test","sub":{}}"#),
+            401,
+            "Jwt payload [sub] field is not a string",
+        ),
+        (
+            with(r#"{"iss":"https://a.test","sub":null}"#),
+            401,
+            "Jwt payload [sub] field is not a string",
+        ),
+        (
+            with(&claims(r#","iat":"1""#)),
+            401,
+            "Jwt payload [iat] field is not an integer",
+        ),
+        (
+            with(&claims(r#","nbf":-1"#)),
+            401,
+            "Jwt payload [nbf] field is not a positive 64 bit integer",
+        ),
+        (
+            with(&claims(r#","exp":1e30"#)),
+            401,
+            "Jwt payload [exp] field is not a positive 64 bit integer",
+        ),
+        (
+            with(&claims(r#","exp":null"#)),
+            401,
+            "Jwt payload [exp] field is not an integer",
+        ),
+        (
+            with(&claims(r#","jti":3"#)),
+            401,
+            "Jwt payload [jti] field is not a string",
+        ),
+        (
+            with(r#"{"iss":"https://a.test","aud":["api",1]}"#),
+            401,
+            "Jwt payload [aud] field is not a string or string list",
+        ),
+        (
+            with(r#"{"iss":"https://a.test","aud":["api",["x"]]}"#),
+            401,
+            "Jwt payload [aud] field is not a string or string list",
+        ),
+        (
+            with(r#"{"iss":"https://a.test","aud":{"a":"api"}}"#),
+            401,
+            "Jwt payload [aud] field is not a string or string list",
+        ),
+        (
+            with(r#"{"iss":"https://b.test","aud":"api"}"#),
+            401,
+            "Jwt issuer is not configured",
+        ),
+        (
+            with(r#"{"iss":"https://a.test/","aud":"api"}"#),
+            401,
+            "Jwt issuer is not configured",
+        ),
+        (with(r#"{"aud":"api"}"#), 401, "Jwt issuer is not configured"),
+        (with(&claims(r#","nbf":1800000061"#)), 401, "Jwt not yet valid"),
+        (with(&claims(r#","exp":1799999939"#)), 401, "Jwt is expired"),
+        (
+            with(r#"{"iss":"https://a.test","aud":"other"}"#),
+            403,
+            "Audiences in Jwt are not allowed",
+        ),
+        (
+            with(r#"{"iss":"https://a.test"}"#),
+            403,
+            "Audiences in Jwt are not allowed",
+        ),
+    ];
+    for (token, status, body) in table {
+        let error = bearer(&compiled, &token).expect_err(body);
+        let answer = Refusal::Token(error).answer(ErrorShape::OpenAi);
+        assert_eq!(
+            (answer.status, core::str::from_utf8(&answer.body)),
+            (status, Ok(body)),
+            "{token}"
+        );
+        assert!(answer.challenges && answer.content_type == Some("text/plain"));
+    }
+}
+
+#[test]
+fn clocks_may_be_a_minute_off_and_a_missing_exp_is_accepted() {
+    let compiled = one_rule("");
+    for (claim, good) in [
+        (r#""nbf":1800000060"#, true),
+        (r#""nbf":1800000061"#, false),
+        (r#""exp":1799999940"#, true),
+        (r#""exp":1799999939"#, false),
+        (r#""exp":1799999940.9"#, true),
+        (r#""exp":0"#, false),
+        (r#""exp":18446744073709551615"#, true),
+        (r#""iat":1900000000"#, true),
+    ] {
+        let payload = format!(r#"{{"iss":"https://a.test",{claim}}}"#);
+        assert_eq!(bearer(&compiled, &token(&payload)).is_ok(), good, "{claim}");
+    }
+}
+
+#[test]
+fn audiences_are_compared_as_envoy_does() {
+    let compiled = one_rule("    audiences: ['https://api.test/', other]\n");
+    for (aud, good) in [
+        (r#""https://api.test/""#, true),
+        (r#""api.test""#, true),
+        (r#""http://api.test""#, true),
+        (r#"["x","other"]"#, true),
+        (r#""api.test//""#, false),
+        (r#""ftp://api.test""#, false),
+        (r#""API.test""#, false),
+        (r#"[]"#, false),
+        (r#""""#, false),
+    ] {
+        let payload = format!(r#"{{"iss":"https://a.test","aud":{aud}}}"#);
+        assert_eq!(bearer(&compiled, &token(&payload)).is_ok(), good, "{aud}");
+    }
+}
+
+#[test]
+fn only_the_named_places_are_looked_at() {
+    let good = token(GOOD);
+    let default = one_rule("");
+    let own = one_rule(
+        "    fromHeaders: [{name: X-Token, prefix: 'tok '}, {name: x-plain}]\n    fromParams: [t]\n    fromCookies: [sid]\n",
+    );
+    let (bearer, tok, cookie) = (
+        format!("Bearer {good}"),
+        format!("tok {good}"),
+        format!("a=b; sid={good}; c=d"),
+    );
+    let query = |name: &str| format!("/?x=1&{name}={good}");
+    let (access, t) = (query("access_token"), query("t"));
+    let encoded = query("access%5ftoken");
+    type Row<'a> = (&'a Compiled, &'a str, &'a [(&'a str, &'a str)], bool);
+    let table: &[Row<'_>] = &[
+        (&default, "/", &[("authorization", &bearer)], true),
+        (&default, "/", &[("Authorization", &bearer)], true),
+        (&default, &access, &[], true),
+        (&default, &encoded, &[], true),
+        (&default, &t, &[], false),
+        (&default, "/", &[("x-token", &tok)], false),
+        (&default, "/", &[("cookie", &cookie)], false),
+        (
+            &default,
+            "/",
+            &[("authorization", &bearer.replace("Bearer", "bearer"))],
+            false,
+        ),
+        (&default, "/", &[("authorization", "Basic eDp5")], false),
+        (&default, "/", &[("authorization", "Bearer")], false),
+        (&own, "/", &[("authorization", &bearer)], false),
+        (&own, &access, &[], false),
+        (&own, "/", &[("x-token", &tok)], true),
+        (&own, "/", &[("x-token", &good)], false),
+        (&own, "/", &[("x-plain", &good)], true),
+        (&own, &t, &[], true),
+        (&own, "/", &[("cookie", &cookie)], true),
+        (&own, "/", &[("cookie", "x=1"), ("cookie", &cookie)], true),
+        (&own, "/", &[("cookie", &cookie.replace("sid", "xsid"))], false),
+    ];
+    for (index, (compiled, target, headers, found)) in table.iter().enumerate() {
+        let asked = ask(compiled, "POST", target, headers);
+        assert_eq!((asked.verified, asked.refused), (*found, None), "row {index}");
+    }
+}
+
+#[test]
+fn an_empty_parameter_is_a_bad_token() {
+    let asked = ask(&one_rule(""), "POST", "/?access_token=", &[]);
+    assert_eq!(asked.refused, Some(TokenError::BadFormat));
+    assert_eq!(ask(&one_rule(""), "POST", "/?access_token", &[]).refused, None);
+}
+
+#[test]
+fn tokens_in_two_places_are_refused() {
+    let (good, compiled) = (token(GOOD), one_rule(""));
+    let bearer = format!("Bearer {good}");
+    let query = format!("/?access_token={good}");
+    let twice = format!("/?access_token={good}&access_token={good}");
+    let table: &[(&str, &[(&str, &str)])] = &[
+        (&query, &[("authorization", &bearer)]),
+        ("/?access_token=bad", &[("authorization", &bearer)]),
+        (&twice, &[]),
+        ("/", &[("authorization", &bearer), ("authorization", &bearer)]),
+        ("/", &[("authorization", "Basic x"), ("authorization", &bearer)]),
+    ];
+    for (target, headers) in table {
+        let asked = ask(&compiled, "POST", target, headers);
+        assert_eq!(
+            asked.refused,
+            Some(TokenError::SeveralTokens),
+            "{target} {}",
+            headers.len()
+        );
+    }
+}
+
+#[test]
+fn rules_are_pooled_and_the_issuer_chooses() {
+    let compiled = compiled(&format!(
+        "  - {{issuer: 'https://b.test', jwks: {KEYS}, audiences: [b]}}\n  - {{issuer: 'https://a.test', jwks: {KEYS}}}\n  - \
+         {{issuer: 'https://b.test', jwks: {KEYS}, audiences: [c]}}\n"
+    ));
+    for (payload, expected) in [
+        (r#"{"iss":"https://a.test"}"#, Ok(())),
+        (r#"{"iss":"https://b.test","aud":"b"}"#, Ok(())),
+        (r#"{"iss":"https://b.test","aud":"c"}"#, Ok(())),
+        (r#"{"iss":"https://b.test","aud":"d"}"#, Err(TokenError::Audience)),
+        (r#"{"iss":"https://c.test"}"#, Err(TokenError::UnknownIssuer)),
+    ] {
+        assert_eq!(bearer(&compiled, &token(payload)), expected, "{payload}");
+    }
+}
+
+#[test]
+fn a_rule_with_keys_alone_takes_any_issuer() {
+    let compiled = compiled(&format!("  - jwks: {KEYS}\n"));
+    for payload in [r#"{"iss":"anyone"}"#, "{}"] {
+        assert_eq!(bearer(&compiled, &token(payload)), Ok(()), "{payload}");
+    }
+}
+
+#[test]
+fn a_preflight_needs_no_token_and_nothing_else_is_one() {
+    let compiled = one_rule("");
+    let (origin, method) = (("origin", "https://x.test"), ("access-control-request-method", "POST"));
+    let bad = ("authorization", "Bearer bad");
+    assert_eq!(ask(&compiled, "OPTIONS", "/", &[origin, method, bad]).refused, None);
+    for (verb, headers) in [
+        ("OPTIONS", &[origin, bad] as &[_]),
+        ("OPTIONS", &[method, bad]),
+        ("POST", &[origin, method, bad]),
+    ] {
+        assert_eq!(ask(&compiled, verb, "/", headers).refused, Some(TokenError::BadFormat));
+    }
+}
+
+#[test]
+fn a_bad_token_is_refused_before_routes_are_looked_at() {
+    let compiled = one_rule("");
+    let asked = ask(
+        &compiled,
+        "GET",
+        "/nowhere",
+        &[("authorization", "Bearer x"), ("x", "y")],
+    );
+    assert_eq!(asked.status, 401);
+}
+
+#[test]
+fn the_challenge_names_the_request_without_its_query() {
+    let headers: &[(&str, &[u8])] = &[("host", b"test.com:8080")];
+    let mut request = Request {
+        method: "GET",
+        authority: None,
+        target: "/v1/\"x\\?access_token=secret",
+        headers: &headers,
+        connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+    };
+    assert_eq!(
+        Challenge::new(&request).to_string(),
+        r#"Bearer realm="http://test.com:8080/v1/%22x%5C", error="invalid_token""#
+    );
+    let long = format!("/{}?access_token=secret", "a".repeat(1000));
+    request.target = &long;
+    request.authority = Some("other");
+    let challenge = Challenge::new(&request).to_string();
+    assert!(
+        challenge.starts_with(r#"Bearer realm="http://other/aaa"#) && challenge.len() < 320,
+        "{challenge}"
+    );
+}
+
+#[test]
+fn headers_written_from_claims_replace_the_clients() {
+    let compiled = compiled(&format!(
+        "  - issuer: https://a.test\n    jwks: {KEYS}\n    outputPayloadToHeader: X-Payload\n    outputClaimToHeaders:\n    \
+         - {{header: X-Sub, claim: sub}}\n    - {{header: x-team, claim: org.team}}\n    - {{header: x-n, claim: num}}\n    - \
+         {{header: x-list, claim: list}}\n    - {{header: x-bad, claim: bad}}\n    - {{header: x-none, claim: none}}\n"
+    ));
+    let payload =
+        r#"{"iss":"https://a.test","sub":"ann","org":{"team":"core"},"num":7,"list":["a"],"bad":"a\r\nx-admin: 1"}"#;
+    let set = assume(&compiled.snapshot.tables(), payload.as_bytes()).unwrap();
+    let written: Vec<(&str, &str)> = set.claims().headers().collect();
+    let (encoded, list) = (encode(payload), encode(r#"["a"]"#));
+    assert_eq!(
+        written,
+        [
+            ("x-payload", &*encoded),
+            ("x-sub", "ann"),
+            ("x-team", "core"),
+            ("x-n", "7"),
+            ("x-list", &list)
+        ],
+        "no control character is ever written (CVE-2023-27493)"
+    );
+}
+
+#[test]
+fn routes_and_policies_see_what_a_token_writes_and_not_what_a_client_sends() {
+    let policy = "\n---\napiVersion: istio.alibabacloud.com/v1beta1\nkind: LLMRoute\nmetadata: {name: by-claim, namespace: \
+                  istio-system}\nspec:\n  host: claim.test\n  gateways: [istio-system/ingress-gw]\n  rules:\n  - name: a\n    \
+                  matches: [{headers: {x-user: {exact: ann}}}]\n    backendRefs: [{providerHost: dashscope.aliyuncs.com}]\n";
+    let compiled = compiled(&format!(
+        "  - {{issuer: 'https://a.test', jwks: {KEYS}, outputClaimToHeaders: [{{header: x-user, claim: sub}}]}}\n{policy}"
+    ));
+    let status = |headers: &[(&str, &str)], sub: Option<&str>| {
+        let tables = compiled.snapshot.tables();
+        let mut pairs: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        pairs.push(("host", b"claim.test"));
+        let pairs = pairs.as_slice();
+        let request = Request {
+            method: "POST",
+            authority: None,
+            target: "/",
+            headers: &pairs,
+            connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+        };
+        let set = sub.map(|sub| {
+            let payload = format!(r#"{{"iss":"https://a.test","sub":"{sub}"}}"#);
+            assume(&tables, payload.as_bytes()).unwrap()
+        });
+        let identity = set
+            .as_ref()
+            .map_or(Identity::Anonymous, |set| Identity::Verified(set.claims()));
+        let known = Known {
+            identity,
+            ..Known::NOTHING
+        };
+        match decide(&tables, &request, known, 0, &mut Scratch::new()) {
+            Decision::Refuse(refusal) => refusal.status(),
+            _ => 0,
+        }
+    };
+    assert_eq!(status(&[], Some("ann")), 0);
+    assert_eq!(status(&[("x-user", "eve")], Some("ann")), 0);
+    assert_eq!(status(&[], Some("bob")), 404);
+    assert_eq!(status(&[("x-user", "ann")], Some("bob")), 404);
+    assert_eq!(status(&[("x-user", "ann")], None), 404, "not even without a token");
+}
+
+#[test]
+fn what_is_sent_on_holds_no_token_parameter() {
+    let compiled = one_rule("    fromParams: [access_token, t]\n");
+    let tables = compiled.snapshot.tables();
+    for (query, sent) in [
+        (None, "/p"),
+        (Some("x=1"), "/p?x=1"),
+        (Some("t=a"), "/p"),
+        (Some("x=1&t=a&y=2&access%5Ftoken=b"), "/p?x=1&y=2"),
+        (Some("tt=1&t"), "/p?tt=1"),
+        (Some(""), "/p?"),
+    ] {
+        assert_eq!(
+            lockgate_core::rewrite::sent_target(&tables, "/p", query),
+            sent,
+            "{query:?}"
+        );
+    }
+}
+
+#[test]
+fn a_token_is_never_printed() {
+    let compiled = one_rule("");
+    let good = token(GOOD);
+    let value = format!("Bearer {good}");
+    let pairs: &[(&str, &[u8])] = &[("host", b"test.com"), ("authorization", value.as_bytes())];
+    let request = Request {
+        method: "POST",
+        authority: None,
+        target: "/",
+        headers: &pairs,
+        connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+    };
+    let mut scratch = Scratch::new();
+    let decision = decide(&compiled.snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
+    let printed = format!("{decision:?} {:?}", Token::read(good.as_bytes()).unwrap());
+    assert!(
+        printed.contains("SentToken") && !printed.contains(good.split('.').next().unwrap()),
+        "{printed}"
+    );
+}
