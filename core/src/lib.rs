@@ -76,6 +76,7 @@ pub mod fuzzing;
 mod index;
 pub mod limits;
 pub mod llm;
+pub mod observe;
 mod path;
 mod regex;
 pub mod request;

@@ -10,6 +10,8 @@
 mod support;
 
 use lockgate_core::compile::Settings;
+use lockgate_core::decide::Scratch;
+use lockgate_core::observe::observe;
 use lockgate_core::request::Scheme;
 use support::Outcome::{Allowed, Denied};
 use support::{GET, Sent, compiled, condition, istio, rule_matches};
@@ -404,4 +406,49 @@ fn addresses_are_those_of_the_connection() {
     };
     condition("remote.ip", "[10.0.0.1]", &[], &[forged]);
     condition("source.ip", "[10.0.0.1]", &[], &[forged]);
+}
+
+#[test]
+fn audit_and_dry_runs_are_observed_and_decide_nothing() {
+    let policy = |name: &str, dry_run: bool, spec: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: istio-system, annotations: {{istio.io/dry-run: '{dry_run}'}}}}\nspec: {spec}\n---\n"
+        )
+    };
+    let at_a = "rules: [{to: [{operation: {paths: [/a]}}]}]";
+    let audit = policy("audit", false, &format!("{{action: AUDIT, {at_a}}}"));
+    let deny = policy("deny", true, &format!("{{action: DENY, {at_a}}}"));
+    let allow = policy("allow", true, &format!("{{{at_a}}}"));
+    let observed = |text: &str, target| {
+        let policies = compiled(text, &Settings::default());
+        assert_eq!(at(target).to(&policies), Allowed, "{text}");
+        let tables = policies.snapshot.tables();
+        let observation = at(target).ask(|request, known| observe(&tables, request, &known, &mut Scratch::new()));
+        (
+            observation.audited.map(|policy| tables.policy_label(policy).to_owned()),
+            observation.dry_run.map(|dry_run| tables.dry_run_in_words(dry_run)),
+        )
+    };
+    let some = |text: &str| Some(text.to_owned());
+    for (text, at_a, at_b) in [
+        (audit.clone(), (some("istio-system/audit"), None), (None, None)),
+        (
+            deny.clone(),
+            (None, some("denied by istio-system/deny rules[0]")),
+            (None, some("allowed")),
+        ),
+        (
+            allow.clone(),
+            (None, some("allowed")),
+            (None, some("denied, as no ALLOW matched")),
+        ),
+        (
+            format!("{audit}{allow}{deny}"),
+            (some("istio-system/audit"), some("denied by istio-system/deny rules[0]")),
+            (None, some("denied, as no ALLOW matched")),
+        ),
+        (policy("enforced", false, "{rules: [{}]}"), (None, None), (None, None)),
+    ] {
+        assert_eq!((observed(&text, "/a"), observed(&text, "/b")), (at_a, at_b), "{text}");
+    }
 }

@@ -26,6 +26,7 @@ use lockgate_core::decide::{Body, Known, decide};
 use lockgate_core::decision::{Decision, Forward, Path, Refusal};
 use lockgate_core::llm::body::{BodyError, BodyFacts};
 use lockgate_core::llm::splice::SpliceError;
+use lockgate_core::observe::observe;
 use lockgate_core::rewrite;
 use lockgate_core::tables::{RuleId, Tables, UpstreamId};
 use lockgate_core::token::TokenError;
@@ -159,7 +160,10 @@ impl Exchange {
         let request = head::request(self.head.method.as_str(), &self.head.uri, &fields, &self.record.peer);
         let worker = Rc::clone(&self.record.worker);
         let mut scratch = worker.scratch.borrow_mut();
-        let forward = match decide(&tables, &request, Known::of_body(body), entropy, &mut scratch) {
+        let known = Known::of_body(body);
+        // Of several rounds the last one knows most.
+        self.record.observation = observe(&tables, &request, &known, &mut scratch);
+        let forward = match decide(&tables, &request, known, entropy, &mut scratch) {
             Decision::Forward(forward) => forward,
             Decision::ReadBody => return Step::ReadBody,
             // Until tokens are verified here none is good.

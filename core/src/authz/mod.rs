@@ -63,10 +63,15 @@ pub(crate) enum Permission {
 
 /// Judges a request.
 pub(crate) fn authorize(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Known<'_>) -> Permission {
+    permission(tables, seen, known, false)
+}
+
+/// What the policies that are enforced say, or those that are only tried out.
+pub(crate) fn permission(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Known<'_>, dry_run: bool) -> Permission {
     let mut deny = Truth::Fails;
     let mut allow = None;
     for (policy, id) in tables.policies.iter().zip(0..) {
-        if policy.dry_run {
+        if policy.dry_run != dry_run {
             continue;
         }
         match policy.action {
@@ -84,6 +89,20 @@ pub(crate) fn authorize(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Know
         (Truth::Fails, Truth::Holds) => Permission::Granted,
         _ => Permission::DependsOnBody,
     }
+}
+
+/// The first enforced policy of `action` that matches.
+pub(crate) fn first_policy(
+    tables: &Tables<'_>,
+    action: Action,
+    seen: &Attributes<'_>,
+    known: &Known<'_>,
+) -> Option<PolicyId> {
+    let mut policies = tables.policies.iter().zip(0..);
+    let found = policies.find(|(policy, _)| {
+        policy.action == action && !policy.dry_run && first_match(tables, policy, seen, known).0 == Truth::Holds
+    });
+    found.map(|(_, id)| PolicyId(id))
 }
 
 /// Whether any rule of `policy` matches, and the first of those that decide it.

@@ -51,6 +51,13 @@ pub(crate) struct PolicyRow {
     pub(crate) origin: OriginId,
 }
 
+impl PolicyRow {
+    /// Whether it decides nothing: AUDIT, or a dry run.
+    pub(crate) fn only_observes(&self) -> bool {
+        self.dry_run || self.action == Action::Audit
+    }
+}
+
 /// One rule of a policy: any clause of `from`, any clause of `to` and every predicate of `when`. Empty rows mean "any".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PolicyRuleRow {

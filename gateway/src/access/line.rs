@@ -8,6 +8,8 @@ use core::net::SocketAddr;
 use std::time::Instant;
 
 use http::{HeaderValue, Version};
+use lockgate_core::observe::Observation;
+use lockgate_core::tables::Tables;
 
 use super::Record;
 use crate::clock::write_rfc3339;
@@ -107,6 +109,17 @@ impl Fields<'_> {
         );
         self.text(name!("snapshot"), view.live.compiled.snapshot.id());
         self.optional_millis(name!("time_to_first_byte_ms"), Some(record.started), record.first_byte);
+        if !record.observation.is_empty() {
+            self.observation(record.observation, &tables);
+        }
+    }
+
+    /// Only where a policy says something: most configurations have none that decides nothing.
+    fn observation(&mut self, observation: Observation, tables: &Tables<'_>) {
+        let audited = observation.audited.map(|policy| tables.policy_label(policy));
+        self.optional(name!("audited_by"), audited);
+        let dry_run = observation.dry_run.map(|dry_run| tables.dry_run_in_words(dry_run));
+        self.optional(name!("dry_run"), dry_run.as_deref());
     }
 
     fn name(&mut self, name: Name) {

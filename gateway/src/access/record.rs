@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use http::header::{HOST, HeaderName, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Uri, Version};
+use lockgate_core::observe::Observation;
 use lockgate_core::tables::{ProviderId, RuleId, UpstreamId};
 
 use super::{Flag, line};
@@ -57,6 +58,8 @@ pub(crate) struct Record {
     pub(crate) first_byte: Option<Instant>,
     pub(crate) model: Option<Box<str>>,
     pub(crate) usage: Option<Usage>,
+    /// What policies say that decide nothing.
+    pub(crate) observation: Observation,
 }
 
 /// Token counts as the provider reported them.
@@ -101,6 +104,7 @@ impl Record {
             first_byte: None,
             model: None,
             usage: None,
+            observation: Observation::default(),
         })
     }
 

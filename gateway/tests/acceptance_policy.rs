@@ -1,0 +1,67 @@
+//! Policies through a real socket: what is let through, and what the log says of it.
+
+#![allow(clippy::panic, reason = "a helper of tests fails by panicking")]
+
+#[cfg(test)]
+mod support;
+
+use support::bed::{Bed, Transport};
+use support::gateway::Setup;
+
+const LLM_POLICY: &str = "apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: models, namespace: istio-system}
+spec:
+  rules:
+  - when:
+    - {key: 'request.headers[x-team]', values: [red]}
+    - {key: 'request.llm[model]', values: ['qwen-*']}
+";
+
+#[tokio::test]
+async fn a_team_may_use_its_models_and_no_others() {
+    let setup = Setup::seed().file("models.yaml", LLM_POLICY);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    let ask = async |team: &str, body: &str| {
+        let mut client = support::client::Client::connect(bed.http()).await;
+        client
+            .send(support::client::post("test.com", &[("x-team", team)], body))
+            .await;
+        client.response().await
+    };
+    bed.assert_denied(&ask("blue", r#"{"model":"qwen-turbo"}"#).await);
+    bed.assert_denied(&ask("red", r#"{"model":"gpt-5"}"#).await);
+    bed.assert_denied(&ask("red", "{}").await);
+    let twice = ask("red", r#"{"model":"qwen-turbo","model":"gpt-5"}"#).await;
+    assert_eq!(twice.status, 400, "{}", twice.text());
+    bed.assert_no_contact();
+    assert_eq!(ask("red", r#"{"model":"qwen-turbo","messages":[]}"#).await.status, 200);
+    assert_eq!(bed.upstream.request_count(), 1);
+}
+
+const OBSERVERS: &str = "apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: audit, namespace: istio-system}
+spec: {action: AUDIT, rules: [{to: [{operation: {methods: [POST]}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: trial, namespace: istio-system, annotations: {istio.io/dry-run: 'true'}}
+spec: {action: DENY, rules: [{}]}
+";
+
+#[tokio::test]
+async fn audit_and_dry_runs_are_in_the_log_and_change_nothing() {
+    let setup = Setup::seed().file("observers.yaml", OBSERVERS);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    let lines = bed.gateway.log_of(1).await;
+    let line = lines.first().unwrap_or_else(|| panic!("no line"));
+    let field = |name: &str| line.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    assert_eq!(field("audited_by").as_deref(), Some("istio-system/audit"), "{line}");
+    assert_eq!(
+        field("dry_run").as_deref(),
+        Some("denied by istio-system/trial rules[0]"),
+        "{line}"
+    );
+}
