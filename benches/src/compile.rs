@@ -78,6 +78,7 @@ fn loaded_and_compiled(sources: &[Source]) -> Result<Compiled, String> {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
+            mesh_config: None,
         },
         &Settings::default(),
     );

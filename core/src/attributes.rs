@@ -1,9 +1,13 @@
 //! What a decision looks at: a request after its head was read in one way only.
 
+use core::net::IpAddr;
+
 use crate::authority::{Authority, AuthorityBuffer};
 use crate::decision::BadRequest;
 use crate::path::{self, PathBuffer};
+use crate::remote;
 use crate::request::{Connection, Headers, Request};
+use crate::tables::EdgeRow;
 
 /// Working memory of one decision, owned by the caller and used again for the next.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ pub(crate) struct Attributes<'d> {
     pub(crate) query: Option<&'d str>,
     pub(crate) headers: &'d dyn Headers,
     pub(crate) connection: Connection<'d>,
+    /// The client's address as far as it can be trusted.
+    pub(crate) remote: IpAddr,
 }
 
 impl<'d> Attributes<'d> {
@@ -39,9 +45,9 @@ impl<'d> Attributes<'d> {
     ///
     /// # Errors
     /// What makes it ambiguous or malformed.
-    pub(crate) fn read(request: &Request<'d>, scratch: &'d mut Scratch) -> Result<Self, BadRequest> {
+    pub(crate) fn read(edge: EdgeRow, request: &Request<'d>, scratch: &'d mut Scratch) -> Result<Self, BadRequest> {
         let authority = Authority::parse(sent_authority(request)?, &mut scratch.authority)?;
-        let target = path::normalise(request.target, &mut scratch.path)?;
+        let target = path::normalise(request.target, edge.paths, &mut scratch.path)?;
         // `*` asks about the server itself, and only OPTIONS may (RFC 9112 §3.2.4).
         if target.path == "*" && request.method != "OPTIONS" {
             return Err(BadRequest::Path);
@@ -53,6 +59,7 @@ impl<'d> Attributes<'d> {
             query: target.query,
             headers: request.headers,
             connection: request.connection,
+            remote: remote::address(request.headers, edge.trusted_proxies, &request.connection),
         })
     }
 

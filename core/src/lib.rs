@@ -24,7 +24,7 @@
 //!   rules: [{ to: [{ operation: { hosts: [test.com] } }] }]
 //! ".into(),
 //! };
-//! let options = LoadOptions { env: &|_| None, ignore_kinds: &[] };
+//! let options = LoadOptions { env: &|_| None, ignore_kinds: &[], mesh_config: None };
 //! let built = lockgate_core::build(&[policy], &options, &Settings::default());
 //! let snapshot = built.compiled.expect("no errors").snapshot;
 //!
@@ -77,8 +77,9 @@ mod index;
 pub mod limits;
 pub mod llm;
 pub mod observe;
-mod path;
+pub mod path;
 mod regex;
+mod remote;
 pub mod request;
 pub mod rewrite;
 mod route;

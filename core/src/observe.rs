@@ -45,7 +45,7 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     if !tables.policies.last().is_some_and(PolicyRow::only_observes) {
         return Observation::default();
     }
-    let Ok(seen) = Attributes::read(request, scratch) else {
+    let Ok(seen) = Attributes::read(tables.edge, request, scratch) else {
         return Observation::default();
     };
     let has_dry_runs = tables.policies.iter().any(|policy| policy.dry_run);

@@ -1,10 +1,13 @@
 //! One normal form of the path, for policy, routing and the upstream alike.
 //!
-//! Istio's default, `BASE` (Envoy's `normalize_path`): the fragment is dropped,
-//! `%HH` of unreserved characters is decoded once, `\` becomes `/`, `.` and `..`
+//! How far a path is brought into normal form is MeshConfig's to say
+//! (`pathNormalization`), in Envoy's steps and order: the fragment is dropped;
+//! `%2f` and `%5c` become slashes (DECODE_AND_MERGE_SLASHES); `%HH` of
+//! unreserved characters is decoded once, `\` becomes `/`, `.` and `..`
 //! segments are resolved (`..;x` too), and characters that no URI has are
-//! escaped. Nothing is decoded twice, slashes are not merged, and the query is
-//! never touched.
+//! escaped (BASE and up); slashes are merged (MERGE_SLASHES and up). Nothing is
+//! decoded twice, and the query is never touched.
+//! <https://istio.io/latest/docs/reference/config/security/normalization/>
 
 use crate::decision::BadRequest;
 use crate::limits::PATH_BYTES_MAX;
@@ -21,12 +24,53 @@ pub(crate) struct Target<'a> {
     pub(crate) query: Option<&'a str>,
 }
 
+/// How paths are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct PathRules {
+    pub(crate) normalization: Normalization,
+    pub(crate) parameters: PathParameters,
+    /// `%2f` and `%5c` are refused instead of kept (or decoded).
+    pub(crate) refuse_escaped_slashes: bool,
+}
+
+/// MeshConfig's `pathNormalization.normalization`; each does what those before it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[expect(clippy::exhaustive_enums, reason = "these are all that Istio has")]
+pub enum Normalization {
+    /// The path as sent, without its fragment.
+    None,
+    /// Unreserved characters decoded, dot segments resolved, `\` is `/`.
+    #[default]
+    Base,
+    /// Slashes merged as well.
+    MergeSlashes,
+    /// `%2f` and `%5c` decoded first.
+    DecodeAndMergeSlashes,
+}
+
+/// What happens to `;name=value` in a segment, which some servers behind do not take for part of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[expect(clippy::exhaustive_enums, reason = "there is nothing else to do with them")]
+pub enum PathParameters {
+    /// They stay, as Envoy has it.
+    #[default]
+    Keep,
+    /// They are removed, for policy, routing and the upstream alike.
+    Strip,
+    /// 400.
+    Refuse,
+}
+
 /// Brings an origin-form target into normal form.
 ///
 /// # Errors
 /// [`BadRequest::Path`] for what cannot be normalised, [`BadRequest::PathTooLong`] over the limit.
-pub(crate) fn normalise<'a>(target: &'a str, buffer: &'a mut PathBuffer) -> Result<Target<'a>, BadRequest> {
-    let (path, query, plain) = split(target);
+pub(crate) fn normalise<'a>(
+    target: &'a str,
+    rules: PathRules,
+    buffer: &'a mut PathBuffer,
+) -> Result<Target<'a>, BadRequest> {
+    let (path, query, seen) = split(target);
     // A query is sent as it is, so it must be one that a request line can carry.
     if query.is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err(BadRequest::Path);
@@ -40,26 +84,49 @@ pub(crate) fn normalise<'a>(target: &'a str, buffer: &'a mut PathBuffer) -> Resu
     if path.len() > PATH_BYTES_MAX {
         return Err(BadRequest::PathTooLong);
     }
-    if plain {
+    if seen.parameters && rules.parameters == PathParameters::Refuse {
+        return Err(BadRequest::Path);
+    }
+    if rules.refuse_escaped_slashes && has_escaped_slash(path) {
+        return Err(BadRequest::Path);
+    }
+    if is_normal(path, seen, rules)? {
         return Ok(Target { path, query });
     }
-    rewrite(path, buffer)?;
+    rewrite(path, rules, buffer)?;
+    if rules.normalization >= Normalization::MergeSlashes {
+        merge_slashes(buffer);
+    }
     let path = core::str::from_utf8(buffer).map_err(|_| BadRequest::Path)?;
     Ok(Target { path, query })
 }
 
-/// Path, query, and whether every byte of the path may stay as it is and no segment starts with a dot.
-/// The fragment is dropped.
-fn split(target: &str) -> (&str, Option<&str>, bool) {
-    let mut plain = true;
+/// What one look at a path shows.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Every byte may stay as it is, and no segment starts with a dot.
+    plain: bool,
+    double_slash: bool,
+    parameters: bool,
+}
+
+/// Path, query, and what there is to do. The fragment is dropped.
+fn split(target: &str) -> (&str, Option<&str>, Seen) {
+    let mut seen = Seen {
+        plain: true,
+        double_slash: false,
+        parameters: false,
+    };
     let mut before = Class::Plain;
     let mut end = target.len();
     for (at, byte) in target.bytes().enumerate() {
         let class = class(byte);
         match class {
-            Class::Plain | Class::Slash => {}
-            Class::Dot => plain &= before != Class::Slash,
-            Class::Other => plain = false,
+            Class::Plain => {}
+            Class::Slash => seen.double_slash |= before == Class::Slash,
+            Class::Dot => seen.plain &= before != Class::Slash,
+            Class::Semicolon => seen.parameters = true,
+            Class::Other => seen.plain = false,
             Class::End => {
                 end = at;
                 break;
@@ -71,7 +138,31 @@ fn split(target: &str) -> (&str, Option<&str>, bool) {
     let query = rest
         .strip_prefix('?')
         .map(|query| query.split_once('#').map_or(query, |(query, _)| query));
-    (path, query, plain)
+    (path, query, seen)
+}
+
+/// Whether the path is in normal form as it was sent.
+///
+/// # Errors
+/// [`BadRequest::Path`] when it may not be changed and no request line can carry it.
+fn is_normal(path: &str, seen: Seen, rules: PathRules) -> Result<bool, BadRequest> {
+    if rules.normalization == Normalization::None && rules.parameters != PathParameters::Strip {
+        return match path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(true),
+            false => Err(BadRequest::Path),
+        };
+    }
+    let merges = rules.normalization >= Normalization::MergeSlashes && seen.double_slash;
+    let strips = rules.parameters == PathParameters::Strip && seen.parameters;
+    Ok(seen.plain && !merges && !strips)
+}
+
+/// `%2f` or `%5c`, which some servers behind take for a slash.
+pub(crate) fn has_escaped_slash(path: &str) -> bool {
+    let escapes = path.as_bytes().windows(3);
+    escapes
+        .filter(|escape| escape.first() == Some(&b'%'))
+        .any(|escape| escape.eq_ignore_ascii_case(b"%2f") || escape.eq_ignore_ascii_case(b"%5c"))
 }
 
 /// What a byte of a target is to its normal form.
@@ -80,6 +171,7 @@ enum Class {
     Plain,
     Slash,
     Dot,
+    Semicolon,
     /// `?` and `#` end the path.
     End,
     Other,
@@ -97,9 +189,10 @@ fn class(byte: u8) -> Class {
             classes[byte as usize] = match byte {
                 b'/' => Class::Slash,
                 b'.' => Class::Dot,
+                b';' => Class::Semicolon,
                 b'?' | b'#' => Class::End,
-                b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b':'
-                | b'@' | b'=' => Class::Plain,
+                b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b':' | b'@'
+                | b'=' => Class::Plain,
                 other if other.is_ascii_alphanumeric() => Class::Plain,
                 _ => Class::Other,
             };
@@ -110,16 +203,22 @@ fn class(byte: u8) -> Class {
     CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Other)
 }
 
-/// Writes the normal form of `path` into `out`.
-fn rewrite(path: &str, out: &mut PathBuffer) -> Result<(), BadRequest> {
+/// Writes the normal form of `path` into `out`, slashes not yet merged.
+fn rewrite(path: &str, rules: PathRules, out: &mut PathBuffer) -> Result<(), BadRequest> {
     out.clear();
+    let decodes_slashes = rules.normalization == Normalization::DecodeAndMergeSlashes;
+    let mut in_parameters = false;
     let mut rest = path.as_bytes();
-    while let Some((unit, after)) = next_unit(rest)? {
+    while let Some((unit, after)) = next_unit(rest, decodes_slashes)? {
         rest = after;
         if unit == Unit::Byte(b'/') {
             end_segment(out);
+            in_parameters = false;
         }
-        unit.write(out)?;
+        in_parameters |= unit == Unit::Byte(b';') && rules.parameters == PathParameters::Strip;
+        if !in_parameters {
+            unit.write(out)?;
+        }
     }
     // A dot segment at the end leaves the slash before it.
     if let Some(kept) = dot_segment_start(out) {
@@ -149,7 +248,7 @@ impl Unit {
     }
 }
 
-fn next_unit(rest: &[u8]) -> Result<Option<(Unit, &[u8])>, BadRequest> {
+fn next_unit(rest: &[u8], decodes_slashes: bool) -> Result<Option<(Unit, &[u8])>, BadRequest> {
     let Some((&first, after)) = rest.split_first() else {
         return Ok(None);
     };
@@ -157,7 +256,7 @@ fn next_unit(rest: &[u8]) -> Result<Option<(Unit, &[u8])>, BadRequest> {
         0..=0x20 | 0x7f.. => return Err(BadRequest::Path),
         b'\\' => Unit::Byte(b'/'),
         b'|' | b'"' | b'{' | b'}' | b'^' | b'`' | b'<' | b'>' => Unit::Escaped(hex(first)),
-        b'%' => return escaped_unit(after).map(Some),
+        b'%' => return escaped_unit(after, decodes_slashes).map(Some),
         other => Unit::Byte(other),
     };
     Ok(Some((unit, after)))
@@ -166,10 +265,11 @@ fn next_unit(rest: &[u8]) -> Result<Option<(Unit, &[u8])>, BadRequest> {
 /// The unit that starts with a `%`, of which `after` is what follows.
 ///
 /// A `%` without two hex digits is refused: decoding what stands behind it could make a new escape of the two.
-fn escaped_unit(after: &[u8]) -> Result<(Unit, &[u8]), BadRequest> {
+fn escaped_unit(after: &[u8], decodes_slashes: bool) -> Result<(Unit, &[u8]), BadRequest> {
     let (&[high, low], rest) = after.split_first_chunk::<2>().ok_or(BadRequest::Path)?;
     let unit = match hex_value(high)? << 4 | hex_value(low)? {
         0 => return Err(BadRequest::Path),
+        b'/' | b'\\' if decodes_slashes => Unit::Byte(b'/'),
         byte if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') => Unit::Byte(byte),
         _ => Unit::Escaped([high, low]),
     };
@@ -199,6 +299,16 @@ fn dot_segment_start(out: &PathBuffer) -> Option<usize> {
     }
 }
 
+/// After dot segments are gone, as Envoy has it: `/x//../admin` is `/x/admin` in every mode.
+fn merge_slashes(path: &mut PathBuffer) {
+    let mut before = 0;
+    path.retain(|&byte| {
+        let kept = byte != b'/' || before != b'/';
+        before = byte;
+        kept
+    });
+}
+
 fn push(out: &mut PathBuffer, bytes: &[u8]) -> Result<(), BadRequest> {
     out.extend_from_slice(bytes).map_err(|_| BadRequest::PathTooLong)
 }
@@ -225,8 +335,19 @@ mod tests {
     use std::string::{String, ToString};
 
     fn path(target: &str) -> Result<String, BadRequest> {
+        read(target, PathRules::default())
+    }
+
+    fn read(target: &str, rules: PathRules) -> Result<String, BadRequest> {
         let mut buffer = PathBuffer::new();
-        normalise(target, &mut buffer).map(|target| target.path.to_string())
+        normalise(target, rules, &mut buffer).map(|target| target.path.to_string())
+    }
+
+    fn by(normalization: Normalization) -> PathRules {
+        PathRules {
+            normalization,
+            ..PathRules::default()
+        }
     }
 
     #[test]
@@ -271,7 +392,7 @@ mod tests {
     #[test]
     fn the_query_is_never_touched() {
         let mut buffer = PathBuffer::new();
-        let target = normalise("/x/./y?/../admin&a=%61", &mut buffer).unwrap();
+        let target = normalise("/x/./y?/../admin&a=%61", PathRules::default(), &mut buffer).unwrap();
         assert_eq!(
             target,
             Target {
@@ -317,11 +438,105 @@ mod tests {
         assert_eq!(path(&grows), Err(BadRequest::PathTooLong));
     }
 
+    #[test]
+    fn each_normalization_takes_its_steps_in_envoys_order() {
+        use Normalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
+        // What NONE, BASE, MERGE_SLASHES and DECODE_AND_MERGE_SLASHES make of it; `-` is 400.
+        for (target, forms) in [
+            ("/admin#x", ["/admin", "/admin", "/admin", "/admin"]),
+            ("/./admin", ["/./admin", "/admin", "/admin", "/admin"]),
+            ("/x/../admin", ["/x/../admin", "/admin", "/admin", "/admin"]),
+            ("/%61dmin", ["/%61dmin", "/admin", "/admin", "/admin"]),
+            ("/x\\..\\admin", ["/x\\..\\admin", "/admin", "/admin", "/admin"]),
+            ("/x/..;/admin", ["/x/..;/admin", "/admin", "/admin", "/admin"]),
+            ("//admin", ["//admin", "//admin", "/admin", "/admin"]),
+            ("/x//../admin", ["/x//../admin", "/x/admin", "/x/admin", "/x/admin"]),
+            ("//x/../admin", ["//x/../admin", "//admin", "/admin", "/admin"]),
+            ("/a///b//", ["/a///b//", "/a///b//", "/a/b/", "/a/b/"]),
+            ("/%2fadmin", ["/%2fadmin", "/%2fadmin", "/%2fadmin", "/admin"]),
+            ("/%5Cadmin", ["/%5Cadmin", "/%5Cadmin", "/%5Cadmin", "/admin"]),
+            (
+                "/x%2f..%2fadmin",
+                ["/x%2f..%2fadmin", "/x%2f..%2fadmin", "/x%2f..%2fadmin", "/admin"],
+            ),
+            (
+                "/admin%2f%2e%2e",
+                ["/admin%2f%2e%2e", "/admin%2f..", "/admin%2f..", "/"],
+            ),
+            (
+                "/%252fadmin",
+                ["/%252fadmin", "/%252fadmin", "/%252fadmin", "/%252fadmin"],
+            ),
+            ("/%2561dmin", ["/%2561dmin", "/%2561dmin", "/%2561dmin", "/%2561dmin"]),
+            ("/admin;x", ["/admin;x", "/admin;x", "/admin;x", "/admin;x"]),
+            ("/a%3fb%23", ["/a%3fb%23", "/a%3fb%23", "/a%3fb%23", "/a%3fb%23"]),
+            ("/a{b}", ["/a{b}", "/a%7Bb%7D", "/a%7Bb%7D", "/a%7Bb%7D"]),
+            ("/a%00", ["/a%00", "-", "-", "-"]),
+            ("/a b", ["-", "-", "-", "-"]),
+        ] {
+            for (mode, form) in [None, Base, MergeSlashes, DecodeAndMergeSlashes].into_iter().zip(forms) {
+                let read = read(target, by(mode));
+                assert_eq!(read.as_deref().unwrap_or("-"), form, "{target} {mode:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn path_parameters_are_kept_stripped_or_refused() {
+        let rules = |parameters| PathRules {
+            parameters,
+            ..PathRules::default()
+        };
+        for (target, stripped) in [
+            ("/admin;x", "/admin"),
+            ("/admin;x/keys", "/admin/keys"),
+            ("/a;b=1;c/d;e", "/a/d"),
+            ("/x/..;y/admin", "/admin"),
+            ("/;/a", "//a"),
+            ("/a%3bb", "/a%3bb"),
+            ("/a?b;c", "/a"),
+        ] {
+            assert_eq!(
+                read(target, rules(PathParameters::Strip)).as_deref(),
+                Ok(stripped),
+                "{target}"
+            );
+            let refused = target.split('?').next().unwrap().contains(';');
+            assert_eq!(
+                read(target, rules(PathParameters::Refuse)).is_err(),
+                refused,
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn escaped_slashes_can_be_refused_in_every_mode() {
+        use Normalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
+        for normalization in [None, Base, MergeSlashes, DecodeAndMergeSlashes] {
+            let rules = PathRules {
+                refuse_escaped_slashes: true,
+                ..by(normalization)
+            };
+            for target in ["/a%2fb", "/a%2Fb", "/a%5cb", "/%5C"] {
+                assert_eq!(read(target, rules), Err(BadRequest::Path), "{target}");
+            }
+            for target in ["/a%252fb", "/a2f", "/a?%2f"] {
+                assert!(read(target, rules).is_ok(), "{target}");
+            }
+        }
+    }
+
     proptest::proptest! {
         #[test]
-        fn normalising_twice_changes_nothing(target in "/[a-c./\\\\;%2456eE{}]{0,40}") {
-            if let Ok(once) = path(&target) {
-                proptest::prop_assert_eq!(path(&once), Ok(once.clone()), "{}", target);
+        fn normalising_twice_changes_nothing(target in "/[a-c./\\\\;%2456eEfFcC{}]{0,40}", mode in 0..4_usize) {
+            use Normalization::{Base, DecodeAndMergeSlashes, MergeSlashes, None};
+            let mode = [None, Base, MergeSlashes, DecodeAndMergeSlashes][mode];
+            if let Ok(once) = read(&target, by(mode)) {
+                proptest::prop_assert_eq!(read(&once, by(mode)), Ok(once.clone()), "{} {:?}", target, mode);
+                proptest::prop_assert!(mode < MergeSlashes || !once.contains("//"), "{}", once);
+                let escaped = once.to_ascii_lowercase().contains("%2f");
+                proptest::prop_assert!(mode < DecodeAndMergeSlashes || !escaped, "{}", once);
             }
         }
     }

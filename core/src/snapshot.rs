@@ -15,9 +15,9 @@ use crate::config::secret::Secret;
 use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::tables::{
-    BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EntryRow, FieldRow, ListenerRow, OriginRow,
-    PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RequestPrincipalRow, RuleRow,
-    SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
+    BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EdgeRow, EntryRow, FieldRow, ListenerRow,
+    OriginRow, PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow,
+    RequestPrincipalRow, RuleRow, SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
 };
 
 /// A configuration, compiled and immutable.
@@ -67,6 +67,7 @@ impl Snapshot {
         } = &self.rows;
         Tables {
             text: Text(&meaning.text),
+            edge: meaning.edge,
             listeners: &meaning.listeners,
             hosts: Index {
                 slots: hosts_slots,
@@ -156,6 +157,7 @@ pub(crate) struct OwnedRows {
 #[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct MeaningRows {
     pub(crate) text: String,
+    pub(crate) edge: EdgeRow,
     pub(crate) listeners: Vec<ListenerRow>,
     pub(crate) hosts: Vec<KeyRow>,
     pub(crate) virtual_hosts: Vec<VirtualHostRow>,

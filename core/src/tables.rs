@@ -13,6 +13,7 @@ pub(crate) use policy::*;
 
 use crate::cidr::Cidr;
 use crate::index::Index;
+use crate::path::PathRules;
 use crate::regex::Regex;
 
 macro_rules! id {
@@ -95,6 +96,7 @@ impl<'a> Text<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tables<'a> {
     pub(crate) text: Text<'a>,
+    pub(crate) edge: EdgeRow,
     /// Sorted by port.
     pub(crate) listeners: &'a [ListenerRow],
     /// (listener, exact host) and (listener, `.suffix`) to one virtual host.
@@ -142,6 +144,14 @@ pub struct Tables<'a> {
     pub(crate) origins: &'a [OriginRow],
     /// The arena of the origins alone, so that where a rule stands does not change what a snapshot is.
     pub(crate) origin_text: Text<'a>,
+}
+
+/// How heads are read, for all listeners alike: MeshConfig's part in a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct EdgeRow {
+    pub(crate) paths: PathRules,
+    /// Proxies of ours in front, each of which adds an entry to `X-Forwarded-For`.
+    pub(crate) trusted_proxies: u32,
 }
 
 /// One listening port.

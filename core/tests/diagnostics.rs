@@ -56,6 +56,7 @@ fn rendered(path: &Path) -> String {
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &[],
+        mesh_config: None,
     };
     let mut loaded = load(&sources, &options);
     if sources[0].name.starts_with("compile-") {

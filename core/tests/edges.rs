@@ -45,6 +45,7 @@ fn compiled() -> Compiled {
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
+        mesh_config: None,
     };
     let built = build(&[source], &options, &Settings::default());
     let diagnostics = built.diagnostics;

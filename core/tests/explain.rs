@@ -41,6 +41,7 @@ fn compiled(edit: impl Fn(&str) -> String) -> Compiled {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
+            mesh_config: None,
         },
         &Settings::default(),
     );

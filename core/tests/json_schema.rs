@@ -81,6 +81,7 @@ fn the_seed_is_declared() {
     let options = LoadOptions {
         env: &|_| Some("10.0.0.1".into()),
         ignore_kinds: &[],
+        mesh_config: None,
     };
     let loaded = load(&sources, &options);
     assert_eq!(loaded.documents.len(), 4);

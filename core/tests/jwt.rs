@@ -45,6 +45,7 @@ fn compiled(rules: &str) -> Compiled {
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &[],
+        mesh_config: None,
     };
     let built = build(&sources, &options, &Settings::default());
     built.compiled.unwrap_or_else(|| {

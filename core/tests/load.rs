@@ -52,6 +52,7 @@ fn load_all(sources: &[Source]) -> Loaded {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
+            mesh_config: None,
         },
     )
 }
@@ -237,6 +238,7 @@ fn a_variable_cannot_become_structure() {
     let options = LoadOptions {
         env: &|_| Some("a.com\nkind: Gateway\nx: [".into()),
         ignore_kinds: &[],
+        mesh_config: None,
     };
     let text = "apiVersion: istio.alibabacloud.com/v1\nkind: LLMProvider\nmetadata: {name: a}\nspec: {host: '${X}'}\n";
     let loaded = load(&sources(&[("a.yaml", text)]), &options);
@@ -288,6 +290,7 @@ fn ignored_kinds_are_left_out_without_a_word() {
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &ignored,
+        mesh_config: None,
     };
     let loaded = load(&sources(&[("a.yaml", &text)]), &options);
     assert_eq!(codes(&loaded), [""; 0]);

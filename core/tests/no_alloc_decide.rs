@@ -39,6 +39,7 @@ fn compiled() -> Compiled {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
+            mesh_config: None,
         },
         &Settings::default(),
     )

@@ -46,6 +46,7 @@ fn built(texts: &[&str], settings: &Settings) -> Built {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
+            mesh_config: None,
         },
         settings,
     )

@@ -30,6 +30,7 @@ pub fn resource_load(input: &[u8]) {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
+            mesh_config: None,
         },
         &Settings::default(),
     );

@@ -13,6 +13,8 @@ use lockgate_core::config::diagnostic::{Diagnostics, Source};
 pub(crate) struct Inputs {
     /// As given with `-f`: files, directories, `-`.
     pub(crate) paths: Vec<PathBuf>,
+    /// A file that is a MeshConfig by itself; after the others.
+    pub(crate) mesh_config: Option<PathBuf>,
     /// Texts that are part of the program; after the files.
     pub(crate) embedded: Vec<Source>,
     /// Variables that the program sets itself, before the environment.
@@ -41,6 +43,7 @@ impl Inputs {
     pub(crate) fn new(paths: Vec<PathBuf>, ignore_kinds: Vec<String>, settings: Settings) -> Self {
         Self {
             paths,
+            mesh_config: None,
             embedded: Vec::new(),
             variables: Vec::new(),
             stdin: None,
@@ -75,6 +78,9 @@ impl Inputs {
                 sources.push(file_source(path)?);
             }
         }
+        if let Some(path) = &self.mesh_config {
+            sources.push(file_source(path)?);
+        }
         sources.extend(self.embedded.iter().cloned());
         Ok(sources)
     }
@@ -92,6 +98,10 @@ impl Inputs {
         let options = LoadOptions {
             env: &env,
             ignore_kinds: &self.ignore_kinds,
+            mesh_config: self.mesh_config.as_ref().and_then(|_| {
+                let after = self.embedded.len().checked_add(1)?;
+                sources.len().checked_sub(after)
+            }),
         };
         lockgate_core::build(sources, &options, &self.settings)
     }
@@ -104,16 +114,22 @@ impl Inputs {
             .is_some_and(|name| name.to_string_lossy().starts_with(".."));
         // Watchers name files by the directory as it was given to them.
         let Some(parent) = path.parent() else { return false };
-        self.paths.iter().any(|input| {
+        self.files().any(|input| {
             (parent == input && (is_swap || is_config(path)))
                 || (parent == directory_of(input) && (is_swap || path.file_name() == input.file_name()))
         })
     }
 
+    /// The files and directories that were given.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = self.paths.iter().filter(|path| path.as_os_str() != "-");
+        files.chain(&self.mesh_config)
+    }
+
     /// The directories to watch.
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
-        let files = self.paths.iter().filter(|path| path.as_os_str() != "-");
-        let mut directories: Vec<PathBuf> = files
+        let mut directories: Vec<PathBuf> = self
+            .files()
             .map(|path| {
                 if path.is_dir() {
                     path.clone()

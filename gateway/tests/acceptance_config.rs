@@ -520,3 +520,49 @@ async fn port_that_is_taken_is_told() {
     assert_ne!(said.code, 0);
     assert!(said.stderr.contains(&address), "{}", said.stderr);
 }
+
+/// A DENY on `/admin`, which `//admin` passes as long as slashes are not merged.
+const DENY_ADMIN: &str = "
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: deny-admin, namespace: istio-system }
+spec: { action: DENY, rules: [{ to: [{ operation: { paths: [/admin] } }] }] }
+";
+
+async fn status_of(gateway: &Gateway, target: &str) -> u16 {
+    let head = format!("GET {target} HTTP/1.1\r\nhost: nowhere.test\r\n\r\n");
+    let mut client = Client::connect(gateway.http).await;
+    client.send(head).await;
+    client.head().await.status
+}
+
+#[tokio::test]
+async fn mesh_config_is_read_from_its_own_file_and_again_when_it_changes() {
+    let setup = Setup::seed().file("deny-admin.yaml", DENY_ADMIN);
+    let folder = std::env::temp_dir().join(format!("lockgate-mesh-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mesh = folder.join("mesh.yaml");
+    std::fs::write(&mesh, "pathNormalization: { normalization: MERGE_SLASH }\n").expect("write");
+    let flag = ["--mesh-config", mesh.to_str().expect("a path")];
+
+    let said = setup.run("check", &flag).await;
+    assert_eq!(said.code, 2, "{}", said.all());
+    assert_eq!(place(&said.stderr, "mesh.yaml"), (1, 37), "{}", said.stderr);
+    assert!(said.stderr.contains("did you mean `MERGE_SLASHES`"), "{}", said.stderr);
+
+    std::fs::write(&mesh, "pathNormalization: { normalization: BASE }\n").expect("write");
+    let gateway = setup.args(&flag).start().await;
+    assert_eq!(
+        (
+            status_of(&gateway, "/admin").await,
+            status_of(&gateway, "//admin").await
+        ),
+        (403, 404)
+    );
+    std::fs::write(&mesh, "pathNormalization: { normalization: MERGE_SLASHES }\n").expect("write");
+    eventually("merged slashes", || async {
+        (status_of(&gateway, "//admin").await == 403).then_some(())
+    })
+    .await;
+    std::fs::remove_dir_all(folder).expect("remove");
+}

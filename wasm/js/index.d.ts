@@ -125,6 +125,8 @@ export interface Seen {
   path: string;
   query: string | null;
   peer: string;
+  /** The client's address as far as it can be trusted (`numTrustedProxies`, PROXY protocol): `remoteIpBlocks` compares it. */
+  remote: string;
   port: number;
 }
 

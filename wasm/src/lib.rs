@@ -73,6 +73,7 @@ impl Simulator {
         let load = LoadOptions {
             env: &env,
             ignore_kinds: &options.ignore_kinds,
+            mesh_config: None,
         };
         let built = build(&sources, &load, &settings);
         let findings = built.diagnostics.as_slice().iter();

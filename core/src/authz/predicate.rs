@@ -45,7 +45,7 @@ pub(crate) struct BodyNeeded;
 pub(crate) fn address(attribute: Attribute, seen: &Attributes<'_>) -> Option<IpAddr> {
     match attribute {
         Attribute::PeerAddress => Some(seen.connection.peer),
-        Attribute::RemoteAddress => Some(seen.connection.proxied.unwrap_or(seen.connection.peer)),
+        Attribute::RemoteAddress => Some(seen.remote),
         Attribute::LocalAddress => Some(seen.connection.local),
         _ => None,
     }

@@ -8,6 +8,7 @@
 //! Every step reports into [`Diagnostics`] and goes on. A snapshot exists only
 //! when nothing was an error: what cannot be understood is never served.
 
+mod edge;
 mod lint;
 mod listeners;
 mod policies;
@@ -84,7 +85,9 @@ pub fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
     refuse_duplicate_names(resources, diagnostics);
+    let settings = &edge::settings(resources, settings);
     let mut rows = RowWriter::new(sources);
+    rows.rows.edge = edge::compile(resources, diagnostics);
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
     let upstreams = upstreams::compile(resources, &providers, diagnostics);
@@ -126,6 +129,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         llm_routes,
         service_entries,
         destination_rules,
+        mesh_configs: _,
         refused: _,
     } = resources;
     gateways

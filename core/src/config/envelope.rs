@@ -16,6 +16,8 @@ pub(crate) enum Envelope {
     Resource { kind: &'static Kind, is_lockgate: bool },
     /// Load what is in its `items`.
     List,
+    /// Load the MeshConfig in its `data`, if there is one.
+    ConfigMap,
     /// Nothing: it has been reported, or is not ours.
     Skip,
 }
@@ -62,6 +64,9 @@ impl Header<'_> {
     fn resolve(&self, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) -> Envelope {
         if self.group == CORE && self.version == "v1" && self.kind == "List" {
             return Envelope::List;
+        }
+        if self.group == CORE && self.version == "v1" && self.kind == "ConfigMap" {
+            return Envelope::ConfigMap;
         }
         let ours = KINDS.iter().find(|kind| kind.name == self.kind);
         if let Some(kind) = ours
@@ -191,6 +196,18 @@ impl Header<'_> {
             )
             .field("kind");
     }
+}
+
+/// A ConfigMap that holds no MeshConfig.
+pub(crate) fn skipped_config_map(document: &Node, diagnostics: &mut Diagnostics) {
+    let at = document.get("kind").map_or(document.at, |kind| kind.at);
+    diagnostics
+        .warning(
+            "foreign-kind",
+            at,
+            "a ConfigMap without `data.mesh` is not for Lockgate and is left out",
+        )
+        .field("kind");
 }
 
 fn word<'d>(document: &'d Node, name: &str, diagnostics: &mut Diagnostics) -> Option<(&'d str, Location)> {

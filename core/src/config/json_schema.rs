@@ -61,7 +61,9 @@ fn resource(kind: &Kind) -> String {
     for version in kind.versions {
         versions.add(&string(&format!("{}/{version}", kind.group)));
     }
-    versions.add(&string(&format!("{LOCKGATE}/v1")));
+    if kind.group != LOCKGATE {
+        versions.add(&string(&format!("{LOCKGATE}/v1")));
+    }
     let mut properties = Members::default();
     properties.add("apiVersion", &format!(r#"{{"enum":{}}}"#, versions.close()));
     properties.add("kind", &format!(r#"{{"const":{}}}"#, string(kind.name)));
@@ -111,7 +113,7 @@ fn object(object: &Object, doc: &str) -> String {
 
 fn field(field: &Field) -> String {
     match field.support {
-        Support::Full => shape(&field.shape, field.doc),
+        Support::Full | Support::Lockgate => shape(&field.shape, field.doc),
         Support::NotYet | Support::LockgateNotYet => {
             let mut schema = Members::default();
             schema.add("description", &string(field.doc));

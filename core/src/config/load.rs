@@ -1,6 +1,6 @@
 //! The loader: sources in, resources and findings out.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::check::Checker;
@@ -8,10 +8,14 @@ use super::decode;
 use super::diagnostic::{Diagnostics, Location, Source};
 use super::document::{Document, redact_document};
 use super::envelope::{self, Envelope};
+use super::field_path::FieldPath;
+use super::mesh;
 use super::resource::Resources;
 use super::schema::Kind;
 use super::tree::{Node, Value};
 use super::yaml;
+
+const MESH_CONFIG_KIND: &str = "MeshConfig";
 
 /// What the loader needs besides the text.
 #[derive(Clone, Copy)]
@@ -20,6 +24,8 @@ pub struct LoadOptions<'e> {
     pub env: &'e dyn Fn(&str) -> Option<String>,
     /// Kinds to leave out although leaving them out changes what the configuration means.
     pub ignore_kinds: &'e [String],
+    /// Which of the sources is no file of resources but a MeshConfig by itself, as an index.
+    pub mesh_config: Option<usize>,
 }
 
 impl core::fmt::Debug for LoadOptions<'_> {
@@ -50,8 +56,9 @@ pub fn load(sources: &[Source], options: &LoadOptions<'_>) -> Loaded {
         loaded: Loaded::default(),
     };
     for (index, source) in sources.iter().enumerate() {
+        let is_mesh_config = options.mesh_config == Some(index);
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        loader.source(source, index);
+        loader.source(source, index, is_mesh_config);
     }
     loader.loaded.diagnostics.sort_by_place();
     loader.loaded
@@ -64,7 +71,7 @@ struct Loader<'s> {
 }
 
 impl Loader<'_> {
-    fn source(&mut self, source: &Source, index: u32) {
+    fn source(&mut self, source: &Source, index: u32, is_mesh_config: bool) {
         let errors_before = self.loaded.diagnostics.error_count();
         let documents = yaml::parse(source, index, &mut self.loaded.diagnostics);
         if self.loaded.diagnostics.error_count() > errors_before {
@@ -80,6 +87,9 @@ impl Loader<'_> {
                 .diagnostics
                 .warning("no-resources", at, "the file holds no resource");
         }
+        if is_mesh_config {
+            return self.mesh_config(documents, &FieldPath::Root);
+        }
         for document in documents {
             self.document(document);
         }
@@ -93,14 +103,9 @@ impl Loader<'_> {
             }
             Envelope::Skip => {}
             Envelope::List => self.list(document),
+            Envelope::ConfigMap => self.config_map(document),
             Envelope::Resource { kind, is_lockgate } => {
-                Checker {
-                    sources: self.sources,
-                    env: self.options.env,
-                    diagnostics: &mut self.loaded.diagnostics,
-                    is_lockgate,
-                }
-                .document(&mut document, kind);
+                self.checker(is_lockgate).document(&mut document, kind);
                 self.resource(document, kind, errors_before);
             }
         }
@@ -124,6 +129,74 @@ impl Loader<'_> {
             documents.push(document);
         } else {
             resources.refused.insert(kind.name);
+        }
+    }
+
+    /// The ConfigMap of a MeshConfig; any other is not for us.
+    fn config_map(&mut self, mut document: Node) {
+        if !mesh::is_mesh_config_map(&document) {
+            return envelope::skipped_config_map(&document, &mut self.loaded.diagnostics);
+        }
+        let at = document.at;
+        let path = FieldPath::Root.field("data");
+        let Some(data) = document.get_mut("data") else {
+            self.loaded.resources.refused.insert(MESH_CONFIG_KIND);
+            self.loaded
+                .diagnostics
+                .error("missing-field", at, "the field `data` is missing")
+                .field("data")
+                .help("the ConfigMap `istio` holds the MeshConfig as text, in `data.mesh`");
+            return;
+        };
+        let errors_before = self.loaded.diagnostics.error_count();
+        self.checker(false).config_map_data(data, &path);
+        let text = data.get("mesh").and_then(|mesh| Some((mesh.at, mesh.scalar()?)));
+        let (Some((at, scalar)), true) = (text, self.loaded.diagnostics.error_count() == errors_before) else {
+            self.loaded.resources.refused.insert(MESH_CONFIG_KIND);
+            return;
+        };
+        let source = usize::try_from(at.source)
+            .ok()
+            .and_then(|index| self.sources.get(index));
+        let Some(source) = source else { return };
+        let documents = mesh::parse(source, at, &scalar.text, &mut self.loaded.diagnostics);
+        self.mesh_config(documents, &path.field("mesh"));
+    }
+
+    /// The one document of a text that is a MeshConfig by itself.
+    fn mesh_config(&mut self, documents: Vec<Node>, path: &FieldPath<'_>) {
+        let errors_before = self.loaded.diagnostics.error_count();
+        let mut documents = documents.into_iter();
+        // An empty one says nothing, as in a cluster.
+        let Some(mut document) = documents.next() else { return };
+        if let Some(second) = documents.next() {
+            self.loaded
+                .diagnostics
+                .error(
+                    "duplicate-resource",
+                    second.at,
+                    "a MeshConfig is one document, found a second",
+                )
+                .field(path.to_string());
+        }
+        self.checker(false).mesh_config(&mut document, path);
+        let Loaded {
+            resources, diagnostics, ..
+        } = &mut self.loaded;
+        let decoded = decode::mesh_config::decode(&document, diagnostics);
+        if diagnostics.error_count() == errors_before {
+            resources.mesh_configs.push(decoded);
+        } else {
+            resources.refused.insert(MESH_CONFIG_KIND);
+        }
+    }
+
+    fn checker(&mut self, is_lockgate: bool) -> Checker<'_> {
+        Checker {
+            sources: self.sources,
+            env: self.options.env,
+            diagnostics: &mut self.loaded.diagnostics,
+            is_lockgate,
         }
     }
 

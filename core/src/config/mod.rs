@@ -27,6 +27,8 @@ pub(crate) mod key_set;
 #[cfg(feature = "yaml")]
 mod load;
 mod mask;
+#[cfg(feature = "yaml")]
+mod mesh;
 mod quote;
 mod render;
 pub mod resource;

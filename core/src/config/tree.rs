@@ -98,6 +98,17 @@ impl Node {
         self.entry(name).map(|entry| &entry.value)
     }
 
+    /// The same, to change it.
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Map(entries) => entries
+                .iter_mut()
+                .find(|entry| entry.key.value == name)
+                .map(|entry| &mut entry.value),
+            _ => None,
+        }
+    }
+
     /// The key and value of a field.
     pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key.value == name)

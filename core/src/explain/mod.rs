@@ -37,7 +37,7 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
     let mut scratch = Scratch::new();
     let decision = decide(&tables, request, known, entropy, &mut scratch);
     let mut reading = Scratch::new();
-    let seen = Attributes::read(request, &mut reading).ok();
+    let seen = Attributes::read(tables.edge, request, &mut reading).ok();
     let claims = known.identity.claims().copied();
     let headers = Overlay::new(&tables, request.headers, claims);
     let seen = seen.map(|seen| seen.with_headers(&headers));
@@ -72,6 +72,7 @@ fn shown(tables: &Tables<'_>, seen: &Attributes<'_>) -> Seen {
         path: seen.path.to_owned(),
         query: seen.query.map(|query| rewrite::sent_query(tables, query)),
         peer: seen.connection.peer.to_string(),
+        remote: seen.remote.to_string(),
         port: seen.connection.port,
     }
 }

@@ -41,6 +41,8 @@ pub struct Seen {
     pub query: Option<String>,
     /// The TCP peer.
     pub peer: String,
+    /// The client's address as far as it can be trusted: what `remoteIpBlocks` compares.
+    pub remote: String,
     /// The logical port.
     pub port: u16,
 }

@@ -1,5 +1,7 @@
 //! An [`Explanation`] as people read it on a terminal.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt::{Display, Formatter, Result};
 
 use super::{Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace, UpstreamRequest, Verdict};
@@ -7,10 +9,14 @@ use super::{Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrac
 impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         if let Some(seen) = &self.request {
+            let remote = match seen.remote == seen.peer {
+                true => String::new(),
+                false => format!("  client {}", seen.remote),
+            };
             let query = seen.query.as_ref().map_or("", |_| "?…");
             writeln!(
                 f,
-                "request    {} {}{query}  host {}  port {}  peer {}",
+                "request    {} {}{query}  host {}  port {}  peer {}{remote}",
                 seen.method, seen.path, seen.authority, seen.port, seen.peer
             )?;
         }

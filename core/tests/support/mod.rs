@@ -82,6 +82,7 @@ pub(crate) fn compiled(text: &str, settings: &Settings) -> Compiled {
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
+        mesh_config: None,
     };
     let built = build(&[source], &options, settings);
     let diagnostics = built.diagnostics;

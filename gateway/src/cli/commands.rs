@@ -21,11 +21,6 @@ const FINDINGS: u8 = 1;
 
 impl Inputs {
     fn inputs(self) -> Result<config::Inputs, ExitCode> {
-        if self.mesh_config.is_some() {
-            return Err(wrong(
-                "--mesh-config: MeshConfig is not supported yet, and would be ignored",
-            ));
-        }
         let settings = Settings {
             namespace: self.namespace,
             root_namespace: self.root_namespace,
@@ -35,7 +30,9 @@ impl Inputs {
                 .map(|label| (label.0, label.1))
                 .collect(),
         };
-        Ok(config::Inputs::new(self.paths, self.ignore_kind, settings))
+        let mut inputs = config::Inputs::new(self.paths, self.ignore_kind, settings);
+        inputs.mesh_config = self.mesh_config;
+        Ok(inputs)
     }
 }
 

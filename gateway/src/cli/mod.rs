@@ -60,7 +60,7 @@ struct Inputs {
     /// The gateway's namespace.
     #[arg(long, value_name = "NS", default_value = "istio-system")]
     namespace: String,
-    /// The namespace whose policies and providers apply everywhere.
+    /// The namespace whose policies and providers apply everywhere, unless MeshConfig has a `rootNamespace`.
     #[arg(long, value_name = "NS", default_value = "istio-system")]
     root_namespace: String,
     /// A file with Istio's MeshConfig.

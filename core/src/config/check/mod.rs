@@ -16,7 +16,7 @@ use super::field_path::FieldPath;
 use super::format::{Fault, Format};
 use super::quote::quoted;
 use super::resource::Spanned;
-use super::schema::{Enumeration, Field, Kind, METADATA, Object, Shape, Support};
+use super::schema::{CONFIG_MAP_DATA, Enumeration, Field, Kind, MESH_CONFIG, METADATA, Object, Shape, Support};
 use super::substitute::{looks_unexpanded, substitute};
 use super::suggest::nearest;
 use super::tree::{Entry, Meaning, Node, Scalar, Value};
@@ -86,6 +86,26 @@ impl Checker<'_> {
         }
     }
 
+    /// Checks a MeshConfig that stands by itself, or at `path` within a ConfigMap.
+    pub(crate) fn mesh_config(&mut self, node: &mut Node, path: &FieldPath<'_>) {
+        let here = Here { path, key: node.at };
+        self.object(node, &MESH_CONFIG, here);
+    }
+
+    /// Checks `data` of the ConfigMap that holds a MeshConfig.
+    pub(crate) fn config_map_data(&mut self, data: &mut Node, path: &FieldPath<'_>) {
+        let here = Here { path, key: data.at };
+        self.object(data, &CONFIG_MAP_DATA, here);
+    }
+
+    fn supports(&self, field: &Field) -> bool {
+        match field.support {
+            Support::Full => true,
+            Support::Lockgate => self.is_lockgate,
+            Support::NotYet | Support::LockgateNotYet => false,
+        }
+    }
+
     fn value(&mut self, node: &mut Node, shape: &Shape, here: Here<'_>) {
         if matches!(shape, Shape::Any) {
             return;
@@ -128,7 +148,7 @@ impl Checker<'_> {
                     let help = field_help(&entry.key.value, object);
                     self.unknown_field(&entry.key, inner.path, help);
                 }
-                Some(field) if field.support != Support::Full => self.unsupported_field(field, inner),
+                Some(field) if !self.supports(field) => self.unsupported_field(field, inner),
                 Some(field) => self.value(&mut entry.value, &field.shape, inner),
             }
         }
@@ -391,7 +411,7 @@ impl Checker<'_> {
 
     fn unsupported_field(&mut self, field: &Field, here: Here<'_>) {
         let name = field.name;
-        if field.support == Support::LockgateNotYet && !self.is_lockgate {
+        if matches!(field.support, Support::Lockgate | Support::LockgateNotYet) && !self.is_lockgate {
             self.error_text(
                 "lockgate-field",
                 here.key,

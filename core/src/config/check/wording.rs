@@ -83,7 +83,10 @@ pub(super) fn top_level_help(name: &str, kind: &Kind) -> Option<String> {
 pub(super) fn field_help(name: &str, object: &Object) -> Option<String> {
     did_you_mean(name, object.fields.iter().map(|field| field.name)).or_else(|| {
         let mut known = String::from("known here: ");
-        let supported = object.fields.iter().filter(|field| field.support == Support::Full);
+        let supported = object
+            .fields
+            .iter()
+            .filter(|field| matches!(field.support, Support::Full | Support::Lockgate));
         for (index, field) in supported.enumerate() {
             if index > 0 {
                 known.push_str(", ");

@@ -10,6 +10,7 @@ mod destination_rule;
 mod gateway;
 mod llm_provider;
 mod llm_route;
+pub(super) mod mesh_config;
 mod request_authentication;
 mod service_entry;
 mod target;
@@ -21,8 +22,8 @@ use alloc::vec::Vec;
 
 use super::diagnostic::Diagnostics;
 use super::resource::{
-    AuthorizationPolicy, DestinationRule, Gateway, Labels, LlmProvider, LlmRoute, Meta, RequestAuthentication,
-    Resources, ServiceEntry, Spanned,
+    AuthorizationPolicy, DestinationRule, Gateway, Labels, LlmProvider, LlmRoute, MeshConfig, Meta,
+    RequestAuthentication, Resources, ServiceEntry, Spanned,
 };
 use super::schema::Kind;
 use super::time::parse_timestamp;
@@ -37,6 +38,7 @@ pub(crate) enum Decoded {
     LlmRoute(LlmRoute),
     ServiceEntry(ServiceEntry),
     DestinationRule(DestinationRule),
+    MeshConfig(MeshConfig),
 }
 
 impl Decoded {
@@ -49,6 +51,7 @@ impl Decoded {
             Self::LlmRoute(resource) => resources.llm_routes.push(resource),
             Self::ServiceEntry(resource) => resources.service_entries.push(resource),
             Self::DestinationRule(resource) => resources.destination_rules.push(resource),
+            Self::MeshConfig(resource) => resources.mesh_configs.push(resource),
         }
     }
 }
@@ -67,6 +70,7 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
         "LLMProvider" => llm_provider::decode(spec?, meta, diagnostics).map(Decoded::LlmProvider),
         "LLMRoute" => llm_route::decode(spec?, meta, diagnostics).map(Decoded::LlmRoute),
         "ServiceEntry" => service_entry::decode(spec?, meta, diagnostics).map(Decoded::ServiceEntry),
+        "MeshConfig" => Some(Decoded::MeshConfig(mesh_config::decode(spec?, diagnostics))),
         "DestinationRule" => destination_rule::decode(spec?, meta).map(Decoded::DestinationRule),
         _ => None,
     }

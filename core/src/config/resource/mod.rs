@@ -10,6 +10,7 @@ mod destination_rule;
 mod gateway;
 mod llm_provider;
 mod llm_route;
+mod mesh_config;
 mod request_authentication;
 mod service_entry;
 
@@ -24,6 +25,7 @@ pub use destination_rule::*;
 pub use gateway::*;
 pub use llm_provider::*;
 pub use llm_route::*;
+pub use mesh_config::*;
 pub use request_authentication::*;
 pub use service_entry::*;
 
@@ -94,6 +96,8 @@ pub struct Resources {
     pub service_entries: Vec<ServiceEntry>,
     /// `networking.istio.io` DestinationRule.
     pub destination_rules: Vec<DestinationRule>,
+    /// Istio's MeshConfig, of whatever origin; at most one is allowed.
+    pub mesh_configs: Vec<MeshConfig>,
     /// Kinds of which a document was refused, so that a reference to one that is missing says nothing new.
     pub refused: BTreeSet<&'static str>,
 }

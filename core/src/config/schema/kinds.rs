@@ -5,6 +5,7 @@ use super::authorization_policy::AUTHORIZATION_POLICY;
 use super::destination_rule::DESTINATION_RULE;
 use super::gateway::GATEWAY;
 use super::llm::{LLM_PROVIDER, LLM_ROUTE};
+use super::mesh_config::MESH_CONFIG;
 use super::request_authentication::REQUEST_AUTHENTICATION;
 use super::service_entry::SERVICE_ENTRY;
 
@@ -33,7 +34,7 @@ const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const OTHER_VERSIONS: &[&str] = &["v1", "v1beta1"];
 
 /// Every kind that is decoded.
-pub(crate) static KINDS: [Kind; 7] = [
+pub(crate) static KINDS: [Kind; 8] = [
     Kind {
         name: "Gateway",
         group: NETWORKING,
@@ -88,6 +89,14 @@ pub(crate) static KINDS: [Kind; 7] = [
         versions: NETWORKING_VERSIONS,
         doc: "How an upstream is spoken to.",
         spec: &DESTINATION_RULE,
+        spec_required: true,
+    },
+    Kind {
+        name: "MeshConfig",
+        group: LOCKGATE,
+        versions: &["v1"],
+        doc: "How heads are read: Istio's MeshConfig, with fields of our own.",
+        spec: &MESH_CONFIG,
         spec_required: true,
     },
 ];
@@ -147,5 +156,5 @@ pub(crate) static KNOWN_UNSUPPORTED: [(&str, &[&str]); 11] = [
         &["InferencePool", "InferenceModel", "InferenceObjective"],
     ),
     (LOCKGATE, &[]),
-    (CORE, &["Secret", "ConfigMap"]),
+    (CORE, &["Secret"]),
 ];

@@ -11,11 +11,13 @@ mod destination_rule;
 mod gateway;
 mod kinds;
 mod llm;
+mod mesh_config;
 mod meta;
 mod request_authentication;
 mod service_entry;
 
 pub(crate) use kinds::{CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
+pub(crate) use mesh_config::{CONFIG_MAP_DATA, MESH_CONFIG};
 pub(crate) use meta::METADATA;
 
 use super::format::Format;
@@ -45,6 +47,8 @@ pub(crate) enum Support {
     Full,
     /// Known upstream, not supported here yet.
     NotYet,
+    /// Lockgate's own, so under `lockgate.dev/v1` only.
+    Lockgate,
     /// Lockgate's own, so under `lockgate.dev/v1` only, and not supported yet.
     LockgateNotYet,
 }

@@ -41,15 +41,20 @@ pub(crate) fn parse(source: &Source, index: u32, diagnostics: &mut Diagnostics) 
         );
         return Vec::new();
     }
+    parse_at(&source.text, Places::of_source(index), diagnostics)
+}
+
+/// The documents of a text that may be a part of a source.
+pub(crate) fn parse_at(text: &str, places: Places, diagnostics: &mut Diagnostics) -> Vec<Node> {
     let mut options = Options::default();
     // A missing anchor is reported with the advice it needs, and the rest of the document still read.
     options.emit_unresolved_aliases = true;
     options.block_nesting_limit = YAML_DEPTH_MAX;
     options.flow_nesting_limit = YAML_DEPTH_MAX;
     let mut reader = Reader {
-        parser: Parser::new_from_str_with_options(&source.text, options),
-        places: Places { source: index },
-        text: &source.text,
+        parser: Parser::new_from_str_with_options(text, options),
+        places,
+        text,
         alias_budget: YAML_ALIAS_NODES_MAX,
         diagnostics,
     };
@@ -73,12 +78,30 @@ struct Reader<'s, 'd> {
 
 /// Spans of the parser to places.
 #[derive(Clone, Copy)]
-struct Places {
+pub(crate) struct Places {
     source: u32,
+    /// Where everything stands, when the text is not in the source as it is.
+    all: Option<Location>,
 }
 
 impl Places {
+    /// The text is that of the source, at the same places.
+    pub(crate) fn of_source(source: u32) -> Self {
+        Self { source, all: None }
+    }
+
+    /// The text stands somewhere within `at`, written in another way.
+    pub(crate) fn all_at(at: Location) -> Self {
+        Self {
+            source: at.source,
+            all: Some(at),
+        }
+    }
+
     fn of(self, span: Span) -> Location {
+        if let Some(all) = self.all {
+            return all;
+        }
         let offset = |marker: granit_parser::Marker| {
             marker
                 .byte_offset()
@@ -354,11 +377,11 @@ impl Reader<'_, '_> {
             .byte_offset()
             .and_then(|offset| u32::try_from(offset).ok())
             .unwrap_or(0);
-        let at = Location {
+        let at = self.places.all.unwrap_or(Location {
             source: self.places.source,
             start,
             end: start,
-        };
+        });
         let kind = error.kind();
         if matches!(kind, ErrorKind::RecursionLimitExceeded) {
             return self.depth_error(at);

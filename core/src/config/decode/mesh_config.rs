@@ -1,0 +1,46 @@
+//! MeshConfig.
+
+use super::{boxed, integer};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::MeshConfig;
+use crate::config::tree::Node;
+use crate::path::{Normalization, PathParameters};
+
+/// Reads a checked MeshConfig.
+pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> MeshConfig {
+    let paths = node.get("pathNormalization");
+    let of_paths = |name: &str| paths.and_then(|paths| paths.get(name)).and_then(Node::text);
+    let topology = node.get("defaultConfig").and_then(|proxy| proxy.get("gatewayTopology"));
+    let trusted_proxies = topology
+        .and_then(|topology| topology.get("numTrustedProxies"))
+        .and_then(integer);
+    let mesh = MeshConfig {
+        at: node.at,
+        normalization: match of_paths("normalization") {
+            Some("NONE") => Normalization::None,
+            Some("MERGE_SLASHES") => Normalization::MergeSlashes,
+            Some("DECODE_AND_MERGE_SLASHES") => Normalization::DecodeAndMergeSlashes,
+            _ => Normalization::Base,
+        },
+        path_parameters: match of_paths("pathParameters") {
+            Some("STRIP") => PathParameters::Strip,
+            Some("REFUSE") => PathParameters::Refuse,
+            _ => PathParameters::Keep,
+        },
+        refuse_escaped_slashes: of_paths("escapedSlashes") == Some("REFUSE"),
+        trusted_proxies: trusted_proxies.map_or(0, |count| count.value),
+        root_namespace: node.get("rootNamespace").and_then(boxed),
+    };
+    if mesh.normalization == Normalization::None && mesh.path_parameters == PathParameters::Strip {
+        let at = paths.map_or(node.at, |paths| paths.at);
+        diagnostics
+            .error(
+                "conflicting-fields",
+                at,
+                "`pathParameters: STRIP` changes paths, and `normalization: NONE` does not",
+            )
+            .field("pathNormalization")
+            .help("use another normalization, or `pathParameters: REFUSE`");
+    }
+    mesh
+}
