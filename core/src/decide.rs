@@ -114,7 +114,11 @@ pub fn decide<'d>(
         (Permission::Granted, _) => {}
         (Permission::Denied(denial), _) => return Decision::Refuse(Refusal::Denied(denial)),
         (Permission::DependsOnBody, Body::Read(Err(error))) => return Decision::Refuse(Refusal::Body(None, error)),
-        (Permission::DependsOnBody, _) => return Decision::ReadBody,
+        (Permission::DependsOnBody, Body::Unread) => return Decision::ReadBody,
+        // Of a body that was read, only the tools may still not be known.
+        (Permission::DependsOnBody, Body::Read(Ok(_))) => {
+            return Decision::Refuse(Refusal::Body(None, BodyError::UnclearTools));
+        }
     }
     let Some(chosen) = choose(tables, &shown, entropy) else {
         return Decision::Refuse(Refusal::NoRoute);

@@ -26,6 +26,12 @@ pub const JSON_TOP_LEVEL_KEYS_MAX: usize = 128;
 /// Bytes of all top-level keys of a request body together. Those 45 take 700.
 pub const JSON_TOP_LEVEL_KEY_BYTES_MAX: usize = 4 * 1024;
 
+/// Names of tools that are read of a request body. Twice the 128 tools that the largest published API takes.
+pub const TOOL_NAMES_MAX: usize = 256;
+
+/// Bytes of all those names together. Common lists of a hundred tools take 2 KiB.
+pub const TOOL_NAME_BYTES_MAX: usize = 4 * 1024;
+
 /// Top-level fields of a request body that configuration may set. Three times what any provider's defaults need.
 pub const EDITS_MAX: usize = 32;
 

@@ -106,7 +106,8 @@ fn member() -> impl Strategy<Value = String> {
             prop_oneof![8 => Just("max_tokens"), 1 => Just("max_toKens"), 1 => Just("max_to\u{212a}ens")],
             tokens.clone()
         ),
-        (Just("max_completion_tokens"), tokens),
+        (Just("max_completion_tokens"), tokens.clone()),
+        (Just("max_output_tokens"), tokens),
     ];
     prop_oneof![
         3 => governed.prop_map(|(key, value)| (key.to_owned(), value)),

@@ -76,7 +76,7 @@ fn stream_is_true_false_or_absent() {
 }
 
 #[test]
-fn of_two_token_limits_the_larger_counts() {
+fn of_several_token_limits_the_largest_counts() {
     deny_holds(
         "max_tokens",
         "['>4096']",
@@ -86,6 +86,7 @@ fn of_two_token_limits_the_larger_counts() {
             (r#"{"max_completion_tokens":5000}"#, true),
             (r#"{"max_tokens":1,"max_completion_tokens":5000}"#, true),
             (r#"{"max_completion_tokens":1,"max_tokens":5000}"#, true),
+            (r#"{"max_output_tokens":5000}"#, true),
             ("{}", false),
         ],
     );
@@ -99,6 +100,44 @@ fn of_two_token_limits_the_larger_counts() {
             (r#"{"max_tokens":18446744073709551615}"#, true),
         ],
     );
+}
+
+#[test]
+fn a_deny_matches_one_tool_and_an_allow_covers_them_all() {
+    let body = |tools: &str| format!(r#"{{"tools":[{tools}]}}"#);
+    const SEARCH: &str = r#"{"type":"web_search"}"#;
+    const MINE: &str = r#"{"type":"function","function":{"name":"mine"}}"#;
+    let both = format!("{SEARCH},{MINE}");
+    deny_holds(
+        "tools",
+        "['web_*']",
+        &[
+            (&body(SEARCH), true),
+            (&body(&both), true),
+            (&body(MINE), false),
+            (&body(""), false),
+            ("{}", false),
+        ],
+    );
+    for (condition, allowed) in [
+        ("values: [mine]", [false, false, true, false]),
+        ("values: [mine, web_search]", [true, true, true, false]),
+        ("values: ['*']", [true, true, true, false]),
+        ("notValues: [web_search]", [false, false, true, true]),
+        ("notValues: ['*']", [false, false, false, true]),
+    ] {
+        let policy = lockgate(&[&format!(
+            "{{rules: [{{when: [{{key: 'request.llm[tools]', {condition}}}]}}]}}"
+        )]);
+        for (tools, allowed) in [SEARCH, &both, MINE, ""].into_iter().zip(allowed) {
+            let expected = if allowed { Allowed } else { Denied };
+            assert_eq!(sending(&body(tools)).to(&policy), expected, "{condition} {tools}");
+        }
+        // A list that two readers could read differently is refused where a policy asks for it.
+        let unclear = body(r#"{"name":"mine","name":"web_search"}"#);
+        assert_eq!(sending(&unclear).to(&policy), BadBody(400), "{condition}");
+        assert_eq!(sending(&unclear).to(&lockgate(&["{rules: [{}]}"])), Allowed);
+    }
 }
 
 const TEAM_RED_MAY_USE_MINE: &str =

@@ -115,6 +115,9 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
         }
         coverage.count("requests");
         coverage.count(format!("verdict: {}", expected.verdict.kind()));
+        if expected.policy_asks {
+            coverage.count("before the body: policy asks for it");
+        }
         if matches!(expected.verdict, Verdict::Forward(_)) {
             expected
                 .features

@@ -26,6 +26,8 @@ pub struct Oracle<'w> {
 pub struct Evaluation {
     /// Before the body is known.
     pub before_body: Verdict,
+    /// Whether policy cannot decide without the body.
+    pub policy_asks: bool,
     /// In the end.
     pub verdict: Verdict,
     /// What the evaluation came across, for counting.
@@ -59,6 +61,7 @@ impl<'w> Oracle<'w> {
         let by_policy = head::read(sample)
             .ok()
             .and_then(|head| policy::refusal(self.world, sample, &head, BodySeen::Unread));
+        let policy_asks = by_policy == Some(Verdict::ReadBody);
         let before_body = match by_policy {
             Some(refusal) => refusal,
             None if reads_body(sample.method) && after_body => Verdict::ReadBody,
@@ -66,6 +69,7 @@ impl<'w> Oracle<'w> {
         };
         Evaluation {
             before_body,
+            policy_asks,
             verdict,
             features,
         }

@@ -73,16 +73,19 @@ pub struct BodyFacts {
     pub stream: Option<bool>,
     /// The larger of `max_tokens` and its newer name.
     pub max_tokens: Option<u64>,
+    /// The names of the tools; `None` when they are unclear.
+    pub tools: Option<&'static [&'static str]>,
 }
 
 const NOTHING: BodyFacts = BodyFacts {
     model: None,
     stream: None,
     max_tokens: None,
+    tools: Some(&[]),
 };
 
 /// Bodies, those that cannot be sent on last.
-pub const BODIES: [SentBody; 8] = [
+pub const BODIES: [SentBody; 10] = [
     SentBody {
         text: b"{}",
         facts: Some(NOTHING),
@@ -95,11 +98,12 @@ pub const BODIES: [SentBody; 8] = [
         }),
     },
     SentBody {
-        text: br#"{"model":"other","stream":true,"max_tokens":10}"#,
+        text: br#"{"model":"other","stream":true,"max_tokens":10,"tools":[{"type":"search"},{"function":{"name":"mine"}}]}"#,
         facts: Some(BodyFacts {
             model: Some("other"),
             stream: Some(true),
             max_tokens: Some(10),
+            tools: Some(&["search", "mine"]),
         }),
     },
     SentBody {
@@ -108,6 +112,22 @@ pub const BODIES: [SentBody; 8] = [
             model: None,
             stream: Some(false),
             max_tokens: Some(1000),
+            ..NOTHING
+        }),
+    },
+    SentBody {
+        text: br#"{"tools":[{"type":"function","name":"mine"}]}"#,
+        facts: Some(BodyFacts {
+            tools: Some(&["mine"]),
+            ..NOTHING
+        }),
+    },
+    SentBody {
+        text: br#"{"model":"mine","tools":[{"name":"mine","name":"search"}]}"#,
+        facts: Some(BodyFacts {
+            model: Some("mine"),
+            tools: None,
+            ..NOTHING
         }),
     },
     SentBody { text: b"", facts: None },

@@ -207,18 +207,10 @@ fn condition(bytes: &mut Bytes<'_>) -> Predicate {
         22 => (PolicyKey::Sni, &["a.test", "*.test", "*", "A.test"]),
         23..=26 => (PolicyKey::LlmModel, &["mine", "m*", "*", "other", "*e"]),
         27..=28 => (PolicyKey::LlmStream, &["true", "false", "*"]),
+        29 => (PolicyKey::LlmTools, &["mine", "search", "*", "m*"]),
         _ => (PolicyKey::LlmMaxTokens, &["10", "<=10", ">10", "<1000", ">=1000", "*"]),
     };
     let name = key.condition_name();
     let negated = bytes.one_in(3);
     predicate(bytes, (&name, key), values, negated)
-}
-
-/// Whether a predicate on `key` reads the body.
-#[must_use]
-pub fn reads_body(key: &PolicyKey) -> bool {
-    matches!(
-        key,
-        PolicyKey::LlmModel | PolicyKey::LlmStream | PolicyKey::LlmMaxTokens
-    )
 }

@@ -42,7 +42,7 @@ pub fn refusal(world: &World, sample: &Sample, head: &Head, body: BodySeen) -> O
         .collect();
     let of = |action: Action| policies.iter().filter(move |policy| policy.action == action);
     for policy in of(Action::Deny) {
-        let matching = |rule: &PolicyRule| rule_holds(rule, &policy.meta.namespace, &seen) == Some(true);
+        let matching = |rule: &PolicyRule| rule_holds(rule, policy, &seen) == Some(true);
         if let Some(rule) = policy.rules.iter().position(matching) {
             return Some(Verdict::DeniedByRule {
                 policy: format!("{}/{}", policy.meta.namespace, *policy.meta.name),
@@ -53,7 +53,7 @@ pub fn refusal(world: &World, sample: &Sample, head: &Head, body: BodySeen) -> O
     let any_rule = |action| {
         any(of(action).flat_map(|policy| {
             let rules = policy.rules.iter();
-            rules.map(|rule| rule_holds(rule, &policy.meta.namespace, &seen))
+            rules.map(|rule| rule_holds(rule, policy, &seen))
         }))
     };
     let denied = any_rule(Action::Deny);
@@ -113,32 +113,28 @@ pub fn selects(selector: &Labels, settings: &Settings) -> bool {
         .all(|(key, value)| settings.labels.contains(&(key.to_string(), value.to_string())))
 }
 
-fn rule_holds(rule: &PolicyRule, own_namespace: &str, seen: &Seen<'_>) -> Option<bool> {
+fn rule_holds(rule: &PolicyRule, of: &AuthorizationPolicy, seen: &Seen<'_>) -> Option<bool> {
     let clauses = |clauses: &[Clause]| match clauses {
         [] => Some(true),
-        some => any(some
-            .iter()
-            .map(|clause| all_hold(&clause.predicates, own_namespace, seen))),
+        some => any(some.iter().map(|clause| all_hold(&clause.predicates, of, seen))),
     };
-    all([
-        clauses(&rule.from),
-        clauses(&rule.to),
-        all_hold(&rule.when, own_namespace, seen),
-    ]
-    .into_iter())
+    all([clauses(&rule.from), clauses(&rule.to), all_hold(&rule.when, of, seen)].into_iter())
 }
 
-fn all_hold(predicates: &[Predicate], own_namespace: &str, seen: &Seen<'_>) -> Option<bool> {
+fn all_hold(predicates: &[Predicate], of: &AuthorizationPolicy, seen: &Seen<'_>) -> Option<bool> {
     all(predicates.iter().map(|predicate| {
+        if predicate.key == PolicyKey::LlmTools {
+            return tools_hold(predicate, of.action == Action::Allow, seen);
+        }
         let matched = any(predicate
             .values
             .iter()
-            .map(|value| value_matches(&predicate.key, value, own_namespace, seen)));
+            .map(|value| value_matches(&predicate.key, value, of, seen)));
         matched.map(|matched| matched != predicate.negated)
     }))
 }
 
-fn value_matches(key: &PolicyKey, value: &str, own_namespace: &str, seen: &Seen<'_>) -> Option<bool> {
+fn value_matches(key: &PolicyKey, value: &str, of: &AuthorizationPolicy, seen: &Seen<'_>) -> Option<bool> {
     let Seen { sample, head, .. } = seen;
     let identity = sample
         .uri_names
@@ -163,7 +159,7 @@ fn value_matches(key: &PolicyKey, value: &str, own_namespace: &str, seen: &Seen<
             !namespace.is_empty() && glob(value, namespace)
         }
         PolicyKey::ServiceAccount => istio_identity(identity).is_some_and(|(namespace, account)| {
-            let wanted = value.split_once('/').unwrap_or((own_namespace, value));
+            let wanted = value.split_once('/').unwrap_or((&of.meta.namespace, value));
             wanted == (namespace, account)
         }),
         PolicyKey::RequestPrincipal => request_principal(sample, value),
@@ -171,7 +167,7 @@ fn value_matches(key: &PolicyKey, value: &str, own_namespace: &str, seen: &Seen<
         PolicyKey::Presenter => claim(&["azp"]),
         PolicyKey::Claim(names) => claim(&names.iter().map(String::as_str).collect::<Vec<_>>()),
         PolicyKey::Header(name) => header_matches(name, value, sample, head),
-        PolicyKey::LlmModel | PolicyKey::LlmStream | PolicyKey::LlmMaxTokens => {
+        PolicyKey::LlmModel | PolicyKey::LlmStream | PolicyKey::LlmMaxTokens | PolicyKey::LlmTools => {
             return body_matches(key, value, seen);
         }
     };
@@ -221,11 +217,28 @@ fn request_principal(sample: &Sample, value: &str) -> bool {
     }
 }
 
+/// An ALLOW lists what may be used, a DENY what may not.
+fn tools_hold(predicate: &Predicate, every: bool, seen: &Seen<'_>) -> Option<bool> {
+    let tools = match seen.body {
+        _ if is_bodiless(seen.sample) => &[][..],
+        BodySeen::Unread | BodySeen::Read(None) => return None,
+        BodySeen::Read(Some(facts)) => facts.tools?,
+    };
+    let listed = |tool: &&str| predicate.values.iter().any(|value| some(value, tool));
+    Some(match (predicate.negated, every) {
+        (true, _) => !tools.iter().any(listed),
+        (false, true) => !tools.is_empty() && tools.iter().all(listed),
+        (false, false) => tools.iter().any(listed),
+    })
+}
+
+fn is_bodiless(sample: &Sample) -> bool {
+    ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"].contains(&sample.method)
+}
+
 fn body_matches(key: &PolicyKey, value: &str, seen: &Seen<'_>) -> Option<bool> {
     let facts = match seen.body {
-        _ if ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"].contains(&seen.sample.method) => {
-            return Some(false);
-        }
+        _ if is_bodiless(seen.sample) => return Some(false),
         BodySeen::Unread | BodySeen::Read(None) => return None,
         BodySeen::Read(Some(facts)) => facts,
     };

@@ -68,9 +68,9 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
         },
         entropy: bytes.number(),
         body: &BODIES[if bytes.one_in(8) {
-            4 + bytes.below(4)
+            6 + bytes.below(4)
         } else {
-            bytes.below(4)
+            bytes.below(6)
         }],
     }
 }

@@ -20,6 +20,8 @@ const NEEDED: &[(usize, &[&str])] = &[
             "verdict: 414",
             "verdict: 500 not admitted",
             "verdict: body refused",
+            "verdict: body refused for policy",
+            "before the body: policy asks for it",
             "verdict: forward",
             "forward: a backend that is not the first",
             "forward: a host rewrite",

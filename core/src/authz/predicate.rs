@@ -9,7 +9,7 @@ use super::pattern::{self, Empty};
 use crate::attributes::Attributes;
 use crate::decide::Known;
 use crate::request::Scheme;
-use crate::tables::{Attribute, PredicateRow, Rows, Tables, Values};
+use crate::tables::{Attribute, PatternRow, PredicateRow, Rows, Tables, Values};
 
 /// Whether `predicate` holds. A `not` predicate holds where nothing is there to match.
 pub(crate) fn truth(tables: &Tables<'_>, predicate: &PredicateRow, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
@@ -37,7 +37,7 @@ pub(crate) fn truth(tables: &Tables<'_>, predicate: &PredicateRow, seen: &Attrib
     if predicate.negated { matched.not() } else { matched }
 }
 
-/// The body is not known.
+/// The body is not known, or not what is asked of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BodyNeeded;
 
@@ -67,12 +67,16 @@ pub(crate) fn number(
 
 fn text(tables: &Tables<'_>, attribute: Attribute, patterns: Rows, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     let patterns = patterns.of(tables.patterns);
-    if attribute == Attribute::PathAndQuery {
-        let path = path_and_query(seen);
-        return patterns
-            .iter()
-            .any(|wanted| pattern::matches_joined(tables, *wanted, path))
-            .into();
+    match attribute {
+        Attribute::PathAndQuery => {
+            let path = path_and_query(seen);
+            return patterns
+                .iter()
+                .any(|wanted| pattern::matches_joined(tables, *wanted, path))
+                .into();
+        }
+        Attribute::LlmTools { every: true } => return every_tool(tables, patterns, seen, known),
+        _ => {}
     }
     let empty = match attribute {
         Attribute::Host | Attribute::RawAuthority | Attribute::Scheme | Attribute::Header(_) => Empty::Matches,
@@ -88,6 +92,31 @@ fn text(tables: &Tables<'_>, attribute: Attribute, patterns: Rows, seen: &Attrib
     match visited {
         Ok(()) => matched.into(),
         Err(BodyNeeded) => Truth::Unknown,
+    }
+}
+
+/// There are tools, and each is one of the patterns.
+fn every_tool(tables: &Tables<'_>, patterns: &[PatternRow], seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+    let (mut some, mut all) = (false, true);
+    let visited = each_tool(seen, known, &mut |tool| {
+        some = true;
+        let mut wanted = patterns.iter();
+        all = all && wanted.any(|wanted| pattern::matches(tables, *wanted, tool, Empty::Misses));
+    });
+    match visited {
+        Ok(()) => (some && all).into(),
+        Err(BodyNeeded) => Truth::Unknown,
+    }
+}
+
+fn each_tool(seen: &Attributes<'_>, known: &Known<'_>, visit: &mut impl FnMut(&[u8])) -> Result<(), BodyNeeded> {
+    match body::facts(seen, known) {
+        Facts::Known(None) => Ok(()),
+        Facts::Known(Some(facts)) => {
+            facts.tools().ok_or(BodyNeeded)?.for_each(visit);
+            Ok(())
+        }
+        Facts::Unknown => Err(BodyNeeded),
     }
 }
 
@@ -141,6 +170,10 @@ pub(crate) fn each_text(
                 .and_then(|facts| facts.stream())
                 .map(|stream| if stream { &b"true"[..] } else { b"false" }),
         },
+        Attribute::LlmTools { .. } => {
+            each_tool(seen, known, visit)?;
+            None
+        }
         Attribute::PeerAddress
         | Attribute::RemoteAddress
         | Attribute::LocalAddress

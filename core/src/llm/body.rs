@@ -6,6 +6,7 @@
 //! refused: what one of them would have let through must not reach the other.
 
 mod reader;
+mod tools;
 
 use core::fmt;
 use core::ops::Range;
@@ -13,6 +14,7 @@ use core::ops::Range;
 use heapless::Vec;
 
 use self::reader::Reader;
+use self::tools::ToolNames;
 use super::json::Tokenizer;
 use super::text::Text;
 use crate::limits::{JSON_TOP_LEVEL_KEY_BYTES_MAX, JSON_TOP_LEVEL_KEYS_MAX, MODEL_BYTES_MAX};
@@ -38,15 +40,18 @@ pub enum Governed {
     MaxTokens,
     /// `max_completion_tokens`
     MaxCompletionTokens,
+    /// `max_output_tokens`
+    MaxOutputTokens,
 }
 
 /// The governed members of the top level.
-const GOVERNED: [Governed; 5] = [
+const GOVERNED: [Governed; 6] = [
     Governed::Model,
     Governed::Stream,
     Governed::StreamOptions,
     Governed::MaxTokens,
     Governed::MaxCompletionTokens,
+    Governed::MaxOutputTokens,
 ];
 
 impl Governed {
@@ -60,6 +65,7 @@ impl Governed {
             Self::IncludeUsage => "include_usage",
             Self::MaxTokens => "max_tokens",
             Self::MaxCompletionTokens => "max_completion_tokens",
+            Self::MaxOutputTokens => "max_output_tokens",
         }
     }
 }
@@ -90,6 +96,7 @@ pub struct BodyFacts {
     stream: Option<bool>,
     include_usage: Option<bool>,
     max_tokens: Option<u64>,
+    tools: ToolNames,
     /// All top-level keys, unescaped, one after the other.
     keys: Text<JSON_TOP_LEVEL_KEY_BYTES_MAX>,
     members: Vec<Member, JSON_TOP_LEVEL_KEYS_MAX>,
@@ -104,6 +111,7 @@ impl BodyFacts {
             stream: None,
             include_usage: None,
             max_tokens: None,
+            tools: ToolNames::new(),
             keys: Text::new(),
             members: Vec::new(),
             insert_at: 0,
@@ -131,10 +139,17 @@ impl BodyFacts {
         self.include_usage
     }
 
-    /// The larger of `max_tokens` and `max_completion_tokens`: providers differ in which they obey.
+    /// The largest of `max_tokens`, `max_completion_tokens` and `max_output_tokens`: providers differ in which they obey.
     #[must_use]
     pub fn max_tokens(&self) -> Option<u64> {
         self.max_tokens
+    }
+
+    /// The names of the tools that the body offers, in UTF-8; a tool may have two, and one that the provider runs has
+    /// its type's. `None` when two readers could disagree about them.
+    #[must_use]
+    pub fn tools(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        self.tools.get()
     }
 
     /// The top-level member with exactly this key.
@@ -208,13 +223,14 @@ impl fmt::Debug for BodyFacts {
             .field("stream", &self.stream)
             .field("include_usage", &self.include_usage)
             .field("max_tokens", &self.max_tokens)
+            .field("tools", &self.tools)
             .field("member_count", &self.members.len())
             .field("len", &self.len)
             .finish()
     }
 }
 
-/// Reads one body at a time; about 9 KiB, meant to be kept and [`reset`](Self::reset).
+/// Reads one body at a time; about 14 KiB, meant to be kept and [`reset`](Self::reset).
 #[derive(Debug)]
 pub struct BodyScan {
     limit: u64,

@@ -78,6 +78,8 @@ pub enum BodyError {
         /// Its value.
         at: u64,
     },
+    /// A policy asks for the tools, and two readers could disagree about them, or there are too many.
+    UnclearTools,
 }
 
 impl BodyError {
@@ -111,6 +113,7 @@ impl BodyError {
             Self::WrongType { field, .. } => wrong_type_message(field),
             Self::EmptyModel { .. } => "'model' must not be empty",
             Self::ModelTooLong { .. } => "'model' is too long",
+            Self::UnclearTools => "'tools' must be a list of objects that each have one name, and not be too long",
         }
     }
 
@@ -127,7 +130,7 @@ impl BodyError {
             Self::KeyCase { .. } | Self::FieldCase { .. } => "ambiguous_key",
             Self::TooManyKeys { .. } | Self::KeysTooLong { .. } => "too_many_keys",
             Self::WrongType { .. } => "invalid_type",
-            Self::EmptyModel { .. } | Self::ModelTooLong { .. } => "invalid_value",
+            Self::EmptyModel { .. } | Self::ModelTooLong { .. } | Self::UnclearTools => "invalid_value",
         }
     }
 
@@ -140,6 +143,7 @@ impl BodyError {
                 field => field.key(),
             }),
             Self::EmptyModel { .. } | Self::ModelTooLong { .. } => Some(Governed::Model.key()),
+            Self::UnclearTools => Some("tools"),
             _ => None,
         }
     }
@@ -148,7 +152,11 @@ impl BodyError {
     #[must_use]
     pub const fn at(self) -> Option<u64> {
         match self {
-            Self::Empty | Self::TooLarge | Self::UnsupportedMediaType | Self::UnsupportedEncoding => None,
+            Self::Empty
+            | Self::TooLarge
+            | Self::UnsupportedMediaType
+            | Self::UnsupportedEncoding
+            | Self::UnclearTools => None,
             Self::NotAnObject { at }
             | Self::Json { at, .. }
             | Self::TooDeep { at }
@@ -199,5 +207,6 @@ const fn wrong_type_message(field: Governed) -> &'static str {
         Governed::IncludeUsage => "'stream_options.include_usage' must be true or false",
         Governed::MaxTokens => "'max_tokens' must be a whole number that is not negative",
         Governed::MaxCompletionTokens => "'max_completion_tokens' must be a whole number that is not negative",
+        Governed::MaxOutputTokens => "'max_output_tokens' must be a whole number that is not negative",
     }
 }

@@ -360,3 +360,114 @@ fn messages_name_member_and_place() {
     );
     assert_eq!(refused("{}x").status(), 400);
 }
+
+/// The names of the tools of `{"tools": TOOLS}`; `None` when they are unclear.
+fn tools(tools: &str) -> Option<Vec<String>> {
+    tools_of(&format!(r#"{{"tools":{tools}}}"#))
+}
+
+fn tools_of(body: &str) -> Option<Vec<String>> {
+    let facts = scan(body).unwrap();
+    let names = facts.tools()?;
+    Some(names.map(|name| String::from_utf8(name.to_vec()).unwrap()).collect())
+}
+
+#[test]
+fn tools_are_named_as_each_api_names_them() {
+    for (list, names) in [
+        ("[]", &[][..]),
+        ("null", &[]),
+        (
+            r#"[{"type":"function","function":{"name":"a","parameters":{"name":"no","properties":{"name":{}}}}}]"#,
+            &["a"],
+        ),
+        (
+            r#"[{"function":{"description":"x","name":"a"},"type":"function"},{"function":{"name":"b"}}]"#,
+            &["a", "b"],
+        ),
+        (r#"[{"type":"function","name":"a","parameters":{}}]"#, &["a"]),
+        (
+            r#"[{"type":"custom","name":"a"},{"name":"b","input_schema":{"function":{"name":"no"}}}]"#,
+            &["a", "b"],
+        ),
+        (
+            r#"[{"type":"web_search_preview","filters":{"name":"no"}}]"#,
+            &["web_search_preview"],
+        ),
+        (
+            r#"[{"type":"web_search_20250305","name":"web_search","tags":["name",{"name":"no"}]}]"#,
+            &["web_search", "web_search_20250305"],
+        ),
+        (
+            r#"[{"type":"function","function":{"name":"a"},"name":"b"}]"#,
+            &["a", "b"],
+        ),
+        (r#"[{"name":"\u0061"}]"#, &["a"]),
+    ] {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        assert_eq!(tools(list), Some(names), "{list}");
+    }
+    assert_eq!(tools_of("{}"), Some(Vec::new()));
+    assert_eq!(
+        tools_of(
+            r#"{"functions":[{"name":"a"}],"messages":[{"name":"no","content":[{"name":"no"}]}],"tools":[{"name":"b"}]}"#
+        ),
+        Some(["a".to_string(), "b".to_string()].into())
+    );
+}
+
+#[test]
+fn tools_that_two_readers_could_take_apart_differently_are_unclear() {
+    for list in [
+        "7",
+        "{}",
+        r#""a""#,
+        "[7]",
+        "[null]",
+        "[[]]",
+        "[{}]",
+        r#"[{"type":"function"}]"#,
+        r#"[{"type":"function","function":{}}]"#,
+        r#"[{"name":""}]"#,
+        r#"[{"name":7}]"#,
+        r#"[{"name":null}]"#,
+        r#"[{"type":7,"name":"a"}]"#,
+        r#"[{"function":7,"name":"a"}]"#,
+        r#"[{"name":"a","name":"b"}]"#,
+        r#"[{"name":"a","n\u0061me":"b"}]"#,
+        r#"[{"name":"a","Name":"b"}]"#,
+        r#"[{"type":"web_search","type":"function","name":"a"}]"#,
+        r#"[{"function":{"name":"a"},"function":{"name":"b"}}]"#,
+        r#"[{"function":{"name":"a","name":"b"}}]"#,
+        r#"[{"function":{"NAME":"a","name":"b"}}]"#,
+    ] {
+        assert_eq!(tools(list), None, "{list}");
+    }
+    assert_eq!(tools_of(r#"{"tools":[{"name":"a"}],"Tools":[{"name":"b"}]}"#), None);
+    let many = |count: usize| format!("[{}]", [r#"{"name":"a"}"#].repeat(count).join(","));
+    assert_eq!(
+        tools(&many(TOOL_NAMES_MAX)).map(|names| names.len()),
+        Some(TOOL_NAMES_MAX)
+    );
+    assert_eq!(tools(&many(TOOL_NAMES_MAX + 1)), None);
+    let long = |len: usize| format!(r#"[{{"name":"{}"}}]"#, "a".repeat(len));
+    assert!(tools(&long(TOOL_NAME_BYTES_MAX)).is_some());
+    assert_eq!(tools(&long(TOOL_NAME_BYTES_MAX + 1)), None);
+}
+
+#[test]
+fn a_scan_forgets_the_tools_of_the_body_before() {
+    let mut scan = BodyScan::new(u64::MAX);
+    for (body, clear, count) in [
+        (r#"{"tools":[7]}"#, false, 0),
+        (r#"{"tools":[{"name":"a"}]}"#, true, 1),
+        (r#"{"tools":[{"function":{"#, true, 0),
+        (r#"{"messages":[{"name":"a","x":{"name":"b"}}]}"#, true, 0),
+    ] {
+        scan.reset();
+        let _ = scan.feed(body.as_bytes());
+        if let Ok(facts) = scan.finish() {
+            assert_eq!(facts.tools().map(Iterator::count), clear.then_some(count), "{body}");
+        }
+    }
+}

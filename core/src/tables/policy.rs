@@ -138,6 +138,11 @@ pub(crate) enum Attribute {
     LlmStream,
     /// `max_tokens` of the body, or a newer name of it.
     LlmMaxTokens,
+    /// The names of the tools that the body offers.
+    LlmTools {
+        /// All of them must match, not just one: an ALLOW lists what may be used.
+        every: bool,
+    },
 }
 
 /// The values of a predicate, in the table that fits its attribute.

@@ -8,12 +8,13 @@ use lockgate_core::llm::body::{BodyError, BodyFacts};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-const GOVERNED: [&str; 5] = [
+const GOVERNED: [&str; 6] = [
     "model",
     "stream",
     "stream_options",
     "max_tokens",
     "max_completion_tokens",
+    "max_output_tokens",
 ];
 
 /// The members of an object in their order, the values of the governed ones read.
@@ -167,7 +168,7 @@ fn expected(body: &[u8]) -> Option<Expected> {
             ("stream_options", Some(Value::Object(options))) if options["problem"] == false => {
                 expected.include_usage = options.get("include_usage").and_then(Value::as_bool);
             }
-            ("max_tokens" | "max_completion_tokens", Some(value)) => {
+            ("max_tokens" | "max_completion_tokens" | "max_output_tokens", Some(value)) => {
                 expected.max_tokens = expected.max_tokens.max(Some(value.as_u64()?));
             }
             _ => return None,

@@ -7,19 +7,19 @@ use alloc::vec::Vec;
 use crate::claims::PATH_SEPARATOR;
 use crate::compile::rows::{RowWriter, append};
 use crate::config::resource::{AuthorizationPolicy, PolicyKey, Predicate, Spanned};
-use crate::tables::{Attribute, PatternRow, PredicateRow, RangeRow, RequestPrincipalRow, Values};
+use crate::tables::{Action, Attribute, PatternRow, PredicateRow, RangeRow, RequestPrincipalRow, Values};
 
 pub(super) fn compile(predicate: &Predicate, policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) -> PredicateRow {
     PredicateRow {
-        attribute: attribute(&predicate.key, rows),
+        attribute: attribute(predicate, policy.action, rows),
         negated: predicate.negated,
         values: values(predicate, policy, rows),
         field: rows.text(&predicate.field),
     }
 }
 
-fn attribute(key: &PolicyKey, rows: &mut RowWriter<'_>) -> Attribute {
-    match key {
+fn attribute(predicate: &Predicate, action: Action, rows: &mut RowWriter<'_>) -> Attribute {
+    match &predicate.key {
         PolicyKey::Host => Attribute::Host,
         PolicyKey::Method => Attribute::Method,
         PolicyKey::Path => Attribute::Path,
@@ -43,6 +43,9 @@ fn attribute(key: &PolicyKey, rows: &mut RowWriter<'_>) -> Attribute {
         PolicyKey::LlmModel => Attribute::LlmModel,
         PolicyKey::LlmStream => Attribute::LlmStream,
         PolicyKey::LlmMaxTokens => Attribute::LlmMaxTokens,
+        PolicyKey::LlmTools => Attribute::LlmTools {
+            every: action == Action::Allow && !predicate.negated,
+        },
     }
 }
 

@@ -44,8 +44,9 @@ fn unknown_key(text: &str) -> Fault {
         );
     }
     if text.starts_with("request.llm") {
-        return Fault::new("invalid-condition-key", "is not a fact of the body that policies read")
-            .help("use `request.llm[model]`, `request.llm[stream]` or `request.llm[max_tokens]`");
+        return Fault::new("invalid-condition-key", "is not a fact of the body that policies read").help(
+            "use `request.llm[model]`, `request.llm[stream]`, `request.llm[max_tokens]` or `request.llm[tools]`",
+        );
     }
     let fault = Fault::new("invalid-condition-key", "is not a key of a condition");
     match bare {

@@ -136,6 +136,8 @@ pub enum PolicyKey {
     LlmStream,
     /// `request.llm[max_tokens]`
     LlmMaxTokens,
+    /// `request.llm[tools]`: in an ALLOW policy, `values` must cover every tool.
+    LlmTools,
 }
 
 /// The condition keys that take no name in brackets.
@@ -155,10 +157,11 @@ const PLAIN_KEYS: [(&str, PolicyKey); 12] = [
 ];
 
 /// The members of `request.llm`.
-const LLM_KEYS: [(&str, PolicyKey); 3] = [
+const LLM_KEYS: [(&str, PolicyKey); 4] = [
     ("request.llm[model]", PolicyKey::LlmModel),
     ("request.llm[stream]", PolicyKey::LlmStream),
     ("request.llm[max_tokens]", PolicyKey::LlmMaxTokens),
+    ("request.llm[tools]", PolicyKey::LlmTools),
 ];
 
 impl PolicyKey {

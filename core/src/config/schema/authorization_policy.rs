@@ -92,7 +92,7 @@ static CONDITION: Object = Object::new(&[
     required(
         "key",
         text(Format::ConditionKey),
-        "What is compared, such as `request.headers[x-team]`, `request.auth.claims[groups]`, `source.ip`; under `lockgate.dev/v1` also `request.llm[model]`, `[stream]`, `[max_tokens]`.",
+        "What is compared, such as `request.headers[x-team]`, `request.auth.claims[groups]`, `source.ip`; under `lockgate.dev/v1` also `request.llm[model]`, `[stream]`, `[max_tokens]` and `[tools]`.",
     ),
     field("values", CONDITION_VALUES, "Any of them."),
     field("notValues", CONDITION_VALUES, "None of them."),

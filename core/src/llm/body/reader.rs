@@ -1,5 +1,6 @@
 //! Gathers the facts of a body while the tokenizer runs.
 
+use super::tools::ToolReader;
 use super::{BodyError, BodyFacts, GOVERNED, Governed, Member, is_other_case};
 use crate::llm::json::{JsonError, JsonErrorKind, Kind, Visit};
 use crate::llm::text::Text;
@@ -21,6 +22,7 @@ pub(super) struct Reader {
     kind: Kind,
     /// Text of the governed number or inner key being read.
     scalar: Text<SCALAR_BYTES>,
+    tools: ToolReader,
     /// Where [`Visit::text`] puts what it is given.
     sink: Sink,
 }
@@ -30,6 +32,7 @@ enum Sink {
     Keys,
     Model,
     Scalar,
+    Tool,
 }
 
 impl Reader {
@@ -42,6 +45,7 @@ impl Reader {
             at: 0,
             kind: Kind::Null,
             scalar: Text::new(),
+            tools: ToolReader::new(),
             sink: Sink::Scalar,
         }
     }
@@ -54,6 +58,8 @@ impl Reader {
         self.facts.max_tokens = None;
         self.facts.keys.clear();
         self.facts.members.clear();
+        self.facts.tools.clear();
+        self.tools.close();
         self.current = None;
         self.in_include_usage = false;
         self.seen_include_usage = false;
@@ -63,7 +69,7 @@ impl Reader {
         self.sink = sink;
         self.at = at;
         match sink {
-            Sink::Keys => {}
+            Sink::Keys | Sink::Tool => {}
             Sink::Model => self.facts.model.clear(),
             Sink::Scalar => self.scalar.clear(),
         }
@@ -87,6 +93,7 @@ impl Reader {
         if facts.members.iter().any(|m| facts.key(m) == key) {
             return Err(BodyError::DuplicateKey { at });
         }
+        self.tools.member(key, &mut facts.tools);
         self.current = governed(key, &GOVERNED).map_err(|field| BodyError::KeyCase { field, at })?;
         let member = Member {
             value_start: 0,
@@ -132,7 +139,7 @@ impl Reader {
                 self.facts.include_usage = Some(kind == Kind::True);
                 Ok(false)
             }
-            (Governed::MaxTokens | Governed::MaxCompletionTokens, Kind::Number) => {
+            (Governed::MaxTokens | Governed::MaxCompletionTokens | Governed::MaxOutputTokens, Kind::Number) => {
                 self.collect(Sink::Scalar, at);
                 Ok(true)
             }
@@ -143,7 +150,9 @@ impl Reader {
     fn governed_value_end(&mut self, field: Governed) -> Result<(), BodyError> {
         match (field, self.kind) {
             (Governed::Model, Kind::String) => self.model_end(),
-            (Governed::MaxTokens | Governed::MaxCompletionTokens, Kind::Number) => self.max_tokens_end(field),
+            (Governed::MaxTokens | Governed::MaxCompletionTokens | Governed::MaxOutputTokens, Kind::Number) => {
+                self.max_tokens_end(field)
+            }
             _ => Ok(()),
         }
     }
@@ -173,8 +182,8 @@ impl Reader {
 
 impl Visit for Reader {
     type Error = BodyError;
-    /// Down to the members of `stream_options`.
-    const DEPTH: usize = 2;
+    /// Down to the name inside a tool's `function`.
+    const DEPTH: usize = 4;
 
     fn key(&mut self, depth: usize, at: u64) -> Result<bool, BodyError> {
         if depth == 1 {
@@ -184,7 +193,10 @@ impl Visit for Reader {
             self.collect(Sink::Keys, at);
             return Ok(true);
         }
-        let wanted = self.current == Some(Governed::StreamOptions);
+        let wanted = match depth {
+            2 => self.current == Some(Governed::StreamOptions),
+            _ => self.tools.is_open() && self.tools.wants_key(depth),
+        };
         if wanted {
             self.collect(Sink::Scalar, at);
         }
@@ -194,7 +206,13 @@ impl Visit for Reader {
     fn key_end(&mut self, depth: usize, _: u64) -> Result<(), BodyError> {
         match (depth, self.current) {
             (1, _) => self.top_level_key_end(),
-            (_, Some(Governed::StreamOptions)) => self.inner_key_end(),
+            (2, Some(Governed::StreamOptions)) => self.inner_key_end(),
+            _ if self.tools.is_open() => {
+                // A key that did not fit is longer than any that tells something.
+                let key = Some(self.scalar.as_bytes()).filter(|_| !self.scalar.is_overflown());
+                self.tools.key_end(depth, key, &mut self.facts.tools);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -211,9 +229,19 @@ impl Visit for Reader {
                     member.value_start = at;
                     member.is_null = kind == Kind::Null;
                 }
+                if self.tools.is_open() {
+                    self.tools.value(depth, kind, &mut self.facts.tools);
+                }
                 field.map_or(Ok(false), |field| self.governed_value(field, kind, at))
             }
-            (_, Some(Governed::StreamOptions)) if self.in_include_usage => {
+            _ if self.tools.is_open() => {
+                let wanted = self.tools.value(depth, kind, &mut self.facts.tools);
+                if wanted {
+                    self.collect(Sink::Tool, at);
+                }
+                Ok(wanted)
+            }
+            (2, Some(Governed::StreamOptions)) if self.in_include_usage => {
                 self.governed_value(Governed::IncludeUsage, kind, at)
             }
             _ => Ok(false),
@@ -222,8 +250,12 @@ impl Visit for Reader {
 
     fn value_end(&mut self, depth: usize, end: u64) -> Result<(), BodyError> {
         if depth != 1 {
+            if self.tools.is_open() {
+                self.tools.value_end(depth, &mut self.facts.tools);
+            }
             return Ok(());
         }
+        self.tools.close();
         if let Some(member) = self.facts.members.last_mut() {
             member.value_end = end;
         }
@@ -238,6 +270,7 @@ impl Visit for Reader {
             Sink::Keys => self.facts.keys.push(piece),
             Sink::Model => self.facts.model.push(piece),
             Sink::Scalar => self.scalar.push(piece),
+            Sink::Tool => self.tools.text(piece, &mut self.facts.tools),
         }
     }
 }

@@ -191,7 +191,8 @@ fn value_format(key: &PolicyKey) -> Format {
         | PolicyKey::Presenter
         | PolicyKey::Claim(_)
         | PolicyKey::Header(_)
-        | PolicyKey::LlmModel => Format::AnyPattern,
+        | PolicyKey::LlmModel
+        | PolicyKey::LlmTools => Format::AnyPattern,
         PolicyKey::LlmStream => Format::LlmStream,
         PolicyKey::LlmMaxTokens => Format::LlmNumber,
     }
