@@ -8,6 +8,7 @@ use crate::decide::Known;
 use crate::decision::Denial;
 use crate::request::Request;
 use crate::tables::{Action, PolicyId, PolicyRow, Tables};
+use crate::token::overlay::Overlay;
 
 /// What to log of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     let Ok(seen) = Attributes::read(tables.edge, request, scratch) else {
         return Observation::default();
     };
+    let headers = Overlay::new(tables, request.headers, known.identity.claims().copied());
+    let seen = seen.with_headers(&headers);
     let has_dry_runs = tables.policies.iter().any(|policy| policy.dry_run);
     Observation {
         audited: authz::first_policy(tables, Action::Audit, &seen, known),

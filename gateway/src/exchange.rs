@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! head ─► decide ─► refuse ───────────────────────────────► answer
+//!           │  │ └► verify token ─► decide ─► …
 //!           │  └──► read body ─► decide ─► refuse ────────► answer
 //!           └───────────────────────┴────► send upstream ─► answer, passed on
 //! ```
@@ -13,16 +14,19 @@
 use core::convert::Infallible;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, HOST};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use lockgate_core::decide::{Body, Known, decide};
+use lockgate_core::answer::Challenge;
+use lockgate_core::claims::{ClaimSet, Claims};
+use lockgate_core::decide::{Body, Identity, Known, decide};
 use lockgate_core::decision::{Decision, Forward, Path, Refusal};
 use lockgate_core::llm::body::{BodyError, BodyFacts};
 use lockgate_core::llm::splice::SpliceError;
@@ -37,6 +41,7 @@ use crate::client_body::{ClientBody, Passing};
 use crate::connection::Peer;
 use crate::entropy::Entropy;
 use crate::head::{self, HeadFields};
+use crate::jwt;
 use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::meter::Meter;
 use crate::respond::{self, Fault, X_REQUEST_ID};
@@ -53,7 +58,13 @@ pub(crate) async fn run(
     let (head, incoming) = request.into_parts();
     let id = request_id(&head.headers, &worker.entropy);
     let record = Record::begin(&worker, &peer, &head, id);
-    let mut exchange = Exchange { head, incoming, record };
+    let mut exchange = Exchange {
+        head,
+        incoming,
+        record,
+        sender: Sender::Unverified,
+        challenge: None,
+    };
     let step = exchange.next().await;
     if !matches!(step, Step::Send(..)) && !exchange.incoming.is_end_stream() {
         peer.body_left_unread();
@@ -77,6 +88,26 @@ struct Exchange {
     head: Parts,
     incoming: Incoming,
     record: Box<Record>,
+    sender: Sender,
+    /// `www-authenticate`, when a token is refused.
+    challenge: Option<HeaderValue>,
+}
+
+/// What is known of who sends the request.
+enum Sender {
+    Unverified,
+    Verified(Arc<ClaimSet>),
+    Refused(TokenError),
+}
+
+impl Sender {
+    fn identity(&self) -> Identity<'_> {
+        match self {
+            Self::Unverified => Identity::Unverified,
+            Self::Verified(claims) => Identity::Verified(claims.claims()),
+            Self::Refused(error) => Identity::Refused(*error),
+        }
+    }
 }
 
 /// How to send a request, free of what the decision borrowed.
@@ -85,15 +116,19 @@ struct Plan {
     uri: Uri,
     host: HeaderValue,
     credential: Option<HeaderValue>,
+    /// What the token writes.
+    written: Vec<(HeaderName, HeaderValue)>,
     /// `None` when the body was not read.
     body: Option<VecDeque<Bytes>>,
     entropy: u64,
 }
 
 /// What to do next.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and nearly always the large one")]
 enum Step {
     Send(Plan),
     ReadBody,
+    VerifyToken(jwt::Begun),
     Refuse(Refusal),
     Fail(Fault, Flag),
 }
@@ -108,12 +143,21 @@ impl Exchange {
             return Step::Fail(Fault::ConnectionNamesField, Flag::None);
         };
         let entropy = self.record.worker.entropy.next();
-        let step = match self.decide(Body::Unread, VecDeque::new(), entropy) {
+        let mut step = self.decide(Body::Unread, VecDeque::new(), entropy);
+        if let Step::VerifyToken(begun) = step {
+            self.sender = self.verify(begun).await;
+            step = self.decide(Body::Unread, VecDeque::new(), entropy);
+        }
+        let step = match step {
             Step::ReadBody => self.read_body_and_decide(entropy).await,
             step => step,
         };
         if matches!(step, Step::Send(..)) {
             head::clean_request(&mut self.head.headers, named);
+            let tables = self.record.view.live.compiled.snapshot.tables();
+            for name in rewrite::token_headers(&tables) {
+                self.head.headers.remove(name);
+            }
         }
         step
     }
@@ -121,10 +165,26 @@ impl Exchange {
     async fn carry_out(self, step: Step) -> Response<ClientBody> {
         match step {
             Step::Send(plan) => self.send(plan).await,
-            Step::Refuse(refusal) => respond::refusal(refusal, self.record),
+            Step::Refuse(refusal) => respond::refusal(refusal, self.challenge, self.record),
             Step::Fail(fault, flag) => respond::fault(fault, flag, self.record),
-            // The engine does not ask for a body twice.
-            Step::ReadBody => respond::fault(Fault::Internal, Flag::None, self.record),
+            // The engine does not ask for a body or a token twice.
+            Step::ReadBody | Step::VerifyToken(_) => respond::fault(Fault::Internal, Flag::None, self.record),
+        }
+    }
+
+    async fn verify(&mut self, begun: jwt::Begun) -> Sender {
+        let view = Rc::clone(&self.record.view);
+        let verified = match begun {
+            jwt::Begun::Known(claims) => Ok(claims),
+            jwt::Begun::Refused(error) => Err(error),
+            jwt::Begun::Pending(pending) => jwt::finish(&view.live, *pending).await,
+        };
+        match verified {
+            Ok(claims) => {
+                self.record.claims = Some(Arc::clone(&claims));
+                Sender::Verified(claims)
+            }
+            Err(error) => Sender::Refused(error),
         }
     }
 
@@ -160,23 +220,30 @@ impl Exchange {
         let request = head::request(self.head.method.as_str(), &self.head.uri, &fields, &self.record.peer);
         let worker = Rc::clone(&self.record.worker);
         let mut scratch = worker.scratch.borrow_mut();
-        let known = Known::of_body(body);
+        let known = Known {
+            body,
+            identity: self.sender.identity(),
+        };
         // Of several rounds the last one knows most.
         self.record.observation = observe(&tables, &request, &known, &mut scratch);
         let forward = match decide(&tables, &request, known, entropy, &mut scratch) {
             Decision::Forward(forward) => forward,
             Decision::ReadBody => return Step::ReadBody,
-            // Until tokens are verified here none is good.
-            Decision::VerifyToken(_) => return Step::Refuse(Refusal::Token(TokenError::KeysUnavailable)),
-            Decision::Refuse(refusal) => return Step::Refuse(refusal),
+            Decision::VerifyToken(sent) => return Step::VerifyToken(jwt::begin(&view.live, &tables, &sent)),
+            Decision::Refuse(refusal) => {
+                self.challenge = challenge(refusal, &request);
+                return Step::Refuse(refusal);
+            }
         };
         self.record.rule = Some(forward.rule);
         self.record.provider = Some(forward.provider);
         self.record.upstream = Some(forward.upstream);
         let credential = forward.credential.map(|id| view.live.credential(id).cloned());
-        let (Ok(uri), Ok(host), None | Some(Some(_))) =
-            (uri(forward.path), HeaderValue::from_str(forward.authority), &credential)
-        else {
+        let (Ok(uri), Ok(host), None | Some(Some(_))) = (
+            uri(&tables, forward.path),
+            HeaderValue::from_str(forward.authority),
+            &credential,
+        ) else {
             return Step::Fail(Fault::Internal, Flag::None);
         };
         let body = match body {
@@ -192,6 +259,7 @@ impl Exchange {
             uri,
             host,
             credential: credential.flatten(),
+            written: written(self.sender.identity()),
             entropy,
             body,
         })
@@ -212,6 +280,7 @@ impl Exchange {
         let headers = request.headers_mut();
         headers.insert(HOST, plan.host);
         headers.insert(X_REQUEST_ID, self.record.request_id.clone());
+        headers.extend(plan.written);
         if let Some(credential) = plan.credential {
             headers.insert(AUTHORIZATION, credential);
         }
@@ -287,15 +356,26 @@ fn failed(error: &SendError, mut record: Box<Record>) -> Response<ClientBody> {
     respond::fault(fault, flag, record)
 }
 
-fn uri(path: Path<'_>) -> Result<Uri, http::Error> {
+fn uri(tables: &Tables<'_>, path: Path<'_>) -> Result<Uri, http::Error> {
     let path = match path {
         Path::Fixed(path) | Path::Client { path, query: None } => PathAndQuery::try_from(path)?,
-        Path::Client {
-            path,
-            query: Some(query),
-        } => PathAndQuery::try_from(format!("{path}?{query}"))?,
+        Path::Client { path, query } => PathAndQuery::try_from(rewrite::sent_target(tables, path, query))?,
     };
     Ok(Uri::from(path))
+}
+
+/// `www-authenticate` for the refusals that have it.
+fn challenge(refusal: Refusal, request: &lockgate_core::request::Request<'_>) -> Option<HeaderValue> {
+    let Refusal::Token(_) = refusal else { return None };
+    HeaderValue::try_from(Challenge::new(request).to_string()).ok()
+}
+
+/// The header fields that the token writes. The engine leaves out what no field can carry.
+fn written(identity: Identity<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let headers = identity.claims().into_iter().flat_map(Claims::headers);
+    headers
+        .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)))
+        .collect()
 }
 
 /// The client's request id, if it is one that logs can carry; otherwise a new one.

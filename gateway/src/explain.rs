@@ -5,13 +5,15 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use http::Uri;
 use lockgate_core::cidr::canonical;
-use lockgate_core::decide::{Body, Known};
+use lockgate_core::claims::ClaimSet;
+use lockgate_core::decide::{Body, Identity, Known};
 use lockgate_core::explain::{Explanation, explain};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
 use lockgate_core::request::{Connection, Headers, Request};
 use lockgate_core::snapshot::Snapshot;
+use lockgate_core::token::assume;
 use serde::Deserialize;
 
 /// A request to explain.
@@ -29,6 +31,8 @@ pub(crate) struct Question {
     pub(crate) peer: Option<IpAddr>,
     /// The logical port; by default the URL's, else the first that listens.
     pub(crate) port: Option<u16>,
+    /// What the client's token claims, taken as verified.
+    pub(crate) claims: Option<serde_json::Value>,
     /// The body; without one its check is left open.
     pub(crate) body: Option<String>,
     /// Chooses among weighted backends.
@@ -81,8 +85,24 @@ impl Question {
                 .and_then(|()| scan.finish()),
             ),
         };
-        Ok(explain(snapshot, &request, Known::of_body(body), self.entropy))
+        let claims = self
+            .claims
+            .as_ref()
+            .map(|claims| verified(snapshot, claims))
+            .transpose()?;
+        let known = Known {
+            body,
+            identity: claims
+                .as_ref()
+                .map_or(Identity::Unverified, |claims| Identity::Verified(claims.claims())),
+        };
+        Ok(explain(snapshot, &request, known, self.entropy))
     }
+}
+
+/// The claims as if a token with them had been verified.
+fn verified(snapshot: &Snapshot, claims: &serde_json::Value) -> Result<ClaimSet, String> {
+    assume(&snapshot.tables(), claims.to_string().as_bytes()).map_err(|error| format!("the claims are {error}"))
 }
 
 fn first_value<'q>(fields: &'q Fields<'_>, name: &str) -> Option<&'q [u8]> {

@@ -28,6 +28,7 @@ mod exchange;
 mod explain;
 mod head;
 mod json;
+mod jwt;
 mod limits;
 mod listener;
 mod live;

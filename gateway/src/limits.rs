@@ -95,3 +95,32 @@ pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 
 /// Pause after a failed `accept`, which is nearly always for want of descriptors: trying at once would only burn CPU.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Verified tokens that are remembered. Ten thousand clients at once is a large company.
+pub(crate) const TOKEN_CACHE_ENTRIES_MAX: usize = 16 * 1024;
+
+/// Bytes of them together: 2 KiB each, which is what the claims of a common token take.
+pub(crate) const TOKEN_CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Keys of one issuer. The largest published sets have fewer than 20.
+pub(crate) const KEYS_MAX: usize = 100;
+
+/// Bytes of a key set that is fetched; as many as one in the configuration may have.
+pub(crate) const KEY_SET_FETCH_BYTES_MAX: usize = lockgate_core::limits::KEY_SET_BYTES_MAX;
+
+/// Bytes of the head of the answer with it.
+pub(crate) const KEY_SET_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Time after which keys are fetched again, ahead of need: Istio's cache of five minutes.
+pub(crate) const KEYS_REFRESH: Duration = Duration::from_secs(300);
+
+/// Time that keys are used while they cannot be fetched again. After it every token of theirs is refused.
+pub(crate) const KEYS_LIFE: Duration = Duration::from_secs(3600);
+
+/// Pause after the first fetch that failed; it doubles with each.
+pub(crate) const KEYS_RETRY_MIN: Duration = Duration::from_secs(1);
+/// See [`KEYS_RETRY_MIN`].
+pub(crate) const KEYS_RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Time between two fetches for tokens that name a key which is not there: anyone can send such.
+pub(crate) const KEYS_UNKNOWN_KEY: Duration = Duration::from_secs(60);

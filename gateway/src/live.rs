@@ -5,8 +5,10 @@ use std::sync::Arc;
 use http::HeaderValue;
 use lockgate_core::compile::Compiled;
 use lockgate_core::config::Document;
-use lockgate_core::tables::SecretId;
+use lockgate_core::snapshot::{KeySource, KeysFrom, Secrets};
+use lockgate_core::tables::{SecretId, Tables, TokenRuleId};
 
+use crate::jwt::{self, Cache, Fetcher, Source};
 use crate::upstream::Target;
 use crate::upstream::tls::{self, TlsError};
 
@@ -16,8 +18,12 @@ pub(crate) struct Live {
     pub(crate) compiled: Compiled,
     /// By `UpstreamId`.
     pub(crate) upstreams: Vec<Arc<Target>>,
-    /// `Authorization` values, by [`SecretId`].
-    credentials: Vec<HeaderValue>,
+    /// `Authorization` values, by [`SecretId`]; none for key sets.
+    credentials: Vec<Option<HeaderValue>>,
+    /// Keys of tokens, by `KeySourceId`.
+    sources: Vec<Arc<Source>>,
+    /// Tokens verified under this configuration.
+    pub(crate) tokens: Cache,
     /// What was loaded, without secrets.
     pub(crate) documents: Vec<Document>,
 }
@@ -29,6 +35,10 @@ pub(crate) enum LiveError {
     Credential(SecretId),
     /// TLS towards an upstream cannot be set up.
     Tls(Box<str>, TlsError),
+    /// A `jwks` of the configuration cannot be read.
+    KeySet(String),
+    /// The system gives no random numbers.
+    NoRandomness,
 }
 
 impl core::fmt::Display for LiveError {
@@ -40,6 +50,8 @@ impl core::fmt::Display for LiveError {
                 id.0.saturating_add(1)
             ),
             Self::Tls(host, error) => write!(f, "TLS towards `{host}`: {error}"),
+            Self::KeySet(error) => write!(f, "a `jwks` of the configuration: {error}"),
+            Self::NoRandomness => f.write_str("the system gives no random numbers"),
         }
     }
 }
@@ -47,14 +59,21 @@ impl core::fmt::Display for LiveError {
 impl Live {
     /// Makes what the data plane needs of a compiled configuration: reads CA files, prepares credentials.
     pub(crate) fn new(compiled: Compiled, documents: Vec<Document>) -> Result<Self, LiveError> {
+        let is_key_set = |id| {
+            let mut sources = compiled.snapshot.key_sources().iter();
+            sources.any(|source| source.from == KeysFrom::Inline(id))
+        };
         let credentials = compiled
             .secrets
             .iter()
             .map(|(id, secret)| {
+                if is_key_set(id) {
+                    return Ok(None);
+                }
                 let mut value = HeaderValue::try_from(format!("Bearer {}", secret.expose()))
                     .map_err(|_| LiveError::Credential(id))?;
                 value.set_sensitive(true);
-                Ok(value)
+                Ok(Some(value))
             })
             .collect::<Result<_, _>>()?;
         let mut roots = tls::Roots::default();
@@ -69,16 +88,51 @@ impl Live {
                     .map_err(|error| LiveError::Tls(upstream.host.clone(), error))
             })
             .collect::<Result<_, _>>()?;
+        let sources = compiled.snapshot.key_sources().iter();
+        let sources = sources
+            .map(|spec| source(spec, &compiled.secrets).map(Arc::new))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             compiled,
             upstreams,
             credentials,
+            sources,
+            tokens: Cache::new().map_err(|_| LiveError::NoRandomness)?,
             documents,
         })
     }
 
+    /// Puts the sources of `before` in the place of those that fetch the same, and starts the others. Within a runtime.
+    pub(crate) fn start_sources(&mut self, before: Option<&Self>, fetcher: &Arc<Fetcher>) {
+        for source in &mut self.sources {
+            let known = before.and_then(|before| before.sources.iter().find(|known| known.same_as(source)));
+            match known {
+                Some(known) => *source = Arc::clone(known),
+                None => source.start(fetcher),
+            }
+        }
+    }
+
+    /// Where the keys of a token rule come from.
+    pub(crate) fn source(&self, tables: &Tables<'_>, rule: TokenRuleId) -> Option<&Arc<Source>> {
+        self.sources.get(tables.token_keys(rule)?.0 as usize)
+    }
+
+    /// How the fetching of keys goes.
+    pub(crate) fn key_status(&self) -> Vec<jwt::Status> {
+        self.sources.iter().filter_map(|source| source.status()).collect()
+    }
+
     /// The `Authorization` value of a secret.
     pub(crate) fn credential(&self, id: SecretId) -> Option<&HeaderValue> {
-        self.credentials.get(id.0 as usize)
+        self.credentials.get(id.0 as usize)?.as_ref()
     }
+}
+
+fn source(spec: &KeySource, secrets: &Secrets) -> Result<Source, LiveError> {
+    let KeysFrom::Inline(id) = spec.from else {
+        return Ok(Source::remote(spec.clone()));
+    };
+    let text = secrets.get(id).map_or("", |secret| secret.expose());
+    Source::inline(spec.clone(), text).map_err(|error| LiveError::KeySet(error.to_string()))
 }

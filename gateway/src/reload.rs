@@ -157,7 +157,8 @@ pub(crate) async fn reload(inputs: &mut Inputs, ports: &mut Ports, shared: &Arc<
         Err(panic) => Err(Refused(format!("error: the compiler failed: {panic}\n"))),
     };
     match swapped {
-        Ok((live, bound)) => {
+        Ok((mut live, bound)) => {
+            live.start_sources(Some(&shared.live.load()), &shared.fetcher);
             let live = Arc::new(live);
             shared.live.store(Arc::clone(&live));
             ports.open(bound, workers);

@@ -5,7 +5,7 @@
 //! own error object too.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, UPGRADE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use lockgate_core::answer::{Answer, ErrorDetail, ErrorShape};
 use lockgate_core::decision::{Denial, Refusal};
@@ -90,7 +90,11 @@ impl Fault {
 }
 
 /// The answer for a refusal of the engine's.
-pub(crate) fn refusal(refusal: Refusal, mut record: Box<Record>) -> Response<ClientBody> {
+pub(crate) fn refusal(
+    refusal: Refusal,
+    challenge: Option<HeaderValue>,
+    mut record: Box<Record>,
+) -> Response<ClientBody> {
     let flag = match refusal {
         Refusal::NoRoute | Refusal::NoRouteAfterRewrite(_) => Flag::NoRoute,
         _ => Flag::None,
@@ -114,11 +118,20 @@ pub(crate) fn refusal(refusal: Refusal, mut record: Box<Record>) -> Response<Cli
     } else if let Refusal::Denied(denial) = refusal {
         let details = denial_details(&record, denial);
         record.end(flag, details);
+    } else if let Refusal::Token(error) = refusal {
+        // As Envoy's JWT filter writes it.
+        let words = error.message().replace(' ', "_");
+        record.end(flag, format!("jwt_authn_access_denied{{{words}}}"));
     } else {
         record.end(flag, refusal.code());
     }
     let shape = ErrorShape::of_path(record.uri.path());
-    answer(&refusal.answer(shape), record)
+    let content = refusal.answer(shape);
+    let mut response = answer(&content, record);
+    if let Some(challenge) = challenge.filter(|_| content.challenges) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// As Envoy's RBAC filter writes it.

@@ -15,6 +15,7 @@ use crate::access::AccessLog;
 use crate::access::queue::{Queue, Writer};
 use crate::admin::Admin;
 use crate::config::Inputs;
+use crate::jwt::Fetcher;
 use crate::log::{self, Format};
 use crate::metrics::Metrics;
 use crate::reload::{self, Addresses, FileWatch, Ports, Refused};
@@ -32,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) drain: Duration,
     pub(crate) times: Times,
     pub(crate) body_bytes_max: u64,
+    /// Whether keys of tokens may be fetched from addresses that are not public.
+    pub(crate) allow_private_jwks: bool,
     pub(crate) log_format: Format,
     /// `-` is standard output.
     pub(crate) access_log: PathBuf,
@@ -76,7 +79,7 @@ impl Gateway {
     pub(crate) fn start(options: Options) -> Result<Self, Refused> {
         log::set_format(options.log_format);
         let mut inputs = options.inputs;
-        let (live, _) = reload::load(&mut inputs)?;
+        let (mut live, _) = reload::load(&mut inputs)?;
         let mut ports = Ports::new(options.addresses);
         let bound = ports.bind(&live, options.workers)?;
         let admin = options.admin.map(Admin::bind).transpose()?;
@@ -86,6 +89,8 @@ impl Gateway {
                 options.access_log.display()
             ))
         })?;
+        let fetcher = Arc::new(Fetcher::new(options.allow_private_jwks));
+        live.start_sources(None, &fetcher);
         let live = Arc::new(live);
         let shared = Shared::new(
             Arc::clone(&live),
@@ -97,6 +102,7 @@ impl Gateway {
             options.times,
             options.body_bytes_max,
             inputs.settings.namespace.clone(),
+            fetcher,
         );
         let workers = (0..options.workers)
             .map(|index| Handle::start(index, Arc::clone(&shared)))

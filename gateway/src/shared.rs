@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::access::AccessLog;
+use crate::jwt::Fetcher;
 use crate::live::Live;
 use crate::metrics::Metrics;
 
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) body_bytes_max: u64,
     /// The gateway's namespace, for metrics.
     pub(crate) namespace: String,
+    /// Fetches keys of tokens.
+    pub(crate) fetcher: Arc<Fetcher>,
     draining: AtomicBool,
 }
 
@@ -43,6 +46,7 @@ impl Shared {
         times: Times,
         body_bytes_max: u64,
         namespace: String,
+        fetcher: Arc<Fetcher>,
     ) -> Arc<Self> {
         Arc::new(Self {
             live: ArcSwap::new(live),
@@ -51,6 +55,7 @@ impl Shared {
             times,
             body_bytes_max,
             namespace,
+            fetcher,
             draining: AtomicBool::new(false),
         })
     }

@@ -57,6 +57,8 @@ export interface SimulatedRequest {
   peer?: string;
   /** The port of the Gateway server; 80 by default. */
   port?: number;
+  /** What the client's token claims, taken as verified. A token in the request itself is not verified here. */
+  claims?: Record<string, unknown>;
   /** Without a body the verdict may be `readBody`. */
   body?: string;
   /** Chooses among weighted backends; 0 by default. */
@@ -77,7 +79,7 @@ export interface Diagnostic {
   help?: string;
 }
 
-export type Verdict = Forward | ReadBody | Refuse;
+export type Verdict = Forward | VerifyToken | ReadBody | Refuse;
 
 export interface Forward {
   decision: "forward";
@@ -92,6 +94,13 @@ export interface Forward {
   setHeaders: [name: string, value: string][];
   removeHeaders: string[];
   bodyFields: { name: string; value: string; set: boolean }[];
+}
+
+/** The request carries a token, and what happens depends on it: give its `claims`. */
+export interface VerifyToken {
+  decision: "verifyToken";
+  /** The RequestAuthentications that look where it is: `namespace/name`. */
+  authentications: string[];
 }
 
 export interface ReadBody {

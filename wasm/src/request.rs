@@ -3,13 +3,15 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use lockgate_core::cidr;
-use lockgate_core::decide::{Body, Known};
+use lockgate_core::claims::ClaimSet;
+use lockgate_core::decide::{Body, Identity, Known};
 use lockgate_core::explain::{Explanation, explain as explain_request};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
 use lockgate_core::request::{Connection, Request};
 use lockgate_core::snapshot::Snapshot;
+use lockgate_core::token::assume;
 use serde::Deserialize;
 use wasm_bindgen::prelude::JsError;
 
@@ -26,6 +28,7 @@ struct Sent {
     peer: IpAddr,
     #[serde(default = "http")]
     port: u16,
+    claims: Option<serde_json::Value>,
     body: Option<String>,
     #[serde(default)]
     entropy: u64,
@@ -63,7 +66,19 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
                 .and_then(|()| scan.finish()),
         ),
     };
-    Ok(explain_request(snapshot, &request, Known::of_body(body), sent.entropy))
+    let claims = sent.claims.map(|claims| verified(snapshot, &claims)).transpose()?;
+    let known = Known {
+        body,
+        identity: claims
+            .as_ref()
+            .map_or(Identity::Unverified, |claims| Identity::Verified(claims.claims())),
+    };
+    Ok(explain_request(snapshot, &request, known, sent.entropy))
+}
+
+/// The claims as if a token with them had been verified.
+fn verified(snapshot: &Snapshot, claims: &serde_json::Value) -> Result<ClaimSet, JsError> {
+    Ok(assume(&snapshot.tables(), claims.to_string().as_bytes())?)
 }
 
 fn first<'h>(headers: &[(&str, &'h [u8])], name: &str) -> Option<&'h [u8]> {

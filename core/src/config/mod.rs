@@ -23,6 +23,7 @@ mod field_path;
 mod format;
 #[cfg(feature = "yaml")]
 mod json_schema;
+#[cfg(feature = "yaml")]
 pub(crate) mod key_set;
 #[cfg(feature = "yaml")]
 mod load;

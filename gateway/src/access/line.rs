@@ -96,6 +96,7 @@ impl Fields<'_> {
         self.address(name!("downstream_remote_address"), Some(record.peer.remote));
         let rule = record.rule.map(|rule| tables.rule_label(rule));
         self.optional(name!("route_name"), rule.and_then(|label| label.rsplit('/').next()));
+        self.principal(name!("request_auth_principal"), record);
         self.optional(name!("request_model"), record.model.as_deref());
         self.count(name!("request_prompt_tokens"), record.usage.map(|usage| usage.prompt));
         self.count(
@@ -141,6 +142,13 @@ impl Fields<'_> {
     fn value(&mut self, name: Name, value: Option<&HeaderValue>) {
         self.name(name);
         write_string(self.out, value.map_or(b"-", HeaderValue::as_bytes));
+    }
+
+    /// `iss/sub` of the request's token, Istio's `request.auth.principal`.
+    fn principal(&mut self, name: Name, record: &Record) {
+        let claims = record.claims.as_ref().map(|set| set.claims());
+        let principal = claims.and_then(|claims| Some(format!("{}/{}", claims.issuer()?, claims.subject()?)));
+        self.optional(name, principal.as_deref());
     }
 
     fn number(&mut self, name: Name, value: u64) {

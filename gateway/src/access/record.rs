@@ -4,11 +4,13 @@ use core::cell::Cell;
 use core::net::SocketAddr;
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use http::header::{HOST, HeaderName, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Uri, Version};
+use lockgate_core::claims::ClaimSet;
 use lockgate_core::observe::Observation;
 use lockgate_core::tables::{ProviderId, RuleId, UpstreamId};
 
@@ -56,6 +58,8 @@ pub(crate) struct Record {
     pub(crate) upstream_started: Option<Instant>,
     pub(crate) upstream_answered: Option<Instant>,
     pub(crate) first_byte: Option<Instant>,
+    /// What the request's token proves.
+    pub(crate) claims: Option<Arc<ClaimSet>>,
     pub(crate) model: Option<Box<str>>,
     pub(crate) usage: Option<Usage>,
     /// What policies say that decide nothing.
@@ -102,6 +106,7 @@ impl Record {
             upstream_started: None,
             upstream_answered: None,
             first_byte: None,
+            claims: None,
             model: None,
             usage: None,
             observation: Observation::default(),

@@ -52,6 +52,7 @@ pub(super) fn serve(args: Serve) -> ExitCode {
             stream_idle: args.stream_idle_timeout,
         },
         body_bytes_max: args.max_body_bytes,
+        allow_private_jwks: args.allow_private_jwks,
         log_format: args.log_format,
         access_log: args.access_log,
         inputs: match args.inputs.inputs() {
@@ -95,11 +96,15 @@ pub(super) fn check(args: Check) -> ExitCode {
 
 pub(super) fn explain(args: Explain) -> ExitCode {
     // Nothing that is loaded reads them yet; to take them in silence would be to lie about the outcome.
-    if args.claims.is_some() || args.sni.is_some() {
-        return wrong("--claims and --sni: no supported resource depends on them yet");
+    if args.sni.is_some() {
+        return wrong("--sni: no supported resource depends on it yet");
     }
-    let body = match args.data.map(data).transpose() {
+    let body = match args.data.map(|data| text_or_file("-d", data)).transpose() {
         Ok(body) => body,
+        Err(why) => return wrong(&why),
+    };
+    let claims = match args.claims.map(claims).transpose() {
+        Ok(claims) => claims,
         Err(why) => return wrong(&why),
     };
     let mut inputs = match args.inputs.inputs() {
@@ -119,6 +124,7 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         headers: args.headers,
         peer: Some(args.peer),
         port: None,
+        claims,
         body,
         entropy: args.entropy,
     };
@@ -130,13 +136,18 @@ pub(super) fn explain(args: Explain) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// `BODY` or `@FILE`, as curl has it.
-fn data(text: String) -> Result<String, String> {
+/// The text itself or `@FILE`, as curl has it.
+fn text_or_file(flag: &str, text: String) -> Result<String, String> {
     match text.strip_prefix('@') {
-        Some("-") => io::read_to_string(io::stdin()).map_err(|error| format!("-d @-: {error}")),
-        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("-d: cannot read `{path}`: {error}")),
+        Some("-") => io::read_to_string(io::stdin()).map_err(|error| format!("{flag} @-: {error}")),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{flag}: cannot read `{path}`: {error}")),
         None => Ok(text),
     }
+}
+
+fn claims(text: String) -> Result<serde_json::Value, String> {
+    let text = text_or_file("--claims", text)?;
+    serde_json::from_str(&text).map_err(|error| format!("--claims: not JSON: {error}"))
 }
 
 pub(super) fn schema() -> ExitCode {

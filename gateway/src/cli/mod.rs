@@ -96,6 +96,9 @@ struct Serve {
     /// Bytes of a request body; longer ones are answered 413.
     #[arg(long, value_name = "N", default_value_t = lockgate_core::limits::BODY_BYTES_MAX_DEFAULT)]
     max_body_bytes: u64,
+    /// Let the keys of tokens (`jwksUri`) be fetched from private, loopback and link-local addresses too.
+    #[arg(long)]
+    allow_private_jwks: bool,
     /// What log lines look like.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Json)]
     log_format: Format,

@@ -93,6 +93,7 @@ fn options(provider: SocketAddr) -> Options {
             stream_idle: STREAM_IDLE,
         },
         body_bytes_max: BODY_BYTES_MAX_DEFAULT,
+        allow_private_jwks: false,
         log_format: Format::Text,
         access_log: PathBuf::from("-"),
     }

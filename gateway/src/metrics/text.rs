@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{DURATION_MS, Durations, Metrics, RequestKey};
+use crate::jwt::Status;
 
 /// What a scrape needs to know besides the counters.
 pub(crate) struct Facts<'a> {
@@ -15,6 +16,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) log_lines_dropped: u64,
     /// The gateway's namespace.
     pub(crate) namespace: &'a str,
+    /// How the fetching of keys goes, by source.
+    pub(crate) keys: &'a [Status],
 }
 
 impl Metrics {
@@ -44,6 +47,7 @@ impl Metrics {
         }
         self.tokens(&mut out, &counted);
         self.process(&mut out, facts);
+        keys(&mut out, facts.keys);
         out
     }
 
@@ -234,6 +238,39 @@ fn label(out: &mut String, name: &str, value: &str) {
     out.push('"');
 }
 
+/// The keys of tokens, by where they are fetched from.
+fn keys(out: &mut String, sources: &[Status]) {
+    if sources.is_empty() {
+        return;
+    }
+    let labels = |source: &Status, result: Option<&str>| {
+        let mut out = String::new();
+        label(&mut out, "source", &source.source);
+        if let Some(result) = result {
+            label(&mut out, "result", result);
+        }
+        out
+    };
+    let fetches = "lockgate_jwks_fetches_total";
+    head(out, fetches, "counter", "Fetches of an issuer's keys.");
+    for source in sources {
+        line(out, fetches, &labels(source, Some("success")), source.successes);
+        line(out, fetches, &labels(source, Some("failure")), source.failures);
+    }
+    let keys = "lockgate_jwks_keys";
+    head(out, keys, "gauge", "Keys of an issuer that can be used now.");
+    for source in sources {
+        line(out, keys, &labels(source, None), source.keys);
+    }
+    let age = "lockgate_jwks_age_seconds";
+    head(out, age, "gauge", "Time since an issuer's keys were last fetched.");
+    for source in sources {
+        if let Some(seconds) = source.age {
+            line(out, age, &labels(source, None), seconds.as_secs());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +302,7 @@ mod tests {
             snapshot: "0123",
             log_lines_dropped: 7,
             namespace: "istio-system",
+            keys: &[],
         });
         let labels = r#"reporter="source",source_workload="lockgate",source_workload_namespace="istio-system",destination_service="unknown",destination_service_name="unknown",request_protocol="http",response_code="404",response_flags="NR",route="ns/route/a\"b\\c\nd""#;
         for line in [

@@ -75,10 +75,7 @@ impl Tls {
             }
             None => (roots.default_store(), None),
         };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Rustls(error.to_string()))?;
+        let (provider, builder) = builder()?;
         let mut config = if spec.subject_alt_names.is_empty() {
             builder.with_root_certificates(store).with_no_client_auth()
         } else {
@@ -100,6 +97,26 @@ impl Tls {
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         self.ca_pem == other.ca_pem
     }
+}
+
+/// The configuration for servers that the default trust anchors vouch for.
+pub(crate) fn client_config(roots: &mut Roots) -> Result<ClientConfig, TlsError> {
+    let (_, builder) = builder()?;
+    let mut config = builder
+        .with_root_certificates(roots.default_store())
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
+
+fn builder() -> Result<(Arc<CryptoProvider>, Builder), TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Rustls(error.to_string()))?;
+    Ok((provider, builder))
 }
 
 fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
