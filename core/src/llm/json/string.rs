@@ -161,7 +161,7 @@ impl Tokenizer {
                 self.high_at = self.escape_at;
                 return Ok(());
             }
-            (Some(high), low @ 0xDC00..=0xDFFF) => 0x1_0000 | (high & 0x3FF) << 10 | (low & 0x3FF),
+            (Some(high), low @ 0xDC00..=0xDFFF) => ((high & 0x3FF) << 10 | (low & 0x3FF)).wrapping_add(0x1_0000),
             (Some(_), _) => return Err(self.lone_surrogate(self.high_at, cursor).into()),
             (None, code) => code,
         };
