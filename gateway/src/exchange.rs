@@ -124,7 +124,10 @@ struct Plan {
 }
 
 /// What to do next.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and nearly always the large one")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and nearly always the large one"
+)]
 enum Step {
     Send(Plan),
     ReadBody,
