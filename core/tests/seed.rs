@@ -270,7 +270,8 @@ fn b1_b2_the_policy_denies_the_one_address_on_the_alias() {
 #[test]
 fn b3_the_seeds_own_bypass_is_served_and_warned_of() {
     let built = built(&[PROVIDER, GATEWAY, ROUTE, POLICY], &Settings::default());
-    assert_eq!(codes(&built.diagnostics, Severity::Warning), ["deny-by-alias"]);
+    let warnings = codes(&built.diagnostics, Severity::Warning);
+    assert_eq!(warnings, ["deny-by-alias", "host-without-port"]);
     assert!(
         built.diagnostics.as_slice()[0]
             .message

@@ -3,6 +3,9 @@
 //! Each lint reads the compiled tables where it can, so that it speaks of what
 //! the gateway will really do.
 
+mod paths;
+mod policy;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -29,6 +32,7 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
             warn_about_aliases(rule, &reach, diagnostics);
         }
     }
+    policy::check(tables, resources, settings, diagnostics);
     if snapshot.listeners().is_empty() && !resources.gateways.is_empty() {
         diagnostics
             .warning(

@@ -1,0 +1,226 @@
+//! Policies that load, and probably do not do what was meant.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+
+use super::paths;
+use crate::compile::{Settings, policies};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::{
+    Action, AuthorizationPolicy, Clause, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources, Spanned,
+};
+use crate::tables::Tables;
+
+pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
+    for policy in &resources.request_authentications {
+        if !policies::applies(&policy.meta, &policy.target, resources, settings) {
+            warn_about_no_effect(&policy.meta, &policy.target, resources, settings, diagnostics);
+        }
+    }
+    for policy in &resources.authorization_policies {
+        if !policies::applies(&policy.meta, &policy.target, resources, settings) {
+            warn_about_no_effect(&policy.meta, &policy.target, resources, settings, diagnostics);
+            continue;
+        }
+        warn_about_shadowed_rules(policy, diagnostics);
+        for rule in &policy.rules {
+            warn_about_contradictions(rule, diagnostics);
+            for predicate in rule.predicates() {
+                warn_about_raw_authority(predicate, diagnostics);
+                if guards(policy, predicate) {
+                    warn_about_hosts_without_port(predicate, diagnostics);
+                    paths::warn_about_ways_around(predicate, tables.edge.paths, diagnostics);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a value that misses a request lets it through: in a DENY, or in the `not` field of an ALLOW.
+fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> bool {
+    match policy.action {
+        Action::Deny => !predicate.negated,
+        Action::Allow => predicate.negated,
+        Action::Audit | Action::Custom => false,
+    }
+}
+
+/// A policy that does not apply to this gateway at all. It may well be another workload's.
+fn warn_about_no_effect(
+    meta: &Meta,
+    target: &PolicyTarget,
+    resources: &Resources,
+    settings: &Settings,
+    diagnostics: &mut Diagnostics,
+) {
+    let namespace = &*meta.namespace;
+    let (reason, help) = if namespace != settings.root_namespace && namespace != settings.namespace {
+        (
+            format!("namespace `{namespace}` is neither the root namespace nor the gateway's own"),
+            format!(
+                "the root namespace is `{}` (`--root-namespace`), the gateway's own `{}` (`--namespace`)",
+                settings.root_namespace, settings.namespace
+            ),
+        )
+    } else if let PolicyTarget::References(references) = target {
+        let known = references
+            .iter()
+            .any(|reference| policies::gateway_of(reference, namespace, resources).is_some());
+        let reason = if known {
+            "the Gateway it refers to does not select this gateway"
+        } else {
+            "it refers to no Gateway of its own namespace"
+        };
+        (
+            String::from(reason),
+            String::from("a `targetRef` names a Gateway by `kind: Gateway` and its `name`"),
+        )
+    } else {
+        (
+            String::from("its selector does not select this gateway's labels"),
+            String::from("compare `spec.selector` with `--workload-labels`"),
+        )
+    };
+    diagnostics
+        .warning(
+            "policy-without-effect",
+            meta.name.at,
+            format!("{} `{namespace}/{}` does nothing here: {reason}", meta.kind, *meta.name),
+        )
+        .help(help);
+}
+
+/// Rules that add nothing to one before them: an earlier one matches everything, or says the same.
+fn warn_about_shadowed_rules(policy: &AuthorizationPolicy, diagnostics: &mut Diagnostics) {
+    let catch_all = policy
+        .rules
+        .iter()
+        .position(|rule| rule.from.is_empty() && rule.to.is_empty() && rule.when.is_empty());
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let before = policy.rules.iter().take(index);
+        let reason = match catch_all {
+            Some(first) if first != index => format!("rules[{first}] matches every request"),
+            _ => match before.into_iter().position(|earlier| same_rule(earlier, rule)) {
+                Some(earlier) => format!("it says the same as rules[{earlier}]"),
+                None => continue,
+            },
+        };
+        diagnostics
+            .warning(
+                "shadowed-rule",
+                rule.at,
+                format!("this rule of a policy adds nothing: {reason}"),
+            )
+            .field(format!("spec.rules[{index}]"))
+            .help("remove it, or the one that makes it needless");
+    }
+}
+
+fn same_rule(a: &PolicyRule, b: &PolicyRule) -> bool {
+    let same_list =
+        |a: &[Predicate], b: &[Predicate]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_predicate(a, b));
+    let same_clauses = |a: &[Clause], b: &[Clause]| {
+        let mut pairs = a.iter().zip(b);
+        a.len() == b.len() && pairs.all(|(a, b)| same_list(&a.predicates, &b.predicates))
+    };
+    same_clauses(&a.from, &b.from) && same_clauses(&a.to, &b.to) && same_list(&a.when, &b.when)
+}
+
+fn same_predicate(a: &Predicate, b: &Predicate) -> bool {
+    let values = |predicate: &Predicate| -> BTreeSet<String> {
+        predicate.values.iter().map(|value| value.value.clone()).collect()
+    };
+    a.key == b.key && a.negated == b.negated && values(a) == values(b)
+}
+
+/// Values of which each is also among the `not` values beside them: the rule never matches.
+fn warn_about_contradictions(rule: &PolicyRule, diagnostics: &mut Diagnostics) {
+    let clauses = rule
+        .from
+        .iter()
+        .chain(&rule.to)
+        .map(|clause| clause.predicates.as_slice());
+    for beside in clauses.chain([rule.when.as_slice()]) {
+        let negated = || beside.iter().filter(|one| one.negated);
+        for positive in beside.iter().filter(|one| !one.negated) {
+            let excluded = |value: &Spanned<String>| {
+                let same_key = negated().filter(|other| other.key == positive.key);
+                same_key
+                    .flat_map(|other| &other.values)
+                    .any(|other| covers(other, value))
+            };
+            if positive.values.iter().all(excluded) {
+                diagnostics
+                    .warning(
+                        "contradictory-rule",
+                        positive.at,
+                        format!(
+                            "`{}` and its opposite exclude each other: this never matches",
+                            positive.field
+                        ),
+                    )
+                    .help("take the values out of one of the two");
+            }
+        }
+    }
+}
+
+/// Whether whatever `value` matches is also matched by `wider`, as far as the two texts tell.
+pub(super) fn covers(wider: &str, value: &str) -> bool {
+    wider == value
+        || wider == "*"
+        || match (wider.strip_prefix('*'), wider.strip_suffix('*')) {
+            (Some(suffix), _) => value.ends_with(suffix) && !value.ends_with('*'),
+            (None, Some(prefix)) => value.starts_with(prefix) && !value.starts_with('*'),
+            (None, None) => false,
+        }
+}
+
+/// `Host: test.com:80` is not `test.com`, and a client may write any port it likes.
+fn warn_about_hosts_without_port(predicate: &Predicate, diagnostics: &mut Diagnostics) {
+    if predicate.key != PolicyKey::Host {
+        return;
+    }
+    let is_open = |host: &Spanned<String>| {
+        let with_port = format!("{}:80", **host);
+        !host.contains(':') && !host.ends_with('*') && !predicate.values.iter().any(|other| covers(other, &with_port))
+    };
+    let Some(host) = predicate.values.iter().find(|host| is_open(host)) else {
+        return;
+    };
+    let help = if host.starts_with('*') {
+        String::from("a star at the beginning leaves none for the port; list the hosts one by one, each also with `:*`")
+    } else {
+        format!("add `{}:*`", **host)
+    };
+    diagnostics
+        .warning(
+            "host-without-port",
+            host.at,
+            format!(
+                "`{}` can be walked around with a port: `{}:1`",
+                **host,
+                host.replace('*', "a")
+            ),
+        )
+        .help(help);
+}
+
+/// Headers are compared with their case, and the authority as it was sent.
+fn warn_about_raw_authority(predicate: &Predicate, diagnostics: &mut Diagnostics) {
+    if let PolicyKey::Header(name) = &predicate.key
+        && matches!(name.as_str(), "host" | ":authority")
+    {
+        diagnostics
+            .warning(
+                "host-by-header",
+                predicate.at,
+                format!(
+                    "`{}` compares the host with its case: `TEST.com` is not `test.com`",
+                    predicate.field
+                ),
+            )
+            .help("use `hosts` of an operation");
+    }
+}
