@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod outputs;
 pub mod pki;
 pub mod ports;
+pub mod tokens;
 pub mod upstream;
 pub mod wire;
 
