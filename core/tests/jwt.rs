@@ -15,8 +15,9 @@ use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::{Identity, Known, Scratch, decide};
+use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Refusal};
+use lockgate_core::llm::body::BodyScan;
 use lockgate_core::request::{Connection, Request};
 use lockgate_core::token::{Token, TokenError, assume};
 
@@ -621,4 +622,58 @@ fn a_token_is_never_printed() {
         printed.contains("SentToken") && !printed.contains(good.split('.').next().unwrap()),
         "{printed}"
     );
+}
+
+#[test]
+fn the_example_asks_for_a_login_and_for_the_right_group() {
+    let text = format!(
+        "{ROUTES}\n---\n{}",
+        include_str!("../../examples/authentication/request-authentication.yaml")
+    );
+    let sources = [Source {
+        name: "all.yaml".into(),
+        text,
+    }];
+    let env = |_: &str| Some("203.0.113.9".to_owned());
+    let options = LoadOptions {
+        env: &env,
+        ignore_kinds: &[],
+        mesh_config: None,
+    };
+    let built = build(&sources, &options, &Settings::default());
+    let compiled = built.compiled.expect("the example loads");
+    let ask = |claims: Option<&str>, model: &str| {
+        let tables = compiled.snapshot.tables();
+        let pairs: &[(&str, &[u8])] = &[("host", b"test.com")];
+        let request = Request {
+            method: "POST",
+            authority: None,
+            target: "/",
+            headers: &pairs,
+            connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+        };
+        let mut scan = BodyScan::new(1 << 20);
+        scan.feed(format!(r#"{{"model":"{model}"}}"#).as_bytes()).unwrap();
+        let set = claims.map(|claims| assume(&tables, claims.as_bytes()).unwrap());
+        let known = Known {
+            body: Body::Read(scan.finish()),
+            identity: set
+                .as_ref()
+                .map_or(Identity::Anonymous, |set| Identity::Verified(set.claims())),
+        };
+        match decide(&tables, &request, known, 0, &mut Scratch::new()) {
+            Decision::Refuse(refusal) => refusal.status(),
+            _ => 0,
+        }
+    };
+    let staff = r#"{"iss":"https://login.example.com","sub":"ann"}"#;
+    let research = r#"{"iss":"https://login.example.com","sub":"bob","groups":["research"]}"#;
+    for (claims, model, status) in [
+        (None, "qwen-turbo", 403),
+        (Some(staff), "qwen-turbo", 0),
+        (Some(staff), "qwen-max", 403),
+        (Some(research), "qwen-max", 0),
+    ] {
+        assert_eq!(ask(claims, model), status, "{claims:?} {model}");
+    }
 }
