@@ -9,8 +9,9 @@
 
 mod support;
 
+use lockgate_core::compile::Settings;
 use support::Outcome::Denied;
-use support::{GET, Sent, condition, istio, rule_matches};
+use support::{GET, Sent, compiled, condition, istio, rule_matches};
 
 fn as_peer<'s>(uri_names: &'s [&'s str]) -> Sent<'s> {
     Sent { uri_names, ..GET }
@@ -257,4 +258,36 @@ fn explain_shows_what_was_seen_and_wanted_of_every_kind_and_never_a_token() {
     );
     assert!(!explained.to_string().contains("of-the-client"));
     assert_eq!(sent.to(&istio(&[rules])), Denied);
+}
+
+/// `cluster.local` stands for the mesh's own trust domain, and an identity of an alias counts as the mesh's.
+#[test]
+fn a_principal_of_the_mesh_matches_under_every_alias() {
+    let outcome = |mesh: &str, principal: &str, uri: &str| {
+        let text = format!(
+            "apiVersion: lockgate.dev/v1\nkind: MeshConfig\nmetadata: {{name: mesh, namespace: istio-system}}\nspec: {mesh}\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: istio-system}}\nspec: {{action: DENY, rules: [{{from: [{{source: {{principals: ['{principal}']}}}}]}}]}}\n"
+        );
+        as_peer(&[uri]).to(&compiled(&text, &Settings::default())) == Denied
+    };
+    const MESH: &str = "{trustDomain: new, trustDomainAliases: [old, older]}";
+    for (mesh, principal, uri, expected) in [
+        (
+            "{}",
+            "cluster.local/ns/a/sa/b",
+            "spiffe://cluster.local/ns/a/sa/b",
+            true,
+        ),
+        (MESH, "cluster.local/ns/a/sa/b", "spiffe://new/ns/a/sa/b", true),
+        (MESH, "cluster.local/ns/a/sa/b", "spiffe://older/ns/a/sa/b", true),
+        (MESH, "old/ns/a/sa/b", "spiffe://new/ns/a/sa/b", true),
+        (MESH, "new/ns/a/sa/b", "spiffe://old/ns/a/sa/b", true),
+        (MESH, "new/ns/a/sa/b", "spiffe://old/ns/a/sa/c", false),
+        (MESH, "other/ns/a/sa/b", "spiffe://new/ns/a/sa/b", false),
+        (MESH, "*/ns/a/sa/b", "spiffe://other/ns/a/sa/b", true),
+        // Not a whole identity, so not rewritten.
+        (MESH, "new/*", "spiffe://old/ns/a/sa/b", false),
+        (MESH, "new/*", "spiffe://new/ns/a/sa/b", true),
+    ] {
+        assert_eq!(outcome(mesh, principal, uri), expected, "{mesh} {principal} {uri}");
+    }
 }

@@ -11,7 +11,7 @@ use lockgate_core::explain::{Explanation, explain};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
-use lockgate_core::request::{Connection, Headers, Request};
+use lockgate_core::request::{Connection, Headers, Request, Scheme};
 use lockgate_core::snapshot::Snapshot;
 use lockgate_core::token::assume;
 use serde::Deserialize;
@@ -31,6 +31,11 @@ pub(crate) struct Question {
     pub(crate) peer: Option<IpAddr>,
     /// The logical port; by default the URL's, else the first that listens.
     pub(crate) port: Option<u16>,
+    /// The server name that the client asked for in TLS.
+    pub(crate) sni: Option<String>,
+    /// The URI names of the client's certificate.
+    #[serde(default)]
+    pub(crate) peer_uris: Vec<String>,
     /// What the client's token claims, taken as verified.
     pub(crate) claims: Option<serde_json::Value>,
     /// The body; without one its check is left open.
@@ -63,15 +68,24 @@ impl Question {
         let first = snapshot.listeners().first().map_or(80, |listener| listener.port);
         let fields = Fields(&self.headers);
         let default_method = if self.body.is_some() { "POST" } else { "GET" };
+        let sni = self.sni.as_ref().map(|name| name.to_ascii_lowercase());
+        let peer_uris: Vec<&str> = self.peer_uris.iter().map(String::as_str).collect();
+        // Only TLS has a server name and certificates.
+        let is_tls = target.is_https || sni.is_some() || !peer_uris.is_empty();
         let request = Request {
             method: self.method.as_deref().unwrap_or(default_method),
             authority: None,
             target: &target.path,
             headers: &fields,
-            connection: Connection::plain(
-                canonical(self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
-                self.port.or(target.port).unwrap_or(first),
-            ),
+            connection: Connection {
+                scheme: if is_tls { Scheme::Https } else { Scheme::Http },
+                sni: sni.as_deref(),
+                uri_names: &peer_uris,
+                ..Connection::plain(
+                    canonical(self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+                    self.port.or(target.port).unwrap_or(first),
+                )
+            },
         };
         let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
         let body = match &self.body {
@@ -115,6 +129,7 @@ struct Target {
     authority: Option<String>,
     /// The port, when the URL tells one that is not the scheme's own.
     port: Option<u16>,
+    is_https: bool,
     path: String,
 }
 
@@ -124,6 +139,7 @@ impl Target {
             return Ok(Self {
                 authority: None,
                 port: None,
+                is_https: false,
                 path: url.to_owned(),
             });
         }
@@ -138,6 +154,7 @@ impl Target {
         Ok(Self {
             authority: Some(authority.as_str().to_owned()),
             port,
+            is_https: scheme == "https",
             path: path.to_owned(),
         })
     }

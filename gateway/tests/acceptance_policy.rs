@@ -65,3 +65,35 @@ async fn audit_and_dry_runs_are_in_the_log_and_change_nothing() {
         "{line}"
     );
 }
+
+const TLS_POLICY: &str = "apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: mesh, namespace: istio-system}
+spec:
+  rules:
+  - from: [{source: {principals: [cluster.local/ns/team/sa/bot]}}]
+    when: [{key: connection.sni, values: [test.com]}]
+";
+
+#[tokio::test]
+async fn explain_takes_what_only_tls_has() {
+    let setup = Setup::seed().file("mesh.yaml", TLS_POLICY);
+    for (args, decision) in [
+        (
+            &[
+                "--sni",
+                "Test.com",
+                "--peer-uri",
+                "spiffe://cluster.local/ns/team/sa/bot",
+            ][..],
+            "readBody",
+        ),
+        (&["--sni", "test.com"], "refuse"),
+        (&["--peer-uri", "spiffe://cluster.local/ns/team/sa/bot"], "refuse"),
+        (&[], "refuse"),
+    ] {
+        let rest = ["-o", "json", "-X", "POST", "http://test.com/"];
+        let said = setup.run("explain", &[args, &rest].concat()).await;
+        assert_eq!(said.json()["verdict"]["decision"], decision, "{args:?} {}", said.all());
+    }
+}

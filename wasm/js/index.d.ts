@@ -57,6 +57,10 @@ export interface SimulatedRequest {
   peer?: string;
   /** The port of the Gateway server; 80 by default. */
   port?: number;
+  /** The server name that the client asked for in TLS; the connection is then TLS. */
+  sni?: string;
+  /** The URI names of the client's certificate, such as `spiffe://cluster.local/ns/a/sa/b`; the connection is then TLS. */
+  peerUris?: string[];
   /** What the client's token claims, taken as verified. A token in the request itself is not verified here. */
   claims?: Record<string, unknown>;
   /** Without a body the verdict may be `readBody`. */

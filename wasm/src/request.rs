@@ -9,7 +9,7 @@ use lockgate_core::explain::{Explanation, explain as explain_request};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
-use lockgate_core::request::{Connection, Request};
+use lockgate_core::request::{Connection, Request, Scheme};
 use lockgate_core::snapshot::Snapshot;
 use lockgate_core::token::assume;
 use serde::Deserialize;
@@ -28,6 +28,9 @@ struct Sent {
     peer: IpAddr,
     #[serde(default = "http")]
     port: u16,
+    sni: Option<String>,
+    #[serde(default, rename = "peerUris")]
+    peer_uris: Vec<String>,
     claims: Option<serde_json::Value>,
     body: Option<String>,
     #[serde(default)]
@@ -50,12 +53,20 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
+    let sni = sent.sni.map(|name| name.to_ascii_lowercase());
+    let peer_uris: Vec<&str> = sent.peer_uris.iter().map(String::as_str).collect();
+    let is_tls = sni.is_some() || !peer_uris.is_empty();
     let request = Request {
         method: &sent.method,
         authority: sent.authority.as_deref(),
         target: &sent.target,
         headers: &headers.as_slice(),
-        connection: Connection::plain(cidr::canonical(sent.peer), sent.port),
+        connection: Connection {
+            scheme: if is_tls { Scheme::Https } else { Scheme::Http },
+            sni: sni.as_deref(),
+            uri_names: &peer_uris,
+            ..Connection::plain(cidr::canonical(sent.peer), sent.port)
+        },
     };
     let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
     let body = match &sent.body {

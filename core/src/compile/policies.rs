@@ -2,6 +2,7 @@
 
 mod predicates;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -30,9 +31,13 @@ pub(super) fn compile(
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) {
+    let trust_domains = resources
+        .mesh_configs
+        .first()
+        .map_or(&[][..], |mesh| &mesh.trust_domains);
     for order in ORDER {
         for policy in selected(resources, settings).filter(|policy| (policy.dry_run, policy.action) == order) {
-            compile_policy(policy, rows);
+            compile_policy(policy, trust_domains, rows);
         }
     }
     for policy in selected(resources, settings) {
@@ -76,12 +81,12 @@ pub(super) fn gateway_of<'c>(
     resources.gateways.iter().find(is_meant)
 }
 
-fn compile_policy(policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) {
+fn compile_policy(policy: &AuthorizationPolicy, trust_domains: &[Box<str>], rows: &mut RowWriter<'_>) {
     let rules: Vec<PolicyRuleRow> = policy
         .rules
         .iter()
         .enumerate()
-        .map(|(index, rule)| compile_rule(policy, index, rule, rows))
+        .map(|(index, rule)| compile_rule(policy, trust_domains, index, rule, rows))
         .collect();
     let row = PolicyRow {
         action: policy.action,
@@ -96,32 +101,43 @@ fn compile_policy(policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) {
 
 fn compile_rule(
     policy: &AuthorizationPolicy,
+    trust_domains: &[Box<str>],
     index: usize,
     rule: &PolicyRule,
     rows: &mut RowWriter<'_>,
 ) -> PolicyRuleRow {
     PolicyRuleRow {
-        from: clauses(policy, &rule.from, rows),
-        to: clauses(policy, &rule.to, rows),
-        when: predicates(policy, &rule.when, rows),
+        from: clauses(policy, trust_domains, &rule.from, rows),
+        to: clauses(policy, trust_domains, &rule.to, rows),
+        when: predicates(policy, trust_domains, &rule.when, rows),
         origin: rows.origin(&policy.meta, &format!("spec.rules[{index}]"), rule.at),
     }
 }
 
-fn clauses(policy: &AuthorizationPolicy, clauses: &[Clause], rows: &mut RowWriter<'_>) -> Rows {
+fn clauses(
+    policy: &AuthorizationPolicy,
+    trust_domains: &[Box<str>],
+    clauses: &[Clause],
+    rows: &mut RowWriter<'_>,
+) -> Rows {
     let clauses: Vec<ClauseRow> = clauses
         .iter()
         .map(|clause| ClauseRow {
-            predicates: predicates(policy, &clause.predicates, rows),
+            predicates: predicates(policy, trust_domains, &clause.predicates, rows),
         })
         .collect();
     append(&mut rows.rows.clauses, clauses)
 }
 
-fn predicates(policy: &AuthorizationPolicy, list: &[Predicate], rows: &mut RowWriter<'_>) -> Rows {
+fn predicates(
+    policy: &AuthorizationPolicy,
+    trust_domains: &[Box<str>],
+    list: &[Predicate],
+    rows: &mut RowWriter<'_>,
+) -> Rows {
     let predicates: Vec<PredicateRow> = list
         .iter()
-        .map(|predicate| predicates::compile(predicate, policy, rows))
+        .map(|predicate| predicates::compile(predicate, policy, trust_domains, rows))
         .collect();
     append(&mut rows.rows.predicates, predicates)
 }

@@ -95,10 +95,6 @@ pub(super) fn check(args: Check) -> ExitCode {
 }
 
 pub(super) fn explain(args: Explain) -> ExitCode {
-    // Nothing that is loaded reads them yet; to take them in silence would be to lie about the outcome.
-    if args.sni.is_some() {
-        return wrong("--sni: no supported resource depends on it yet");
-    }
     let body = match args.data.map(|data| text_or_file("-d", data)).transpose() {
         Ok(body) => body,
         Err(why) => return wrong(&why),
@@ -124,6 +120,8 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         headers: args.headers,
         peer: Some(args.peer),
         port: None,
+        sni: args.sni,
+        peer_uris: args.peer_uris,
         claims,
         body,
         entropy: args.entropy,

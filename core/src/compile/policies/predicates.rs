@@ -1,19 +1,25 @@
 //! One predicate to its row. The loader has seen that every value is one of its kind.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::claims::PATH_SEPARATOR;
 use crate::compile::rows::{RowWriter, append};
-use crate::config::resource::{AuthorizationPolicy, PolicyKey, Predicate, Spanned};
+use crate::config::resource::{AuthorizationPolicy, LOCAL_TRUST_DOMAIN, PolicyKey, Predicate, Spanned};
 use crate::tables::{Action, Attribute, PatternRow, PredicateRow, RangeRow, RequestPrincipalRow, Values};
 
-pub(super) fn compile(predicate: &Predicate, policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) -> PredicateRow {
+pub(super) fn compile(
+    predicate: &Predicate,
+    policy: &AuthorizationPolicy,
+    trust_domains: &[Box<str>],
+    rows: &mut RowWriter<'_>,
+) -> PredicateRow {
     PredicateRow {
         attribute: attribute(predicate, policy.action, rows),
         negated: predicate.negated,
-        values: values(predicate, policy, rows),
+        values: values(predicate, policy, trust_domains, rows),
         field: rows.text(&predicate.field),
     }
 }
@@ -60,7 +66,12 @@ fn header(name: &str, rows: &mut RowWriter<'_>) -> Attribute {
     }
 }
 
-fn values(predicate: &Predicate, policy: &AuthorizationPolicy, rows: &mut RowWriter<'_>) -> Values {
+fn values(
+    predicate: &Predicate,
+    policy: &AuthorizationPolicy,
+    trust_domains: &[Box<str>],
+    rows: &mut RowWriter<'_>,
+) -> Values {
     let texts = &predicate.values;
     match predicate.key {
         PolicyKey::PeerAddress | PolicyKey::RemoteAddress | PolicyKey::LocalAddress => {
@@ -74,6 +85,11 @@ fn values(predicate: &Predicate, policy: &AuthorizationPolicy, rows: &mut RowWri
         PolicyKey::RequestPrincipal => {
             let principals: Vec<_> = texts.iter().map(|text| request_principal(text, rows)).collect();
             Values::RequestPrincipals(append(&mut rows.rows.request_principals, principals))
+        }
+        PolicyKey::Principal => {
+            let values = texts.iter().flat_map(|text| principals(text, trust_domains));
+            let patterns: Vec<_> = values.map(|value| pattern(&value, rows)).collect();
+            Values::Patterns(append(&mut rows.rows.patterns, patterns))
         }
         _ => {
             let patterns: Vec<_> = texts
@@ -98,6 +114,18 @@ fn one_pattern(
         PolicyKey::ServiceAccount => PatternRow::Exact(rows.text(&account(text, &policy.meta.namespace))),
         _ => pattern(text, rows),
     }
+}
+
+/// The principal under every trust domain that counts as the mesh's own, if it is of one of them. Istio leaves
+/// anything alone that is not a whole identity with a trust domain of its own.
+fn principals(value: &str, trust_domains: &[Box<str>]) -> Vec<String> {
+    let (trust_domain, rest) = value.split_once('/').unwrap_or((value, ""));
+    let is_whole = value.split('/').count() == 5;
+    let is_own = trust_domain == LOCAL_TRUST_DOMAIN || trust_domains.iter().any(|domain| **domain == *trust_domain);
+    if !is_whole || !is_own || trust_domains.is_empty() {
+        return Vec::from([String::from(value)]);
+    }
+    trust_domains.iter().map(|domain| format!("{domain}/{rest}")).collect()
 }
 
 /// Stars that the four forms do not have.

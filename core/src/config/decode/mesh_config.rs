@@ -1,8 +1,11 @@
 //! MeshConfig.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use super::{boxed, integer};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::MeshConfig;
+use crate::config::resource::{LOCAL_TRUST_DOMAIN, MeshConfig};
 use crate::config::tree::Node;
 use crate::path::{Normalization, PathParameters};
 
@@ -29,6 +32,7 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
         },
         refuse_escaped_slashes: of_paths("escapedSlashes") == Some("REFUSE"),
         trusted_proxies: trusted_proxies.map_or(0, |count| count.value),
+        trust_domains: trust_domains(node),
         root_namespace: node.get("rootNamespace").and_then(boxed),
     };
     if mesh.normalization == Normalization::None && mesh.path_parameters == PathParameters::Strip {
@@ -43,4 +47,15 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
             .help("use another normalization, or `pathParameters: REFUSE`");
     }
     mesh
+}
+
+/// The mesh's own trust domain first.
+fn trust_domains(node: &Node) -> Vec<Box<str>> {
+    let own = node
+        .get("trustDomain")
+        .and_then(Node::text)
+        .unwrap_or(LOCAL_TRUST_DOMAIN);
+    let aliases = node.get("trustDomainAliases").map_or(&[][..], Node::items);
+    let aliases = aliases.iter().filter_map(Node::text);
+    [own].into_iter().chain(aliases).map(Box::from).collect()
 }

@@ -1,10 +1,14 @@
 //! MeshConfig.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use super::Spanned;
 use crate::config::diagnostic::Location;
 use crate::path::{Normalization, PathParameters};
+
+/// The trust domain that Istio writes for a mesh's own, whatever it is called.
+pub const LOCAL_TRUST_DOMAIN: &str = "cluster.local";
 
 /// What of Istio's MeshConfig shapes an ingress gateway.
 #[derive(Debug, Clone)]
@@ -19,6 +23,8 @@ pub struct MeshConfig {
     pub refuse_escaped_slashes: bool,
     /// `defaultConfig.gatewayTopology.numTrustedProxies`
     pub trusted_proxies: u32,
+    /// `trustDomain` and `trustDomainAliases`: a policy's principal of one of them is one of each of them.
+    pub trust_domains: Vec<Box<str>>,
     /// `rootNamespace`
     pub root_namespace: Option<Spanned<Box<str>>>,
 }

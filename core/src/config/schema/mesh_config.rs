@@ -67,8 +67,16 @@ pub(crate) static MESH_CONFIG: Object = Object::new(&[
     not_read("serviceSettings"),
     not_read("tcpKeepalive"),
     not_read("tlsDefaults"),
-    not_read("trustDomain"),
-    super::not_yet("trustDomainAliases"),
+    field(
+        "trustDomain",
+        text(Format::NonEmpty),
+        "Trust domain of this mesh; `cluster.local` in a policy's `principals` stands for it.",
+    ),
+    field(
+        "trustDomainAliases",
+        super::list(&Shape::Text(Format::NonEmpty)),
+        "Trust domains whose identities count as the same as this mesh's in a policy's `principals`.",
+    ),
     not_read("verifyCertificateAtClient"),
 ]);
 
