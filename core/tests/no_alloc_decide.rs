@@ -8,12 +8,14 @@
 )]
 
 use lockgate_core::build;
+use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::{Body, Known, Scratch, decide};
-use lockgate_core::decision::Decision;
+use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
+use lockgate_core::decision::{Decision, Refusal};
 use lockgate_core::llm::body::BodyScan;
+use lockgate_core::observe::observe;
 use lockgate_core::request::{Connection, Request};
 
 const CONFIG: &str = concat!(
@@ -28,10 +30,10 @@ const CONFIG: &str = concat!(
     include_str!("../../examples/seed/authorization-policy.yaml"),
 );
 
-fn compiled() -> Compiled {
+fn compiled_of(text: &str) -> Compiled {
     let sources = [Source {
         name: "all.yaml".into(),
-        text: CONFIG.into(),
+        text: text.into(),
     }];
     let env = |name: &str| Some(if name == "API_KEY" { "key" } else { "203.0.113.9" }.to_owned());
     build(
@@ -49,7 +51,7 @@ fn compiled() -> Compiled {
 
 #[test]
 fn a_hundred_thousand_decisions_of_every_kind_allocate_nothing() {
-    let compiled = compiled();
+    let compiled = compiled_of(CONFIG);
     let tables = compiled.snapshot.tables();
     let mut scan = BodyScan::new(1 << 20);
     scan.feed(br#"{"messages":[{"role":"user","content":"hi"}]}"#).unwrap();
@@ -101,4 +103,90 @@ fn a_hundred_thousand_decisions_of_every_kind_allocate_nothing() {
         forwarded >= 20_000 && refused >= 20_000 && asked >= 20_000,
         "{forwarded} {refused} {asked}"
     );
+}
+
+/// Every key of a condition, every form of a value, in rules of which only the last can match.
+const POLICIES: &str = "
+apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: deny, namespace: istio-system}
+spec:
+  action: DENY
+  rules:
+  - from: [{source: {ipBlocks: [10.0.0.0/8], notRemoteIpBlocks: ['::/0']}}, {source: {namespaces: ['t*m', '*x*y*']}}]
+  - to: [{operation: {paths: ['/{*}/b/{**}', '/nay*', '*nay'], notMethods: [PUT], hosts: ['*.nay'], ports: ['81']}}]
+  - when: [{key: 'request.headers[x-team]', values: [nay], notValues: ['*']}, {key: 'request.headers[:path]', values: ['*nay']}]
+  - when: [{key: 'request.auth.claims[groups]', values: [nay]}]
+  - when: [{key: 'request.auth.principal', values: ['*/nay']}]
+---
+apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: allow, namespace: istio-system}
+spec:
+  rules:
+  - from: [{source: {serviceAccounts: [nay/nay]}}, {source: {trustDomains: [nay]}}, {source: {principals: ['*nay']}}]
+  - when: [{key: request.auth.audiences, values: [nay]}, {key: destination.ip, values: [10.0.0.1]}]
+  - when: [{key: connection.sni, values: ['nay*']}]
+  - when: [{key: 'request.llm[tools]', values: [search]}, {key: 'request.llm[max_tokens]', values: ['<=4096']}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: audit, namespace: istio-system}
+spec: {action: AUDIT, rules: [{to: [{operation: {methods: [POST]}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: trial, namespace: istio-system, annotations: {istio.io/dry-run: 'true'}}
+spec: {action: DENY, rules: [{}]}
+";
+
+#[test]
+fn a_hundred_thousand_judgements_by_every_kind_of_condition_allocate_nothing() {
+    let compiled = compiled_of(POLICIES);
+    let tables = compiled.snapshot.tables();
+    let claims = ClaimSet::parse::<&str>(br#"{"iss":"i","sub":"s","aud":["a"],"groups":["dev","ops"]}"#, &[]).unwrap();
+    let mut scan = BodyScan::new(1 << 20);
+    scan.feed(br#"{"tools":[{"function":{"name":"search"}}],"max_tokens":100}"#)
+        .unwrap();
+    let facts = scan.finish().unwrap();
+    let mut scratch = Scratch::new();
+    let headers: &[(&str, &[u8])] = &[("host", b"test.com"), ("x-team", b"red"), ("x-team", b"blue")];
+    let request = Request {
+        method: "POST",
+        authority: None,
+        target: "/a/../b?c",
+        headers: &headers,
+        connection: Connection {
+            sni: Some("test.com"),
+            uri_names: &["https://a", "spiffe://cluster.local/ns/team2/sa/bot"],
+            ..Connection::plain("198.51.100.1".parse().unwrap(), 80)
+        },
+    };
+    let (mut denied, mut passed, mut asked) = (0, 0, 0);
+    let counted = allocation_counter::measure(|| {
+        for round in 0..100_000 {
+            let known = Known {
+                body: if round % 2 == 0 {
+                    Body::Unread
+                } else {
+                    Body::Read(Ok(facts))
+                },
+                identity: Identity::Verified(claims.claims()),
+            };
+            let request = Request {
+                method: if round % 5 == 0 { "GET" } else { "POST" },
+                ..request
+            };
+            let observed = observe(&tables, &request, &known, &mut scratch);
+            assert!(observed.dry_run.is_some());
+            match decide(&tables, &request, known, 0, &mut scratch) {
+                Decision::ReadBody => asked += 1,
+                Decision::Refuse(Refusal::Denied(_)) => denied += 1,
+                Decision::Refuse(Refusal::NoRoute) => passed += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
+    assert_eq!((denied, passed, asked), (20_000, 40_000, 40_000));
 }
