@@ -9,12 +9,12 @@ use core::hint::black_box;
 use core::net::{IpAddr, Ipv4Addr};
 
 use lockgate_core::answer::ErrorShape;
-use lockgate_core::decide::{Body, Scratch, decide};
+use lockgate_core::decide::{Body, Known, Scratch, decide};
 use lockgate_core::decision::Decision;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::splice::{Field, Splice};
 use lockgate_core::llm::usage::{Framing, Usage, UsageMeter};
-use lockgate_core::request::Request;
+use lockgate_core::request::{Connection, Request};
 use lockgate_core::tables::{FieldWhen, Tables};
 
 /// `#[used]` keeps what it points to in the module; an exported name would need unsafe code.
@@ -53,14 +53,13 @@ fn decision(address: u32, body: Body<'_>) -> u32 {
         authority: None,
         target: "/v1/chat/completions",
         headers: &headers,
-        peer: IpAddr::V4(Ipv4Addr::from(address)),
-        port: 80,
+        connection: Connection::plain(IpAddr::V4(Ipv4Addr::from(address)), 80),
     };
     let mut scratch = Scratch::new();
     match decide(
         black_box(&Tables::default()),
         black_box(&request),
-        body,
+        Known::of_body(body),
         0,
         &mut scratch,
     ) {
