@@ -21,7 +21,7 @@ pub(super) fn matches(tables: &Tables<'_>, pattern: PatternRow, value: &[u8], em
     }
 }
 
-/// As [`matches`], of the two pieces of a value that stand one after the other.
+/// As [`matches()`], of the two pieces of a value that stand one after the other.
 pub(super) fn matches_joined(tables: &Tables<'_>, pattern: PatternRow, value: [&[u8]; 3]) -> bool {
     let bytes = || value.iter().flat_map(|piece| piece.iter());
     match pattern {
