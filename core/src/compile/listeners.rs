@@ -1,6 +1,6 @@
 //! Gateways to listeners, and which hosts each gateway opens on which port.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -60,13 +60,14 @@ pub(super) fn compile<'c>(
     diagnostics: &mut Diagnostics,
 ) -> Listeners<'c> {
     let selected = |gateway: &Gateway| settings.has_labels(&gateway.selector);
-    let ports: BTreeSet<u16> = resources
-        .gateways
-        .iter()
-        .filter(|gateway| selected(gateway))
-        .flat_map(|gateway| gateway.servers.iter().map(|server| *server.port))
-        .collect();
-    let ports: Vec<u16> = ports.into_iter().collect();
+    let mut ports: Vec<u16> = Vec::new();
+    for gateway in resources.gateways.iter().filter(|gateway| selected(gateway)) {
+        for server in &gateway.servers {
+            if let Err(place) = ports.binary_search(&server.port) {
+                ports.insert(place, *server.port);
+            }
+        }
+    }
     rows.rows.listeners = ports
         .iter()
         .map(|&port| ListenerRow {

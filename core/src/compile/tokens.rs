@@ -129,8 +129,8 @@ fn keys(rule: &JwtRule, sources: &mut Vec<KeySource>, rows: &mut RowWriter<'_>) 
 
 fn refuse_repeated_headers(rule: &JwtRule, index: usize, diagnostics: &mut Diagnostics) {
     let mut seen = BTreeSet::new();
-    let names = rule.claim_headers.iter().map(|entry| &entry.header);
-    for name in names.chain(&rule.payload_header) {
+    let names = rule.claim_headers.iter().map(|entry| &*entry.header);
+    for name in names.chain(rule.payload_header.as_deref()) {
         if !seen.insert(name) {
             diagnostics
                 .error(

@@ -113,8 +113,14 @@ impl Diagnostics {
 
     /// Puts the findings in the order of the text they are about.
     pub fn sort_by_place(&mut self) {
-        self.findings
-            .sort_by_key(|finding| (finding.at.source, finding.at.start));
+        let place = |finding: &Diagnostic| (finding.at.source, finding.at.start);
+        let mut sorted: Vec<Diagnostic> = Vec::with_capacity(self.findings.len());
+        // There are few (`DIAGNOSTICS_MAX`) and a sort of their own would be 4 KB of the simulator.
+        for finding in core::mem::take(&mut self.findings) {
+            let index = sorted.partition_point(|before| place(before) <= place(&finding));
+            sorted.insert(index, finding);
+        }
+        self.findings = sorted;
     }
 
     #[expect(clippy::expect_used, reason = "the element was pushed on the line before")]

@@ -6,7 +6,7 @@
 mod paths;
 mod policy;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -162,7 +162,7 @@ fn warn_about_aliases(
         else {
             continue;
         };
-        let open: BTreeSet<&str> = hosts.keys().flatten().copied().filter(|host| !denies(host)).collect();
+        let open: Vec<&str> = hosts.keys().flatten().copied().filter(|host| !denies(host)).collect();
         if open.is_empty() {
             continue;
         }

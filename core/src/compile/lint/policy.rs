@@ -128,9 +128,11 @@ fn same_rule(a: &PolicyRule, b: &PolicyRule) -> bool {
 }
 
 fn same_predicate(a: &Predicate, b: &Predicate) -> bool {
-    let values = |predicate: &Predicate| -> BTreeSet<String> {
-        predicate.values.iter().map(|value| value.value.clone()).collect()
-    };
+    fn values(predicate: &Predicate) -> BTreeSet<&str> {
+        let mut values = BTreeSet::new();
+        values.extend(predicate.values.iter().map(|value| value.as_str()));
+        values
+    }
     a.key == b.key && a.negated == b.negated && values(a) == values(b)
 }
 

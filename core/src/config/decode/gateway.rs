@@ -9,9 +9,9 @@ use crate::config::tree::Node;
 
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<Gateway> {
     let servers = spec.get("servers").map(Node::items).unwrap_or_default();
-    let names = servers.iter().map(|server| server.get("port")?.get("name"));
+    let mut names = servers.iter().map(|server| server.get("port")?.get("name"));
     let field = |index| format!("spec.servers[{index}].port.name");
-    unique(names, "ports of this Gateway", field, diagnostics);
+    unique(&mut names, "ports of this Gateway", &field, diagnostics);
     Some(Gateway {
         meta,
         selector: spec.get("selector").map(labels).unwrap_or_default(),

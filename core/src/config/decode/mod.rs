@@ -16,6 +16,7 @@ mod service_entry;
 mod target;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -136,24 +137,21 @@ fn labels(node: &Node) -> Labels {
 
 /// Reports each name that an earlier one of the list equals.
 fn unique<'n>(
-    names: impl Iterator<Item = Option<&'n Node>>,
+    names: &mut dyn Iterator<Item = Option<&'n Node>>,
     what: &str,
-    field: impl Fn(usize) -> String,
+    field: &dyn Fn(usize) -> String,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut sorted: Vec<(&str, usize, &Node)> = names
-        .enumerate()
-        .filter_map(|(index, node)| Some((node?.text()?, index, node?)))
-        .collect();
-    sorted.sort_by_key(|(name, index, _)| (*name, *index));
-    for pair in sorted.windows(2) {
-        if let [(first, ..), (second, index, node)] = pair
-            && first == second
+    let mut seen = BTreeSet::new();
+    for (index, node) in names.enumerate() {
+        if let Some(node) = node
+            && let Some(name) = node.text()
+            && !seen.insert(name)
         {
             let name = node.scalar().map(Scalar::shown).unwrap_or_default();
             diagnostics
-                .error("duplicate-name", node.at, format!("two {what} are named {}", name))
-                .field(field(*index))
+                .error("duplicate-name", node.at, format!("two {what} are named {name}"))
+                .field(field(index))
                 .help("give each a name of its own");
         }
     }

@@ -12,9 +12,9 @@ use crate::config::tree::Node;
 
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<ServiceEntry> {
     let ports = spec.get("ports").map(Node::items).unwrap_or_default();
-    let names = ports.iter().map(|port| port.get("name"));
+    let mut names = ports.iter().map(|port| port.get("name"));
     let field = |index| format!("spec.ports[{index}].name");
-    unique(names, "ports of this ServiceEntry", field, diagnostics);
+    unique(&mut names, "ports of this ServiceEntry", &field, diagnostics);
     let entry = ServiceEntry {
         meta,
         hosts: each(Some(spec), "hosts", host),
@@ -120,7 +120,8 @@ fn endpoints_fit_resolution(entry: &ServiceEntry, spec: &Node, diagnostics: &mut
 }
 
 fn endpoint_ports_exist(entry: &ServiceEntry, ports: &[Node], diagnostics: &mut Diagnostics) {
-    let names: BTreeSet<&str> = ports.iter().filter_map(|port| port.get("name")?.text()).collect();
+    let mut names = BTreeSet::new();
+    names.extend(ports.iter().filter_map(|port| port.get("name")?.text()));
     for (index, endpoint) in entry.endpoints.iter().enumerate() {
         for (name, _) in &endpoint.ports {
             if names.contains(&*name.value) {
