@@ -136,8 +136,8 @@ fn labels(node: &Node) -> Labels {
 }
 
 /// Reports each name that an earlier one of the list equals.
-fn unique<'n>(
-    names: &mut dyn Iterator<Item = Option<&'n Node>>,
+fn unique(
+    names: &mut dyn Iterator<Item = Option<&Node>>,
     what: &str,
     field: &dyn Fn(usize) -> String,
     diagnostics: &mut Diagnostics,
