@@ -35,6 +35,11 @@ impl Cidr {
             _ => false,
         }
     }
+
+    /// Its first address. Blocks sort by it, a wider one before those that begin where it does.
+    pub(crate) fn network(&self) -> IpAddr {
+        self.network
+    }
 }
 
 impl FromStr for Cidr {

@@ -53,6 +53,13 @@ pub const CLAIMS_MAX: usize = 1024;
 /// Bytes of the names that lead to one claim. Names are URLs at most.
 pub const CLAIM_PATH_BYTES_MAX: usize = 512;
 
+/// Values of one policy field that are compared one by one; more are looked up in a table, which costs as much as
+/// comparing about this many.
+pub const VALUES_COMPARED_MAX: u32 = 16;
+
+/// Rules of one kind of policy that are judged one by one, for the same reason.
+pub const RULES_JUDGED_MAX: usize = 2;
+
 /// Bytes of a `usage` object that is read for accounting; longer ones count as unknown.
 pub const USAGE_BYTES_MAX: usize = 4 * 1024;
 

@@ -16,7 +16,7 @@ use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::tables::{
     BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EdgeRow, EntryRow, FieldRow, ListenerRow,
-    OriginRow, PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow,
+    OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow,
     RequestPrincipalRow, RuleRow, SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
 };
 
@@ -61,6 +61,7 @@ impl Snapshot {
             meaning,
             hosts_slots,
             entries_by_host_slots,
+            policy_index,
             regexes,
             origins,
             origin_text,
@@ -95,6 +96,7 @@ impl Snapshot {
             ranges: &meaning.ranges,
             patterns: &meaning.patterns,
             request_principals: &meaning.request_principals,
+            policy_index: policy_index.borrow(),
             token_rules: &meaning.token_rules,
             token_places: &meaning.token_places,
             token_place_ids: &meaning.token_place_ids,
@@ -148,6 +150,7 @@ pub(crate) struct OwnedRows {
     pub(crate) meaning: MeaningRows,
     pub(crate) hosts_slots: Vec<Slot>,
     pub(crate) entries_by_host_slots: Vec<Slot>,
+    pub(crate) policy_index: PolicyIndexRows,
     pub(crate) regexes: Vec<Regex>,
     pub(crate) origins: Vec<OriginRow>,
     pub(crate) origin_text: String,

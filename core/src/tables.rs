@@ -6,10 +6,12 @@
 //! else does, so every index is in range. A broken one would read as empty.
 
 mod policy;
+mod policy_index;
 mod token;
 
 pub use policy::Action;
 pub(crate) use policy::*;
+pub(crate) use policy_index::*;
 
 use crate::cidr::Cidr;
 use crate::index::Index;
@@ -64,6 +66,12 @@ impl Rows {
     pub(crate) fn of<T>(self, table: &[T]) -> &[T] {
         let start = self.start as usize;
         table.get(start..start.saturating_add(self.len as usize)).unwrap_or(&[])
+    }
+
+    /// Their numbers in the table.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn numbers(self) -> core::ops::Range<u32> {
+        self.start..self.start.saturating_add(self.len)
     }
 
     #[cfg(feature = "alloc")]
@@ -123,6 +131,7 @@ pub struct Tables<'a> {
     pub(crate) ranges: &'a [RangeRow],
     pub(crate) patterns: &'a [PatternRow],
     pub(crate) request_principals: &'a [RequestPrincipalRow],
+    pub(crate) policy_index: PolicyIndex<'a>,
     /// Ordered by issuer.
     pub(crate) token_rules: &'a [TokenRuleRow],
     /// All places where any rule looks, each once.

@@ -9,19 +9,30 @@
 //! known ([`Truth::Unknown`]). Such a rule holds a request up only if the answer
 //! depends on it: a DENY that matches anyway, or an ALLOW that cannot match
 //! whatever the body says, decides at once.
+//!
+//! Which rules are judged at all is [`search`]'s; that it leaves out none that
+//! could matter is tested against [`linear`], which judges every one.
 
 mod body;
 mod identity;
+#[cfg(all(test, feature = "yaml"))]
+mod linear;
+mod list;
+mod lookup;
 mod pattern;
 mod predicate;
+mod search;
 
+#[cfg(feature = "alloc")]
+pub(crate) use lookup::compare_backwards;
 #[cfg(feature = "alloc")]
 pub(crate) use predicate::{address, each_text, number, path_and_query};
 
 use crate::attributes::Attributes;
 use crate::decide::Known;
 use crate::decision::Denial;
-use crate::tables::{Action, ClauseRow, PolicyId, PolicyRow, PolicyRuleRow, PredicateRow, Rows, Tables};
+use crate::tables::{Action, ClauseRow, PolicyId, PolicyRuleRow, PredicateRow, Rows, Tables};
+use search::{Found, Wanted, search, section};
 
 /// Whether something holds, as far as is known. Ordered, so that AND is the least and OR the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,23 +79,21 @@ pub(crate) fn authorize(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Know
 
 /// What the policies that are enforced say, or those that are only tried out.
 pub(crate) fn permission(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Known<'_>, dry_run: bool) -> Permission {
-    let mut deny = Truth::Fails;
-    let mut allow = None;
-    for (policy, id) in tables.policies.iter().zip(0..) {
-        if policy.dry_run != dry_run {
-            continue;
-        }
-        match policy.action {
-            Action::Deny => match first_match(tables, policy, seen, known) {
-                (Truth::Holds, rule) => return Permission::Denied(Denial::Rule(PolicyId(id), rule)),
-                (truth, _) => deny = deny.max(truth),
-            },
-            Action::Allow if allow == Some(Truth::Holds) => {}
-            Action::Allow => allow = allow.max(Some(first_match(tables, policy, seen, known).0)),
-            Action::Audit | Action::Custom => {}
-        }
+    let deny =
+        section(tables, Action::Deny, dry_run).map(|section| search(tables, section, Wanted::First, seen, known));
+    if let Some(Found {
+        truth: Truth::Holds,
+        rule,
+    }) = deny
+    {
+        let (policy, rule) = policy_of(tables, rule).unwrap_or((PolicyId(u32::MAX), rule));
+        return Permission::Denied(Denial::Rule(policy, rule));
     }
-    match (deny, allow.unwrap_or(Truth::Holds)) {
+    let allow = section(tables, Action::Allow, dry_run);
+    let allow = allow.map_or(Truth::Holds, |section| {
+        search(tables, section, Wanted::Any, seen, known).truth
+    });
+    match (deny.map_or(Truth::Fails, |deny| deny.truth), allow) {
         (_, Truth::Fails) => Permission::Denied(Denial::NoAllowMatched),
         (Truth::Fails, Truth::Holds) => Permission::Granted,
         _ => Permission::DependsOnBody,
@@ -98,26 +107,17 @@ pub(crate) fn first_policy(
     seen: &Attributes<'_>,
     known: &Known<'_>,
 ) -> Option<PolicyId> {
-    let mut policies = tables.policies.iter().zip(0..);
-    let found = policies.find(|(policy, _)| {
-        policy.action == action && !policy.dry_run && first_match(tables, policy, seen, known).0 == Truth::Holds
-    });
-    found.map(|(_, id)| PolicyId(id))
+    let found = search(tables, section(tables, action, false)?, Wanted::First, seen, known);
+    let (policy, _) = policy_of(tables, found.rule)?;
+    (found.truth == Truth::Holds).then_some(policy)
 }
 
-/// Whether any rule of `policy` matches, and the first of those that decide it.
-fn first_match(tables: &Tables<'_>, policy: &PolicyRow, seen: &Attributes<'_>, known: &Known<'_>) -> (Truth, u32) {
-    let mut found = (Truth::Fails, 0);
-    for (rule, index) in policy.rules.of(tables.policy_rules).iter().zip(0..) {
-        let truth = rule_truth(tables, rule, seen, known);
-        if truth > found.0 {
-            found = (truth, index);
-        }
-        if truth == Truth::Holds {
-            break;
-        }
-    }
-    found
+/// The policy that a rule belongs to, and the rule's place in it.
+fn policy_of(tables: &Tables<'_>, rule: u32) -> Option<(PolicyId, u32)> {
+    let after = tables.policies.partition_point(|policy| policy.rules.start <= rule);
+    let policy = after.checked_sub(1)?;
+    let first = tables.policies.get(policy)?.rules.start;
+    Some((PolicyId(u32::try_from(policy).ok()?), rule.checked_sub(first)?))
 }
 
 /// Whether one rule matches: one of its sources (if any) AND one of its operations (if any) AND all its conditions.

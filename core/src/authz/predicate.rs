@@ -5,18 +5,19 @@ use core::net::IpAddr;
 use super::Truth;
 use super::body::{self, Facts};
 use super::identity::PeerId;
+use super::list;
 use super::pattern::{self, Empty};
 use crate::attributes::Attributes;
 use crate::decide::Known;
 use crate::request::Scheme;
-use crate::tables::{Attribute, PatternRow, PredicateRow, Rows, Tables, Values};
+use crate::tables::{Attribute, PredicateRow, Tables, Values};
 
 /// Whether `predicate` holds. A `not` predicate holds where nothing is there to match.
 pub(crate) fn truth(tables: &Tables<'_>, predicate: &PredicateRow, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     let attribute = predicate.attribute;
     let matched = match predicate.values {
-        Values::Cidrs(rows) => address(attribute, seen)
-            .is_some_and(|address| rows.of(tables.cidrs).iter().any(|block| block.contains(address)))
+        Values::Cidrs(_) => address(attribute, seen)
+            .is_some_and(|address| list::holds_address(tables, predicate.values, address))
             .into(),
         Values::Ranges(rows) => match number(attribute, seen, known) {
             Ok(number) => number
@@ -24,14 +25,11 @@ pub(crate) fn truth(tables: &Tables<'_>, predicate: &PredicateRow, seen: &Attrib
                 .into(),
             Err(BodyNeeded) => Truth::Unknown,
         },
-        Values::Patterns(rows) => text(tables, attribute, rows, seen, known),
-        Values::RequestPrincipals(rows) => known
+        Values::Patterns(_) => text(tables, attribute, predicate.values, seen, known),
+        Values::RequestPrincipals(_) => known
             .identity
             .claims()
-            .is_some_and(|claims| {
-                let mut wanted = rows.of(tables.request_principals).iter();
-                wanted.any(|wanted| pattern::request_principal(tables, wanted, claims))
-            })
+            .is_some_and(|claims| list::holds_principal(tables, predicate.values, claims))
             .into(),
     };
     if predicate.negated { matched.not() } else { matched }
@@ -65,17 +63,17 @@ pub(crate) fn number(
     }
 }
 
-fn text(tables: &Tables<'_>, attribute: Attribute, patterns: Rows, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
-    let patterns = patterns.of(tables.patterns);
+fn text(tables: &Tables<'_>, attribute: Attribute, values: Values, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     match attribute {
         Attribute::PathAndQuery => {
             let path = path_and_query(seen);
+            let patterns = values.rows().of(tables.patterns);
             return patterns
                 .iter()
                 .any(|wanted| pattern::matches_joined(tables, *wanted, path))
                 .into();
         }
-        Attribute::LlmTools { every: true } => return every_tool(tables, patterns, seen, known),
+        Attribute::LlmTools { every: true } => return every_tool(tables, values, seen, known),
         _ => {}
     }
     let empty = match attribute {
@@ -84,10 +82,7 @@ fn text(tables: &Tables<'_>, attribute: Attribute, patterns: Rows, seen: &Attrib
     };
     let mut matched = false;
     let visited = each_text(tables, attribute, seen, known, &mut |value| {
-        matched = matched
-            || patterns
-                .iter()
-                .any(|wanted| pattern::matches(tables, *wanted, value, empty));
+        matched = matched || list::holds_text(tables, values, value, empty);
     });
     match visited {
         Ok(()) => matched.into(),
@@ -96,12 +91,11 @@ fn text(tables: &Tables<'_>, attribute: Attribute, patterns: Rows, seen: &Attrib
 }
 
 /// There are tools, and each is one of the patterns.
-fn every_tool(tables: &Tables<'_>, patterns: &[PatternRow], seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+fn every_tool(tables: &Tables<'_>, values: Values, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     let (mut some, mut all) = (false, true);
     let visited = each_tool(seen, known, &mut |tool| {
         some = true;
-        let mut wanted = patterns.iter();
-        all = all && wanted.any(|wanted| pattern::matches(tables, *wanted, tool, Empty::Misses));
+        all = all && list::holds_text(tables, values, tool, Empty::Misses);
     });
     match visited {
         Ok(()) => (some && all).into(),

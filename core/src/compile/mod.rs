@@ -12,6 +12,7 @@ mod edge;
 mod lint;
 mod listeners;
 mod policies;
+mod policy_index;
 mod providers;
 mod routes;
 mod rows;

@@ -146,7 +146,7 @@ pub(crate) enum Attribute {
 }
 
 /// The values of a predicate, in the table that fits its attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
 pub(crate) enum Values {
     /// In `cidrs`.
@@ -157,6 +157,14 @@ pub(crate) enum Values {
     Patterns(Rows),
     /// In `request_principals`.
     RequestPrincipals(Rows),
+}
+
+impl Values {
+    /// Where they are, whatever the table.
+    pub(crate) fn rows(self) -> Rows {
+        let (Self::Cidrs(rows) | Self::Ranges(rows) | Self::Patterns(rows) | Self::RequestPrincipals(rows)) = self;
+        rows
+    }
 }
 
 /// A text to match, in Istio's forms.

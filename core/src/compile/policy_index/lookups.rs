@@ -1,0 +1,147 @@
+//! Entries to tables: a hash table of whole texts, and what nests sorted, each with what is around it.
+
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+use super::entries::{self, Entry, Form};
+use crate::authz::compare_backwards;
+use crate::compile::rows::{append, number};
+use crate::index::{self, KeyRow};
+use crate::snapshot::MeaningRows;
+use crate::tables::{AffixRow, BlockRow, FeatureRow, LookupRow, NumberRow, Parent, PolicyIndexRows, Rows, Text};
+
+pub(super) struct Writer<'c> {
+    text: Text<'c>,
+    pub(super) index: PolicyIndexRows,
+}
+
+impl<'c> Writer<'c> {
+    pub(super) fn new(rows: &'c MeaningRows) -> Self {
+        Self {
+            text: Text(&rows.text),
+            index: PolicyIndexRows::default(),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> PolicyIndexRows {
+        self.index.long_lists.sort_unstable_by_key(|list| list.values);
+        self.index.exact_slots = index::build_slots(self.text, &self.index.exact);
+        self.index
+    }
+
+    /// The tables that lead from the keys of `entries` to their numbers, and to those of `always` in any case.
+    pub(super) fn lookup(&mut self, mut entries: Vec<Entry>, always: &[u32]) -> LookupRow {
+        let text = self.text;
+        entries.sort_unstable_by(|a, b| compare(text, a, b).then(a.number.cmp(&b.number)));
+        let first = self.index.features.len();
+        for run in entries.chunk_by(|a, b| a.key.feature == b.key.feature) {
+            self.feature(run);
+        }
+        LookupRow {
+            features: Rows {
+                start: number(first),
+                len: number(self.index.features.len().saturating_sub(first)),
+            },
+            always: append(&mut self.index.listed, always.iter().copied()),
+        }
+    }
+
+    /// Adds a feature; `entries` are sorted.
+    fn feature(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        let text = self.text;
+        let scope = number(self.index.features.len());
+        let (mut prefixes, mut suffixes, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut numbers, mut any) = (Vec::new(), Rows::default());
+        let keys = self.index.exact.len();
+        for run in entries.chunk_by(|a, b| compare(text, a, b).is_eq()) {
+            let Some(key) = run.first().map(|entry| entry.key) else {
+                continue;
+            };
+            let mut rules: Vec<u32> = run.iter().map(|entry| entry.number).collect();
+            rules.dedup();
+            let listed = append(&mut self.index.listed, rules);
+            let parent = Parent::NONE;
+            match key.form {
+                Form::Exact(name) => self.index.exact.push(KeyRow {
+                    scope,
+                    name,
+                    rows: listed,
+                }),
+                Form::Number(number) => numbers.push(NumberRow { number, listed }),
+                Form::Block(block) => blocks.push(BlockRow { block, parent, listed }),
+                Form::Prefix(text) => prefixes.push(AffixRow { text, parent, listed }),
+                Form::Suffix(text) => suffixes.push(AffixRow { text, parent, listed }),
+                Form::Any => any = listed,
+            }
+        }
+        nest(
+            &mut prefixes,
+            |row| &mut row.parent,
+            |outer, inner| text.bytes(inner.text).starts_with(text.bytes(outer.text)),
+        );
+        nest(
+            &mut suffixes,
+            |row| &mut row.parent,
+            |outer, inner| text.bytes(inner.text).ends_with(text.bytes(outer.text)),
+        );
+        nest(
+            &mut blocks,
+            |row| &mut row.parent,
+            |outer, inner| outer.block.contains(inner.block.network()),
+        );
+        let row = FeatureRow {
+            number: scope,
+            feature: first.key.feature,
+            has_exact: self.index.exact.len() > keys,
+            prefixes: append(&mut self.index.affixes, prefixes),
+            suffixes: append(&mut self.index.affixes, suffixes),
+            blocks: append(&mut self.index.blocks, blocks),
+            numbers: append(&mut self.index.numbers, numbers),
+            any,
+            all: self.all(entries),
+        };
+        self.index.features.push(row);
+    }
+
+    /// What the feature leads to, where it takes a body to know.
+    fn all(&mut self, entries: &[Entry]) -> Rows {
+        if !entries
+            .first()
+            .is_some_and(|entry| entries::needs_body(entry.key.feature))
+        {
+            return Rows::default();
+        }
+        let mut all: Vec<u32> = entries.iter().map(|entry| entry.number).collect();
+        all.sort_unstable();
+        all.dedup();
+        append(&mut self.index.listed, all)
+    }
+}
+
+/// By feature, then by form, then as the tables are sorted. Equal are those that take the same.
+fn compare(text: Text<'_>, a: &Entry, b: &Entry) -> Ordering {
+    let forms = || match (a.key.form, b.key.form) {
+        (Form::Exact(a), Form::Exact(b)) | (Form::Prefix(a), Form::Prefix(b)) => text.bytes(a).cmp(text.bytes(b)),
+        (Form::Suffix(a), Form::Suffix(b)) => compare_backwards(text.bytes(a), text.bytes(b)),
+        (a, b) => a.cmp(&b),
+    };
+    a.key.feature.cmp(&b.key.feature).then_with(forms)
+}
+
+/// Sets the parent of each row: the last one before it that is around it. What is around a row is around all between.
+fn nest<T>(rows: &mut [T], parent_of: impl Fn(&mut T) -> &mut Parent, is_around: impl Fn(&T, &T) -> bool) {
+    let mut around: Vec<usize> = Vec::new();
+    for place in 0..rows.len() {
+        while let Some(&outer) = around.last()
+            && let (Some(outer), Some(inner)) = (rows.get(outer), rows.get(place))
+            && !is_around(outer, inner)
+        {
+            around.pop();
+        }
+        if let (Some(&outer), Some(row)) = (around.last(), rows.get_mut(place)) {
+            *parent_of(row) = Parent::at(outer);
+        }
+        around.push(place);
+    }
+}

@@ -1,0 +1,172 @@
+//! The rows of the policy index: from a value of a request to the rules that it may make hold.
+//!
+//! They follow from the rows of the policies and are no part of what a snapshot
+//! means. `compile::policy_index` writes them, [`crate::authz`] reads them.
+
+use core::net::IpAddr;
+
+use super::{Action, Attribute, Rows, Span, Values};
+use crate::cidr::Cidr;
+use crate::index::Index;
+
+/// The index, borrowed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PolicyIndex<'a> {
+    /// One for each kind of policy that there is.
+    pub(crate) sections: &'a [SectionRow],
+    /// Sorted by `values`.
+    pub(crate) long_lists: &'a [LongListRow],
+    pub(crate) features: &'a [FeatureRow],
+    /// (number of a feature, whole text) to `listed`.
+    pub(crate) exact: Index<'a>,
+    pub(crate) affixes: &'a [AffixRow],
+    pub(crate) blocks: &'a [BlockRow],
+    pub(crate) numbers: &'a [NumberRow],
+    /// Numbers of rules or of values, ascending within each run.
+    pub(crate) listed: &'a [u32],
+}
+
+/// The policies that are judged together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SectionRow {
+    pub(crate) action: Action,
+    pub(crate) dry_run: bool,
+    /// Leads to numbers of `policy_rules`.
+    pub(crate) rules: LookupRow,
+}
+
+/// The values of one predicate, where there are too many to compare them one by one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LongListRow {
+    /// The predicate's.
+    pub(crate) values: Values,
+    /// Leads to numbers within `values`.
+    pub(crate) lookup: LookupRow,
+}
+
+/// Numbers, by what a request must have for them to matter.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LookupRow {
+    /// In `features`.
+    pub(crate) features: Rows,
+    /// In `listed`: those that may matter to any request.
+    pub(crate) always: Rows,
+}
+
+/// What the values of one feature lead to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FeatureRow {
+    /// Its own number: the scope of its texts in `exact`.
+    pub(crate) number: u32,
+    pub(crate) feature: Feature,
+    pub(crate) has_exact: bool,
+    /// In `affixes`, sorted.
+    pub(crate) prefixes: Rows,
+    /// In `affixes`, sorted by the texts read backwards.
+    pub(crate) suffixes: Rows,
+    /// In `blocks`, sorted.
+    pub(crate) blocks: Rows,
+    /// In `numbers`, sorted.
+    pub(crate) numbers: Rows,
+    /// In `listed`: what any value leads to.
+    pub(crate) any: Rows,
+    /// In `listed`: everything that the feature leads to, where it may not be known yet.
+    pub(crate) all: Rows,
+}
+
+/// A thing about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
+pub(crate) enum Feature {
+    Attribute(Attribute),
+    /// `iss` of the verified token: one half of [`Attribute::RequestPrincipal`].
+    TokenIssuer,
+    /// `sub`, the other half.
+    TokenSubject,
+}
+
+/// A prefix or a suffix.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AffixRow {
+    pub(crate) text: Span,
+    pub(crate) parent: Parent,
+    /// In `listed`.
+    pub(crate) listed: Rows,
+}
+
+/// An address block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockRow {
+    pub(crate) block: Cidr,
+    pub(crate) parent: Parent,
+    /// In `listed`.
+    pub(crate) listed: Rows,
+}
+
+/// A port or another number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NumberRow {
+    pub(crate) number: u64,
+    /// In `listed`.
+    pub(crate) listed: Rows,
+}
+
+/// The longest affix or smallest block around one, by its place in the same run of rows. None is its own parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parent(u32);
+
+impl Parent {
+    #[cfg(feature = "alloc")]
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    #[cfg(feature = "alloc")]
+    pub(crate) fn at(place: usize) -> Self {
+        u32::try_from(place).map_or(Self::NONE, Self)
+    }
+
+    /// Its place; of none, one that no table has.
+    pub(crate) fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl BlockRow {
+    /// The first address of the block.
+    pub(crate) fn network(&self) -> IpAddr {
+        self.block.network()
+    }
+}
+
+/// The rows behind [`PolicyIndex`].
+#[cfg(feature = "alloc")]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PolicyIndexRows {
+    pub(crate) sections: alloc::vec::Vec<SectionRow>,
+    pub(crate) long_lists: alloc::vec::Vec<LongListRow>,
+    pub(crate) features: alloc::vec::Vec<FeatureRow>,
+    pub(crate) exact: alloc::vec::Vec<crate::index::KeyRow>,
+    pub(crate) exact_slots: alloc::vec::Vec<crate::index::Slot>,
+    pub(crate) affixes: alloc::vec::Vec<AffixRow>,
+    pub(crate) blocks: alloc::vec::Vec<BlockRow>,
+    pub(crate) numbers: alloc::vec::Vec<NumberRow>,
+    pub(crate) listed: alloc::vec::Vec<u32>,
+}
+
+#[cfg(feature = "alloc")]
+impl PolicyIndexRows {
+    pub(crate) fn borrow(&self) -> PolicyIndex<'_> {
+        PolicyIndex {
+            sections: &self.sections,
+            long_lists: &self.long_lists,
+            features: &self.features,
+            exact: Index {
+                slots: &self.exact_slots,
+                keys: &self.exact,
+            },
+            affixes: &self.affixes,
+            blocks: &self.blocks,
+            numbers: &self.numbers,
+            listed: &self.listed,
+        }
+    }
+}
