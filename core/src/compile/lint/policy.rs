@@ -1,8 +1,9 @@
 //! Policies that load, and probably do not do what was meant.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::paths;
 use crate::compile::{Settings, policies};
@@ -97,14 +98,13 @@ fn warn_about_shadowed_rules(policy: &AuthorizationPolicy, diagnostics: &mut Dia
         .rules
         .iter()
         .position(|rule| rule.from.is_empty() && rule.to.is_empty() && rule.when.is_empty());
+    let mut said = BTreeMap::new();
     for (index, rule) in policy.rules.iter().enumerate() {
-        let before = policy.rules.iter().take(index);
+        let earlier = *said.entry(meaning(rule)).or_insert(index);
         let reason = match catch_all {
             Some(first) if first != index => format!("rules[{first}] matches every request"),
-            _ => match before.into_iter().position(|earlier| same_rule(earlier, rule)) {
-                Some(earlier) => format!("it says the same as rules[{earlier}]"),
-                None => continue,
-            },
+            _ if earlier < index => format!("it says the same as rules[{earlier}]"),
+            _ => continue,
         };
         diagnostics
             .warning(
@@ -117,23 +117,26 @@ fn warn_about_shadowed_rules(policy: &AuthorizationPolicy, diagnostics: &mut Dia
     }
 }
 
-fn same_rule(a: &PolicyRule, b: &PolicyRule) -> bool {
-    let same_list =
-        |a: &[Predicate], b: &[Predicate]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_predicate(a, b));
-    let same_clauses = |a: &[Clause], b: &[Clause]| {
-        let mut pairs = a.iter().zip(b);
-        a.len() == b.len() && pairs.all(|(a, b)| same_list(&a.predicates, &b.predicates))
-    };
-    same_clauses(&a.from, &b.from) && same_clauses(&a.to, &b.to) && same_list(&a.when, &b.when)
+/// What a rule says, whatever the order of the values of a field.
+type Meaning<'c> = [Vec<Vec<Said<'c>>>; 3];
+
+/// A predicate's part of that.
+type Said<'c> = (&'c PolicyKey, bool, BTreeSet<&'c str>);
+
+fn meaning(rule: &PolicyRule) -> Meaning<'_> {
+    [clauses(&rule.from), clauses(&rule.to), Vec::from([said(&rule.when)])]
 }
 
-fn same_predicate(a: &Predicate, b: &Predicate) -> bool {
-    fn values(predicate: &Predicate) -> BTreeSet<&str> {
-        let mut values = BTreeSet::new();
-        values.extend(predicate.values.iter().map(|value| value.as_str()));
-        values
-    }
-    a.key == b.key && a.negated == b.negated && values(a) == values(b)
+fn clauses(clauses: &[Clause]) -> Vec<Vec<Said<'_>>> {
+    clauses.iter().map(|clause| said(&clause.predicates)).collect()
+}
+
+fn said<'c>(predicates: &'c [Predicate]) -> Vec<Said<'c>> {
+    let said = |predicate: &'c Predicate| -> Said<'c> {
+        let values = predicate.values.iter().map(|value| value.as_str());
+        (&predicate.key, predicate.negated, values.collect())
+    };
+    predicates.iter().map(said).collect()
 }
 
 /// Values of which each is also among the `not` values beside them: the rule never matches.
@@ -184,9 +187,14 @@ fn warn_about_hosts_without_port(predicate: &Predicate, diagnostics: &mut Diagno
     if predicate.key != PolicyKey::Host {
         return;
     }
+    let listed: BTreeSet<&str> = predicate.values.iter().map(|value| value.as_str()).collect();
     let is_open = |host: &Spanned<String>| {
         let with_port = format!("{}:80", **host);
-        !host.contains(':') && !host.ends_with('*') && !predicate.values.iter().any(|other| covers(other, &with_port))
+        !host.contains(':')
+            && !host.ends_with('*')
+            // As most write it; the others are compared one by one, up to the first host that is open.
+            && !listed.contains(&*format!("{}:*", **host))
+            && !predicate.values.iter().any(|other| covers(other, &with_port))
     };
     let Some(host) = predicate.values.iter().find(|host| is_open(host)) else {
         return;
