@@ -204,6 +204,7 @@ impl Refusal {
 impl BadRequest {
     fn detail(self) -> ErrorDetail {
         let (status, code, message) = match self {
+            Self::Method => (400, "bad_method", "the request's method is not known"),
             Self::MissingHost => (400, "missing_host", "the request names no host"),
             Self::TwoHosts => (400, "two_hosts", "the request names more than one host"),
             Self::Authority => (400, "bad_host", "the request's host is not a valid host or host:port"),
@@ -354,6 +355,7 @@ mod tests {
     #[test]
     fn every_head_refusal_fits_and_names_its_status() {
         for (bad, status) in [
+            (BadRequest::Method, 400),
             (BadRequest::MissingHost, 400),
             (BadRequest::TwoHosts, 400),
             (BadRequest::Authority, 400),

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use crate::authority::{Authority, AuthorityBuffer};
 use crate::decision::BadRequest;
+use crate::method;
 use crate::path::{self, PathBuffer};
 use crate::remote;
 use crate::request::{Connection, Headers, Request};
@@ -46,6 +47,9 @@ impl<'d> Attributes<'d> {
     /// # Errors
     /// What makes it ambiguous or malformed.
     pub(crate) fn read(edge: EdgeRow, request: &Request<'d>, scratch: &'d mut Scratch) -> Result<Self, BadRequest> {
+        if !method::is_known(request.method) {
+            return Err(BadRequest::Method);
+        }
         let authority = Authority::parse(sent_authority(request)?, &mut scratch.authority)?;
         let target = path::normalise(request.target, edge.paths, &mut scratch.path)?;
         // `*` asks about the server itself, and only OPTIONS may (RFC 9112 §3.2.4).

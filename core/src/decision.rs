@@ -100,6 +100,8 @@ pub enum Denial {
 /// What is wrong with a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BadRequest {
+    /// No method that HTTP has; `post` is none.
+    Method,
     /// No authority at all.
     MissingHost,
     /// More than one `Host` field. A single one is ignored beside `:authority` or an absolute-form target.

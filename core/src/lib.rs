@@ -76,6 +76,7 @@ pub mod fuzzing;
 mod index;
 pub mod limits;
 pub mod llm;
+mod method;
 pub mod observe;
 pub mod path;
 mod regex;

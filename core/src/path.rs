@@ -93,7 +93,10 @@ pub(crate) fn normalise<'a>(
     if is_normal(path, seen, rules)? {
         return Ok(Target { path, query });
     }
-    rewrite(path, rules, buffer)?;
+    match rules.normalization {
+        Normalization::None => strip_parameters(path, buffer)?,
+        _ => rewrite(path, rules, buffer)?,
+    }
     if rules.normalization >= Normalization::MergeSlashes {
         merge_slashes(buffer);
     }
@@ -225,6 +228,22 @@ fn rewrite(path: &str, rules: PathRules, out: &mut PathBuffer) -> Result<(), Bad
         out.truncate(kept);
         if out.is_empty() {
             push(out, b"/")?;
+        }
+    }
+    Ok(())
+}
+
+/// All that [`PathParameters::Strip`] asks for where nothing else is done.
+fn strip_parameters(path: &str, out: &mut PathBuffer) -> Result<(), BadRequest> {
+    out.clear();
+    let mut in_parameters = false;
+    for byte in path.bytes() {
+        if !byte.is_ascii_graphic() {
+            return Err(BadRequest::Path);
+        }
+        in_parameters = byte == b';' || in_parameters && byte != b'/';
+        if !in_parameters {
+            push(out, &[byte])?;
         }
     }
     Ok(())
@@ -508,6 +527,22 @@ mod tests {
                 "{target}"
             );
         }
+    }
+
+    #[test]
+    fn without_normalization_only_parameters_are_stripped() {
+        let rules = PathRules {
+            parameters: PathParameters::Strip,
+            ..by(Normalization::None)
+        };
+        for (target, stripped) in [
+            ("/a|b", "/a|b"),
+            ("/x/..;y/%61//;z", "/x/../%61//"),
+            ("/a\\b;c%zz/%00", "/a\\b/%00"),
+        ] {
+            assert_eq!(read(target, rules).as_deref(), Ok(stripped), "{target}");
+        }
+        assert_eq!(read("/a;\u{7f}", rules), Err(BadRequest::Path));
     }
 
     #[test]

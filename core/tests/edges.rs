@@ -78,11 +78,20 @@ fn refusal(method: &str, host: &str, target: &str) -> Option<Refusal> {
 #[test]
 fn an_asterisk_is_never_sent_on() {
     assert_eq!(refusal("GET", "a.test", "/"), None);
-    for method in ["GET", "POST", "options"] {
+    for method in ["GET", "POST", "PROPFIND"] {
         let refused = refusal(method, "a.test", "*");
         assert_eq!(refused, Some(Refusal::BadRequest(BadRequest::Path)), "{method}");
     }
     assert_eq!(refusal("OPTIONS", "a.test", "*"), Some(Refusal::NoRoute));
+}
+
+#[test]
+fn a_method_that_http_does_not_have_is_refused() {
+    for method in ["post", "Get", "GETX", "GE", "", "QUERY", "PRI", "M-SEARCH", "\u{e4}"] {
+        let refused = refusal(method, "a.test", "/");
+        assert_eq!(refused, Some(Refusal::BadRequest(BadRequest::Method)), "{method}");
+    }
+    assert_eq!(refusal("UNSUBSCRIBE", "a.test", "/"), None);
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! Reading a head in one way only: `semantics/policy.md` §3 and §5 (BASE), and the authority rules of the design.
+//! Reading a head in one way only: `semantics/policy.md` §3, §5 and §6, and the authority rules of the design.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
+use lockgate_core::config::resource::MeshConfig;
 use lockgate_core::decision::BadRequest;
 use lockgate_core::limits::{AUTHORITY_BYTES_MAX, PATH_BYTES_MAX};
+use lockgate_core::path::{Normalization, PathParameters};
 
 use crate::traffic::Sample;
 
@@ -20,14 +22,54 @@ pub struct Head {
     pub path: String,
     /// The query without its `?`.
     pub query: Option<String>,
+    /// The client's address as trusted proxies name it.
+    pub remote: IpAddr,
+}
+
+/// How MeshConfig has heads read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// `pathNormalization.normalization`
+    pub normalization: Normalization,
+    /// `pathNormalization.pathParameters`
+    pub parameters: PathParameters,
+    /// `pathNormalization.escapedSlashes` is `REFUSE`.
+    pub refuse_escaped_slashes: bool,
+    /// `numTrustedProxies`
+    pub trusted_proxies: usize,
+}
+
+impl Reading {
+    /// What MeshConfig says, or what holds without one.
+    #[must_use]
+    pub fn of(mesh: Option<&MeshConfig>) -> Self {
+        match mesh {
+            None => Self {
+                normalization: Normalization::Base,
+                parameters: PathParameters::Keep,
+                refuse_escaped_slashes: false,
+                trusted_proxies: 0,
+            },
+            Some(mesh) => Self {
+                normalization: mesh.normalization,
+                parameters: mesh.path_parameters,
+                refuse_escaped_slashes: mesh.refuse_escaped_slashes,
+                trusted_proxies: usize::try_from(mesh.trusted_proxies).expect("a few"),
+            },
+        }
+    }
 }
 
 /// Reads the head.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn read(sample: &Sample) -> Result<Head, Vec<BadRequest>> {
+pub fn read(sample: &Sample, reading: Reading) -> Result<Head, Vec<BadRequest>> {
     let mut faults = Vec::new();
+    // Of the methods that requests are made with here, this is the one that HTTP does not have.
+    if sample.method == "post" {
+        faults.push(BadRequest::Method);
+    }
     let authority = authority(sample, &mut faults);
     let (host, port) = split_authority(&authority).unwrap_or_else(|| {
         faults.push(BadRequest::Authority);
@@ -40,7 +82,7 @@ pub fn read(sample: &Sample) -> Result<Head, Vec<BadRequest>> {
     };
     let path = match path {
         "*" if sample.method == "OPTIONS" => path.to_owned(),
-        _ => normal_path(path).unwrap_or_else(|fault| {
+        _ => normal_path(path, reading).unwrap_or_else(|fault| {
             faults.push(fault);
             String::new()
         }),
@@ -52,6 +94,7 @@ pub fn read(sample: &Sample) -> Result<Head, Vec<BadRequest>> {
         return Err(faults);
     }
     Ok(Head {
+        remote: remote(sample, reading.trusted_proxies),
         authority,
         host,
         port,
@@ -121,14 +164,49 @@ pub fn split_authority(authority: &str) -> Option<(String, Option<String>)> {
     Some((host.to_ascii_lowercase(), port))
 }
 
-/// The normal form of a path without query and fragment.
-fn normal_path(raw: &str) -> Result<String, BadRequest> {
-    if !raw.starts_with('/') || raw.bytes().any(is_illegal) {
+/// The normal form of a path without query and fragment, step by step.
+///
+/// # Errors
+/// It has none.
+pub fn normal_path(raw: &str, reading: Reading) -> Result<String, BadRequest> {
+    let escaped_slash = ["%2f", "%2F", "%5c", "%5C"];
+    if !raw.starts_with('/')
+        || raw.bytes().any(is_illegal)
+        || raw.contains(';') && reading.parameters == PathParameters::Refuse
+        || escaped_slash.iter().any(|escape| raw.contains(escape)) && reading.refuse_escaped_slashes
+    {
         return Err(BadRequest::Path);
     }
-    let unescaped = decode_unreserved(raw)?;
+    let mut path = raw.to_owned();
+    if reading.normalization == Normalization::DecodeAndMergeSlashes {
+        for escape in escaped_slash {
+            path = path.replace(escape, "/");
+        }
+    }
+    if reading.normalization != Normalization::None {
+        path = without_dots(&decode_unreserved(&path)?);
+    }
+    if reading.parameters == PathParameters::Strip {
+        let segments: Vec<&str> = path
+            .split('/')
+            .map(|segment| segment.split(';').next().unwrap_or(""))
+            .collect();
+        path = segments.join("/");
+    }
+    if reading.normalization >= Normalization::MergeSlashes {
+        while path.contains("//") {
+            path = path.replace("//", "/");
+        }
+    }
+    if raw.len().max(path.len()) > PATH_BYTES_MAX {
+        return Err(BadRequest::PathTooLong);
+    }
+    Ok(path)
+}
+
+fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
-    let segments: Vec<&str> = unescaped[1..].split('/').collect();
+    let segments: Vec<&str> = path[1..].split('/').collect();
     for (index, segment) in segments.iter().enumerate() {
         let last = index == segments.len() - 1;
         let name = segment.split(';').next().unwrap_or("");
@@ -147,11 +225,32 @@ fn normal_path(raw: &str) -> Result<String, BadRequest> {
             kept.push("");
         }
     }
-    let path = format!("/{}", kept.join("/"));
-    if path.len() > PATH_BYTES_MAX {
-        return Err(BadRequest::PathTooLong);
+    format!("/{}", kept.join("/"))
+}
+
+/// The entry that the outermost trusted proxy wrote, if it is an address.
+fn remote(sample: &Sample, trusted_proxies: usize) -> IpAddr {
+    let own = sample.proxied.unwrap_or(sample.peer);
+    let lines: Vec<String> = values(sample, "x-forwarded-for")
+        .iter()
+        .map(|line| String::from_utf8_lossy(line).into_owned())
+        .collect();
+    if trusted_proxies == 0 || lines.is_empty() {
+        return own;
     }
-    Ok(path)
+    let joined = lines.join(",");
+    let entries: Vec<&str> = joined.split(',').map(str::trim).collect();
+    let Some(index) = entries.len().checked_sub(trusted_proxies) else {
+        return own;
+    };
+    let entry = entries[index];
+    let zoned = || entry.split_once('%').filter(|(_, zone)| !zone.is_empty());
+    match entry.parse() {
+        Ok(address) => address,
+        Err(_) => zoned()
+            .and_then(|(address, _)| address.parse::<Ipv6Addr>().ok())
+            .map_or(own, IpAddr::V6),
+    }
 }
 
 /// One round of decoding, backslashes turned and what a URI cannot hold written as an escape.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lockgate_core::config::resource::{BackendRef, LlmProvider, ProviderConfig};
 
 use crate::binding::{VirtualHost, virtual_hosts};
-use crate::head::{self, Head};
+use crate::head::{self, Head, Reading};
 use crate::policy::{self, BodySeen};
 use crate::routing::{self, Features, Found, Target};
 use crate::traffic::Sample;
@@ -19,6 +19,7 @@ pub struct Oracle<'w> {
     world: &'w World,
     /// By port.
     hosts: BTreeMap<u16, Vec<VirtualHost<'w>>>,
+    reading: Reading,
 }
 
 /// The answer and what led to it.
@@ -41,7 +42,11 @@ impl<'w> Oracle<'w> {
         let servers = world.resources.gateways.iter().flat_map(|gateway| &gateway.servers);
         let ports = servers.map(|server| *server.port);
         let hosts = ports.map(|port| (port, virtual_hosts(world, port))).collect();
-        Self { world, hosts }
+        Self {
+            world,
+            hosts,
+            reading: Reading::of(world.resources.mesh_configs.first()),
+        }
     }
 
     /// What happens to the request.
@@ -58,7 +63,7 @@ impl<'w> Oracle<'w> {
                 | Verdict::NoRoute
                 | Verdict::MethodNotAllowed { .. }
         );
-        let by_policy = head::read(sample)
+        let by_policy = head::read(sample, self.reading)
             .ok()
             .and_then(|head| policy::refusal(self.world, sample, &head, BodySeen::Unread));
         let policy_asks = by_policy == Some(Verdict::ReadBody);
@@ -76,7 +81,7 @@ impl<'w> Oracle<'w> {
     }
 
     fn decide(&self, sample: &Sample, features: &mut Features) -> Verdict {
-        let head = match head::read(sample) {
+        let head = match head::read(sample, self.reading) {
             Ok(head) => head,
             Err(faults) => return Verdict::BadHead(faults),
         };

@@ -149,7 +149,7 @@ fn value_matches(key: &PolicyKey, value: &str, of: &AuthorizationPolicy, seen: &
         PolicyKey::Path => some(value, &head.path),
         PolicyKey::Port => value == sample.destination_port.to_string(),
         PolicyKey::PeerAddress => in_block(value, sample.peer),
-        PolicyKey::RemoteAddress => in_block(value, sample.proxied.unwrap_or(sample.peer)),
+        PolicyKey::RemoteAddress => in_block(value, head.remote),
         PolicyKey::LocalAddress => in_block(value, sample.local),
         PolicyKey::Sni => some(value, sample.sni.unwrap_or("")),
         PolicyKey::Principal => some(value, identity),

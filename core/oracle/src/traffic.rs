@@ -46,6 +46,9 @@ pub struct Sample {
 /// Makes a request.
 pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
     let mut headers = bytes.some(0, 3, field);
+    for _ in 0..bytes.pick(&[0, 0, 1, 0, 1, 2]) {
+        headers.push(("X-Forwarded-For", forwarded_for(bytes).into_bytes()));
+    }
     let authority = place_authority(bytes, &mut headers);
     Sample {
         method: bytes.pick(&[
@@ -98,6 +101,29 @@ fn address(bytes: &mut Bytes<'_>) -> IpAddr {
         "172.16.0.1",
     ];
     bytes.pick(&addresses).parse().expect("an address")
+}
+
+fn forwarded_for(bytes: &mut Bytes<'_>) -> String {
+    const ENTRIES: [&str; 16] = [
+        "127.0.0.1",
+        "127.0.0.3",
+        "192.168.20.1",
+        "2001:db8::3",
+        "::ffff:127.0.0.1",
+        "::1",
+        "127.0.0.1:80",
+        "[2001:db8::3]",
+        "127.0.0.01",
+        "unknown",
+        "",
+        "fe80::1%eth0",
+        "127.1",
+        "192.168.200.1",
+        "127.0.0.2",
+        "10.0.0.1",
+    ];
+    let entries = bytes.some(1, 3, |bytes, _| bytes.pick(&ENTRIES));
+    entries.join(bytes.pick(&[", ", ",", " ,\t"]))
 }
 
 fn field(bytes: &mut Bytes<'_>, _: usize) -> (&'static str, Vec<u8>) {

@@ -7,10 +7,11 @@
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    BackendRef, Gateway, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule, Meta, ProviderConfig, Resources, Server,
-    ServerProtocol, Spanned, StringMatch,
+    BackendRef, Gateway, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule, MeshConfig, Meta, ProviderConfig, Resources,
+    Server, ServerProtocol, Spanned, StringMatch,
 };
 use lockgate_core::config::secret::Secret;
+use lockgate_core::path::{Normalization, PathParameters};
 
 use crate::bytes::Bytes;
 use crate::policies::policy;
@@ -72,12 +73,14 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
     let gateways = bytes.some(1, 3, gateway);
     let llm_providers = bytes.some(1, 4, provider);
     let llm_routes = bytes.some(1, 4, |bytes, index| route(bytes, index, &gateways, &llm_providers));
+    let mesh_configs = bytes.some(0, 1, |bytes, _| mesh_config(bytes));
     let authorization_policies = match bytes.below(2) {
         0 => Vec::new(),
         _ => bytes.some(1, 3, |bytes, index| policy(bytes, index, &gateways)),
     };
     World {
         resources: Resources {
+            mesh_configs,
             gateways,
             authorization_policies,
             llm_providers,
@@ -85,6 +88,24 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
             ..Resources::default()
         },
         settings,
+    }
+}
+
+fn mesh_config(bytes: &mut Bytes<'_>) -> MeshConfig {
+    use PathParameters::{Keep, Refuse, Strip};
+    MeshConfig {
+        at: Location::default(),
+        normalization: bytes.pick(&[
+            Normalization::None,
+            Normalization::Base,
+            Normalization::MergeSlashes,
+            Normalization::DecodeAndMergeSlashes,
+        ]),
+        path_parameters: bytes.pick(&[Keep, Keep, Keep, Keep, Keep, Strip, Strip, Refuse]),
+        refuse_escaped_slashes: bytes.one_in(8),
+        trusted_proxies: bytes.pick(&[0, 1, 2, 3]),
+        trust_domains: Vec::new(),
+        root_namespace: None,
     }
 }
 
