@@ -172,6 +172,11 @@ fn every_flaw_is_answered_in_envoys_words() {
             "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
         ),
         (
+            format!("{}.{}.", encode(header), encode(&ok)),
+            401,
+            "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+        ),
+        (
             "a.b.c.d".into(),
             401,
             "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",

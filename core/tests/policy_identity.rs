@@ -135,6 +135,13 @@ fn request_principals_are_issuer_and_subject() {
         ("https://i.test/*", false),
         ("https://i.test/x", false),
         ("*/ann", true),
+        ("*x/ann", true),
+        // Of two stars the value's first wins, and the other is a letter.
+        ("*/*", false),
+        ("*/an*", false),
+        ("*/*nn", false),
+        ("https://i.test/x/*nn", false),
+        ("https://i.test*/ann", false),
         ("*nn", true),
         ("*ops", false),
         ("https*", true),

@@ -34,7 +34,7 @@ pub fn policy(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway]) -> Auth
 fn target(bytes: &mut Bytes<'_>, gateways: &[Gateway]) -> PolicyTarget {
     match bytes.below(16) {
         12..=14 => PolicyTarget::Labels(selector(bytes)),
-        15 => PolicyTarget::References(bytes.some(1, 2, |bytes, _| TargetReference {
+        15 if !gateways.is_empty() => PolicyTarget::References(bytes.some(1, 2, |bytes, _| TargetReference {
             at: Location::default(),
             kind: bytes.pick(&["Gateway", "Gateway", "Gateway", "Service"]).into(),
             name: gateways[bytes.below(gateways.len())].meta.name.clone(),
@@ -140,7 +140,10 @@ const PRINCIPALS: [&str; 8] = [
     "cluster.local/ns/tea.*",
 ];
 const NAMESPACES: [&str; 8] = ["team", "default", "*", "te*", "*am", "t*m", "*e*a*", "tea."];
-const REQUEST_PRINCIPALS: [&str; 12] = [
+const REQUEST_PRINCIPALS: [&str; 15] = [
+    "*/*",
+    "*j/bob",
+    "j/*b",
     "*",
     "https://i.test/ann",
     "https://i.test/*",

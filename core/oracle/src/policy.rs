@@ -209,11 +209,18 @@ fn request_principal(sample: &Sample, value: &str) -> bool {
     let Some((issuer, subject)) = sample.person.and_then(|person| Some((person.issuer?, person.subject?))) else {
         return false;
     };
-    match value.rfind('/') {
-        Some(slash) => some(&value[..slash], issuer) && some(&value[slash + 1..], subject),
-        None if value.starts_with('*') => some(value, subject),
-        None if value.ends_with('*') => some(value, issuer),
-        None => false,
+    // Which star counts is seen in the whole value, before it is split.
+    let split = value.rfind('/').map(|slash| (&value[..slash], &value[slash + 1..]));
+    match (value, split) {
+        ("*", _) => !issuer.is_empty() && !subject.is_empty(),
+        (_, Some((iss, sub))) if value.starts_with('*') => some(iss, issuer) && subject == sub,
+        (_, Some((iss, sub))) if value.ends_with('*') => {
+            issuer == iss && !subject.is_empty() && subject.starts_with(&sub[..sub.len() - 1])
+        }
+        (_, Some((iss, sub))) => (issuer, subject) == (iss, sub),
+        (_, None) if value.starts_with('*') => !issuer.is_empty() && some(value, subject),
+        (_, None) if value.ends_with('*') => some(value, issuer) && !subject.is_empty(),
+        (_, None) => false,
     }
 }
 

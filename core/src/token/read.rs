@@ -50,6 +50,9 @@ impl Token {
         else {
             return Err(TokenError::BadFormat);
         };
+        if [header, payload, signature].contains(&"") {
+            return Err(TokenError::BadFormat);
+        }
         let (algorithm, key_id) = read_header(header)?;
         let payload = decode(payload).ok_or(TokenError::PayloadBase64)?;
         let claims = ClaimSet::parse::<&str>(&payload, &[]).map_err(|_| TokenError::PayloadJson)?;

@@ -156,18 +156,30 @@ fn pattern(value: &str, rows: &mut RowWriter<'_>) -> PatternRow {
     }
 }
 
-/// `issuer/subject`, split at the last slash as Istio splits it. Without a slash, a star at the beginning asks for the
-/// end of a subject, one at the end for the beginning of an issuer; a bare issuer asks for an empty subject.
+/// `issuer/subject`, split at the last slash as Istio splits it. Only one of the two may have a star: the value's first
+/// character makes it the issuer's, its last one the subject's, and any other is a letter like all. Without a slash, a
+/// star at the beginning asks for the end of a subject, one at the end for the beginning of an issuer; a bare issuer
+/// asks for an empty subject.
 fn request_principal(value: &str, rows: &mut RowWriter<'_>) -> RequestPrincipalRow {
     let (issuer, subject) = match value.rsplit_once('/') {
-        Some((issuer, subject)) => (issuer, subject),
-        None if value.starts_with('*') => ("*", value),
-        None if value.ends_with('*') => (value, "*"),
-        None => (value, ""),
+        None if value == "*" => (PatternRow::Any, PatternRow::Any),
+        None if value.starts_with('*') => (PatternRow::Any, pattern(value, rows)),
+        None if value.ends_with('*') => (pattern(value, rows), PatternRow::Any),
+        None => (exact(value, rows), exact("", rows)),
+        Some((issuer, subject)) if value.starts_with('*') => (pattern(issuer, rows), exact(subject, rows)),
+        Some((issuer, "*")) => (exact(issuer, rows), PatternRow::Any),
+        Some((issuer, subject)) => match subject.strip_suffix('*') {
+            Some(prefix) => (exact(issuer, rows), PatternRow::Prefix(rows.text(prefix))),
+            None => (exact(issuer, rows), exact(subject, rows)),
+        },
     };
     RequestPrincipalRow {
-        issuer: pattern(issuer, rows),
-        subject: pattern(subject, rows),
+        issuer,
+        subject,
         text: rows.text(value),
     }
+}
+
+fn exact(value: &str, rows: &mut RowWriter<'_>) -> PatternRow {
+    PatternRow::Exact(rows.text(value))
 }

@@ -79,6 +79,15 @@ pub(super) fn request_principal(text: &str) -> Option<Fault> {
                 .help("write `ISSUER/SUBJECT` or `ISSUER/*`"),
         );
     }
+    if text.starts_with('*') && subject.contains('*') || !text.starts_with('*') && issuer.contains('*') {
+        return Some(
+            Fault::new(
+                "never-matches",
+                "has a `*` that is taken as it is written: only the first or the last one counts",
+            )
+            .help("write `*` for any token that is accepted, or `ISSUER/*` for any subject of one issuer"),
+        );
+    }
     (issuer.ends_with(":/")).then(|| {
         Fault::new(
             "never-matches",
