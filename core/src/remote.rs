@@ -29,11 +29,13 @@ pub(crate) fn address(headers: &dyn Headers, trusted_proxies: u32, connection: &
     found.and_then(bare_address).unwrap_or(own)
 }
 
-/// The entries of all lines, in the order received; blank ones are entries too.
+/// The entries of all lines, in the order received; blank ones are entries too, but a line with nothing at all is none.
 fn each_entry<'h>(headers: &'h dyn Headers, visit: &mut dyn FnMut(&'h [u8])) {
     headers.each("x-forwarded-for", &mut |line| {
-        line.split(|byte| *byte == b',')
-            .for_each(|entry| visit(entry.trim_ascii()));
+        if !line.trim_ascii().is_empty() {
+            line.split(|byte| *byte == b',')
+                .for_each(|entry| visit(entry.trim_ascii()));
+        }
     });
 }
 
@@ -78,6 +80,9 @@ mod tests {
             (2, &["10.1.1.1,,10.3.3.3"], PEER),
             (3, &["10.1.1.1,,10.3.3.3"], "10.1.1.1"),
             (1, &["10.1.1.1,"], PEER),
+            (1, &["10.1.1.1", ""], "10.1.1.1"),
+            (2, &[" ", "10.1.1.1"], PEER),
+            (1, &["10.1.1.1", ","], PEER),
         ] {
             assert_eq!(remote(trusted, lines), wanted, "{trusted} {lines:?}");
         }

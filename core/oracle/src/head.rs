@@ -234,6 +234,7 @@ fn remote(sample: &Sample, trusted_proxies: usize) -> IpAddr {
     let lines: Vec<String> = values(sample, "x-forwarded-for")
         .iter()
         .map(|line| String::from_utf8_lossy(line).into_owned())
+        .filter(|line| !line.is_empty())
         .collect();
     if trusted_proxies == 0 || lines.is_empty() {
         return own;
