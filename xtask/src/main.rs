@@ -8,6 +8,7 @@ mod checks;
 mod fuzz;
 mod layers;
 mod nostd;
+mod oracle;
 mod pages;
 mod process;
 mod simulator;
@@ -41,6 +42,8 @@ usage: cargo xtask <command>
                 (needs nginx and two cores)
   fuzz-replay   feed the fuzz targets their committed inputs
   fuzz SECONDS  run every fuzz target for so long (needs nightly and cargo-fuzz)
+  oracle        compare the gateway with a real Envoy and write the figures into docs/conformance.md
+                (needs Python 3)
   npm           build, test and pack the npm package into target/npm
   nostd         prove that deciding links without std and without an allocator
 ";
@@ -98,6 +101,7 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
         "deny" => steps.run("deny", checks::deny),
         "features" => checks::features(steps),
         "fuzz-replay" => steps.run("fuzz replay", fuzz::replay),
+        "oracle" => oracle::compare(steps),
         "npm" => simulator::pack(steps),
         "nostd" => nostd::prove(steps),
         _ => Err(format!("there is no command `{command}`\n\n{USAGE}")),

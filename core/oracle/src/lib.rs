@@ -5,7 +5,8 @@
 //! or with `decide`. [`world`] and [`traffic`] make small configurations and
 //! requests that collide often, out of a string of bytes, so that the same
 //! generator serves the seeded test, its minimiser and the fuzzer.
-//! [`differential`] asks both and compares.
+//! [`differential`] asks both and compares. `envoy`, a feature, sends the same bytes
+//! to the gateway's program and to a real Envoy.
 //!
 //! Everything here is for tests: it panics where something does not hold.
 #![allow(
@@ -21,6 +22,8 @@
 pub mod binding;
 pub mod bytes;
 pub mod differential;
+#[cfg(feature = "envoy")]
+pub mod envoy;
 pub mod head;
 pub mod oracle;
 pub mod people;

@@ -1,0 +1,219 @@
+//! Where the two differ because Lockgate means to, one by one.
+
+use lockgate_core::config::resource::{PolicyRule, Predicate};
+use lockgate_core::limits::PATH_BYTES_MAX;
+use lockgate_core::path::Normalization;
+
+use crate::head::{self, Reading};
+
+use super::outcome::Outcome;
+use super::request::RawRequest;
+use super::sets::Set;
+
+/// One deliberate difference.
+#[derive(Debug)]
+pub struct Departure {
+    /// Its name in the figures.
+    pub name: &'static str,
+    /// What each of them does.
+    pub what: &'static str,
+    /// Why.
+    pub why: &'static str,
+    explains: fn(&Case<'_>) -> bool,
+}
+
+struct Case<'c> {
+    set: &'c Set,
+    request: &'c RawRequest,
+    envoy: &'c Outcome,
+    lockgate: &'c Outcome,
+}
+
+/// The departure that explains why the two differ.
+#[must_use]
+pub fn explains(set: &Set, request: &RawRequest, envoy: &Outcome, lockgate: &Outcome) -> Option<&'static Departure> {
+    let case = Case {
+        set,
+        request,
+        envoy,
+        lockgate,
+    };
+    DEPARTURES.iter().find(|departure| (departure.explains)(&case))
+}
+
+/// All of them. The first that explains a difference counts.
+pub const DEPARTURES: &[Departure] = &[
+    Departure {
+        name: "characters that no URI has",
+        what: "A raw `<`, `>` or `\"` in the target, or a back-tick in its path, is 400; Envoy takes them.",
+        why: "RFC 3986 has no such characters, and what a server behind makes of them is its own affair.",
+        explains: |case| {
+            let (path, query) = case.path_and_query();
+            case.refused() && (path.contains(['<', '>', '`']) || query.contains(['<', '>', '"']))
+        },
+    },
+    Departure {
+        name: "blanks in the request line",
+        what: "A tab, a carriage return or a second blank beside the target is 400; Envoy takes it for one blank.",
+        why: "RFC 9112 §3 has one blank there, and whitespace is what smuggling is made of.",
+        explains: |case| case.refused() && case.request.target.contains(['\t', '\r', ' ']),
+    },
+    Departure {
+        name: "targets without a path",
+        what: "`OPTIONS *` is 404 after policy, which may say 401 or 403 first; Envoy says 404 at once. `http://h?x` is 400 \
+               and `http://h#` is `http://h/`; Envoy says 404 and 400.",
+        why: "Nothing is sent on that Envoy would not send, but `/` of a host that is named so.",
+        explains: |case| !case.split().1.starts_with('/') && matches!(case.envoy.status(), Some(400 | 404)),
+    },
+    Departure {
+        name: "two hosts",
+        what: "Two `Host` lines are 400; Envoy joins them with a comma.",
+        why: "RFC 9112 §3.2 asks for it: two readers would see two hosts.",
+        explains: |case| case.refused() && case.request.values("host").count() > 1,
+    },
+    Departure {
+        name: "hosts that are none",
+        what: "An authority other than `host`, `host:port` or `[v6]:port` is 400; Envoy takes `a,b`, `*.test`, `a:x`, `[::1`…",
+        why: "Policies compare it letter by letter, servers behind read it.",
+        explains: |case| {
+            case.refused()
+                && case
+                    .authority()
+                    .is_none_or(|host| head::split_authority(host).is_none())
+        },
+    },
+    Departure {
+        name: "broken escapes",
+        what: "From BASE up, a `%` without two hexadecimal digits in the path is 400; Envoy leaves it and decodes around it.",
+        why: "Decoding beside it could make a new escape: `%%36%31` becomes `%61`.",
+        explains: |case| case.refused() && case.normalises() && has_broken_escape(case.path_and_query().0),
+    },
+    Departure {
+        name: "escaped zero bytes",
+        what: "From BASE up, `%00` anywhere in the path is 400; Envoy misses it among the parameters of a dot segment.",
+        why: "There is no use for it but confusing who reads the path next.",
+        explains: |case| case.refused() && case.normalises() && case.path_and_query().0.contains("%00"),
+    },
+    Departure {
+        name: "long paths",
+        what: "A path over 8 KiB is 414; Envoy takes as much as fits into the head.",
+        why: "No LLM API has one, and normalising takes memory for each.",
+        explains: |case| case.lockgate.status() == Some(414) && case.path_and_query().0.len() > PATH_BYTES_MAX,
+    },
+    Departure {
+        name: "hosts of absolute targets",
+        what: "`http://a_b~c/` has the host `a_b~c`, as `Host: a_b~c` does; Envoy takes only the latter.",
+        why: "One rule for what a host is, wherever it stands.",
+        explains: |case| {
+            case.split().0.is_some_and(|host| host.contains(['_', '~'])) && case.envoy.is_refused_as_malformed()
+        },
+    },
+    Departure {
+        name: "bytes of a fragment",
+        what: "A fragment is dropped unread; Envoy drops it too, but answers 400 if it has bytes that are no ASCII.",
+        why: "It goes nowhere.",
+        explains: |case| {
+            let fragment = case.request.target.split_once('#').map_or("", |(_, fragment)| fragment);
+            !fragment.bytes().all(|byte| byte.is_ascii_graphic()) && case.envoy.is_refused_as_malformed()
+        },
+    },
+    Departure {
+        name: "spellings of a token",
+        what: "Base64url with stray bits at its end is 401; Envoy takes it, and a signature with bytes too many.",
+        why: "A token has one spelling (RFC 4648 §3.5), an ES256 signature 64 bytes (RFC 7518 §3.4).",
+        explains: |case| {
+            let says = |line: &str| matches!(case.lockgate, Outcome::Answered { status: 401, body } if body == line);
+            case.request.has_odd_token
+                && (says("Jwt verification fails") || says("Jwt header is an invalid Base64url encoded"))
+        },
+    },
+    Departure {
+        name: "dot segments with parameters",
+        what: "`/..;x/` is a dot segment however it is spelled (`%2e%2e;x`, `\\..;x`, `..;x\\`); Envoy knows only that one \
+               spelling and sends others on.",
+        why: "Servers that drop parameters would leave the folder that policy allowed.",
+        explains: |case| {
+            let path = case.path_and_query().0.to_ascii_lowercase();
+            case.normalises()
+                && path.contains(';')
+                && ["%2e", "%5c", "\\"].iter().any(|spelling| path.contains(spelling))
+        },
+    },
+    Departure {
+        name: "nothing but slashes",
+        what: "Merged slashes of `//` are `/`; Envoy leaves `//` where nothing else is in the path.",
+        why: "`//` is the one path that merging would not touch, and so not what a policy on `/` sees.",
+        explains: |case| {
+            let path = case.path_and_query().0;
+            case.merges() && head::normal_path(path, case.reading()).as_deref() == Ok("/")
+        },
+    },
+    Departure {
+        name: "brackets and templates",
+        what: "`{*}` and `{**}` take any byte of a segment; Envoy's stop at `[`, `]` and a few more.",
+        why: "`/admin/a[b` would slip past DENY `/admin/{**}`.",
+        explains: |case| {
+            let asks = |predicate: &Predicate| predicate.values.iter().any(|value| value.contains("{*"));
+            let rules = case.set.policies.iter().flat_map(|policy| &policy.rules);
+            case.path_and_query().0.contains(['[', ']', '|', '{', '}', '^', '\\'])
+                && rules.flat_map(PolicyRule::predicates).any(asks)
+        },
+    },
+];
+
+impl<'c> Case<'c> {
+    /// Lockgate did not even ask its policies.
+    fn refused(&self) -> bool {
+        self.lockgate.is_refused_as_malformed()
+    }
+
+    fn normalises(&self) -> bool {
+        self.set.normalization != "NONE"
+    }
+
+    fn merges(&self) -> bool {
+        self.set.normalization.contains("MERGE")
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
+            normalization: match self.set.normalization {
+                "NONE" => Normalization::None,
+                "BASE" => Normalization::Base,
+                "MERGE_SLASHES" => Normalization::MergeSlashes,
+                _ => Normalization::DecodeAndMergeSlashes,
+            },
+            ..Reading::of(None)
+        }
+    }
+
+    /// The authority of the absolute form, or the rest of the target in origin form.
+    fn split(&self) -> (Option<&'c str>, &'c str) {
+        let target = self.request.target.as_str();
+        match target.strip_prefix("http://") {
+            None => (None, target),
+            Some(rest) => {
+                let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+                (Some(authority), path)
+            }
+        }
+    }
+
+    fn authority(&self) -> Option<&'c str> {
+        let host = || std::str::from_utf8(self.request.values("host").next()?.trim_ascii()).ok();
+        self.split().0.or_else(host)
+    }
+
+    fn path_and_query(&self) -> (&'c str, &'c str) {
+        let target = self.split().1;
+        let target = target.split('#').next().unwrap_or("");
+        target.split_once('?').unwrap_or((target, ""))
+    }
+}
+
+fn has_broken_escape(path: &str) -> bool {
+    path.split('%').skip(1).any(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}

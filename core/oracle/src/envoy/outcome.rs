@@ -1,0 +1,94 @@
+//! What came of a request, in terms that two gateways share.
+
+use super::upstream::MARK;
+use super::wire::Message;
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream got it.
+    Forwarded {
+        /// Method and target, as it got them.
+        line: String,
+        /// The fields that policies ask about, as it got them.
+        fields: Vec<(String, Vec<u8>)>,
+    },
+    /// The gateway answered.
+    Answered {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: String,
+    },
+    /// The connection was closed without an answer.
+    Closed,
+}
+
+/// The fields that random policies ask about and random requests have.
+const FIELDS: [&str; 4] = ["x-a", "x-b", "x-c", "user-type"];
+
+impl Outcome {
+    /// Reads an answer.
+    #[must_use]
+    pub fn of(answer: Option<Message>) -> Self {
+        let Some(answer) = answer else {
+            return Self::Closed;
+        };
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        if answer.field(MARK).is_none() {
+            let status = answer.line.split(' ').nth(1).and_then(|status| status.parse().ok());
+            return Self::Answered {
+                status: status.unwrap_or(0),
+                body,
+            };
+        }
+        let mut lines = answer.body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let line = String::from_utf8_lossy(lines.next().unwrap_or(b"")).into_owned();
+        let mut fields: Vec<(String, Vec<u8>)> = lines
+            .filter_map(|line| {
+                let colon = line.iter().position(|byte| *byte == b':')?;
+                let name = String::from_utf8_lossy(&line[..colon]).into_owned();
+                Some((name, line[colon + 1..].trim_ascii().to_vec()))
+            })
+            .filter(|(name, _)| FIELDS.contains(&&**name))
+            .collect();
+        // Fields of one name keep their order, which is all that order means (RFC 9110 §5.3).
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        Self::Forwarded { line, fields }
+    }
+
+    /// The status that the gateway itself gave.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered { status, .. } => Some(*status),
+            Self::Forwarded { .. } | Self::Closed => None,
+        }
+    }
+
+    /// Whether the request could not even be read, or is one that no gateway takes.
+    #[must_use]
+    pub fn is_refused_as_malformed(&self) -> bool {
+        matches!(self.status(), Some(400 | 414 | 426 | 431 | 501))
+    }
+
+    /// Whether the two mean the same: the same bytes at the upstream, or the same answer. Of a request that cannot
+    /// be read, only that.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self == other || self.is_refused_as_malformed() && other.is_refused_as_malformed()
+    }
+
+    /// Its name in the figures.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Forwarded { .. } => "passed on, alike in every byte compared",
+            Self::Answered { status: 403, body } if body.starts_with("RBAC") => "403 by policy",
+            Self::Answered { status: 403, .. } => "403, audience not allowed",
+            Self::Answered { status: 401, .. } => "401 with the same reason",
+            Self::Answered { status: 404, .. } => "404",
+            _ => "refused before policy (400, 414, 431…)",
+        }
+    }
+}

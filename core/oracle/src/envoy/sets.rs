@@ -1,0 +1,105 @@
+//! What one gateway is configured with: policies, whose tokens count, and the mesh's settings.
+
+use lockgate_core::config::resource::{Action, AuthorizationPolicy, Clause, PolicyKey, PolicyTarget, Predicate};
+
+use crate::bytes::Bytes;
+use crate::policies::policy;
+use crate::world::text;
+
+use super::tokens::Issuer;
+
+/// The configuration of one gateway.
+#[derive(Debug, Clone)]
+pub struct Set {
+    /// MeshConfig's `pathNormalization.normalization`.
+    pub normalization: &'static str,
+    /// MeshConfig's `numTrustedProxies`.
+    pub trusted_proxies: u32,
+    /// Whose tokens are accepted.
+    pub token_rules: Vec<TokenRule>,
+    /// The policies.
+    pub policies: Vec<AuthorizationPolicy>,
+}
+
+/// One entry of `jwtRules`.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenRule {
+    /// Whose tokens.
+    pub issuer: Issuer,
+    /// `audiences`.
+    pub audiences: &'static [&'static str],
+}
+
+/// Makes a configuration that both understand.
+pub fn set(bytes: &mut Bytes<'_>) -> Set {
+    let audiences = bytes.pick(&[&[][..], &[], &["red"], &["blue", "x"]]);
+    let token_rules = bytes.pick(&[&[][..], &[Issuer::First], &[Issuer::First, Issuer::Second]]);
+    Set {
+        normalization: bytes.pick(&["NONE", "BASE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]),
+        trusted_proxies: bytes.pick(&[0, 0, 1, 2]),
+        token_rules: token_rules
+            .iter()
+            .map(|issuer| TokenRule {
+                issuer: *issuer,
+                audiences: if *issuer == Issuer::First { audiences } else { &[] },
+            })
+            .collect(),
+        policies: bytes.some(0, 3, |bytes, index| {
+            let made = policy(bytes, index, &[]);
+            for_this_gateway(made, index)
+        }),
+    }
+}
+
+/// The policy for every workload of the root namespace, and without what Envoy does not know: conditions on bodies.
+fn for_this_gateway(mut policy: AuthorizationPolicy, index: usize) -> AuthorizationPolicy {
+    policy.meta.namespace = "istio-system".into();
+    policy.meta.name.value = format!("policy-{index}").into();
+    policy.target = PolicyTarget::Namespace;
+    for rule in &mut policy.rules {
+        rule.when.retain(|condition| !condition.key.is_lockgate());
+        rule.from.iter_mut().for_each(as_istio_allows);
+        let clauses = rule.from.iter_mut().chain(&mut rule.to);
+        let predicates = clauses.flat_map(|clause| &mut clause.predicates).chain(&mut rule.when);
+        predicates.for_each(|predicate| {
+            on_loopback(predicate);
+            keep_what_loads(predicate);
+        });
+    }
+    debug_assert!(policy.action != Action::Deny || !policy.rules.is_empty());
+    policy
+}
+
+/// `serviceAccounts` beside `principals` or `namespaces` is refused.
+fn as_istio_allows(source: &mut Clause) {
+    let is_account = |predicate: &Predicate| predicate.key == PolicyKey::ServiceAccount;
+    if source.predicates.len() > 1 && source.predicates.iter().any(|predicate| !is_account(predicate)) {
+        source.predicates.retain(|predicate| !is_account(predicate));
+    }
+}
+
+/// The addresses of the policies as those that clients on this machine can have.
+fn on_loopback(predicate: &mut Predicate) {
+    if matches!(
+        predicate.key,
+        PolicyKey::PeerAddress | PolicyKey::RemoteAddress | PolicyKey::LocalAddress
+    ) {
+        for value in &mut predicate.values {
+            if let Some(rest) = value.strip_prefix("10.") {
+                *value = text(&format!("127.{rest}"));
+            }
+        }
+    }
+}
+
+/// Lockgate refuses to load what cannot match; Envoy takes it. Which those are is tested where the loader is.
+fn keep_what_loads(predicate: &mut Predicate) {
+    match predicate.key {
+        PolicyKey::Method => predicate.values.retain(|value| **value != "post" && **value != "G*T"),
+        PolicyKey::Namespace => predicate.values.retain(|value| **value != "tea."),
+        _ => {}
+    }
+    if predicate.values.is_empty() {
+        predicate.values.push(text("*"));
+    }
+}
