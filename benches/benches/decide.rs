@@ -1,4 +1,4 @@
-//! Wall time of the cases in [`lockgate_benches::decide`].
+//! Wall time of the cases in [`lockgate_benches::decide`] and [`lockgate_benches::policies`].
 
 use criterion::{criterion_group, criterion_main};
 
@@ -6,6 +6,7 @@ mod common;
 
 fn benches(criterion: &mut criterion::Criterion) {
     common::measure(criterion, lockgate_benches::decide::cases());
+    common::measure(criterion, lockgate_benches::policies::cases());
 }
 
 criterion_group! { name = group; config = common::config(); targets = benches }

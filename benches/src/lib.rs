@@ -8,6 +8,7 @@ pub mod callgrind;
 pub mod compile;
 pub mod configs;
 pub mod decide;
+pub mod policies;
 pub mod proxy;
 pub mod report;
 pub mod scan;
@@ -86,6 +87,7 @@ impl fmt::Debug for Case {
 #[must_use]
 pub fn cases() -> Vec<Case> {
     let mut cases = decide::cases();
+    cases.extend(policies::cases());
     cases.extend(scan::cases());
     cases.extend(compile::cases());
     cases

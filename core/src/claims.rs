@@ -195,9 +195,10 @@ impl<'k> Claims<'k> {
     }
 
     fn at(&self, path: &str) -> &'k [ClaimRow] {
-        let start = self.rows.partition_point(|row| self.text.get(row.path) < path);
+        let path = path.as_bytes();
+        let start = self.rows.partition_point(|row| self.text.bytes(row.path) < path);
         let rest = self.rows.get(start..).unwrap_or(&[]);
-        let len = rest.partition_point(|row| self.text.get(row.path) == path);
+        let len = rest.iter().take_while(|row| self.text.bytes(row.path) == path).count();
         rest.get(..len).unwrap_or(&[])
     }
 }

@@ -57,8 +57,9 @@ pub const CLAIM_PATH_BYTES_MAX: usize = 512;
 /// comparing about this many.
 pub const VALUES_COMPARED_MAX: u32 = 16;
 
-/// Rules of one kind of policy that are judged one by one, for the same reason.
-pub const RULES_JUDGED_MAX: usize = 2;
+/// Lengths of the prefixes of one attribute up to which each length is looked up by itself; beyond, a binary search
+/// over all of them costs less.
+pub const AFFIX_LENGTHS_HASHED_MAX: usize = 12;
 
 /// Bytes of a `usage` object that is read for accounting; longer ones count as unknown.
 pub const USAGE_BYTES_MAX: usize = 4 * 1024;

@@ -1,15 +1,18 @@
-//! Looks one value up among any number: whole texts by hash, prefixes, suffixes and address blocks by nested intervals.
+//! Looks one value up among any number, by what of it can be looked up.
 //!
-//! Sorted, each prefix stands before the texts that begin with it, each block
+//! Whole texts by their hash. Prefixes too, one lookup for each length that any
+//! of them has, as long as these are few. Otherwise they are sorted, as address
+//! blocks are: each prefix stands before the texts that begin with it, each block
 //! before the blocks and addresses in it. So all that a value lies in are the
 //! greatest row that is not greater than the value, or rows around that one,
 //! which its chain of parents names: one binary search, then only hits.
+//! Suffixes are prefixes read backwards.
 
 use core::cmp::Ordering;
 use core::net::IpAddr;
 use core::ops::ControlFlow::{self, Continue};
 
-use crate::tables::{AffixRow, FeatureRow, PolicyIndex, Rows, Tables};
+use crate::tables::{AffixRow, AffixesRow, FeatureRow, PolicyIndex, Rows, Tables};
 
 /// Calls `visit` with what a text leads to, until it breaks.
 pub(super) fn text(
@@ -19,20 +22,13 @@ pub(super) fn text(
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let index = &tables.policy_index;
-    if feature.has_exact
-        && let Some(rows) = index.exact.get(tables.text, feature.number, value)
+    if let Some(scope) = feature.exact
+        && let Some(rows) = index.texts.get(tables.text, scope, value)
     {
         visit(rows)?;
     }
-    affixes(tables, feature.prefixes, value, Ord::cmp, shared_forwards, visit)?;
-    affixes(
-        tables,
-        feature.suffixes,
-        value,
-        compare_backwards,
-        shared_backwards,
-        visit,
-    )?;
+    affixes(tables, feature.prefixes, value, prefix, forwards, visit)?;
+    affixes(tables, feature.suffixes, value, suffix, backwards, visit)?;
     if feature.any.len > 0 {
         visit(feature.any)?;
     }
@@ -41,37 +37,97 @@ pub(super) fn text(
 
 fn affixes(
     tables: &Tables<'_>,
-    rows: Rows,
+    affixes: AffixesRow,
     value: &[u8],
-    compare: impl Fn(&[u8], &[u8]) -> Ordering,
-    shared: impl Fn(&[u8], &[u8]) -> usize,
+    affix: impl Fn(&[u8], usize) -> Option<&[u8]>,
+    byte: impl Fn(&[u8], usize) -> Option<u8>,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let rows: &[AffixRow] = rows.of(tables.policy_index.affixes);
-    let after = rows.partition_point(|row| compare(tables.bytes(row.text), value).is_le());
-    let mut next = after.checked_sub(1).and_then(|last| rows.get(last));
-    let shared = next.map_or(0, |row| shared(tables.bytes(row.text), value));
-    while let Some(row) = next {
-        // Those around it share their bytes with it, so as many with the value.
-        if row.text.len as usize <= shared {
-            visit(row.listed)?;
+    let index = &tables.policy_index;
+    match affixes {
+        AffixesRow::Hashed { lengths, scope } => {
+            for &len in lengths.of(index.lengths) {
+                let Some(affix) = affix(value, len as usize) else {
+                    break;
+                };
+                if let Some(rows) = index.texts.get(tables.text, scope, affix) {
+                    visit(rows)?;
+                }
+            }
         }
-        next = rows.get(row.parent.place());
+        AffixesRow::Sorted(rows) => {
+            let rows: &[AffixRow] = rows.of(index.affixes);
+            let (mut next, shared) = greatest(tables, rows, value, byte);
+            while let Some(row) = next {
+                // Those around it share their bytes with it, so as many with the value.
+                if row.text.len as usize <= shared {
+                    visit(row.listed)?;
+                }
+                next = rows.get(row.parent.place());
+            }
+        }
     }
     Continue(())
 }
 
-fn shared_forwards(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+fn prefix(text: &[u8], len: usize) -> Option<&[u8]> {
+    text.get(..len)
 }
 
-/// As if both were written from the end to the beginning.
+fn suffix(text: &[u8], len: usize) -> Option<&[u8]> {
+    text.get(text.len().checked_sub(len)?..)
+}
+
+/// The greatest row that is not greater than `value`, and how many bytes they share.
+///
+/// All rows between two share with the value what both of them do, so that no step compares these bytes again.
+fn greatest<'t>(
+    tables: &Tables<'_>,
+    rows: &'t [AffixRow],
+    value: &[u8],
+    byte: impl Fn(&[u8], usize) -> Option<u8>,
+) -> (Option<&'t AffixRow>, usize) {
+    let mut between = rows;
+    let mut found = None;
+    let (mut shared_below, mut shared_above) = (0_usize, 0_usize);
+    while let Some((below, [row, above @ ..])) = between.split_at_checked(between.len() / 2) {
+        let text = tables.bytes(row.text);
+        let mut shared = shared_below.min(shared_above);
+        let mut order = Ordering::Equal;
+        // The end of a text is less than any byte.
+        while order.is_eq() {
+            let (wanted, there) = (byte(text, shared), byte(value, shared));
+            order = wanted.cmp(&there);
+            if order.is_eq() {
+                if wanted.is_none() {
+                    break;
+                }
+                shared = shared.saturating_add(1);
+            }
+        }
+        if order.is_le() {
+            (found, shared_below, between) = (Some(row), shared, above);
+        } else {
+            (shared_above, between) = (shared, below);
+        }
+    }
+    (found, shared_below)
+}
+
+fn forwards(text: &[u8], place: usize) -> Option<u8> {
+    text.get(place).copied()
+}
+
+/// As if the text were written from its end to its beginning.
+fn backwards(text: &[u8], place: usize) -> Option<u8> {
+    let from_start = text.len().checked_sub(place)?.checked_sub(1)?;
+    text.get(from_start).copied()
+}
+
+/// The order of texts that are read like this.
+#[cfg(feature = "alloc")]
 pub(crate) fn compare_backwards(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().rev().cmp(b.iter().rev())
-}
-
-fn shared_backwards(a: &[u8], b: &[u8]) -> usize {
-    a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
 }
 
 /// The same of an address.

@@ -13,6 +13,8 @@ use crate::request::Scheme;
 use crate::tables::{Attribute, PredicateRow, Tables, Values};
 
 /// Whether `predicate` holds. A `not` predicate holds where nothing is there to match.
+// Inlined into its callers' loops, it has everything about a request loaded before the first predicate asks for one thing.
+#[inline(never)]
 pub(crate) fn truth(tables: &Tables<'_>, predicate: &PredicateRow, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     let attribute = predicate.attribute;
     let matched = match predicate.values {

@@ -17,8 +17,10 @@ pub(crate) struct PolicyIndex<'a> {
     /// Sorted by `values`.
     pub(crate) long_lists: &'a [LongListRow],
     pub(crate) features: &'a [FeatureRow],
-    /// (number of a feature, whole text) to `listed`.
-    pub(crate) exact: Index<'a>,
+    /// (scope of a feature, text) to `listed`.
+    pub(crate) texts: Index<'a>,
+    /// Lengths of texts, ascending within each run.
+    pub(crate) lengths: &'a [u32],
     pub(crate) affixes: &'a [AffixRow],
     pub(crate) blocks: &'a [BlockRow],
     pub(crate) numbers: &'a [NumberRow],
@@ -56,14 +58,11 @@ pub(crate) struct LookupRow {
 /// What the values of one feature lead to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FeatureRow {
-    /// Its own number: the scope of its texts in `exact`.
-    pub(crate) number: u32,
     pub(crate) feature: Feature,
-    pub(crate) has_exact: bool,
-    /// In `affixes`, sorted.
-    pub(crate) prefixes: Rows,
-    /// In `affixes`, sorted by the texts read backwards.
-    pub(crate) suffixes: Rows,
+    /// The scope of its whole values in `texts`, where it has any.
+    pub(crate) exact: Option<u32>,
+    pub(crate) prefixes: AffixesRow,
+    pub(crate) suffixes: AffixesRow,
     /// In `blocks`, sorted.
     pub(crate) blocks: Rows,
     /// In `numbers`, sorted.
@@ -83,6 +82,21 @@ pub(crate) enum Feature {
     TokenIssuer,
     /// `sub`, the other half.
     TokenSubject,
+}
+
+/// The prefixes or the suffixes of a feature.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
+pub(crate) enum AffixesRow {
+    /// Of a few lengths: a value's own of these lengths are looked up.
+    Hashed {
+        /// In `lengths`.
+        lengths: Rows,
+        /// In `texts`.
+        scope: u32,
+    },
+    /// In `affixes`, sorted: prefixes as they are, suffixes as read backwards.
+    Sorted(Rows),
 }
 
 /// A prefix or a suffix.
@@ -144,8 +158,9 @@ pub(crate) struct PolicyIndexRows {
     pub(crate) sections: alloc::vec::Vec<SectionRow>,
     pub(crate) long_lists: alloc::vec::Vec<LongListRow>,
     pub(crate) features: alloc::vec::Vec<FeatureRow>,
-    pub(crate) exact: alloc::vec::Vec<crate::index::KeyRow>,
-    pub(crate) exact_slots: alloc::vec::Vec<crate::index::Slot>,
+    pub(crate) texts: alloc::vec::Vec<crate::index::KeyRow>,
+    pub(crate) texts_slots: alloc::vec::Vec<crate::index::Slot>,
+    pub(crate) lengths: alloc::vec::Vec<u32>,
     pub(crate) affixes: alloc::vec::Vec<AffixRow>,
     pub(crate) blocks: alloc::vec::Vec<BlockRow>,
     pub(crate) numbers: alloc::vec::Vec<NumberRow>,
@@ -159,10 +174,11 @@ impl PolicyIndexRows {
             sections: &self.sections,
             long_lists: &self.long_lists,
             features: &self.features,
-            exact: Index {
-                slots: &self.exact_slots,
-                keys: &self.exact,
+            texts: Index {
+                slots: &self.texts_slots,
+                keys: &self.texts,
             },
+            lengths: &self.lengths,
             affixes: &self.affixes,
             blocks: &self.blocks,
             numbers: &self.numbers,

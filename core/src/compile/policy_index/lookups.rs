@@ -1,5 +1,6 @@
 //! Entries to tables: a hash table of whole texts, and what nests sorted, each with what is around it.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -7,8 +8,11 @@ use super::entries::{self, Entry, Form};
 use crate::authz::compare_backwards;
 use crate::compile::rows::{append, number};
 use crate::index::{self, KeyRow};
+use crate::limits::AFFIX_LENGTHS_HASHED_MAX;
 use crate::snapshot::MeaningRows;
-use crate::tables::{AffixRow, BlockRow, FeatureRow, LookupRow, NumberRow, Parent, PolicyIndexRows, Rows, Text};
+use crate::tables::{
+    AffixRow, AffixesRow, BlockRow, FeatureRow, LookupRow, NumberRow, Parent, PolicyIndexRows, Rows, Text,
+};
 
 pub(super) struct Writer<'c> {
     text: Text<'c>,
@@ -25,7 +29,7 @@ impl<'c> Writer<'c> {
 
     pub(super) fn finish(mut self) -> PolicyIndexRows {
         self.index.long_lists.sort_unstable_by_key(|list| list.values);
-        self.index.exact_slots = index::build_slots(self.text, &self.index.exact);
+        self.index.texts_slots = index::build_slots(self.text, &self.index.texts);
         self.index
     }
 
@@ -50,10 +54,12 @@ impl<'c> Writer<'c> {
     fn feature(&mut self, entries: &[Entry]) {
         let Some(first) = entries.first() else { return };
         let text = self.text;
-        let scope = number(self.index.features.len());
+        // Three scopes for each feature.
+        let [exact, of_prefixes, of_suffixes] =
+            [0, 1, 2].map(|kind| number(self.index.features.len().saturating_mul(3).saturating_add(kind)));
         let (mut prefixes, mut suffixes, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
         let (mut numbers, mut any) = (Vec::new(), Rows::default());
-        let keys = self.index.exact.len();
+        let keys = self.index.texts.len();
         for run in entries.chunk_by(|a, b| compare(text, a, b).is_eq()) {
             let Some(key) = run.first().map(|entry| entry.key) else {
                 continue;
@@ -63,8 +69,8 @@ impl<'c> Writer<'c> {
             let listed = append(&mut self.index.listed, rules);
             let parent = Parent::NONE;
             match key.form {
-                Form::Exact(name) => self.index.exact.push(KeyRow {
-                    scope,
+                Form::Exact(name) => self.index.texts.push(KeyRow {
+                    scope: exact,
                     name,
                     rows: listed,
                 }),
@@ -76,32 +82,45 @@ impl<'c> Writer<'c> {
             }
         }
         nest(
-            &mut prefixes,
-            |row| &mut row.parent,
-            |outer, inner| text.bytes(inner.text).starts_with(text.bytes(outer.text)),
-        );
-        nest(
-            &mut suffixes,
-            |row| &mut row.parent,
-            |outer, inner| text.bytes(inner.text).ends_with(text.bytes(outer.text)),
-        );
-        nest(
             &mut blocks,
             |row| &mut row.parent,
             |outer, inner| outer.block.contains(inner.block.network()),
         );
         let row = FeatureRow {
-            number: scope,
             feature: first.key.feature,
-            has_exact: self.index.exact.len() > keys,
-            prefixes: append(&mut self.index.affixes, prefixes),
-            suffixes: append(&mut self.index.affixes, suffixes),
+            exact: (self.index.texts.len() > keys).then_some(exact),
+            prefixes: self.affixes(prefixes, of_prefixes, <[u8]>::starts_with),
+            suffixes: self.affixes(suffixes, of_suffixes, <[u8]>::ends_with),
             blocks: append(&mut self.index.blocks, blocks),
             numbers: append(&mut self.index.numbers, numbers),
             any,
             all: self.all(entries),
         };
         self.index.features.push(row);
+    }
+
+    /// Adds sorted affixes.
+    fn affixes(&mut self, mut rows: Vec<AffixRow>, scope: u32, is_within: fn(&[u8], &[u8]) -> bool) -> AffixesRow {
+        let lengths: BTreeSet<u32> = rows.iter().map(|row| row.text.len).collect();
+        if lengths.len() <= AFFIX_LENGTHS_HASHED_MAX {
+            let keys = rows.iter().map(|row| KeyRow {
+                scope,
+                name: row.text,
+                rows: row.listed,
+            });
+            self.index.texts.extend(keys);
+            return AffixesRow::Hashed {
+                lengths: append(&mut self.index.lengths, lengths),
+                scope,
+            };
+        }
+        let text = self.text;
+        nest(
+            &mut rows,
+            |row| &mut row.parent,
+            |outer, inner| is_within(text.bytes(inner.text), text.bytes(outer.text)),
+        );
+        AffixesRow::Sorted(append(&mut self.index.affixes, rows))
     }
 
     /// What the feature leads to, where it takes a body to know.

@@ -10,7 +10,7 @@ mod lookups;
 
 use alloc::vec::Vec;
 
-use crate::limits::{RULES_JUDGED_MAX, VALUES_COMPARED_MAX};
+use crate::limits::VALUES_COMPARED_MAX;
 use crate::snapshot::MeaningRows;
 use crate::tables::{Action, LongListRow, PolicyIndexRows, PolicyRow, SectionRow};
 use lookups::Writer;
@@ -23,11 +23,7 @@ pub(super) fn compile(rows: &MeaningRows) -> PolicyIndexRows {
     for (action, dry_run) in kinds {
         let of_kind = rows.policies.iter().filter(|policy| kind(policy) == (action, dry_run));
         let rules: Vec<u32> = of_kind.flat_map(|policy| policy.rules.numbers()).collect();
-        let (entries, always) = if rules.len() <= RULES_JUDGED_MAX {
-            (Vec::new(), rules)
-        } else {
-            anchors::of_rules(rows, &rules)
-        };
+        let (entries, always) = anchors::of_rules(rows, &rules);
         let section = SectionRow {
             action,
             dry_run,
