@@ -9,6 +9,7 @@ use lockgate_core::snapshot::Snapshot;
 
 use crate::Case;
 use crate::configs::yaml;
+use crate::policies;
 
 const SIZES: [(&str, usize, u32); 3] = [
     ("10 hosts", 10, 100),
@@ -20,6 +21,7 @@ const SIZES: [(&str, usize, u32); 3] = [
 #[must_use]
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![case("example", 100, seed)];
+    cases.push(case("10,000 policies", 1, || vec![policies::mixed(10_000)]));
     cases.extend(SIZES.map(|(name, hosts, runs)| case(name, runs, move || vec![yaml(hosts, 0)])));
     cases
 }

@@ -80,7 +80,8 @@ fn claims() -> ClaimSet {
 }
 
 /// Policies of one rule each with the conditions that people write, the last of which allows the measured request.
-fn mixed(policies: usize) -> String {
+#[must_use]
+pub fn mixed(policies: usize) -> String {
     let mut text = String::new();
     for number in 1..policies {
         let (action, rule) = condition(number);

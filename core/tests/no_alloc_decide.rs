@@ -140,6 +140,91 @@ metadata: {name: trial, namespace: istio-system, annotations: {istio.io/dry-run:
 spec: {action: DENY, rules: [{}]}
 ";
 
+/// Denials of every kind that is looked up, prefixes of few and of many lengths among them, and lists too long to be
+/// walked; the last denies what comes from the last address.
+fn many_denials() -> String {
+    let mut text = String::from(
+        "apiVersion: lockgate.dev/v1\nkind: AuthorizationPolicy\nmetadata: {name: many, namespace: istio-system}\nspec:\n  action: DENY\n  rules:\n",
+    );
+    for number in 0..200 {
+        let long = "x".repeat(number);
+        for rule in [
+            format!(
+                "to: [{{operation: {{hosts: [h{number}.test, 'h{number}.test:*', '*.h{number}.test'], paths: [/nay]}}}}]"
+            ),
+            format!("to: [{{operation: {{paths: ['/p/{long}*', '/t/{number}/{{*}}']}}}}]"),
+            format!("from: [{{source: {{ipBlocks: [10.0.{number}.0/24], requestPrincipals: ['i/user-{number}']}}}}]"),
+            format!("when: [{{key: 'request.headers[x-team]', values: [team-{number}]}}]"),
+            format!("when: [{{key: 'request.auth.claims[groups]', values: ['{long}y*']}}]"),
+            format!("when: [{{key: 'request.llm[model]', values: [model-{number}]}}]"),
+        ] {
+            text += &format!("  - {rule}\n");
+        }
+    }
+    let list = |value: &dyn Fn(u32) -> String| (0..100).map(value).collect::<Vec<_>>().join(", ");
+    text += &format!(
+        "  - from: [{{source: {{ipBlocks: [{}], notRequestPrincipals: [{}]}}}}]\n    to: [{{operation: {{notHosts: [{}]}}}}]\n",
+        list(&|number| format!("192.0.2.{number}")),
+        list(&|number| format!("i/user-{number}")),
+        list(&|number| format!("'h{number}*'")),
+    );
+    text
+}
+
+#[test]
+fn a_hundred_thousand_lookups_among_many_policies_allocate_nothing() {
+    let compiled = compiled_of(&many_denials());
+    let tables = compiled.snapshot.tables();
+    let claims = ClaimSet::parse::<&str>(br#"{"iss":"i","sub":"s","groups":["dev","xxxy"]}"#, &[]).unwrap();
+    let mut scan = BodyScan::new(1 << 20);
+    scan.feed(br#"{"model":"mine"}"#).unwrap();
+    let facts = scan.finish().unwrap();
+    let mut scratch = Scratch::new();
+    let headers: &[(&str, &[u8])] = &[("host", b"test.com"), ("x-team", b"team-199"), ("x-other", b"team-7")];
+    let kept = headers.split_last().unwrap().1;
+    let others: &[(&str, &[u8])] = &headers[..1];
+    let sent = [
+        // Denied by a header, asked for the body, passed, denied by a list.
+        (kept, "198.51.100.1", false),
+        (others, "198.51.100.1", true),
+        (others, "198.51.100.1", true),
+        (others, "192.0.2.99", true),
+    ];
+    let (mut denied, mut passed, mut asked) = (0, 0, 0);
+    let counted = allocation_counter::measure(|| {
+        for round in 0..100_000_usize {
+            let (headers, peer, is_anonymous) = sent[round % 4];
+            let request = Request {
+                method: "POST",
+                authority: None,
+                target: "/p?q",
+                headers: &headers,
+                connection: Connection::plain(peer.parse().unwrap(), 80),
+            };
+            let known = Known {
+                body: if round % 4 == 1 {
+                    Body::Unread
+                } else {
+                    Body::Read(Ok(facts))
+                },
+                identity: if is_anonymous {
+                    Identity::Anonymous
+                } else {
+                    Identity::Verified(claims.claims())
+                },
+            };
+            match decide(&tables, &request, known, 0, &mut scratch) {
+                Decision::ReadBody => asked += 1,
+                Decision::Refuse(Refusal::Denied(_)) => denied += 1,
+                Decision::Refuse(Refusal::NoRoute) => passed += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
+    assert_eq!((denied, passed, asked), (50_000, 25_000, 25_000));
+}
+
 #[test]
 fn a_hundred_thousand_judgements_by_every_kind_of_condition_allocate_nothing() {
     let compiled = compiled_of(POLICIES);

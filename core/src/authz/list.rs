@@ -50,14 +50,14 @@ pub(super) fn holds_principal(tables: &Tables<'_>, values: Values, claims: &Clai
             .iter()
             .any(|wanted| pattern::request_principal(tables, wanted, claims));
     };
-    // Only one half of a principal is looked up.
+    // Each is looked up by one half of it, and then compared.
     let is_any = |numbers: Rows| {
         listed(tables, numbers).iter().any(|&number| {
             let wanted = principals.get(number as usize);
             wanted.is_some_and(|wanted| pattern::request_principal(tables, wanted, claims))
         })
     };
-    let is_looked_up = features(tables, long).iter().any(|feature| {
+    features(tables, long).iter().any(|feature| {
         let half = match feature.feature {
             Feature::TokenIssuer => claims.issuer(),
             Feature::TokenSubject => claims.subject(),
@@ -67,8 +67,7 @@ pub(super) fn holds_principal(tables: &Tables<'_>, values: Values, claims: &Clai
             let mut visit = |numbers| if is_any(numbers) { Break(()) } else { Continue(()) };
             lookup::text(tables, feature, half.as_bytes(), &mut visit).is_break()
         })
-    });
-    is_looked_up || is_any(long.always)
+    })
 }
 
 /// How to look values up, where there are so many.

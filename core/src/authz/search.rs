@@ -11,7 +11,9 @@
 //!
 //! The work is a lookup for each feature that any rule was written down under,
 //! plus the rules found. It grows with the number of rules only where many of
-//! them have the same rarest value, or have none.
+//! them have the same rarest value, or have none (`not` fields alone, conditions
+//! on nothing but `stream` or `max_tokens`), and with the number of *different*
+//! headers and claims that rules are found by, as each is a feature.
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
