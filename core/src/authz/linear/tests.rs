@@ -329,7 +329,7 @@ fn agree(random: &mut Random, tables: &Tables<'_>, said: &mut Vec<Permission>) {
     }
     assert_eq!(
         super::super::first_policy(tables, Action::Audit, &seen, &known),
-        first_policy(tables, Action::Audit, &seen, &known),
+        first_policy(walked, Action::Audit, &seen, &known),
         "{request:?} {body} {payload}"
     );
 }

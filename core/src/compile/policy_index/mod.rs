@@ -49,7 +49,8 @@ fn kind(policy: &PolicyRow) -> (Action, bool) {
     (policy.action, policy.dry_run)
 }
 
-#[cfg(all(test, feature = "yaml"))]
+#[cfg(test)]
+#[cfg(feature = "yaml")]
 mod tests {
     use alloc::format;
     use alloc::string::String;
