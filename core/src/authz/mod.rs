@@ -10,8 +10,8 @@
 //! depends on it: a DENY that matches anyway, or an ALLOW that cannot match
 //! whatever the body says, decides at once.
 //!
-//! Which rules are judged at all is [`search`]'s; that it leaves out none that
-//! could matter is tested against [`linear`], which judges every one.
+//! Which rules are judged at all is [`search()`]'s; that it leaves out none that
+//! could matter is tested against `linear`, which judges every one.
 
 mod body;
 mod identity;
