@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::process::{Outcome, cargo, find, output, program, root, run, target};
 use crate::steps::Steps;
+use crate::tools;
 
 /// The workspaces of the repository. All but the first are apart, so that what they need stays out of the lock
 /// file that people ship.
@@ -40,6 +41,7 @@ pub(crate) fn lint() -> Outcome {
         "clippy --locked --all-targets -- -D warnings",
     ))?;
     // Without an allocator there is no host to build for: the panic handler would be std's twice.
+    tools::add_target(tools::WASM_TARGET)?;
     run(&mut cargo(
         "xtask/nostd",
         "clippy --locked --target wasm32-unknown-unknown -- -D warnings",

@@ -98,7 +98,7 @@ fn is_root() -> bool {
     output(&mut program("id", "-u")).is_ok_and(|user| user.trim() == "0")
 }
 
-fn add_target(target: &str) -> Outcome {
+pub(crate) fn add_target(target: &str) -> Outcome {
     let help = format!("install the Rust target {target}, with rustup: rustup target add {target}");
     if has_target(target)? {
         return Ok(());
