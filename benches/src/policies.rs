@@ -51,6 +51,7 @@ fn case(name: &str, policies: impl FnOnce() -> String + 'static) -> Case {
             let known = Known {
                 body: Body::Read(scan.finish()),
                 identity: Identity::Verified(claims.claims()),
+                ..Known::NOTHING
             };
             decided(&snapshot, headers, known, &mut scratch);
         }
@@ -194,6 +195,7 @@ mod tests {
         let known = Known {
             body: Body::Read(scan.finish()),
             identity: Identity::Verified(claims.claims()),
+            ..Known::NOTHING
         };
         let host = host(HOSTS - 1);
         let headers: &[(&str, &[u8])] = &[("host", host.as_bytes())];

@@ -9,7 +9,7 @@ use core::fmt::{self, Write};
 
 use serde::Serialize;
 
-use crate::decision::{BadRequest, Refusal};
+use crate::decision::{BadRequest, External, Refusal};
 use crate::request::{Request, Scheme};
 
 /// Room for any answer's body.
@@ -129,8 +129,19 @@ fn plain(status: u16, text: &'static str) -> Answer {
     }
 }
 
+/// Istio's answers without a word.
+fn empty(status: u16) -> Answer {
+    Answer {
+        status,
+        content_type: None,
+        allow: None,
+        challenges: false,
+        body: heapless::Vec::new(),
+    }
+}
+
 impl Refusal {
-    /// The answer to the client.
+    /// The answer to the client; of an authorizer's denial only the status, as the rest is the authorizer's.
     #[must_use]
     pub fn answer(self, shape: ErrorShape) -> Answer {
         match self {
@@ -139,13 +150,8 @@ impl Refusal {
                 ..plain(error.status(), error.message())
             },
             Self::Denied(_) => plain(403, "RBAC: access denied"),
-            Self::NoRoute | Self::NoRouteAfterRewrite(_) => Answer {
-                status: 404,
-                content_type: None,
-                allow: None,
-                challenges: false,
-                body: heapless::Vec::new(),
-            },
+            Self::NoRoute | Self::NoRouteAfterRewrite(_) => empty(404),
+            Self::External(_, External::Denied(status) | External::Failed(status)) => empty(status),
             Self::MethodNotAllowed(_) => Answer {
                 allow: Some("POST"),
                 ..self.detail().answer(shape)
@@ -179,6 +185,16 @@ impl Refusal {
             Self::BadRequest(bad) => bad.detail(),
             Self::Token(error) => detail(error.status(), error.code(), error.message()),
             Self::Denied(_) => detail(403, "rbac_access_denied", "RBAC: access denied"),
+            Self::External(_, External::Denied(status)) => detail(
+                status,
+                "ext_authz_denied",
+                "the external authorizer denied the request",
+            ),
+            Self::External(_, External::Failed(status)) => detail(
+                status,
+                "ext_authz_error",
+                "the external authorizer gave no answer that counts",
+            ),
             Self::NoRoute => detail(404, "route_not_found", "no route matches the request"),
             Self::NoRouteAfterRewrite(_) => detail(
                 404,

@@ -1,6 +1,7 @@
 //! The heart: one request, one decision.
 //!
 //! ```text
+//! check      CUSTOM policies that match                 ask their authorizers first; their answer
 //! identify   the token, when there are rules for tokens 401, 403, or verify it first
 //! authorize  what the client sent                       403, or the body first
 //! match      pass 1 → rule → backend by weight          404
@@ -19,10 +20,11 @@ pub use crate::attributes::Scratch;
 
 use crate::attributes::Attributes;
 use crate::authz::{self, Permission};
+use crate::check::{self, Checked};
 use crate::claims::Claims;
 use crate::decision::{Decision, Forward, Path, Refusal};
 use crate::llm::body::{BodyError, BodyFacts};
-use crate::request::Request;
+use crate::request::{Headers, Request};
 use crate::route;
 use crate::tables::{BackendRow, EntryRow, ProviderId, ProviderRow, Tables};
 use crate::token::TokenError;
@@ -38,6 +40,8 @@ pub struct Known<'k> {
     pub body: Body<'k>,
     /// Who sends it.
     pub identity: Identity<'k>,
+    /// What external authorizers said; `None` when none was asked.
+    pub checked: Option<&'k Checked<'k>>,
 }
 
 impl<'k> Known<'k> {
@@ -45,6 +49,7 @@ impl<'k> Known<'k> {
     pub const NOTHING: Known<'static> = Known {
         body: Body::Unread,
         identity: Identity::Unverified,
+        checked: None,
     };
 
     /// The body alone.
@@ -90,12 +95,12 @@ pub enum Body<'b> {
 /// Decides what happens to `request`.
 ///
 /// A pure function of its arguments. `entropy` is uniform over all of `u64`; its upper half chooses among weighted backends;
-/// `scratch` is overwritten. When the answer is [`Decision::VerifyToken`] or [`Decision::ReadBody`], do that and call
-/// again with what is known then and the same `entropy`.
+/// `scratch` is overwritten. When the answer is [`Decision::Check`], [`Decision::VerifyToken`] or [`Decision::ReadBody`],
+/// do that and call again with what is known then and the same `entropy`.
 pub fn decide<'d>(
     tables: &Tables<'d>,
     request: &Request<'d>,
-    known: Known<'_>,
+    known: Known<'d>,
     entropy: u64,
     scratch: &'d mut Scratch,
 ) -> Decision<'d> {
@@ -103,12 +108,19 @@ pub fn decide<'d>(
         Ok(seen) => seen,
         Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
     };
-    let claims = match identify(tables, &seen, known.identity) {
+    // As in Envoy, nobody is asked about a request that no route takes. Which route it is may still change with the
+    // token, so whoever was not asked for want of a route is asked when there is one.
+    let is_checked = tables.authorizers.is_empty() || has_route(tables, &seen);
+    if is_checked && let Some(decision) = check::settle(tables, &seen, &known) {
+        return decision;
+    }
+    let sent: &dyn Headers = known.checked.map_or(seen.headers, |checked| checked);
+    let claims = match identify(tables, &seen.with_headers(sent), known.identity) {
         Sender::Known(claims) => claims,
         Sender::Token(token) => return Decision::VerifyToken(token),
         Sender::Refused(error) => return Decision::Refuse(Refusal::Token(error)),
     };
-    let headers = Overlay::new(tables, seen.headers, claims);
+    let headers = Overlay::new(tables, sent, claims);
     let shown = seen.with_headers(&headers);
     match (authz::authorize(tables, &shown, &known), known.body) {
         (Permission::Granted, _) => {}
@@ -120,9 +132,21 @@ pub fn decide<'d>(
             return Decision::Refuse(Refusal::Body(None, BodyError::UnclearTools));
         }
     }
-    let Some(chosen) = choose(tables, &shown, entropy) else {
+    let (as_routed, routed_headers);
+    let routed = match known.checked {
+        None => shown,
+        Some(checked) => {
+            as_routed = checked.seen_by_routes(tables);
+            routed_headers = Overlay::new(tables, &as_routed, claims);
+            seen.with_headers(&routed_headers)
+        }
+    };
+    let Some(chosen) = choose(tables, &routed, entropy) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
+    if !is_checked && let Some(decision) = check::settle(tables, &seen, &known) {
+        return decision;
+    }
     let rule = chosen.entry.rule;
     if chosen.provider.path.is_some() && seen.method != "POST" {
         return Decision::Refuse(Refusal::MethodNotAllowed(rule));
@@ -147,6 +171,12 @@ pub fn decide<'d>(
         });
     }
     Decision::Forward(forward(tables, &seen, &chosen, second))
+}
+
+/// Whether any route takes a request as it was sent.
+fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
+    let headers = Overlay::new(tables, seen.headers, None);
+    route::find(tables, &seen.with_headers(&headers)).is_some()
 }
 
 /// What pass 1 chose.

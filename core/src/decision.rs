@@ -4,8 +4,10 @@
 //! here, beside the enum, so that the gateway and the simulator give the client
 //! the same bytes.
 
+use core::net::IpAddr;
+
 use crate::llm::body::BodyError;
-use crate::tables::{FieldRow, PolicyId, ProviderId, RuleId, SecretId, UpstreamId};
+use crate::tables::{AuthorizerId, FieldRow, PolicyId, ProviderId, RuleId, SecretId, UpstreamId};
 use crate::token::{SentToken, TokenError};
 
 /// What to do with a request.
@@ -14,12 +16,28 @@ use crate::token::{SentToken, TokenError};
 pub enum Decision<'d> {
     /// Send it upstream, changed as said.
     Forward(Forward<'d>),
+    /// The answer depends on what an external authorizer says: ask it and decide again.
+    Check(Check<'d>),
     /// Whose request it is depends on this token: verify it and decide again.
     VerifyToken(SentToken<'d>),
     /// The answer, or what to send, depends on the body: read it and decide again.
     ReadBody,
     /// Answer it here.
     Refuse(Refusal),
+}
+
+/// Whom to ask about a request, and where the request goes in the normal form that policy judges. The rest is in
+/// `Snapshot::authorizers`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check<'d> {
+    /// The authorizer.
+    pub authorizer: AuthorizerId,
+    /// The normalised path.
+    pub path: &'d str,
+    /// The query without its `?`, as sent.
+    pub query: Option<&'d str>,
+    /// The client's address as far as it can be trusted.
+    pub remote: IpAddr,
 }
 
 /// How to send a request upstream.
@@ -67,6 +85,8 @@ pub enum Refusal {
     Token(TokenError),
     /// 403 `RBAC: access denied`.
     Denied(Denial),
+    /// An external authorizer does not let it pass.
+    External(AuthorizerId, External),
     /// 404: no rule matches what the client sent.
     NoRoute,
     /// 404: the rule matched, but after the rewrite to the provider's host nothing matches (ASM's second pass).
@@ -95,6 +115,16 @@ pub enum Denial {
     Rule(PolicyId, u32),
     /// There are ALLOW policies and none of their rules matched.
     NoAllowMatched,
+}
+
+/// Why an external authorizer does not let a request pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "each is answered and logged in its own way")]
+pub enum External {
+    /// It said so, with this status. The rest of the answer is its own: the shell has it.
+    Denied(u16),
+    /// It said nothing that counts: `statusOnError`, 403 by default.
+    Failed(u16),
 }
 
 /// What is wrong with a head.

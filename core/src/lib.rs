@@ -61,6 +61,7 @@ mod authority;
 mod authz;
 #[cfg(feature = "yaml")]
 mod build;
+pub mod check;
 pub mod cidr;
 pub mod claims;
 #[cfg(feature = "alloc")]

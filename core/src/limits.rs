@@ -64,6 +64,9 @@ pub const AFFIX_LENGTHS_HASHED_MAX: usize = 12;
 /// Bytes of a `usage` object that is read for accounting; longer ones count as unknown.
 pub const USAGE_BYTES_MAX: usize = 4 * 1024;
 
+/// External authorizers that CUSTOM policies may ask. A request may have to wait for each of them in turn.
+pub const AUTHORIZERS_MAX: usize = 16;
+
 /// Bytes of a JSON Web Key Set. Ten RSA keys with their certificates take 30 KiB.
 pub const KEY_SET_BYTES_MAX: usize = 1024 * 1024;
 

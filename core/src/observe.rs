@@ -6,7 +6,7 @@ use crate::attributes::{Attributes, Scratch};
 use crate::authz::{self, Permission};
 use crate::decide::Known;
 use crate::decision::Denial;
-use crate::request::Request;
+use crate::request::{Headers, Request};
 use crate::tables::{Action, PolicyId, PolicyRow, Tables};
 use crate::token::overlay::Overlay;
 
@@ -49,7 +49,8 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     let Ok(seen) = Attributes::read(tables.edge, request, scratch) else {
         return Observation::default();
     };
-    let headers = Overlay::new(tables, request.headers, known.identity.claims().copied());
+    let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);
+    let headers = Overlay::new(tables, sent, known.identity.claims().copied());
     let seen = seen.with_headers(&headers);
     let has_dry_runs = tables.policies.iter().any(|policy| policy.dry_run);
     Observation {

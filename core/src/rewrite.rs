@@ -54,6 +54,18 @@ fn token_fields<'d>(tables: &Tables<'d>) -> impl Iterator<Item = &'d str> + use<
     })
 }
 
+/// A path with its query.
+#[cfg(feature = "alloc")]
+#[must_use]
+pub fn with_query(path: &str, query: Option<&str>) -> alloc::string::String {
+    let mut target = alloc::string::String::from(path);
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
+}
+
 /// A client's path and query as a provider gets them: without the parameters where tokens are.
 #[cfg(feature = "alloc")]
 #[must_use]

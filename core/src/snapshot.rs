@@ -10,12 +10,13 @@ use core::hash::{Hash, Hasher};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::check::Authorizer;
 use crate::cidr::Cidr;
 use crate::config::secret::Secret;
 use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::tables::{
-    BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EdgeRow, EntryRow, FieldRow, ListenerRow,
+    AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EdgeRow, EntryRow, FieldRow, ListenerRow,
     OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow,
     RequestPrincipalRow, RuleRow, SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
 };
@@ -28,6 +29,7 @@ pub struct Snapshot {
     listeners: Vec<Listener>,
     upstreams: Vec<Upstream>,
     key_sources: Vec<KeySource>,
+    authorizers: Vec<Authorizer>,
 }
 
 impl Snapshot {
@@ -36,14 +38,16 @@ impl Snapshot {
         listeners: Vec<Listener>,
         upstreams: Vec<Upstream>,
         key_sources: Vec<KeySource>,
+        authorizers: Vec<Authorizer>,
     ) -> Self {
-        let id = identify(&(FORMAT, &rows.meaning, &listeners, &upstreams, &key_sources));
+        let id = identify(&(FORMAT, &rows.meaning, &listeners, &upstreams, &key_sources, &authorizers));
         Self {
             id,
             rows,
             listeners,
             upstreams,
             key_sources,
+            authorizers,
         }
     }
 
@@ -89,6 +93,7 @@ impl Snapshot {
             fields: &meaning.fields,
             providers: &meaning.providers,
             policies: &meaning.policies,
+            authorizers: &meaning.authorizers,
             policy_rules: &meaning.policy_rules,
             clauses: &meaning.clauses,
             predicates: &meaning.predicates,
@@ -118,6 +123,12 @@ impl Snapshot {
     #[must_use]
     pub fn key_sources(&self) -> &[KeySource] {
         &self.key_sources
+    }
+
+    /// How external authorizers are asked; [`crate::tables::AuthorizerId`] is the index.
+    #[must_use]
+    pub fn authorizers(&self) -> &[Authorizer] {
+        &self.authorizers
     }
 
     /// The upstreams; [`crate::tables::UpstreamId`] is the index.
@@ -174,6 +185,7 @@ pub(crate) struct MeaningRows {
     pub(crate) fields: Vec<FieldRow>,
     pub(crate) providers: Vec<ProviderRow>,
     pub(crate) policies: Vec<PolicyRow>,
+    pub(crate) authorizers: Vec<AuthorizerRow>,
     pub(crate) policy_rules: Vec<PolicyRuleRow>,
     pub(crate) clauses: Vec<ClauseRow>,
     pub(crate) predicates: Vec<PredicateRow>,
@@ -190,7 +202,7 @@ pub(crate) struct MeaningRows {
 }
 
 /// Version of what the rows mean; part of every snapshot id.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 fn identify(meaning: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
@@ -270,10 +282,10 @@ pub enum KeysFrom {
     Issuer(Box<str>),
 }
 
-/// How one provider host is reached. What `UpstreamId` indexes.
+/// How one provider or authorizer is reached. What `UpstreamId` indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Upstream {
-    /// The provider host it serves, e.g. `dashscope.aliyuncs.com`; names the cluster in logs and metrics.
+    /// The host it serves, e.g. `dashscope.aliyuncs.com`; names the cluster in logs and metrics.
     pub host: Box<str>,
     /// Where to connect: at least one, weights at least 1.
     pub endpoints: Vec<Endpoint>,

@@ -38,6 +38,8 @@ id!(/// A secret, held by the shell. Indexes `Secrets`.
     SecretId);
 id!(/// A rule for tokens: one `jwtRules` entry of a RequestAuthentication.
     TokenRuleId);
+id!(/// An external authorizer. Indexes `Snapshot::authorizers`, which are in the order they are asked in.
+    AuthorizerId);
 id!(/// Where an issuer's keys come from. Indexes `Snapshot::key_sources`.
     KeySourceId);
 id!(/// Where in the configuration a thing comes from.
@@ -124,6 +126,8 @@ pub struct Tables<'a> {
     pub(crate) providers: &'a [ProviderRow],
     /// Those that are enforced first, in the order they are judged: CUSTOM, DENY, ALLOW; then AUDIT and dry runs.
     pub(crate) policies: &'a [PolicyRow],
+    /// In the order they are asked in.
+    pub(crate) authorizers: &'a [AuthorizerRow],
     pub(crate) policy_rules: &'a [PolicyRuleRow],
     pub(crate) clauses: &'a [ClauseRow],
     pub(crate) predicates: &'a [PredicateRow],
@@ -340,6 +344,14 @@ impl<'a> Tables<'a> {
     #[must_use]
     pub fn provider_host(&self, provider: ProviderId) -> &'a str {
         self.provider(provider).map_or("", |row| self.text(row.host))
+    }
+
+    /// The name of an external authorizer.
+    #[must_use]
+    pub fn authorizer_name(&self, authorizer: AuthorizerId) -> &'a str {
+        self.authorizers
+            .get(authorizer.0 as usize)
+            .map_or("", |row| self.text(row.name))
     }
 
     /// `namespace/name` of a policy.

@@ -71,7 +71,7 @@ fn refusal(method: &str, host: &str, target: &str) -> Option<Refusal> {
         &mut Scratch::new(),
     ) {
         Decision::Refuse(refusal) => Some(refusal),
-        Decision::Forward(_) | Decision::ReadBody | Decision::VerifyToken(_) => None,
+        Decision::Forward(_) | Decision::ReadBody | Decision::VerifyToken(_) | Decision::Check(_) => None,
     }
 }
 

@@ -665,6 +665,7 @@ fn the_example_asks_for_a_login_and_for_the_right_group() {
             identity: set
                 .as_ref()
                 .map_or(Identity::Anonymous, |set| Identity::Verified(set.claims())),
+            ..Known::NOTHING
         };
         match decide(&tables, &request, known, 0, &mut Scratch::new()) {
             Decision::Refuse(refusal) => refusal.status(),

@@ -8,15 +8,17 @@
 )]
 
 use lockgate_core::build;
+use lockgate_core::check::{Answer, Checked, Field, Said};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
-use lockgate_core::decision::{Decision, Refusal};
+use lockgate_core::decision::{Decision, External, Refusal};
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::observe;
 use lockgate_core::request::{Connection, Request};
+use lockgate_core::tables::AuthorizerId;
 
 const CONFIG: &str = concat!(
     include_str!("../../examples/seed/llm-provider.yaml"),
@@ -94,7 +96,7 @@ fn a_hundred_thousand_decisions_of_every_kind_allocate_nothing() {
             ) {
                 Decision::Forward(_) => forwarded += 1,
                 Decision::Refuse(_) => refused += 1,
-                Decision::ReadBody | Decision::VerifyToken(_) => asked += 1,
+                Decision::ReadBody | Decision::VerifyToken(_) | Decision::Check(_) => asked += 1,
             }
         }
     });
@@ -212,6 +214,7 @@ fn a_hundred_thousand_lookups_among_many_policies_allocate_nothing() {
                 } else {
                     Identity::Verified(claims.claims())
                 },
+                ..Known::NOTHING
             };
             match decide(&tables, &request, known, 0, &mut scratch) {
                 Decision::ReadBody => asked += 1,
@@ -257,6 +260,7 @@ fn a_hundred_thousand_judgements_by_every_kind_of_condition_allocate_nothing() {
                     Body::Read(Ok(facts))
                 },
                 identity: Identity::Verified(claims.claims()),
+                ..Known::NOTHING
             };
             let request = Request {
                 method: if round % 5 == 0 { "GET" } else { "POST" },
@@ -274,4 +278,64 @@ fn a_hundred_thousand_judgements_by_every_kind_of_condition_allocate_nothing() {
     });
     assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
     assert_eq!((denied, passed, asked), (20_000, 40_000, 40_000));
+}
+
+const CHECKED: &str = "apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {name: edge, namespace: istio-system}
+spec:
+  extensionProviders:
+  - {name: a, envoyExtAuthzGrpc: {service: a.test, port: 9000}}
+  - {name: b, envoyExtAuthzHttp: {service: b.test, port: 8000}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: first, namespace: istio-system}
+spec: {action: CUSTOM, provider: {name: a}, rules: [{}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: second, namespace: istio-system}
+spec: {action: CUSTOM, provider: {name: b}, rules: [{when: [{key: 'request.headers[x-user]', values: [ann]}]}]}
+";
+
+#[test]
+fn a_hundred_thousand_decisions_on_what_authorizers_said_allocate_nothing() {
+    let compiled = compiled_of(&format!("{CONFIG}\n---\n{CHECKED}"));
+    let tables = compiled.snapshot.tables();
+    let headers: &[(&str, &[u8])] = &[("host", b"test.com"), ("x-user", b"eve")];
+    let request = Request {
+        method: "POST",
+        authority: None,
+        target: "/p",
+        headers: &headers,
+        connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+    };
+    let fields = [Field {
+        name: "x-user",
+        value: Some(b"ann"),
+    }];
+    let answer = |authorizer, said| Answer {
+        authorizer: AuthorizerId(authorizer),
+        said,
+    };
+    let answers = [answer(0, Said::Allow(&fields)), answer(1, Said::Deny(401))];
+    let mut scratch = Scratch::new();
+    let (mut asked, mut denied) = (0, 0);
+    let counted = allocation_counter::measure(|| {
+        for round in 0..100_000_usize {
+            let checked = Checked::new(&request, &answers[..round % 3]);
+            let known = Known {
+                checked: Some(&checked),
+                ..Known::NOTHING
+            };
+            match decide(&tables, &request, known, 0, &mut scratch) {
+                Decision::Check(_) => asked += 1,
+                Decision::Refuse(Refusal::External(_, External::Denied(401))) => denied += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
+    assert_eq!((asked, denied), (66_667, 33_333));
 }

@@ -100,7 +100,9 @@ fn ask(compiled: &Compiled, peer: &str, host: &str, body: &str) -> String {
             )
         }
         Decision::Refuse(refusal) => format!("{} {}", refusal.status(), refusal.code()),
-        Decision::ReadBody | Decision::VerifyToken(_) => panic!("the body was given, and no token is asked for"),
+        Decision::Check(_) | Decision::ReadBody | Decision::VerifyToken(_) => {
+            panic!("the body was given, and neither an authorizer nor a token is asked for")
+        }
     }
 }
 

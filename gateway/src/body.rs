@@ -39,6 +39,15 @@ pub(crate) enum ReadError {
     Client,
 }
 
+/// How far a body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Until it is known that it cannot be sent on.
+    UntilRefused,
+    /// To its end whatever it holds, for someone who reads it differently.
+    ToItsEnd,
+}
+
 impl ReadBody {
     /// Reads `incoming` to its end, at most `limit` bytes and `time`, feeding `scan`.
     ///
@@ -48,26 +57,42 @@ impl ReadBody {
         headers: &HeaderMap,
         scan: &mut BodyScan,
         limit: u64,
+        reading: Reading,
         time: Duration,
     ) -> (Self, Result<(), ReadError>) {
         let mut body = Self::default();
-        let result = match check_head(incoming, headers, limit) {
-            Err(error) => Err(ReadError::Refused(error)),
-            Ok(()) => match tokio::time::timeout(time, body.fill(incoming, scan)).await {
-                Ok(result) => result,
+        let head = check_head(incoming, headers, limit);
+        let result = match head {
+            Err(error) if error == BodyError::TooLarge || reading == Reading::UntilRefused => {
+                Err(ReadError::Refused(error))
+            }
+            _ => match tokio::time::timeout(time, body.fill(incoming, scan, limit, reading)).await {
+                Ok(result) => result.and_then(|()| head.map_err(ReadError::Refused)),
                 Err(_) => Err(ReadError::Timeout),
             },
         };
         (body, result)
     }
 
-    async fn fill(&mut self, incoming: &mut Incoming, scan: &mut BodyScan) -> Result<(), ReadError> {
+    async fn fill(
+        &mut self,
+        incoming: &mut Incoming,
+        scan: &mut BodyScan,
+        limit: u64,
+        reading: Reading,
+    ) -> Result<(), ReadError> {
         while let Some(frame) = incoming.frame().await {
             // Trailers say nothing about an LLM request, and are dropped.
             if let Ok(data) = frame.map_err(|_| ReadError::Client)?.into_data() {
                 self.bytes = self.bytes.saturating_add(data.len() as u64);
-                scan.feed(&data).map_err(ReadError::Refused)?;
-                self.push(data, incoming.size_hint().upper());
+                if self.bytes > limit {
+                    return Err(ReadError::Refused(BodyError::TooLarge));
+                }
+                match scan.feed(&data) {
+                    Err(error) if reading == Reading::UntilRefused => return Err(ReadError::Refused(error)),
+                    // The scan remembers.
+                    Err(_) | Ok(()) => self.push(data, incoming.size_hint().upper()),
+                }
             }
         }
         scan.finish().map(|_| ()).map_err(ReadError::Refused)

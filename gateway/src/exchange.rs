@@ -1,10 +1,13 @@
 //! One request, from its head to the head of its answer.
 //!
 //! ```text
-//! head ─► decide ─► refuse ───────────────────────────────► answer
-//!           │  │ └► verify token ─► decide ─► …
-//!           │  └──► read body ─► decide ─► refuse ────────► answer
-//!           └───────────────────────┴────► send upstream ─► answer, passed on
+//! head ─► decide ─► refuse ────────────────────────────────► answer
+//!          ▲   │
+//!          │   ├──► send upstream ─────────────────────────► answer, passed on
+//!          │   ├──► ask an authorizer ─┐
+//!          │   ├──► verify the token ──┤
+//!          │   └──► read the body ─────┤
+//!          └───────────────────────────┘
 //! ```
 //!
 //! What happens is the engine's decision; here it is carried out. The future of
@@ -12,6 +15,7 @@
 //! for: the client's body, a connection attempt, the upstream's answer.
 
 use core::convert::Infallible;
+use core::net::IpAddr;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,21 +29,23 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::answer::Challenge;
+use lockgate_core::check::{CheckBody, Checked, OwnedAnswer, OwnedSaid, borrow_answers, borrow_fields};
 use lockgate_core::claims::{ClaimSet, Claims};
 use lockgate_core::decide::{Body, Identity, Known, decide};
 use lockgate_core::decision::{Decision, Forward, Path, Refusal};
-use lockgate_core::llm::body::{BodyError, BodyFacts};
+use lockgate_core::llm::body::{BodyError, BodyFacts, BodyScan};
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::observe::observe;
 use lockgate_core::rewrite;
-use lockgate_core::tables::{RuleId, Tables, UpstreamId};
+use lockgate_core::tables::{AuthorizerId, RuleId, Tables, UpstreamId};
 use lockgate_core::token::TokenError;
 
 use crate::access::{Flag, Record};
-use crate::body::{ReadBody, ReadError};
+use crate::body::{ReadBody, ReadError, Reading};
 use crate::client_body::{ClientBody, Passing};
 use crate::connection::Peer;
 use crate::entropy::Entropy;
+use crate::ext_authz::{self, Denial, Question, Reply, SentBody};
 use crate::head::{self, HeadFields};
 use crate::jwt;
 use crate::limits::REQUEST_ID_BYTES_MAX;
@@ -63,6 +69,8 @@ pub(crate) async fn run(
         incoming,
         record,
         sender: Sender::Unverified,
+        body: None,
+        checks: None,
         challenge: None,
     };
     let step = exchange.next().await;
@@ -89,8 +97,33 @@ struct Exchange {
     incoming: Incoming,
     record: Box<Record>,
     sender: Sender,
+    /// `None` until a decision, or an authorizer, needs the body.
+    body: Option<Taken>,
+    /// `None` until an authorizer is asked.
+    checks: Option<Box<Checks>>,
     /// `www-authenticate`, when a token is refused.
     challenge: Option<HeaderValue>,
+}
+
+/// A body that was read before the request is sent on.
+struct Taken {
+    pieces: VecDeque<Bytes>,
+    scan: Box<BodyScan>,
+    /// Why it cannot be sent on, as far as the scan does not say so itself.
+    error: Option<BodyError>,
+    /// Whether the decision asked for it, and not only an authorizer.
+    is_wanted: bool,
+}
+
+/// What external authorizers were asked and said.
+struct Checks {
+    /// The client's fields as the authorizers have left them.
+    headers: HeaderMap,
+    answers: Vec<OwnedAnswer>,
+    /// What the one that denied has for the client.
+    denial: Option<Denial>,
+    /// What those that allowed have for the client.
+    to_client: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What is known of who sends the request.
@@ -123,6 +156,14 @@ struct Plan {
     entropy: u64,
 }
 
+/// What an authorizer is to be asked, free of what the decision borrowed.
+struct Asked {
+    authorizer: AuthorizerId,
+    /// The normalised path with the query.
+    target: String,
+    remote: IpAddr,
+}
+
 /// What to do next.
 #[expect(
     clippy::large_enum_variant,
@@ -131,13 +172,14 @@ struct Plan {
 enum Step {
     Send(Plan),
     ReadBody,
+    Check(Asked),
     VerifyToken(jwt::Begun),
     Refuse(Refusal),
     Fail(Fault, Flag),
 }
 
 impl Exchange {
-    /// Decides, reading the body if that is what it takes.
+    /// Decides, finding out what that takes.
     async fn next(&mut self) -> Step {
         if self.head.version < Version::HTTP_11 {
             return Step::Fail(Fault::OldProtocol, Flag::None);
@@ -146,16 +188,25 @@ impl Exchange {
             return Step::Fail(Fault::ConnectionNamesField, Flag::None);
         };
         let entropy = self.record.worker.entropy.next();
-        let mut step = self.decide(Body::Unread, VecDeque::new(), entropy);
-        if let Step::VerifyToken(begun) = step {
-            self.sender = self.verify(begun).await;
-            step = self.decide(Body::Unread, VecDeque::new(), entropy);
-        }
-        let step = match step {
-            Step::ReadBody => self.read_body_and_decide(entropy).await,
-            step => step,
+        let step = loop {
+            let found_out = match self.decide(entropy) {
+                Step::VerifyToken(begun) => self.verify(begun).await,
+                // Apart, since it is seldom needed and holds much.
+                Step::Check(asked) => Box::pin(self.check(asked, &named, entropy)).await,
+                Step::ReadBody => self.want_body().await,
+                step => break step,
+            };
+            if let Err(step) = found_out {
+                break step;
+            }
         };
+        if let Some(body) = self.body.take() {
+            self.record.worker.put_scan(body.scan);
+        }
         if matches!(step, Step::Send(..)) {
+            if let Some(checks) = &mut self.checks {
+                self.head.headers = core::mem::take(&mut checks.headers);
+            }
             head::clean_request(&mut self.head.headers, named);
             let tables = self.record.view.live.compiled.snapshot.tables();
             for name in rewrite::token_headers(&tables) {
@@ -165,33 +216,60 @@ impl Exchange {
         step
     }
 
-    async fn carry_out(self, step: Step) -> Response<ClientBody> {
-        match step {
+    async fn carry_out(mut self, step: Step) -> Response<ClientBody> {
+        let checks = self.checks.take();
+        let (denial, to_client) = checks.map_or_else(Default::default, |checks| (checks.denial, checks.to_client));
+        let mut response = match step {
             Step::Send(plan) => self.send(plan).await,
+            Step::Refuse(refusal @ Refusal::External(..)) => respond::external(refusal, denial, self.record),
             Step::Refuse(refusal) => respond::refusal(refusal, self.challenge, self.record),
             Step::Fail(fault, flag) => respond::fault(fault, flag, self.record),
-            // The engine does not ask for a body or a token twice.
-            Step::ReadBody | Step::VerifyToken(_) => respond::fault(Fault::Internal, Flag::None, self.record),
+            // `next` has dealt with these.
+            Step::ReadBody | Step::VerifyToken(_) | Step::Check(_) => {
+                respond::fault(Fault::Internal, Flag::None, self.record)
+            }
+        };
+        for (name, value) in to_client {
+            response.headers_mut().append(name, value);
         }
+        response
     }
 
-    async fn verify(&mut self, begun: jwt::Begun) -> Sender {
+    async fn verify(&mut self, begun: jwt::Begun) -> Result<(), Step> {
+        if !matches!(self.sender, Sender::Unverified) {
+            return Err(Step::Fail(Fault::Internal, Flag::None));
+        }
         let view = Rc::clone(&self.record.view);
         let verified = match begun {
             jwt::Begun::Known(claims) => Ok(claims),
             jwt::Begun::Refused(error) => Err(error),
             jwt::Begun::Pending(pending) => jwt::finish(&view.live, *pending).await,
         };
-        match verified {
+        self.sender = match verified {
             Ok(claims) => {
                 self.record.claims = Some(Arc::clone(&claims));
                 Sender::Verified(claims)
             }
             Err(error) => Sender::Refused(error),
-        }
+        };
+        Ok(())
     }
 
-    async fn read_body_and_decide(&mut self, entropy: u64) -> Step {
+    /// The decision needs the body.
+    async fn want_body(&mut self) -> Result<(), Step> {
+        if self.body.is_none() {
+            let limit = self.record.worker.shared.body_bytes_max;
+            self.read_body(limit, Reading::UntilRefused).await?;
+        }
+        match &mut self.body {
+            Some(body) if !body.is_wanted => body.is_wanted = true,
+            // The engine does not ask for a body twice.
+            _ => return Err(Step::Fail(Fault::Internal, Flag::None)),
+        }
+        Ok(())
+    }
+
+    async fn read_body(&mut self, limit: u64, reading: Reading) -> Result<(), Step> {
         let worker = Rc::clone(&self.record.worker);
         let shared = &worker.shared;
         let mut scan = worker.take_scan();
@@ -199,39 +277,142 @@ impl Exchange {
             &mut self.incoming,
             &self.head.headers,
             &mut scan,
-            shared.body_bytes_max,
+            limit,
+            reading,
             shared.times.body_read,
         );
         let (body, result) = read.await;
         self.record.bytes_received = body.bytes();
-        let facts = match result {
-            Ok(()) => scan.finish(),
-            Err(ReadError::Refused(error)) => Err(error),
-            Err(ReadError::Timeout) => return Step::Fail(Fault::BodyTimeout, Flag::None),
-            Err(ReadError::Client) => return Step::Fail(Fault::BodyBroken, Flag::DownstreamProtocol),
+        let error = match result {
+            Ok(()) => None,
+            Err(ReadError::Refused(error)) => Some(error),
+            Err(ReadError::Timeout) => return Err(Step::Fail(Fault::BodyTimeout, Flag::None)),
+            Err(ReadError::Client) => return Err(Step::Fail(Fault::BodyBroken, Flag::DownstreamProtocol)),
         };
-        let step = self.decide(Body::Read(facts), body.into_pieces(), entropy);
-        worker.put_scan(scan);
-        step
+        self.body = Some(Taken {
+            pieces: body.into_pieces(),
+            scan,
+            error,
+            is_wanted: false,
+        });
+        Ok(())
+    }
+
+    /// Asks an external authorizer.
+    async fn check(&mut self, asked: Asked, named: &[HeaderName], entropy: u64) -> Result<(), Step> {
+        let internal = || Step::Fail(Fault::Internal, Flag::None);
+        let view = Rc::clone(&self.record.view);
+        let authorizers = view.live.compiled.snapshot.authorizers();
+        let (Some(authorizer), Some(way)) = (
+            authorizers.get(asked.authorizer.0 as usize),
+            view.way(asked.authorizer),
+        ) else {
+            return Err(internal());
+        };
+        let body = match authorizer.body {
+            Some(wanted) => self.body_for(wanted).await?,
+            None => Ok(None),
+        };
+        let peer = Rc::clone(&self.record.peer);
+        let checks = self
+            .checks
+            .get_or_insert_with(|| Checks::begin(&self.head.headers, named, &peer, &self.record.request_id));
+        if checks.answers.iter().any(|answer| answer.authorizer == asked.authorizer) {
+            return Err(internal());
+        }
+        let host = match self.head.uri.authority() {
+            Some(authority) => authority.as_str().as_bytes(),
+            None => self.head.headers.get(HOST).map_or(&[][..], HeaderValue::as_bytes),
+        };
+        let began = Instant::now();
+        let reply = match body {
+            Err(TooLarge) => Reply::too_large(),
+            Ok(body) => {
+                let question = Question {
+                    authorizer,
+                    adds: view.live.check_fields(asked.authorizer),
+                    method: &self.head.method,
+                    version: self.head.version,
+                    target: asked.target,
+                    host,
+                    scheme: "http",
+                    headers: &checks.headers,
+                    body,
+                    remote: ext_authz::with_port(asked.remote, peer.remote),
+                    local: peer.local,
+                    request_id: &self.record.request_id,
+                    entropy,
+                };
+                ext_authz::ask(way, question).await
+            }
+        };
+        self.record.checked(asked.authorizer, &reply, began.elapsed());
+        checks.take(asked.authorizer, reply);
+        Ok(())
+    }
+
+    /// As much of the body as an authorizer is sent; `None` when the request has none.
+    async fn body_for(&mut self, wanted: CheckBody) -> Result<Result<Option<SentBody>, TooLarge>, Step> {
+        if self.body.is_none() {
+            if self.incoming.is_end_stream() {
+                return Ok(Ok(None));
+            }
+            let most = self.record.worker.shared.body_bytes_max;
+            let limit = match wanted.partial {
+                true => most,
+                false => most.min(wanted.bytes_max.into()),
+            };
+            self.read_body(limit, Reading::ToItsEnd).await?;
+        }
+        let Some(body) = &self.body else { return Ok(Ok(None)) };
+        if body.error == Some(BodyError::TooLarge) {
+            return Ok(Err(TooLarge));
+        }
+        let sent = SentBody::of(&body.pieces, wanted.bytes_max);
+        Ok(if sent.is_partial && !wanted.partial {
+            Err(TooLarge)
+        } else {
+            Ok(Some(sent))
+        })
     }
 
     /// Asks the engine, and takes out of its answer what borrows from its working memory.
-    fn decide(&mut self, body: Body<'_>, pieces: VecDeque<Bytes>, entropy: u64) -> Step {
+    fn decide(&mut self, entropy: u64) -> Step {
         let view = Rc::clone(&self.record.view);
         let tables = view.live.compiled.snapshot.tables();
         let fields = HeadFields(&self.head.headers);
         let request = head::request(self.head.method.as_str(), &self.head.uri, &fields, &self.record.peer);
         let worker = Rc::clone(&self.record.worker);
         let mut scratch = worker.scratch.borrow_mut();
+        let (body, pieces) = match &mut self.body {
+            None => (Body::Unread, None),
+            Some(taken) if !taken.is_wanted => (Body::Unread, Some(&mut taken.pieces)),
+            Some(taken) => {
+                let facts = taken.error.map_or_else(|| taken.scan.finish(), Err);
+                (Body::Read(facts), Some(&mut taken.pieces))
+            }
+        };
+        let answers = self.checks.as_ref().map_or(&[][..], |checks| &checks.answers);
+        let fields = borrow_fields(answers);
+        let answers = borrow_answers(answers, &fields);
+        let checked = Checked::new(&request, &answers);
         let known = Known {
             body,
             identity: self.sender.identity(),
+            checked: (!answers.is_empty()).then_some(&checked),
         };
         // Of several rounds the last one knows most.
         self.record.observation = observe(&tables, &request, &known, &mut scratch);
         let forward = match decide(&tables, &request, known, entropy, &mut scratch) {
             Decision::Forward(forward) => forward,
             Decision::ReadBody => return Step::ReadBody,
+            Decision::Check(check) => {
+                return Step::Check(Asked {
+                    authorizer: check.authorizer,
+                    target: rewrite::with_query(check.path, check.query),
+                    remote: check.remote,
+                });
+            }
             Decision::VerifyToken(sent) => return Step::VerifyToken(jwt::begin(&view.live, &tables, &sent)),
             Decision::Refuse(refusal) => {
                 self.challenge = challenge(refusal, &request);
@@ -249,13 +430,15 @@ impl Exchange {
         ) else {
             return Step::Fail(Fault::Internal, Flag::None);
         };
-        let body = match body {
-            Body::Read(Ok(facts)) => match edit(&tables, &forward, facts, pieces, &mut self.record.model) {
-                Ok(pieces) => Some(pieces),
-                Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
-                Err(SpliceError::TooManyFields) => return Step::Fail(Fault::Internal, Flag::None),
-            },
-            Body::Read(Err(_)) | Body::Unread => None,
+        let body = match (body, pieces.map(core::mem::take)) {
+            (Body::Read(Ok(facts)), Some(pieces)) => {
+                match edit(&tables, &forward, facts, pieces, &mut self.record.model) {
+                    Ok(pieces) => Some(pieces),
+                    Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
+                    Err(SpliceError::TooManyFields) => return Step::Fail(Fault::Internal, Flag::None),
+                }
+            }
+            (_, pieces) => pieces,
         };
         Step::Send(Plan {
             upstream: forward.upstream,
@@ -301,6 +484,55 @@ impl Exchange {
             }
             Err(error) => failed(&error, self.record),
         }
+    }
+}
+
+/// A body is larger than what an authorizer may be sent.
+struct TooLarge;
+
+impl Checks {
+    /// Before the first question. `named` are the fields that the client's `Connection` takes away.
+    fn begin(sent: &HeaderMap, named: &[HeaderName], peer: &Peer, request_id: &HeaderValue) -> Box<Self> {
+        let mut headers = sent.clone();
+        for name in named {
+            headers.remove(name);
+        }
+        head::add_client(&mut headers, peer);
+        headers.insert(X_REQUEST_ID, request_id.clone());
+        Box::new(Self {
+            headers,
+            answers: Vec::new(),
+            denial: None,
+            to_client: Vec::new(),
+        })
+    }
+
+    fn take(&mut self, authorizer: AuthorizerId, reply: Reply) {
+        if let OwnedSaid::Allow(fields) = &reply.said {
+            for field in fields {
+                self.headers.remove(&*field.name);
+            }
+            for field in fields {
+                // What no field can carry was refused when it came.
+                if let (Ok(name), Some(Ok(value))) = (
+                    HeaderName::try_from(&*field.name),
+                    field.value.as_deref().map(HeaderValue::from_bytes),
+                ) {
+                    self.headers.append(name, value);
+                }
+            }
+        }
+        self.denial = reply.denial;
+        self.to_client.extend(reply.to_client);
+        // An authorizer that was not asked for want of a route may come after one of a later name.
+        let place = self.answers.partition_point(|answer| answer.authorizer < authorizer);
+        self.answers.insert(
+            place,
+            OwnedAnswer {
+                authorizer,
+                said: reply.said,
+            },
+        );
     }
 }
 

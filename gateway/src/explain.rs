@@ -4,6 +4,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use http::Uri;
+use lockgate_core::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
 use lockgate_core::cidr::canonical;
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known};
@@ -38,6 +39,9 @@ pub(crate) struct Question {
     pub(crate) peer_uris: Vec<String>,
     /// What the client's token claims, taken as verified.
     pub(crate) claims: Option<serde_json::Value>,
+    /// What external authorizers would say, by their names; one that is not here is left open.
+    #[serde(default)]
+    pub(crate) checks: AssumedAnswers,
     /// The body; without one its check is left open.
     pub(crate) body: Option<String>,
     /// Chooses among weighted backends.
@@ -104,11 +108,16 @@ impl Question {
             .as_ref()
             .map(|claims| verified(snapshot, claims))
             .transpose()?;
+        let answers = AssumedAnswer::of_all(&self.checks, snapshot.authorizers())?;
+        let fields = borrow_fields(&answers);
+        let answers = borrow_answers(&answers, &fields);
+        let checked = Checked::new(&request, &answers);
         let known = Known {
             body,
             identity: claims
                 .as_ref()
                 .map_or(Identity::Unverified, |claims| Identity::Verified(claims.claims())),
+            checked: (!answers.is_empty()).then_some(&checked),
         };
         Ok(explain(snapshot, &request, known, self.entropy))
     }

@@ -12,6 +12,9 @@ use lockgate_core::rewrite;
 
 use crate::connection::Peer;
 
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
 /// The fields of a head as decisions read them.
 #[derive(Debug)]
 pub(crate) struct HeadFields<'h>(pub(crate) &'h HeaderMap);
@@ -36,6 +39,17 @@ pub(crate) fn request<'r>(method: &'r str, uri: &'r Uri, headers: &'r HeadFields
             ..Connection::plain(peer.remote.ip(), peer.port)
         },
     }
+}
+
+/// Says who the client is as Envoy does: its address after those that `X-Forwarded-For` came with, and what it spoke.
+pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer) {
+    let before = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let address = peer.remote.ip().to_string();
+    let all: Vec<&[u8]> = before.chain([address.as_bytes()]).collect();
+    if let Ok(value) = HeaderValue::from_bytes(&all.join(&b',')) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
 }
 
 /// The `Connection` field names a field that it must not make disappear.

@@ -26,6 +26,7 @@ mod demo;
 mod entropy;
 mod exchange;
 mod explain;
+mod ext_authz;
 mod head;
 mod json;
 mod jwt;

@@ -60,6 +60,9 @@ pub(crate) const POOL_IDLE_MAX: usize = 256;
 /// Time an upstream connection may lie idle: below the 60 to 75 s after which servers commonly close theirs.
 pub(crate) const POOL_IDLE: Duration = Duration::from_secs(50);
 
+/// How often an HTTP/2 connection to an upstream is asked whether it is still there.
+pub(crate) const UPSTREAM_PING: Duration = Duration::from_secs(30);
+
 /// Request bodies are kept as they were read, in pieces; smaller pieces are joined.
 ///
 /// A piece keeps alive the whole read buffer that it came from, so that many tiny ones would cost a multiple of the
@@ -95,6 +98,9 @@ pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 
 /// Pause after a failed `accept`, which is nearly always for want of descriptors: trying at once would only burn CPU.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes of the answer of an external authorizer. A login page is a tenth of it.
+pub(crate) const CHECK_ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// Verified tokens that are remembered. Ten thousand clients at once is a large company.
 pub(crate) const TOKEN_CACHE_ENTRIES_MAX: usize = 16 * 1024;

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
+use lockgate_core::check::CheckProtocol;
 use lockgate_core::compile::Compiled;
 use lockgate_core::config::Document;
 use lockgate_core::snapshot::{KeySource, KeysFrom, Secrets};
-use lockgate_core::tables::{SecretId, Tables, TokenRuleId};
+use lockgate_core::tables::{AuthorizerId, SecretId, Tables, TokenRuleId, UpstreamId};
 
 use crate::jwt::{self, Cache, Fetcher, Source};
 use crate::upstream::Target;
-use crate::upstream::tls::{self, TlsError};
+use crate::upstream::tls::{self, Speaks, TlsError};
 
 /// A configuration in use. Immutable; a reload makes a new one.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Live {
     pub(crate) upstreams: Vec<Arc<Target>>,
     /// `Authorization` values, by [`SecretId`]; none for key sets.
     credentials: Vec<Option<HeaderValue>>,
+    /// Fields that authorizers are sent besides the client's, by [`AuthorizerId`].
+    check_fields: Vec<Vec<(HeaderName, HeaderValue)>>,
     /// Keys of tokens, by `KeySourceId`.
     sources: Vec<Arc<Source>>,
     /// Tokens verified under this configuration.
@@ -59,15 +62,16 @@ impl core::fmt::Display for LiveError {
 impl Live {
     /// Makes what the data plane needs of a compiled configuration: reads CA files, prepares credentials.
     pub(crate) fn new(compiled: Compiled, documents: Vec<Document>) -> Result<Self, LiveError> {
-        let is_key_set = |id| {
+        let is_no_key = |id| {
             let mut sources = compiled.snapshot.key_sources().iter();
-            sources.any(|source| source.from == KeysFrom::Inline(id))
+            let mut fields = compiled.snapshot.authorizers().iter().flat_map(|authorizer| &authorizer.adds);
+            sources.any(|source| source.from == KeysFrom::Inline(id)) || fields.any(|(_, secret)| *secret == id)
         };
         let credentials = compiled
             .secrets
             .iter()
             .map(|(id, secret)| {
-                if is_key_set(id) {
+                if is_no_key(id) {
                     return Ok(None);
                 }
                 let mut value = HeaderValue::try_from(format!("Bearer {}", secret.expose()))
@@ -81,8 +85,10 @@ impl Live {
             .snapshot
             .upstreams()
             .iter()
-            .map(|upstream| {
-                let target = Target::new(upstream, &mut roots);
+            .zip((0..).map(UpstreamId))
+            .map(|(upstream, id)| {
+                let speaks = if is_asked_by_grpc(&compiled, id) { Speaks::Http2 } else { Speaks::Http1 };
+                let target = Target::new(upstream, speaks, &mut roots);
                 target
                     .map(Arc::new)
                     .map_err(|error| LiveError::Tls(upstream.host.clone(), error))
@@ -93,6 +99,7 @@ impl Live {
             .map(|spec| source(spec, &compiled.secrets).map(Arc::new))
             .collect::<Result<_, _>>()?;
         Ok(Self {
+            check_fields: check_fields(&compiled)?,
             compiled,
             upstreams,
             credentials,
@@ -123,10 +130,34 @@ impl Live {
         self.sources.iter().filter_map(|source| source.status()).collect()
     }
 
+    /// The fields that an authorizer is sent besides the client's.
+    pub(crate) fn check_fields(&self, id: AuthorizerId) -> &[(HeaderName, HeaderValue)] {
+        self.check_fields.get(id.0 as usize).map_or(&[], Vec::as_slice)
+    }
+
     /// The `Authorization` value of a secret.
     pub(crate) fn credential(&self, id: SecretId) -> Option<&HeaderValue> {
         self.credentials.get(id.0 as usize)?.as_ref()
     }
+}
+
+fn is_asked_by_grpc(compiled: &Compiled, id: UpstreamId) -> bool {
+    let mut authorizers = compiled.snapshot.authorizers().iter();
+    authorizers.any(|one| one.upstream == id && matches!(one.protocol, CheckProtocol::Grpc { .. }))
+}
+
+fn check_fields(compiled: &Compiled) -> Result<Vec<Vec<(HeaderName, HeaderValue)>>, LiveError> {
+    let field = |(name, id): &(Box<str>, SecretId)| {
+        let text = compiled.secrets.get(*id).map_or("", |secret| secret.expose());
+        let name = HeaderName::try_from(&**name).map_err(|_| LiveError::Credential(*id))?;
+        let mut value = HeaderValue::try_from(text).map_err(|_| LiveError::Credential(*id))?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    let authorizers = compiled.snapshot.authorizers().iter();
+    authorizers
+        .map(|authorizer| authorizer.adds.iter().map(field).collect())
+        .collect()
 }
 
 fn source(spec: &KeySource, secrets: &Secrets) -> Result<Source, LiveError> {

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use lockgate_core::answer::{Answer, ErrorDetail, ErrorShape};
-use lockgate_core::decision::{Denial, Refusal};
+use lockgate_core::decision::{self, External, Refusal};
 
 use crate::access::{Flag, Record};
 use crate::client_body::ClientBody;
+use crate::ext_authz::Denial;
 use crate::upstream::SendError;
 
 /// The request's id, kept or made, on every answer.
@@ -104,7 +105,11 @@ pub(crate) fn refusal(
             Some(rule)
         }
         Refusal::Body(rule, _) => rule,
-        Refusal::Token(_) | Refusal::BadRequest(_) | Refusal::Denied(_) | Refusal::NoRoute => None,
+        Refusal::Token(_)
+        | Refusal::BadRequest(_)
+        | Refusal::Denied(_)
+        | Refusal::External(..)
+        | Refusal::NoRoute => None,
     };
     if let Refusal::NotAdmitted { second, provider, .. } = refusal {
         let tables = record.view.live.compiled.snapshot.tables();
@@ -134,14 +139,30 @@ pub(crate) fn refusal(
     response
 }
 
+/// The answer when an external authorizer does not let a request pass: its own where it has one.
+pub(crate) fn external(refusal: Refusal, denial: Option<Denial>, mut record: Box<Record>) -> Response<ClientBody> {
+    record.end(Flag::ExternalAuthorization, refusal.code());
+    let content = refusal.answer(ErrorShape::of_path(record.uri.path()));
+    let Some(denial) = denial.filter(|_| matches!(refusal, Refusal::External(_, External::Denied(_)))) else {
+        return answer(&content, record);
+    };
+    let mut response = answer_with(&content, denial.body, record);
+    let own = core::mem::replace(response.headers_mut(), denial.headers);
+    // Ours win: they are about this connection and this request.
+    for (name, value) in &own {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
 /// As Envoy's RBAC filter writes it.
-fn denial_details(record: &Record, denial: Denial) -> String {
+fn denial_details(record: &Record, denial: decision::Denial) -> String {
     match denial {
-        Denial::Rule(policy, rule) => {
+        decision::Denial::Rule(policy, rule) => {
             let label = record.view.live.compiled.snapshot.tables().policy_label(policy);
             format!("rbac_access_denied_matched_policy[{label}-rule[{rule}]]")
         }
-        Denial::NoAllowMatched => "rbac_access_denied_matched_policy[none]".to_owned(),
+        decision::Denial::NoAllowMatched => "rbac_access_denied_matched_policy[none]".to_owned(),
     }
 }
 
@@ -166,12 +187,16 @@ pub(crate) fn closes(record: &Record) -> bool {
     record.worker.is_draining() && record.version != Version::HTTP_2
 }
 
-fn answer(answer: &Answer, mut record: Box<Record>) -> Response<ClientBody> {
+fn answer(answer: &Answer, record: Box<Record>) -> Response<ClientBody> {
+    answer_with(answer, Bytes::copy_from_slice(&answer.body), record)
+}
+
+fn answer_with(answer: &Answer, body: Bytes, mut record: Box<Record>) -> Response<ClientBody> {
     record.status = answer.status;
     record.first_byte = Some(std::time::Instant::now());
     let id = record.request_id.clone();
     let close = closes(&record);
-    let mut response = Response::new(ClientBody::Own(Bytes::copy_from_slice(&answer.body), record));
+    let mut response = Response::new(ClientBody::Own(body, record));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, id);

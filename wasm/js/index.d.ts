@@ -63,11 +63,20 @@ export interface SimulatedRequest {
   peerUris?: string[];
   /** What the client's token claims, taken as verified. A token in the request itself is not verified here. */
   claims?: Record<string, unknown>;
+  /** What external authorizers would say, by their names. Of one that is asked and not here the verdict is `check`. */
+  checks?: Record<string, CheckAnswer>;
   /** Without a body the verdict may be `readBody`. */
   body?: string;
   /** Chooses among weighted backends; 0 by default. */
   entropy?: number;
 }
+
+/** What an external authorizer says. */
+export type CheckAnswer =
+  | { decision: "allow"; setHeaders?: [name: string, value: string][]; removeHeaders?: string[] }
+  | { decision: "deny"; status?: number }
+  /** It cannot be reached, is late or fails. */
+  | { decision: "error" };
 
 export interface Diagnostic {
   severity: "error" | "warning";
@@ -83,7 +92,7 @@ export interface Diagnostic {
   help?: string;
 }
 
-export type Verdict = Forward | VerifyToken | ReadBody | Refuse;
+export type Verdict = Forward | Check | VerifyToken | ReadBody | Refuse;
 
 export interface Forward {
   decision: "forward";
@@ -98,6 +107,17 @@ export interface Forward {
   setHeaders: [name: string, value: string][];
   removeHeaders: string[];
   bodyFields: { name: string; value: string; set: boolean }[];
+}
+
+/** What happens depends on what an external authorizer says: give it in `checks`. */
+export interface Check {
+  decision: "check";
+  authorizer: string;
+  /** The CUSTOM policies that match and ask it: `namespace/name`. */
+  policies: string[];
+  connect: string[];
+  call: string;
+  body: string;
 }
 
 /** The request carries a token, and what happens depends on it: give its `claims`. */
@@ -148,6 +168,8 @@ export interface PolicyTrace {
   action: "ALLOW" | "DENY" | "AUDIT" | "CUSTOM";
   /** It is only tried out: what it says decides nothing. */
   dryRun: boolean;
+  /** Whom a CUSTOM policy asks when it matches. */
+  asks?: string;
   matched: boolean;
   rules: RuleTrace[];
 }

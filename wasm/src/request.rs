@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
+use lockgate_core::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
 use lockgate_core::cidr;
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known};
@@ -32,6 +33,8 @@ struct Sent {
     #[serde(default, rename = "peerUris")]
     peer_uris: Vec<String>,
     claims: Option<serde_json::Value>,
+    #[serde(default)]
+    checks: AssumedAnswers,
     body: Option<String>,
     #[serde(default)]
     entropy: u64,
@@ -78,11 +81,16 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
         ),
     };
     let claims = sent.claims.map(|claims| verified(snapshot, &claims)).transpose()?;
+    let answers = AssumedAnswer::of_all(&sent.checks, snapshot.authorizers()).map_err(|why| JsError::new(&why))?;
+    let fields = borrow_fields(&answers);
+    let answers = borrow_answers(&answers, &fields);
+    let checked = Checked::new(&request, &answers);
     let known = Known {
         body,
         identity: claims
             .as_ref()
             .map_or(Identity::Unverified, |claims| Identity::Verified(claims.claims())),
+        checked: (!answers.is_empty()).then_some(&checked),
     };
     Ok(explain_request(snapshot, &request, known, sent.entropy))
 }

@@ -206,6 +206,7 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Verdict {
         identity: claims
             .as_ref()
             .map_or(Identity::Anonymous, |claims| Identity::Verified(claims.claims())),
+        ..Known::NOTHING
     };
     let mut scratch = Scratch::new();
     let tables = compiled.snapshot.tables();

@@ -31,7 +31,7 @@ pub(crate) use predicate::{address, each_text, number, path_and_query};
 use crate::attributes::Attributes;
 use crate::decide::Known;
 use crate::decision::Denial;
-use crate::tables::{Action, ClauseRow, PolicyId, PolicyRuleRow, PredicateRow, Rows, Tables};
+use crate::tables::{Action, AuthorizerId, ClauseRow, PolicyId, PolicyRuleRow, PredicateRow, Rows, Tables};
 use search::{Found, Wanted, search, section};
 
 /// Whether something holds, as far as is known. Ordered, so that AND is the least and OR the greatest.
@@ -98,6 +98,13 @@ pub(crate) fn permission(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Kno
         (Truth::Fails, Truth::Holds) => Permission::Granted,
         _ => Permission::DependsOnBody,
     }
+}
+
+/// Whether a CUSTOM policy that asks `authorizer` matches.
+pub(crate) fn asks(tables: &Tables<'_>, authorizer: AuthorizerId, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+    search::custom(tables, authorizer).map_or(Truth::Fails, |section| {
+        search(tables, section, Wanted::Any, seen, known).truth
+    })
 }
 
 /// The first enforced policy of `action` that matches.

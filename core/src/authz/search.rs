@@ -21,7 +21,7 @@ use super::predicate::{self, BodyNeeded};
 use super::{Truth, lookup, rule_truth};
 use crate::attributes::Attributes;
 use crate::decide::Known;
-use crate::tables::{Action, Attribute, Feature, FeatureRow, LookupRow, Rows, SectionRow, Tables};
+use crate::tables::{Action, Attribute, AuthorizerId, Feature, FeatureRow, LookupRow, Rows, SectionRow, Tables};
 
 /// Which of the rules that hold is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub(super) struct Found {
 pub(super) fn section<'t>(tables: &Tables<'t>, action: Action, dry_run: bool) -> Option<&'t SectionRow> {
     let mut sections = tables.policy_index.sections.iter();
     sections.find(|section| section.action == action && section.dry_run == dry_run)
+}
+
+/// The CUSTOM policies that ask one authorizer.
+pub(super) fn custom<'t>(tables: &Tables<'t>, authorizer: AuthorizerId) -> Option<&'t SectionRow> {
+    let mut sections = tables.policy_index.sections.iter();
+    sections.find(|section| section.authorizer == Some(authorizer))
 }
 
 /// Judges the rules of a section, as far as the request may match them.

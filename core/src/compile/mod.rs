@@ -8,6 +8,7 @@
 //! Every step reports into [`Diagnostics`] and goes on. A snapshot exists only
 //! when nothing was an error: what cannot be understood is never served.
 
+mod authorizers;
 mod edge;
 mod lint;
 mod listeners;
@@ -91,12 +92,13 @@ pub fn compile(
     rows.rows.edge = edge::compile(resources, diagnostics);
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
-    let upstreams = upstreams::compile(resources, &providers, diagnostics);
+    let mut upstreams = upstreams::compile(resources, &providers, diagnostics);
     routes::compile(resources, settings, &listeners, &mut providers, &mut rows, diagnostics);
-    policies::compile(resources, settings, &mut rows, diagnostics);
+    let authorizers = authorizers::compile(resources, settings, &mut upstreams, &mut rows, diagnostics);
+    policies::compile(resources, settings, &authorizers, &mut rows, diagnostics);
     let key_sources = tokens::compile(resources, settings, &mut rows, diagnostics);
     let (rows, secrets) = rows.finish(diagnostics);
-    let snapshot = Snapshot::new(rows, listeners.ports(), upstreams, key_sources);
+    let snapshot = Snapshot::new(rows, listeners.ports(), upstreams, key_sources, authorizers);
     if diagnostics.has_errors() {
         // Lints would speak of rules that the errors took away.
         return None;

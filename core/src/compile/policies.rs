@@ -6,8 +6,9 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::Settings;
 use super::rows::{RowWriter, append};
+use super::{Settings, authorizers};
+use crate::check::Authorizer;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
     AuthorizationPolicy, Clause, Gateway, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources,
@@ -28,6 +29,7 @@ const ORDER: [(bool, Action); 6] = [
 pub(super) fn compile(
     resources: &Resources,
     settings: &Settings,
+    authorizers: &[Authorizer],
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) {
@@ -37,7 +39,7 @@ pub(super) fn compile(
         .map_or(&[][..], |mesh| &mesh.trust_domains);
     for order in ORDER {
         for policy in selected(resources, settings).filter(|policy| (policy.dry_run, policy.action) == order) {
-            compile_policy(policy, trust_domains, rows);
+            compile_policy(policy, trust_domains, authorizers, rows);
         }
     }
     for policy in selected(resources, settings) {
@@ -81,7 +83,12 @@ pub(super) fn gateway_of<'c>(
     resources.gateways.iter().find(is_meant)
 }
 
-fn compile_policy(policy: &AuthorizationPolicy, trust_domains: &[Box<str>], rows: &mut RowWriter<'_>) {
+fn compile_policy(
+    policy: &AuthorizationPolicy,
+    trust_domains: &[Box<str>],
+    authorizers: &[Authorizer],
+    rows: &mut RowWriter<'_>,
+) {
     let rules: Vec<PolicyRuleRow> = policy
         .rules
         .iter()
@@ -91,7 +98,11 @@ fn compile_policy(policy: &AuthorizationPolicy, trust_domains: &[Box<str>], rows
     let row = PolicyRow {
         action: policy.action,
         dry_run: policy.dry_run,
-        provider: policy.provider.as_ref().map(|name| rows.text(name)),
+        // One that is not known has been reported, and nothing is served.
+        authorizer: policy
+            .provider
+            .as_ref()
+            .and_then(|name| authorizers::find(authorizers, name)),
         rules: append(&mut rows.rows.policy_rules, rules),
         label: rows.text(&format!("{}/{}", policy.meta.namespace, *policy.meta.name)),
         origin: rows.origin(&policy.meta, "", policy.meta.name.at),

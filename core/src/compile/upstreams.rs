@@ -1,5 +1,6 @@
-//! Where each provider is reached: `https://<host>:443`, unless a ServiceEntry
-//! moves it or a DestinationRule changes how it is spoken to.
+//! Where each provider and each external authorizer is reached: a provider at
+//! `https://<host>:443`, an authorizer at its own port in plain text, unless a
+//! ServiceEntry moves it or a DestinationRule changes how it is spoken to.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -7,10 +8,10 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::providers::{Provider, Providers};
+use super::providers::Providers;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    ClientTls, ClientTlsMode, DestinationRule, Resolution, Resources, ServiceEntry, ServicePort, Spanned, WorkloadEntry,
+    ClientTls, ClientTlsMode, DestinationRule, ExtAuthzProvider, Resolution, Resources, ServiceEntry, ServicePort, Spanned, WorkloadEntry,
 };
 use crate::snapshot::{Endpoint, Upstream, UpstreamTls};
 
@@ -30,19 +31,65 @@ pub(super) fn compile(
         check_static_addresses(entry, diagnostics);
     }
     refuse_two_rules_of_one_host(&resources.destination_rules, diagnostics);
-    providers.iter().map(|provider| upstream(resources, provider)).collect()
+    let providers = providers.iter().map(|provider| provider.host.as_str());
+    providers
+        .map(|host| {
+            let endpoints = entry_of(resources, host).map_or_else(
+                || vec![endpoint(host, HTTPS_PORT, 1)],
+                |entry| endpoints(entry, host, port_or_first(entry, HTTPS_PORT), HTTPS_PORT),
+            );
+            upstream(resources, host, endpoints, true)
+        })
+        .collect()
 }
 
-fn upstream(resources: &Resources, provider: &Provider<'_>) -> Upstream {
-    let host = provider.host.as_str();
-    let entry = most_specific(&resources.service_entries, host, |entry| &entry.hosts);
+/// Where an external authorizer is reached: in plain text at its host and port, unless a ServiceEntry moves it or a
+/// DestinationRule asks for TLS.
+pub(super) fn of_authorizer(
+    resources: &Resources,
+    provider: &ExtAuthzProvider,
+    diagnostics: &mut Diagnostics,
+) -> Upstream {
+    let (host, number) = (&**provider.service, *provider.port);
+    let entry = entry_of(resources, host);
+    let port = entry.and_then(|entry| entry.ports.iter().find(|port| *port.number == number));
+    if let (Some(entry), None) = (entry, port) {
+        let listed: Vec<String> = entry.ports.iter().map(|port| format!("{}", *port.number)).collect();
+        diagnostics
+            .error(
+                "unknown-port",
+                provider.port.at,
+                format!("ServiceEntry `{}` of `{host}` has no port {number}", *entry.meta.name),
+            )
+            .field(format!("{}.port", provider.field))
+            .help(format!("its ports are {}", listed.join(", ")));
+    }
+    let endpoints = entry.map_or_else(
+        || vec![endpoint(host, number, 1)],
+        |entry| endpoints(entry, host, port, number),
+    );
+    upstream(resources, host, endpoints, false)
+}
+
+fn entry_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c ServiceEntry> {
+    most_specific(&resources.service_entries, host, |entry| &entry.hosts)
+}
+
+fn upstream(resources: &Resources, host: &str, endpoints: Vec<Endpoint>, is_tls: bool) -> Upstream {
     let rule = most_specific(&resources.destination_rules, host, |rule| {
         core::slice::from_ref(&rule.host)
     });
     Upstream {
         host: host.into(),
-        endpoints: entry.map_or_else(|| vec![endpoint(host, HTTPS_PORT, 1)], |entry| endpoints(entry, host)),
-        tls: tls(rule.and_then(|rule| rule.tls.as_ref()), host),
+        endpoints,
+        tls: match rule.and_then(|rule| rule.tls.as_ref()) {
+            Some(settings) => tls(settings, host),
+            None => is_tls.then(|| UpstreamTls {
+                sni: host.into(),
+                subject_alt_names: Vec::new(),
+                ca_certificates: None,
+            }),
+        },
         connect_timeout_ms: rule
             .and_then(|rule| rule.connect_timeout_ms)
             .unwrap_or(CONNECT_TIMEOUT_MS),
@@ -71,14 +118,15 @@ fn most_specific<'c, T>(all: &'c [T], host: &str, hosts: impl Fn(&T) -> &[Spanne
     best.map(|(_, resource)| resource)
 }
 
-/// The addresses of a ServiceEntry for its port 443 or, without one, its first.
-fn endpoints(entry: &ServiceEntry, host: &str) -> Vec<Endpoint> {
-    let port = entry
-        .ports
-        .iter()
-        .find(|port| *port.number == HTTPS_PORT)
-        .or(entry.ports.first());
-    let number = port.map_or(HTTPS_PORT, |port| port.target_port.unwrap_or(*port.number));
+/// The port of that number or, without one, the first.
+fn port_or_first(entry: &ServiceEntry, number: u16) -> Option<&ServicePort> {
+    let mut ports = entry.ports.iter();
+    ports.find(|port| *port.number == number).or(entry.ports.first())
+}
+
+/// The addresses of a ServiceEntry for one of its ports; without any, `number` is the port.
+fn endpoints(entry: &ServiceEntry, host: &str, port: Option<&ServicePort>, number: u16) -> Vec<Endpoint> {
+    let number = port.map_or(number, |port| port.target_port.unwrap_or(*port.number));
     if entry.endpoints.is_empty() || entry.resolution == Resolution::None {
         return vec![endpoint(host, number, 1)];
     }
@@ -113,14 +161,7 @@ fn endpoint(address: &str, port: u16, weight: u32) -> Endpoint {
     }
 }
 
-fn tls(settings: Option<&ClientTls>, host: &str) -> Option<UpstreamTls> {
-    let Some(settings) = settings else {
-        return Some(UpstreamTls {
-            sni: host.into(),
-            subject_alt_names: Vec::new(),
-            ca_certificates: None,
-        });
-    };
+fn tls(settings: &ClientTls, host: &str) -> Option<UpstreamTls> {
     match *settings.mode {
         ClientTlsMode::Disable => None,
         ClientTlsMode::Simple => Some(UpstreamTls {

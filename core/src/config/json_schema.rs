@@ -130,11 +130,8 @@ fn shape(shape: &Shape, doc: &str) -> String {
         Shape::Integer { min, max } => {
             or_variable(&format!(r#"{{"type":"integer","minimum":{min},"maximum":{max}}}"#), doc)
         }
-        Shape::PolicyPort => {
-            let number = r#"{"type":"integer","minimum":0,"maximum":65535}"#;
-            let digits = r#"{"type":"string","pattern":"^(0|[1-9][0-9]{0,4})$"}"#;
-            or_variable(&format!("{number},{digits}"), doc)
-        }
+        Shape::PolicyPort => port(0, "(0|[1-9][0-9]{0,4})", doc),
+        Shape::ServicePort => port(1, "[1-9][0-9]{0,4}", doc),
         Shape::Enum(words) => or_variable(&enumeration(words), doc),
         Shape::Object(fields) => object(fields, doc),
         Shape::List { item, min } => list(item, *min, doc),
@@ -145,6 +142,12 @@ fn shape(shape: &Shape, doc: &str) -> String {
             schema.close()
         }
     }
+}
+
+fn port(min: u16, digits: &str, doc: &str) -> String {
+    let number = format!(r#"{{"type":"integer","minimum":{min},"maximum":65535}}"#);
+    let digits = format!(r#"{{"type":"string","pattern":"^{digits}$"}}"#);
+    or_variable(&format!("{number},{digits}"), doc)
 }
 
 fn text(format: Format, doc: &str) -> String {

@@ -22,8 +22,9 @@ use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
 use crate::claims::Claims;
 use crate::decide::{Body, Known, decide};
-use crate::decision::{Decision, Denial, Forward, Path, Refusal};
-use crate::request::Request;
+use crate::check::{Authorizer, CheckBody, CheckProtocol, Checked};
+use crate::decision::{Check, Decision, Denial, External, Forward, Path, Refusal};
+use crate::request::{Headers, Request};
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
 use crate::route;
 use crate::snapshot::{Snapshot, Upstream};
@@ -39,15 +40,23 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
     let mut reading = Scratch::new();
     let seen = Attributes::read(tables.edge, request, &mut reading).ok();
     let claims = known.identity.claims().copied();
-    let headers = Overlay::new(&tables, request.headers, claims);
+    let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);
+    let headers = Overlay::new(&tables, sent, claims);
+    let routed = known.checked.map(|checked| checked.seen_by_routes(&tables));
+    let routed_sent: &dyn Headers = routed.as_ref().map_or(request.headers, |checked| checked);
+    let routed_headers = Overlay::new(&tables, routed_sent, claims);
+    let routed = seen.map(|seen| seen.with_headers(&routed_headers));
     let seen = seen.map(|seen| seen.with_headers(&headers));
     let reader = Reader {
         tables,
         upstreams: snapshot.upstreams(),
+        authorizers: snapshot.authorizers(),
     };
     let denied = matches!(
         decision,
-        Decision::Refuse(Refusal::Denied(_) | Refusal::Token(_)) | Decision::VerifyToken(_)
+        Decision::Refuse(Refusal::Denied(_) | Refusal::Token(_) | Refusal::External(..))
+            | Decision::VerifyToken(_)
+            | Decision::Check(_)
     );
     Explanation {
         api_version: "lockgate.dev/explain/v1",
@@ -56,8 +65,8 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
         policies: seen
             .as_ref()
             .map_or_else(Vec::new, |seen| reader.policies(seen, &known)),
-        passes: match &seen {
-            Some(seen) if !denied => reader.passes(seen, decision, entropy),
+        passes: match (&routed, &seen) {
+            (Some(routed), Some(seen)) if !denied => reader.passes(routed, seen, decision, entropy),
             _ => Vec::new(),
         },
         verdict: reader.verdict(request, seen.as_ref(), known, decision),
@@ -82,17 +91,25 @@ fn shown(tables: &Tables<'_>, seen: &Attributes<'_>) -> Seen {
 struct Reader<'d> {
     tables: Tables<'d>,
     upstreams: &'d [Upstream],
+    authorizers: &'d [Authorizer],
 }
 
 impl<'d> Reader<'d> {
-    fn passes(self, seen: &Attributes<'d>, decision: Decision<'_>, entropy: u64) -> Vec<PassTrace> {
-        let mut passes = Vec::from([self.pass(1, seen)]);
+    /// `routed` is the request as pass 1 sees it, `seen` as everything after it does.
+    fn passes(
+        self,
+        routed: &Attributes<'d>,
+        seen: &Attributes<'d>,
+        decision: Decision<'_>,
+        entropy: u64,
+    ) -> Vec<PassTrace> {
+        let mut passes = Vec::from([self.pass(1, routed)]);
         // The second pass runs on the provider's host, unless the decision ended before.
         let reached = !matches!(
             decision,
             Decision::ReadBody | Decision::Refuse(Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..))
         );
-        if let Some(host) = self.chosen_host(seen, entropy).filter(|_| reached) {
+        if let Some(host) = self.chosen_host(routed, entropy).filter(|_| reached) {
             passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes())));
         }
         passes
@@ -174,6 +191,7 @@ impl<'d> Reader<'d> {
     ) -> Verdict {
         match decision {
             Decision::Forward(forward) => Verdict::Forward(self.upstream_request(request, known, &forward)),
+            Decision::Check(check) => Verdict::Check(self.check_request(request, seen, &known, check)),
             Decision::VerifyToken(token) => {
                 let rules = token.rules(&self.tables);
                 let mut authentications: Vec<String> = rules
@@ -200,6 +218,45 @@ impl<'d> Reader<'d> {
         }
     }
 
+    fn check_request(
+        self,
+        request: &Request<'_>,
+        seen: Option<&Attributes<'_>>,
+        known: &Known<'_>,
+        check: Check<'_>,
+    ) -> CheckRequest {
+        let id = check.authorizer;
+        let authorizer = self.authorizers.get(id.0 as usize);
+        let (scheme, call) = match authorizer.map(|authorizer| &authorizer.protocol) {
+            Some(CheckProtocol::Http { path_prefix }) => (
+                "http",
+                format!("{} {path_prefix}{}", request.method, check.path),
+            ),
+            Some(CheckProtocol::Grpc { .. }) => ("grpc", "envoy.service.auth.v3.Authorization/Check".to_owned()),
+            None => ("", String::new()),
+        };
+        let upstream = authorizer.and_then(|authorizer| self.upstreams.get(authorizer.upstream.0 as usize));
+        let secure = if upstream.is_some_and(|upstream| upstream.tls.is_some()) { "s" } else { "" };
+        let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints).iter();
+        let policies = self.tables.policies.iter().filter(|policy| policy.authorizer == Some(id));
+        CheckRequest {
+            authorizer: self.tables.authorizer_name(id).to_owned(),
+            policies: policies
+                .filter(|policy| seen.is_some_and(|seen| self.policy(policy, seen, known).matched))
+                .map(|policy| self.tables.text(policy.label).to_owned())
+                .collect(),
+            connect: endpoints
+                .map(|to| format!("{scheme}{secure}://{}:{}", to.address, to.port))
+                .collect(),
+            call,
+            body: match authorizer.and_then(|authorizer| authorizer.body) {
+                None => "none".to_owned(),
+                Some(CheckBody { bytes_max, partial: true, .. }) => format!("the first {bytes_max} bytes"),
+                Some(CheckBody { bytes_max, partial: false, .. }) => format!("up to {bytes_max} bytes, more is 413"),
+            },
+        }
+    }
+
     fn upstream_request(self, request: &Request<'_>, known: Known<'_>, forward: &Forward<'_>) -> UpstreamRequest {
         let upstream = self.upstreams.get(forward.upstream.0 as usize);
         let scheme = if upstream.is_some_and(|upstream| upstream.tls.is_some()) {
@@ -209,6 +266,12 @@ impl<'d> Reader<'d> {
         };
         let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints);
         let mut set_headers = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
+        let changed = known.checked.into_iter().flat_map(Checked::changes);
+        for (name, value) in changed.filter(|(name, _)| !rewrite::drops_header(name)) {
+            if let Some(value) = value {
+                set_headers.push((name.to_owned(), text(value)));
+            }
+        }
         let claims = known.identity.claims();
         let written = claims.into_iter().flat_map(Claims::headers);
         set_headers.extend(written.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -230,18 +293,20 @@ impl<'d> Reader<'d> {
             method: request.method.to_owned(),
             path: self.path(forward.path),
             set_headers,
-            remove_headers: self.never_sent(),
+            remove_headers: self.never_sent(&known),
             body_fields: self.body_fields(known.body, forward),
         }
     }
 
-    fn never_sent(self) -> Vec<String> {
+    fn never_sent(self, known: &Known<'_>) -> Vec<String> {
         let names = DROPPED_HEADERS.iter().map(ToString::to_string);
         let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
         let mut all: Vec<String> = names
             .chain(DROPPED_HEADER_PREFIXES.iter().map(|prefix| format!("{prefix}*")))
             .collect();
-        for name in tokens {
+        let changed = known.checked.into_iter().flat_map(Checked::changes);
+        let removed = changed.filter(|(_, value)| value.is_none());
+        for name in tokens.chain(removed.map(|(name, _)| name.to_owned())) {
             if !all.contains(&name) {
                 all.push(name);
             }
@@ -289,6 +354,13 @@ impl<'d> Reader<'d> {
             Refusal::Denied(Denial::NoAllowMatched) => {
                 "there are ALLOW policies and none of their rules matches".to_owned()
             }
+            Refusal::External(authorizer, External::Denied(_)) => {
+                format!("external authorizer `{}` denied it", self.tables.authorizer_name(authorizer))
+            }
+            Refusal::External(authorizer, External::Failed(_)) => format!(
+                "external authorizer `{}` gave no answer that counts",
+                self.tables.authorizer_name(authorizer)
+            ),
             Refusal::NoRouteAfterRewrite(rule) => format!(
                 "rule `{}` matched, but after the rewrite to its provider's host no rule matches",
                 self.rule(rule)

@@ -17,7 +17,7 @@ impl Reader<'_> {
         policies.map(|policy| self.policy(policy, seen, known)).collect()
     }
 
-    fn policy(self, policy: &PolicyRow, seen: &Attributes<'_>, known: &Known<'_>) -> PolicyTrace {
+    pub(super) fn policy(self, policy: &PolicyRow, seen: &Attributes<'_>, known: &Known<'_>) -> PolicyTrace {
         let rules = policy.rules.of(self.tables.policy_rules).iter().zip(0_u32..);
         let rules: Vec<RuleTrace> = rules
             .map(|(rule, index)| self.policy_rule(rule, index, seen, known))
@@ -26,6 +26,7 @@ impl Reader<'_> {
             policy: self.tables.text(policy.label).to_owned(),
             action: policy.action,
             dry_run: policy.dry_run,
+            asks: policy.authorizer.map(|id| self.tables.authorizer_name(id).to_owned()),
             matched: rules.iter().any(|rule| rule.matched),
             rules,
         }

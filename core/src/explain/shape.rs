@@ -57,6 +57,9 @@ pub struct PolicyTrace {
     pub action: Action,
     /// Whether it is only tried out: what it says decides nothing.
     pub dry_run: bool,
+    /// Whom a CUSTOM policy asks when it matches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<String>,
     /// Whether one of its rules matches.
     pub matched: bool,
     /// Its rules, in order.
@@ -112,6 +115,9 @@ pub struct PassTrace {
 pub enum Verdict {
     /// The request is sent upstream.
     Forward(UpstreamRequest),
+    /// What happens depends on what an external authorizer says, which nobody asked here.
+    #[serde(rename_all = "camelCase")]
+    Check(CheckRequest),
     /// What happens depends on its token, whose signature is not verified here.
     #[serde(rename_all = "camelCase")]
     VerifyToken {
@@ -126,6 +132,22 @@ pub enum Verdict {
     },
     /// It is answered by the gateway.
     Refuse(RefusedAnswer),
+}
+
+/// What an external authorizer is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckRequest {
+    /// Its name.
+    pub authorizer: String,
+    /// The CUSTOM policies that match and ask it: `namespace/name`.
+    pub policies: Vec<String>,
+    /// Where it is reached, e.g. `grpc://authz.test:9000`.
+    pub connect: Vec<String>,
+    /// The method and path of a check by HTTP, the method's full name of one by gRPC.
+    pub call: String,
+    /// Whether it gets the body: all of it, the beginning, or none.
+    pub body: String,
 }
 
 /// The request as it is sent upstream.

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{Display, Formatter, Result};
 
-use super::{Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace, UpstreamRequest, Verdict};
+use super::{CheckRequest, Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace, UpstreamRequest, Verdict};
 
 impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -32,6 +32,7 @@ impl Display for Explanation {
         writeln!(f)?;
         match &self.verdict {
             Verdict::Forward(upstream) => write_upstream(f, upstream),
+            Verdict::Check(check) => write_check(f, check),
             Verdict::VerifyToken { authentications } => {
                 writeln!(f, "verdict    depends on the token: give what it claims with --claims")?;
                 writeln!(
@@ -53,7 +54,8 @@ fn write_policy(f: &mut Formatter<'_>, policy: &PolicyTrace) -> Result {
     let action = policy.action.word();
     let dry = if policy.dry_run { " (dry run)" } else { "" };
     let outcome = if policy.matched { "matches" } else { "does not match" };
-    writeln!(f, "  {action} {}{dry} {outcome}", policy.policy)?;
+    let asks = policy.asks.as_ref().map_or_else(String::new, |asks| format!(" (asks {asks})"));
+    writeln!(f, "  {action} {}{dry}{asks} {outcome}", policy.policy)?;
     if policy.rules.is_empty() {
         writeln!(f, "    it has no rules, so it matches nothing")?;
     }
@@ -127,6 +129,20 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         writeln!(f, "  body       {} {what} {}", field.name, field.value)?;
     }
     Ok(())
+}
+
+fn write_check(f: &mut Formatter<'_>, check: &CheckRequest) -> Result {
+    writeln!(
+        f,
+        "verdict    depends on external authorizer {}: give what it says with --checks",
+        check.authorizer
+    )?;
+    writeln!(f, "  asked by   {}", check.policies.join(", "))?;
+    for connect in &check.connect {
+        writeln!(f, "  connect    {connect}")?;
+    }
+    writeln!(f, "  call       {}", check.call)?;
+    writeln!(f, "  body       {}", check.body)
 }
 
 fn write_answer(f: &mut Formatter<'_>, answer: &RefusedAnswer) -> Result {

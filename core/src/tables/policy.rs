@@ -7,7 +7,7 @@
 
 use core::fmt;
 
-use super::{OriginId, Rows, Span};
+use super::{AuthorizerId, OriginId, Rows, Span};
 
 /// What a matching rule of a policy does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -43,8 +43,8 @@ pub(crate) struct PolicyRow {
     pub(crate) action: Action,
     /// `istio.io/dry-run`: what it would do is reported and never done.
     pub(crate) dry_run: bool,
-    /// `provider.name` of a CUSTOM policy.
-    pub(crate) provider: Option<Span>,
+    /// Whom a CUSTOM policy asks.
+    pub(crate) authorizer: Option<AuthorizerId>,
     pub(crate) rules: Rows,
     /// `namespace/name`.
     pub(crate) label: Span,
@@ -56,6 +56,18 @@ impl PolicyRow {
     pub(crate) fn only_observes(&self) -> bool {
         self.dry_run || self.action == Action::Audit
     }
+}
+
+/// An external authorizer, as far as decisions depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AuthorizerRow {
+    pub(crate) name: Span,
+    /// `failOpen`: a request passes when it says nothing that counts.
+    pub(crate) fail_open: bool,
+    /// `statusOnError`
+    pub(crate) status_on_error: u16,
+    /// `clearRouteCache`: what it changes may choose the route.
+    pub(crate) reroutes: bool,
 }
 
 /// One rule of a policy: any clause of `from`, any clause of `to` and every predicate of `when`. Empty rows mean "any".

@@ -5,7 +5,7 @@
 
 use core::net::IpAddr;
 
-use super::{Action, Attribute, Rows, Span, Values};
+use super::{Action, Attribute, AuthorizerId, Rows, Span, Values};
 use crate::cidr::Cidr;
 use crate::index::Index;
 
@@ -32,6 +32,8 @@ pub(crate) struct PolicyIndex<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SectionRow {
     pub(crate) action: Action,
+    /// Whom CUSTOM policies ask.
+    pub(crate) authorizer: Option<AuthorizerId>,
     pub(crate) dry_run: bool,
     /// Leads to numbers of `policy_rules`.
     pub(crate) rules: LookupRow,

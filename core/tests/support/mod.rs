@@ -7,6 +7,7 @@
 )]
 
 use lockgate_core::build;
+use lockgate_core::check::{Checked, OwnedAnswer, borrow_answers, borrow_fields};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
@@ -43,6 +44,8 @@ pub(crate) struct Sent<'s> {
     /// The payload of a verified token.
     pub(crate) token: Option<&'s str>,
     pub(crate) body: Option<&'s str>,
+    /// What external authorizers said.
+    pub(crate) answers: &'s [OwnedAnswer],
 }
 
 pub(crate) const GET: Sent<'static> = Sent {
@@ -57,6 +60,7 @@ pub(crate) const GET: Sent<'static> = Sent {
     uri_names: &[],
     token: None,
     body: None,
+    answers: &[],
 };
 
 /// One policy of `istio-system` for each spec; `api` is its group.
@@ -132,7 +136,15 @@ impl Sent<'_> {
         let identity = claims
             .as_ref()
             .map_or(Identity::Anonymous, |claims| Identity::Verified(claims.claims()));
-        answer(&request, Known { body, identity })
+        let fields = borrow_fields(self.answers);
+        let answers = borrow_answers(self.answers, &fields);
+        let checked = Checked::new(&request, &answers);
+        let known = Known {
+            body,
+            identity,
+            checked: (!answers.is_empty()).then_some(&checked),
+        };
+        answer(&request, known)
     }
 }
 

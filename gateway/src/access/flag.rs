@@ -18,6 +18,8 @@ pub(crate) enum Flag {
     UpstreamProtocol,
     /// The upstream's answer stood still for too long.
     StreamIdle,
+    /// An external authorizer denied the request, or gave no answer.
+    ExternalAuthorization,
     /// The client went away.
     DownstreamTermination,
     /// The client did not speak HTTP as it must.
@@ -35,6 +37,7 @@ impl Flag {
             Self::UpstreamTimeout => "UT",
             Self::UpstreamProtocol => "UPE",
             Self::StreamIdle => "SI",
+            Self::ExternalAuthorization => "UAEX",
             Self::DownstreamTermination => "DC",
             Self::DownstreamProtocol => "DPE",
         }

@@ -110,12 +110,15 @@ impl Fields<'_> {
         );
         self.text(name!("snapshot"), view.live.compiled.snapshot.id());
         self.optional_millis(name!("time_to_first_byte_ms"), Some(record.started), record.first_byte);
+        // Only where there is something to say: most configurations have neither of these.
+        if !record.checks.is_empty() {
+            self.text(name!("ext_authz"), &record.checks);
+        }
         if !record.observation.is_empty() {
             self.observation(record.observation, &tables);
         }
     }
 
-    /// Only where a policy says something: most configurations have none that decides nothing.
     fn observation(&mut self, observation: Observation, tables: &Tables<'_>) {
         let audited = observation.audited.map(|policy| tables.policy_label(policy));
         self.optional(name!("audited_by"), audited);

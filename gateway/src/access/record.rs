@@ -1,7 +1,9 @@
 //! One request, from its head to the last byte of its answer.
 
 use core::cell::Cell;
+use core::fmt::Write;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +14,13 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Uri, Version};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::observe::Observation;
-use lockgate_core::tables::{ProviderId, RuleId, UpstreamId};
+use lockgate_core::tables::{AuthorizerId, ProviderId, RuleId, UpstreamId};
 
 use super::{Flag, line};
 use crate::connection::Peer;
+use crate::ext_authz::Reply;
 use crate::metrics::labels::Label;
-use crate::metrics::{RequestKey, TokenKey};
+use crate::metrics::{CheckKey, RequestKey, TokenKey};
 use crate::worker::Worker;
 use crate::worker::view::View;
 
@@ -64,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) usage: Option<Usage>,
     /// What policies say that decide nothing.
     pub(crate) observation: Observation,
+    /// What external authorizers said, in the order they were asked: `NAME=allowed`, `NAME=error (why)`.
+    pub(crate) checks: String,
 }
 
 /// Token counts as the provider reported them.
@@ -110,6 +115,7 @@ impl Record {
             model: None,
             usage: None,
             observation: Observation::default(),
+            checks: String::new(),
         })
     }
 
@@ -117,6 +123,25 @@ impl Record {
     pub(crate) fn end(&mut self, flag: Flag, details: impl Into<Cow<'static, str>>) {
         self.flag = flag;
         self.details = details.into();
+    }
+
+    /// An external authorizer answered, or did not, after `took`.
+    pub(crate) fn checked(&mut self, authorizer: AuthorizerId, reply: &Reply, took: Duration) {
+        let tables = self.view.live.compiled.snapshot.tables();
+        let result = reply.result();
+        if !self.checks.is_empty() {
+            self.checks.push_str(", ");
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(self.checks, "{}={result}", tables.authorizer_name(authorizer));
+        if let Some(failure) = &reply.failure {
+            let _ = write!(self.checks, " ({failure})");
+        }
+        let key = CheckKey {
+            authorizer: self.view.authorizer_label(authorizer),
+            result,
+        };
+        self.worker.shard.count_check(key, took);
     }
 
     fn count(&self) {

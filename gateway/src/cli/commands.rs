@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use lockgate_core::compile::Settings;
+use serde::de::DeserializeOwned;
 
 use super::{Check, Cli, Explain, Inputs, Output, Serve};
 use crate::explain::Question;
@@ -99,8 +100,12 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         Ok(body) => body,
         Err(why) => return wrong(&why),
     };
-    let claims = match args.claims.map(claims).transpose() {
+    let claims = match args.claims.map(|text| json("--claims", text)).transpose() {
         Ok(claims) => claims,
+        Err(why) => return wrong(&why),
+    };
+    let checks = match args.checks.map(|text| json("--checks", text)).transpose() {
+        Ok(checks) => checks.unwrap_or_default(),
         Err(why) => return wrong(&why),
     };
     let mut inputs = match args.inputs.inputs() {
@@ -123,6 +128,7 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         sni: args.sni,
         peer_uris: args.peer_uris,
         claims,
+        checks,
         body,
         entropy: args.entropy,
     };
@@ -143,9 +149,12 @@ fn text_or_file(flag: &str, text: String) -> Result<String, String> {
     }
 }
 
-fn claims(text: String) -> Result<serde_json::Value, String> {
-    let text = text_or_file("--claims", text)?;
-    serde_json::from_str(&text).map_err(|error| format!("--claims: not JSON: {error}"))
+fn json<T: DeserializeOwned>(option: &str, text: String) -> Result<T, String> {
+    let text = text_or_file(option, text)?;
+    serde_json::from_str(&text).map_err(|error| match error.is_data() {
+        true => format!("{option}: {error}"),
+        false => format!("{option}: not JSON: {error}"),
+    })
 }
 
 pub(super) fn schema() -> ExitCode {

@@ -141,6 +141,9 @@ struct Explain {
     /// The verified claims of the client's token.
     #[arg(long, value_name = "JSON|@FILE")]
     claims: Option<String>,
+    /// What external authorizers would say, by their names: {"NAME": {"decision": "allow"}}, or deny, or error.
+    #[arg(long, value_name = "JSON|@FILE")]
+    checks: Option<String>,
     /// The name that the client asked for in TLS.
     #[arg(long, value_name = "NAME")]
     sni: Option<String>,
@@ -203,7 +206,7 @@ mod tests {
             "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --log-format text --access-log -",
             "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
             "check -f a --strict -o json",
-            "explain -f a -X POST -H Host:test.com --peer ::1 --claims {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",
+            "explain -f a -X POST -H Host:test.com --peer ::1 --claims {} --checks {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",
             "demo",
             "schema",
             "completions bash",

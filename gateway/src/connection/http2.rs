@@ -16,20 +16,7 @@ use crate::limits::{
     CONNECTION_TICK, CONNECTION_WINDOW_BYTES, HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAM_SEND_BYTES_MAX,
     STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
-use crate::worker::Worker;
-
-/// Runs hyper's stream tasks on the worker's own thread.
-#[derive(Debug, Clone, Copy)]
-struct OnThisThread;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread
-where
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
-}
+use crate::worker::{OnThisThread, Worker};
 
 /// Pings a silent client, so that a dead one does not hold its streams' upstreams.
 const PING: Duration = Duration::from_secs(30);

@@ -84,6 +84,7 @@ pub(crate) struct Shard {
 pub(crate) struct Counted {
     pub(crate) requests: BTreeMap<RequestKey, Durations>,
     pub(crate) tokens: BTreeMap<TokenKey, Tokens>,
+    pub(crate) checks: BTreeMap<CheckKey, Durations>,
 }
 
 /// The labels of a request.
@@ -102,6 +103,14 @@ pub(crate) struct TokenKey {
     pub(crate) route: Label,
     pub(crate) provider: Label,
     pub(crate) model: Label,
+}
+
+/// The labels of a question to an external authorizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CheckKey {
+    pub(crate) authorizer: Label,
+    /// One of few words.
+    pub(crate) result: &'static str,
 }
 
 /// A histogram.
@@ -148,6 +157,9 @@ impl Metrics {
                 sum.prompt = sum.prompt.saturating_add(tokens.prompt);
                 sum.completion = sum.completion.saturating_add(tokens.completion);
             }
+            for (key, durations) in counted.checks {
+                all.checks.entry(key).or_default().merge(&durations);
+            }
         }
         all
     }
@@ -182,6 +194,12 @@ impl Shard {
     pub(crate) fn count_request(&self, key: RequestKey, duration: Duration) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.requests.entry(key).or_default().add(duration);
+    }
+
+    /// Counts one question to an external authorizer.
+    pub(crate) fn count_check(&self, key: CheckKey, duration: Duration) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.checks.entry(key).or_default().add(duration);
     }
 
     /// Counts the tokens of one answer.

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{DURATION_MS, Durations, Metrics, RequestKey};
+use super::{Counted, DURATION_MS, Durations, Metrics, RequestKey};
 use crate::jwt::Status;
 
 /// What a scrape needs to know besides the counters.
@@ -43,12 +43,33 @@ impl Metrics {
             "Time from a request's head to the last byte of its answer.",
         );
         for (labels, durations) in &requests {
-            histogram(&mut out, labels, durations);
+            histogram(&mut out, "istio_request_duration_milliseconds", labels, durations);
         }
+        self.checks(&mut out, &counted);
         self.tokens(&mut out, &counted);
         self.process(&mut out, facts);
         keys(&mut out, facts.keys);
         out
+    }
+
+    /// Only where authorizers were asked.
+    fn checks(&self, out: &mut String, counted: &Counted) {
+        const NAME: &str = "lockgate_ext_authz_duration_milliseconds";
+        if counted.checks.is_empty() {
+            return;
+        }
+        head(
+            out,
+            NAME,
+            "histogram",
+            "Time that external authorizers took to answer, or not to.",
+        );
+        for (key, durations) in &counted.checks {
+            let mut labels = String::new();
+            label(&mut labels, "authorizer", &self.labels.text(key.authorizer));
+            label(&mut labels, "result", key.result);
+            histogram(out, NAME, &labels, durations);
+        }
     }
 
     fn request_labels(&self, key: &RequestKey, namespace: &str) -> String {
@@ -66,7 +87,7 @@ impl Metrics {
         out
     }
 
-    fn tokens(&self, out: &mut String, counted: &super::Counted) {
+    fn tokens(&self, out: &mut String, counted: &Counted) {
         type Read = fn(&super::Tokens) -> u64;
         let families: [(&str, &str, Read); 2] = [
             (
@@ -195,17 +216,16 @@ impl Metrics {
     }
 }
 
-fn histogram(out: &mut String, labels: &str, durations: &Durations) {
-    const NAME: &str = "istio_request_duration_milliseconds";
+fn histogram(out: &mut String, name: &str, labels: &str, durations: &Durations) {
     let mut cumulated = 0_u64;
     for (bound, count) in DURATION_MS.iter().zip(durations.buckets) {
         cumulated = cumulated.saturating_add(count);
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(out, "{NAME}_bucket{{{labels},le=\"{bound}\"}} {cumulated}");
+        let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {cumulated}");
     }
-    let _ = writeln!(out, "{NAME}_bucket{{{labels},le=\"+Inf\"}} {}", durations.count);
-    let _ = writeln!(out, "{NAME}_sum{{{labels}}} {}", durations.sum_ms);
-    let _ = writeln!(out, "{NAME}_count{{{labels}}} {}", durations.count);
+    let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", durations.count);
+    let _ = writeln!(out, "{name}_sum{{{labels}}} {}", durations.sum_ms);
+    let _ = writeln!(out, "{name}_count{{{labels}}} {}", durations.count);
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {

@@ -7,16 +7,19 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use lockgate_core::snapshot::Endpoint;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
+use super::Target;
 use super::pool::{Connection, Pool};
-use crate::limits::UPSTREAM_HEAD_BYTES_MAX;
+use crate::limits::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING};
 use crate::metrics::Shard;
+use crate::worker::OnThisThread;
 
 /// Why no connection could be made.
 #[derive(Debug)]
@@ -45,37 +48,92 @@ impl fmt::Display for ConnectError {
     }
 }
 
+/// A connection on which nothing has been said yet.
+struct Stream {
+    io: Either<TcpStream, TlsStream<TcpStream>>,
+    remote: SocketAddr,
+    /// Which of the target's endpoints it leads to.
+    endpoint: usize,
+}
+
+/// A connection for HTTP/1.1 to the endpoint `first` or another.
+pub(super) async fn connect(pool: &Rc<Pool>, first: usize) -> Result<Connection, ConnectError> {
+    let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, first).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(UPSTREAM_HEAD_BYTES_MAX)
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(ConnectError::Http)?;
+    let open = Open::new(&pool.shard);
+    tokio::task::spawn_local(async move {
+        let _open = open;
+        // How it ended is what the request on it learns; without a request nobody asks.
+        let _ = connection.await;
+    });
+    Ok(Connection {
+        sender,
+        remote,
+        endpoint,
+    })
+}
+
+/// A connection for HTTP/2. It is closed when the last of its senders is gone, and found dead by pings.
+pub(crate) async fn connect_http2<B>(
+    target: &Target,
+    shard: &Arc<Shard>,
+    entropy: u64,
+) -> Result<http2::SendRequest<B>, ConnectError>
+where
+    B: http_body::Body + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn core::error::Error + Send + Sync>>,
+{
+    let Stream { io, .. } = stream(target, shard, target.choose(entropy)).await?;
+    let (sender, connection) = http2::Builder::new(OnThisThread)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(UPSTREAM_PING)
+        .max_header_list_size(u32::try_from(UPSTREAM_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(ConnectError::Http)?;
+    let open = Open::new(shard);
+    tokio::task::spawn_local(async move {
+        let _open = open;
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
 /// Connects to the endpoint `first`, or, while that fails, to the others in turn: nothing has been sent yet.
-pub(crate) async fn connect(pool: &Rc<Pool>, first: usize) -> Result<Connection, ConnectError> {
-    let endpoints = pool.target().endpoints();
+async fn stream(target: &Target, shard: &Shard, first: usize) -> Result<Stream, ConnectError> {
+    let endpoints = target.endpoints();
     let mut result = Err(ConnectError::Timeout);
     for (index, endpoint) in endpoints.iter().enumerate().cycle().skip(first).take(endpoints.len()) {
-        let attempt = tokio::time::timeout(pool.target().connect_timeout(), attempt(pool, index, endpoint));
+        let attempt = tokio::time::timeout(target.connect_timeout(), attempt(target, index, endpoint));
         result = attempt.await.unwrap_or(Err(ConnectError::Timeout));
         match &result {
             Ok(_) => break,
-            Err(_) => pool
-                .shard
-                .upstream_connect_failures_total
-                .fetch_add(1, Ordering::Relaxed),
+            Err(_) => shard.upstream_connect_failures_total.fetch_add(1, Ordering::Relaxed),
         };
     }
     result
 }
 
-async fn attempt(pool: &Rc<Pool>, index: usize, endpoint: &Endpoint) -> Result<Connection, ConnectError> {
+async fn attempt(target: &Target, index: usize, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
     let (stream, remote) = tcp(endpoint).await?;
-    match &pool.target().tls {
-        None => handshake(pool, index, remote, stream).await,
+    let io = match &target.tls {
+        None => Either::Left(stream),
         Some(tls) => {
             let connector = TlsConnector::from(Arc::clone(&tls.config));
-            let stream = connector
-                .connect(tls.name.clone(), stream)
-                .await
-                .map_err(ConnectError::Tls)?;
-            handshake(pool, index, remote, stream).await
+            let handshake = connector.connect(tls.name.clone(), stream);
+            Either::Right(handshake.await.map_err(ConnectError::Tls)?)
         }
-    }
+    };
+    Ok(Stream {
+        io,
+        remote,
+        endpoint: index,
+    })
 }
 
 async fn tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), ConnectError> {
@@ -94,30 +152,6 @@ async fn tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), ConnectErro
         }
     }
     Err(last)
-}
-
-async fn handshake(
-    pool: &Rc<Pool>,
-    endpoint: usize,
-    remote: SocketAddr,
-    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-) -> Result<Connection, ConnectError> {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(UPSTREAM_HEAD_BYTES_MAX)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(ConnectError::Http)?;
-    let open = Open::new(&pool.shard);
-    tokio::task::spawn_local(async move {
-        let _open = open;
-        // How it ended is what the request on it learns; without a request nobody asks.
-        let _ = connection.await;
-    });
-    Ok(Connection {
-        sender,
-        remote,
-        endpoint,
-    })
 }
 
 /// Counts a connection for as long as it is open.

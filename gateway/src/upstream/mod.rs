@@ -1,4 +1,4 @@
-//! Towards the providers: where they are, connections kept per worker, one
+//! Towards the providers and the external authorizers: where they are, connections kept per worker, one
 //! request sent and its answer awaited.
 //!
 //! The address comes from the configuration alone; nothing a client sends can
@@ -11,6 +11,7 @@ mod send;
 pub(crate) mod tls;
 
 pub(crate) use body::UpstreamBody;
+pub(crate) use connect::connect_http2;
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use send::{SendError, send};
 
@@ -18,24 +19,26 @@ use core::time::Duration;
 
 use lockgate_core::snapshot::{Endpoint, Upstream};
 
-use self::tls::{Roots, Tls, TlsError};
+use self::tls::{Roots, Speaks, Tls, TlsError};
 
 /// One upstream, ready to be connected to.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// The provider host it serves.
+    /// The host it serves.
     pub(crate) host: Box<str>,
     spec: Upstream,
+    speaks: Speaks,
     tls: Option<Tls>,
 }
 
 impl Target {
     /// Prepares TLS and addresses.
-    pub(crate) fn new(spec: &Upstream, roots: &mut Roots) -> Result<Self, TlsError> {
-        let tls = spec.tls.as_ref().map(|tls| Tls::new(tls, roots)).transpose()?;
+    pub(crate) fn new(spec: &Upstream, speaks: Speaks, roots: &mut Roots) -> Result<Self, TlsError> {
+        let tls = spec.tls.as_ref().map(|tls| Tls::new(tls, speaks, roots)).transpose()?;
         Ok(Self {
             host: spec.host.clone(),
             spec: spec.clone(),
+            speaks,
             tls,
         })
     }
@@ -47,7 +50,7 @@ impl Target {
             (None, None) => true,
             _ => false,
         };
-        self.spec == other.spec && same_tls
+        self.spec == other.spec && self.speaks == other.speaks && same_tls
     }
 
     fn connect_timeout(&self) -> Duration {
@@ -93,7 +96,7 @@ mod tests {
             tls: None,
             connect_timeout_ms: 1000,
         };
-        Target::new(&spec, &mut Roots::default()).unwrap()
+        Target::new(&spec, Speaks::Http1, &mut Roots::default()).unwrap()
     }
 
     #[test]

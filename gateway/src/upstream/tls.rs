@@ -22,6 +22,22 @@ pub(crate) struct Tls {
     ca_pem: Option<Vec<u8>>,
 }
 
+/// What is spoken over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+}
+
+impl Speaks {
+    fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
 /// Why TLS cannot be set up.
 #[derive(Debug)]
 pub(crate) enum TlsError {
@@ -67,7 +83,7 @@ impl Roots {
 
 impl Tls {
     /// Prepares TLS as the configuration asks for it.
-    pub(crate) fn new(spec: &UpstreamTls, roots: &mut Roots) -> Result<Self, TlsError> {
+    pub(crate) fn new(spec: &UpstreamTls, speaks: Speaks, roots: &mut Roots) -> Result<Self, TlsError> {
         let (store, ca_pem) = match &spec.ca_certificates {
             Some(path) => {
                 let (store, pem) = read_ca(path)?;
@@ -85,7 +101,7 @@ impl Tls {
                 .with_custom_certificate_verifier(Arc::new(verifier))
                 .with_no_client_auth()
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![speaks.alpn().to_vec()];
         Ok(Self {
             config: Arc::new(config),
             name: server_name(&spec.sni)?,
@@ -217,7 +233,7 @@ mod tests {
             (spec("ok.example", Some("/dev/null")), "holds no PEM certificate"),
             (spec("not a name", None), "neither a DNS name nor an IP address"),
         ] {
-            let error = Tls::new(&spec, &mut Roots::default()).unwrap_err().to_string();
+            let error = Tls::new(&spec, Speaks::Http1, &mut Roots::default()).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }
     }

@@ -66,6 +66,19 @@ pub(crate) struct Worker {
     quiet: Notify,
 }
 
+/// Runs hyper's tasks of HTTP/2 on the worker's own thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnThisThread;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread
+where
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
 /// Scans kept for the next bodies; a burst's surplus is freed.
 const SCANS_KEPT_MAX: usize = 64;
 

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use lockgate_core::tables::{ProviderId, RuleId, UpstreamId};
+use lockgate_core::check::{Authorizer, CheckProtocol};
+use lockgate_core::tables::{AuthorizerId, ProviderId, RuleId, UpstreamId};
 
+use crate::ext_authz::{Channel, Way};
 use crate::live::Live;
 use crate::metrics::Shard;
 use crate::metrics::labels::{Label, Labels};
@@ -20,6 +22,8 @@ pub(crate) struct View {
     shared: Arc<Shared>,
     /// By [`UpstreamId`].
     pools: Vec<Rc<Pool>>,
+    /// By [`AuthorizerId`].
+    ways: Vec<Way>,
     rules: RefCell<BTreeMap<RuleId, Label>>,
     providers: RefCell<BTreeMap<ProviderId, Label>>,
 }
@@ -27,7 +31,7 @@ pub(crate) struct View {
 impl View {
     /// The view of `live`, with the connections of `before` to the upstreams that have not changed.
     pub(crate) fn new(shared: &Arc<Shared>, live: Arc<Live>, before: Option<&Self>, shard: &Arc<Shard>) -> Rc<Self> {
-        let pools = live
+        let pools: Vec<Rc<Pool>> = live
             .upstreams
             .iter()
             .map(|target| {
@@ -35,10 +39,12 @@ impl View {
                 kept.map_or_else(|| Rc::new(Pool::new(Arc::clone(target), Arc::clone(shard))), Rc::clone)
             })
             .collect();
+        let ways = ways(&live, &pools, before, shard);
         Rc::new(Self {
             live,
             shared: Arc::clone(shared),
             pools,
+            ways,
             rules: RefCell::default(),
             providers: RefCell::default(),
         })
@@ -47,6 +53,17 @@ impl View {
     /// The pool of an upstream.
     pub(crate) fn upstream(&self, id: UpstreamId) -> Option<&Rc<Pool>> {
         self.pools.get(id.0 as usize)
+    }
+
+    /// How an external authorizer is reached.
+    pub(crate) fn way(&self, id: AuthorizerId) -> Option<&Way> {
+        self.ways.get(id.0 as usize)
+    }
+
+    /// What metrics call an external authorizer.
+    pub(crate) fn authorizer_label(&self, authorizer: AuthorizerId) -> Label {
+        let name = self.live.compiled.snapshot.tables().authorizer_name(authorizer);
+        self.shared.metrics.labels.of_configuration(name)
     }
 
     /// All pools.
@@ -65,6 +82,24 @@ impl View {
         let text = || self.live.compiled.snapshot.tables().provider_host(provider);
         cached(&self.providers, &self.shared.metrics.labels, provider, text)
     }
+}
+
+/// How each authorizer is reached, with the connections of `before` where nothing has changed.
+fn ways(live: &Live, pools: &[Rc<Pool>], before: Option<&View>, shard: &Arc<Shard>) -> Vec<Way> {
+    let way = |authorizer: &Authorizer| {
+        let (pool, target) = pools.get(authorizer.upstream.0 as usize).zip(live.upstreams.get(authorizer.upstream.0 as usize))?;
+        if let CheckProtocol::Http { .. } = authorizer.protocol {
+            return Some(Way::Http(Rc::clone(pool)));
+        }
+        let known = before.into_iter().flat_map(|view| &view.ways).find_map(|way| match way {
+            Way::Grpc(channel) if channel.target().same_as(target) => Some(Rc::clone(channel)),
+            Way::Grpc(_) | Way::Http(_) => None,
+        });
+        Some(Way::Grpc(known.unwrap_or_else(|| {
+            Rc::new(Channel::new(Arc::clone(target), Arc::clone(shard)))
+        })))
+    };
+    live.compiled.snapshot.authorizers().iter().filter_map(way).collect()
 }
 
 fn cached<'t, Id: Ord>(

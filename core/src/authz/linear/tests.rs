@@ -296,6 +296,7 @@ fn agree(random: &mut Random, tables: &Tables<'_>, said: &mut Vec<Permission>) {
             0 => Identity::Anonymous,
             _ => Identity::Verified(claims.claims()),
         },
+        ..Known::NOTHING
     };
     let headers = headers.as_slice();
     let request = Request {

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{PolicyKey, PolicyRule, Resources};
+use crate::config::resource::{AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
 use crate::route;
 use crate::snapshot::Snapshot;
 use crate::tables::{Action, EntryRow, ProviderId, Subject, Tables, Test};
@@ -25,11 +25,10 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
     for ((port, provider), hosts) in &reach {
         warn_about_second_pass(tables, *port, *provider, hosts, &places, diagnostics);
     }
-    for policy in
-        policies::selected(resources, settings).filter(|policy| policy.action == Action::Deny && !policy.dry_run)
-    {
+    let guards = |policy: &&AuthorizationPolicy| matches!(policy.action, Action::Deny | Action::Custom);
+    for policy in policies::selected(resources, settings).filter(|policy| guards(policy) && !policy.dry_run) {
         for rule in &policy.rules {
-            warn_about_aliases(rule, &reach, diagnostics);
+            warn_about_aliases(policy.action, rule, &reach, diagnostics);
         }
     }
     policy::check(tables, resources, settings, diagnostics);
@@ -144,8 +143,9 @@ fn takes_host(tables: &Tables<'_>, entry: &EntryRow, host: &str) -> bool {
         })
 }
 
-/// A DENY on one host of a provider that other hosts reach as well: the seed's own policy has this hole.
+/// A DENY (or a CUSTOM) on one host of a provider that other hosts reach as well: the seed's own policy has this hole.
 fn warn_about_aliases(
+    action: Action,
     rule: &PolicyRule,
     reach: &BTreeMap<(u16, ProviderId), Hosts<'_>>,
     diagnostics: &mut Diagnostics,
@@ -172,7 +172,8 @@ fn warn_about_aliases(
                 "deny-by-alias",
                 alias.at,
                 format!(
-                    "this DENY can be walked around: host {} leads to the same provider",
+                    "this {} can be walked around: host {} leads to the same provider",
+                    action.word(),
                     open.join(", ")
                 ),
             )

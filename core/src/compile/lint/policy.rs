@@ -9,7 +9,7 @@ use super::paths;
 use crate::compile::{Settings, policies};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    Action, AuthorizationPolicy, Clause, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources, Spanned,
+    Action, AuthorizationPolicy, Clause, ExtAuthzProvider, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources, Spanned,
 };
 use crate::tables::Tables;
 
@@ -18,6 +18,9 @@ pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Setti
         if !policies::applies(&policy.meta, &policy.target, resources, settings) {
             warn_about_no_effect(&policy.meta, &policy.target, resources, settings, diagnostics);
         }
+    }
+    for authorizer in resources.mesh_configs.iter().flat_map(|mesh| &mesh.authorizers) {
+        warn_about_failing_open(tables, authorizer, diagnostics);
     }
     for policy in &resources.authorization_policies {
         if !policies::applies(&policy.meta, &policy.target, resources, settings) {
@@ -38,12 +41,28 @@ pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Setti
     }
 }
 
-/// Whether a value that misses a request lets it through: in a DENY, or in the `not` field of an ALLOW.
+/// Whether a value that misses a request lets it through: in a DENY, in a CUSTOM, whose authorizer is then not asked,
+/// or in the `not` field of an ALLOW.
 fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> bool {
     match policy.action {
-        Action::Deny => !predicate.negated,
+        Action::Deny | Action::Custom => !predicate.negated,
         Action::Allow => predicate.negated,
-        Action::Audit | Action::Custom => false,
+        Action::Audit => false,
+    }
+}
+
+/// Whoever can keep an authorizer from answering passes it.
+fn warn_about_failing_open(tables: &Tables<'_>, authorizer: &ExtAuthzProvider, diagnostics: &mut Diagnostics) {
+    let is_asked = tables.authorizers.iter().any(|row| *tables.text(row.name) == **authorizer.name);
+    if let Some(at) = authorizer.fail_open.filter(|_| is_asked) {
+        diagnostics
+            .warning(
+                "fail-open",
+                at,
+                format!("every request passes external authorizer `{}` while it does not answer", &**authorizer.name),
+            )
+            .field(format!("{}.failOpen", authorizer.field))
+            .help("leave `failOpen` out, so that such requests are refused");
     }
 }
 

@@ -12,20 +12,24 @@ use alloc::vec::Vec;
 
 use crate::limits::VALUES_COMPARED_MAX;
 use crate::snapshot::MeaningRows;
-use crate::tables::{Action, LongListRow, PolicyIndexRows, PolicyRow, SectionRow};
+use crate::tables::{Action, AuthorizerId, LongListRow, PolicyIndexRows, PolicyRow, SectionRow};
 use lookups::Writer;
 
 pub(super) fn compile(rows: &MeaningRows) -> PolicyIndexRows {
     let mut writer = Writer::new(rows);
-    let mut kinds: Vec<(Action, bool)> = rows.policies.iter().map(kind).collect();
+    let mut kinds: Vec<(Action, Option<AuthorizerId>, bool)> = rows.policies.iter().map(kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    for (action, dry_run) in kinds {
-        let of_kind = rows.policies.iter().filter(|policy| kind(policy) == (action, dry_run));
+    for (action, authorizer, dry_run) in kinds {
+        let of_kind = rows
+            .policies
+            .iter()
+            .filter(|policy| kind(policy) == (action, authorizer, dry_run));
         let rules: Vec<u32> = of_kind.flat_map(|policy| policy.rules.numbers()).collect();
         let (entries, always) = anchors::of_rules(rows, &rules);
         let section = SectionRow {
             action,
+            authorizer,
             dry_run,
             rules: writer.lookup(entries, &always),
         };
@@ -45,8 +49,8 @@ pub(super) fn compile(rows: &MeaningRows) -> PolicyIndexRows {
     writer.finish()
 }
 
-fn kind(policy: &PolicyRow) -> (Action, bool) {
-    (policy.action, policy.dry_run)
+fn kind(policy: &PolicyRow) -> (Action, Option<AuthorizerId>, bool) {
+    (policy.action, policy.authorizer, policy.dry_run)
 }
 
 #[cfg(test)]

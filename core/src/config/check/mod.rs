@@ -120,7 +120,8 @@ impl Checker<'_> {
             Shape::Text(format) => self.text(node, *format, here),
             Shape::Bool => self.bool(node, here),
             Shape::Integer { min, max } => self.integer(node, *min, *max, here),
-            Shape::PolicyPort => self.policy_port(node, here),
+            Shape::PolicyPort => self.port(node, 0, here),
+            Shape::ServicePort => self.port(node, 1, here),
             Shape::Enum(words) => self.word(node, words, here),
             Shape::Object(object) => self.object(node, object, here),
             Shape::List { item, min } => self.list(node, item, *min, here),
@@ -269,7 +270,8 @@ impl Checker<'_> {
         self.wrong_type(node, "a whole number", here);
     }
 
-    fn policy_port(&mut self, node: &mut Node, here: Here<'_>) {
+    /// A port from `min`, as a number or as text.
+    fn port(&mut self, node: &mut Node, min: i64, here: Here<'_>) {
         const MAX: i64 = 65_535;
         let at = node.at;
         if let Value::Scalar(scalar) = &mut node.value {
@@ -281,9 +283,9 @@ impl Checker<'_> {
                 ..scalar.clone()
             };
             if let Some(number) = digits.as_integer() {
-                if !(0..=MAX).contains(&number) {
+                if !(min..=MAX).contains(&number) {
                     let shown = scalar.shown();
-                    self.out_of_range(at, &shown, 0, MAX, here);
+                    self.out_of_range(at, &shown, min, MAX, here);
                 }
                 return;
             }

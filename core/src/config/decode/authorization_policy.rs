@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::{boxed, each, target};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::quote::quoted;
-use crate::config::resource::{Action, AuthorizationPolicy, Meta, PolicyRule};
+use crate::config::resource::{Action, AuthorizationPolicy, Meta, PolicyKey, PolicyRule};
 use crate::config::schema::LOCKGATE;
 use crate::config::tree::{Node, Value};
 
@@ -20,15 +20,27 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
     let action = match field("action").and_then(Node::text) {
         Some("DENY") => Action::Deny,
         Some("AUDIT") => Action::Audit,
+        Some("CUSTOM") => Action::Custom,
         _ => Action::Allow,
     };
-    if action == Action::Deny && field("rules").is_none_or(|rules| rules.value == Value::List(Vec::new())) {
-        let at = field("action").map_or(meta.at, |action| action.at);
-        diagnostics
-            .error("deny-without-rules", at, "a DENY policy without rules denies nothing")
-            .field("spec.rules")
-            .help("to deny everything, write `rules: [{}]`");
+    let has_rules = field("rules").is_some_and(|rules| rules.value != Value::List(Vec::new()));
+    let at = field("action").map_or(meta.at, |action| action.at);
+    match action {
+        Action::Deny if !has_rules => {
+            diagnostics
+                .error("deny-without-rules", at, "a DENY policy without rules denies nothing")
+                .field("spec.rules")
+                .help("to deny everything, write `rules: [{}]`");
+        }
+        Action::Custom if !has_rules => {
+            diagnostics
+                .error("custom-without-rules", at, "a CUSTOM policy without rules asks about nothing")
+                .field("spec.rules")
+                .help("to ask about everything, write `rules: [{}]`");
+        }
+        _ => {}
     }
+    check_provider(action, field("action"), field("provider"), &meta, diagnostics);
     let is_lockgate = document
         .get("apiVersion")
         .and_then(Node::text)
@@ -38,7 +50,11 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
     let rules = each(spec, "rules", |node| {
         let path = format!("spec.rules[{index}]");
         index = index.saturating_add(1);
-        Some(rule(node, &path, is_lockgate, diagnostics))
+        let rule = rule(node, &path, is_lockgate, diagnostics);
+        if action == Action::Custom {
+            refuse_identity(&rule, &path, diagnostics);
+        }
+        Some(rule)
     });
     Some(AuthorizationPolicy {
         target: target::decode(spec, diagnostics),
@@ -48,6 +64,66 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
         provider: field("provider").and_then(|provider| boxed(provider.get("name")?)),
         rules,
     })
+}
+
+/// A CUSTOM policy names whom it asks; no other asks anybody.
+fn check_provider(
+    action: Action,
+    action_node: Option<&Node>,
+    provider: Option<&Node>,
+    meta: &Meta,
+    diagnostics: &mut Diagnostics,
+) {
+    match (action, provider) {
+        (Action::Custom, None) => {
+            diagnostics
+                .error(
+                    "missing-field",
+                    action_node.map_or(meta.at, |action| action.at),
+                    "a CUSTOM policy needs `provider`: it says who is asked",
+                )
+                .field("spec.provider")
+                .help("`provider: {name: …}` names one of MeshConfig's `extensionProviders`");
+        }
+        (Action::Deny | Action::Allow | Action::Audit, Some(provider)) => {
+            diagnostics
+                .error(
+                    "conflicting-fields",
+                    provider.at,
+                    format!("`provider` is for CUSTOM policies only, and this one is {}", action.word()),
+                )
+                .field("spec.provider")
+                .help("remove it, or write `action: CUSTOM`");
+        }
+        _ => {}
+    }
+}
+
+/// Authorizers are asked before tokens and certificates are looked at, as Istio has it.
+fn refuse_identity(rule: &PolicyRule, path: &str, diagnostics: &mut Diagnostics) {
+    let needs_identity = |key: &PolicyKey| {
+        matches!(
+            key,
+            PolicyKey::Principal
+                | PolicyKey::Namespace
+                | PolicyKey::ServiceAccount
+                | PolicyKey::TrustDomain
+                | PolicyKey::RequestPrincipal
+                | PolicyKey::Audience
+                | PolicyKey::Presenter
+                | PolicyKey::Claim(_)
+        )
+    };
+    for predicate in rule.predicates().filter(|predicate| needs_identity(&predicate.key)) {
+        diagnostics
+            .error(
+                "conflicting-fields",
+                predicate.at,
+                format!("a CUSTOM policy cannot use `{}`: its authorizer is asked before identities are known", predicate.field),
+            )
+            .field(path)
+            .help("compare it in a DENY or ALLOW policy, which are judged after the authorizer's answer");
+    }
 }
 
 fn rule(node: &Node, path: &str, is_lockgate: bool, diagnostics: &mut Diagnostics) -> PolicyRule {

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{boxed, integer};
+use super::{boxed, extension_provider, integer};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{LOCAL_TRUST_DOMAIN, MeshConfig};
 use crate::config::tree::Node;
@@ -33,6 +33,7 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
         refuse_escaped_slashes: of_paths("escapedSlashes") == Some("REFUSE"),
         trusted_proxies: trusted_proxies.map_or(0, |count| count.value),
         trust_domains: trust_domains(node),
+        authorizers: extension_provider::decode(node, diagnostics),
         root_namespace: node.get("rootNamespace").and_then(boxed),
     };
     if mesh.normalization == Normalization::None && mesh.path_parameters == PathParameters::Strip {

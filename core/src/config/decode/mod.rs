@@ -7,6 +7,7 @@
 
 mod authorization_policy;
 mod destination_rule;
+mod extension_provider;
 mod gateway;
 mod llm_provider;
 mod llm_route;

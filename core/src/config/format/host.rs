@@ -24,6 +24,17 @@ pub(super) fn gateway_host(text: &str) -> Check {
     route_host(host)
 }
 
+/// Istio's `[namespace/]host` of a service.
+pub(super) fn service_host(text: &str) -> Check {
+    match text.split_once('/') {
+        Some((namespace, host)) if is_label(namespace, true) => dns_name(host),
+        Some(_) if !text.contains("://") => {
+            Err(Fault::new("invalid-host", "is not a service").help("write `host` or `namespace/host`"))
+        }
+        _ => dns_name(text),
+    }
+}
+
 pub(super) fn gateway_reference(text: &str) -> Check {
     let (namespace, name) = text
         .split_once('/')

@@ -14,6 +14,7 @@ use alloc::borrow::Cow;
 use alloc::format;
 
 use super::time::{parse_duration_ms, parse_timestamp};
+use crate::check::Authorizer;
 use crate::cidr::{Cidr, CidrError};
 use crate::config::key_set;
 use crate::limits::{MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX, URL_BYTES_MAX};
@@ -74,6 +75,16 @@ pub(crate) enum Format {
     TokenHeader,
     /// A header field that the gateway writes.
     WrittenHeader,
+    /// `[namespace/]host` of a service.
+    ServiceHost,
+    /// The status code of an answer.
+    StatusCode,
+    /// A header field's name, `name*` or `*name`.
+    NamePattern,
+    /// A header field of a check.
+    CheckHeader,
+    /// A header field's value: never shown, since it may be a credential.
+    HeaderValue,
 }
 
 /// Why a text does not fit.
@@ -143,12 +154,17 @@ impl Format {
             Self::KeySetUrl => key_set_url(text),
             Self::TokenHeader => field_name(text),
             Self::WrittenHeader => written_header(text),
+            Self::ServiceHost => host::service_host(text),
+            Self::StatusCode => status_code(text),
+            Self::NamePattern => name_pattern(text),
+            Self::CheckHeader => check_header(text),
+            Self::HeaderValue => header_value(text),
         }
     }
 
     /// Whether the text itself is never shown.
     pub(crate) fn is_hidden(self) -> bool {
-        matches!(self, Self::Secret | Self::KeySet)
+        matches!(self, Self::Secret | Self::KeySet | Self::HeaderValue)
     }
 
     /// A regular expression for editors, unanchored, where one says it all.
@@ -159,6 +175,7 @@ impl Format {
             Self::DnsName => Some("[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?"),
             Self::RouteHost => Some(r"(\*|(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)"),
             Self::RequestPath => Some("/.*"),
+            Self::StatusCode => Some("[1-5][0-9][0-9]"),
             Self::Any | Self::LabelValue => None,
             _ => Some(r"[\s\S]+"),
         }
@@ -316,6 +333,45 @@ fn written_header(text: &str) -> Check {
             .help("choose a name of your own, such as `x-jwt-claim-sub`"));
     }
     Ok(())
+}
+
+/// Istio takes those that Envoy has a name for.
+fn status_code(text: &str) -> Check {
+    let code: Option<u16> = text.parse().ok();
+    if text.len() == 3 && code.is_some_and(|code| (200..=599).contains(&code)) {
+        return Ok(());
+    }
+    Err(Fault::new("invalid-status", "is not the status of an answer").help("write it as `\"403\"`, from 200 to 599"))
+}
+
+fn name_pattern(text: &str) -> Check {
+    let name = match (text.strip_prefix('*'), text.strip_suffix('*')) {
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => text,
+    };
+    if name.is_empty() {
+        return Err(Fault::new("invalid-pattern", "matches every header field, which Istio refuses too")
+            .help("list the fields, or use `name*` or `*name`"));
+    }
+    field_name(name)
+}
+
+fn check_header(text: &str) -> Check {
+    field_name(text)?;
+    if Authorizer::may_change(&text.to_ascii_lowercase()) {
+        return Ok(());
+    }
+    Err(Fault::new("reserved-header", "is a header that is made anew for every connection"))
+}
+
+fn header_value(text: &str) -> Check {
+    if text.bytes().all(|byte| byte == b'\t' || matches!(byte, b' '..=b'~')) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "invalid-header",
+        "has a line break or another character that a header cannot carry",
+    ))
 }
 
 fn key_set_url(text: &str) -> Check {

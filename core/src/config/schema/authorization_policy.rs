@@ -1,6 +1,6 @@
 //! The shape of `security.istio.io` AuthorizationPolicy.
 
-use super::{Enumeration, LABELS, Object, Shape, field, list, list_of_some, not_yet, required, text};
+use super::{Enumeration, LABELS, Object, Shape, field, list, list_of_some, required, text};
 use crate::config::format::Format;
 
 /// `spec` of an AuthorizationPolicy.
@@ -30,8 +30,18 @@ pub(super) static AUTHORIZATION_POLICY: Object = Object::new(&[
         list_of_some(&Shape::Object(&TARGET_REF)),
         "The Gateways it applies to, any of them, instead of a selector.",
     ),
-    not_yet("provider"),
+    field(
+        "provider",
+        Shape::Object(&PROVIDER),
+        "Whom a CUSTOM policy asks; it needs one, and no other may have one.",
+    ),
 ]);
+
+static PROVIDER: Object = Object::new(&[required(
+    "name",
+    text(Format::NonEmpty),
+    "`name` of one of MeshConfig's `extensionProviders`.",
+)]);
 
 pub(super) static TARGET_REF: Object = Object::new(&[
     required("kind", Shape::Enum(&TARGET_KIND), "What is referred to."),
@@ -65,8 +75,8 @@ pub(super) static SELECTOR: Object =
     Object::new(&[field("matchLabels", LABELS, "Labels that a workload must all have.")]);
 
 static ACTION: Enumeration = Enumeration {
-    values: &["ALLOW", "DENY", "AUDIT"],
-    not_yet: &["CUSTOM"],
+    values: &["ALLOW", "DENY", "AUDIT", "CUSTOM"],
+    not_yet: &[],
     ignore_case: false,
 };
 

@@ -6,6 +6,7 @@
 //! read, so that a platform's own file loads.
 //! <https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/>
 
+use super::extension_provider::EXTENSION_PROVIDER;
 use super::{Enumeration, Field, Object, Shape, Support, field, text};
 use crate::config::format::Format;
 
@@ -20,6 +21,11 @@ pub(crate) static MESH_CONFIG: Object = Object::new(&[
         "defaultConfig",
         Shape::Object(&PROXY_CONFIG),
         "Settings of the proxy itself.",
+    ),
+    field(
+        "extensionProviders",
+        super::list(&Shape::Object(&EXTENSION_PROVIDER)),
+        "External authorizers, which CUSTOM policies name.",
     ),
     field(
         "rootNamespace",
@@ -46,7 +52,6 @@ pub(crate) static MESH_CONFIG: Object = Object::new(&[
     not_read("enableEnvoyAccessLogService"),
     not_read("enablePrometheusMerge"),
     not_read("enableTracing"),
-    not_read("extensionProviders"),
     not_read("h2UpgradePolicy"),
     not_read("hboneIdleTimeout"),
     not_read("inboundClusterStatName"),

@@ -8,6 +8,7 @@
 
 mod authorization_policy;
 mod destination_rule;
+mod extension_provider;
 mod gateway;
 mod kinds;
 mod llm;
@@ -64,6 +65,8 @@ pub(crate) enum Shape {
     },
     /// A port of a policy: Istio has it as text, people write a number.
     PolicyPort,
+    /// A port of a service, from 1: Istio has it as a number, people write text.
+    ServicePort,
     Enum(&'static Enumeration),
     Object(&'static Object),
     List {

@@ -1,0 +1,92 @@
+//! Answers of authorizers that are assumed, not given: what `explain` and the simulator are told.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Deserialize;
+
+use super::{Authorizer, OwnedAnswer, OwnedField, OwnedSaid};
+use crate::config::suggest::did_you_mean;
+use crate::tables::AuthorizerId;
+
+/// What each authorizer would say, by its name.
+pub type AssumedAnswers = BTreeMap<String, AssumedAnswer>;
+
+/// What one authorizer would say, as JSON: `{"decision": "allow", "setHeaders": [["x-user", "ann"]]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "decision", rename_all = "camelCase", deny_unknown_fields)]
+pub enum AssumedAnswer {
+    /// It lets the request pass.
+    #[serde(rename_all = "camelCase")]
+    Allow {
+        /// Fields that the request then has, instead of its own of the same names.
+        #[serde(default)]
+        set_headers: Vec<(String, String)>,
+        /// Fields that it no longer has.
+        #[serde(default)]
+        remove_headers: Vec<String>,
+    },
+    /// It denies the request.
+    Deny {
+        /// The status for the client; 403 when not given.
+        status: Option<u16>,
+    },
+    /// It cannot be reached, is late or fails.
+    Error {},
+}
+
+impl AssumedAnswer {
+    /// The answers in the order in which a decision asks for them.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words: a name that no authorizer has, a field that none may change.
+    pub fn of_all(assumed: &AssumedAnswers, authorizers: &[Authorizer]) -> Result<Vec<OwnedAnswer>, String> {
+        let names = || authorizers.iter().map(|authorizer| &*authorizer.name);
+        if let Some(unknown) = assumed.keys().find(|name| names().all(|known| known != **name)) {
+            let help = did_you_mean(unknown, names());
+            return Err(match help {
+                Some(help) => format!("no CUSTOM policy asks an authorizer `{unknown}`: {help}"),
+                None => format!("no CUSTOM policy asks an authorizer `{unknown}`"),
+            });
+        }
+        let mut answers = Vec::new();
+        for (authorizer, id) in authorizers.iter().zip((0..).map(AuthorizerId)) {
+            if let Some(answer) = assumed.get(&*authorizer.name) {
+                answers.push(OwnedAnswer {
+                    authorizer: id,
+                    said: answer.said()?,
+                });
+            }
+        }
+        Ok(answers)
+    }
+
+    fn said(&self) -> Result<OwnedSaid, String> {
+        let (set, removed) = match self {
+            Self::Allow {
+                set_headers,
+                remove_headers,
+            } => (set_headers, remove_headers),
+            Self::Deny { status } => return Ok(OwnedSaid::Deny(status.unwrap_or(403))),
+            Self::Error {} => return Ok(OwnedSaid::Nothing),
+        };
+        let changeable = |name: &String| -> Result<String, String> {
+            let name = name.to_ascii_lowercase();
+            if Authorizer::may_change(&name) {
+                Ok(name)
+            } else {
+                Err(format!("an authorizer must not change `{name}`"))
+            }
+        };
+        let mut fields = Vec::new();
+        for (name, value) in set {
+            OwnedField::set(&mut fields, &changeable(name)?, value.as_bytes());
+        }
+        for name in removed {
+            OwnedField::remove(&mut fields, &changeable(name)?);
+        }
+        Ok(OwnedSaid::Allow(fields))
+    }
+}

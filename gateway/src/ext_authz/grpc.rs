@@ -1,0 +1,306 @@
+//! `envoyExtAuthzGrpc`: a call of `envoy.service.auth.v3.Authorization/Check` over one HTTP/2 connection of the worker.
+//!
+//! Where an answer contradicts itself it denies, and where it would change what
+//! it must not it does not count, though Envoy lets both pass:
+//! `docs/external-authorization.md`.
+
+use core::cell::RefCell;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderName};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use lockgate_core::check::{Authorizer, CheckProtocol, OwnedField};
+use tonic::client::{Grpc, GrpcService};
+use tonic_prost::ProstCodec;
+
+use super::proto::{
+    Address, AttributeContext, AttributeRequest, CHECK, CheckRequest, CheckResponse, DeniedHttpResponse,
+    HeaderValueOption, HttpRequest, HttpResponse, OkHttpResponse, Peer, SocketAddress, Timestamp,
+};
+use super::{CheckError, Question, Reply, sent};
+use crate::limits::CHECK_ANSWER_BYTES_MAX;
+use crate::metrics::Shard;
+use crate::upstream::{SendError, Target, connect_http2};
+
+/// The connection to one authorizer, made when it is first needed and again when it is gone.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    target: Arc<Target>,
+    shard: Arc<Shard>,
+    sender: RefCell<Option<SendRequest<tonic::body::Body>>>,
+    /// Held while a connection is made, so that all questions wait for one.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Channel {
+    /// A channel without a connection.
+    pub(crate) fn new(target: Arc<Target>, shard: Arc<Shard>) -> Self {
+        Self {
+            target,
+            shard,
+            sender: RefCell::default(),
+            connecting: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Where its connection leads.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Lets go of the connection; questions under way on it go on.
+    pub(super) fn forget(&self) {
+        self.sender.take();
+    }
+
+    async fn sender(&self, entropy: u64) -> Result<SendRequest<tonic::body::Body>, SendError> {
+        if let Some(sender) = self.open() {
+            return Ok(sender);
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(sender) = self.open() {
+            return Ok(sender);
+        }
+        let sender = Box::pin(connect_http2(&self.target, &self.shard, entropy))
+            .await
+            .map_err(SendError::Connect)?;
+        *self.sender.borrow_mut() = Some(sender.clone());
+        Ok(sender)
+    }
+
+    fn open(&self) -> Option<SendRequest<tonic::body::Body>> {
+        self.sender.borrow().clone().filter(|sender| !sender.is_closed())
+    }
+}
+
+/// What tonic calls.
+struct Service(SendRequest<tonic::body::Body>);
+
+impl GrpcService<tonic::body::Body> for Service {
+    type ResponseBody = Incoming;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Incoming>, hyper::Error>>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+pub(super) async fn ask(channel: &Channel, question: &Question<'_>) -> Result<Reply, CheckError> {
+    let CheckProtocol::Grpc { authority } = &question.authorizer.protocol else {
+        return Err(CheckError::Field);
+    };
+    let origin = Uri::builder()
+        .scheme("http")
+        .authority(&**authority)
+        .path_and_query("/")
+        .build()
+        .map_err(|_| CheckError::Field)?;
+    let request = CheckRequest {
+        attributes: Some(attributes(question)),
+    };
+    let sender = channel.sender(question.entropy).await.map_err(CheckError::Send)?;
+    let mut client = Grpc::with_origin(Service(sender), origin).max_decoding_message_size(CHECK_ANSWER_BYTES_MAX);
+    let failed = |status: tonic::Status| CheckError::Grpc(status.code());
+    client
+        .ready()
+        .await
+        .map_err(|error| CheckError::Send(SendError::Closed(error)))?;
+    let codec: ProstCodec<CheckRequest, CheckResponse> = ProstCodec::default();
+    let path = PathAndQuery::from_static(CHECK);
+    let answer = client.unary(tonic::Request::new(request), path, codec).await.map_err(failed)?;
+    reply(answer.into_inner(), question.headers)
+}
+
+fn attributes(question: &Question<'_>) -> AttributeContext {
+    let text = |bytes: &[u8]| -> String {
+        // What is not text there Envoy shows as exclamation marks.
+        match core::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => bytes
+                .iter()
+                .map(|byte| if byte.is_ascii() { char::from(*byte) } else { '!' })
+                .collect(),
+        }
+    };
+    let mut headers: BTreeMap<String, String> = sent(question)
+        .map(|(name, value)| (name.as_str().to_owned(), text(&value)))
+        .collect();
+    let host = text(question.host);
+    for (name, value) in [
+        (":method", question.method.as_str()),
+        (":path", &question.target),
+        (":authority", &host),
+        (":scheme", question.scheme),
+    ] {
+        headers.insert(name.to_owned(), value.to_owned());
+    }
+    let mut http = HttpRequest {
+        id: text(question.request_id.as_bytes()),
+        method: question.method.as_str().to_owned(),
+        path: question.target.clone(),
+        host,
+        scheme: question.scheme.to_owned(),
+        size: size(question),
+        protocol: match question.version {
+            Version::HTTP_2 => "HTTP/2",
+            _ => "HTTP/1.1",
+        }
+        .to_owned(),
+        ..HttpRequest::default()
+    };
+    if let Some(body) = &question.body {
+        headers.insert("x-envoy-auth-partial-body".to_owned(), body.is_partial.to_string());
+        let bytes: Vec<u8> = body.pieces.iter().flatten().copied().collect();
+        if question.authorizer.body.is_some_and(|body| body.as_bytes) {
+            http.raw_body = bytes;
+        } else {
+            http.body = text(&bytes);
+        }
+    }
+    http.headers = headers;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    AttributeContext {
+        source: Some(peer(question.remote)),
+        destination: Some(peer(question.local)),
+        request: Some(AttributeRequest {
+            time: Some(Timestamp {
+                seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+                nanos: i32::try_from(since.subsec_nanos()).unwrap_or(0),
+            }),
+            http: Some(http),
+        }),
+    }
+}
+
+fn peer(address: core::net::SocketAddr) -> Peer {
+    Peer {
+        address: Some(Address {
+            socket_address: Some(SocketAddress {
+                address: address.ip().to_string(),
+                port_value: address.port().into(),
+            }),
+        }),
+    }
+}
+
+/// Bytes of the client's body as its head tells them; -1 when it does not.
+fn size(question: &Question<'_>) -> i64 {
+    let told = question.headers.get(CONTENT_LENGTH);
+    match told.map(|value| value.to_str().ok().and_then(|text| text.parse().ok())) {
+        Some(size) => size.unwrap_or(-1),
+        None if question.headers.contains_key(http::header::TRANSFER_ENCODING) => -1,
+        None => 0,
+    }
+}
+
+fn reply(answer: CheckResponse, headers: &HeaderMap) -> Result<Reply, CheckError> {
+    let is_ok = answer.status.as_ref().map(|status| status.code == 0);
+    match (is_ok, answer.http_response) {
+        // A permission may leave its status out: 0 is what Protocol Buffers do not write.
+        (Some(true), None) => Ok(Reply::allow(Vec::new(), Vec::new())),
+        (Some(true) | None, Some(HttpResponse::Ok(ok))) => allow(ok, headers),
+        (None, None) | (_, Some(HttpResponse::Error(_))) => Err(CheckError::NoVerdict),
+        (_, Some(HttpResponse::Denied(denied))) => deny(denied),
+        (Some(false), None | Some(HttpResponse::Ok(_))) => deny(DeniedHttpResponse::default()),
+    }
+}
+
+fn allow(ok: OkHttpResponse, headers: &HeaderMap) -> Result<Reply, CheckError> {
+    if !ok.query_parameters_to_set.is_empty() || !ok.query_parameters_to_remove.is_empty() {
+        return Err(CheckError::Forbidden("the query".into()));
+    }
+    let mut fields = Vec::new();
+    for option in &ok.headers {
+        let (name, value) = field(option)?;
+        let name = changeable(&name)?;
+        if option.append.as_ref().is_some_and(|append| append.value) {
+            append(&mut fields, name, value.as_bytes(), headers);
+        } else {
+            OwnedField::set(&mut fields, name, value.as_bytes());
+        }
+    }
+    for name in &ok.headers_to_remove {
+        // Envoy passes over those that must stay.
+        let name = name.to_ascii_lowercase();
+        if Authorizer::may_change(&name) {
+            OwnedField::remove(&mut fields, &name);
+        }
+    }
+    let mut to_client = Vec::new();
+    for option in &ok.response_headers_to_add {
+        let (name, value) = field(option)?;
+        changeable(&name)?;
+        to_client.push((name, value));
+    }
+    Ok(Reply::allow(fields, to_client))
+}
+
+/// Adds `value` to the first value of a field that is there, as Envoy does; one that is not is left alone.
+fn append(fields: &mut Vec<OwnedField>, name: &str, value: &[u8], headers: &HeaderMap) {
+    let pending = fields.iter_mut().find(|field| *field.name == *name);
+    if let Some(first) = pending.and_then(|field| field.value.as_mut()) {
+        first.push(b',');
+        first.extend_from_slice(value);
+        return;
+    }
+    let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let Some(first) = values.next() else { return };
+    OwnedField::set(fields, name, &[first, value].join(&b','));
+    fields.extend(values.map(|value| OwnedField {
+        name: name.into(),
+        value: Some(value.to_vec()),
+    }));
+}
+
+fn deny(denied: DeniedHttpResponse) -> Result<Reply, CheckError> {
+    let status = denied.status.map_or(0, |status| status.code);
+    let status = match status {
+        0 => StatusCode::FORBIDDEN,
+        code => u16::try_from(code)
+            .ok()
+            .and_then(|code| StatusCode::from_u16(code).ok())
+            .filter(|code| !code.is_informational())
+            .ok_or(CheckError::Field)?,
+    };
+    let mut headers = HeaderMap::new();
+    for option in &denied.headers {
+        let (name, value) = field(option)?;
+        changeable(&name)?;
+        headers.append(name, value);
+    }
+    Ok(Reply::deny(status, headers, Bytes::from(denied.body)))
+}
+
+fn field(option: &HeaderValueOption) -> Result<(HeaderName, HeaderValue), CheckError> {
+    let header = option.header.as_ref().ok_or(CheckError::Field)?;
+    if header.key.starts_with(':') {
+        return Err(CheckError::Forbidden(header.key.as_str().into()));
+    }
+    let value = match header.value.is_empty() {
+        true => &header.raw_value,
+        false => header.value.as_bytes(),
+    };
+    let name = HeaderName::try_from(&*header.key).map_err(|_| CheckError::Field)?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| CheckError::Field)?;
+    Ok((name, value))
+}
+
+fn changeable(name: &HeaderName) -> Result<&str, CheckError> {
+    match Authorizer::may_change(name.as_str()) {
+        true => Ok(name.as_str()),
+        false => Err(CheckError::Forbidden(name.as_str().into())),
+    }
+}

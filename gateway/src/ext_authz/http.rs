@@ -1,0 +1,75 @@
+//! `envoyExtAuthzHttp`: the client's request without its body goes to the authorizer, at a path of its own; 200 lets the
+//! request pass, 5xx is no answer, anything else goes to the client.
+//!
+//! What Envoy sends and takes was asked of one; `docs/external-authorization.md` has the list.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderName};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
+use lockgate_core::check::CheckProtocol;
+
+use super::{CheckError, Question, Reply, sent};
+use crate::limits::CHECK_ANSWER_BYTES_MAX;
+use crate::upstream::{self, Pool, UpstreamBody};
+
+const PARTIAL_BODY: HeaderName = HeaderName::from_static("x-envoy-auth-partial-body");
+
+pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duration) -> Result<Reply, CheckError> {
+    let request = request(question).ok_or(CheckError::Field)?;
+    let (answer, connection) = upstream::send(pool, request, question.entropy, limit)
+        .await
+        .map_err(CheckError::Send)?;
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, CHECK_ANSWER_BYTES_MAX).collect().await;
+    let body = body.map_err(|_| CheckError::Body)?.to_bytes();
+    pool.put(connection);
+    let authorizer = question.authorizer;
+    if head.status.is_server_error() {
+        return Err(CheckError::Status(head.status));
+    }
+    if head.status != StatusCode::OK {
+        let fields = head.headers.iter();
+        let fields = fields.filter(|(name, _)| authorizer.answers_client(name.as_str()));
+        let headers = fields.map(|(name, value)| (name.clone(), value.clone()));
+        return Ok(Reply::deny(head.status, headers.collect::<HeaderMap>(), body));
+    }
+    let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let changes = authorizer.allowed_over_http(fields);
+    let added = head.headers.iter();
+    let added = added.filter(|(name, _)| authorizer.adds_to_answer(name.as_str()));
+    Ok(Reply::allow(
+        changes,
+        added.map(|(name, value)| (name.clone(), value.clone())).collect(),
+    ))
+}
+
+fn request(question: &Question<'_>) -> Option<Request<UpstreamBody>> {
+    let CheckProtocol::Http { path_prefix } = &question.authorizer.protocol else {
+        return None;
+    };
+    let target = PathAndQuery::try_from(format!("{path_prefix}{}", question.target)).ok()?;
+    let pieces: VecDeque<Bytes> = question.body.as_ref().map_or_else(VecDeque::new, |body| body.pieces.clone());
+    let mut request = Request::new(UpstreamBody::of_pieces(pieces));
+    *request.method_mut() = question.method.clone();
+    *request.uri_mut() = Uri::from(target);
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_bytes(question.host).ok()?);
+    for (name, value) in sent(question) {
+        headers.insert(name.clone(), HeaderValue::from_bytes(&value).ok()?);
+    }
+    if let Some(body) = &question.body {
+        let partial = if body.is_partial { "true" } else { "false" };
+        headers.insert(PARTIAL_BODY, HeaderValue::from_static(partial));
+    }
+    // They are the check's own, so a client's of the same names are gone.
+    for (name, value) in question.adds {
+        headers.insert(name.clone(), value.clone());
+    }
+    Some(request)
+}
