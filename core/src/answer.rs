@@ -185,11 +185,9 @@ impl Refusal {
             Self::BadRequest(bad) => bad.detail(),
             Self::Token(error) => detail(error.status(), error.code(), error.message()),
             Self::Denied(_) => detail(403, "rbac_access_denied", "RBAC: access denied"),
-            Self::External(_, External::Denied(status)) => detail(
-                status,
-                "ext_authz_denied",
-                "the external authorizer denied the request",
-            ),
+            Self::External(_, External::Denied(status)) => {
+                detail(status, "ext_authz_denied", "the external authorizer denied the request")
+            }
             Self::External(_, External::Failed(status)) => detail(
                 status,
                 "ext_authz_error",

@@ -16,9 +16,9 @@ use crate::config::secret::Secret;
 use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::tables::{
-    AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EdgeRow, EntryRow, FieldRow, ListenerRow,
-    OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow,
-    RequestPrincipalRow, RuleRow, SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
+    AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EdgeRow, EntryRow, FieldRow,
+    ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow,
+    RangeRow, RequestPrincipalRow, RuleRow, SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
 };
 
 /// A configuration, compiled and immutable.
@@ -40,7 +40,14 @@ impl Snapshot {
         key_sources: Vec<KeySource>,
         authorizers: Vec<Authorizer>,
     ) -> Self {
-        let id = identify(&(FORMAT, &rows.meaning, &listeners, &upstreams, &key_sources, &authorizers));
+        let id = identify(&(
+            FORMAT,
+            &rows.meaning,
+            &listeners,
+            &upstreams,
+            &key_sources,
+            &authorizers,
+        ));
         Self {
             id,
             rows,

@@ -233,13 +233,8 @@ fn its_changes_choose_the_route_only_when_it_says_so() {
 
 #[test]
 fn nobody_is_asked_about_a_request_that_no_route_takes() {
-    let policies = policy("p", "CUSTOM", "a-closed", "[{}]")
-        + &policy(
-            "d",
-            "DENY",
-            "",
-            "[{to: [{operation: {paths: [/deny]}}]}]",
-        );
+    let policies =
+        policy("p", "CUSTOM", "a-closed", "[{}]") + &policy("d", "DENY", "", "[{to: [{operation: {paths: [/deny]}}]}]");
     let compiled = setup(&policies, false);
     let nowhere = Sent {
         host: "nowhere.test",
@@ -270,11 +265,8 @@ spec:
 ---
 ";
     let compiled = setup(&(policy("p", "CUSTOM", "a-closed", "[{}]") + jwt), false);
-    let claims = lockgate_core::token::assume(
-        &compiled.snapshot.tables(),
-        br#"{"iss":"i","sub":"s","claimed":"yes"}"#,
-    )
-    .unwrap();
+    let claims =
+        lockgate_core::token::assume(&compiled.snapshot.tables(), br#"{"iss":"i","sub":"s","claimed":"yes"}"#).unwrap();
     let elsewhere = Sent {
         host: "elsewhere.test",
         ..CHAT

@@ -303,10 +303,8 @@ impl Exchange {
         let internal = || Step::Fail(Fault::Internal, Flag::None);
         let view = Rc::clone(&self.record.view);
         let authorizers = view.live.compiled.snapshot.authorizers();
-        let (Some(authorizer), Some(way)) = (
-            authorizers.get(asked.authorizer.0 as usize),
-            view.way(asked.authorizer),
-        ) else {
+        let (Some(authorizer), Some(way)) = (authorizers.get(asked.authorizer.0 as usize), view.way(asked.authorizer))
+        else {
             return Err(internal());
         };
         let body = match authorizer.body {
@@ -317,7 +315,11 @@ impl Exchange {
         let checks = self
             .checks
             .get_or_insert_with(|| Checks::begin(&self.head.headers, named, &peer, &self.record.request_id));
-        if checks.answers.iter().any(|answer| answer.authorizer == asked.authorizer) {
+        if checks
+            .answers
+            .iter()
+            .any(|answer| answer.authorizer == asked.authorizer)
+        {
             return Err(internal());
         }
         let host = match self.head.uri.authority() {

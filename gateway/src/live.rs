@@ -64,7 +64,11 @@ impl Live {
     pub(crate) fn new(compiled: Compiled, documents: Vec<Document>) -> Result<Self, LiveError> {
         let is_no_key = |id| {
             let mut sources = compiled.snapshot.key_sources().iter();
-            let mut fields = compiled.snapshot.authorizers().iter().flat_map(|authorizer| &authorizer.adds);
+            let mut fields = compiled
+                .snapshot
+                .authorizers()
+                .iter()
+                .flat_map(|authorizer| &authorizer.adds);
             sources.any(|source| source.from == KeysFrom::Inline(id)) || fields.any(|(_, secret)| *secret == id)
         };
         let credentials = compiled
@@ -87,7 +91,11 @@ impl Live {
             .iter()
             .zip((0..).map(UpstreamId))
             .map(|(upstream, id)| {
-                let speaks = if is_asked_by_grpc(&compiled, id) { Speaks::Http2 } else { Speaks::Http1 };
+                let speaks = if is_asked_by_grpc(&compiled, id) {
+                    Speaks::Http2
+                } else {
+                    Speaks::Http1
+                };
                 let target = Target::new(upstream, speaks, &mut roots);
                 target
                     .map(Arc::new)

@@ -105,11 +105,9 @@ pub(crate) fn refusal(
             Some(rule)
         }
         Refusal::Body(rule, _) => rule,
-        Refusal::Token(_)
-        | Refusal::BadRequest(_)
-        | Refusal::Denied(_)
-        | Refusal::External(..)
-        | Refusal::NoRoute => None,
+        Refusal::Token(_) | Refusal::BadRequest(_) | Refusal::Denied(_) | Refusal::External(..) | Refusal::NoRoute => {
+            None
+        }
     };
     if let Refusal::NotAdmitted { second, provider, .. } = refusal {
         let tables = record.view.live.compiled.snapshot.tables();

@@ -218,6 +218,9 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
     let label = |rule| tables.rule_label(rule).to_owned();
     match decision {
         Decision::ReadBody => Verdict::ReadBody,
+        Decision::Check(_) | Decision::Refuse(Refusal::External(..)) => {
+            panic!("an authorizer is asked, and no configuration of the oracle has one")
+        }
         Decision::VerifyToken(_) | Decision::Refuse(Refusal::Token(_)) => {
             panic!("a token is asked for, and no configuration of the oracle does")
         }

@@ -105,6 +105,7 @@ fn mesh_config(bytes: &mut Bytes<'_>) -> MeshConfig {
         refuse_escaped_slashes: bytes.one_in(8),
         trusted_proxies: bytes.pick(&[0, 1, 2, 3]),
         trust_domains: Vec::new(),
+        authorizers: Vec::new(),
         root_namespace: None,
     }
 }

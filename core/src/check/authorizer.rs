@@ -140,7 +140,11 @@ impl Authorizer {
         for (name, value) in answer {
             if name == TO_REMOVE {
                 let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                removed.extend(names.filter_map(|name| core::str::from_utf8(name).ok()).map(str::to_ascii_lowercase));
+                removed.extend(
+                    names
+                        .filter_map(|name| core::str::from_utf8(name).ok())
+                        .map(str::to_ascii_lowercase),
+                );
             } else if Self::may_change(name) && self.to_upstream.iter().any(|pattern| pattern.matches(name)) {
                 // Of several values Envoy keeps the last one.
                 OwnedField::set(&mut fields, name, value);
@@ -195,7 +199,12 @@ mod tests {
     use super::*;
 
     fn authorizer(protocol: CheckProtocol, patterns: &[&str]) -> Authorizer {
-        let patterns = || patterns.iter().map(|pattern| NamePattern::parse(pattern)).collect::<Vec<_>>();
+        let patterns = || {
+            patterns
+                .iter()
+                .map(|pattern| NamePattern::parse(pattern))
+                .collect::<Vec<_>>()
+        };
         Authorizer {
             name: "a".into(),
             upstream: UpstreamId(0),
@@ -217,7 +226,14 @@ mod tests {
     #[test]
     fn names_have_istios_three_forms() {
         let listed = http(&["X-A", "x-b*", "*-c"]);
-        for (name, is) in [("x-a", true), ("x-ab", false), ("x-b", true), ("x-bc", true), ("z-c", true), ("c", false)] {
+        for (name, is) in [
+            ("x-a", true),
+            ("x-ab", false),
+            ("x-b", true),
+            ("x-bc", true),
+            ("z-c", true),
+            ("c", false),
+        ] {
             assert_eq!(listed.sends(name), is, "{name}");
             assert_eq!(!listed.allowed_over_http([(name, &b"1"[..])]).is_empty(), is, "{name}");
             assert_eq!(listed.adds_to_answer(name), is, "{name}");
@@ -271,8 +287,18 @@ mod tests {
         for name in ["set-cookie", "x-other", "content-type", "location"] {
             assert!(http(&[]).answers_client(name), "{name}");
         }
-        for name in ["host", "content-length", "connection", "transfer-encoding", "server", "x-envoy-a"] {
-            assert!(!http(&[]).answers_client(name) && !http(&["*e*"]).answers_client(name), "{name}");
+        for name in [
+            "host",
+            "content-length",
+            "connection",
+            "transfer-encoding",
+            "server",
+            "x-envoy-a",
+        ] {
+            assert!(
+                !http(&[]).answers_client(name) && !http(&["*e*"]).answers_client(name),
+                "{name}"
+            );
         }
         let listed = http(&["x-deny"]);
         for (name, is) in [

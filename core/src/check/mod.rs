@@ -69,7 +69,9 @@ pub struct Field<'k> {
 /// The value may be a credential.
 impl core::fmt::Debug for Field<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Field").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Field")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

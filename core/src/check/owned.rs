@@ -41,7 +41,9 @@ pub struct OwnedField {
 /// The value may be a credential.
 impl core::fmt::Debug for OwnedField {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("OwnedField").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("OwnedField")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,7 +87,9 @@ impl OwnedSaid {
 #[must_use]
 pub fn borrow_fields(answers: &[OwnedAnswer]) -> Vec<Vec<Field<'_>>> {
     let fields = answers.iter().map(|answer| answer.said.fields());
-    fields.map(|fields| fields.iter().map(OwnedField::borrow).collect()).collect()
+    fields
+        .map(|fields| fields.iter().map(OwnedField::borrow).collect())
+        .collect()
 }
 
 /// The answers, borrowed; `fields` are theirs.

@@ -39,7 +39,10 @@ pub(super) fn compile(
                 .error(
                     "unknown-authorizer",
                     name.at,
-                    format!("no extension provider of MeshConfig is the external authorizer `{}`", **name),
+                    format!(
+                        "no extension provider of MeshConfig is the external authorizer `{}`",
+                        **name
+                    ),
                 )
                 .field("spec.provider.name")
                 .help(help);
@@ -111,7 +114,10 @@ fn authorizer(provider: &ExtAuthzProvider, upstream: UpstreamId, rows: &mut RowW
             path_prefix: path_prefix.clone(),
         },
         sends: sends.clone(),
-        adds: adds.iter().map(|(name, value)| (name.clone(), rows.secret(value))).collect(),
+        adds: adds
+            .iter()
+            .map(|(name, value)| (name.clone(), rows.secret(value)))
+            .collect(),
         to_upstream: to_upstream.clone(),
         to_client_on_deny: to_client_on_deny.clone(),
         to_client_on_allow: to_client_on_allow.clone(),

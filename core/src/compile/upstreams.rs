@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 use super::providers::Providers;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    ClientTls, ClientTlsMode, DestinationRule, ExtAuthzProvider, Resolution, Resources, ServiceEntry, ServicePort, Spanned, WorkloadEntry,
+    ClientTls, ClientTlsMode, DestinationRule, ExtAuthzProvider, Resolution, Resources, ServiceEntry, ServicePort,
+    Spanned, WorkloadEntry,
 };
 use crate::snapshot::{Endpoint, Upstream, UpstreamTls};
 

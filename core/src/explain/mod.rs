@@ -20,9 +20,9 @@ pub use shape::*;
 
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
+use crate::check::{Authorizer, CheckBody, CheckProtocol, Checked};
 use crate::claims::Claims;
 use crate::decide::{Body, Known, decide};
-use crate::check::{Authorizer, CheckBody, CheckProtocol, Checked};
 use crate::decision::{Check, Decision, Denial, External, Forward, Path, Refusal};
 use crate::request::{Headers, Request};
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
@@ -228,17 +228,24 @@ impl<'d> Reader<'d> {
         let id = check.authorizer;
         let authorizer = self.authorizers.get(id.0 as usize);
         let (scheme, call) = match authorizer.map(|authorizer| &authorizer.protocol) {
-            Some(CheckProtocol::Http { path_prefix }) => (
-                "http",
-                format!("{} {path_prefix}{}", request.method, check.path),
-            ),
+            Some(CheckProtocol::Http { path_prefix }) => {
+                ("http", format!("{} {path_prefix}{}", request.method, check.path))
+            }
             Some(CheckProtocol::Grpc { .. }) => ("grpc", "envoy.service.auth.v3.Authorization/Check".to_owned()),
             None => ("", String::new()),
         };
         let upstream = authorizer.and_then(|authorizer| self.upstreams.get(authorizer.upstream.0 as usize));
-        let secure = if upstream.is_some_and(|upstream| upstream.tls.is_some()) { "s" } else { "" };
+        let secure = if upstream.is_some_and(|upstream| upstream.tls.is_some()) {
+            "s"
+        } else {
+            ""
+        };
         let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints).iter();
-        let policies = self.tables.policies.iter().filter(|policy| policy.authorizer == Some(id));
+        let policies = self
+            .tables
+            .policies
+            .iter()
+            .filter(|policy| policy.authorizer == Some(id));
         CheckRequest {
             authorizer: self.tables.authorizer_name(id).to_owned(),
             policies: policies
@@ -251,8 +258,16 @@ impl<'d> Reader<'d> {
             call,
             body: match authorizer.and_then(|authorizer| authorizer.body) {
                 None => "none".to_owned(),
-                Some(CheckBody { bytes_max, partial: true, .. }) => format!("the first {bytes_max} bytes"),
-                Some(CheckBody { bytes_max, partial: false, .. }) => format!("up to {bytes_max} bytes, more is 413"),
+                Some(CheckBody {
+                    bytes_max,
+                    partial: true,
+                    ..
+                }) => format!("the first {bytes_max} bytes"),
+                Some(CheckBody {
+                    bytes_max,
+                    partial: false,
+                    ..
+                }) => format!("up to {bytes_max} bytes, more is 413"),
             },
         }
     }
@@ -355,7 +370,10 @@ impl<'d> Reader<'d> {
                 "there are ALLOW policies and none of their rules matches".to_owned()
             }
             Refusal::External(authorizer, External::Denied(_)) => {
-                format!("external authorizer `{}` denied it", self.tables.authorizer_name(authorizer))
+                format!(
+                    "external authorizer `{}` denied it",
+                    self.tables.authorizer_name(authorizer)
+                )
             }
             Refusal::External(authorizer, External::Failed(_)) => format!(
                 "external authorizer `{}` gave no answer that counts",

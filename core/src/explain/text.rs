@@ -4,7 +4,9 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{Display, Formatter, Result};
 
-use super::{CheckRequest, Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace, UpstreamRequest, Verdict};
+use super::{
+    CheckRequest, Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace, UpstreamRequest, Verdict,
+};
 
 impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -54,7 +56,10 @@ fn write_policy(f: &mut Formatter<'_>, policy: &PolicyTrace) -> Result {
     let action = policy.action.word();
     let dry = if policy.dry_run { " (dry run)" } else { "" };
     let outcome = if policy.matched { "matches" } else { "does not match" };
-    let asks = policy.asks.as_ref().map_or_else(String::new, |asks| format!(" (asks {asks})"));
+    let asks = policy
+        .asks
+        .as_ref()
+        .map_or_else(String::new, |asks| format!(" (asks {asks})"));
     writeln!(f, "  {action} {}{dry}{asks} {outcome}", policy.policy)?;
     if policy.rules.is_empty() {
         writeln!(f, "    it has no rules, so it matches nothing")?;

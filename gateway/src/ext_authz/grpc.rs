@@ -120,7 +120,10 @@ pub(super) async fn ask(channel: &Channel, question: &Question<'_>) -> Result<Re
         .map_err(|error| CheckError::Send(SendError::Closed(error)))?;
     let codec: ProstCodec<CheckRequest, CheckResponse> = ProstCodec::default();
     let path = PathAndQuery::from_static(CHECK);
-    let answer = client.unary(tonic::Request::new(request), path, codec).await.map_err(failed)?;
+    let answer = client
+        .unary(tonic::Request::new(request), path, codec)
+        .await
+        .map_err(failed)?;
     reply(answer.into_inner(), question.headers)
 }
 

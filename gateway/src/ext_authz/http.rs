@@ -39,7 +39,10 @@ pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duratio
         let headers = fields.map(|(name, value)| (name.clone(), value.clone()));
         return Ok(Reply::deny(head.status, headers.collect::<HeaderMap>(), body));
     }
-    let fields = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let fields = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
     let changes = authorizer.allowed_over_http(fields);
     let added = head.headers.iter();
     let added = added.filter(|(name, _)| authorizer.adds_to_answer(name.as_str()));
@@ -54,7 +57,10 @@ fn request(question: &Question<'_>) -> Option<Request<UpstreamBody>> {
         return None;
     };
     let target = PathAndQuery::try_from(format!("{path_prefix}{}", question.target)).ok()?;
-    let pieces: VecDeque<Bytes> = question.body.as_ref().map_or_else(VecDeque::new, |body| body.pieces.clone());
+    let pieces: VecDeque<Bytes> = question
+        .body
+        .as_ref()
+        .map_or_else(VecDeque::new, |body| body.pieces.clone());
     let mut request = Request::new(UpstreamBody::of_pieces(pieces));
     *request.method_mut() = question.method.clone();
     *request.uri_mut() = Uri::from(target);

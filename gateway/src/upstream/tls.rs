@@ -233,7 +233,9 @@ mod tests {
             (spec("ok.example", Some("/dev/null")), "holds no PEM certificate"),
             (spec("not a name", None), "neither a DNS name nor an IP address"),
         ] {
-            let error = Tls::new(&spec, Speaks::Http1, &mut Roots::default()).unwrap_err().to_string();
+            let error = Tls::new(&spec, Speaks::Http1, &mut Roots::default())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(wanted), "{error}");
         }
     }

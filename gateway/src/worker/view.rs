@@ -87,14 +87,19 @@ impl View {
 /// How each authorizer is reached, with the connections of `before` where nothing has changed.
 fn ways(live: &Live, pools: &[Rc<Pool>], before: Option<&View>, shard: &Arc<Shard>) -> Vec<Way> {
     let way = |authorizer: &Authorizer| {
-        let (pool, target) = pools.get(authorizer.upstream.0 as usize).zip(live.upstreams.get(authorizer.upstream.0 as usize))?;
+        let (pool, target) = pools
+            .get(authorizer.upstream.0 as usize)
+            .zip(live.upstreams.get(authorizer.upstream.0 as usize))?;
         if let CheckProtocol::Http { .. } = authorizer.protocol {
             return Some(Way::Http(Rc::clone(pool)));
         }
-        let known = before.into_iter().flat_map(|view| &view.ways).find_map(|way| match way {
-            Way::Grpc(channel) if channel.target().same_as(target) => Some(Rc::clone(channel)),
-            Way::Grpc(_) | Way::Http(_) => None,
-        });
+        let known = before
+            .into_iter()
+            .flat_map(|view| &view.ways)
+            .find_map(|way| match way {
+                Way::Grpc(channel) if channel.target().same_as(target) => Some(Rc::clone(channel)),
+                Way::Grpc(_) | Way::Http(_) => None,
+            });
         Some(Way::Grpc(known.unwrap_or_else(|| {
             Rc::new(Channel::new(Arc::clone(target), Arc::clone(shard)))
         })))

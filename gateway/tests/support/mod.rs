@@ -11,6 +11,7 @@
     reason = "each test binary uses its own part of what is shared"
 )]
 
+pub mod authorizer;
 pub mod bed;
 pub mod client;
 pub mod findings;

@@ -33,6 +33,11 @@ impl Authority {
 
     /// Serves TLS under `name`, HTTP/1.1 only.
     pub fn acceptor(&self, name: &str) -> TlsAcceptor {
+        self.acceptor_of(name, b"http/1.1")
+    }
+
+    /// Serves TLS under `name`, for one protocol only.
+    pub fn acceptor_of(&self, name: &str, protocol: &[u8]) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a server key");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters of a server");
         let certificate = params.signed_by(&key, &self.issuer).expect("a server certificate");
@@ -42,7 +47,7 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .expect("a TLS server");
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         TlsAcceptor::from(Arc::new(config))
     }
 }

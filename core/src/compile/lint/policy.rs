@@ -9,7 +9,8 @@ use super::paths;
 use crate::compile::{Settings, policies};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    Action, AuthorizationPolicy, Clause, ExtAuthzProvider, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources, Spanned,
+    Action, AuthorizationPolicy, Clause, ExtAuthzProvider, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate,
+    Resources, Spanned,
 };
 use crate::tables::Tables;
 
@@ -53,13 +54,19 @@ fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> bool {
 
 /// Whoever can keep an authorizer from answering passes it.
 fn warn_about_failing_open(tables: &Tables<'_>, authorizer: &ExtAuthzProvider, diagnostics: &mut Diagnostics) {
-    let is_asked = tables.authorizers.iter().any(|row| *tables.text(row.name) == **authorizer.name);
+    let is_asked = tables
+        .authorizers
+        .iter()
+        .any(|row| *tables.text(row.name) == **authorizer.name);
     if let Some(at) = authorizer.fail_open.filter(|_| is_asked) {
         diagnostics
             .warning(
                 "fail-open",
                 at,
-                format!("every request passes external authorizer `{}` while it does not answer", &**authorizer.name),
+                format!(
+                    "every request passes external authorizer `{}` while it does not answer",
+                    &**authorizer.name
+                ),
             )
             .field(format!("{}.failOpen", authorizer.field))
             .help("leave `failOpen` out, so that such requests are refused");

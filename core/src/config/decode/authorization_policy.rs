@@ -34,7 +34,11 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
         }
         Action::Custom if !has_rules => {
             diagnostics
-                .error("custom-without-rules", at, "a CUSTOM policy without rules asks about nothing")
+                .error(
+                    "custom-without-rules",
+                    at,
+                    "a CUSTOM policy without rules asks about nothing",
+                )
                 .field("spec.rules")
                 .help("to ask about everything, write `rules: [{}]`");
         }
@@ -90,7 +94,10 @@ fn check_provider(
                 .error(
                     "conflicting-fields",
                     provider.at,
-                    format!("`provider` is for CUSTOM policies only, and this one is {}", action.word()),
+                    format!(
+                        "`provider` is for CUSTOM policies only, and this one is {}",
+                        action.word()
+                    ),
                 )
                 .field("spec.provider")
                 .help("remove it, or write `action: CUSTOM`");
@@ -119,7 +126,10 @@ fn refuse_identity(rule: &PolicyRule, path: &str, diagnostics: &mut Diagnostics)
             .error(
                 "conflicting-fields",
                 predicate.at,
-                format!("a CUSTOM policy cannot use `{}`: its authorizer is asked before identities are known", predicate.field),
+                format!(
+                    "a CUSTOM policy cannot use `{}`: its authorizer is asked before identities are known",
+                    predicate.field
+                ),
             )
             .field(path)
             .help("compare it in a DENY or ALLOW policy, which are judged after the authorizer's answer");

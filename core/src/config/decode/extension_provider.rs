@@ -42,10 +42,15 @@ fn provider(item: &Node, path: &str, diagnostics: &mut Diagnostics) -> Option<Ex
             .error(
                 "conflicting-fields",
                 item.at,
-                format!("an extension provider must be of one kind, and `{}` is of {kinds}", *name),
+                format!(
+                    "an extension provider must be of one kind, and `{}` is of {kinds}",
+                    *name
+                ),
             )
             .field(path)
-            .help(format!("give it one of `{HTTP}`, `{GRPC}` and Istio's telemetry backends"));
+            .help(format!(
+                "give it one of `{HTTP}`, `{GRPC}` and Istio's telemetry backends"
+            ));
         return None;
     }
     let (node, kind) = match (item.get(HTTP), item.get(GRPC)) {
@@ -106,7 +111,9 @@ fn http(node: &Node) -> ExtAuthzHttp {
 
 /// In the order of their names, as Istio has them.
 fn added(node: &Node) -> Vec<(Box<str>, Secret)> {
-    let fields = node.get("includeAdditionalHeadersInCheck").map_or(&[][..], Node::entries);
+    let fields = node
+        .get("includeAdditionalHeadersInCheck")
+        .map_or(&[][..], Node::entries);
     let mut added: Vec<(Box<str>, Secret)> = fields
         .iter()
         .filter_map(|entry| {

@@ -350,8 +350,10 @@ fn name_pattern(text: &str) -> Check {
         (None, None) => text,
     };
     if name.is_empty() {
-        return Err(Fault::new("invalid-pattern", "matches every header field, which Istio refuses too")
-            .help("list the fields, or use `name*` or `*name`"));
+        return Err(
+            Fault::new("invalid-pattern", "matches every header field, which Istio refuses too")
+                .help("list the fields, or use `name*` or `*name`"),
+        );
     }
     field_name(name)
 }
@@ -361,7 +363,10 @@ fn check_header(text: &str) -> Check {
     if Authorizer::may_change(&text.to_ascii_lowercase()) {
         return Ok(());
     }
-    Err(Fault::new("reserved-header", "is a header that is made anew for every connection"))
+    Err(Fault::new(
+        "reserved-header",
+        "is a header that is made anew for every connection",
+    ))
 }
 
 fn header_value(text: &str) -> Check {

@@ -101,7 +101,11 @@ const SERVICE: Field = required(
     "Its host, `[namespace/]host`: looked up by DNS unless a ServiceEntry says where it is.",
 );
 const PORT: Field = required("port", Shape::ServicePort, "Its port; digits in quotes are taken too.");
-const TIMEOUT: Field = field("timeout", text(Format::Duration), "Time for its whole answer; 600s when absent.");
+const TIMEOUT: Field = field(
+    "timeout",
+    text(Format::Duration),
+    "Time for its whole answer; 600s when absent.",
+);
 const FAIL_OPEN: Field = field(
     "failOpen",
     Shape::Bool,

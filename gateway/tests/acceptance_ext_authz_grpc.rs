@@ -1,0 +1,429 @@
+//! External authorization over gRPC: the real binary asks a real HTTP/2 server, which reads and writes Envoy's published
+//! messages.
+
+#![allow(clippy::panic, reason = "a helper of tests fails by panicking")]
+
+#[cfg(test)]
+mod support;
+
+use core::time::Duration;
+use std::time::Instant;
+
+use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption, QueryParameter, address};
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer};
+use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+use envoy_types::pb::envoy::service::auth::v3::{CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse};
+use envoy_types::pb::envoy::r#type::v3::HttpStatus;
+use support::authorizer::{Answer, Authorizer, verdict, yes};
+use support::bed::{Bed, Transport};
+use support::client::{Client, Response, post, request};
+use support::gateway::Setup;
+use support::outputs::field;
+use support::pki;
+use support::wire::values;
+use support::{QUESTION, eventually};
+
+fn asks(port: u16, fields: &str) -> String {
+    format!(
+        "apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {{name: edge, namespace: istio-system}}
+spec:
+  extensionProviders:
+  - name: team-authz
+    envoyExtAuthzGrpc:
+      service: istio-system/Authz.test
+      port: '9000'
+{fields}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: authz, namespace: istio-system}}
+spec:
+  hosts: [authz.test]
+  ports: [{{number: 9000, name: grpc, protocol: HTTP2, targetPort: {port}}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: ask, namespace: istio-system}}
+spec:
+  action: CUSTOM
+  provider: {{name: team-authz}}
+  rules: [{{}}]
+"
+    )
+}
+
+async fn bed(fields: &str) -> (Authorizer, Bed) {
+    let authorizer = Authorizer::plain().await;
+    let setup = Setup::seed()
+        .args(&["--workers", "1"])
+        .file("authz.yaml", &asks(authorizer.addr.port(), fields));
+    let bed = Bed::start(Transport::Plain, setup).await;
+    (authorizer, bed)
+}
+
+async fn send(bed: &Bed, bytes: impl AsRef<[u8]>) -> Response {
+    let mut client = Client::connect(bed.http()).await;
+    client.send(bytes).await;
+    client.response().await
+}
+
+fn http_of(message: &CheckRequest) -> HttpRequest {
+    let attributes = message.attributes.as_ref().expect("attributes");
+    let request = attributes.request.as_ref().expect("a request");
+    assert!(request.time.as_ref().is_some_and(|time| time.seconds > 1_700_000_000));
+    request.http.clone().expect("an HTTP request")
+}
+
+fn address_of(peer: Option<&Peer>) -> (String, bool) {
+    let address = peer.and_then(|peer| peer.address.as_ref()).expect("an address");
+    match address.address.as_ref() {
+        Some(address::Address::SocketAddress(socket)) => (socket.address.clone(), socket.port_specifier.is_some()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn header(key: &str, value: &str) -> HeaderValueOption {
+    HeaderValueOption {
+        header: Some(HeaderValue {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+#[expect(deprecated, reason = "authorizers still write it, and Envoy reads it")]
+fn appended(key: &str, value: &str, append: bool) -> HeaderValueOption {
+    HeaderValueOption {
+        append: Some(envoy_types::pb::google::protobuf::BoolValue { value: append }),
+        ..header(key, value)
+    }
+}
+
+fn allow(ok: OkHttpResponse) -> CheckResponse {
+    verdict(0, Some(HttpResponse::OkResponse(ok)))
+}
+
+fn deny(code: i32, status: i32, headers: Vec<HeaderValueOption>, body: &str) -> CheckResponse {
+    let denied = DeniedHttpResponse {
+        status: Some(HttpStatus { code: status }),
+        headers,
+        body: body.to_owned(),
+    };
+    verdict(code, Some(HttpResponse::DeniedResponse(denied)))
+}
+
+#[tokio::test]
+async fn an_authorizer_is_sent_the_request_as_envoy_tells_it() {
+    let (authorizer, bed) = bed("").await;
+    let answer = send(
+        &bed,
+        request(
+            "POST",
+            "/x/../chat?key=1",
+            "TEST.com:80",
+            &[
+                ("x-token", "user"),
+                ("x-token", "admin"),
+                ("cookie", "a=1"),
+                ("cookie", "b=2"),
+                ("authorization", "Bearer t"),
+                ("x-envoy-internal", "true"),
+                ("x-forwarded-for", "9.9.9.9"),
+                ("x-request-id", "req-1"),
+                ("connection", "keep-alive, x-hop"),
+                ("x-hop", "h"),
+                ("content-type", "application/json"),
+            ],
+            QUESTION,
+        ),
+    )
+    .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let asked = authorizer.asked().await;
+    assert_eq!(asked.path, "/envoy.service.auth.v3.Authorization/Check");
+    assert_eq!(asked.authority.as_deref(), Some("authz.test"));
+    let http = http_of(&asked.message);
+    assert_eq!((&*http.method, &*http.path), ("POST", "/chat?key=1"));
+    assert_eq!(
+        (&*http.host, &*http.scheme, &*http.protocol),
+        ("TEST.com:80", "http", "HTTP/1.1")
+    );
+    assert_eq!((&*http.id, http.size), ("req-1", QUESTION.len() as i64));
+    assert_eq!((&*http.body, http.raw_body.len()), ("", 0));
+    let mut headers: Vec<(&str, &str)> = http.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    headers.sort_unstable();
+    let length = QUESTION.len().to_string();
+    assert_eq!(
+        headers,
+        [
+            (":authority", "TEST.com:80"),
+            (":method", "POST"),
+            (":path", "/chat?key=1"),
+            (":scheme", "http"),
+            ("authorization", "Bearer t"),
+            ("content-length", length.as_str()),
+            ("content-type", "application/json"),
+            ("cookie", "a=1; b=2"),
+            ("x-forwarded-for", "9.9.9.9,127.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-request-id", "req-1"),
+            ("x-token", "user,admin"),
+        ]
+    );
+    let attributes = asked.message.attributes.as_ref().expect("attributes");
+    assert_eq!(address_of(attributes.source.as_ref()), ("127.0.0.1".to_owned(), true));
+    assert_eq!(
+        address_of(attributes.destination.as_ref()),
+        ("127.0.0.1".to_owned(), true)
+    );
+}
+
+#[tokio::test]
+async fn the_body_goes_as_text_or_as_bytes() {
+    let (authorizer, bed) =
+        bed("      includeRequestBodyInCheck: {maxRequestBytes: 12, allowPartialMessage: true}").await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    let http = http_of(&authorizer.asked().await.message);
+    assert_eq!((&*http.body, http.raw_body.len()), (&QUESTION[..12], 0));
+    assert_eq!(
+        http.headers.get("x-envoy-auth-partial-body").map(String::as_str),
+        Some("true")
+    );
+
+    let raw = "      includeRequestBodyInCheck: {maxRequestBytes: 1000, packAsBytes: true}";
+    let (authorizer, bed) = self::bed(raw).await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    let http = http_of(&authorizer.asked().await.message);
+    assert_eq!((&*http.body, &http.raw_body[..]), ("", QUESTION.as_bytes()));
+    assert_eq!(
+        http.headers.get("x-envoy-auth-partial-body").map(String::as_str),
+        Some("false")
+    );
+    bed.assert_forwarded(&bed.upstream.request().await);
+}
+
+#[tokio::test]
+async fn what_a_permission_changes_goes_on() {
+    let (authorizer, bed) = bed("").await;
+    authorizer.say(allow(OkHttpResponse {
+        headers: vec![
+            header("x-user", "ann"),
+            appended("x-token", "more", true),
+            appended("x-absent", "left alone", true),
+            appended("x-set", "yes", false),
+            header("X-Upper", "u"),
+        ],
+        headers_to_remove: vec!["x-secret".to_owned(), "Host".to_owned(), ":path".to_owned()],
+        response_headers_to_add: vec![header("x-quota", "7"), header("x-quota", "8")],
+        ..Default::default()
+    }));
+    let fields = [
+        ("x-user", "root"),
+        ("x-token", "1"),
+        ("x-token", "2"),
+        ("x-secret", "s"),
+    ];
+    let answer = send(&bed, post("test.com", &fields, QUESTION)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(values(&answer.fields, "x-quota"), ["7", "8"]);
+    let sent = bed.upstream.request().await;
+    bed.assert_forwarded(&sent);
+    for (name, wanted) in [
+        ("x-user", &["ann"][..]),
+        ("x-token", &["1,more", "2"]),
+        ("x-absent", &[]),
+        ("x-set", &["yes"]),
+        ("x-upper", &["u"]),
+        ("x-secret", &[]),
+        ("x-quota", &[]),
+    ] {
+        assert_eq!(values(&sent.fields, name), wanted, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_denial_is_the_authorizers_own_answer() {
+    let (authorizer, bed) = bed("").await;
+    authorizer.say(deny(
+        7,
+        401,
+        vec![
+            header("x-reason", "1"),
+            header("x-reason", "2"),
+            header("set-cookie", "a=b"),
+        ],
+        "go away",
+    ));
+    let answer = bed.ask("test.com").await;
+    assert_eq!((answer.status, answer.text().as_str()), (401, "go away"));
+    assert_eq!(values(&answer.fields, "x-reason"), ["1", "2"]);
+    assert_eq!(answer.header("content-type"), Some("text/plain"));
+    for (what, said) in [
+        ("no more than a status", verdict(16, None)),
+        ("no status for the client", deny(7, 0, Vec::new(), "")),
+        ("a yes and a no", deny(0, 0, Vec::new(), "")),
+        (
+            "a no with a permission",
+            verdict(7, Some(HttpResponse::OkResponse(OkHttpResponse::default()))),
+        ),
+    ] {
+        authorizer.say(said);
+        let answer = bed.ask("test.com").await;
+        assert_eq!((answer.status, answer.text().as_str()), (403, ""), "{what}");
+    }
+    bed.assert_no_contact();
+    let line = bed.gateway.log_of(1).await.remove(0);
+    assert_eq!(field(&line, "response_flags"), "UAEX");
+    assert_eq!(field(&line, "response_code_details"), "ext_authz_denied");
+}
+
+#[tokio::test]
+async fn a_permission_may_leave_its_status_out() {
+    let (authorizer, bed) = bed("").await;
+    authorizer.say(CheckResponse {
+        status: None,
+        ..allow(OkHttpResponse::default())
+    });
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    authorizer.say(yes());
+    assert_eq!(bed.ask("test.com").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_an_answer_that_counts_requests_are_refused() {
+    let (authorizer, bed) = bed("      statusOnError: '503'").await;
+    let failure = DeniedHttpResponse::default();
+    let changes = |header| {
+        allow(OkHttpResponse {
+            headers: vec![header],
+            ..Default::default()
+        })
+    };
+    let message = |message: CheckResponse| Answer::Message(Box::new(message));
+    let cases = [
+        ("an empty message", message(CheckResponse::default())),
+        (
+            "a failure of its own",
+            message(verdict(0, Some(HttpResponse::ErrorResponse(failure)))),
+        ),
+        ("rubbish", Answer::Bytes(vec![0xff; 9])),
+        ("no gRPC", Answer::NotGrpc),
+        ("a failed call", Answer::Status(14)),
+        ("a huge message", Answer::Bytes(vec![0; 300 * 1024])),
+        // Where a request goes is not the authorizer's to say, whatever Envoy lets through.
+        ("another path", message(changes(header(":path", "/evil")))),
+        ("another host", message(changes(header("Host", "evil.test")))),
+        (
+            "another framing",
+            message(changes(header("Transfer-Encoding", "chunked"))),
+        ),
+        ("a line break", message(changes(header("x-a", "b\r\nx-c: d")))),
+        ("no header name", message(changes(header("x a", "b")))),
+        ("no status", message(deny(7, 42, Vec::new(), ""))),
+        (
+            "another query",
+            message(allow(OkHttpResponse {
+                query_parameters_to_set: vec![QueryParameter {
+                    key: "a".to_owned(),
+                    value: "b".to_owned(),
+                }],
+                ..Default::default()
+            })),
+        ),
+    ];
+    let count = cases.len();
+    for (what, answer) in cases {
+        authorizer.answer(answer);
+        let answer = bed.ask("test.com").await;
+        assert_eq!((answer.status, answer.text().as_str()), (503, ""), "{what}");
+    }
+    bed.assert_no_contact();
+    for line in bed.gateway.log_of(count).await {
+        assert_eq!(field(&line, "response_code_details"), "ext_authz_error", "{line}");
+        assert!(field(&line, "ext_authz").starts_with("team-authz=error ("), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn one_connection_carries_all_questions_and_is_made_again_when_it_is_gone() {
+    let (authorizer, bed) = bed("      timeout: 500ms").await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = Client::connect(bed.http()).await;
+        client.send(post("test.com", &[], QUESTION)).await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().await.status, 200);
+    }
+    assert_eq!((authorizer.count(), authorizer.connection_count()), (20, 1));
+
+    // One that gives no answers is not given more questions.
+    authorizer.answer(Answer::Silence);
+    let began = Instant::now();
+    assert_eq!(bed.ask("test.com").await.status, 403);
+    assert!(began.elapsed() >= Duration::from_millis(490));
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    assert_eq!(authorizer.connection_count(), 2);
+
+    drop(authorizer);
+    eventually("the authorizer is gone", || async {
+        (bed.ask("test.com").await.status == 403).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_question_back() {
+    let (authorizer, bed) = bed("").await;
+    authorizer.answer(Answer::Silence);
+    let mut client = Client::connect(bed.http()).await;
+    client.send(post("test.com", &[], QUESTION)).await;
+    authorizer.asked().await;
+    client.reset();
+    eventually("the question is taken back", || async {
+        (authorizer.taken_back() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    assert_eq!(authorizer.connection_count(), 1, "the connection is still good");
+}
+
+#[tokio::test]
+async fn a_destination_rule_puts_the_questions_behind_tls() {
+    let authority = pki::Authority::new();
+    let authorizer = Authorizer::tls(authority.acceptor_of("authz.test", b"h2")).await;
+    let ca = std::env::temp_dir().join(format!("lockgate-authz-{}.pem", std::process::id()));
+    std::fs::write(&ca, authority.pem()).expect("writing the CA");
+    let tls = |name: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: authz, namespace: istio-system}}
+spec:
+  host: authz.test
+  trafficPolicy: {{tls: {{mode: SIMPLE, sni: {name}, caCertificates: {}}}}}
+",
+            ca.display()
+        )
+    };
+    let start = async |name: &str| {
+        let setup = Setup::seed()
+            .file("authz.yaml", &asks(authorizer.addr.port(), ""))
+            .file("tls.yaml", &tls(name));
+        Bed::start(Transport::Plain, setup).await
+    };
+    let good = start("authz.test").await;
+    assert_eq!(good.ask("test.com").await.status, 200);
+    assert_eq!(authorizer.count(), 1);
+    let wrong = start("other.test").await;
+    assert_eq!(wrong.ask("test.com").await.status, 403, "a certificate of another name");
+    wrong.assert_no_contact();
+    std::fs::remove_file(&ca).expect("removing the CA");
+}
