@@ -112,7 +112,9 @@ mod tests {
         ) {
             Decision::Forward(forward) => Ok(forward.rule.0),
             Decision::Refuse(refusal) => Err(refusal),
-            Decision::ReadBody | Decision::VerifyToken(_) => panic!("the body was read, and no token is asked for"),
+            Decision::Check(_) | Decision::ReadBody | Decision::VerifyToken(_) => {
+                panic!("the body was read, and neither an authorizer nor a token is asked for")
+            }
         }
     }
 

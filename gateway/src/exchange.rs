@@ -165,10 +165,6 @@ struct Asked {
 }
 
 /// What to do next.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one at a time, and nearly always the large one"
-)]
 enum Step {
     Send(Plan),
     ReadBody,

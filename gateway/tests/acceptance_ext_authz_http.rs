@@ -470,3 +470,48 @@ async fn a_reload_asks_the_new_authorizer_and_a_broken_one_changes_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn explain_says_whom_it_would_ask_and_takes_what_they_would_say() {
+    let setup = Setup::seed().file(
+        "authz.yaml",
+        &support::gateway::example("external-authorization/external-authorization.yaml"),
+    );
+    let explain = async |checks: &[&str]| {
+        let rest = ["-d", QUESTION, "http://test.com/chat"];
+        setup.run("explain", &[checks, &rest].concat()).await
+    };
+    let asked = explain(&[]).await;
+    assert_eq!(asked.code, 0, "{}", asked.all());
+    for wanted in [
+        "CUSTOM istio-system/ask-team-authz (asks team-authz) matches",
+        "connect    http://127.0.0.1:8000",
+        "call       POST /check/chat",
+    ] {
+        assert!(asked.stdout.contains(wanted), "no {wanted:?} in {}", asked.stdout);
+    }
+    let allowed = explain(&[
+        "--checks",
+        r#"{"team-authz": {"decision": "allow", "setHeaders": [["x-user", "ann"]]}}"#,
+    ])
+    .await;
+    assert!(allowed.stdout.contains("x-user: ann"), "{}", allowed.all());
+    let denied = explain(&["--checks", r#"{"team-authz": {"decision": "deny", "status": 401}}"#]).await;
+    assert!(
+        denied.stdout.contains("REFUSE with 401 (ext_authz_denied)"),
+        "{}",
+        denied.all()
+    );
+    for (checks, wanted) in [
+        (r#"{"team-auth": {"decision": "deny"}}"#, "did you mean `team-authz`?"),
+        (
+            r#"{"team-authz": {"decision": "maybe"}}"#,
+            "--checks: unknown variant `maybe`",
+        ),
+        ("{", "--checks: not JSON"),
+    ] {
+        let wrong = explain(&["--checks", checks]).await;
+        assert_eq!(wrong.code, 2, "{}", wrong.all());
+        assert!(wrong.stderr.contains(wanted), "no {wanted:?} in {}", wrong.stderr);
+    }
+}

@@ -83,6 +83,32 @@ test("wrong_arguments_throw_and_say_what_is_wrong", () => {
   assert.throws(() => simulator.decide(chat("test.com", { peer: "nobody" })), /IP address/);
 });
 
+test("what_external_authorizers_would_say_is_given_with_the_request", () => {
+  const mesh = `
+apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {name: edge, namespace: istio-system}
+spec: {extensionProviders: [{name: authz, envoyExtAuthzGrpc: {service: authz.test, port: 9000}}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask, namespace: istio-system}
+spec: {action: CUSTOM, provider: {name: authz}, rules: [{}]}`;
+  const simulator = new Simulator({ ...files, "mesh.yaml": mesh }, { env: ENV });
+  assert.deepEqual(simulator.diagnostics.filter(({ severity }) => severity === "error"), []);
+  const asked = simulator.decide(REQUESTS.alias);
+  assert.equal(asked.decision, "check");
+  assert.deepEqual([asked.authorizer, asked.policies, asked.connect], ["authz", ["istio-system/ask"], ["grpc://authz.test:9000"]]);
+  const decide = (answer) => simulator.decide(chat("test.com", { checks: { authz: answer } }));
+  const allowed = decide({ decision: "allow", setHeaders: [["x-user", "ann"]] });
+  assert.equal(allowed.decision, "forward");
+  assert.ok(allowed.setHeaders.some(([name, value]) => name === "x-user" && value === "ann"));
+  assert.equal(decide({ decision: "deny", status: 401 }).status, 401);
+  assert.equal(decide({ decision: "error" }).code, "ext_authz_error");
+  assert.throws(() => decide({ decision: "maybe" }), /maybe/);
+  assert.throws(() => simulator.decide(chat("test.com", { checks: { auth: { decision: "deny" } } })), /did you mean `authz`/);
+});
+
 test("many_simulators_can_come_and_go", () => {
   for (let round = 0; round < 50; round += 1) {
     const simulator = new Simulator(files, { env: ENV });

@@ -11,7 +11,15 @@ use crate::steps::Steps;
 use crate::tools::{BARE_TARGET, WASM_TARGET};
 
 /// What must be in the module: parts of the (mangled) names of the engine's entry points.
-const ENTRY_POINTS: [&str; 6] = ["6decide", "5authz", "5route", "8BodyScan", "6Splice", "10UsageMeter"];
+const ENTRY_POINTS: [&str; 7] = [
+    "6decide",
+    "5check",
+    "5authz",
+    "5route",
+    "8BodyScan",
+    "6Splice",
+    "10UsageMeter",
+];
 /// What must not: the allocator's entry points.
 const ALLOCATOR: [&str; 3] = ["__rust_alloc", "__rust_realloc", "dlmalloc"];
 

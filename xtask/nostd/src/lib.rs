@@ -9,6 +9,7 @@ use core::hint::black_box;
 use core::net::{IpAddr, Ipv4Addr};
 
 use lockgate_core::answer::ErrorShape;
+use lockgate_core::check::Checked;
 use lockgate_core::decide::{Body, Known, Scratch, decide};
 use lockgate_core::decision::Decision;
 use lockgate_core::llm::body::BodyScan;
@@ -56,15 +57,20 @@ fn decision(address: u32, body: Body<'_>) -> u32 {
         connection: Connection::plain(IpAddr::V4(Ipv4Addr::from(address)), 80),
     };
     let mut scratch = Scratch::new();
+    let checked = Checked::new(&request, black_box(&[]));
+    let known = Known {
+        checked: Some(black_box(&checked)),
+        ..Known::of_body(body)
+    };
     match decide(
         black_box(&Tables::default()),
         black_box(&request),
-        Known::of_body(body),
+        known,
         0,
         &mut scratch,
     ) {
         Decision::Forward(forward) => u32::from(forward.credential.is_some()),
-        Decision::ReadBody | Decision::VerifyToken(_) => 1,
+        Decision::Check(_) | Decision::ReadBody | Decision::VerifyToken(_) => 1,
         Decision::Refuse(refusal) => u32::from(refusal.answer(ErrorShape::OpenAi).status),
     }
 }
