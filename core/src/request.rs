@@ -8,6 +8,8 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::proxy_header::Proxied;
+
 /// Access to header fields by name, as the client sent them.
 pub trait Headers {
     /// Calls `visit` with every value of the field `name`, in the order received.
@@ -98,6 +100,19 @@ impl<'r> Connection<'r> {
             destination_port: port,
             sni: None,
             uri_names: &[],
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// The same connection with what a PROXY protocol header tells of it. The TCP peer and the listener stay.
+    #[must_use]
+    pub const fn behind(self, proxied: Proxied) -> Self {
+        Self {
+            proxied: Some(proxied.source().ip()),
+            local: proxied.destination().ip(),
+            destination_port: proxied.destination().port(),
+            ..self
         }
     }
 }
