@@ -7,7 +7,7 @@
 
 use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
-use lockgate_core::request::{Connection, Headers, Request};
+use lockgate_core::request::{Headers, Request};
 use lockgate_core::rewrite;
 
 use crate::connection::Peer;
@@ -31,10 +31,7 @@ pub(crate) fn request<'r>(method: &'r str, uri: &'r Uri, headers: &'r HeadFields
         authority: uri.authority().map(http::uri::Authority::as_str),
         target: uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
         headers,
-        connection: Connection {
-            local: peer.local.ip(),
-            ..Connection::plain(peer.remote.ip(), peer.port)
-        },
+        connection: peer.connection(),
     }
 }
 
