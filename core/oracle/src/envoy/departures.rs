@@ -61,21 +61,6 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
-        name: "v4 addresses in v6",
-        what: "`::ffff:10.1.1.1` in a PROXY header is the client 10.1.1.1; Envoy keeps it v6, where no v4 block holds it.",
-        why: "A balancer with one socket for both families writes v4 clients so, and a DENY on 10.0.0.0/8 means them.",
-        explains: |case| {
-            let line = case
-                .proxy_line()
-                .map(|line| String::from_utf8_lossy(line).contains(" ::ffff:"));
-            let mapped = |address: &[u8]| address.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
-            let block = case
-                .proxy_block()
-                .map(|(block, _)| block.chunks(16).take(2).any(mapped));
-            line.or(block).unwrap_or(false)
-        },
-    },
-    Departure {
         name: "characters that no URI has",
         what: "A raw `<`, `>` or `\"` in the target, or a back-tick in its path, is 400; Envoy takes them.",
         why: "RFC 3986 has no such characters, and what a server behind makes of them is its own affair.",
@@ -189,6 +174,21 @@ pub const DEPARTURES: &[Departure] = &[
             let rules = case.set.policies.iter().flat_map(|policy| &policy.rules);
             case.path_and_query().0.contains(['[', ']', '|', '{', '}', '^', '\\'])
                 && rules.flat_map(PolicyRule::predicates).any(asks)
+        },
+    },
+    Departure {
+        name: "v4 addresses in v6",
+        what: "`::ffff:10.1.1.1` in a PROXY header is the client 10.1.1.1; Envoy keeps it v6, where no v4 block holds it.",
+        why: "A balancer with one socket for both families writes v4 clients so, and a DENY on 10.0.0.0/8 means them.",
+        explains: |case| {
+            let line = case
+                .proxy_line()
+                .map(|line| String::from_utf8_lossy(line).contains(" ::ffff:"));
+            let mapped = |address: &[u8]| address.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+            let block = case
+                .proxy_block()
+                .map(|(block, _)| block.chunks(16).take(2).any(mapped));
+            line.or(block).unwrap_or(false)
         },
     },
 ];
