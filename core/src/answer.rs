@@ -96,10 +96,7 @@ impl<'r> Challenge<'r> {
 
 impl fmt::Display for Challenge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.scheme {
-            Scheme::Http => "Bearer realm=\"http://",
-            Scheme::Https => "Bearer realm=\"https://",
-        })?;
+        write!(f, "Bearer realm=\"{}://", self.scheme.as_str())?;
         for &byte in self.host.iter().chain(self.path) {
             // What would end the quoted string, or the field.
             if byte.is_ascii_graphic() && byte != b'"' && byte != b'\\' {

@@ -80,6 +80,7 @@ pub mod llm;
 mod method;
 pub mod observe;
 pub mod path;
+pub mod proxy_header;
 mod regex;
 mod remote;
 pub mod request;

@@ -12,6 +12,13 @@ pub const PATH_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of an authority (`host[:port]`): 253 of a DNS name, a colon and five digits, rounded up.
 pub const AUTHORITY_BYTES_MAX: usize = 264;
 
+/// Bytes of a PROXY protocol header of version 1, its line break included: the longest that its specification has.
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+
+/// Bytes of the block that a PROXY protocol header of version 2 announces. Addresses take 36, what balancers add some
+/// hundred; a client's whole certificate, of 2 to 4 KiB, is the largest thing that any of them puts there.
+pub const PROXY_BLOCK_BYTES_MAX: usize = 8 * 1024;
+
 /// Bytes of a request body that is read for a decision, unless the operator says otherwise.
 ///
 /// A 20 MB image as a data URL is the largest thing real clients send.

@@ -8,6 +8,8 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::proxy_header::Proxied;
+
 /// Access to header fields by name, as the client sent them.
 pub trait Headers {
     /// Calls `visit` with every value of the field `name`, in the order received.
@@ -102,6 +104,19 @@ impl<'r> Connection<'r> {
     }
 }
 
+impl Connection<'_> {
+    /// The same connection with what a PROXY protocol header tells of it. The TCP peer and the listener stay.
+    #[must_use]
+    pub const fn behind(self, proxied: Proxied) -> Self {
+        Self {
+            proxied: Some(proxied.source().ip()),
+            local: proxied.destination().ip(),
+            destination_port: proxied.destination().port(),
+            ..self
+        }
+    }
+}
+
 /// The scheme a client speaks to this gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -109,6 +124,17 @@ pub enum Scheme {
     Http,
     /// TLS.
     Https,
+}
+
+impl Scheme {
+    /// As URLs write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 impl fmt::Debug for Request<'_> {

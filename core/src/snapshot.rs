@@ -126,6 +126,12 @@ impl Snapshot {
         &self.listeners
     }
 
+    /// Whether each connection begins with a PROXY protocol header ([`crate::proxy_header`]).
+    #[must_use]
+    pub fn expects_proxy_header(&self) -> bool {
+        self.rows.meaning.edge.proxy_protocol
+    }
+
     /// Where the keys of tokens come from; [`crate::tables::KeySourceId`] is the index.
     #[must_use]
     pub fn key_sources(&self) -> &[KeySource] {

@@ -159,12 +159,14 @@ pub struct Tables<'a> {
     pub(crate) origin_text: Text<'a>,
 }
 
-/// How heads are read, for all listeners alike: MeshConfig's part in a decision.
+/// How connections and heads are read, for all listeners alike: MeshConfig's part in a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct EdgeRow {
     pub(crate) paths: PathRules,
     /// Proxies of ours in front, each of which adds an entry to `X-Forwarded-For`.
     pub(crate) trusted_proxies: u32,
+    /// Each connection begins with a PROXY protocol header. Reading it is the shell's part, before there is a request.
+    pub(crate) proxy_protocol: bool,
 }
 
 /// One listening port.

@@ -12,6 +12,7 @@ use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Known};
 use lockgate_core::explain::{Explanation, explain};
 use lockgate_core::llm::body::BodyScan;
+use lockgate_core::proxy_header;
 use lockgate_core::request::{Connection, Request};
 
 const KEY: &str = "sk-very-secret";
@@ -140,6 +141,41 @@ fn a_bad_head_shows_only_the_refusal() {
         "bad-head.txt",
         &ask(&compiled(str::to_owned), "a b", "198.51.100.1", None).to_string(),
     );
+}
+
+#[test]
+fn a_proxied_connection_shows_whom_it_is_for_and_what_it_came_to() {
+    let compiled = compiled(str::to_owned);
+    let first_line = |connection: Connection<'_>| {
+        let headers: &[(&str, &[u8])] = &[("host", b"test.com")];
+        let request = Request {
+            method: "POST",
+            authority: None,
+            target: "/",
+            headers: &headers,
+            connection,
+        };
+        let it = explain(&compiled.snapshot, &request, Known::NOTHING, 0).to_string();
+        it.lines().next().unwrap().to_owned()
+    };
+    let plain = Connection::plain("192.0.2.1".parse().unwrap(), 80);
+    let header = b"PROXY TCP4 198.51.100.1 203.0.113.1 51234 443\r\n";
+    let proxied = proxy_header::read(header).unwrap().unwrap().proxied.unwrap();
+    let port_alone = Connection {
+        destination_port: 443,
+        ..plain
+    };
+    for (connection, wanted) in [
+        (plain, "peer 192.0.2.1"),
+        (port_alone, "peer 192.0.2.1  destination port 443"),
+        (
+            plain.behind(proxied),
+            "peer 192.0.2.1  client 198.51.100.1  destination 203.0.113.1:443",
+        ),
+    ] {
+        let line = first_line(connection);
+        assert!(line.ends_with(&format!("port 80  {wanted}")), "{line}");
+    }
 }
 
 #[test]

@@ -179,6 +179,27 @@ fn the_clients_address_is_the_one_that_the_last_trusted_proxy_saw() {
 }
 
 #[test]
+fn whether_connections_begin_with_a_proxy_header_is_a_part_of_the_snapshot() {
+    let with = |topology: &str| {
+        let mesh = format!("defaultConfig:\n  gatewayTopology: {topology}\n");
+        let snapshot = build("", Some(&mesh)).compiled.unwrap().snapshot;
+        (snapshot.expects_proxy_header(), snapshot.id().to_owned())
+    };
+    let (expects, id) = with("{ proxyProtocol: {} }");
+    assert!(expects);
+    for without in ["{}", "{ numTrustedProxies: 0 }"] {
+        let (expects, other) = with(without);
+        assert!(!expects && other != id, "{without}");
+    }
+    assert!(!build("", None).compiled.unwrap().snapshot.expects_proxy_header());
+    // In doubt whether it is meant to be on or off.
+    for unclear in ["", "null", "true", "[]", "{ enabled: false }"] {
+        let mesh = format!("defaultConfig:\n  gatewayTopology:\n    proxyProtocol: {unclear}\n");
+        assert!(build("", Some(&mesh)).compiled.is_none(), "{unclear:?}");
+    }
+}
+
+#[test]
 fn its_root_namespace_is_where_policies_for_all_stand() {
     let built = build("", Some("rootNamespace: mesh-root\n"));
     // The gateway's own namespace is `istio-system`, so its policies still apply.

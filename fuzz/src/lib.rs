@@ -6,6 +6,7 @@
 
 mod bodies;
 mod configs;
+mod connections;
 mod decisions;
 mod heads;
 pub mod replay;
@@ -13,6 +14,7 @@ mod streams;
 
 pub use bodies::{body_scan, splice};
 pub use configs::resource_load;
+pub use connections::proxy_header;
 pub use decisions::decide_vs_oracle;
 pub use heads::{authority, cidr, path};
 pub use streams::{sse, usage};

@@ -30,6 +30,12 @@ pub(crate) struct Question {
     pub(crate) headers: Vec<(String, String)>,
     /// The client's address; 127.0.0.1 when not given.
     pub(crate) peer: Option<IpAddr>,
+    /// The client's address as a PROXY protocol header names it.
+    pub(crate) proxied: Option<IpAddr>,
+    /// The address the client connected to, as a PROXY protocol header or the socket has it.
+    pub(crate) destination_ip: Option<IpAddr>,
+    /// The port that policies compare, as a PROXY protocol header names it; the logical port when not given.
+    pub(crate) destination_port: Option<u16>,
     /// The logical port; by default the URL's, else the first that listens.
     pub(crate) port: Option<u16>,
     /// The server name that the client asked for in TLS.
@@ -74,6 +80,10 @@ impl Question {
         let default_method = if self.body.is_some() { "POST" } else { "GET" };
         let sni = self.sni.as_ref().map(|name| name.to_ascii_lowercase());
         let peer_uris: Vec<&str> = self.peer_uris.iter().map(String::as_str).collect();
+        let plain = Connection::plain(
+            canonical(self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+            self.port.or(target.port).unwrap_or(first),
+        );
         // Only TLS has a server name and certificates.
         let is_tls = target.is_https || sni.is_some() || !peer_uris.is_empty();
         let request = Request {
@@ -85,10 +95,10 @@ impl Question {
                 scheme: if is_tls { Scheme::Https } else { Scheme::Http },
                 sni: sni.as_deref(),
                 uri_names: &peer_uris,
-                ..Connection::plain(
-                    canonical(self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
-                    self.port.or(target.port).unwrap_or(first),
-                )
+                proxied: self.proxied.map(canonical),
+                local: self.destination_ip.map_or(plain.local, canonical),
+                destination_port: self.destination_port.unwrap_or(plain.destination_port),
+                ..plain
             },
         };
         let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);

@@ -7,7 +7,7 @@
 
 use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
-use lockgate_core::request::{Connection, Headers, Request};
+use lockgate_core::request::{Headers, Request};
 use lockgate_core::rewrite;
 
 use crate::connection::Peer;
@@ -34,22 +34,20 @@ pub(crate) fn request<'r>(method: &'r str, uri: &'r Uri, headers: &'r HeadFields
         authority: uri.authority().map(http::uri::Authority::as_str),
         target: uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
         headers,
-        connection: Connection {
-            local: peer.local.ip(),
-            ..Connection::plain(peer.remote.ip(), peer.port)
-        },
+        connection: peer.connection(),
     }
 }
 
 /// Says who the client is as Envoy does: its address after those that `X-Forwarded-For` came with, and what it spoke.
 pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer) {
     let before = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
-    let address = peer.remote.ip().to_string();
+    let address = peer.downstream_remote().ip().to_string();
     let all: Vec<&[u8]> = before.chain([address.as_bytes()]).collect();
     if let Ok(value) = HeaderValue::from_bytes(&all.join(&b',')) {
         headers.insert(X_FORWARDED_FOR, value);
     }
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    let scheme = HeaderValue::from_static(peer.connection().scheme.as_str());
+    headers.insert(X_FORWARDED_PROTO, scheme);
 }
 
 /// The `Connection` field names a field that it must not make disappear.

@@ -25,7 +25,8 @@ pub(crate) const RESET_STREAMS_MAX: usize = 20;
 /// Bytes of one HTTP/2 stream's answer that wait for a slow client before the upstream is no longer read.
 pub(crate) const STREAM_SEND_BYTES_MAX: usize = 64 * 1024;
 
-/// Time for a whole request head, from its first byte. Slower clients are holding a slot, not asking.
+/// Time for a whole request head, from its first byte, and for a PROXY header, from when the connection is there. Slower clients are
+/// holding a slot, not asking.
 pub(crate) const HEADER_READ: Duration = Duration::from_secs(10);
 
 /// Time for a whole request body. 32 MiB in it is 1 Mbit/s; a body that drips in forever must end.

@@ -101,7 +101,8 @@ async fn accept(worker: Rc<Worker>, port: u16, listener: TcpListener, mut stoppe
 async fn take(worker: &Rc<Worker>, port: u16, accepted: io::Result<(TcpStream, SocketAddr)>) {
     match accepted {
         Ok((stream, remote)) => {
-            if let Ok(peer) = Peer::new(&stream, remote, port) {
+            let has_proxy_header = worker.view().live.compiled.snapshot.expects_proxy_header();
+            if let Ok(peer) = Peer::new(&stream, remote, port, has_proxy_header) {
                 tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, Rc::new(peer)));
             }
         }

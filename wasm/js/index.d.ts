@@ -55,6 +55,12 @@ export interface SimulatedRequest {
   headers?: [name: string, value: string][];
   /** The client's address; `127.0.0.1` by default. */
   peer?: string;
+  /** The client's address as a PROXY protocol header names it; `peer` is then the balancer's. */
+  proxied?: string;
+  /** The address that the client connected to, as a PROXY protocol header or the socket has it. */
+  destinationIp?: string;
+  /** The port that the client connected to, as a PROXY protocol header names it; `port` by default. */
+  destinationPort?: number;
   /** The port of the Gateway server; 80 by default. */
   port?: number;
   /** The server name that the client asked for in TLS; the connection is then TLS. */
@@ -161,6 +167,10 @@ export interface Seen {
   /** The client's address as far as it can be trusted (`numTrustedProxies`, PROXY protocol): `remoteIpBlocks` compares it. */
   remote: string;
   port: number;
+  /** What `destination.ip` compares; the unspecified address when none was given. */
+  destinationIp: string;
+  /** What `ports` and `destination.port` compare. */
+  destinationPort: number;
 }
 
 export interface PolicyTrace {

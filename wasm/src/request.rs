@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use lockgate_core::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
-use lockgate_core::cidr;
+use lockgate_core::cidr::canonical;
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known};
 use lockgate_core::explain::{Explanation, explain as explain_request};
@@ -18,7 +18,7 @@ use wasm_bindgen::prelude::JsError;
 
 /// `Request` of `index.d.ts`.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Sent {
     method: String,
     target: String,
@@ -27,10 +27,13 @@ struct Sent {
     headers: Vec<(String, String)>,
     #[serde(default = "loopback")]
     peer: IpAddr,
+    proxied: Option<IpAddr>,
+    destination_ip: Option<IpAddr>,
+    destination_port: Option<u16>,
     #[serde(default = "http")]
     port: u16,
     sni: Option<String>,
-    #[serde(default, rename = "peerUris")]
+    #[serde(default)]
     peer_uris: Vec<String>,
     claims: Option<serde_json::Value>,
     #[serde(default)]
@@ -58,6 +61,7 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
         .collect();
     let sni = sent.sni.map(|name| name.to_ascii_lowercase());
     let peer_uris: Vec<&str> = sent.peer_uris.iter().map(String::as_str).collect();
+    let plain = Connection::plain(canonical(sent.peer), sent.port);
     let is_tls = sni.is_some() || !peer_uris.is_empty();
     let request = Request {
         method: &sent.method,
@@ -68,7 +72,10 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
             scheme: if is_tls { Scheme::Https } else { Scheme::Http },
             sni: sni.as_deref(),
             uri_names: &peer_uris,
-            ..Connection::plain(cidr::canonical(sent.peer), sent.port)
+            proxied: sent.proxied.map(canonical),
+            local: sent.destination_ip.map_or(plain.local, canonical),
+            destination_port: sent.destination_port.unwrap_or(plain.destination_port),
+            ..plain
         },
     };
     let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);

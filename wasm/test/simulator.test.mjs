@@ -109,6 +109,32 @@ spec: {action: CUSTOM, provider: {name: authz}, rules: [{}]}`;
   assert.throws(() => simulator.decide(chat("test.com", { checks: { auth: { decision: "deny" } } })), /did you mean `authz`/);
 });
 
+test("proxied_connection_is_judged_by_what_its_header_names", () => {
+  const policy = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: { name: proxied, namespace: istio-system }
+spec:
+  action: DENY
+  rules:
+  - from: [{ source: { ipBlocks: [198.51.100.7], remoteIpBlocks: [192.0.2.1] } }]
+    to: [{ operation: { ports: ["443"] } }]
+    when: [{ key: destination.ip, values: [203.0.113.1] }]
+`;
+  const simulator = new Simulator({ ...files, "proxied.yaml": policy }, { env: ENV });
+  const header = { proxied: "::ffff:192.0.2.1", destinationIp: "203.0.113.1", destinationPort: 443 };
+  assert.equal(simulator.decide(chat("test.com", header)).status, 403);
+  const { peer, remote, port, destinationIp, destinationPort } = simulator.explain(chat("test.com", header)).request;
+  assert.deepEqual(
+    { peer, remote, port, destinationIp, destinationPort },
+    { peer: "198.51.100.7", remote: "192.0.2.1", port: 80, destinationIp: "203.0.113.1", destinationPort: 443 },
+  );
+  for (const left of Object.keys(header)) {
+    assert.equal(simulator.decide(chat("test.com", { ...header, [left]: undefined })).decision, "forward", left);
+  }
+  simulator.free();
+});
+
 test("many_simulators_can_come_and_go", () => {
   for (let round = 0; round < 50; round += 1) {
     const simulator = new Simulator(files, { env: ENV });

@@ -13,6 +13,7 @@
 
 pub mod comparison;
 pub mod departures;
+pub mod header;
 pub mod istio;
 pub mod outcome;
 pub mod process;

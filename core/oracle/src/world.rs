@@ -104,6 +104,8 @@ fn mesh_config(bytes: &mut Bytes<'_>) -> MeshConfig {
         path_parameters: bytes.pick(&[Keep, Keep, Keep, Keep, Keep, Strip, Strip, Refuse]),
         refuse_escaped_slashes: bytes.one_in(8),
         trusted_proxies: bytes.pick(&[0, 1, 2, 3]),
+        // Read before there is a request.
+        proxy_protocol: false,
         trust_domains: Vec::new(),
         authorizers: Vec::new(),
         root_namespace: None,

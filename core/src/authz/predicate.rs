@@ -9,7 +9,6 @@ use super::list;
 use super::pattern::{self, Empty};
 use crate::attributes::Attributes;
 use crate::decide::Known;
-use crate::request::Scheme;
 use crate::tables::{Attribute, PredicateRow, Tables, Values};
 
 /// Whether `predicate` holds. A `not` predicate holds where nothing is there to match.
@@ -140,10 +139,7 @@ pub(crate) fn each_text(
         Attribute::RawAuthority => Some(seen.authority.raw),
         Attribute::Method => Some(seen.method.as_bytes()),
         Attribute::Path => Some(seen.path.as_bytes()),
-        Attribute::Scheme => Some(match seen.connection.scheme {
-            Scheme::Http => &b"http"[..],
-            Scheme::Https => b"https",
-        }),
+        Attribute::Scheme => Some(seen.connection.scheme.as_str().as_bytes()),
         Attribute::Sni => seen.connection.sni.map(str::as_bytes),
         Attribute::Principal => peer().map(|id| id.0.as_bytes()),
         Attribute::Namespace => peer().and_then(PeerId::namespace).map(str::as_bytes),

@@ -16,7 +16,7 @@ pub(super) fn settings(resources: &Resources, settings: &Settings) -> Settings {
     }
 }
 
-/// How heads are read.
+/// How connections and heads are read.
 pub(super) fn compile(resources: &Resources, diagnostics: &mut Diagnostics) -> EdgeRow {
     for second in resources.mesh_configs.iter().skip(1) {
         diagnostics
@@ -33,5 +33,6 @@ pub(super) fn compile(resources: &Resources, diagnostics: &mut Diagnostics) -> E
                 refuse_escaped_slashes: mesh.refuse_escaped_slashes,
             },
             trusted_proxies: mesh.trusted_proxies,
+            proxy_protocol: mesh.proxy_protocol,
         })
 }

@@ -83,6 +83,8 @@ fn shown(tables: &Tables<'_>, seen: &Attributes<'_>) -> Seen {
         peer: seen.connection.peer.to_string(),
         remote: seen.remote.to_string(),
         port: seen.connection.port,
+        destination_ip: seen.connection.local,
+        destination_port: seen.connection.destination_port,
     }
 }
 

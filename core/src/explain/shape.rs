@@ -3,6 +3,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use serde::Serialize;
 
@@ -28,6 +29,7 @@ pub struct Explanation {
 
 /// A request in normal form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Seen {
     /// The method.
     pub method: String,
@@ -45,6 +47,10 @@ pub struct Seen {
     pub remote: String,
     /// The logical port.
     pub port: u16,
+    /// The address that `destination.ip` compares; the unspecified one when none was given.
+    pub destination_ip: IpAddr,
+    /// The port that `ports` and `destination.port` compare.
+    pub destination_port: u16,
 }
 
 /// One policy.

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use core::fmt::{Display, Formatter, Result};
+use core::net::SocketAddr;
 
 use super::{
     CheckRequest, Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace, UpstreamRequest, Verdict,
@@ -15,10 +16,15 @@ impl Display for Explanation {
                 true => String::new(),
                 false => format!("  client {}", seen.remote),
             };
+            let destination = match (seen.destination_ip.is_unspecified(), seen.destination_port) {
+                (true, port) if port == seen.port => String::new(),
+                (true, port) => format!("  destination port {port}"),
+                (false, port) => format!("  destination {}", SocketAddr::new(seen.destination_ip, port)),
+            };
             let query = seen.query.as_ref().map_or("", |_| "?…");
             writeln!(
                 f,
-                "request    {} {}{query}  host {}  port {}  peer {}{remote}",
+                "request    {} {}{query}  host {}  port {}  peer {}{remote}{destination}",
                 seen.method, seen.path, seen.authority, seen.port, seen.peer
             )?;
         }

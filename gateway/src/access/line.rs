@@ -92,8 +92,11 @@ impl Fields<'_> {
             .and_then(|id| view.upstream(id))
             .map(|pool| &*pool.target().host);
         self.optional(name!("upstream_cluster"), cluster);
-        self.address(name!("downstream_local_address"), Some(record.peer.local));
-        self.address(name!("downstream_remote_address"), Some(record.peer.remote));
+        self.address(name!("downstream_local_address"), Some(record.peer.downstream_local()));
+        self.address(
+            name!("downstream_remote_address"),
+            Some(record.peer.downstream_remote()),
+        );
         let rule = record.rule.map(|rule| tables.rule_label(rule));
         self.optional(name!("route_name"), rule.and_then(|label| label.rsplit('/').next()));
         self.principal(name!("request_auth_principal"), record);

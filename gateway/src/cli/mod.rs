@@ -138,6 +138,15 @@ struct Explain {
     /// The client's address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     peer: IpAddr,
+    /// The client's address as a PROXY protocol header names it; --peer is then the balancer's.
+    #[arg(long, value_name = "IP")]
+    proxied: Option<IpAddr>,
+    /// The address that the client connected to, as a PROXY protocol header or the socket has it.
+    #[arg(long, value_name = "IP")]
+    destination_ip: Option<IpAddr>,
+    /// The port that the client connected to, as a PROXY protocol header names it (default: the Gateway's port).
+    #[arg(long, value_name = "PORT")]
+    destination_port: Option<u16>,
     /// The verified claims of the client's token.
     #[arg(long, value_name = "JSON|@FILE")]
     claims: Option<String>,
@@ -206,7 +215,7 @@ mod tests {
             "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --log-format text --access-log -",
             "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
             "check -f a --strict -o json",
-            "explain -f a -X POST -H Host:test.com --peer ::1 --claims {} --checks {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",
+            "explain -f a -X POST -H Host:test.com --peer ::1 --proxied 192.0.2.1 --destination-ip ::2 --destination-port 443 --claims {} --checks {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",
             "demo",
             "schema",
             "completions bash",
@@ -228,6 +237,8 @@ mod tests {
             "serve -f a --drain-timeout 5",
             "check -f a -o yaml",
             "explain -f a -H nocolon /",
+            "explain -f a --proxied 192.0.2.1:80 /",
+            "explain -f a --destination-port 65536 /",
             "explain -f a",
             "dance",
         ] {

@@ -1,6 +1,8 @@
 //! One client connection.
 //!
 //! ```text
+//! PROXY header, if configured
+//!    ▼
 //! waiting ─► first bytes ─► HTTP/2 (prior knowledge) ─────────────► closed
 //!    ▲              └─────► HTTP/1.1 ─► idle for a moment ─┐
 //!    └────────────────────── socket only ◄─────────────────┘
@@ -15,14 +17,17 @@
 mod http1;
 mod http2;
 mod io;
+mod proxied;
 
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use lockgate_core::cidr::canonical;
+use lockgate_core::proxy_header::Proxied;
+use lockgate_core::request::Connection;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -32,12 +37,16 @@ use crate::worker::Worker;
 /// Who is at the other end, and how the connection stands.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    /// The client; a v4 address that a dual-stack socket shows as v6 is v4 here.
-    pub(crate) remote: SocketAddr,
-    /// The address it came to.
-    pub(crate) local: SocketAddr,
+    /// The other end of the socket; a v4 address that a dual-stack socket shows as v6 is v4 here.
+    remote: SocketAddr,
+    /// This end of the socket.
+    local: SocketAddr,
     /// The logical port: that of the Gateway server.
-    pub(crate) port: u16,
+    port: u16,
+    /// Whether the connection was accepted to begin with a PROXY header.
+    has_proxy_header: bool,
+    /// What that header told. Apart, as most connections have none and should be small while they wait.
+    proxied: OnceCell<Box<Proxied>>,
     /// Requests begun, ever.
     begun: Cell<u64>,
     /// Requests whose answer is not yet whole.
@@ -47,7 +56,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(stream: &TcpStream, remote: SocketAddr, port: u16) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        stream: &TcpStream,
+        remote: SocketAddr,
+        port: u16,
+        has_proxy_header: bool,
+    ) -> std::io::Result<Self> {
         // Without it a chunk of an answer may wait 40 ms for the client's delayed acknowledgement.
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
@@ -55,10 +69,31 @@ impl Peer {
             remote: unmapped(remote),
             local: unmapped(local),
             port,
+            has_proxy_header,
+            proxied: OnceCell::new(),
             begun: Cell::new(0),
             running: Cell::new(0),
             sending: Cell::new(false),
         })
+    }
+
+    /// The connection as decisions see it.
+    pub(crate) fn connection(&self) -> Connection<'static> {
+        let socket = Connection {
+            local: self.local.ip(),
+            ..Connection::plain(self.remote.ip(), self.port)
+        };
+        self.proxied.get().map_or(socket, |proxied| socket.behind(**proxied))
+    }
+
+    /// The client, as far as the connection tells.
+    pub(crate) fn downstream_remote(&self) -> SocketAddr {
+        self.proxied.get().map_or(self.remote, |proxied| proxied.source())
+    }
+
+    /// What the client connected to.
+    pub(crate) fn downstream_local(&self) -> SocketAddr {
+        self.proxied.get().map_or(self.local, |proxied| proxied.destination())
     }
 
     pub(crate) fn request_began(&self) {
@@ -83,10 +118,18 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Peer>) {
     let _open = Open::new(&worker);
-    if !wait(&worker, &stream).await {
+    let mut read = Bytes::new();
+    if peer.has_proxy_header {
+        match Box::pin(proxied::read(&worker, &mut stream, &peer)).await {
+            Some(rest) => read = rest,
+            None => return,
+        }
+    }
+    let times = &worker.shared.times;
+    if read.is_empty() && !wait(&worker, &stream, times.idle).await {
         return;
     }
-    let Some((protocol, mut read)) = first_bytes(&mut stream, worker.shared.times.header_read).await else {
+    let Some((protocol, mut read)) = first_bytes(&mut stream, read, times.header_read).await else {
         return;
     };
     if protocol == Protocol::Http2 {
@@ -99,17 +142,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Pe
             After::Closing(socket) => return Box::pin(io::linger(socket)).await,
             After::Closed => return,
         }
-        if read.is_empty() && !wait(&worker, &stream).await {
+        if read.is_empty() && !wait(&worker, &stream, worker.shared.times.idle).await {
             return;
         }
     }
 }
 
 /// Waits for bytes; `false` when the connection should end instead.
-async fn wait(worker: &Worker, stream: &TcpStream) -> bool {
+async fn wait(worker: &Worker, stream: &TcpStream, limit: Duration) -> bool {
     tokio::select! {
         arrived = arrived(stream) => arrived,
-        () = tokio::time::sleep(worker.shared.times.idle) => false,
+        () = tokio::time::sleep(limit) => false,
         () = worker.drained() => {
             // A request that has just arrived is still answered.
             tokio::time::timeout(Duration::ZERO, arrived(stream)).await.unwrap_or(false)
@@ -131,25 +174,37 @@ enum Protocol {
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Reads just enough to tell the protocol; `None` when the client leaves or takes too long.
-async fn first_bytes(stream: &mut TcpStream, limit: Duration) -> Option<(Protocol, Bytes)> {
+/// Reads just enough after `read` to tell the protocol; `None` when the client leaves or takes too long.
+async fn first_bytes(stream: &mut TcpStream, read: Bytes, limit: Duration) -> Option<(Protocol, Bytes)> {
+    if let Some(protocol) = protocol(&read) {
+        return Some((protocol, read));
+    }
     tokio::time::timeout(limit, async {
-        let mut read = BytesMut::with_capacity(HTTP2_PREFACE.len());
+        let mut all = BytesMut::with_capacity(HTTP2_PREFACE.len());
+        all.extend_from_slice(&read);
         loop {
-            let free = HTTP2_PREFACE.len().saturating_sub(read.len());
-            if stream.take(free as u64).read_buf(&mut read).await.ok()? == 0 {
+            let free = HTTP2_PREFACE.len().saturating_sub(all.len());
+            if stream.take(free as u64).read_buf(&mut all).await.ok()? == 0 {
                 return None;
             }
-            if !HTTP2_PREFACE.starts_with(&read) {
-                return Some((Protocol::Http1, read.freeze()));
-            }
-            if read.len() == HTTP2_PREFACE.len() {
-                return Some((Protocol::Http2, read.freeze()));
+            if let Some(protocol) = protocol(&all) {
+                return Some((protocol, all.freeze()));
             }
         }
     })
     .await
     .ok()?
+}
+
+/// The protocol of a connection that begins with `read`; `None` while that can still be either.
+fn protocol(read: &[u8]) -> Option<Protocol> {
+    if read.starts_with(HTTP2_PREFACE) {
+        Some(Protocol::Http2)
+    } else if HTTP2_PREFACE.starts_with(read) {
+        None
+    } else {
+        Some(Protocol::Http1)
+    }
 }
 
 /// Counts a connection for as long as it is open.

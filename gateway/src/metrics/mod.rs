@@ -73,6 +73,7 @@ pub(crate) struct Reload {
 pub(crate) struct Shard {
     pub(crate) connections_total: AtomicU64,
     pub(crate) connections: AtomicI64,
+    pub(crate) proxy_headers_refused_total: AtomicU64,
     pub(crate) requests_active: AtomicI64,
     pub(crate) upstream_connections_total: AtomicU64,
     pub(crate) upstream_connections: AtomicI64,

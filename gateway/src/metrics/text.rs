@@ -142,6 +142,13 @@ impl Metrics {
         );
         single(
             out,
+            "lockgate_proxy_headers_refused_total",
+            "counter",
+            "Client connections closed for want of a good PROXY protocol header.",
+            self.sum(|s| &s.proxy_headers_refused_total),
+        );
+        single(
+            out,
             "lockgate_requests_active",
             "gauge",
             "Requests in progress.",

@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
+use lockgate_core::proxy_header::{self, NoProxyHeader};
+
 use crate::bytes::Bytes;
 
 use super::departures::{self, Departure};
@@ -88,11 +90,12 @@ pub fn run(plan: &Plan) -> io::Result<Figures> {
         let resources = istio::resources(set, &keys, upstream_port);
         let _lockgate = process::lockgate(&plan.lockgate, &plan.folder, &resources, *lockgate_port)?;
         for _ in 0..plan.requests {
-            let request = request(&mut Bytes::new(&random.bytes()), &keys);
+            let request = request(&mut Bytes::new(&random.bytes()), &keys, set.proxy_protocol);
             let bytes = request.bytes();
+            let is_cut = request.proxy_header.is_some() && is_cut(&bytes);
             let ask = |port| {
                 let to = SocketAddrV4::new(request.to, port);
-                wire::ask(request.from, to, &bytes, false).map(Outcome::of)
+                wire::ask(request.from, to, &bytes, is_cut).map(Outcome::of)
             };
             let (envoy, lockgate) = (ask(*envoy_port)?, ask(*lockgate_port)?);
             figures.judge(set, &request, (envoy, lockgate), || {
@@ -101,6 +104,15 @@ pub fn run(plan: &Plan) -> io::Result<Figures> {
         }
     }
     Ok(figures)
+}
+
+/// Whether a broken header announces more than there is, or leaves less than the head of a request.
+fn is_cut(bytes: &[u8]) -> bool {
+    match proxy_header::read(bytes) {
+        Err(NoProxyHeader) => false,
+        Ok(None) => true,
+        Ok(Some(header)) => !bytes[header.bytes..].windows(4).any(|end| end == b"\r\n\r\n"),
+    }
 }
 
 impl Figures {

@@ -1,7 +1,7 @@
 //! Where the two differ because Lockgate means to, one by one.
 
 use lockgate_core::config::resource::{PolicyRule, Predicate};
-use lockgate_core::limits::PATH_BYTES_MAX;
+use lockgate_core::limits::{PATH_BYTES_MAX, PROXY_BLOCK_BYTES_MAX, PROXY_LINE_BYTES_MAX};
 use lockgate_core::path::Normalization;
 
 use crate::head::{self, Reading};
@@ -43,6 +43,23 @@ pub fn explains(set: &Set, request: &RawRequest, envoy: &Outcome, lockgate: &Out
 
 /// All of them. The first that explains a difference counts.
 pub const DEPARTURES: &[Departure] = &[
+    Departure {
+        name: "spellings of a PROXY line",
+        what: "In version 1 of the PROXY protocol numbers with a sign or leading zeros, zones, tabs, blanks too many and \
+               lines over 107 bytes close the connection; Envoy takes them.",
+        why: "The specification has one spelling, and no balancer writes another.",
+        explains: |case| case.lockgate == &Outcome::Closed && case.proxy_line().is_some_and(is_odd),
+    },
+    Departure {
+        name: "long PROXY headers",
+        what: "A PROXY header of version 2 with more than 8 KiB after its first 16 bytes closes the connection; Envoy \
+               takes 64 KiB.",
+        why: "A client's whole certificate fits; what is larger only takes memory.",
+        explains: |case| {
+            let announced = case.proxy_block().map(|(_, length)| length);
+            case.lockgate == &Outcome::Closed && announced.is_some_and(|length| length > PROXY_BLOCK_BYTES_MAX)
+        },
+    },
     Departure {
         name: "characters that no URI has",
         what: "A raw `<`, `>` or `\"` in the target, or a back-tick in its path, is 400; Envoy takes them.",
@@ -159,12 +176,45 @@ pub const DEPARTURES: &[Departure] = &[
                 && rules.flat_map(PolicyRule::predicates).any(asks)
         },
     },
+    Departure {
+        name: "v4 addresses in v6",
+        what: "`::ffff:10.1.1.1` in a PROXY header is the client 10.1.1.1; Envoy keeps it v6, where no v4 block holds it.",
+        why: "A balancer with one socket for both families writes v4 clients so, and a DENY on 10.0.0.0/8 means them.",
+        explains: |case| {
+            let line = case
+                .proxy_line()
+                .map(|line| String::from_utf8_lossy(line).contains(" ::ffff:"));
+            let mapped = |address: &[u8]| address.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+            let block = case
+                .proxy_block()
+                .map(|(block, _)| block.chunks(16).take(2).any(mapped));
+            line.or(block).unwrap_or(false)
+        },
+    },
 ];
 
 impl<'c> Case<'c> {
     /// Lockgate did not even ask its policies.
     fn refused(&self) -> bool {
         self.lockgate.is_refused_as_malformed()
+    }
+
+    /// The line of a PROXY header of version 1.
+    fn proxy_line(&self) -> Option<&'c [u8]> {
+        let header = self.request.proxy_header.as_deref()?;
+        let end = header
+            .windows(2)
+            .position(|pair| pair == b"\r\n")
+            .unwrap_or(header.len());
+        header.starts_with(b"PROXY ").then_some(&header[..end])
+    }
+
+    /// The block of a PROXY header of version 2, and how long it is announced to be.
+    fn proxy_block(&self) -> Option<(&'c [u8], usize)> {
+        let header = self.request.proxy_header.as_deref()?;
+        let (fixed, block) = header.split_first_chunk::<16>()?;
+        let length = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+        fixed.starts_with(b"\r\n\r\n\0").then_some((block, length))
     }
 
     fn normalises(&self) -> bool {
@@ -209,6 +259,18 @@ impl<'c> Case<'c> {
         let target = target.split('#').next().unwrap_or("");
         target.split_once('?').unwrap_or((target, ""))
     }
+}
+
+/// Whether a line of version 1 is not in its one spelling.
+fn is_odd(line: &[u8]) -> bool {
+    let is_long = line.len() + b"\r\n".len() > PROXY_LINE_BYTES_MAX;
+    let has_odd_byte = line.iter().any(|byte| b"+%\t\n\x0b\x0c\r".contains(byte));
+    let mut words = line.split(|byte| *byte == b' ');
+    is_long || has_odd_byte || words.any(|word| word.is_empty() || word.len() > 1 && is_number_with_zero(word))
+}
+
+fn is_number_with_zero(word: &[u8]) -> bool {
+    word.starts_with(b"0") && word.iter().all(u8::is_ascii_digit)
 }
 
 fn has_broken_escape(path: &str) -> bool {

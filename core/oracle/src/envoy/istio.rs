@@ -12,6 +12,10 @@ const PROVIDER: &str = "upstream.test";
 /// Everything Lockgate loads, one JSON document for each resource; MeshConfig is a resource here too.
 #[must_use]
 pub fn resources(set: &Set, keys: &Keys, upstream_port: u16) -> Vec<Value> {
+    let mut topology = json!({ "numTrustedProxies": set.trusted_proxies });
+    if set.proxy_protocol {
+        topology["proxyProtocol"] = json!({});
+    }
     let mut resources = vec![
         resource(
             "networking.istio.io/v1",
@@ -61,7 +65,7 @@ pub fn resources(set: &Set, keys: &Keys, upstream_port: u16) -> Vec<Value> {
             "mesh",
             json!({
                 "pathNormalization": { "normalization": set.normalization },
-                "defaultConfig": { "gatewayTopology": { "numTrustedProxies": set.trusted_proxies } },
+                "defaultConfig": { "gatewayTopology": topology },
             }),
         ),
     ];

@@ -88,6 +88,7 @@ impl Outcome {
             Self::Answered { status: 403, .. } => "403, audience not allowed",
             Self::Answered { status: 401, .. } => "401 with the same reason",
             Self::Answered { status: 404, .. } => "404",
+            Self::Closed => "closed for want of a PROXY header",
             _ => "refused before policy (400, 414, 431…)",
         }
     }

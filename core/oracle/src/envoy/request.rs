@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::bytes::Bytes;
 use crate::traffic::{Sample, sample};
 
+use super::header::header;
 use super::tokens::{Keys, Token};
 
 /// One request and the connection it is sent over.
@@ -14,6 +15,8 @@ pub struct RawRequest {
     pub from: Ipv4Addr,
     /// The address it connects to.
     pub to: Ipv4Addr,
+    /// The PROXY protocol header before it, where the gateway is configured to expect one.
+    pub proxy_header: Option<Vec<u8>>,
     /// The method.
     pub method: &'static str,
     /// The request target.
@@ -28,7 +31,8 @@ impl RawRequest {
     /// What goes over the wire.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
+        let mut bytes = self.proxy_header.clone().unwrap_or_default();
+        bytes.extend_from_slice(format!("{} {} HTTP/1.1\r\n", self.method, self.target).as_bytes());
         for (name, value) in &self.fields {
             bytes.extend_from_slice(name.as_bytes());
             bytes.extend_from_slice(b": ");
@@ -59,7 +63,7 @@ impl RawRequest {
 }
 
 /// Makes a request.
-pub fn request(bytes: &mut Bytes<'_>, keys: &Keys) -> RawRequest {
+pub fn request(bytes: &mut Bytes<'_>, keys: &Keys, has_proxy_header: bool) -> RawRequest {
     let sample = sample(bytes);
     let mut fields: Vec<(String, Vec<u8>)> = sample
         .headers
@@ -83,6 +87,7 @@ pub fn request(bytes: &mut Bytes<'_>, keys: &Keys) -> RawRequest {
         from: on_loopback(sample.peer),
         to: on_loopback(sample.local),
         method: sample.method,
+        proxy_header: has_proxy_header.then(|| header(bytes)),
         target: absolute_form(&sample, target),
         fields,
         has_odd_token,

@@ -15,6 +15,8 @@ pub struct Set {
     pub normalization: &'static str,
     /// MeshConfig's `numTrustedProxies`.
     pub trusted_proxies: u32,
+    /// Whether MeshConfig has `proxyProtocol`.
+    pub proxy_protocol: bool,
     /// Whose tokens are accepted.
     pub token_rules: Vec<TokenRule>,
     /// The policies.
@@ -37,6 +39,7 @@ pub fn set(bytes: &mut Bytes<'_>) -> Set {
     Set {
         normalization: bytes.pick(&["NONE", "BASE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]),
         trusted_proxies: bytes.pick(&[0, 0, 1, 2]),
+        proxy_protocol: bytes.one_in(3),
         token_rules: token_rules
             .iter()
             .map(|issuer| TokenRule {

@@ -73,14 +73,23 @@ pub fn listener(set: &Set, keys: &Keys, port: u16) -> Value {
     if set.normalization == "DECODE_AND_MERGE_SLASHES" {
         manager["path_with_escaped_slashes_action"] = json!("UNESCAPE_AND_FORWARD");
     }
-    json!({
+    let mut listener = json!({
         "name": format!("set-{port}"),
         "address": address("0.0.0.0", port),
         "filter_chains": [{ "filters": [{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": manager,
         }] }],
-    })
+    });
+    if set.proxy_protocol {
+        listener["listener_filters"] = json!([{
+            "name": "envoy.filters.listener.proxy_protocol",
+            "typed_config": { "@type": format!("{TYPES}.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol") },
+        }]);
+        // Istio leaves it at 15 s; where Envoy waits for the rest of what Lockgate has closed already, that is long.
+        listener["listener_filters_timeout"] = json!("0.5s");
+    }
+    listener
 }
 
 fn address(host: &str, port: u16) -> Value {
@@ -222,7 +231,10 @@ fn matcher(key: &PolicyKey, value: &str, port: u16) -> Value {
             },
         } }),
         PolicyKey::Path => json!({ "url_path": { "path": text(value) } }),
-        PolicyKey::Port => json!({ "destination_port": envoys_port(value, port) }),
+        PolicyKey::Port => {
+            let ports = envoys_ports(value, port);
+            json!({ "or_rules": { "rules": ports.map(|port| json!({ "destination_port": port })) } })
+        }
         PolicyKey::PeerAddress => json!({ "direct_remote_ip": block(value) }),
         PolicyKey::RemoteAddress => json!({ "remote_ip": block(value) }),
         PolicyKey::LocalAddress => json!({ "destination_ip": block(value) }),
@@ -242,12 +254,11 @@ fn matcher(key: &PolicyKey, value: &str, port: u16) -> Value {
     }
 }
 
-/// Envoy compares the port it listens on, Lockgate the Gateway server's number: both are 80 to the policy.
-fn envoys_port(value: &str, port: u16) -> u16 {
-    match value {
-        "80" => port,
-        other => other.parse().expect("a port"),
-    }
+/// Without a PROXY header Envoy compares the port it listens on, Lockgate the Gateway server's number: both are 80 to
+/// the policy. No header names the port that Envoy listens on.
+fn envoys_ports(value: &str, port: u16) -> [u16; 2] {
+    let own = value.parse().expect("a port");
+    [own, if own == 80 { port } else { own }]
 }
 
 fn header(name: &str, value: &str, ignore_case: bool) -> Value {

@@ -1,7 +1,7 @@
 //! HTTP/1.1 over a socket, just as much of it as two proxies and an upstream of ours need.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -33,9 +33,11 @@ impl Message {
 
 /// Sends a request and returns the answer; `None` when the connection is closed without one.
 ///
+/// With `ends` the other side is told that no more will come, so that it does not wait for the rest of what is cut off.
+///
 /// # Errors
 /// The proxy cannot be reached, or hangs.
-pub fn ask(from: Ipv4Addr, to: SocketAddrV4, request: &[u8], is_head: bool) -> io::Result<Option<Message>> {
+pub fn ask(from: Ipv4Addr, to: SocketAddrV4, request: &[u8], ends: bool) -> io::Result<Option<Message>> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((from, 0)).into())?;
     socket.connect_timeout(&SocketAddr::from(to).into(), PATIENCE)?;
@@ -47,7 +49,10 @@ pub fn ask(from: Ipv4Addr, to: SocketAddrV4, request: &[u8], is_head: bool) -> i
         Err(error) if !is_closed(&error) => return Err(error),
         _ => {}
     }
-    read(&mut stream, &mut Vec::new(), is_head)
+    if ends {
+        stream.shutdown(Shutdown::Write).ok();
+    }
+    read(&mut stream, &mut Vec::new(), false)
 }
 
 fn is_closed(error: &io::Error) -> bool {

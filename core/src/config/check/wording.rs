@@ -81,6 +81,9 @@ pub(super) fn top_level_help(name: &str, kind: &Kind) -> Option<String> {
 
 /// The nearest field, or all that there are.
 pub(super) fn field_help(name: &str, object: &Object) -> Option<String> {
+    if object.fields.is_empty() {
+        return Some("there are no fields here: write `{}`".to_string());
+    }
     did_you_mean(name, object.fields.iter().map(|field| field.name)).or_else(|| {
         let mut known = String::from("known here: ");
         let supported = object

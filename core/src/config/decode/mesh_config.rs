@@ -14,9 +14,8 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
     let paths = node.get("pathNormalization");
     let of_paths = |name: &str| paths.and_then(|paths| paths.get(name)).and_then(Node::text);
     let topology = node.get("defaultConfig").and_then(|proxy| proxy.get("gatewayTopology"));
-    let trusted_proxies = topology
-        .and_then(|topology| topology.get("numTrustedProxies"))
-        .and_then(integer);
+    let of_topology = |name: &str| topology.and_then(|topology| topology.get(name));
+    let trusted_proxies = of_topology("numTrustedProxies").and_then(integer);
     let mesh = MeshConfig {
         at: node.at,
         normalization: match of_paths("normalization") {
@@ -32,6 +31,7 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
         },
         refuse_escaped_slashes: of_paths("escapedSlashes") == Some("REFUSE"),
         trusted_proxies: trusted_proxies.map_or(0, |count| count.value),
+        proxy_protocol: of_topology("proxyProtocol").is_some(),
         trust_domains: trust_domains(node),
         authorizers: extension_provider::decode(node, diagnostics),
         root_namespace: node.get("rootNamespace").and_then(boxed),

@@ -25,6 +25,8 @@ pub struct MeshConfig {
     pub refuse_escaped_slashes: bool,
     /// `defaultConfig.gatewayTopology.numTrustedProxies`
     pub trusted_proxies: u32,
+    /// `defaultConfig.gatewayTopology.proxyProtocol` is there.
+    pub proxy_protocol: bool,
     /// `trustDomain` and `trustDomainAliases`: a policy's principal of one of them is one of each of them.
     pub trust_domains: Vec<Box<str>>,
     /// `extensionProviders` that are external authorizers.

@@ -170,8 +170,15 @@ static GATEWAY_TOPOLOGY: Object = Object::new(&[
         Shape::Enum(&FORWARD_CLIENT_CERT),
         "What happens to `X-Forwarded-Client-Cert`: it is always removed.",
     ),
-    super::not_yet("proxyProtocol"),
+    field(
+        "proxyProtocol",
+        Shape::Object(&PROXY_PROTOCOL),
+        "`{}` means that every connection begins with a PROXY protocol header, which names the client.",
+    ),
 ]);
+
+/// Istio has no fields in it: that it is there is all it says.
+static PROXY_PROTOCOL: Object = Object::new(&[]);
 
 static FORWARD_CLIENT_CERT: Enumeration = Enumeration {
     values: &["UNDEFINED", "SANITIZE"],
