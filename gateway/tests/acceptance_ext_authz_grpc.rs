@@ -398,6 +398,31 @@ async fn a_client_that_leaves_takes_its_question_back() {
     assert_eq!(authorizer.connection_count(), 1, "the connection is still good");
 }
 
+/// CVE-2024-23324: such a field turned the check off.
+#[tokio::test]
+async fn no_field_of_a_proxy_header_keeps_the_authorizer_from_being_asked() {
+    let authorizer = Authorizer::plain().await;
+    let mesh = asks(authorizer.addr.port(), "").replace(
+        "spec:\n  extensionProviders:",
+        "spec:\n  defaultConfig: {gatewayTopology: {proxyProtocol: {}}}\n  extensionProviders:",
+    );
+    assert!(mesh.contains("proxyProtocol"), "{mesh}");
+    let bed = Bed::start(Transport::Plain, Setup::seed().file("authz.yaml", &mesh)).await;
+    authorizer.say(deny(7, 401, Vec::new(), "no"));
+    let ends = [192, 0, 2, 1, 198, 51, 100, 1, 0xc8, 0x22, 1, 187];
+    let not_text = [0xe0, 0, 2, 0xff, 0xfe];
+    let header = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x11", &ends[..], &not_text].concat();
+    let answer = send(&bed, [&header[..], &post("test.com", &[], QUESTION)].concat()).await;
+    assert_eq!((answer.status, answer.text().as_str()), (401, "no"));
+    let asked = authorizer.asked().await;
+    let attributes = asked.message.attributes.as_ref().expect("attributes");
+    assert_eq!(address_of(attributes.source.as_ref()).0, "192.0.2.1");
+    assert_eq!(address_of(attributes.destination.as_ref()).0, "198.51.100.1");
+    let headers = http_of(&asked.message).headers;
+    assert_eq!(headers.get("x-forwarded-for").map(String::as_str), Some("192.0.2.1"));
+    bed.assert_no_contact();
+}
+
 #[tokio::test]
 async fn a_destination_rule_puts_the_questions_behind_tls() {
     let authority = pki::Authority::new();
