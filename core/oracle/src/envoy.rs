@@ -2,7 +2,7 @@
 //!
 //! What Istio's resources mean is in the end what Envoy does with istiod's
 //! translation of them. So random policies, token rules and mesh settings
-//! ([`sets`]) are given to Lockgate as Istio's YAML ([`istio`]) and to Envoy in a
+//! ([`sets`], with one external authorizer: [`authorizer`]) are given to Lockgate as Istio's YAML ([`istio`]) and to Envoy in a
 //! translation of our own ([`translate`]), both in front of one upstream
 //! ([`upstream`]). Random raw requests ([`request`]) go to both over sockets
 //! ([`wire`]), and what came of them is compared ([`outcome`]). Where the two
@@ -11,6 +11,7 @@
 //! `cargo xtask oracle` runs it and writes the figures into
 //! `docs/conformance.md` ([`report`]).
 
+pub mod authorizer;
 pub mod comparison;
 pub mod departures;
 pub mod header;

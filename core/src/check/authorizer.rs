@@ -5,6 +5,7 @@
 //! <https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/>
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::OwnedField;
@@ -182,16 +183,32 @@ impl Authorizer {
 /// The values of a repeated field as one, as Envoy shows it to authorizers: none of them is hidden behind another
 /// (CVE-2021-32777).
 #[must_use]
-pub fn joined<'v>(name: &str, values: impl IntoIterator<Item = &'v [u8]>) -> Vec<u8> {
-    let separator: &[u8] = if name == "cookie" { b"; " } else { b"," };
-    let mut all = Vec::new();
-    for (index, value) in values.into_iter().enumerate() {
-        if index > 0 {
-            all.extend_from_slice(separator);
+pub fn joined<'v>(name: &str, values: impl IntoIterator<Item = &'v [u8]>) -> String {
+    let separator = if name == "cookie" { "; " } else { "," };
+    let values: Vec<String> = values.into_iter().map(as_text).collect();
+    values.join(separator)
+}
+
+/// Bytes as the text that Envoy makes of them for authorizers: each that is no UTF-8 is an exclamation mark.
+#[must_use]
+pub fn as_text(mut bytes: &[u8]) -> String {
+    let mut text = String::new();
+    while !bytes.is_empty() {
+        let valid = match core::str::from_utf8(bytes) {
+            Ok(rest) => rest,
+            Err(error) => {
+                let valid = bytes.get(..error.valid_up_to()).unwrap_or(&[]);
+                core::str::from_utf8(valid).unwrap_or("")
+            }
+        };
+        text.push_str(valid);
+        bytes = bytes.get(valid.len()..).unwrap_or(&[]);
+        if let Some((_, rest)) = bytes.split_first() {
+            text.push('!');
+            bytes = rest;
         }
-        all.extend_from_slice(value);
     }
-    all
+    text
 }
 
 #[cfg(test)]
@@ -322,7 +339,20 @@ mod tests {
 
     #[test]
     fn repeated_fields_are_joined() {
-        assert_eq!(joined("x-a", [&b"1"[..], b"2"]), b"1,2");
-        assert_eq!(joined("cookie", [&b"a=1"[..], b"b=2"]), b"a=1; b=2");
+        assert_eq!(joined("x-a", [&b"1"[..], b"2"]), "1,2");
+        assert_eq!(joined("cookie", [&b"a=1"[..], b"b=2"]), "a=1; b=2");
+    }
+
+    #[test]
+    fn what_is_no_text_is_shown_as_envoy_shows_it() {
+        for (bytes, text) in [
+            (&b"plain"[..], "plain"),
+            (b"", ""),
+            (b"\xe9\xff", "!!"),
+            (b"a\xc3\xa9\xffb", "aé!b"),
+            (b"\xe4\xbd", "!!"),
+        ] {
+            assert_eq!(as_text(bytes), text, "{bytes:?}");
+        }
     }
 }

@@ -21,7 +21,7 @@ mod owned;
 #[cfg(feature = "alloc")]
 pub use assume::{AssumedAnswer, AssumedAnswers};
 #[cfg(feature = "alloc")]
-pub use authorizer::{Authorizer, CheckBody, CheckProtocol, NamePattern, joined};
+pub use authorizer::{Authorizer, CheckBody, CheckProtocol, NamePattern, as_text, joined};
 #[cfg(feature = "alloc")]
 pub use owned::{OwnedAnswer, OwnedField, OwnedSaid, borrow_answers, borrow_fields};
 

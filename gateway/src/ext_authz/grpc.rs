@@ -17,7 +17,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
-use lockgate_core::check::{Authorizer, CheckProtocol, OwnedField};
+use lockgate_core::check::{Authorizer, CheckProtocol, OwnedField, as_text};
 use tonic::client::{Grpc, GrpcService};
 use tonic_prost::ProstCodec;
 
@@ -128,20 +128,10 @@ pub(super) async fn ask(channel: &Channel, question: &Question<'_>) -> Result<Re
 }
 
 fn attributes(question: &Question<'_>) -> AttributeContext {
-    let text = |bytes: &[u8]| -> String {
-        // What is not text there Envoy shows as exclamation marks.
-        match core::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => bytes
-                .iter()
-                .map(|byte| if byte.is_ascii() { char::from(*byte) } else { '!' })
-                .collect(),
-        }
-    };
     let mut headers: BTreeMap<String, String> = sent(question)
-        .map(|(name, value)| (name.as_str().to_owned(), text(&value)))
+        .map(|(name, value)| (name.as_str().to_owned(), value))
         .collect();
-    let host = text(question.host);
+    let host = as_text(question.host);
     for (name, value) in [
         (":method", question.method.as_str()),
         (":path", &question.target),
@@ -151,7 +141,7 @@ fn attributes(question: &Question<'_>) -> AttributeContext {
         headers.insert(name.to_owned(), value.to_owned());
     }
     let mut http = HttpRequest {
-        id: text(question.request_id.as_bytes()),
+        id: as_text(question.request_id.as_bytes()),
         method: question.method.as_str().to_owned(),
         path: question.target.clone(),
         host,
@@ -170,7 +160,7 @@ fn attributes(question: &Question<'_>) -> AttributeContext {
         if question.authorizer.body.is_some_and(|body| body.as_bytes) {
             http.raw_body = bytes;
         } else {
-            http.body = text(&bytes);
+            http.body = as_text(&bytes);
         }
     }
     http.headers = headers;

@@ -67,7 +67,7 @@ fn request(question: &Question<'_>) -> Option<Request<UpstreamBody>> {
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_bytes(question.host).ok()?);
     for (name, value) in sent(question) {
-        headers.insert(name.clone(), HeaderValue::from_bytes(&value).ok()?);
+        headers.insert(name.clone(), HeaderValue::from_bytes(value.as_bytes()).ok()?);
     }
     if let Some(body) = &question.body {
         let partial = if body.is_partial { "true" } else { "false" };

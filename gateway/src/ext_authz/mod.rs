@@ -213,7 +213,7 @@ pub(crate) async fn ask(way: &Way, question: Question<'_>) -> Reply {
 }
 
 /// The fields of a request that its authorizer is sent, each once.
-fn sent<'q>(question: &'q Question<'_>) -> impl Iterator<Item = (&'q HeaderName, Vec<u8>)> {
+fn sent<'q>(question: &'q Question<'_>) -> impl Iterator<Item = (&'q HeaderName, String)> {
     let headers = question.headers;
     let names = headers.keys().filter(|name| question.authorizer.sends(name.as_str()));
     names.map(|name| {

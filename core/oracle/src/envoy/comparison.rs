@@ -9,7 +9,9 @@ use lockgate_core::proxy_header::{self, NoProxyHeader};
 
 use crate::bytes::Bytes;
 
+use super::authorizer;
 use super::departures::{self, Departure};
+use super::istio::Ports;
 use super::outcome::Outcome;
 use super::request::{RawRequest, request};
 use super::sets::{Set, set};
@@ -75,7 +77,10 @@ const CHOICE_BYTES: usize = 512;
 pub fn run(plan: &Plan) -> io::Result<Figures> {
     let mut random = Random(plan.seed);
     let keys = Keys::default();
-    let upstream_port = upstream::start()?;
+    let servers = Ports {
+        upstream: upstream::start()?,
+        authorizer: authorizer::start()?,
+    };
     let sets: Vec<Set> = (0..plan.sets).map(|_| set(&mut Bytes::new(&random.bytes()))).collect();
     let ports = process::free_ports(plan.sets * 2)?;
     let (envoy_ports, lockgate_ports) = ports.split_at(plan.sets);
@@ -83,11 +88,11 @@ pub fn run(plan: &Plan) -> io::Result<Figures> {
         .iter()
         .zip(envoy_ports)
         .map(|(set, port)| translate::listener(set, &keys, *port));
-    let bootstrap = translate::bootstrap(listeners.collect(), upstream_port);
+    let bootstrap = translate::bootstrap(listeners.collect(), servers);
     let _envoy = process::envoy(&plan.envoy, &plan.folder, &bootstrap, envoy_ports)?;
     let mut figures = Figures::default();
     for (set, (envoy_port, lockgate_port)) in sets.iter().zip(envoy_ports.iter().zip(lockgate_ports)) {
-        let resources = istio::resources(set, &keys, upstream_port);
+        let resources = istio::resources(set, &keys, servers);
         let _lockgate = process::lockgate(&plan.lockgate, &plan.folder, &resources, *lockgate_port)?;
         for _ in 0..plan.requests {
             let request = request(&mut Bytes::new(&random.bytes()), &keys, set.proxy_protocol);

@@ -61,6 +61,16 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
+        name: "bodies too large to be judged",
+        what: "413 for a body that the external authorizer may not be sent has the API's own error object; Envoy says \
+               `Payload Too Large`.",
+        why: "Clients of LLM APIs read errors as JSON.",
+        explains: |case| {
+            let largest = case.set.authorizer.body.filter(|(_, partial)| !partial);
+            largest.is_some() && case.envoy.status() == Some(413) && case.lockgate.status() == Some(413)
+        },
+    },
+    Departure {
         name: "characters that no URI has",
         what: "A raw `<`, `>` or `\"` in the target, or a back-tick in its path, is 400; Envoy takes them.",
         why: "RFC 3986 has no such characters, and what a server behind makes of them is its own affair.",

@@ -3,15 +3,25 @@
 use lockgate_core::config::resource::{AuthorizationPolicy, Clause, PolicyRule, Predicate};
 use serde_json::{Map, Value, json};
 
-use super::sets::Set;
+use super::authorizer;
+use super::sets::{Authorizer, Set};
 use super::tokens::Keys;
 
 /// The provider's name in every configuration.
 const PROVIDER: &str = "upstream.test";
 
+/// Where the servers behind both gateways listen.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// The upstream.
+    pub upstream: u16,
+    /// The external authorizer.
+    pub authorizer: u16,
+}
+
 /// Everything Lockgate loads, one JSON document for each resource; MeshConfig is a resource here too.
 #[must_use]
-pub fn resources(set: &Set, keys: &Keys, upstream_port: u16) -> Vec<Value> {
+pub fn resources(set: &Set, keys: &Keys, ports: Ports) -> Vec<Value> {
     let mut topology = json!({ "numTrustedProxies": set.trusted_proxies });
     if set.proxy_protocol {
         topology["proxyProtocol"] = json!({});
@@ -50,7 +60,7 @@ pub fn resources(set: &Set, keys: &Keys, upstream_port: u16) -> Vec<Value> {
                 "hosts": [PROVIDER],
                 "resolution": "STATIC",
                 "ports": [{ "name": "https", "number": 443, "protocol": "HTTPS" }],
-                "endpoints": [{ "address": "127.0.0.1", "ports": { "https": upstream_port } }],
+                "endpoints": [{ "address": "127.0.0.1", "ports": { "https": ports.upstream } }],
             }),
         ),
         resource(
@@ -60,12 +70,24 @@ pub fn resources(set: &Set, keys: &Keys, upstream_port: u16) -> Vec<Value> {
             json!({ "host": PROVIDER, "trafficPolicy": { "tls": { "mode": "DISABLE" } } }),
         ),
         resource(
+            "networking.istio.io/v1",
+            "ServiceEntry",
+            "authorizer",
+            json!({
+                "hosts": [authorizer::SERVICE],
+                "resolution": "STATIC",
+                "ports": [{ "name": "http", "number": 8000, "protocol": "HTTP", "targetPort": ports.authorizer }],
+                "endpoints": [{ "address": "127.0.0.1" }],
+            }),
+        ),
+        resource(
             "lockgate.dev/v1",
             "MeshConfig",
             "mesh",
             json!({
                 "pathNormalization": { "normalization": set.normalization },
                 "defaultConfig": { "gatewayTopology": topology },
+                "extensionProviders": [{ "name": authorizer::NAME, "envoyExtAuthzHttp": ext_authz(set.authorizer) }],
             }),
         ),
     ];
@@ -89,6 +111,26 @@ pub fn resources(set: &Set, keys: &Keys, upstream_port: u16) -> Vec<Value> {
     resources
 }
 
+fn ext_authz(authorizer: Authorizer) -> Value {
+    let mut written = json!({ "service": authorizer::SERVICE, "port": 8000, "failOpen": authorizer.fail_open });
+    if let Some(status) = authorizer.status_on_error {
+        written["statusOnError"] = json!(status.to_string());
+    }
+    if !authorizer.path_prefix.is_empty() {
+        written["pathPrefix"] = json!(authorizer.path_prefix);
+    }
+    if authorizer.has_lists {
+        written["includeRequestHeadersInCheck"] = json!(authorizer::SENT);
+        written["includeAdditionalHeadersInCheck"] = json!({ "x-fixed": "f" });
+        written["headersToUpstreamOnAllow"] = json!(authorizer::TO_UPSTREAM);
+        written["headersToDownstreamOnDeny"] = json!(authorizer::TO_CLIENT);
+    }
+    if let Some((bytes_max, partial)) = authorizer.body {
+        written["includeRequestBodyInCheck"] = json!({ "maxRequestBytes": bytes_max, "allowPartialMessage": partial });
+    }
+    written
+}
+
 fn resource(version: &str, kind: &str, name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": version,
@@ -99,10 +141,13 @@ fn resource(version: &str, kind: &str, name: &str, spec: Value) -> Value {
 }
 
 fn authorization_policy(policy: &AuthorizationPolicy) -> Value {
-    let spec = json!({
+    let mut spec = json!({
         "action": policy.action.word(),
         "rules": policy.rules.iter().map(rule).collect::<Vec<_>>(),
     });
+    if let Some(provider) = &policy.provider {
+        spec["provider"] = json!({ "name": &*provider.value });
+    }
     let mut resource = resource("security.istio.io/v1", "AuthorizationPolicy", &policy.meta.name, spec);
     if policy.dry_run {
         resource["metadata"]["annotations"] = json!({ "istio.io/dry-run": "true" });

@@ -57,7 +57,7 @@ impl Outcome {
         Self::Forwarded { line, fields }
     }
 
-    /// The status that the gateway itself gave.
+    /// The status that was not the upstream's.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -85,6 +85,13 @@ impl Outcome {
         match self {
             Self::Forwarded { .. } => "passed on, alike in every byte compared",
             Self::Answered { status: 403, body } if body.starts_with("RBAC") => "403 by policy",
+            Self::Answered { body, .. } if is_authorizers(body) => {
+                "denied by the external authorizer, in its own words"
+            }
+            Self::Answered {
+                status: 403 | 503,
+                body,
+            } if body.is_empty() => "no answer of the external authorizer",
             Self::Answered { status: 403, .. } => "403, audience not allowed",
             Self::Answered { status: 401, .. } => "401 with the same reason",
             Self::Answered { status: 404, .. } => "404",
@@ -92,4 +99,9 @@ impl Outcome {
             _ => "refused before policy (400, 414, 431…)",
         }
     }
+}
+
+/// Sixteen hexadecimal digits are what the authorizer says.
+fn is_authorizers(body: &str) -> bool {
+    body.len() == 16 && body.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,11 +1,15 @@
 //! What one gateway is configured with: policies, whose tokens count, and the mesh's settings.
 
-use lockgate_core::config::resource::{Action, AuthorizationPolicy, Clause, PolicyKey, PolicyTarget, Predicate};
+use lockgate_core::config::diagnostic::Location;
+use lockgate_core::config::resource::{
+    Action, AuthorizationPolicy, Clause, PolicyKey, PolicyRule, PolicyTarget, Predicate, Spanned,
+};
 
 use crate::bytes::Bytes;
 use crate::policies::policy;
 use crate::world::text;
 
+use super::authorizer;
 use super::tokens::Issuer;
 
 /// The configuration of one gateway.
@@ -19,8 +23,25 @@ pub struct Set {
     pub proxy_protocol: bool,
     /// Whose tokens are accepted.
     pub token_rules: Vec<TokenRule>,
+    /// How the external authorizer that CUSTOM policies ask is configured.
+    pub authorizer: Authorizer,
     /// The policies.
     pub policies: Vec<AuthorizationPolicy>,
+}
+
+/// What MeshConfig says of the external authorizer.
+#[derive(Debug, Clone, Copy)]
+pub struct Authorizer {
+    /// `failOpen`
+    pub fail_open: bool,
+    /// `statusOnError`
+    pub status_on_error: Option<u16>,
+    /// `pathPrefix`
+    pub path_prefix: &'static str,
+    /// Whether it has header lists, or none.
+    pub has_lists: bool,
+    /// `includeRequestBodyInCheck`: `maxRequestBytes` and `allowPartialMessage`.
+    pub body: Option<(u32, bool)>,
 }
 
 /// One entry of `jwtRules`.
@@ -47,8 +68,18 @@ pub fn set(bytes: &mut Bytes<'_>) -> Set {
                 audiences: if *issuer == Issuer::First { audiences } else { &[] },
             })
             .collect(),
+        authorizer: Authorizer {
+            fail_open: bytes.one_in(3),
+            status_on_error: bytes.pick(&[None, Some(503)]),
+            path_prefix: bytes.pick(&["", "/check"]),
+            has_lists: bytes.one_in(2),
+            body: bytes.pick(&[None, None, Some((1, true)), Some((1, false)), Some((100, false))]),
+        },
         policies: bytes.some(0, 3, |bytes, index| {
-            let made = policy(bytes, index, &[]);
+            let mut made = policy(bytes, index, &[]);
+            if bytes.one_in(3) {
+                as_custom(&mut made);
+            }
             for_this_gateway(made, index)
         }),
     }
@@ -71,6 +102,44 @@ fn for_this_gateway(mut policy: AuthorizationPolicy, index: usize) -> Authorizat
     }
     debug_assert!(policy.action != Action::Deny || !policy.rules.is_empty());
     policy
+}
+
+/// The policy as one that asks the authorizer, which cannot look at identities.
+fn as_custom(policy: &mut AuthorizationPolicy) {
+    policy.action = Action::Custom;
+    policy.dry_run = false;
+    policy.provider = Some(Spanned {
+        value: authorizer::NAME.into(),
+        at: Location::default(),
+    });
+    let is_known = |predicate: &Predicate| {
+        !matches!(
+            predicate.key,
+            PolicyKey::Principal
+                | PolicyKey::Namespace
+                | PolicyKey::ServiceAccount
+                | PolicyKey::TrustDomain
+                | PolicyKey::RequestPrincipal
+                | PolicyKey::Audience
+                | PolicyKey::Presenter
+                | PolicyKey::Claim(_)
+        )
+    };
+    for rule in &mut policy.rules {
+        rule.when.retain(is_known);
+        for clauses in [&mut rule.from, &mut rule.to] {
+            clauses.iter_mut().for_each(|clause| clause.predicates.retain(is_known));
+            clauses.retain(|clause| !clause.predicates.is_empty());
+        }
+    }
+    if policy.rules.is_empty() {
+        policy.rules.push(PolicyRule {
+            at: Location::default(),
+            from: Vec::new(),
+            to: Vec::new(),
+            when: Vec::new(),
+        });
+    }
 }
 
 /// `serviceAccounts` beside `principals` or `namespaces` is refused.

@@ -1,33 +1,27 @@
 //! A set as one Envoy listener, as istiod would write it.
 //!
-//! Written from istiod's observed output: JWT filter, then a DENY and an ALLOW
+//! Written from istiod's observed output: where there are CUSTOM policies a filter
+//! that marks and one that asks, the JWT filter, then a DENY and an ALLOW
 //! RBAC filter, the router. AUDIT and dry runs enforce nothing, so they are left
 //! out here and have to change nothing there.
 
 use lockgate_core::config::resource::{Action, AuthorizationPolicy, Clause, PolicyKey, PolicyRule, Predicate};
 use serde_json::{Map, Value, json};
 
-use super::sets::Set;
+use super::authorizer;
+use super::istio::Ports;
+use super::sets::{Authorizer, Set};
 use super::tokens::Keys;
 
 const TYPES: &str = "type.googleapis.com/envoy";
 
 /// The whole configuration: a listener for each set, and one upstream.
 #[must_use]
-pub fn bootstrap(listeners: Vec<Value>, upstream_port: u16) -> Value {
+pub fn bootstrap(listeners: Vec<Value>, ports: Ports) -> Value {
     json!({
         "static_resources": {
             "listeners": listeners,
-            "clusters": [{
-                "name": "upstream",
-                "type": "STATIC",
-                "load_assignment": {
-                    "cluster_name": "upstream",
-                    "endpoints": [{ "lb_endpoints": [{ "endpoint": {
-                        "address": address("127.0.0.1", upstream_port),
-                    } }] }],
-                },
-            }],
+            "clusters": [cluster("upstream", ports.upstream), cluster("authorizer", ports.authorizer)],
         },
         // Istio's proxies accept a fragment and drop it.
         "layered_runtime": { "layers": [{ "name": "istio", "static_layer": {
@@ -36,10 +30,21 @@ pub fn bootstrap(listeners: Vec<Value>, upstream_port: u16) -> Value {
     })
 }
 
+fn cluster(name: &str, port: u16) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address("127.0.0.1", port) } }] }],
+        },
+    })
+}
+
 /// The listener of a set.
 #[must_use]
 pub fn listener(set: &Set, keys: &Keys, port: u16) -> Value {
-    let mut filters = Vec::new();
+    let mut filters = custom_filters(set, port);
     if !set.token_rules.is_empty() {
         filters.push(jwt_filter(set, keys));
     }
@@ -134,20 +139,90 @@ fn jwt_filter(set: &Set, keys: &Keys) -> Value {
     })
 }
 
-fn rbac_filter(action: Action, policies: &[&AuthorizationPolicy], port: u16) -> Value {
-    let mut rules = Map::new();
-    for policy in policies {
-        for (index, rule) in policy.rules.iter().enumerate() {
-            rules.insert(format!("{}-{index}", *policy.meta.name), rbac_policy(rule, port));
-        }
+/// What begins the names of rules that ask an authorizer.
+const ASKS: &str = "istio-ext-authz";
+
+/// A filter that only marks what CUSTOM policies match, and one that asks about what is marked.
+fn custom_filters(set: &Set, port: u16) -> Vec<Value> {
+    let is_custom = |policy: &&AuthorizationPolicy| policy.action == Action::Custom;
+    let policies: Vec<&AuthorizationPolicy> = set.policies.iter().filter(is_custom).collect();
+    if policies.is_empty() {
+        return Vec::new();
     }
+    let marks = json!({
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {
+            "@type": format!("{TYPES}.extensions.filters.http.rbac.v3.RBAC"),
+            "shadow_rules": { "action": "DENY", "policies": rbac_rules(&format!("{ASKS}-"), &policies, port) },
+            "shadow_rules_stat_prefix": "istio_ext_authz_",
+        },
+    });
+    vec![marks, ext_authz_filter(set.authorizer)]
+}
+
+fn ext_authz_filter(authorizer: Authorizer) -> Value {
+    let mut service = json!({
+        "path_prefix": authorizer.path_prefix,
+        "server_uri": { "uri": format!("http://{}", authorizer::SERVICE), "cluster": "authorizer", "timeout": "600s" },
+    });
+    let mut filter = json!({
+        "@type": format!("{TYPES}.extensions.filters.http.ext_authz.v3.ExtAuthz"),
+        "transport_api_version": "V3",
+        "failure_mode_allow": authorizer.fail_open,
+        "filter_enabled_metadata": {
+            "filter": "envoy.filters.http.rbac",
+            "path": [{ "key": "istio_ext_authz_shadow_effective_policy_id" }],
+            "value": { "string_match": { "prefix": ASKS } },
+        },
+    });
+    if authorizer.has_lists {
+        service["authorization_request"] = json!({ "headers_to_add": [{ "key": "x-fixed", "value": "f" }] });
+        service["authorization_response"] = json!({
+            "allowed_upstream_headers": names(&authorizer::TO_UPSTREAM),
+            "allowed_client_headers": names(&authorizer::TO_CLIENT),
+        });
+        filter["allowed_headers"] = names(&authorizer::SENT);
+    }
+    if let Some(status) = authorizer.status_on_error {
+        filter["status_on_error"] = json!({ "code": status });
+    }
+    if let Some((bytes_max, partial)) = authorizer.body {
+        filter["with_request_body"] = json!({ "max_request_bytes": bytes_max, "allow_partial_message": partial });
+    }
+    filter["http_service"] = service;
+    json!({ "name": "envoy.filters.http.ext_authz", "typed_config": filter })
+}
+
+fn names(patterns: &[&str]) -> Value {
+    let patterns = patterns.iter().map(|pattern| {
+        let mut matcher = text(pattern);
+        matcher["ignore_case"] = json!(true);
+        matcher
+    });
+    json!({ "patterns": patterns.collect::<Vec<_>>() })
+}
+
+fn rbac_filter(action: Action, policies: &[&AuthorizationPolicy], port: u16) -> Value {
     json!({
         "name": "envoy.filters.http.rbac",
         "typed_config": {
             "@type": format!("{TYPES}.extensions.filters.http.rbac.v3.RBAC"),
-            "rules": { "action": action.word(), "policies": rules },
+            "rules": { "action": action.word(), "policies": rbac_rules("", policies, port) },
         },
     })
+}
+
+fn rbac_rules(prefix: &str, policies: &[&AuthorizationPolicy], port: u16) -> Map<String, Value> {
+    let mut rules = Map::new();
+    for policy in policies {
+        for (index, rule) in policy.rules.iter().enumerate() {
+            rules.insert(
+                format!("{prefix}{}-{index}", *policy.meta.name),
+                rbac_policy(rule, port),
+            );
+        }
+    }
+    rules
 }
 
 fn rbac_policy(rule: &PolicyRule, port: u16) -> Value {
