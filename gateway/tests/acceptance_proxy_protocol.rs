@@ -1,5 +1,5 @@
 //! PROXY protocol: whom a balancer names is the client that policies and logs see, and without a name nobody is served.
-#![allow(clippy::panic, reason = "a helper of tests fails by panicking")]
+#![allow(clippy::panic, clippy::expect_used, reason = "a helper of tests fails by panicking")]
 
 #[cfg(test)]
 mod support;
