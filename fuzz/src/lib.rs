@@ -8,14 +8,19 @@ mod bodies;
 mod configs;
 mod decisions;
 mod heads;
+mod json;
 pub mod replay;
 mod streams;
+mod token_places;
+mod tokens;
 
 pub use bodies::{body_scan, splice};
 pub use configs::resource_load;
 pub use decisions::decide_vs_oracle;
 pub use heads::{authority, cidr, path};
 pub use streams::{sse, usage};
+pub use token_places::token_places;
+pub use tokens::token;
 
 /// Turns the function `$target` of this crate into a program: for libFuzzer, or to replay what it found.
 #[macro_export]
