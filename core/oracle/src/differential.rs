@@ -189,7 +189,10 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
     let fed = scan.feed(sample.body.text);
     let (read, observed) = engine(compiled, sample, Body::Read(fed.and_then(|()| scan.finish())));
     if observed != expected.observed {
-        return Err(format!("the engine observes {observed:?}, the oracle {:?}", expected.observed));
+        return Err(format!(
+            "the engine observes {observed:?}, the oracle {:?}",
+            expected.observed
+        ));
     }
     if !read.agrees_with(&expected.verdict) {
         return Err(format!("the engine says {read:?}, the oracle {:?}", expected.verdict));

@@ -11,15 +11,15 @@ use crate::tables::Tables;
 /// A client's fields with a token's over them.
 pub(crate) struct Overlay<'o> {
     sent: &'o dyn Headers,
-    tables: Tables<'o>,
+    tables: &'o Tables<'o>,
     claims: Option<Claims<'o>>,
 }
 
 impl<'o> Overlay<'o> {
-    pub(crate) fn new(tables: &Tables<'o>, sent: &'o dyn Headers, claims: Option<Claims<'o>>) -> Self {
+    pub(crate) fn new(tables: &'o Tables<'o>, sent: &'o dyn Headers, claims: Option<Claims<'o>>) -> Self {
         Self {
             sent,
-            tables: *tables,
+            tables,
             claims,
         }
     }
@@ -27,7 +27,7 @@ impl<'o> Overlay<'o> {
 
 impl Headers for Overlay<'_> {
     fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
-        if !is_written(&self.tables, name) {
+        if !is_written(self.tables, name) {
             return self.sent.each(name, visit);
         }
         if let Some(value) = self.claims.and_then(|claims| claims.header(name)) {
