@@ -180,7 +180,10 @@ impl Exchange {
         let verified = match begun {
             jwt::Begun::Known(claims) => Ok(claims),
             jwt::Begun::Refused(error) => Err(error),
-            jwt::Begun::Pending(pending) => jwt::finish(&view.live, *pending).await,
+            jwt::Begun::Pending(pending) => {
+                let tables = view.live.compiled.snapshot.tables();
+                view.live.tokens.finish(&tables, *pending).await
+            }
         };
         match verified {
             Ok(claims) => {
@@ -232,7 +235,7 @@ impl Exchange {
         let forward = match decide(&tables, &request, known, entropy, &mut scratch) {
             Decision::Forward(forward) => forward,
             Decision::ReadBody => return Step::ReadBody,
-            Decision::VerifyToken(sent) => return Step::VerifyToken(jwt::begin(&view.live, &tables, &sent)),
+            Decision::VerifyToken(sent) => return Step::VerifyToken(view.live.tokens.begin(&tables, &sent)),
             Decision::Refuse(refusal) => {
                 self.challenge = challenge(refusal, &request);
                 return Step::Refuse(refusal);

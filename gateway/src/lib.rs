@@ -28,7 +28,7 @@ mod exchange;
 mod explain;
 mod head;
 mod json;
-mod jwt;
+pub mod jwt;
 mod limits;
 mod listener;
 mod live;

@@ -17,11 +17,7 @@ pub(crate) struct Overlay<'o> {
 
 impl<'o> Overlay<'o> {
     pub(crate) fn new(tables: &'o Tables<'o>, sent: &'o dyn Headers, claims: Option<Claims<'o>>) -> Self {
-        Self {
-            sent,
-            tables,
-            claims,
-        }
+        Self { sent, tables, claims }
     }
 }
 
