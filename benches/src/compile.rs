@@ -52,8 +52,17 @@ pub fn seed() -> Vec<String> {
 /// When they are refused: then there is nothing to measure.
 #[must_use]
 pub fn build(texts: &[String]) -> Snapshot {
+    compiled(texts).snapshot
+}
+
+/// The snapshot of `texts` with its secrets.
+///
+/// # Panics
+/// When they are refused: then there is nothing to measure.
+#[must_use]
+pub fn compiled(texts: &[String]) -> Compiled {
     match loaded_and_compiled(&sources(texts)) {
-        Ok(compiled) => compiled.snapshot,
+        Ok(compiled) => compiled,
         Err(findings) => {
             #[expect(clippy::panic, reason = "a bench of a refused configuration would measure nothing")]
             {

@@ -12,6 +12,7 @@ pub mod policies;
 pub mod proxy;
 pub mod report;
 pub mod scan;
+pub mod tokens;
 
 use core::fmt;
 
@@ -88,6 +89,7 @@ impl fmt::Debug for Case {
 pub fn cases() -> Vec<Case> {
     let mut cases = decide::cases();
     cases.extend(policies::cases());
+    cases.extend(tokens::cases());
     cases.extend(scan::cases());
     cases.extend(compile::cases());
     cases

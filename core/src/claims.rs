@@ -35,7 +35,15 @@ pub struct Claims<'k> {
     payload: Span,
     /// Sorted by path.
     rows: &'k [ClaimRow],
+    principal: PrincipalRow,
     headers: &'k [HeaderRow],
+}
+
+/// The claims that nearly every policy for tokens asks for, found once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct PrincipalRow {
+    issuer: Option<Span>,
+    subject: Option<Span>,
 }
 
 /// One header field that the gateway writes.
@@ -114,10 +122,9 @@ pub enum ClaimsError {
 
 impl<'k> Claims<'k> {
     /// The strings that the claim at `path` is, or that it lists: what a policy compares.
-    pub fn strings(&self, path: &str) -> impl Iterator<Item = &'k str> + use<'k> {
+    pub fn strings<'p>(&self, path: &'p str) -> impl Iterator<Item = &'k str> + use<'k, 'p> {
         let text = self.text;
         self.at(path)
-            .iter()
             .filter(|row| matches!(row.kind, RowKind::String | RowKind::Item))
             .map(move |row| text.get(row.value))
     }
@@ -125,7 +132,7 @@ impl<'k> Claims<'k> {
     /// The claim at `path` as it was issued.
     #[must_use]
     pub fn value(&self, path: &str) -> Option<ClaimValue<'k>> {
-        self.at(path).iter().find_map(|row| {
+        self.at(path).find_map(|row| {
             let value = self.text.get(row.value);
             match row.kind {
                 RowKind::String | RowKind::Unsplit => Some(ClaimValue::String(value)),
@@ -141,7 +148,7 @@ impl<'k> Claims<'k> {
     /// Whether nothing but strings is in the list at `path`.
     #[must_use]
     pub fn lists_only_strings(&self, path: &str) -> bool {
-        !self.at(path).iter().any(|row| row.kind == RowKind::OtherItem)
+        !self.at(path).any(|row| row.kind == RowKind::OtherItem)
     }
 
     /// The header fields that the gateway writes for this token (`outputPayloadToHeader`, `outputClaimToHeaders`): names
@@ -162,13 +169,13 @@ impl<'k> Claims<'k> {
     /// `iss`, if it is a string.
     #[must_use]
     pub fn issuer(&self) -> Option<&'k str> {
-        self.string("iss")
+        self.principal.issuer.map(|issuer| self.text.get(issuer))
     }
 
     /// `sub`, if it is a string.
     #[must_use]
     pub fn subject(&self) -> Option<&'k str> {
-        self.string("sub")
+        self.principal.subject.map(|subject| self.text.get(subject))
     }
 
     /// `aud`: one string or several.
@@ -187,19 +194,11 @@ impl<'k> Claims<'k> {
         self.text.get(self.payload)
     }
 
-    fn string(&self, path: &str) -> Option<&'k str> {
-        match self.value(path) {
-            Some(ClaimValue::String(value)) => Some(value),
-            _ => None,
-        }
-    }
-
-    fn at(&self, path: &str) -> &'k [ClaimRow] {
-        let path = path.as_bytes();
-        let start = self.rows.partition_point(|row| self.text.bytes(row.path) < path);
+    fn at<'p>(&self, path: &'p str) -> impl Iterator<Item = &'k ClaimRow> + use<'k, 'p> {
+        let (text, path) = (self.text, path.as_bytes());
+        let start = self.rows.partition_point(|row| text.bytes(row.path) < path);
         let rest = self.rows.get(start..).unwrap_or(&[]);
-        let len = rest.iter().take_while(|row| self.text.bytes(row.path) == path).count();
-        rest.get(..len).unwrap_or(&[])
+        rest.iter().take_while(move |row| text.bytes(row.path) == path)
     }
 }
 

@@ -4,10 +4,10 @@ use lockgate_core::llm::body::{BodyError, BodyFacts, BodyScan};
 use lockgate_core::llm::json::JsonErrorKind;
 use lockgate_core::llm::splice::{Field, Piece, Splice};
 use lockgate_core::tables::FieldWhen;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::pieces;
+use crate::{json, pieces};
 
 /// A body is read alike however it is cut, accepts only what `serde_json` accepts, and finds the members it finds.
 ///
@@ -133,26 +133,9 @@ fn same_members(facts: &BodyFacts, body: &[u8]) {
     assert_eq!(facts.stream(), stream);
 }
 
-/// The top-level members in order, duplicates too. Keys that are no text end the list: the caller compares counts.
-fn members(body: &[u8]) -> Vec<(String, Box<RawValue>)> {
-    struct Members;
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<(String, Box<RawValue>)>;
-
-        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
-            }
-            Ok(members)
-        }
-    }
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    serde::Deserializer::deserialize_map(&mut reader, Members).expect("the scanner took it")
+/// The top-level members in order, duplicates too.
+fn members(text: &[u8]) -> Vec<(String, Box<RawValue>)> {
+    json::members(text).expect("the scanner took it")
 }
 
 fn assembled(plan: &Splice<'_>, body: &[u8]) -> Vec<u8> {

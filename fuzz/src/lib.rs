@@ -9,8 +9,11 @@ mod configs;
 mod connections;
 mod decisions;
 mod heads;
+mod json;
 pub mod replay;
 mod streams;
+mod token_places;
+mod tokens;
 
 pub use bodies::{body_scan, splice};
 pub use configs::resource_load;
@@ -18,6 +21,8 @@ pub use connections::proxy_header;
 pub use decisions::decide_vs_oracle;
 pub use heads::{authority, cidr, path};
 pub use streams::{sse, usage};
+pub use token_places::token_places;
+pub use tokens::token;
 
 /// Turns the function `$target` of this crate into a program: for libFuzzer, or to replay what it found.
 #[macro_export]

@@ -158,7 +158,7 @@ fn metrics(metrics: &Metrics, shared: &Shared) -> Answer {
         snapshot: live.compiled.snapshot.id(),
         log_lines_dropped: shared.access_log.queue.dropped(),
         namespace: &shared.namespace,
-        keys: &live.key_status(),
+        keys: &live.tokens.status(),
     });
     let mut answer = text(StatusCode::OK, body);
     answer.headers_mut().insert(

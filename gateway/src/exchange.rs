@@ -239,7 +239,10 @@ impl Exchange {
         let verified = match begun {
             jwt::Begun::Known(claims) => Ok(claims),
             jwt::Begun::Refused(error) => Err(error),
-            jwt::Begun::Pending(pending) => jwt::finish(&view.live, *pending).await,
+            jwt::Begun::Pending(pending) => {
+                let tables = view.live.compiled.snapshot.tables();
+                view.live.tokens.finish(&tables, *pending).await
+            }
         };
         self.sender = match verified {
             Ok(claims) => {
@@ -411,7 +414,7 @@ impl Exchange {
                     remote: check.remote,
                 });
             }
-            Decision::VerifyToken(sent) => return Step::VerifyToken(jwt::begin(&view.live, &tables, &sent)),
+            Decision::VerifyToken(sent) => return Step::VerifyToken(view.live.tokens.begin(&tables, &sent)),
             Decision::Refuse(refusal) => {
                 self.challenge = challenge(refusal, &request);
                 return Step::Refuse(refusal);

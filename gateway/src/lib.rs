@@ -29,7 +29,7 @@ mod explain;
 mod ext_authz;
 mod head;
 mod json;
-mod jwt;
+pub mod jwt;
 mod limits;
 mod listener;
 mod live;

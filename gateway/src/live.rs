@@ -6,10 +6,10 @@ use http::header::{HeaderName, HeaderValue};
 use lockgate_core::check::CheckProtocol;
 use lockgate_core::compile::Compiled;
 use lockgate_core::config::Document;
-use lockgate_core::snapshot::{KeySource, KeysFrom, Secrets};
-use lockgate_core::tables::{AuthorizerId, SecretId, Tables, TokenRuleId, UpstreamId};
+use lockgate_core::snapshot::KeysFrom;
+use lockgate_core::tables::{AuthorizerId, SecretId, UpstreamId};
 
-use crate::jwt::{self, Cache, Fetcher, Source};
+use crate::jwt::{Tokens, TokensError};
 use crate::upstream::Target;
 use crate::upstream::tls::{self, Speaks, TlsError};
 
@@ -23,10 +23,8 @@ pub(crate) struct Live {
     credentials: Vec<Option<HeaderValue>>,
     /// Fields that authorizers are sent besides the client's, by [`AuthorizerId`].
     check_fields: Vec<Vec<(HeaderName, HeaderValue)>>,
-    /// Keys of tokens, by `KeySourceId`.
-    sources: Vec<Arc<Source>>,
-    /// Tokens verified under this configuration.
-    pub(crate) tokens: Cache,
+    /// Keys, and tokens verified under this configuration.
+    pub(crate) tokens: Tokens,
     /// What was loaded, without secrets.
     pub(crate) documents: Vec<Document>,
 }
@@ -38,10 +36,8 @@ pub(crate) enum LiveError {
     Credential(SecretId),
     /// TLS towards an upstream cannot be set up.
     Tls(Box<str>, TlsError),
-    /// A `jwks` of the configuration cannot be read.
-    KeySet(String),
-    /// The system gives no random numbers.
-    NoRandomness,
+    /// Tokens cannot be verified.
+    Tokens(TokensError),
 }
 
 impl core::fmt::Display for LiveError {
@@ -53,8 +49,7 @@ impl core::fmt::Display for LiveError {
                 id.0.saturating_add(1)
             ),
             Self::Tls(host, error) => write!(f, "TLS towards `{host}`: {error}"),
-            Self::KeySet(error) => write!(f, "a `jwks` of the configuration: {error}"),
-            Self::NoRandomness => f.write_str("the system gives no random numbers"),
+            Self::Tokens(error) => error.fmt(f),
         }
     }
 }
@@ -102,40 +97,14 @@ impl Live {
                     .map_err(|error| LiveError::Tls(upstream.host.clone(), error))
             })
             .collect::<Result<_, _>>()?;
-        let sources = compiled.snapshot.key_sources().iter();
-        let sources = sources
-            .map(|spec| source(spec, &compiled.secrets).map(Arc::new))
-            .collect::<Result<_, _>>()?;
         Ok(Self {
             check_fields: check_fields(&compiled)?,
+            tokens: Tokens::new(&compiled).map_err(LiveError::Tokens)?,
             compiled,
             upstreams,
             credentials,
-            sources,
-            tokens: Cache::new().map_err(|_| LiveError::NoRandomness)?,
             documents,
         })
-    }
-
-    /// Puts the sources of `before` in the place of those that fetch the same, and starts the others. Within a runtime.
-    pub(crate) fn start_sources(&mut self, before: Option<&Self>, fetcher: &Arc<Fetcher>) {
-        for source in &mut self.sources {
-            let known = before.and_then(|before| before.sources.iter().find(|known| known.same_as(source)));
-            match known {
-                Some(known) => *source = Arc::clone(known),
-                None => source.start(fetcher),
-            }
-        }
-    }
-
-    /// Where the keys of a token rule come from.
-    pub(crate) fn source(&self, tables: &Tables<'_>, rule: TokenRuleId) -> Option<&Arc<Source>> {
-        self.sources.get(tables.token_keys(rule)?.0 as usize)
-    }
-
-    /// How the fetching of keys goes.
-    pub(crate) fn key_status(&self) -> Vec<jwt::Status> {
-        self.sources.iter().filter_map(|source| source.status()).collect()
     }
 
     /// The fields that an authorizer is sent besides the client's.
@@ -166,12 +135,4 @@ fn check_fields(compiled: &Compiled) -> Result<Vec<Vec<(HeaderName, HeaderValue)
     authorizers
         .map(|authorizer| authorizer.adds.iter().map(field).collect())
         .collect()
-}
-
-fn source(spec: &KeySource, secrets: &Secrets) -> Result<Source, LiveError> {
-    let KeysFrom::Inline(id) = spec.from else {
-        return Ok(Source::remote(spec.clone()));
-    };
-    let text = secrets.get(id).map_or("", |secret| secret.expose());
-    Source::inline(spec.clone(), text).map_err(|error| LiveError::KeySet(error.to_string()))
 }

@@ -158,7 +158,7 @@ pub(crate) async fn reload(inputs: &mut Inputs, ports: &mut Ports, shared: &Arc<
     };
     match swapped {
         Ok((mut live, bound)) => {
-            live.start_sources(Some(&shared.live.load()), &shared.fetcher);
+            live.tokens.start(Some(&shared.live.load().tokens), &shared.fetcher);
             let live = Arc::new(live);
             shared.live.store(Arc::clone(&live));
             ports.open(bound, workers);

@@ -90,7 +90,7 @@ impl Gateway {
             ))
         })?;
         let fetcher = Arc::new(Fetcher::new(options.allow_private_jwks));
-        live.start_sources(None, &fetcher);
+        live.tokens.start(None, &fetcher);
         let live = Arc::new(live);
         let shared = Shared::new(
             Arc::clone(&live),

@@ -427,6 +427,30 @@ async fn a_reload_keeps_the_keys_that_were_fetched() {
 }
 
 #[tokio::test]
+async fn what_an_old_rule_verified_says_nothing_under_a_new_one() {
+    let key = SigningKey::ed25519();
+    let rule = |claim: &str| {
+        inline(
+            &[key.jwk("k")],
+            &format!("    outputClaimToHeaders:\n    - {{header: x-user, claim: {claim}}}\n"),
+        )
+    };
+    let bed = bed(&rule("sub")).await;
+    let token = good(&key, "EdDSA", "k");
+    for _ in 0..2 {
+        assert_eq!(bearer(&bed.gateway, &token).await.status, 200);
+        assert_eq!(bed.upstream.request().await.header("x-user"), Some("ann"));
+    }
+    std::fs::write(bed.gateway.config().join("jwt.yaml"), rule("iss")).unwrap();
+    eventually("the new rule writes another claim", || async {
+        assert_eq!(bearer(&bed.gateway, &token).await.status, 200);
+        let user = bed.upstream.request().await.header("x-user").map(str::to_owned);
+        (user.as_deref() == Some(ISSUER)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn private_addresses_are_not_asked_for_keys() {
     // SSRF by `jwksUri` (row 62).
     let (key, keys) = (SigningKey::ed25519(), Upstream::plain().await);

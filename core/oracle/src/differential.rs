@@ -10,11 +10,13 @@ use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Path, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
+use lockgate_core::observe::{DryRun, Observation, observe};
 use lockgate_core::request::{Connection, Request};
 use lockgate_core::tables::Tables;
 
 use crate::bytes::Bytes;
 use crate::oracle::{Evaluation, Oracle};
+use crate::policy::{Observed, Said};
 use crate::traffic::{Sample, sample};
 use crate::validity::{self, Reasons};
 use crate::verdict::{Forward, Verdict};
@@ -118,6 +120,18 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
         if expected.policy_asks {
             coverage.count("before the body: policy asks for it");
         }
+        if expected.observed.audited.is_some() {
+            coverage.count("observed: audited");
+        }
+        if let Some(said) = &expected.observed.dry_run {
+            let said = match said {
+                Said::Granted => "allowed",
+                Said::DeniedByRule { .. } => "denied by a rule",
+                Said::NotAllowed => "denied, as no ALLOW matched",
+                Said::DependsOnBody => "depends on the body",
+            };
+            coverage.count(format!("observed: a dry run, {said}"));
+        }
         if matches!(expected.verdict, Verdict::Forward(_)) {
             expected
                 .features
@@ -164,7 +178,7 @@ fn code(reason: &str) -> &'static str {
 }
 
 fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> Result<(), String> {
-    let unread = engine(compiled, sample, Body::Unread);
+    let (unread, _) = engine(compiled, sample, Body::Unread);
     if !unread.agrees_with(&expected.before_body) {
         return Err(format!(
             "before the body the engine says {unread:?}, the oracle {:?}",
@@ -173,14 +187,20 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
     }
     let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
     let fed = scan.feed(sample.body.text);
-    let read = engine(compiled, sample, Body::Read(fed.and_then(|()| scan.finish())));
+    let (read, observed) = engine(compiled, sample, Body::Read(fed.and_then(|()| scan.finish())));
+    if observed != expected.observed {
+        return Err(format!(
+            "the engine observes {observed:?}, the oracle {:?}",
+            expected.observed
+        ));
+    }
     if !read.agrees_with(&expected.verdict) {
         return Err(format!("the engine says {read:?}, the oracle {:?}", expected.verdict));
     }
     Ok(())
 }
 
-fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Verdict {
+fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> (Verdict, Observed) {
     let headers: Vec<(&str, &[u8])> = sample.headers.iter().map(|(name, value)| (*name, &value[..])).collect();
     let headers = Fields(&headers);
     let request = Request {
@@ -210,8 +230,28 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Verdict {
     };
     let mut scratch = Scratch::new();
     let tables = compiled.snapshot.tables();
+    let observation = observe(&tables, &request, &known, &mut scratch);
     let decision = decide(&tables, &request, known, sample.entropy, &mut scratch);
-    in_words(compiled, &tables, decision)
+    (
+        in_words(compiled, &tables, decision),
+        observed_in_words(&tables, observation),
+    )
+}
+
+fn observed_in_words(tables: &Tables<'_>, observation: Observation) -> Observed {
+    let label = |policy| tables.policy_label(policy).to_owned();
+    Observed {
+        audited: observation.audited.map(label),
+        dry_run: observation.dry_run.map(|dry_run| match dry_run {
+            DryRun::Allowed => Said::Granted,
+            DryRun::Denied(Denial::Rule(policy, rule)) => Said::DeniedByRule {
+                policy: label(policy),
+                rule,
+            },
+            DryRun::Denied(Denial::NoAllowMatched) => Said::NotAllowed,
+            DryRun::DependsOnBody => Said::DependsOnBody,
+        }),
+    }
 }
 
 fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) -> Verdict {

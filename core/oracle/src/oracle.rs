@@ -6,7 +6,7 @@ use lockgate_core::config::resource::{BackendRef, LlmProvider, ProviderConfig};
 
 use crate::binding::{VirtualHost, virtual_hosts};
 use crate::head::{self, Head, Reading};
-use crate::policy::{self, BodySeen};
+use crate::policy::{self, BodySeen, Observed};
 use crate::routing::{self, Features, Found, Target};
 use crate::traffic::Sample;
 use crate::validity::visible_providers;
@@ -31,6 +31,8 @@ pub struct Evaluation {
     pub policy_asks: bool,
     /// In the end.
     pub verdict: Verdict,
+    /// What policies say in the end that decide nothing.
+    pub observed: Observed,
     /// What the evaluation came across, for counting.
     pub features: Features,
 }
@@ -63,9 +65,12 @@ impl<'w> Oracle<'w> {
                 | Verdict::NoRoute
                 | Verdict::MethodNotAllowed { .. }
         );
-        let by_policy = head::read(sample, self.reading)
-            .ok()
-            .and_then(|head| policy::refusal(self.world, sample, &head, BodySeen::Unread));
+        let head = head::read(sample, self.reading).ok();
+        let by_policy = head
+            .as_ref()
+            .and_then(|head| policy::refusal(self.world, sample, head, BodySeen::Unread));
+        let read = BodySeen::Read(sample.body.facts);
+        let observed = head.map(|head| policy::observed(self.world, sample, &head, read));
         let policy_asks = by_policy == Some(Verdict::ReadBody);
         let before_body = match by_policy {
             Some(refusal) => refusal,
@@ -76,6 +81,7 @@ impl<'w> Oracle<'w> {
             before_body,
             policy_asks,
             verdict,
+            observed: observed.unwrap_or_default(),
             features,
         }
     }

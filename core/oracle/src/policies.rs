@@ -6,7 +6,7 @@ use lockgate_core::config::resource::{
 };
 
 use crate::bytes::Bytes;
-use crate::world::{list, meta, selector, text};
+use crate::world::{list, meta, selector, spanned, text};
 
 /// Makes a policy.
 pub fn policy(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway]) -> AuthorizationPolicy {
@@ -28,6 +28,48 @@ pub fn policy(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway]) -> Auth
             to: list(bytes, &[1, 1, 2, 0], |bytes| clause(bytes, &OPERATION)),
             when: list(bytes, &[0, 0, 1, 0, 2], condition),
         }),
+    }
+}
+
+/// A policy beside each of `policies`, of the same kind and with so many rules that they are not judged one after
+/// the other.
+pub fn crowd(policies: &[AuthorizationPolicy]) -> Vec<AuthorizationPolicy> {
+    const RULES: usize = 24;
+    let beside = policies.iter().zip(0..).map(|(policy, number)| {
+        let rules = (0..RULES).map(|index| PolicyRule {
+            at: Location::default(),
+            from: Vec::new(),
+            to: Vec::new(),
+            when: vec![crowded(index + number * RULES)],
+        });
+        let mut meta = policy.meta.clone();
+        meta.name = spanned(format!("crowd-{number}").into());
+        AuthorizationPolicy {
+            meta,
+            rules: rules.collect(),
+            ..policy.clone()
+        }
+    });
+    beside.collect()
+}
+
+/// A condition on what few requests have.
+fn crowded(index: usize) -> Predicate {
+    let fields = [
+        (PolicyKey::Header("x-c".to_owned()), format!("value-{index}")),
+        (PolicyKey::Path, format!("/crowd-{index}/*")),
+        (PolicyKey::Host, format!("*.crowd-{index}.test")),
+        (PolicyKey::PeerAddress, format!("172.16.{index}.0/24")),
+        (PolicyKey::Namespace, format!("crowd-{index}")),
+        (PolicyKey::RequestPrincipal, format!("crowd/{index}")),
+    ];
+    let (key, value) = fields[index % fields.len()].clone();
+    Predicate {
+        at: Location::default(),
+        field: key.condition_name().into(),
+        key,
+        negated: false,
+        values: vec![text(&value)],
     }
 }
 

@@ -30,30 +30,85 @@ struct Seen<'s> {
     body: BodySeen,
 }
 
+/// What a set of policies says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// The request may pass.
+    Granted,
+    /// A rule of a DENY policy matches.
+    DeniedByRule {
+        /// `namespace/name`.
+        policy: String,
+        /// Index of the rule.
+        rule: u32,
+    },
+    /// There are ALLOW policies and none matches.
+    NotAllowed,
+    /// It depends on the body.
+    DependsOnBody,
+}
+
+/// What policies say that decide nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// `namespace/name` of the first AUDIT policy that matches.
+    pub audited: Option<String>,
+    /// What the dry runs say by themselves; `None` without any.
+    pub dry_run: Option<Said>,
+}
+
 /// The refusal, or the wish to read the body, if policy has one.
 #[must_use]
 pub fn refusal(world: &World, sample: &Sample, head: &Head, body: BodySeen) -> Option<Verdict> {
     let seen = Seen { sample, head, body };
-    let policies: Vec<&AuthorizationPolicy> = world
-        .resources
-        .authorization_policies
-        .iter()
-        .filter(|policy| applies(policy, world) && !policy.dry_run)
-        .collect();
+    match (said(&applied(world, false), &seen), body) {
+        (Said::Granted, _) => None,
+        (Said::DeniedByRule { policy, rule }, _) => Some(Verdict::DeniedByRule { policy, rule }),
+        (Said::NotAllowed, _) => Some(Verdict::NotAllowed),
+        (Said::DependsOnBody, BodySeen::Unread) => Some(Verdict::ReadBody),
+        (Said::DependsOnBody, BodySeen::Read(_)) => Some(Verdict::Body { rule: None }),
+    }
+}
+
+/// What AUDIT policies and dry runs say.
+#[must_use]
+pub fn observed(world: &World, sample: &Sample, head: &Head, body: BodySeen) -> Observed {
+    let seen = Seen { sample, head, body };
+    let enforced = applied(world, false);
+    let audited = enforced.iter().find(|policy| {
+        let holds = |rule| rule_holds(rule, policy, &seen) == Some(true);
+        policy.action == Action::Audit && policy.rules.iter().any(holds)
+    });
+    let tried = applied(world, true);
+    Observed {
+        audited: audited.map(|policy| label(policy)),
+        dry_run: (!tried.is_empty()).then(|| said(&tried, &seen)),
+    }
+}
+
+/// The policies for this gateway that are dry runs, or that are not.
+fn applied(world: &World, dry_run: bool) -> Vec<&AuthorizationPolicy> {
+    let policies = world.resources.authorization_policies.iter();
+    policies
+        .filter(|policy| applies(policy, world) && policy.dry_run == dry_run)
+        .collect()
+}
+
+fn said(policies: &[&AuthorizationPolicy], seen: &Seen<'_>) -> Said {
     let of = |action: Action| policies.iter().filter(move |policy| policy.action == action);
     for policy in of(Action::Deny) {
-        let matching = |rule: &PolicyRule| rule_holds(rule, policy, &seen) == Some(true);
+        let matching = |rule: &PolicyRule| rule_holds(rule, policy, seen) == Some(true);
         if let Some(rule) = policy.rules.iter().position(matching) {
-            return Some(Verdict::DeniedByRule {
-                policy: format!("{}/{}", policy.meta.namespace, *policy.meta.name),
+            return Said::DeniedByRule {
+                policy: label(policy),
                 rule: u32::try_from(rule).expect("a few rules"),
-            });
+            };
         }
     }
     let any_rule = |action| {
         any(of(action).flat_map(|policy| {
             let rules = policy.rules.iter();
-            rules.map(|rule| rule_holds(rule, policy, &seen))
+            rules.map(|rule| rule_holds(rule, policy, seen))
         }))
     };
     let denied = any_rule(Action::Deny);
@@ -61,12 +116,15 @@ pub fn refusal(world: &World, sample: &Sample, head: &Head, body: BodySeen) -> O
         0 => Some(true),
         _ => any_rule(Action::Allow),
     };
-    match (denied, allowed, body) {
-        (_, Some(false), _) => Some(Verdict::NotAllowed),
-        (Some(false), Some(true), _) => None,
-        (_, _, BodySeen::Unread) => Some(Verdict::ReadBody),
-        (_, _, BodySeen::Read(_)) => Some(Verdict::Body { rule: None }),
+    match (denied, allowed) {
+        (_, Some(false)) => Said::NotAllowed,
+        (Some(false), Some(true)) => Said::Granted,
+        _ => Said::DependsOnBody,
     }
+}
+
+fn label(policy: &AuthorizationPolicy) -> String {
+    format!("{}/{}", policy.meta.namespace, *policy.meta.name)
 }
 
 /// OR of what may be unknown.

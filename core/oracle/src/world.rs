@@ -14,7 +14,7 @@ use lockgate_core::config::secret::Secret;
 use lockgate_core::path::{Normalization, PathParameters};
 
 use crate::bytes::Bytes;
-use crate::policies::policy;
+use crate::policies::{crowd, policy};
 
 /// A configuration and the gateway that loads it.
 #[derive(Debug, Clone)]
@@ -74,9 +74,15 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
     let llm_providers = bytes.some(1, 4, provider);
     let llm_routes = bytes.some(1, 4, |bytes, index| route(bytes, index, &gateways, &llm_providers));
     let mesh_configs = bytes.some(0, 1, |bytes, _| mesh_config(bytes));
-    let authorization_policies = match bytes.below(2) {
-        0 => Vec::new(),
-        _ => bytes.some(1, 3, |bytes, index| policy(bytes, index, &gateways)),
+    let authorization_policies = match bytes.below(4) {
+        0 | 2 => Vec::new(),
+        1 => bytes.some(1, 3, |bytes, index| policy(bytes, index, &gateways)),
+        // Among many, rules are found in another way than among few.
+        _ => {
+            let mut policies = bytes.some(1, 3, |bytes, index| policy(bytes, index, &gateways));
+            policies.extend(crowd(&policies));
+            policies
+        }
     };
     World {
         resources: Resources {

@@ -22,6 +22,10 @@ const NEEDED: &[(usize, &[&str])] = &[
             "verdict: body refused",
             "verdict: body refused for policy",
             "before the body: policy asks for it",
+            "observed: audited",
+            "observed: a dry run, allowed",
+            "observed: a dry run, denied by a rule",
+            "observed: a dry run, denied, as no ALLOW matched",
             "verdict: forward",
             "forward: a backend that is not the first",
             "forward: a host rewrite",
@@ -50,6 +54,7 @@ const NEEDED: &[(usize, &[&str])] = &[
     (
         10,
         &[
+            "observed: a dry run, depends on the body",
             "refused: a Gateway that is not there",
             "refused: a match that widens the route's gateways",
             "refused: a provider that is not for this gateway",

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PATH_SEPARATOR, RowKind, SPLIT_CLAIMS};
+use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PATH_SEPARATOR, PrincipalRow, RowKind, SPLIT_CLAIMS};
 use crate::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
 use crate::llm::json::{Kind, Tokenizer, Visit};
 use crate::tables::{Span, Text};
@@ -17,6 +17,7 @@ pub struct ClaimSet {
     text: String,
     payload: Span,
     rows: Vec<ClaimRow>,
+    principal: PrincipalRow,
     headers: Vec<HeaderRow>,
 }
 
@@ -46,6 +47,7 @@ impl ClaimSet {
             text: Text(&self.text),
             payload: self.payload,
             rows: &self.rows,
+            principal: self.principal,
             headers: &self.headers,
         }
     }
@@ -150,12 +152,23 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
         self.text.insert_str(0, payload);
         let text = Text(&self.text);
         self.rows.sort_by(|a, b| text.get(a.path).cmp(text.get(b.path)));
+        let string = |path| {
+            let mut rows = self.rows.iter().filter(|row| text.get(row.path) == path);
+            // A rule may have them split, in which case they still are what was issued.
+            let row = rows.find(|row| matches!(row.kind, RowKind::String | RowKind::Unsplit));
+            row.map(|row| row.value)
+        };
+        let principal = PrincipalRow {
+            issuer: string("iss"),
+            subject: string("sub"),
+        };
         self.text.shrink_to_fit();
         self.rows.shrink_to_fit();
         ClaimSet {
             text: self.text,
             payload: Span { start: 0, len: shift },
             rows: self.rows,
+            principal,
             headers: Vec::new(),
         }
     }

@@ -1,9 +1,16 @@
 //! Tokens that were verified, so that a client that sends one a thousand times has it verified once.
 //!
-//! One cache belongs to one configuration in use and goes with it. A token is
-//! known by a keyed hash of all of it, never by a part, and is forgotten when it
-//! expires or the keys that verified it are gone (LiteLLM's CVE-2026-35030 was a
-//! cache keyed by the beginning of a token).
+//! A token is known by a keyed hash of all of it, never by a part (LiteLLM's
+//! CVE-2026-35030 was a cache keyed by the beginning of a token). The key of the
+//! hash is the cache's own, so nobody outside can choose tokens that meet.
+//!
+//! Neither issuer nor version of the policy is part of that key, and both count
+//! all the same. The issuer stands in the token, and an entry counts only for a
+//! rule that looks for tokens where this one was found, while its source still
+//! holds the keys that verified it. The version is the cache itself: one belongs
+//! to one configuration in use, starts empty, and goes with it, so a reload never
+//! finds what another rule has accepted. Only good tokens are kept: bad ones cost
+//! no memory. They are forgotten when they expire, and bounded in number and bytes.
 
 use core::fmt;
 use std::collections::HashMap;
@@ -13,7 +20,7 @@ use aws_lc_rs::{hmac, rand};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::tables::TokenRuleId;
 
-use super::KeySet;
+use super::key_set::KeySet;
 use crate::limits::{TOKEN_CACHE_BYTES_MAX, TOKEN_CACHE_ENTRIES_MAX};
 
 /// HMAC-SHA-256 of a token.

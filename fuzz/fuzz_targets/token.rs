@@ -1,0 +1,4 @@
+//! See [`lockgate_fuzz::token`].
+#![cfg_attr(fuzzing, no_main)]
+
+lockgate_fuzz::target!(token);

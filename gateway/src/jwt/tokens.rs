@@ -1,0 +1,152 @@
+//! The keys and the verified tokens of one configuration in use.
+//!
+//! Public, because what a token costs is measured from outside (`benches`).
+
+use core::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lockgate_core::claims::ClaimSet;
+use lockgate_core::compile::Compiled;
+use lockgate_core::snapshot::{KeySource, KeysFrom, Secrets};
+use lockgate_core::tables::{Tables, TokenRuleId};
+use lockgate_core::token::{SentToken, Token, TokenError};
+
+use super::cache::{Cache, Entry};
+use super::key_set::KeySetError;
+use super::source::{Source, Status};
+use super::{Begun, Fetcher, Pending};
+
+/// The keys and the verified tokens of one configuration in use.
+#[derive(Debug)]
+pub struct Tokens {
+    /// By `KeySourceId`.
+    sources: Vec<Arc<Source>>,
+    verified: Cache,
+}
+
+/// Why tokens cannot be verified under a configuration.
+#[derive(Debug)]
+pub struct TokensError(Reason);
+
+#[derive(Debug)]
+enum Reason {
+    KeySet(KeySetError),
+    NoRandomness,
+}
+
+impl Tokens {
+    /// What `compiled` says of keys. Those that are to be fetched are not there until [`Tokens::start`].
+    ///
+    /// # Errors
+    /// A `jwks` of the configuration cannot be read, or the system gives no random numbers.
+    pub fn new(compiled: &Compiled) -> Result<Self, TokensError> {
+        let sources = compiled.snapshot.key_sources().iter();
+        let sources = sources.map(|spec| source(spec, &compiled.secrets).map(Arc::new));
+        Ok(Self {
+            sources: sources
+                .collect::<Result<_, _>>()
+                .map_err(|error| TokensError(Reason::KeySet(error)))?,
+            verified: Cache::new().map_err(|_| TokensError(Reason::NoRandomness))?,
+        })
+    }
+
+    /// Puts the sources of `before` in the place of those that fetch the same, and starts the others. Within a runtime.
+    pub(crate) fn start(&mut self, before: Option<&Self>, fetcher: &Arc<Fetcher>) {
+        for source in &mut self.sources {
+            let known = before.and_then(|before| before.sources.iter().find(|known| known.same_as(source)));
+            match known {
+                Some(known) => *source = Arc::clone(known),
+                None => source.start(fetcher),
+            }
+        }
+    }
+
+    /// How the fetching of keys goes.
+    pub(crate) fn status(&self) -> Vec<Status> {
+        self.sources.iter().filter_map(|source| source.status()).collect()
+    }
+
+    /// Looks a token up, or reads it. `tables` are those of the configuration.
+    pub fn begin(&self, tables: &Tables<'_>, sent: &SentToken<'_>) -> Begun {
+        let now = now();
+        let digest = self.verified.digest(sent.text());
+        if let Some(entry) = self.verified.get(&digest)
+            && entry.until.is_none_or(|until| now <= until)
+            && sent.rules(tables).any(|rule| rule == entry.rule)
+            && self
+                .source(tables, entry.rule)
+                .is_some_and(|source| source.holds(&entry.keys))
+        {
+            return Begun::Known(entry.claims);
+        }
+        let read = Token::read(sent.text()).and_then(|token| {
+            let rules = token.candidates(tables, sent, now)?;
+            Ok(Box::new(Pending { token, rules, digest }))
+        });
+        read.map_or_else(Begun::Refused, Begun::Pending)
+    }
+
+    /// Verifies the signature with the keys of the rules that would accept the token, and remembers it if it is good.
+    ///
+    /// # Errors
+    /// Why none of the keys did.
+    pub async fn finish(&self, tables: &Tables<'_>, pending: Pending) -> Result<Arc<ClaimSet>, TokenError> {
+        let Pending { token, rules, digest } = pending;
+        let mut error = TokenError::NoKey;
+        for rule in rules {
+            let Some(source) = self.source(tables, rule) else {
+                continue;
+            };
+            match source.verify(&token).await {
+                Ok(keys) => {
+                    let until = token.accepted_until();
+                    let claims = Arc::new(token.accept(tables, rule)?);
+                    self.verified.put(
+                        digest,
+                        Entry {
+                            claims: Arc::clone(&claims),
+                            rule,
+                            keys,
+                            until,
+                        },
+                    );
+                    return Ok(claims);
+                }
+                Err(why) => error = why,
+            }
+        }
+        Err(error)
+    }
+
+    /// Where the keys of a rule come from.
+    fn source(&self, tables: &Tables<'_>, rule: TokenRuleId) -> Option<&Arc<Source>> {
+        self.sources.get(tables.token_keys(rule)?.0 as usize)
+    }
+}
+
+fn source(spec: &KeySource, secrets: &Secrets) -> Result<Source, KeySetError> {
+    let KeysFrom::Inline(id) = spec.from else {
+        return Ok(Source::remote(spec.clone()));
+    };
+    let text = secrets.get(id).map_or("", |secret| secret.expose());
+    Source::inline(spec.clone(), text)
+}
+
+impl fmt::Display for TokensError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Reason::KeySet(error) => write!(f, "a `jwks` of the configuration: {error}"),
+            Reason::NoRandomness => f.write_str("the system gives no random numbers"),
+        }
+    }
+}
+
+impl core::error::Error for TokensError {}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
