@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use lockgate_core::check::{Checked, OwnedAnswer, OwnedField, OwnedSaid, borrow_answers, borrow_fields};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, compile};
 use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
-use lockgate_core::decision::{Decision, Denial, Path, Refusal};
+use lockgate_core::decision::{Decision, Denial, External, Path, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::{DryRun, Observation, observe};
@@ -15,6 +16,7 @@ use lockgate_core::request::{Connection, Request};
 use lockgate_core::tables::Tables;
 
 use crate::bytes::Bytes;
+use crate::checks::{Answer, NAMES};
 use crate::oracle::{Evaluation, Oracle};
 use crate::policy::{Observed, Said};
 use crate::traffic::{Sample, sample};
@@ -120,6 +122,11 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
         if expected.policy_asks {
             coverage.count("before the body: policy asks for it");
         }
+        match expected.asked.len() {
+            0 => {}
+            1 => coverage.count("asked: one authorizer"),
+            _ => coverage.count("asked: both authorizers"),
+        }
         if expected.observed.audited.is_some() {
             coverage.count("observed: audited");
         }
@@ -172,13 +179,14 @@ fn code(reason: &str) -> &'static str {
         "a provider that is not there" => "unknown-provider",
         "a provider that is not for this gateway" => "provider-not-visible",
         "some weights are missing" => "missing-weight",
+        "an authorizer that is not there" => "unknown-authorizer",
         "all weights are zero" | "weights that add up to more than 32 bits" => "invalid-weights",
         other => panic!("no diagnostic tells `{other}`"),
     }
 }
 
 fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> Result<(), String> {
-    let (unread, _) = engine(compiled, sample, Body::Unread);
+    let unread = engine(compiled, sample, Body::Unread).verdict;
     if !unread.agrees_with(&expected.before_body) {
         return Err(format!(
             "before the body the engine says {unread:?}, the oracle {:?}",
@@ -187,7 +195,14 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
     }
     let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
     let fed = scan.feed(sample.body.text);
-    let (read, observed) = engine(compiled, sample, Body::Read(fed.and_then(|()| scan.finish())));
+    let Engine {
+        verdict: read,
+        observed,
+        asked,
+    } = engine(compiled, sample, Body::Read(fed.and_then(|()| scan.finish())));
+    if asked != expected.asked {
+        return Err(format!("the engine asks {asked:?}, the oracle {:?}", expected.asked));
+    }
     if observed != expected.observed {
         return Err(format!(
             "the engine observes {observed:?}, the oracle {:?}",
@@ -200,7 +215,7 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
     Ok(())
 }
 
-fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> (Verdict, Observed) {
+fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
     let headers: Vec<(&str, &[u8])> = sample.headers.iter().map(|(name, value)| (*name, &value[..])).collect();
     let headers = Fields(&headers);
     let request = Request {
@@ -221,21 +236,70 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> (Verdict, Obs
     let claims = sample.person.map(|person| {
         ClaimSet::parse::<&str>(person.payload.as_bytes(), &[]).expect("a payload that everyone reads alike")
     });
-    let known = Known {
-        body,
-        identity: claims
-            .as_ref()
-            .map_or(Identity::Anonymous, |claims| Identity::Verified(claims.claims())),
-        ..Known::NOTHING
-    };
-    let mut scratch = Scratch::new();
     let tables = compiled.snapshot.tables();
-    let observation = observe(&tables, &request, &known, &mut scratch);
-    let decision = decide(&tables, &request, known, sample.entropy, &mut scratch);
-    (
-        in_words(compiled, &tables, decision),
-        observed_in_words(&tables, observation),
-    )
+    let mut answers: Vec<OwnedAnswer> = Vec::new();
+    loop {
+        let fields = borrow_fields(&answers);
+        let lent = borrow_answers(&answers, &fields);
+        let checked = Checked::new(&request, &lent);
+        let known = Known {
+            body,
+            identity: claims
+                .as_ref()
+                .map_or(Identity::Anonymous, |claims| Identity::Verified(claims.claims())),
+            checked: (!lent.is_empty()).then_some(&checked),
+        };
+        let mut scratch = Scratch::new();
+        let observation = observe(&tables, &request, &known, &mut scratch);
+        match decide(&tables, &request, known, sample.entropy, &mut scratch) {
+            Decision::Check(check) if answers.iter().all(|answer| answer.authorizer < check.authorizer) => {
+                let name = tables.authorizer_name(check.authorizer);
+                let said = answer_of(name, sample);
+                answers.push(OwnedAnswer {
+                    authorizer: check.authorizer,
+                    said,
+                });
+            }
+            decision => {
+                let asked = answers
+                    .iter()
+                    .map(|answer| tables.authorizer_name(answer.authorizer).to_owned());
+                return Engine {
+                    verdict: in_words(compiled, &tables, decision),
+                    observed: observed_in_words(&tables, observation),
+                    asked: asked.collect(),
+                };
+            }
+        }
+    }
+}
+
+/// What the engine says in the end, asked until it needs nothing more.
+struct Engine {
+    verdict: Verdict,
+    observed: Observed,
+    asked: Vec<String>,
+}
+
+fn answer_of(name: &str, sample: &Sample) -> OwnedSaid {
+    let place = NAMES
+        .iter()
+        .position(|known| *known == name)
+        .expect("an authorizer of the world");
+    match sample.answers[place] {
+        Answer::Allow(fields) => OwnedSaid::Allow(
+            fields
+                .iter()
+                .map(|(name, value)| OwnedField {
+                    name: (*name).into(),
+                    value: value.map(|value| value.as_bytes().to_vec()),
+                })
+                .collect(),
+        ),
+        Answer::Deny(status) => OwnedSaid::Deny(status),
+        Answer::Nothing => OwnedSaid::Nothing,
+        Answer::BodyTooLarge => OwnedSaid::BodyTooLarge,
+    }
 }
 
 fn observed_in_words(tables: &Tables<'_>, observation: Observation) -> Observed {
@@ -258,8 +322,12 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
     let label = |rule| tables.rule_label(rule).to_owned();
     match decision {
         Decision::ReadBody => Verdict::ReadBody,
-        Decision::Check(_) | Decision::Refuse(Refusal::External(..)) => {
-            panic!("an authorizer is asked, and no configuration of the oracle has one")
+        Decision::Check(check) => panic!("authorizer {:?} is asked twice", check.authorizer),
+        Decision::Refuse(Refusal::External(authorizer, External::Denied(status) | External::Failed(status))) => {
+            Verdict::External {
+                authorizer: tables.authorizer_name(authorizer).to_owned(),
+                status,
+            }
         }
         Decision::VerifyToken(_) | Decision::Refuse(Refusal::Token(_)) => {
             panic!("a token is asked for, and no configuration of the oracle does")

@@ -21,6 +21,7 @@
 
 pub mod binding;
 pub mod bytes;
+pub mod checks;
 pub mod differential;
 #[cfg(feature = "envoy")]
 pub mod envoy;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lockgate_core::config::resource::{BackendRef, LlmProvider, ProviderConfig};
 
 use crate::binding::{VirtualHost, virtual_hosts};
+use crate::checks::{self, Checked};
 use crate::head::{self, Head, Reading};
 use crate::policy::{self, BodySeen, Observed};
 use crate::routing::{self, Features, Found, Target};
@@ -33,6 +34,8 @@ pub struct Evaluation {
     pub verdict: Verdict,
     /// What policies say in the end that decide nothing.
     pub observed: Observed,
+    /// The external authorizers that are asked.
+    pub asked: Vec<&'static str>,
     /// What the evaluation came across, for counting.
     pub features: Features,
 }
@@ -62,15 +65,22 @@ impl<'w> Oracle<'w> {
             Verdict::BadHead(_)
                 | Verdict::DeniedByRule { .. }
                 | Verdict::NotAllowed
+                | Verdict::External { .. }
                 | Verdict::NoRoute
                 | Verdict::MethodNotAllowed { .. }
         );
         let head = head::read(sample, self.reading).ok();
-        let by_policy = head
-            .as_ref()
-            .and_then(|head| policy::refusal(self.world, sample, head, BodySeen::Unread));
+        let by_policy = head.as_ref().and_then(|head| {
+            let checked = self.checked(sample, head, BodySeen::Unread);
+            let policy = || policy::refusal(self.world, &checked.changed, head, BodySeen::Unread);
+            checked.refusal.clone().or_else(policy)
+        });
         let read = BodySeen::Read(sample.body.facts);
-        let observed = head.map(|head| policy::observed(self.world, sample, &head, read));
+        let checked = head.as_ref().map(|head| self.checked(sample, head, read));
+        let observed = head.zip(checked.as_ref()).map(|(head, checked)| {
+            // What is logged of a request is what is known of it in the end.
+            policy::observed(self.world, &checked.changed, &head, read)
+        });
         let policy_asks = by_policy == Some(Verdict::ReadBody);
         let before_body = match by_policy {
             Some(refusal) => refusal,
@@ -82,8 +92,28 @@ impl<'w> Oracle<'w> {
             policy_asks,
             verdict,
             observed: observed.unwrap_or_default(),
+            asked: checked.map_or_else(Vec::new, |checked| checked.asked),
             features,
         }
+    }
+
+    /// Nobody is asked about a request that no route takes.
+    fn checked(&self, sample: &Sample, head: &Head, body: BodySeen) -> Checked {
+        let asked = Target {
+            host: head.host.clone(),
+            port: head.port.clone(),
+        };
+        let hosts = self.hosts.get(&sample.port).map_or(&[][..], |hosts| hosts);
+        let route = routing::find(self.world, hosts, sample, &asked, &mut Features::new());
+        if head.path == "*" || route.is_none() {
+            return Checked {
+                refusal: None,
+                changed: sample.clone(),
+                routed: sample.clone(),
+                asked: Vec::new(),
+            };
+        }
+        checks::checked(self.world, sample, head, body)
     }
 
     fn decide(&self, sample: &Sample, features: &mut Features) -> Verdict {
@@ -91,7 +121,14 @@ impl<'w> Oracle<'w> {
             Ok(head) => head,
             Err(faults) => return Verdict::BadHead(faults),
         };
-        if let Some(refusal) = policy::refusal(self.world, sample, &head, BodySeen::Read(sample.body.facts)) {
+        let read = BodySeen::Read(sample.body.facts);
+        let Checked {
+            refusal,
+            changed,
+            routed,
+            ..
+        } = self.checked(sample, &head, read);
+        if let Some(refusal) = refusal.or_else(|| policy::refusal(self.world, &changed, &head, read)) {
             return refusal;
         }
         if head.path == "*" {
@@ -102,7 +139,7 @@ impl<'w> Oracle<'w> {
             port: head.port.clone(),
         };
         let hosts = self.hosts.get(&sample.port).map_or(&[][..], |hosts| hosts);
-        let Some(first) = routing::find(self.world, hosts, sample, &asked, features) else {
+        let Some(first) = routing::find(self.world, hosts, &routed, &asked, features) else {
             return Verdict::NoRoute;
         };
         let backend = routing::choose(first.rule(), sample.entropy, features);
@@ -120,7 +157,7 @@ impl<'w> Oracle<'w> {
             port: None,
         };
         let mut second_features = Features::new();
-        let Some(second) = routing::find(self.world, hosts, sample, &rewritten, &mut second_features) else {
+        let Some(second) = routing::find(self.world, hosts, &changed, &rewritten, &mut second_features) else {
             return Verdict::NoRouteAfterRewrite { rule: first.label() };
         };
         if !admits(second, backend) {

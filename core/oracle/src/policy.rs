@@ -70,6 +70,18 @@ pub fn refusal(world: &World, sample: &Sample, head: &Head, body: BodySeen) -> O
     }
 }
 
+/// Whether a CUSTOM policy that asks `authorizer` matches; `None` where that depends on the body.
+#[must_use]
+pub fn asks(world: &World, authorizer: &str, sample: &Sample, head: &Head, body: BodySeen) -> Option<bool> {
+    let seen = Seen { sample, head, body };
+    let policies = applied(world, false);
+    let asking = policies.iter().filter(|policy| {
+        let named = policy.provider.as_ref().is_some_and(|name| *name.value == *authorizer);
+        policy.action == Action::Custom && named
+    });
+    any(asking.flat_map(|policy| policy.rules.iter().map(|rule| rule_holds(rule, policy, &seen))))
+}
+
 /// What AUDIT policies and dry runs say.
 #[must_use]
 pub fn observed(world: &World, sample: &Sample, head: &Head, body: BodySeen) -> Observed {
@@ -144,7 +156,9 @@ fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     any(truths.map(|truth| truth.map(|holds| !holds))).map(|failed| !failed)
 }
 
-fn applies(policy: &AuthorizationPolicy, world: &World) -> bool {
+/// Whether the policy is in force at this gateway.
+#[must_use]
+pub fn applies(policy: &AuthorizationPolicy, world: &World) -> bool {
     let settings = &world.settings;
     let namespace = &*policy.meta.namespace;
     if namespace != settings.root_namespace && namespace != settings.namespace {

@@ -6,6 +6,7 @@ use lockgate_core::limits::PATH_BYTES_MAX;
 use lockgate_core::request::Scheme;
 
 use crate::bytes::Bytes;
+use crate::checks::{Answer, answers};
 use crate::people::{BODIES, PEOPLE, Person, SentBody};
 
 /// A request that owns its parts.
@@ -41,6 +42,8 @@ pub struct Sample {
     pub entropy: u64,
     /// The body.
     pub body: &'static SentBody,
+    /// What the external authorizers would say.
+    pub answers: [Answer; 2],
 }
 
 /// Makes a request.
@@ -75,6 +78,7 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
         } else {
             bytes.below(6)
         }],
+        answers: answers(bytes),
     }
 }
 

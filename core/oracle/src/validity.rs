@@ -6,7 +6,7 @@ use lockgate_core::config::resource::{BackendRef, LlmProvider, LlmRoute, LlmRule
 use lockgate_core::limits::REGEX_BYTES_MAX;
 
 use crate::binding::{absolute, bindings, names};
-use crate::policy::selects;
+use crate::policy::{applies, selects};
 use crate::routing::{regex, weights};
 use crate::world::World;
 
@@ -26,7 +26,23 @@ pub fn reasons(world: &World) -> Reasons {
     for route in &world.resources.llm_routes {
         check_route(world, route, &mut reasons);
     }
+    if !policies_know_their_authorizers(world) {
+        reasons.insert("an authorizer that is not there");
+    }
     reasons
+}
+
+fn policies_know_their_authorizers(world: &World) -> bool {
+    let meshes = || world.resources.mesh_configs.iter();
+    let known: BTreeSet<&str> = meshes()
+        .flat_map(|mesh| &mesh.authorizers)
+        .map(|authorizer| &*authorizer.name.value)
+        .collect();
+    let policies = world.resources.authorization_policies.iter();
+    let mut asked = policies
+        .filter(|policy| !policy.dry_run && applies(policy, world))
+        .filter_map(|policy| policy.provider.as_ref());
+    asked.all(|provider| known.contains(&*provider.value))
 }
 
 fn metas(world: &World) -> impl Iterator<Item = &Meta> {

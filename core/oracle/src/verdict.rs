@@ -16,6 +16,13 @@ pub enum Verdict {
     },
     /// There are ALLOW policies and none matched.
     NotAllowed,
+    /// An external authorizer does not let it pass.
+    External {
+        /// Its name.
+        authorizer: String,
+        /// The status for the client.
+        status: u16,
+    },
     /// 404 of the first pass.
     NoRoute,
     /// 405.
@@ -78,6 +85,7 @@ impl Verdict {
             Self::BadHead(_) => "400",
             Self::DeniedByRule { .. } => "403 by a DENY rule",
             Self::NotAllowed => "403 as no ALLOW matched",
+            Self::External { .. } => "refused by an external authorizer",
             Self::NoRoute => "404 of pass 1",
             Self::MethodNotAllowed { .. } => "405",
             Self::ReadBody => "read the body",

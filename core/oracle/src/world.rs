@@ -14,6 +14,7 @@ use lockgate_core::config::secret::Secret;
 use lockgate_core::path::{Normalization, PathParameters};
 
 use crate::bytes::Bytes;
+use crate::checks;
 use crate::policies::{crowd, policy};
 
 /// A configuration and the gateway that loads it.
@@ -73,8 +74,8 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
     let gateways = bytes.some(1, 3, gateway);
     let llm_providers = bytes.some(1, 4, provider);
     let llm_routes = bytes.some(1, 4, |bytes, index| route(bytes, index, &gateways, &llm_providers));
-    let mesh_configs = bytes.some(0, 1, |bytes, _| mesh_config(bytes));
-    let authorization_policies = match bytes.below(4) {
+    let mut mesh_configs = bytes.some(0, 1, |bytes, _| mesh_config(bytes));
+    let mut authorization_policies = match bytes.below(4) {
         0 | 2 => Vec::new(),
         1 => bytes.some(1, 3, |bytes, index| policy(bytes, index, &gateways)),
         // Among many, rules are found in another way than among few.
@@ -84,6 +85,17 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
             policies
         }
     };
+    if let Some(mesh) = mesh_configs.first_mut().filter(|_| bytes.one_in(2)) {
+        mesh.authorizers = checks::providers(bytes);
+        for policy in &mut authorization_policies {
+            if bytes.one_in(2) {
+                checks::as_custom(policy, bytes.pick(&checks::NAMES));
+            }
+        }
+        if let Some(policy) = authorization_policies.first_mut().filter(|_| bytes.one_in(32)) {
+            checks::as_custom(policy, "gamma");
+        }
+    }
     World {
         resources: Resources {
             mesh_configs,

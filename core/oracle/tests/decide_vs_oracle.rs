@@ -22,6 +22,9 @@ const NEEDED: &[(usize, &[&str])] = &[
             "verdict: body refused",
             "verdict: body refused for policy",
             "before the body: policy asks for it",
+            "asked: one authorizer",
+            "asked: both authorizers",
+            "verdict: refused by an external authorizer",
             "observed: audited",
             "observed: a dry run, allowed",
             "observed: a dry run, denied by a rule",
@@ -56,6 +59,7 @@ const NEEDED: &[(usize, &[&str])] = &[
         &[
             "observed: a dry run, depends on the body",
             "refused: a Gateway that is not there",
+            "refused: an authorizer that is not there",
             "refused: a match that widens the route's gateways",
             "refused: a provider that is not for this gateway",
             "refused: a provider that is not there",

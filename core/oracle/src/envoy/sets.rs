@@ -1,11 +1,9 @@
 //! What one gateway is configured with: policies, whose tokens count, and the mesh's settings.
 
-use lockgate_core::config::diagnostic::Location;
-use lockgate_core::config::resource::{
-    Action, AuthorizationPolicy, Clause, PolicyKey, PolicyRule, PolicyTarget, Predicate, Spanned,
-};
+use lockgate_core::config::resource::{Action, AuthorizationPolicy, Clause, PolicyKey, PolicyTarget, Predicate};
 
 use crate::bytes::Bytes;
+use crate::checks::as_custom;
 use crate::policies::policy;
 use crate::world::text;
 
@@ -78,7 +76,7 @@ pub fn set(bytes: &mut Bytes<'_>) -> Set {
         policies: bytes.some(0, 3, |bytes, index| {
             let mut made = policy(bytes, index, &[]);
             if bytes.one_in(3) {
-                as_custom(&mut made);
+                as_custom(&mut made, authorizer::NAME);
             }
             for_this_gateway(made, index)
         }),
@@ -102,44 +100,6 @@ fn for_this_gateway(mut policy: AuthorizationPolicy, index: usize) -> Authorizat
     }
     debug_assert!(policy.action != Action::Deny || !policy.rules.is_empty());
     policy
-}
-
-/// The policy as one that asks the authorizer, which cannot look at identities.
-fn as_custom(policy: &mut AuthorizationPolicy) {
-    policy.action = Action::Custom;
-    policy.dry_run = false;
-    policy.provider = Some(Spanned {
-        value: authorizer::NAME.into(),
-        at: Location::default(),
-    });
-    let is_known = |predicate: &Predicate| {
-        !matches!(
-            predicate.key,
-            PolicyKey::Principal
-                | PolicyKey::Namespace
-                | PolicyKey::ServiceAccount
-                | PolicyKey::TrustDomain
-                | PolicyKey::RequestPrincipal
-                | PolicyKey::Audience
-                | PolicyKey::Presenter
-                | PolicyKey::Claim(_)
-        )
-    };
-    for rule in &mut policy.rules {
-        rule.when.retain(is_known);
-        for clauses in [&mut rule.from, &mut rule.to] {
-            clauses.iter_mut().for_each(|clause| clause.predicates.retain(is_known));
-            clauses.retain(|clause| !clause.predicates.is_empty());
-        }
-    }
-    if policy.rules.is_empty() {
-        policy.rules.push(PolicyRule {
-            at: Location::default(),
-            from: Vec::new(),
-            to: Vec::new(),
-            when: Vec::new(),
-        });
-    }
 }
 
 /// `serviceAccounts` beside `principals` or `namespaces` is refused.
