@@ -74,13 +74,17 @@ pub(crate) async fn run(
 
 /// Logs a connection that ended because its client did not speak HTTP. hyper has answered it.
 pub(crate) fn broken_connection(worker: &Rc<Worker>, peer: &Rc<Peer>, error: &hyper::Error) {
-    if !error.is_parse() {
-        return;
+    if error.is_parse() {
+        unreadable(worker, peer, if error.is_parse_too_large() { 431 } else { 400 });
     }
+}
+
+/// Logs a head that cannot be read and was answered with `status`.
+pub(crate) fn unreadable(worker: &Rc<Worker>, peer: &Rc<Peer>, status: u16) {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = Method::from_bytes(b"-").unwrap_or_default();
     let mut record = Record::begin(worker, peer, &head, HeaderValue::from_static("-"));
-    record.status = if error.is_parse_too_large() { 431 } else { 400 };
+    record.status = status;
     record.end(Flag::DownstreamProtocol, "http1.codec_error");
 }
 
@@ -142,9 +146,6 @@ impl Exchange {
         if self.head.version < Version::HTTP_11 {
             return Step::Fail(Fault::OldProtocol, Flag::None);
         }
-        let Ok(named) = head::named_by_connection(&self.head.headers) else {
-            return Step::Fail(Fault::ConnectionNamesField, Flag::None);
-        };
         let entropy = self.record.worker.entropy.next();
         let mut step = self.decide(Body::Unread, VecDeque::new(), entropy);
         if let Step::VerifyToken(begun) = step {
@@ -156,7 +157,7 @@ impl Exchange {
             step => step,
         };
         if matches!(step, Step::Send(..)) {
-            head::clean_request(&mut self.head.headers, named);
+            head::clean_request(&mut self.head.headers);
             let tables = self.record.view.live.compiled.snapshot.tables();
             for name in rewrite::token_headers(&tables) {
                 self.head.headers.remove(name);
@@ -220,7 +221,7 @@ impl Exchange {
         let view = Rc::clone(&self.record.view);
         let tables = view.live.compiled.snapshot.tables();
         let fields = HeadFields(&self.head.headers);
-        let request = head::request(self.head.method.as_str(), &self.head.uri, &fields, &self.record.peer);
+        let request = head::request(&self.head, &fields, &self.record.peer);
         let worker = Rc::clone(&self.record.worker);
         let mut scratch = worker.scratch.borrow_mut();
         let known = Known {

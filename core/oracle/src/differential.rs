@@ -10,7 +10,7 @@ use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Path, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::request::{Connection, Request};
+use lockgate_core::request::{Connection, Request, SentAuthority};
 use lockgate_core::tables::Tables;
 
 use crate::bytes::Bytes;
@@ -185,7 +185,7 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Verdict {
     let headers = Fields(&headers);
     let request = Request {
         method: sample.method,
-        authority: sample.authority.as_deref(),
+        authority: sample.authority.as_deref().map(SentAuthority::target),
         target: &sample.target,
         headers: &headers,
         connection: Connection {

@@ -86,7 +86,9 @@ fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     any(truths.map(|truth| truth.map(|holds| !holds))).map(|failed| !failed)
 }
 
-fn applies(policy: &AuthorizationPolicy, world: &World) -> bool {
+/// Whether the policy is one of this gateway's.
+#[must_use]
+pub fn applies(policy: &AuthorizationPolicy, world: &World) -> bool {
     let settings = &world.settings;
     let namespace = &*policy.meta.namespace;
     if namespace != settings.root_namespace && namespace != settings.namespace {
