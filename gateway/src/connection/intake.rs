@@ -18,7 +18,7 @@ pub(super) enum Refused {
     Ambiguous,
     /// 426: a version of HTTP/1 that is not 1.1.
     OldProtocol,
-    /// 431: a line that no head has room for.
+    /// 431: a head over [`HEAD_BYTES_MAX`].
     TooLarge,
     /// 501: a transfer coding other than `chunked` (RFC 9112 §6.1).
     UnknownCoding,
@@ -85,6 +85,7 @@ enum Then {
 /// What a head has said so far about its body.
 #[derive(Debug, Default)]
 struct Head {
+    bytes: usize,
     begun: bool,
     length: Option<u64>,
     is_chunked: bool,
@@ -167,6 +168,10 @@ impl State {
 
 impl Head {
     fn line(&mut self, line: &[u8]) -> Result<Option<State>, Refused> {
+        self.bytes = self.bytes.saturating_add(line.len()).saturating_add(2);
+        if self.bytes > HEAD_BYTES_MAX {
+            return Err(Refused::TooLarge);
+        }
         if line.is_empty() {
             // Empty lines before a request are skipped (RFC 9112 §2.2).
             return Ok(self.begun.then(|| self.body()));
@@ -338,6 +343,18 @@ mod tests {
         let good = b"GET / HTTP/1.1\r\n\r\n";
         let read = intake.read(&[good.as_slice(), b"GET / HTTP/1.1\n\n"].concat());
         assert_eq!((read, intake.heads()), (Err((good.len(), Refused::Ambiguous)), 1));
+    }
+
+    #[test]
+    fn a_head_has_so_many_bytes_and_no_more() {
+        for (more, refused) in [(0, None), (1, Some(Refused::TooLarge))] {
+            let start = "GET / HTTP/1.1\r\nx: ";
+            let text = format!("{start}{}\r\n\r\n", "a".repeat(HEAD_BYTES_MAX - start.len() - 4 + more));
+            let mut intake = Intake::default();
+            assert_eq!(intake.read(text.as_bytes()).map_err(|(_, why)| why).err(), refused);
+        }
+        let mut intake = Intake::default();
+        assert!(intake.read(&b"\r\n".repeat(HEAD_BYTES_MAX)).is_err());
     }
 
     #[test]

@@ -33,8 +33,12 @@ impl Authority {
 
     /// Serves TLS under `name`, HTTP/1.1 only.
     pub fn acceptor(&self, name: &str) -> TlsAcceptor {
+        self.acceptor_of(CertificateParams::new(vec![name.to_owned()]).expect("parameters of a server"))
+    }
+
+    /// The same with any certificate.
+    pub fn acceptor_of(&self, params: CertificateParams) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a server key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters of a server");
         let certificate = params.signed_by(&key, &self.issuer).expect("a server certificate");
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a private key");
