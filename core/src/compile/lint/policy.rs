@@ -39,7 +39,7 @@ pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Setti
 }
 
 /// Whether a value that misses a request lets it through: in a DENY, or in the `not` field of an ALLOW.
-fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> bool {
+pub(super) fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> bool {
     match policy.action {
         Action::Deny => !predicate.negated,
         Action::Allow => predicate.negated,
