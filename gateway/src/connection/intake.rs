@@ -123,7 +123,7 @@ impl Intake {
             let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
                 self.torn.extend_from_slice(rest);
                 if self.torn.len() > HEAD_BYTES_MAX {
-                    return Err((before, Refused::TooLarge));
+                    return Err((before, self.state.overflow()));
                 }
                 return Ok(());
             };
@@ -154,6 +154,14 @@ impl Then {
 }
 
 impl State {
+    /// What a line without end is.
+    fn overflow(&self) -> Refused {
+        match self {
+            Self::Head(_) => Refused::TooLarge,
+            Self::Bytes { .. } | Self::ChunkSize | Self::Trailers => Refused::Body,
+        }
+    }
+
     /// Reads a line without its LF. What comes after it, when that is something else.
     fn line(&mut self, line: &[u8]) -> Result<Option<Self>, Refused> {
         let ended = line.strip_suffix(b"\r");
@@ -364,5 +372,10 @@ mod tests {
         let refused = (0..100).find_map(|_| intake.read(&piece).err());
         assert_eq!(refused.map(|(_, why)| why), Some(Refused::TooLarge));
         assert!(intake.torn.len() <= HEAD_BYTES_MAX + piece.len());
+        let mut intake = Intake::default();
+        let head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(intake.read(head), Ok(()));
+        let refused = (0..100).find_map(|_| intake.read(&piece).err());
+        assert_eq!(refused.map(|(_, why)| why), Some(Refused::Body));
     }
 }

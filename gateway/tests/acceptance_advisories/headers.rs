@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use crate::case::Is::{Denied, Refused, Sent};
-use crate::case::{check, deny, get, head, mesh, open};
+use crate::case::{OPEN, check, deny, get, head, mesh, open};
 use crate::h2::{self, Connection, END_HEADERS, END_STREAM, HEADERS};
 use crate::support::KEY;
 use crate::support::bed::{Bed, assert_none};
 use crate::support::client::{Client, send_raw};
+use crate::support::gateway::Setup;
 use crate::support::tokens::{ISSUER, SigningKey, claims, key_set};
 use crate::support::wire::values;
 
@@ -210,6 +211,15 @@ async fn connection_must_not_name_what_the_configuration_reads() {
         ("42", &["connection: keep-alive, te", "te: trailers"], Sent(PLAIN)),
     ] {
         check(&bed, &format!("row {row}: {lines:?}"), get("/", lines), is).await;
+    }
+    // `explain` asks the same engine.
+    let setup = Setup::empty().file("open.yaml", OPEN).file("deny.yaml", &policy);
+    for (named, decision) in [("X-Team", "refuse"), ("x-hop", "forward")] {
+        let field = format!("connection: {named}");
+        let said = setup
+            .run("explain", &["-o", "json", "-H", &field, "http://test.com/"])
+            .await;
+        assert_eq!(said.json()["verdict"]["decision"], decision, "row 42: {}", said.all());
     }
     // Nobody reads `x-team` here, so it may go, and does.
     let bed = open(&[]).await;

@@ -33,7 +33,7 @@ mod case {
     use crate::support::gateway::Setup;
 
     /// A provider that gets the client's own method and path, under every host.
-    const OPEN: &str = "
+    pub(crate) const OPEN: &str = "
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: gw, namespace: istio-system}
