@@ -48,9 +48,9 @@ fn reads(tables: &Tables<'_>, name: &[u8]) -> bool {
         let start = name.get(..prefix.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
-    ALWAYS_READ.iter().any(|read| is(read))
-        || DROPPED_HEADERS.iter().any(|read| is(read))
-        || DROPPED_HEADER_PREFIXES.iter().any(|prefix| begins(prefix))
+    ALWAYS_READ.iter().any(is)
+        || DROPPED_HEADERS.iter().any(is)
+        || DROPPED_HEADER_PREFIXES.iter().any(begins)
         || is_among(tables, name)
 }
 
@@ -90,6 +90,7 @@ spec:
     fromHeaders: [{name: X-Token}]
 ";
 
+    #[expect(clippy::unwrap_used, reason = "a test may panic")]
     fn refused(readers: &str, connection: &str) -> bool {
         let source = Source {
             name: "c.yaml".into(),
@@ -101,7 +102,7 @@ spec:
             mesh_config: None,
         };
         let built = build(&[source], &options, &Settings::default());
-        let snapshot = built.compiled.expect("it compiles").snapshot;
+        let snapshot = built.compiled.unwrap().snapshot;
         let headers: &[(&str, &[u8])] = &[("connection", connection.as_bytes())];
         check(&snapshot.tables(), &headers) == Err(BadRequest::Connection)
     }

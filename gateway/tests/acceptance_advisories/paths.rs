@@ -163,7 +163,7 @@ async fn a_providers_redirect_goes_to_the_client_and_nowhere_else() {
         let fields = [("location", "http://test.com/elsewhere")];
         bed.upstream.answer(Answer::whole(status, &fields, ""));
         let answer = send_raw(bed.http(), get("/a", &[])).await.expect("an answer");
-        assert_eq!(answer.status.to_string(), status[..3], "rows 11 and 12");
+        assert!(status.starts_with(&answer.status.to_string()), "rows 11 and 12");
         assert_eq!(answer.header("location"), Some(fields[0].1));
     }
     assert_eq!(bed.upstream.request_count(), 3, "one for each");
