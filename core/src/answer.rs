@@ -88,7 +88,7 @@ impl<'r> Challenge<'r> {
         let path = request.target.split(['?', '#']).next().unwrap_or("").as_bytes();
         Self {
             scheme: request.connection.scheme,
-            host: request.authority.map_or(host, str::as_bytes),
+            host: request.authority.map_or(host, |sent| sent.text.as_bytes()),
             path: path.get(..REALM_PATH_BYTES_MAX).unwrap_or(path),
         }
     }
@@ -218,6 +218,16 @@ impl BadRequest {
             Self::Method => (400, "bad_method", "the request's method is not known"),
             Self::MissingHost => (400, "missing_host", "the request names no host"),
             Self::TwoHosts => (400, "two_hosts", "the request names more than one host"),
+            Self::Connection => (
+                400,
+                "bad_connection_header",
+                "the Connection header names a field that is not about the connection",
+            ),
+            Self::Scheme => (
+                400,
+                "bad_scheme",
+                "the request's target is of another scheme than this connection",
+            ),
             Self::Authority => (400, "bad_host", "the request's host is not a valid host or host:port"),
             Self::Path => (400, "bad_path", "the request's path is not valid"),
             Self::PathTooLong => (414, "path_too_long", "the request's path is too long"),
@@ -369,6 +379,8 @@ mod tests {
             (BadRequest::Method, 400),
             (BadRequest::MissingHost, 400),
             (BadRequest::TwoHosts, 400),
+            (BadRequest::Connection, 400),
+            (BadRequest::Scheme, 400),
             (BadRequest::Authority, 400),
             (BadRequest::Path, 400),
             (BadRequest::PathTooLong, 414),

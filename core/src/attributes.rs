@@ -3,12 +3,13 @@
 use core::net::IpAddr;
 
 use crate::authority::{Authority, AuthorityBuffer};
+use crate::connection_field;
 use crate::decision::BadRequest;
 use crate::method;
 use crate::path::{self, PathBuffer};
 use crate::remote;
-use crate::request::{Connection, Headers, Request};
-use crate::tables::EdgeRow;
+use crate::request::{AuthorityForm, Connection, Headers, Request, Scheme};
+use crate::tables::Tables;
 
 /// Working memory of one decision, owned by the caller and used again for the next.
 #[derive(Debug, Default)]
@@ -46,14 +47,21 @@ impl<'d> Attributes<'d> {
     ///
     /// # Errors
     /// What makes it ambiguous or malformed.
-    pub(crate) fn read(edge: EdgeRow, request: &Request<'d>, scratch: &'d mut Scratch) -> Result<Self, BadRequest> {
+    pub(crate) fn read(
+        tables: &Tables<'_>,
+        request: &Request<'d>,
+        scratch: &'d mut Scratch,
+    ) -> Result<Self, BadRequest> {
+        let edge = tables.edge;
         if !method::is_known(request.method) {
             return Err(BadRequest::Method);
         }
+        connection_field::check(tables, request.headers)?;
         let authority = Authority::parse(sent_authority(request)?, &mut scratch.authority)?;
         let target = path::normalise(request.target, edge.paths, &mut scratch.path)?;
-        // `*` asks about the server itself, and only OPTIONS may (RFC 9112 §3.2.4).
-        if target.path == "*" && request.method != "OPTIONS" {
+        // `*` asks about the server itself, and only OPTIONS may (RFC 9112 §3.2.4). CONNECT names no path, and nothing
+        // here is a tunnel.
+        if target.path == "*" && request.method != "OPTIONS" || request.method == "CONNECT" {
             return Err(BadRequest::Path);
         }
         Ok(Self {
@@ -88,8 +96,8 @@ impl<'d> Attributes<'d> {
     }
 }
 
-/// The one authority of a request. An absolute-form target or `:authority` wins over `Host` (RFC 9112 §3.2.2),
-/// two `Host` fields never pass.
+/// The one authority of a request. An absolute-form target wins over `Host` (RFC 9112 §3.2.2), `:authority` must agree
+/// with it (RFC 9113 §8.3.1), two `Host` fields never pass.
 fn sent_authority<'d>(request: &Request<'d>) -> Result<&'d [u8], BadRequest> {
     let mut hosts = 0_u32;
     let mut host: &[u8] = &[];
@@ -100,9 +108,29 @@ fn sent_authority<'d>(request: &Request<'d>) -> Result<&'d [u8], BadRequest> {
     if hosts > 1 {
         return Err(BadRequest::TwoHosts);
     }
-    match request.authority {
-        Some(authority) => Ok(authority.as_bytes()),
-        None if hosts == 0 => Err(BadRequest::MissingHost),
-        None => Ok(host),
+    let Some(sent) = request.authority else {
+        return if hosts == 0 {
+            Err(BadRequest::MissingHost)
+        } else {
+            Ok(host)
+        };
+    };
+    if sent
+        .scheme
+        .is_some_and(|scheme| !is_spoken(scheme, sent.form, request.connection.scheme))
+    {
+        return Err(BadRequest::Scheme);
     }
+    let text = sent.text.as_bytes();
+    if sent.form == AuthorityForm::Pseudo && hosts > 0 && !host.eq_ignore_ascii_case(text) {
+        return Err(BadRequest::TwoHosts);
+    }
+    Ok(text)
+}
+
+/// Whether a request for `scheme` may come over this connection. A target `https://…` in plain text was meant for
+/// another; `:scheme` is what a proxy in front may have been asked for.
+fn is_spoken(scheme: &str, form: AuthorityForm, spoken: Scheme) -> bool {
+    scheme.eq_ignore_ascii_case("http")
+        || scheme.eq_ignore_ascii_case("https") && (spoken == Scheme::Https || form == AuthorityForm::Pseudo)
 }

@@ -104,7 +104,7 @@ pub fn decide<'d>(
     entropy: u64,
     scratch: &'d mut Scratch,
 ) -> Decision<'d> {
-    let seen = match Attributes::read(tables.edge, request, scratch) {
+    let seen = match Attributes::read(tables, request, scratch) {
         Ok(seen) => seen,
         Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
     };

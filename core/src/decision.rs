@@ -134,12 +134,16 @@ pub enum BadRequest {
     Method,
     /// No authority at all.
     MissingHost,
-    /// More than one `Host` field. A single one is ignored beside `:authority` or an absolute-form target.
+    /// More than one `Host` field, or one that is not `:authority`. Beside an absolute-form target a single one is ignored.
     TwoHosts,
+    /// The target is of a scheme that the connection does not speak: `ftp://…`, or `https://…` in plain text.
+    Scheme,
+    /// The `Connection` field names one that the decision reads.
+    Connection,
     /// The authority is no `host[:port]`: userinfo, illegal characters, too long.
     Authority,
     /// The path does not start with `/` or holds `%00`, or path or query hold a blank, a control character or a byte
-    /// that is no ASCII.
+    /// that is no ASCII. Or there must not be one, as for CONNECT.
     Path,
     /// The path is longer than [`crate::limits::PATH_BYTES_MAX`].
     PathTooLong,

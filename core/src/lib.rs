@@ -68,6 +68,7 @@ pub mod claims;
 pub mod compile;
 #[cfg(feature = "alloc")]
 pub mod config;
+pub mod connection_field;
 pub mod decide;
 pub mod decision;
 #[cfg(feature = "alloc")]

@@ -46,7 +46,7 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     if !tables.policies.last().is_some_and(PolicyRow::only_observes) {
         return Observation::default();
     }
-    let Ok(seen) = Attributes::read(tables.edge, request, scratch) else {
+    let Ok(seen) = Attributes::read(tables, request, scratch) else {
         return Observation::default();
     };
     let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);

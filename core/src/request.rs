@@ -48,16 +48,59 @@ impl Headers for () {
 pub struct Request<'r> {
     /// The method, case as sent.
     pub method: &'r str,
-    /// `:authority` of HTTP/2 or the authority of an absolute-form target.
+    /// The authority that stands beside or instead of the `Host` field.
     ///
     /// `None` when only the `Host` field names the authority (the usual case in HTTP/1.1).
-    pub authority: Option<&'r str>,
+    pub authority: Option<SentAuthority<'r>>,
     /// Path and query in origin form, as sent (`/v1/chat/completions?x=1`).
     pub target: &'r str,
     /// The header fields, `host` included when the client sent one.
     pub headers: &'r dyn Headers,
     /// The connection it came on.
     pub connection: Connection<'r>,
+}
+
+/// An authority outside of the header fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentAuthority<'r> {
+    /// `host[:port]`.
+    pub text: &'r str,
+    /// The scheme before it, in any case; an authority by itself, as of CONNECT, has none.
+    pub scheme: Option<&'r str>,
+    /// Where it stands.
+    pub form: AuthorityForm,
+}
+
+/// Where an authority stands that is not in a `Host` field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "HTTP has these two")]
+pub enum AuthorityForm {
+    /// In the target of HTTP/1.1. A `Host` beside it means nothing (RFC 9112 §3.2.2).
+    Target,
+    /// In `:authority` of HTTP/2. A `Host` beside it must say the same (RFC 9113 §8.3.1).
+    Pseudo,
+}
+
+impl<'r> SentAuthority<'r> {
+    /// The authority of a target `http://text/…`.
+    #[must_use]
+    pub const fn target(text: &'r str) -> Self {
+        Self {
+            text,
+            scheme: Some("http"),
+            form: AuthorityForm::Target,
+        }
+    }
+
+    /// An `:authority`.
+    #[must_use]
+    pub const fn pseudo(text: &'r str) -> Self {
+        Self {
+            text,
+            scheme: Some("http"),
+            form: AuthorityForm::Pseudo,
+        }
+    }
 }
 
 /// What the shell knows of the connection that a request came on. Nothing a client writes into a head changes it.

@@ -73,6 +73,7 @@ impl Snapshot {
             hosts_slots,
             entries_by_host_slots,
             policy_index,
+            read_headers,
             regexes,
             origins,
             origin_text,
@@ -115,6 +116,7 @@ impl Snapshot {
             token_texts: &meaning.token_texts,
             claim_headers: &meaning.claim_headers,
             token_headers: &meaning.token_headers,
+            read_headers,
             origins,
             origin_text: Text(origin_text),
         }
@@ -175,6 +177,7 @@ pub(crate) struct OwnedRows {
     pub(crate) hosts_slots: Vec<Slot>,
     pub(crate) entries_by_host_slots: Vec<Slot>,
     pub(crate) policy_index: PolicyIndexRows,
+    pub(crate) read_headers: Vec<Span>,
     pub(crate) regexes: Vec<Regex>,
     pub(crate) origins: Vec<OriginRow>,
     pub(crate) origin_text: String,

@@ -154,6 +154,8 @@ pub struct Tables<'a> {
     pub(crate) claim_headers: &'a [ClaimHeaderRow],
     /// Names of all fields that tokens write, lower case.
     pub(crate) token_headers: &'a [Span],
+    /// Names of all fields that policies, routes or token rules read, lower case and sorted.
+    pub(crate) read_headers: &'a [Span],
     pub(crate) origins: &'a [OriginRow],
     /// The arena of the origins alone, so that where a rule stands does not change what a snapshot is.
     pub(crate) origin_text: Text<'a>,

@@ -8,7 +8,7 @@ use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Known, Scratch, decide};
 use lockgate_core::decision::{BadRequest, Decision, Refusal};
-use lockgate_core::request::{Connection, Request};
+use lockgate_core::request::{Connection, Request, Scheme, SentAuthority};
 
 const CONFIG: &str = "
 apiVersion: networking.istio.io/v1
@@ -54,18 +54,21 @@ fn compiled() -> Compiled {
 
 /// The refusal, `None` when the request is sent on.
 fn refusal(method: &str, host: &str, target: &str) -> Option<Refusal> {
-    let compiled = compiled();
     let headers: &[(&str, &[u8])] = &[("host", host.as_bytes())];
-    let request = Request {
+    refusal_of(&Request {
         method,
         authority: None,
         target,
         headers: &headers,
         connection: Connection::plain([10, 0, 0, 1].into(), 80),
-    };
+    })
+}
+
+fn refusal_of(request: &Request<'_>) -> Option<Refusal> {
+    let compiled = compiled();
     match decide(
         &compiled.snapshot.tables(),
-        &request,
+        request,
         Known::NOTHING,
         0,
         &mut Scratch::new(),
@@ -92,6 +95,72 @@ fn a_method_that_http_does_not_have_is_refused() {
         assert_eq!(refused, Some(Refusal::BadRequest(BadRequest::Method)), "{method}");
     }
     assert_eq!(refusal("UNSUBSCRIBE", "a.test", "/"), None);
+}
+
+#[test]
+fn connect_is_refused_whatever_it_names() {
+    for target in ["/", "", "a.test:443", "*"] {
+        let refused = refusal("CONNECT", "a.test", target);
+        assert_eq!(refused, Some(Refusal::BadRequest(BadRequest::Path)), "{target}");
+    }
+}
+
+#[test]
+fn a_host_must_agree_with_authority_and_means_nothing_beside_a_target() {
+    let (pseudo, target) = (SentAuthority::pseudo, SentAuthority::target);
+    let two = Some(Refusal::BadRequest(BadRequest::TwoHosts));
+    for (authority, hosts, refused) in [
+        (pseudo("a.test"), &["A.test"][..], None),
+        (pseudo("a.test"), &[], None),
+        (pseudo("a.test"), &["b.test"], two),
+        (pseudo("a.test"), &["a.test:80"], two),
+        (pseudo("a.test"), &["a.test", "a.test"], two),
+        (target("a.test"), &["other"], None),
+        (target("a.test"), &[], None),
+        (target("a.test"), &["a.test", "a.test"], two),
+        (target("other"), &["a.test"], Some(Refusal::NoRoute)),
+    ] {
+        let headers: Vec<(&str, &[u8])> = hosts.iter().map(|host| ("host", host.as_bytes())).collect();
+        let request = Request {
+            method: "GET",
+            authority: Some(authority),
+            target: "/",
+            headers: &headers.as_slice(),
+            connection: Connection::plain([10, 0, 0, 1].into(), 80),
+        };
+        assert_eq!(refusal_of(&request), refused, "{authority:?} {hosts:?}");
+    }
+}
+
+#[test]
+fn a_target_of_another_scheme_is_refused() {
+    let scheme = |authority, scheme| SentAuthority {
+        scheme: Some(scheme),
+        ..authority
+    };
+    let (pseudo, target) = (SentAuthority::pseudo("a.test"), SentAuthority::target("a.test"));
+    for (authority, spoken, passes) in [
+        (scheme(target, "HTTP"), Scheme::Http, true),
+        (scheme(target, "https"), Scheme::Http, false),
+        (scheme(target, "HttpS"), Scheme::Https, true),
+        (scheme(target, "ftp"), Scheme::Http, false),
+        (scheme(target, ""), Scheme::Http, false),
+        (scheme(pseudo, "https"), Scheme::Http, true),
+        (scheme(pseudo, "ftp"), Scheme::Http, false),
+    ] {
+        let request = Request {
+            method: "GET",
+            authority: Some(authority),
+            target: "/",
+            headers: &(),
+            connection: Connection {
+                scheme: spoken,
+                ..Connection::plain([10, 0, 0, 1].into(), 80)
+            },
+        };
+        let refused = (!passes).then_some(Refusal::BadRequest(BadRequest::Scheme));
+        assert_eq!(refusal_of(&request), refused, "{authority:?} {spoken:?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Refusal};
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::request::{Connection, Request};
+use lockgate_core::request::{Connection, Request, SentAuthority};
 use lockgate_core::token::{Token, TokenError, assume};
 
 const NOW: u64 = 1_800_000_000;
@@ -511,7 +511,7 @@ fn the_challenge_names_the_request_without_its_query() {
     );
     let long = format!("/{}?access_token=secret", "a".repeat(1000));
     request.target = &long;
-    request.authority = Some("other");
+    request.authority = Some(SentAuthority::target("other"));
     let challenge = Challenge::new(&request).to_string();
     assert!(
         challenge.starts_with(r#"Bearer realm="http://other/aaa"#) && challenge.len() < 320,

@@ -82,13 +82,17 @@ pub(crate) async fn run(
 
 /// Logs a connection that ended because its client did not speak HTTP. hyper has answered it.
 pub(crate) fn broken_connection(worker: &Rc<Worker>, peer: &Rc<Peer>, error: &hyper::Error) {
-    if !error.is_parse() {
-        return;
+    if error.is_parse() {
+        unreadable(worker, peer, if error.is_parse_too_large() { 431 } else { 400 });
     }
+}
+
+/// Logs a head that cannot be read and was answered with `status`.
+pub(crate) fn unreadable(worker: &Rc<Worker>, peer: &Rc<Peer>, status: u16) {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = Method::from_bytes(b"-").unwrap_or_default();
     let mut record = Record::begin(worker, peer, &head, HeaderValue::from_static("-"));
-    record.status = if error.is_parse_too_large() { 431 } else { 400 };
+    record.status = status;
     record.end(Flag::DownstreamProtocol, "http1.codec_error");
 }
 
@@ -180,15 +184,12 @@ impl Exchange {
         if self.head.version < Version::HTTP_11 {
             return Step::Fail(Fault::OldProtocol, Flag::None);
         }
-        let Ok(named) = head::named_by_connection(&self.head.headers) else {
-            return Step::Fail(Fault::ConnectionNamesField, Flag::None);
-        };
         let entropy = self.record.worker.entropy.next();
         let step = loop {
             let found_out = match self.decide(entropy) {
                 Step::VerifyToken(begun) => self.verify(begun).await,
                 // Apart, since it is seldom needed and holds much.
-                Step::Check(asked) => Box::pin(self.check(asked, &named, entropy)).await,
+                Step::Check(asked) => Box::pin(self.check(asked, entropy)).await,
                 Step::ReadBody => self.want_body().await,
                 step => break step,
             };
@@ -203,7 +204,7 @@ impl Exchange {
             if let Some(checks) = &mut self.checks {
                 self.head.headers = core::mem::take(&mut checks.headers);
             }
-            head::clean_request(&mut self.head.headers, named);
+            head::clean_request(&mut self.head.headers);
             let tables = self.record.view.live.compiled.snapshot.tables();
             for name in rewrite::token_headers(&tables) {
                 self.head.headers.remove(name);
@@ -298,7 +299,7 @@ impl Exchange {
     }
 
     /// Asks an external authorizer.
-    async fn check(&mut self, asked: Asked, named: &[HeaderName], entropy: u64) -> Result<(), Step> {
+    async fn check(&mut self, asked: Asked, entropy: u64) -> Result<(), Step> {
         let internal = || Step::Fail(Fault::Internal, Flag::None);
         let view = Rc::clone(&self.record.view);
         let authorizers = view.live.compiled.snapshot.authorizers();
@@ -313,7 +314,7 @@ impl Exchange {
         let peer = Rc::clone(&self.record.peer);
         let checks = self
             .checks
-            .get_or_insert_with(|| Checks::begin(&self.head.headers, named, &peer, &self.record.request_id));
+            .get_or_insert_with(|| Checks::begin(&self.head.headers, &peer, &self.record.request_id));
         if checks
             .answers
             .iter()
@@ -382,7 +383,7 @@ impl Exchange {
         let view = Rc::clone(&self.record.view);
         let tables = view.live.compiled.snapshot.tables();
         let fields = HeadFields(&self.head.headers);
-        let request = head::request(self.head.method.as_str(), &self.head.uri, &fields, &self.record.peer);
+        let request = head::request(&self.head, &fields, &self.record.peer);
         let worker = Rc::clone(&self.record.worker);
         let mut scratch = worker.scratch.borrow_mut();
         let (body, pieces) = match &mut self.body {
@@ -492,12 +493,12 @@ impl Exchange {
 struct TooLarge;
 
 impl Checks {
-    /// Before the first question. `named` are the fields that the client's `Connection` takes away.
-    fn begin(sent: &HeaderMap, named: &[HeaderName], peer: &Peer, request_id: &HeaderValue) -> Box<Self> {
+    /// Before the first question. What the client's `Connection` names goes now, so that it cannot take away what an
+    /// authorizer adds.
+    fn begin(sent: &HeaderMap, peer: &Peer, request_id: &HeaderValue) -> Box<Self> {
         let mut headers = sent.clone();
-        for name in named {
-            headers.remove(name);
-        }
+        head::remove_named(&mut headers);
+        headers.remove(CONNECTION);
         head::add_client(&mut headers, peer);
         headers.insert(X_REQUEST_ID, request_id.clone());
         Box::new(Self {

@@ -6,8 +6,11 @@
 //! not see is the engine's to say ([`rewrite::drops_header`]).
 
 use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue};
-use http::{HeaderMap, Uri};
-use lockgate_core::request::{Headers, Request};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Version};
+use lockgate_core::connection_field;
+use lockgate_core::request::{AuthorityForm, Headers, Request, SentAuthority};
 use lockgate_core::rewrite;
 
 use crate::connection::Peer;
@@ -28,11 +31,20 @@ impl Headers for HeadFields<'_> {
 }
 
 /// A request as the engine sees it.
-pub(crate) fn request<'r>(method: &'r str, uri: &'r Uri, headers: &'r HeadFields<'_>, peer: &Peer) -> Request<'r> {
+pub(crate) fn request<'r>(head: &'r Parts, headers: &'r HeadFields<'_>, peer: &Peer) -> Request<'r> {
+    let form = if head.version == Version::HTTP_2 {
+        AuthorityForm::Pseudo
+    } else {
+        AuthorityForm::Target
+    };
     Request {
-        method,
-        authority: uri.authority().map(http::uri::Authority::as_str),
-        target: uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
+        method: head.method.as_str(),
+        authority: head.uri.authority().map(|authority| SentAuthority {
+            text: authority.as_str(),
+            scheme: head.uri.scheme_str(),
+            form,
+        }),
+        target: head.uri.path_and_query().map_or("", PathAndQuery::as_str),
         headers,
         connection: peer.connection(),
     }
@@ -50,21 +62,10 @@ pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer) {
     headers.insert(X_FORWARDED_PROTO, scheme);
 }
 
-/// The `Connection` field names a field that it must not make disappear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ProtectedField;
-
-/// The fields that a client's `Connection` names, besides those that stop here anyway.
-pub(crate) fn named_by_connection(headers: &HeaderMap) -> Result<Vec<HeaderName>, ProtectedField> {
-    named(headers, is_protected)
-}
-
-/// Removes from a client's head what must not reach a provider: the `named` fields, what is about the connection,
-/// credentials and addresses, and `Host` and framing, which are made anew.
-pub(crate) fn clean_request(headers: &mut HeaderMap, named: Vec<HeaderName>) {
-    for name in named {
-        headers.remove(name);
-    }
+/// Removes from a client's head what must not reach a provider: what is about the connection, credentials and
+/// addresses, and `Host` and framing, which are made anew.
+pub(crate) fn clean_request(headers: &mut HeaderMap) {
+    remove_named(headers);
     remove_where(headers, |name| {
         is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header(name.as_str())
     });
@@ -74,10 +75,8 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, named: Vec<HeaderName>) {
 
 /// Removes from an upstream's head what is about its connection.
 pub(crate) fn clean_response(headers: &mut HeaderMap) {
-    // An upstream that names a field it needs itself only harms its own answer; nothing is protected here.
-    for name in named(headers, |_| false).unwrap_or_default() {
-        headers.remove(name);
-    }
+    // An upstream that names a field it needs itself only harms its own answer.
+    remove_named(headers);
     remove_where(headers, is_hop_by_hop);
 }
 
@@ -100,32 +99,16 @@ fn is_made_anew(name: &HeaderName) -> bool {
     matches!(name.as_str(), "host" | "content-length" | "expect")
 }
 
-/// Fields that policy or framing rests on: a client that has them dropped on the way is hiding something.
-fn is_protected(name: &str) -> bool {
-    matches!(
-        name,
-        "host" | "content-length" | "content-type" | "content-encoding" | "transfer-encoding" | "x-request-id"
-    ) || rewrite::drops_header(name)
-}
-
-fn named(headers: &HeaderMap, is_protected: impl Fn(&str) -> bool) -> Result<Vec<HeaderName>, ProtectedField> {
+/// Removes the fields that `Connection` names. Which of the client's it must not name, the decision has said.
+pub(crate) fn remove_named(headers: &mut HeaderMap) {
     let mut named = Vec::new();
     for value in headers.get_all(CONNECTION) {
-        for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if token.eq_ignore_ascii_case(b"close") || token.eq_ignore_ascii_case(b"keep-alive") {
-                continue;
-            }
-            // What is no field name (an empty element, rubbish) names no field.
-            let Ok(name) = HeaderName::from_bytes(token) else {
-                continue;
-            };
-            if is_protected(name.as_str()) {
-                return Err(ProtectedField);
-            }
-            named.push(name);
-        }
+        // What is no field name (an empty element, rubbish) names no field.
+        named.extend(connection_field::named(value.as_bytes()).flat_map(HeaderName::from_bytes));
     }
-    Ok(named)
+    for name in named {
+        headers.remove(name);
+    }
 }
 
 /// Names removed per round: more than any client sends, on the stack.
@@ -196,31 +179,9 @@ mod tests {
             ("content-type", "application/json"),
             ("x-stainless-lang", "python"),
         ]);
-        let named = named_by_connection(&head).unwrap();
-        clean_request(&mut head, named);
+        clean_request(&mut head);
         assert_eq!(names(&head), ["accept-encoding", "content-type", "x-stainless-lang"]);
         assert_eq!(head[ACCEPT_ENCODING], "identity");
-    }
-
-    #[test]
-    fn connection_must_not_name_what_policy_rests_on() {
-        for named in [
-            "authorization",
-            "Host",
-            "cookie",
-            "x-forwarded-for",
-            "close, X-Api-Key",
-            "content-length",
-        ] {
-            assert_eq!(
-                named_by_connection(&map(&[("connection", named)])),
-                Err(ProtectedField),
-                "{named}"
-            );
-        }
-        for named in ["close", "keep-alive, te", "", ",,", "x-mine", "???"] {
-            assert!(named_by_connection(&map(&[("connection", named)])).is_ok(), "{named}");
-        }
     }
 
     #[test]
@@ -228,7 +189,7 @@ mod tests {
         let many: Vec<String> = (0..90).map(|n| format!("x-envoy-{n}")).collect();
         let pairs: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1")).collect();
         let mut head = map(&pairs);
-        clean_request(&mut head, Vec::new());
+        clean_request(&mut head);
         assert_eq!(names(&head), ["accept-encoding"]);
     }
 

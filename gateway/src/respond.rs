@@ -23,8 +23,6 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(crate) enum Fault {
     /// 426: HTTP/1.0.
     OldProtocol,
-    /// 400: `Connection` names a field that must not be dropped.
-    ConnectionNamesField,
     /// 408: the body did not come in time.
     BodyTimeout,
     /// 400: the body's framing is broken, or the client left in the middle of it.
@@ -45,11 +43,6 @@ impl Fault {
     fn detail(self) -> ErrorDetail {
         let (status, code, message) = match self {
             Self::OldProtocol => (426, "http_1_1_required", "HTTP/1.1 or HTTP/2 is required"),
-            Self::ConnectionNamesField => (
-                400,
-                "bad_connection_header",
-                "the Connection header names a field that is not about the connection",
-            ),
             Self::BodyTimeout => (408, "body_timeout", "the request body did not arrive in time"),
             Self::BodyBroken => (
                 400,

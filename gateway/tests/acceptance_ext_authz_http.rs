@@ -448,6 +448,40 @@ spec: {rules: [{when: [{key: 'request.headers[x-user]', values: [ann]}]}]}
 }
 
 #[tokio::test]
+async fn a_client_cannot_have_taken_away_what_the_authorizer_adds() {
+    let fields = "      includeRequestHeadersInCheck: [x-plain, x-once]
+      headersToUpstreamOnAllow: [x-user]";
+    let (authorizer, bed) = bed(fields).await;
+    authorizer.answer(ok(&[("x-user", "ann")]));
+    let sent = [
+        ("connection", "x-user, x-once"),
+        ("x-user", "root"),
+        ("x-once", "1"),
+        ("x-plain", "2"),
+    ];
+    assert_eq!(send(&bed, post("test.com", &sent, QUESTION)).await.status, 200);
+    let check = authorizer.request().await;
+    assert_eq!((check.header("x-once"), check.header("x-plain")), (None, Some("2")));
+    let sent = bed.upstream.request().await;
+    assert_eq!((sent.header("x-once"), sent.header("x-plain")), (None, Some("2")));
+    assert_eq!(values(&sent.fields, "x-user"), ["ann"]);
+}
+
+/// CVE-2026-73547 and what Envoy 1.40 does: such a request stopped the check, or was not checked at all.
+#[tokio::test]
+async fn a_request_that_names_no_path_is_refused_without_a_question() {
+    let (authorizer, bed) = bed("").await;
+    for head in ["CONNECT h:443", "OPTIONS *", "GET *"] {
+        let answer = send(&bed, format!("{head} HTTP/1.1\r\nhost: h:443\r\n\r\n")).await;
+        let wanted = if head == "OPTIONS *" { 404 } else { 400 };
+        assert_eq!(answer.status, wanted, "{head}");
+    }
+    assert_eq!(authorizer.request_count(), 0);
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    assert_eq!(authorizer.request_count(), 1);
+}
+
+#[tokio::test]
 async fn a_reload_asks_the_new_authorizer_and_a_broken_one_changes_nothing() {
     let (before, bed) = bed("").await;
     let after = Upstream::plain().await;

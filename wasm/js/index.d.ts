@@ -50,7 +50,7 @@ export interface SimulatedRequest {
   method: string;
   /** Path and query: `/v1/chat/completions?x=1`. */
   target: string;
-  /** `:authority` of HTTP/2; in HTTP/1.1 the `host` header says it. */
+  /** `:authority` of HTTP/2, with which a `host` header must agree; in HTTP/1.1 the `host` header says it. */
   authority?: string;
   headers?: [name: string, value: string][];
   /** The client's address; `127.0.0.1` by default. */

@@ -10,7 +10,7 @@ use lockgate_core::explain::{Explanation, explain as explain_request};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
-use lockgate_core::request::{Connection, Request, Scheme};
+use lockgate_core::request::{Connection, Request, Scheme, SentAuthority};
 use lockgate_core::snapshot::Snapshot;
 use lockgate_core::token::assume;
 use serde::Deserialize;
@@ -65,7 +65,7 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
     let is_tls = sni.is_some() || !peer_uris.is_empty();
     let request = Request {
         method: &sent.method,
-        authority: sent.authority.as_deref(),
+        authority: sent.authority.as_deref().map(SentAuthority::pseudo),
         target: &sent.target,
         headers: &headers.as_slice(),
         connection: Connection {

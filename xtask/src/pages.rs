@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{Outcome, root};
 
 /// Pages that name files of this repository.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -14,6 +14,8 @@ const PAGES: [&str; 8] = [
     "docs/explain.md",
     "docs/performance.md",
     "docs/policy.md",
+    "docs/advisories.md",
+    "docs/paths-and-addresses.md",
 ];
 
 /// Folders that a path of ours begins with.

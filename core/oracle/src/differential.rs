@@ -12,7 +12,7 @@ use lockgate_core::decision::{Decision, Denial, External, Path, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::{DryRun, Observation, observe};
-use lockgate_core::request::{Connection, Request};
+use lockgate_core::request::{Connection, Request, SentAuthority};
 use lockgate_core::tables::Tables;
 
 use crate::bytes::Bytes;
@@ -220,7 +220,7 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
     let headers = Fields(&headers);
     let request = Request {
         method: sample.method,
-        authority: sample.authority.as_deref(),
+        authority: sample.authority.as_deref().map(SentAuthority::target),
         target: &sample.target,
         headers: &headers,
         connection: Connection {

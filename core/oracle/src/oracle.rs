@@ -1,10 +1,11 @@
 //! The reference evaluator: `design.md` "The two-pass decision", step by step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lockgate_core::config::resource::{BackendRef, LlmProvider, ProviderConfig};
+use lockgate_core::config::resource::{BackendRef, LlmProvider, PolicyKey, PolicyRule, ProviderConfig};
+use lockgate_core::decision::BadRequest;
 
-use crate::binding::{VirtualHost, virtual_hosts};
+use crate::binding::{Bound, VirtualHost, counts, virtual_hosts};
 use crate::checks::{self, Checked};
 use crate::head::{self, Head, Reading};
 use crate::policy::{self, BodySeen, Observed};
@@ -21,6 +22,8 @@ pub struct Oracle<'w> {
     /// By port.
     hosts: BTreeMap<u16, Vec<VirtualHost<'w>>>,
     reading: Reading,
+    /// The header fields that policies and routes ask about.
+    asked: BTreeSet<String>,
 }
 
 /// The answer and what led to it.
@@ -49,6 +52,7 @@ impl<'w> Oracle<'w> {
         let hosts = ports.map(|port| (port, virtual_hosts(world, port))).collect();
         Self {
             world,
+            asked: asked(world, &hosts),
             hosts,
             reading: Reading::of(world.resources.mesh_configs.first()),
         }
@@ -69,7 +73,7 @@ impl<'w> Oracle<'w> {
                 | Verdict::NoRoute
                 | Verdict::MethodNotAllowed { .. }
         );
-        let head = head::read(sample, self.reading).ok();
+        let head = self.read(sample).ok();
         let by_policy = head.as_ref().and_then(|head| {
             let checked = self.checked(sample, head, BodySeen::Unread);
             let policy = || policy::refusal(self.world, &checked.changed, head, BodySeen::Unread);
@@ -117,7 +121,7 @@ impl<'w> Oracle<'w> {
     }
 
     fn decide(&self, sample: &Sample, features: &mut Features) -> Verdict {
-        let head = match head::read(sample, self.reading) {
+        let head = match self.read(sample) {
             Ok(head) => head,
             Err(faults) => return Verdict::BadHead(faults),
         };
@@ -173,11 +177,71 @@ impl<'w> Oracle<'w> {
         forward(first, second, backend, provider, &head, features)
     }
 
+    /// Reads the head; `Connection` must not name a field that anything here asks about.
+    fn read(&self, sample: &Sample) -> Result<Head, Vec<BadRequest>> {
+        let lines = head::values(sample, "connection");
+        let names = lines.iter().flat_map(|line| line.split(|byte| *byte == b','));
+        let names: Vec<String> = names
+            .map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase())
+            .collect();
+        let read = head::read(sample, self.reading);
+        if !names
+            .iter()
+            .any(|name| is_safe_from_clients(name) || self.asked.contains(name))
+        {
+            return read;
+        }
+        let mut faults = read.err().unwrap_or_default();
+        faults.push(BadRequest::Connection);
+        Err(faults)
+    }
+
     fn provider(&self, backend: &BackendRef) -> &'w LlmProvider {
         visible_providers(self.world)
             .find(|provider| provider.host.eq_ignore_ascii_case(&backend.provider_host))
             .expect("a world without faults knows its providers")
     }
+}
+
+/// The names of the header fields that policies and routes ask about.
+fn asked(world: &World, hosts: &BTreeMap<u16, Vec<VirtualHost<'_>>>) -> BTreeSet<String> {
+    let policies = &world.resources.authorization_policies;
+    let rules = policies
+        .iter()
+        .filter(|policy| policy::applies(policy, world))
+        .flat_map(|policy| &policy.rules);
+    let by_policy = rules
+        .flat_map(PolicyRule::predicates)
+        .filter_map(|predicate| match &predicate.key {
+            PolicyKey::Header(name) => Some(name.to_string()),
+            _ => None,
+        });
+    let bound = hosts.values().flatten().flat_map(|host| &host.routes);
+    by_policy
+        .chain(bound.flat_map(|bound| asked_by(world, bound)))
+        .collect()
+}
+
+/// Those of one route, up to what it is that takes every request.
+fn asked_by(world: &World, bound: &Bound<'_>) -> Vec<String> {
+    let mut asked = Vec::new();
+    for rule in &bound.route.rules {
+        for entry in rule.matches.iter().filter(|entry| counts(world, bound, entry)) {
+            if entry.headers.is_empty() {
+                return asked;
+            }
+            asked.extend(entry.headers.iter().map(|(name, _)| name.value.clone()));
+        }
+        if rule.matches.is_empty() {
+            return asked;
+        }
+    }
+    asked
+}
+
+/// Of the fields that random requests name in `Connection`, those that must never go.
+fn is_safe_from_clients(name: &str) -> bool {
+    ["host", "x-forwarded-for"].contains(&name)
 }
 
 /// Whether the LLM APIs send a JSON body with the method.

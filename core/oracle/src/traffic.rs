@@ -52,6 +52,9 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
     for _ in 0..bytes.pick(&[0, 0, 1, 0, 1, 2]) {
         headers.push(("X-Forwarded-For", forwarded_for(bytes).into_bytes()));
     }
+    if bytes.one_in(24) {
+        headers.push(("Connection", connection(bytes).to_vec()));
+    }
     let authority = place_authority(bytes, &mut headers);
     Sample {
         method: bytes.pick(&[
@@ -145,6 +148,20 @@ fn field(bytes: &mut Bytes<'_>, _: usize) -> (&'static str, Vec<u8>) {
     ];
     let name = bytes.pick(&["x-a", "x-b", "user-type", "X-A", "User-Type", "x-c"]);
     (name, bytes.pick(&VALUES).to_vec())
+}
+
+/// Names of fields, asked about or not. None of them ends the connection.
+fn connection(bytes: &mut Bytes<'_>) -> &'static [u8] {
+    bytes.pick(&[
+        b"x-a",
+        b"x-unknown",
+        b"keep-alive, X-B",
+        b"user-type,x-c",
+        b"X-Forwarded-For",
+        b"",
+        b"x-c ,, x-a",
+        b"Host",
+    ])
 }
 
 /// `Host`, `:authority`, both, several or none of them.

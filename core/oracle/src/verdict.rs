@@ -82,6 +82,7 @@ impl Verdict {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::BadHead(faults) if faults.contains(&BadRequest::PathTooLong) => "414",
+            Self::BadHead(faults) if faults[..] == [BadRequest::Connection] => "400 for Connection",
             Self::BadHead(_) => "400",
             Self::DeniedByRule { .. } => "403 by a DENY rule",
             Self::NotAllowed => "403 as no ALLOW matched",

@@ -9,9 +9,10 @@ const REQUESTS: usize = 200_000;
 /// What has to happen, and how often at least, or the agreement would say little.
 const NEEDED: &[(usize, &[&str])] = &[
     (
-        300,
+        250,
         &[
             "verdict: 400",
+            "verdict: 400 for Connection",
             "verdict: 403 as no ALLOW matched",
             "verdict: 403 by a DENY rule",
             "verdict: 404 of pass 1",

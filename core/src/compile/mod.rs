@@ -15,6 +15,7 @@ mod listeners;
 mod policies;
 mod policy_index;
 mod providers;
+mod read_headers;
 mod routes;
 mod rows;
 mod tokens;

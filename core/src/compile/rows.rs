@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::policy_index;
+use super::{policy_index, read_headers};
 use crate::config::diagnostic::{Diagnostics, Location, Source};
 use crate::config::resource::Meta;
 use crate::config::secret::Secret;
@@ -103,6 +103,7 @@ impl<'c> RowWriter<'c> {
             hosts_slots: index::build_slots(text, &self.rows.hosts),
             entries_by_host_slots: index::build_slots(text, &self.rows.entries_by_host),
             policy_index: policy_index::compile(&self.rows),
+            read_headers: read_headers::compile(&self.rows),
             regexes: self.regexes,
             origins: self.origins,
             origin_text: self.origin_text.text,

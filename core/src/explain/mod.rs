@@ -38,7 +38,7 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
     let mut scratch = Scratch::new();
     let decision = decide(&tables, request, known, entropy, &mut scratch);
     let mut reading = Scratch::new();
-    let seen = Attributes::read(tables.edge, request, &mut reading).ok();
+    let seen = Attributes::read(&tables, request, &mut reading).ok();
     let claims = known.identity.claims().copied();
     let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);
     let headers = Overlay::new(&tables, sent, claims);

@@ -4,6 +4,7 @@
 //! for each request: the time for a head, the time a client may let an answer
 //! lie unread, and whether hyper's state can be taken apart.
 
+use core::task::Poll;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -14,7 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Peer;
-use super::io::{Activity, ClientIo, answer_head_timeout};
+use super::intake::{Intake, Refused};
+use super::io::{Activity, ClientIo, HEAD_TIMEOUT, answer};
 use crate::exchange;
 use crate::limits::{CONNECTION_TICK, HEAD_BYTES_MAX};
 use crate::worker::Worker;
@@ -32,12 +34,13 @@ pub(super) enum After {
 /// Serves requests on `stream`, of which `read` was read already.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, peer: &Rc<Peer>) -> After {
     let activity = Rc::new(Activity::default());
-    let io = TokioIo::new(ClientIo::new(stream, read, &activity));
+    let io = TokioIo::new(ClientIo::new(stream, read, &activity, Some(Intake::default())));
     let service = service_fn(|request| exchange::run(Rc::clone(worker), Rc::clone(peer), request));
     // hyper's own limit of 100 header fields is as wanted; head timeouts are watched below.
     let mut connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(io, service);
+    let begun = peer.begun.get();
     let mut watch = Watch::new(worker, peer, &activity);
     let mut tick = std::pin::pin!(tokio::time::sleep(CONNECTION_TICK));
     let next = loop {
@@ -52,6 +55,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, p
                     if error.is_parse() { Next::Linger } else { Next::Drop }
                 }
             },
+            why = refused(&activity, peer, begun) => break Next::Refuse(why),
             () = &mut tick => {
                 let next = watch.tick();
                 if worker.is_draining() {
@@ -70,15 +74,37 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, p
         // An empty slice would still hold hyper's whole buffer.
         Next::Park if parts.read_buf.is_empty() => After::Idle(stream, Bytes::new()),
         Next::Park => After::Idle(stream, parts.read_buf),
-        Next::HeadTimeout => After::Closing(answer_head_timeout(stream).await),
+        Next::HeadTimeout => After::Closing(answer(stream, HEAD_TIMEOUT).await),
+        Next::Refuse(why) => {
+            exchange::unreadable(worker, peer, why.status());
+            After::Closing(answer(stream, why.answer()).await)
+        }
         Next::Linger => After::Closing(stream),
         Next::Go | Next::Drop => After::Closed,
     }
 }
 
+/// Resolves when the client is refused and every request before that is answered, of which `begun` were before this.
+async fn refused(activity: &Activity, peer: &Peer, begun: u64) -> Refused {
+    // Looked at whenever hyper has been: only what hyper reads and writes can change it.
+    core::future::poll_fn(|_| match activity.refused.get() {
+        Some(why)
+            if why != Refused::Body
+                && peer.begun.get().wrapping_sub(begun) == activity.heads.get()
+                && peer.running.get() == 0
+                && !activity.write_blocked.get() =>
+        {
+            Poll::Ready(why)
+        }
+        _ => Poll::Pending,
+    })
+    .await
+}
+
 /// What a look at the clocks says.
 enum Next {
     Go,
+    Refuse(Refused),
     Park,
     HeadTimeout,
     Linger,
@@ -128,6 +154,14 @@ impl<'c> Watch<'c> {
             };
         }
         self.unread = Duration::ZERO;
+        if let Some(why) = self.activity.refused.get().filter(|_| self.peer.running.get() == 0) {
+            // The request that a broken body belongs to has had its answer.
+            return if why == Refused::Body {
+                Next::Linger
+            } else {
+                Next::Refuse(why)
+            };
+        }
         if self.peer.running.get() > 0 {
             self.head = Duration::ZERO;
             // What is read from now on may be the next head.

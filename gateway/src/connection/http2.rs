@@ -24,7 +24,7 @@ const PING: Duration = Duration::from_secs(30);
 /// Serves requests on `stream`, of which `read` was read already.
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, read: Bytes, peer: Rc<Peer>) {
     let activity = Rc::new(Activity::default());
-    let io = TokioIo::new(ClientIo::new(stream, read, &activity));
+    let io = TokioIo::new(ClientIo::new(stream, read, &activity, None));
     let service = service_fn(|request| exchange::run(Rc::clone(&worker), Rc::clone(&peer), request));
     let mut connection = std::pin::pin!(builder().serve_connection(io, service));
     let mut tick = std::pin::pin!(tokio::time::sleep(CONNECTION_TICK));

@@ -4,12 +4,14 @@ use core::cell::Cell;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::intake::{Intake, Refused};
 use crate::limits::{LINGER, LINGER_BYTES_MAX};
 
 /// What passed through a socket, for the one who watches it.
@@ -23,6 +25,10 @@ pub(super) struct Activity {
     pub(super) write_blocked: Cell<bool>,
     /// Bytes written, ever.
     pub(super) written: Cell<u64>,
+    /// Heads that the client has sent whole.
+    pub(super) heads: Cell<u64>,
+    /// The client is not read any further.
+    pub(super) refused: Cell<Option<Refused>>,
 }
 
 /// A socket, preceded by bytes that were read from it already.
@@ -31,20 +37,38 @@ pub(super) struct ClientIo {
     stream: TcpStream,
     first: Bytes,
     activity: Rc<Activity>,
+    /// HTTP/2 has none.
+    intake: Option<Intake>,
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, first: Bytes, activity: &Rc<Activity>) -> Self {
+    pub(super) fn new(stream: TcpStream, first: Bytes, activity: &Rc<Activity>, intake: Option<Intake>) -> Self {
         activity.read.set(!first.is_empty());
         Self {
             stream,
             first,
             activity: Rc::clone(activity),
+            intake,
         }
     }
 
     pub(super) fn into_stream(self) -> TcpStream {
         self.stream
+    }
+
+    /// Hands on what was read into `out` after `before`, up to where the client is refused.
+    fn take_in(&mut self, before: usize, out: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let Some(intake) = &mut self.intake else {
+            return Poll::Ready(Ok(()));
+        };
+        let read = intake.read(out.filled().get(before..).unwrap_or_default());
+        self.activity.heads.set(intake.heads());
+        let Err((good, why)) = read else {
+            return Poll::Ready(Ok(()));
+        };
+        out.set_filled(before.saturating_add(good));
+        self.activity.refused.set(Some(why));
+        if good > 0 { Poll::Ready(Ok(())) } else { refuse(why) }
     }
 
     fn wrote(&self, wanted: usize, result: &Poll<std::io::Result<usize>>) {
@@ -61,19 +85,33 @@ impl ClientIo {
 
 impl AsyncRead for ClientIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if let Some(why) = self.activity.refused.get() {
+            return refuse(why);
+        }
+        let before = out.filled().len();
         if !self.first.is_empty() {
             let taken = self.first.len().min(out.remaining());
             out.put_slice(&self.first.split_to(taken));
-            return Poll::Ready(Ok(()));
+            return self.take_in(before, out);
         }
-        let before = out.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, out);
         if matches!(result, Poll::Ready(Ok(()))) {
             let any = out.filled().len() > before;
             self.activity.read.set(self.activity.read.get() || any);
             self.activity.ended.set(!any);
+            if any {
+                return self.take_in(before, out);
+            }
         }
         result
+    }
+}
+
+/// A head is waited for until who watches the connection ends it; a body breaks off.
+fn refuse(why: Refused) -> Poll<std::io::Result<()>> {
+    match why {
+        Refused::Body => Poll::Ready(Err(Error::new(ErrorKind::InvalidData, "a body that is wrongly framed"))),
+        _ => Poll::Pending,
     }
 }
 
@@ -132,9 +170,12 @@ pub(super) async fn linger(mut stream: TcpStream) {
     let _ = tokio::time::timeout(LINGER.max(Duration::ZERO), drain).await;
 }
 
-/// Answers 408 to a client that began a head and did not end it.
-pub(super) async fn answer_head_timeout(mut stream: TcpStream) -> TcpStream {
-    let mut answer: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+/// The answer to a client that began a head and did not end it.
+pub(super) const HEAD_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Writes the last answer of a connection.
+pub(super) async fn answer(mut stream: TcpStream, mut answer: &[u8]) -> TcpStream {
     // One attempt: who does not read is not waited for.
     while answer.has_remaining() && stream.try_write(answer).map(|sent| answer.advance(sent)).is_ok() {}
     let _ = stream.flush().await;

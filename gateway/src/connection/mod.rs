@@ -16,6 +16,7 @@
 
 mod http1;
 mod http2;
+mod intake;
 mod io;
 mod proxied;
 

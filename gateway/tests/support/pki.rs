@@ -38,8 +38,13 @@ impl Authority {
 
     /// Serves TLS under `name`, for one protocol only.
     pub fn acceptor_of(&self, name: &str, protocol: &[u8]) -> TlsAcceptor {
-        let key = KeyPair::generate().expect("a server key");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters of a server");
+        self.acceptor_with(params, protocol)
+    }
+
+    /// The same with any certificate.
+    pub fn acceptor_with(&self, params: CertificateParams, protocol: &[u8]) -> TlsAcceptor {
+        let key = KeyPair::generate().expect("a server key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a server certificate");
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a private key");

@@ -99,6 +99,13 @@ pub const DEPARTURES: &[Departure] = &[
         explains: |case| case.refused() && case.request.values("host").count() > 1,
     },
     Departure {
+        name: "fields named by Connection",
+        what: "A `Connection` that names a field which a policy, a route or a token rule reads is 400; Envoy drops that field \
+               before policy.",
+        why: "`Connection: x-team` walks around a DENY on `x-team` there.",
+        explains: |case| case.refused() && case.request.values("connection").next().is_some(),
+    },
+    Departure {
         name: "hosts that are none",
         what: "An authority other than `host`, `host:port` or `[v6]:port` is 400; Envoy takes `a,b`, `*.test`, `a:x`, `[::1`…",
         why: "Policies compare it letter by letter, servers behind read it.",

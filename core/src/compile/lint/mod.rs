@@ -6,17 +6,17 @@
 mod paths;
 mod policy;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
+use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
 use crate::route;
 use crate::snapshot::Snapshot;
-use crate::tables::{Action, EntryRow, ProviderId, Subject, Tables, Test};
+use crate::tables::{EntryRow, ProviderId, Subject, Tables, Test};
 
 pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
     let tables = &snapshot.tables();
@@ -25,10 +25,13 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
     for ((port, provider), hosts) in &reach {
         warn_about_second_pass(tables, *port, *provider, hosts, &places, diagnostics);
     }
-    let guards = |policy: &&AuthorizationPolicy| matches!(policy.action, Action::Deny | Action::Custom);
-    for policy in policies::selected(resources, settings).filter(|policy| guards(policy) && !policy.dry_run) {
+    let mut named: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for ((port, _), hosts) in &reach {
+        named.entry(*port).or_default().extend(hosts.keys().flatten());
+    }
+    for policy in policies::selected(resources, settings).filter(|policy| !policy.dry_run) {
         for rule in &policy.rules {
-            warn_about_aliases(policy.action, rule, &reach, diagnostics);
+            warn_about_aliases(policy, rule, &reach, &named, diagnostics);
         }
     }
     policy::check(tables, resources, settings, diagnostics);
@@ -143,42 +146,62 @@ fn takes_host(tables: &Tables<'_>, entry: &EntryRow, host: &str) -> bool {
         })
 }
 
-/// A DENY (or a CUSTOM) on one host of a provider that other hosts reach as well: the seed's own policy has this hole.
+/// A host of a provider that is kept closed while others reach it as well: the seed's own policy has this hole.
 fn warn_about_aliases(
-    action: Action,
+    policy: &AuthorizationPolicy,
     rule: &PolicyRule,
     reach: &BTreeMap<(u16, ProviderId), Hosts<'_>>,
+    named: &BTreeMap<u16, Vec<&str>>,
     diagnostics: &mut Diagnostics,
 ) {
     let hosts = rule
         .predicates()
-        .filter(|predicate| predicate.key == PolicyKey::Host && !predicate.negated);
+        .filter(|predicate| predicate.key == PolicyKey::Host && policy::guards(policy, predicate));
     let denied: Vec<_> = hosts.flat_map(|predicate| &predicate.values).collect();
     let denies = |host: &str| denied.iter().any(|pattern| host_matches(pattern, host));
-    for hosts in reach.values() {
-        let Some(alias) = denied
-            .iter()
-            .find(|pattern| hosts.keys().flatten().any(|host| host_matches(pattern, host)))
-        else {
+    if denied.is_empty() {
+        return;
+    }
+    let mut said = BTreeSet::new();
+    for ((port, _), hosts) in reach {
+        // What takes every host takes those that no rule of the port names.
+        let named = named.get(port).map_or(&[][..], |named| named);
+        let takes_any = hosts.contains_key(&None);
+        let reaches = |pattern: &str| {
+            hosts.keys().flatten().any(|host| host_matches(pattern, host))
+                || takes_any && !named.iter().any(|host| host_matches(without_port(pattern), host))
+        };
+        let Some(alias) = denied.iter().find(|pattern| reaches(pattern)) else {
             continue;
         };
-        let open: Vec<&str> = hosts.keys().flatten().copied().filter(|host| !denies(host)).collect();
-        if open.is_empty() {
+        let open = hosts.keys().flatten().filter(|host| !denies(host));
+        let open: Vec<String> = open.map(|host| format!("`{host}`")).collect();
+        let any = (takes_any && !denied.iter().any(|pattern| pattern.as_str() == "*")).then_some("any other host");
+        let listed = (!open.is_empty()).then(|| format!("host {}", open.join(", ")));
+        let ways: Vec<&str> = listed.as_deref().into_iter().chain(any).collect();
+        // Once for all ports.
+        if ways.is_empty() || !said.insert(ways.join(" or ")) {
             continue;
         }
-        let open: Vec<String> = open.into_iter().map(|host| format!("`{host}`")).collect();
         diagnostics
             .warning(
                 "deny-by-alias",
                 alias.at,
                 format!(
-                    "this {} can be walked around: host {} leads to the same provider",
-                    action.word(),
-                    open.join(", ")
+                    "this {} can be walked around: {} leads to the same provider",
+                    match policy.action {
+                        Action::Allow => "`notHosts`",
+                        action => action.word(),
+                    },
+                    ways.join(" or ")
                 ),
             )
             .help("policies judge the host that the client sent; list the provider's other hosts too");
     }
+}
+
+fn without_port(pattern: &str) -> &str {
+    pattern.split_once(':').map_or(pattern, |(name, _)| name)
 }
 
 fn host_matches(pattern: &str, host: &str) -> bool {

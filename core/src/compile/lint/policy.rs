@@ -44,7 +44,7 @@ pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Setti
 
 /// Whether a value that misses a request lets it through: in a DENY, in a CUSTOM, whose authorizer is then not asked,
 /// or in the `not` field of an ALLOW.
-fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> bool {
+pub(super) fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> bool {
     match policy.action {
         Action::Deny | Action::Custom => !predicate.negated,
         Action::Allow => predicate.negated,

@@ -1,0 +1,34 @@
+//! Which header fields decisions read: what a client's `Connection` must not name ([`crate::connection_field`]).
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::snapshot::MeaningRows;
+use crate::tables::{Attribute, PlaceRow, Span, Subject, Text};
+
+/// Their names, sorted, each once.
+pub(super) fn compile(rows: &MeaningRows) -> Vec<Span> {
+    let by_policy = rows
+        .predicates
+        .iter()
+        .filter_map(|predicate| match predicate.attribute {
+            Attribute::Header(name) => Some(name),
+            _ => None,
+        });
+    let conditions = rows
+        .entries
+        .iter()
+        .flat_map(|entry| entry.conditions.of(&rows.conditions));
+    let by_route = conditions.filter_map(|condition| match condition.subject {
+        Subject::Header(name) => Some(name),
+        Subject::Host | Subject::Authority => None,
+    });
+    let by_token_rule = rows.token_places.iter().filter_map(|place| match *place {
+        PlaceRow::Header { name, .. } => Some(name),
+        PlaceRow::Param(_) | PlaceRow::Cookie(_) => None,
+    });
+    let text = Text(&rows.text);
+    let names = by_policy.chain(by_route).chain(by_token_rule);
+    let sorted: BTreeMap<&[u8], Span> = names.map(|name| (text.bytes(name), name)).collect();
+    sorted.into_values().collect()
+}

@@ -1,0 +1,148 @@
+//! HTTP/2 as frames, for what no library would send.
+
+use core::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::within_patience;
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With an answer: its status, 0 for one that has no single byte in HPACK.
+    Answered(u16),
+    /// Reset, with this code.
+    Reset(u32),
+    /// With its connection.
+    GoneAway,
+}
+
+impl End {
+    /// Whether the request was taken for malformed, one way or another (RFC 9113 §8.1.1).
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self, Self::Reset(_) | Self::GoneAway | Self::Answered(400))
+    }
+}
+
+pub(crate) struct Connection {
+    stream: TcpStream,
+}
+
+impl Connection {
+    pub(crate) async fn open(to: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(to).await.expect("a connection");
+        stream.set_nodelay(true).expect("nodelay");
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(SETTINGS, 0, 0, &[]));
+        stream.write_all(&bytes).await.expect("the preface");
+        Self { stream }
+    }
+
+    /// Sends bytes; `false` when the gateway no longer takes any.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
+        within_patience("sending", self.stream.write_all(bytes)).await.is_ok()
+    }
+
+    /// The next frame: its type, stream and payload.
+    pub(crate) async fn frame(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        let read = within_patience("a frame", self.stream.read_exact(&mut head)).await;
+        read.ok()?;
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let mut payload = vec![0; length];
+        let read = within_patience("a frame", self.stream.read_exact(&mut payload)).await;
+        read.ok()?;
+        Some((head[3], number(&head[5..]), payload))
+    }
+
+    /// How `stream` ends.
+    pub(crate) async fn end(&mut self, stream: u32) -> End {
+        loop {
+            match self.frame().await {
+                None | Some((GOAWAY, ..)) => return End::GoneAway,
+                Some((RST_STREAM, on, payload)) if on == stream => return End::Reset(number(&payload)),
+                Some((HEADERS, on, payload)) if on == stream => return End::Answered(status(&payload)),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a frame");
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// A header block of literals, sent as they are (RFC 7541 §6.2.2).
+pub(crate) fn block(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in fields {
+        bytes.push(0);
+        string(&mut bytes, name.as_bytes());
+        string(&mut bytes, value);
+    }
+    bytes
+}
+
+/// The block of a GET under `test.com` with more fields.
+pub(crate) fn get(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let start: [(&str, &[u8]); 4] = [
+        (":method", b"GET"),
+        (":scheme", b"http"),
+        (":authority", b"test.com"),
+        (":path", b"/"),
+    ];
+    block(&[&start, fields].concat())
+}
+
+fn string(bytes: &mut Vec<u8>, text: &[u8]) {
+    let mut length = text.len();
+    if length < 127 {
+        bytes.push(u8::try_from(length).expect("small"));
+    } else {
+        bytes.push(127);
+        length -= 127;
+        while length >= 128 {
+            bytes.push(u8::try_from(length % 128).expect("seven bits") | 128);
+            length /= 128;
+        }
+        bytes.push(u8::try_from(length).expect("seven bits"));
+    }
+    bytes.extend_from_slice(text);
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .take(4)
+        .fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
+/// The status of an answer, if it is one of HPACK's static table.
+fn status(block: &[u8]) -> u16 {
+    let field = block.iter().find(|byte| !(0x20..0x40).contains(*byte));
+    match field {
+        Some(0x88) => 200,
+        Some(0x8c) => 400,
+        Some(0x8d) => 404,
+        Some(0x8e) => 500,
+        _ => 0,
+    }
+}
