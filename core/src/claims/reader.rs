@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PATH_SEPARATOR, PrincipalRow, RowKind, SPLIT_CLAIMS};
+use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PATH_SEPARATOR, PrincipalRow, RowKind, SPLIT_CLAIMS, by_length};
 use crate::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
 use crate::llm::json::{Kind, Tokenizer, Visit};
 use crate::tables::{Span, Text};
@@ -164,7 +164,8 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
         // The tokenizer has checked every string, and outside of strings JSON is ASCII.
         let mut stored = String::from_utf8(self.text).map_err(|_| ClaimsError::NotAnObject)?;
         let text = Text(&stored);
-        self.rows.sort_by(|a, b| text.bytes(a.path).cmp(text.bytes(b.path)));
+        self.rows
+            .sort_by(|a, b| by_length(text.bytes(a.path), text.bytes(b.path)));
         let string = |path: &[u8]| {
             let mut rows = self.rows.iter().filter(|row| text.bytes(row.path) == path);
             // A rule may have them split, in which case they still are what was issued.
@@ -247,10 +248,10 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
     /// Forgets an object's names, of which no two may be the same. Sorted, so that no list of them is too long.
     fn close_names(&mut self, first: usize) -> Result<(), ClaimsError> {
         let text = &self.name_text;
-        let text = |name: &Name| text.get(name.start..name.end);
+        let text = |name: &Name| text.get(name.start..name.end).unwrap_or_default();
         let names = self.names.get_mut(first..).unwrap_or_default();
         let start = names.first().map(|name| name.start);
-        names.sort_unstable_by(|a, b| text(a).cmp(&text(b)).then(a.at.cmp(&b.at)));
+        names.sort_unstable_by(|a, b| by_length(text(a), text(b)).then(a.at.cmp(&b.at)));
         let mut pairs = names.windows(2);
         let twice = pairs.find_map(|pair| match pair {
             [one, other] if text(one) == text(other) => Some(other.at),
