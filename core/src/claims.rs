@@ -14,6 +14,7 @@
 #[cfg(feature = "alloc")]
 mod reader;
 
+use core::cmp::Ordering;
 use core::fmt;
 
 use crate::llm::json::JsonError;
@@ -33,7 +34,7 @@ pub const SPLIT_CLAIMS: [&str; 2] = ["scope", "permission"];
 pub struct Claims<'k> {
     text: Text<'k>,
     payload: Span,
-    /// Sorted by path.
+    /// Sorted by path, as [`by_length`] has it.
     rows: &'k [ClaimRow],
     principal: PrincipalRow,
     headers: &'k [HeaderRow],
@@ -196,10 +197,17 @@ impl<'k> Claims<'k> {
 
     fn at<'p>(&self, path: &'p str) -> impl Iterator<Item = &'k ClaimRow> + use<'k, 'p> {
         let (text, path) = (self.text, path.as_bytes());
-        let start = self.rows.partition_point(|row| text.bytes(row.path) < path);
+        let start = self
+            .rows
+            .partition_point(|row| by_length(text.bytes(row.path), path).is_lt());
         let rest = self.rows.get(start..).unwrap_or(&[]);
         rest.iter().take_while(move |row| text.bytes(row.path) == path)
     }
+}
+
+/// An order that seldom has to look at the bytes.
+fn by_length(a: &[u8], b: &[u8]) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 impl fmt::Debug for Claims<'_> {

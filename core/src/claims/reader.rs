@@ -1,14 +1,18 @@
 //! A payload to rows: strict, bounded, once for each token.
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PATH_SEPARATOR, PrincipalRow, RowKind, SPLIT_CLAIMS};
+use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PATH_SEPARATOR, PrincipalRow, RowKind, SPLIT_CLAIMS, by_length};
 use crate::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
 use crate::llm::json::{Kind, Tokenizer, Visit};
 use crate::tables::{Span, Text};
+
+/// As many rows as most tokens have, so that they need not grow.
+const ROWS_COMMON: usize = 32;
+
+const SEPARATOR: u8 = PATH_SEPARATOR as u8;
 
 /// The claims of one verified token.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,13 +35,11 @@ impl ClaimSet {
         if payload.len() > TOKEN_BYTES_MAX {
             return Err(ClaimsError::TooLong);
         }
-        let mut reader = Reader::new(split);
+        let mut reader = Reader::new(payload, split);
         let mut tokenizer = Tokenizer::new();
         tokenizer.feed(payload, &mut reader)?;
         tokenizer.finish(&mut reader)?;
-        // The tokenizer has checked every string, and outside of strings JSON is ASCII.
-        let text = core::str::from_utf8(payload).map_err(|_| ClaimsError::NotAnObject)?;
-        Ok(reader.finish(text))
+        reader.finish(payload.len())
     }
 
     /// What decisions read.
@@ -83,8 +85,8 @@ impl fmt::Debug for ClaimSet {
 
 /// An array or object that is open.
 struct Frame {
-    /// Names of an object's members so far; `None` for a list.
-    names: Option<BTreeSet<String>>,
+    /// Where in `names` an object's members begin; `None` for a list.
+    names: Option<usize>,
     /// Where its own value begins in the payload.
     at: u64,
     /// Bytes of the path to it.
@@ -93,28 +95,43 @@ struct Frame {
     row_path: Option<Span>,
 }
 
+/// A member's name, by its place in `name_text`.
+struct Name {
+    start: usize,
+    end: usize,
+    /// Where it stands in the payload.
+    at: u64,
+}
+
 /// A string, number or literal that is open.
 struct Scalar {
     kind: Kind,
     at: u64,
 }
 
+/// Everything is written where it will stay, so that a token costs few allocations.
 struct Reader<'s, S> {
     split: &'s [S],
-    text: String,
+    /// The payload, then strings and paths.
+    text: Vec<u8>,
     rows: Vec<ClaimRow>,
     /// Path of the current member.
-    path: String,
+    path: Vec<u8>,
+    /// Where in `path` the member's own name begins.
+    name: usize,
     /// Whether a policy can name the current member.
     named: bool,
     frames: Vec<Frame>,
+    /// Names of the members of all objects that are open.
+    names: Vec<Name>,
+    name_text: Vec<u8>,
     scalar: Option<Scalar>,
-    /// The text of the current key or string.
-    piece: Vec<u8>,
+    /// Where in `text` the current string begins.
+    string: usize,
+    is_key: bool,
     key_at: u64,
 }
 
-/// A piece of the payload itself, which will stand at the start of the text.
 fn written(start: u64, end: u64) -> Span {
     Span {
         start: u32::try_from(start).unwrap_or(u32::MAX),
@@ -123,60 +140,51 @@ fn written(start: u64, end: u64) -> Span {
 }
 
 impl<'s, S: AsRef<str>> Reader<'s, S> {
-    fn new(split: &'s [S]) -> Self {
+    fn new(payload: &[u8], split: &'s [S]) -> Self {
+        let mut text = Vec::with_capacity(payload.len().saturating_mul(2));
+        text.extend_from_slice(payload);
         Self {
             split,
-            text: String::new(),
-            rows: Vec::new(),
-            path: String::new(),
+            text,
+            rows: Vec::with_capacity(ROWS_COMMON),
+            path: Vec::new(),
+            name: 0,
             named: false,
             frames: Vec::new(),
+            names: Vec::with_capacity(ROWS_COMMON),
+            name_text: Vec::new(),
             scalar: None,
-            piece: Vec::new(),
+            string: 0,
+            is_key: false,
             key_at: 0,
         }
     }
 
-    fn finish(mut self, payload: &str) -> ClaimSet {
-        let shift = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let moved = |span: Span| Span {
-            start: span.start.saturating_add(shift),
-            ..span
-        };
-        for row in &mut self.rows {
-            row.path = moved(row.path);
-            if matches!(row.kind, RowKind::String | RowKind::Item | RowKind::Unsplit) {
-                row.value = moved(row.value);
-            }
-        }
-        self.text.insert_str(0, payload);
-        let text = Text(&self.text);
-        self.rows.sort_by(|a, b| text.get(a.path).cmp(text.get(b.path)));
-        let string = |path| {
-            let mut rows = self.rows.iter().filter(|row| text.get(row.path) == path);
+    fn finish(mut self, payload_bytes: usize) -> Result<ClaimSet, ClaimsError> {
+        // The tokenizer has checked every string, and outside of strings JSON is ASCII.
+        let mut stored = String::from_utf8(self.text).map_err(|_| ClaimsError::NotAnObject)?;
+        let text = Text(&stored);
+        self.rows
+            .sort_by(|a, b| by_length(text.bytes(a.path), text.bytes(b.path)));
+        let string = |path: &[u8]| {
+            let mut rows = self.rows.iter().filter(|row| text.bytes(row.path) == path);
             // A rule may have them split, in which case they still are what was issued.
             let row = rows.find(|row| matches!(row.kind, RowKind::String | RowKind::Unsplit));
             row.map(|row| row.value)
         };
         let principal = PrincipalRow {
-            issuer: string("iss"),
-            subject: string("sub"),
+            issuer: string(b"iss"),
+            subject: string(b"sub"),
         };
-        self.text.shrink_to_fit();
+        stored.shrink_to_fit();
         self.rows.shrink_to_fit();
-        ClaimSet {
-            text: self.text,
-            payload: Span { start: 0, len: shift },
+        Ok(ClaimSet {
+            text: stored,
+            payload: written(0, payload_bytes as u64),
             rows: self.rows,
             principal,
             headers: Vec::new(),
-        }
-    }
-
-    fn store(&mut self, text: &str) -> Span {
-        let start = self.text.len();
-        self.text.push_str(text);
-        written(start as u64, self.text.len() as u64)
+        })
     }
 
     fn add(&mut self, path: Span, value: Span, kind: RowKind) -> Result<(), ClaimsError> {
@@ -185,11 +193,6 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
         }
         self.rows.push(ClaimRow { path, value, kind });
         Ok(())
-    }
-
-    fn piece(&mut self) -> Result<String, ClaimsError> {
-        // The tokenizer tells the end of a text only when it is UTF-8.
-        String::from_utf8(core::mem::take(&mut self.piece)).map_err(|_| ClaimsError::NotAnObject)
     }
 
     /// The path of the value that is about to begin or has just ended, and whether it is a member or a list's item.
@@ -202,10 +205,9 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
         if !self.named {
             return None;
         }
-        let path = core::mem::take(&mut self.path);
-        let span = self.store(&path);
-        self.path = path;
-        Some((span, true))
+        let start = self.text.len();
+        self.text.extend_from_slice(&self.path);
+        Some((written(start as u64, self.text.len() as u64), true))
     }
 
     fn open(&mut self, kind: Kind, at: u64) -> Result<(), ClaimsError> {
@@ -223,7 +225,7 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
             None => None,
         };
         self.frames.push(Frame {
-            names: (kind == Kind::Object).then(BTreeSet::new),
+            names: (kind == Kind::Object).then_some(self.names.len()),
             at,
             path: self.path.len(),
             row_path,
@@ -234,10 +236,33 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
     fn close(&mut self, end: u64) -> Result<(), ClaimsError> {
         let Some(frame) = self.frames.pop() else { return Ok(()) };
         self.path.truncate(frame.path);
+        if let Some(names) = frame.names {
+            self.close_names(names)?;
+        }
         match frame.row_path {
             Some(path) if !self.frames.is_empty() => self.add(path, written(frame.at, end), RowKind::Json),
             _ => Ok(()),
         }
+    }
+
+    /// Forgets an object's names, of which no two may be the same. Sorted, so that no list of them is too long.
+    fn close_names(&mut self, first: usize) -> Result<(), ClaimsError> {
+        let text = &self.name_text;
+        let text = |name: &Name| text.get(name.start..name.end).unwrap_or_default();
+        let names = self.names.get_mut(first..).unwrap_or_default();
+        let start = names.first().map(|name| name.start);
+        names.sort_unstable_by(|a, b| by_length(text(a), text(b)).then(a.at.cmp(&b.at)));
+        let mut pairs = names.windows(2);
+        let twice = pairs.find_map(|pair| match pair {
+            [one, other] if text(one) == text(other) => Some(other.at),
+            _ => None,
+        });
+        if let Some(at) = twice {
+            return Err(ClaimsError::DuplicateName { at });
+        }
+        self.names.truncate(first);
+        self.name_text.truncate(start.unwrap_or(self.name_text.len()));
+        Ok(())
     }
 
     fn scalar_end(&mut self, scalar: &Scalar, end: u64) -> Result<(), ClaimsError> {
@@ -256,28 +281,36 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
     }
 
     fn string_end(&mut self) -> Result<(), ClaimsError> {
-        let value = self.piece()?;
+        let (start, end) = (self.string, self.text.len());
+        let value = written(start as u64, end as u64);
         let Some((path, is_member)) = self.place() else {
+            self.text.truncate(start);
             return Ok(());
         };
-        let span = self.store(&value);
         if !is_member {
-            return self.add(path, span, RowKind::Item);
+            return self.add(path, value, RowKind::Item);
         }
         if !self.is_split() {
-            return self.add(path, span, RowKind::String);
+            return self.add(path, value, RowKind::String);
         }
-        self.add(path, span, RowKind::Unsplit)?;
-        for item in value.split(' ').filter(|item| !item.is_empty()) {
-            let item = self.store(item);
-            self.add(path, item, RowKind::Item)?;
+        self.add(path, value, RowKind::Unsplit)?;
+        let mut from = start;
+        while from < end {
+            let rest = self.text.get(from..end).unwrap_or_default();
+            let len = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
+            let to = from.saturating_add(len);
+            if len > 0 {
+                self.add(path, written(from as u64, to as u64), RowKind::Item)?;
+            }
+            from = to.saturating_add(1);
         }
         Ok(())
     }
 
     fn is_split(&self) -> bool {
+        let is_this = |name: &str| name.as_bytes() == self.path;
         self.frames.len() == 1
-            && (SPLIT_CLAIMS.contains(&&*self.path) || self.split.iter().any(|name| name.as_ref() == self.path))
+            && (SPLIT_CLAIMS.iter().any(|name| is_this(name)) || self.split.iter().any(|name| is_this(name.as_ref())))
     }
 }
 
@@ -286,29 +319,30 @@ impl<S: AsRef<str>> Visit for Reader<'_, S> {
     const DEPTH: usize = CLAIM_DEPTH_MAX;
 
     fn key(&mut self, _: usize, at: u64) -> Result<bool, ClaimsError> {
-        self.piece.clear();
+        self.path.truncate(self.frames.last().map_or(0, |frame| frame.path));
+        if self.frames.len() > 1 {
+            self.path.push(SEPARATOR);
+        }
+        self.name = self.path.len();
+        self.is_key = true;
         self.key_at = at;
         Ok(true)
     }
 
     fn key_end(&mut self, _: usize, _: u64) -> Result<(), ClaimsError> {
-        let name = self.piece()?;
-        let depth = self.frames.len();
-        let Some(frame) = self.frames.last_mut() else {
-            return Ok(());
-        };
-        self.path.truncate(frame.path);
-        if depth > 1 {
-            self.path.push(PATH_SEPARATOR);
-        }
-        self.path.push_str(&name);
-        self.named = !name.contains(PATH_SEPARATOR);
+        self.is_key = false;
         if self.path.len() > CLAIM_PATH_BYTES_MAX {
             return Err(ClaimsError::PathTooLong);
         }
-        if frame.names.as_mut().is_some_and(|names| !names.insert(name)) {
-            return Err(ClaimsError::DuplicateName { at: self.key_at });
-        }
+        let name = self.path.get(self.name..).unwrap_or_default();
+        self.named = !name.contains(&SEPARATOR);
+        let start = self.name_text.len();
+        self.name_text.extend_from_slice(name);
+        self.names.push(Name {
+            start,
+            end: self.name_text.len(),
+            at: self.key_at,
+        });
         Ok(())
     }
 
@@ -320,7 +354,7 @@ impl<S: AsRef<str>> Visit for Reader<'_, S> {
             self.open(kind, at)?;
             return Ok(false);
         }
-        self.piece.clear();
+        self.string = self.text.len();
         self.scalar = Some(Scalar { kind, at });
         Ok(kind == Kind::String)
     }
@@ -333,6 +367,7 @@ impl<S: AsRef<str>> Visit for Reader<'_, S> {
     }
 
     fn text(&mut self, piece: &[u8]) {
-        self.piece.extend_from_slice(piece);
+        let to = if self.is_key { &mut self.path } else { &mut self.text };
+        to.extend_from_slice(piece);
     }
 }

@@ -165,7 +165,7 @@ impl Token {
     /// # Errors
     /// [`TokenError::PayloadJson`]: more claims than are kept, after the rule has them split.
     pub fn accept(self, tables: &Tables<'_>, rule: TokenRuleId) -> Result<ClaimSet, TokenError> {
-        accepted(tables, rule, &self.payload).map_err(|_| TokenError::PayloadJson)
+        accepted(tables, rule, &self.payload, self.claims).map_err(|_| TokenError::PayloadJson)
     }
 }
 
@@ -186,16 +186,26 @@ pub fn assume(tables: &Tables<'_>, payload: &[u8]) -> Result<ClaimSet, crate::cl
     let issuer = claims.claims().issuer();
     let mut rules = tables.token_rules.iter().zip(0..);
     match rules.find(|(rule, _)| rule.issuer.is_none_or(|own| Some(tables.text(own)) == issuer)) {
-        Some((_, id)) => accepted(tables, TokenRuleId(id), payload),
+        Some((_, id)) => accepted(tables, TokenRuleId(id), payload, claims),
         None => Ok(claims),
     }
 }
 
-fn accepted(tables: &Tables<'_>, rule: TokenRuleId, payload: &[u8]) -> Result<ClaimSet, crate::claims::ClaimsError> {
+/// The claims of `payload` as `rule` has them read. `claims` are those that any rule would.
+fn accepted(
+    tables: &Tables<'_>,
+    rule: TokenRuleId,
+    payload: &[u8],
+    claims: ClaimSet,
+) -> Result<ClaimSet, crate::claims::ClaimsError> {
     let Some(rule) = tables.token_rule(rule) else {
-        return ClaimSet::parse::<&str>(payload, &[]);
+        return Ok(claims);
     };
-    let mut set = ClaimSet::parse(payload, &texts(tables, rule.split))?;
+    let mut set = if rule.split.is_empty() {
+        claims
+    } else {
+        ClaimSet::parse(payload, &texts(tables, rule.split))?
+    };
     let headers = written_headers(tables, rule, set.claims());
     set.write_headers(&headers);
     Ok(set)
