@@ -147,6 +147,36 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![2 => body(), 3 => mutated(), 1 => proptest::collection::vec(any::<u8>(), 0..40)]
 }
 
+/// A body with one long string that is dense with what cannot be cut anywhere: escapes and characters of all lengths.
+fn dense() -> impl Strategy<Value = Vec<u8>> {
+    let piece = proptest::sample::select(vec![
+        "\\\\",
+        "\\\"",
+        "\\n",
+        "\\/",
+        "\\u4f60",
+        "\\ud83d\\ude00",
+        "我",
+        "é",
+        "😀",
+        "x",
+        "plain words between",
+        "ud83d",
+    ]);
+    let wrong = proptest::sample::select(vec!["\\x", "\\u00g0", "\\u12", "\u{1}", "\"", "\\", "\\ud83d"]);
+    let text = proptest::collection::vec(prop_oneof![60 => piece, 1 => wrong], 10..80);
+    let key = prop_oneof![Just("model"), Just("prompt"), Just("max_tokens\":1,\"a")];
+    let change = proptest::option::weighted(0.3, (any::<proptest::sample::Index>(), any::<u8>()));
+    (text, key, change).prop_map(|(text, key, change)| {
+        let mut body = format!("{{\"{key}\":\"{}\"}}", text.concat()).into_bytes();
+        if let Some((index, byte)) = change {
+            let at = index.index(body.len());
+            body[at] = byte;
+        }
+        body
+    })
+}
+
 /// Cuts at the given places, in any order.
 fn chunks<'b>(body: &'b [u8], cuts: &[proptest::sample::Index]) -> Vec<&'b [u8]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
@@ -176,6 +206,17 @@ proptest! {
         for chunks in [chunks(&body, &cuts), single] {
             let split = scan(&mut other, &chunks);
             oracle::assert_same(&body, split, whole);
+        }
+    }
+
+    #[test]
+    fn no_cut_of_a_dense_string_matters(body in dense()) {
+        let (mut one, mut other) = (BodyScan::new(u64::MAX), BodyScan::new(u64::MAX));
+        let whole = scan(&mut one, &[&body]);
+        oracle::assert_agrees(&body, whole);
+        for at in 0..=body.len() {
+            let (before, after) = body.split_at(at);
+            oracle::assert_same(&body, scan(&mut other, &[before, after]), whole);
         }
     }
 

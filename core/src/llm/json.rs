@@ -7,10 +7,13 @@
 //! The same bytes give the same result, error offsets included, however they
 //! are cut into chunks.
 
+mod block;
+mod escape;
+mod inside;
 mod string;
+mod utf8;
 
 use self::string::Border;
-use super::block;
 use crate::limits::JSON_DEPTH_MAX;
 
 // One bit of the stack a level.
@@ -216,11 +219,11 @@ impl<'c> Cursor<'c> {
 
     /// Moves over a short string with its quotes, if there is one; most keys and many values are.
     #[inline]
-    fn skip_short_string(&mut self) -> bool {
-        let inside = self.chunk.get(self.at.wrapping_add(1)..).unwrap_or_default();
-        block::short(inside)
-            .inspect(|len| self.skip(len.wrapping_add(2)))
-            .is_some()
+    fn short_string(&mut self) -> Option<&'c [u8]> {
+        let after = self.chunk.get(self.at.wrapping_add(1)..).unwrap_or_default();
+        let inside = after.get(..inside::short(after)?)?;
+        self.skip(inside.len().wrapping_add(2));
+        Some(inside)
     }
 
     #[inline]
@@ -378,7 +381,10 @@ impl Tokenizer {
     #[inline]
     fn open_key<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
         let wanted = self.depth <= V::DEPTH && visit.key(self.depth, self.at(cursor.at))?;
-        if !wanted && cursor.skip_short_string() {
+        if let Some(inside) = cursor.short_string() {
+            if wanted {
+                visit.text(inside);
+            }
             return self.end_key(cursor, visit);
         }
         self.open_string(true, wanted, cursor);
@@ -400,7 +406,10 @@ impl Tokenizer {
         match byte {
             b'"' => {
                 let wanted = self.begin(Kind::String, cursor, visit)?;
-                if !wanted && cursor.skip_short_string() {
+                if let Some(inside) = cursor.short_string() {
+                    if wanted {
+                        visit.text(inside);
+                    }
                     return self.end_value(cursor.at, visit);
                 }
                 self.open_string(false, wanted, cursor);

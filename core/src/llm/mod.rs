@@ -2,7 +2,6 @@
 //! parsing it whole, editing it without touching the rest, and counting the
 //! tokens of an answer while it streams past.
 
-mod block;
 pub mod body;
 mod body_error;
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The inside of strings: content, escapes, and whether it is UTF-8 over chunk borders.
 
-use super::{Cursor, JsonError, JsonErrorKind, State, Tokenizer, Visit};
-use crate::llm::block;
+use super::{Cursor, JsonError, JsonErrorKind, State, Tokenizer, Visit, escape, inside, utf8};
 
 impl Tokenizer {
     /// Content of a string up to its end, an escape that needs a look, or the chunk's end.
@@ -34,12 +33,12 @@ impl Tokenizer {
     #[inline]
     fn skip_text(&mut self, cursor: &mut Cursor<'_>) {
         loop {
-            let found = block::skip(cursor.rest());
+            let found = inside::skip(cursor.rest());
             self.passed(found, cursor);
             if cursor.peek() != Some(b'\\') {
                 return;
             }
-            match block::escape_len(cursor.rest()) {
+            match escape::len(cursor.rest()) {
                 Some(len) => cursor.skip(len),
                 None => return,
             }
@@ -48,7 +47,7 @@ impl Tokenizer {
 
     /// Moves on to where a look ended.
     #[inline]
-    fn passed(&mut self, found: block::Stop, cursor: &mut Cursor<'_>) {
+    fn passed(&mut self, found: inside::Stop, cursor: &mut Cursor<'_>) {
         if let Some(from) = found.unchecked
             && !self.non_ascii
         {
@@ -64,7 +63,7 @@ impl Tokenizer {
             self.no_half_pair(cursor)?;
         }
         let rest = cursor.rest();
-        let found = block::find(rest);
+        let found = inside::find(rest);
         visit.text(rest.get(..found.at).unwrap_or_default());
         self.passed(found, cursor);
         Ok(())
@@ -190,7 +189,7 @@ impl Tokenizer {
     /// Checks the current string's bytes up to `end`; a character cut by the chunk's end is kept for the next.
     pub(super) fn check_utf8(&mut self, chunk: &[u8], end: usize, border: Border) -> Result<(), JsonError> {
         let bytes = chunk.get(self.unchecked_from..end).unwrap_or_default();
-        let Err(error) = core::str::from_utf8(bytes) else {
+        let Err(error) = utf8::check(bytes) else {
             return Ok(());
         };
         let rest = bytes.get(error.valid_up_to()..).unwrap_or_default();

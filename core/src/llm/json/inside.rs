@@ -1,0 +1,267 @@
+//! The inside of a JSON string: where is the next byte that matters?
+//!
+//! Chat bodies are long strings with an escape every line or so. Looking at
+//! them byte by byte, or stopping at every escape, costs several times what
+//! memory does; so this goes by blocks, and by bytes where less than one is left.
+
+use core::ops::Range;
+
+use wide::u8x16;
+
+use super::block::{self, BLOCK};
+use super::escape::{self, Cut};
+use super::utf8;
+
+/// Bytes that a short string is found within.
+const SHORT: usize = 16;
+
+/// Where a look at a string's inside ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stop {
+    /// Index of the byte to look at next, or the number of bytes.
+    pub(super) at: usize,
+    /// From where on bytes are not known to be UTF-8, the ones at `at` and after it aside.
+    pub(super) unchecked: Option<usize>,
+}
+
+/// The length of a string's inside, when it ends within a lane and is ASCII without an escape.
+#[inline]
+pub(super) fn short(text: &[u8]) -> Option<usize> {
+    let lane = text.first_chunk::<SHORT>()?;
+    let (specials, non_ascii) = specials(lane);
+    let at = specials.trailing_zeros() as usize;
+    (!non_ascii && lane.get(at) == Some(&b'"')).then_some(at)
+}
+
+/// Finds the first byte of a string's inside that is no plain content: a quote, a backslash or a control character.
+#[inline]
+pub(super) fn find(text: &[u8]) -> Stop {
+    let mut stop = Stop { at: 0, unchecked: None };
+    while let Some(lane) = text.get(stop.at..).and_then(<[u8]>::first_chunk) {
+        let (specials, non_ascii) = specials(lane);
+        if non_ascii {
+            stop.unchecked = stop.unchecked.or(Some(stop.at));
+        }
+        if specials != 0 {
+            stop.at = stop.at.wrapping_add(specials.trailing_zeros() as usize);
+            return stop;
+        }
+        stop.at = stop.at.wrapping_add(SHORT);
+    }
+    by_byte(text, stop)
+}
+
+/// The same, but moves over valid escapes. The text must not begin inside an escape or a character.
+///
+/// It may stop early: at the backslash of such an escape, or after bytes that are not UTF-8.
+#[inline]
+pub(super) fn skip(text: &[u8]) -> Stop {
+    let mut at = 0;
+    let mut cut = Cut::NONE;
+    let mut unchecked: Option<Range<usize>> = None;
+    while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let seen = look(bytes, cut);
+        if seen.non_ascii != 0 {
+            let run = span(at, seen.non_ascii);
+            let start = unchecked.map_or(run.start, |before| before.start);
+            unchecked = Some(start..run.end);
+        } else if let Some(run) = unchecked.take() {
+            // ASCII follows, so the characters before it are whole: what is not valid now never will be.
+            if utf8::check(text.get(run.clone()).unwrap_or_default()).is_err() {
+                return Stop {
+                    at: run.end,
+                    unchecked: Some(run.start),
+                };
+            }
+        }
+        let stops = seen.ends | seen.invalid;
+        if stops != 0 {
+            let first = stops.trailing_zeros();
+            if seen.invalid >> first & 1 == 1 {
+                break;
+            }
+            return Stop {
+                at: at.wrapping_add(first as usize),
+                unchecked: unchecked.map(|run| run.start),
+            };
+        }
+        cut = seen.cut;
+        at = at.wrapping_add(BLOCK);
+    }
+    // What the last block began, or is wrong in it, is looked at once more.
+    let begun = Stop {
+        at: at.wrapping_sub(cut.len()),
+        unchecked: unchecked.map(|run| run.start),
+    };
+    by_byte(text, begun)
+}
+
+/// What matters of a block inside a string.
+struct Block {
+    /// The quotes that are not escaped.
+    ends: u64,
+    /// What no string can have there; right up to the first end.
+    invalid: u64,
+    non_ascii: u64,
+    cut: Cut,
+}
+
+#[inline(always)]
+fn look(bytes: &[u8; BLOCK], cut: Cut) -> Block {
+    let mut seen = Block {
+        ends: block::equal(bytes, b'"'),
+        invalid: 0,
+        non_ascii: 0,
+        cut: Cut::NONE,
+    };
+    let backslashes = block::equal(bytes, b'\\');
+    if backslashes != 0 || cut.is_some() {
+        let escapes = escape::of_block(bytes, seen.ends, backslashes, cut);
+        seen.ends &= !escapes.escaped;
+        seen.invalid = escapes.invalid;
+        seen.cut = escapes.cut;
+    }
+    let (has_control, has_non_ascii) = block::unusual(bytes);
+    if has_control {
+        seen.invalid |= block::controls(bytes);
+    }
+    if has_non_ascii {
+        seen.non_ascii = block::non_ascii(bytes);
+    }
+    seen
+}
+
+/// From the first to the last byte of a set, of the block at `at`.
+#[inline]
+fn span(at: usize, set: u64) -> Range<usize> {
+    let after = at.wrapping_add(BLOCK);
+    at.wrapping_add(set.trailing_zeros() as usize)..after.wrapping_sub(set.leading_zeros() as usize)
+}
+
+fn by_byte(text: &[u8], so_far: Stop) -> Stop {
+    let Stop { mut at, mut unchecked } = so_far;
+    for &byte in text.get(at..).unwrap_or_default() {
+        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+            break;
+        }
+        if byte >= 0x80 {
+            unchecked = unchecked.or(Some(at));
+        }
+        at = at.wrapping_add(1);
+    }
+    Stop { at, unchecked }
+}
+
+/// The set of bytes that are a quote, a backslash or a control character, and whether any byte is not ASCII.
+#[inline(always)]
+fn specials(lane: &[u8; SHORT]) -> (u32, bool) {
+    let lane = u8x16::new(*lane);
+    let quote = lane.simd_eq(u8x16::splat(b'"'));
+    let backslash = lane.simd_eq(u8x16::splat(b'\\'));
+    (
+        (quote | backslash | lane.min(u8x16::splat(0x1F)).simd_eq(lane)).to_bitmask(),
+        lane.any(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Where content with escapes ends: an escape that a block's end cuts stops early.
+    fn skip_all(text: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            at += skip(&text[at..]).at;
+            match escape::len(&text[at..]) {
+                Some(len) => at += len,
+                None => return at,
+            }
+        }
+    }
+
+    #[test]
+    fn stops_at_what_must_be_looked_at() {
+        // The text; where plain content ends; where content with escapes ends.
+        let cases: &[(&[u8], usize, usize)] = &[
+            (b"", 0, 0),
+            (b"plain\"", 5, 5),
+            (b"\\\"still inside\"", 0, 14),
+            (b"\\\\\"", 0, 2),
+            (b"a\\\\\\\"a\"", 1, 6),
+            (b"line\\n\\t\\r\\b\\f\\/line\"", 4, 20),
+            (b"a\\u0041\\uaBc9z\"", 1, 14),
+            (b"a\\u00g1\"", 1, 1),
+            (b"a\\u00\"", 1, 1),
+            (b"a\\x", 1, 1),
+            (b"a\n", 1, 1),
+            (b"\\\n", 0, 0),
+            (b"\x1f", 0, 0),
+            (b"\x7f\"", 1, 1),
+        ];
+        for pad in 0..130 {
+            for (text, plain, escaped) in cases {
+                let mut after = Vec::from(*text);
+                after.resize(text.len() + pad, b'x');
+                let whole = |end: usize| if end == text.len() { after.len() } else { end };
+                let shown = text.escape_ascii();
+                assert_eq!(
+                    (find(&after).at, skip_all(&after)),
+                    (whole(*plain), whole(*escaped)),
+                    "{shown} + {pad}"
+                );
+                let before = [&b"y".repeat(pad), *text].concat();
+                assert_eq!(
+                    (find(&before).at, skip_all(&before)),
+                    (pad + plain, pad + escaped),
+                    "{pad} + {shown}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_lane_is_sorted_right_at_every_place() {
+        for byte in 0..=u8::MAX {
+            for at in 0..SHORT {
+                let mut bytes = [b'x'; SHORT];
+                bytes[at] = byte;
+                let special = u32::from(matches!(byte, b'"' | b'\\' | 0..0x20)) << at;
+                assert_eq!(specials(&bytes), (special, byte >= 0x80), "{byte:#x} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn invalid_utf8_always_stays_unchecked() {
+        for len in 1..300 {
+            for at in 0..len {
+                let mut text = b"x".repeat(len);
+                text[at] = 0x80;
+                for found in [find(&text), skip(&text)] {
+                    let unchecked = found.unchecked.unwrap();
+                    assert!(unchecked <= at && at < found.at, "{found:?} at {at} of {len}");
+                }
+            }
+            assert_eq!(
+                find(&b"x".repeat(len)),
+                Stop {
+                    at: len,
+                    unchecked: None
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn characters_over_block_borders_are_whole() {
+        for pad in 0..130 {
+            for char in ["é", "我", "😀"] {
+                let text = [&"x".repeat(pad), char, &"x".repeat(200)].concat();
+                assert_eq!(skip(text.as_bytes()).at, text.len(), "{char} after {pad}");
+            }
+        }
+    }
+}
