@@ -316,7 +316,6 @@ impl<'s, S: AsRef<str>> Reader<'s, S> {
 
 impl<S: AsRef<str>> Visit for Reader<'_, S> {
     type Error = ClaimsError;
-    const DEPTH: usize = CLAIM_DEPTH_MAX;
 
     fn key(&mut self, _: usize, at: u64) -> Result<bool, ClaimsError> {
         self.path.truncate(self.frames.last().map_or(0, |frame| frame.path));
@@ -352,7 +351,7 @@ impl<S: AsRef<str>> Visit for Reader<'_, S> {
         }
         if matches!(kind, Kind::Object | Kind::Array) {
             self.open(kind, at)?;
-            return Ok(false);
+            return Ok(true);
         }
         self.string = self.text.len();
         self.scalar = Some(Scalar { kind, at });

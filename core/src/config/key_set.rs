@@ -67,8 +67,6 @@ impl From<JsonError> for &'static str {
 
 impl Visit for Seen {
     type Error = &'static str;
-    /// The members of a key.
-    const DEPTH: usize = 3;
 
     fn key(&mut self, depth: usize, _: u64) -> Result<bool, &'static str> {
         self.piece.clear();
@@ -89,17 +87,18 @@ impl Visit for Seen {
         self.piece.clear();
         match depth {
             0 if kind != Kind::Object => Err("is no JSON Web Key Set: it is no object"),
+            0 => Ok(true),
             1 if self.in_keys && (kind != Kind::Array || self.keys.is_some()) => {
                 Err("is no JSON Web Key Set: `keys` is not one list")
             }
             1 if self.in_keys => {
                 self.keys = Some(0);
-                Ok(false)
+                Ok(true)
             }
             2 if self.in_keys && kind != Kind::Object => Err("is no JSON Web Key Set: a key is no object"),
             2 if self.in_keys => {
                 self.keys = self.keys.map(|keys| keys.saturating_add(1));
-                Ok(false)
+                Ok(true)
             }
             3 => Ok(self.in_keys && self.in_type && kind == Kind::String),
             _ => Ok(false),

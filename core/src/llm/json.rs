@@ -71,19 +71,17 @@ pub(crate) enum Kind {
     Null,
 }
 
-/// Is told what the tokenizer reads, down to level [`Visit::DEPTH`].
+/// Is told what the tokenizer reads: the whole value, and what is inside the arrays and objects it asks for.
 ///
 /// Depth is the number of containers around: 0 for the whole text, 1 for the members of a top-level object.
 pub(crate) trait Visit {
     /// What stops the scan.
     type Error: From<JsonError>;
-    /// The deepest level that is told.
-    const DEPTH: usize;
     /// A key begins (at its quote); `true` asks for its text.
     fn key(&mut self, depth: usize, at: u64) -> Result<bool, Self::Error>;
     /// The key is over; `end` is after its closing quote.
     fn key_end(&mut self, depth: usize, end: u64) -> Result<(), Self::Error>;
-    /// A value begins; `true` asks for the text of a string or number.
+    /// A value begins; `true` asks for the text of a string or number, or for what is inside an array or object.
     fn value(&mut self, depth: usize, kind: Kind, at: u64) -> Result<bool, Self::Error>;
     /// The value is over.
     fn value_end(&mut self, depth: usize, end: u64) -> Result<(), Self::Error>;
@@ -167,6 +165,8 @@ pub(crate) struct Tokenizer {
     /// One bit a level, the innermost lowest: 1 is an object.
     stack: u128,
     depth: usize,
+    /// The deepest level that the visitor is told of.
+    told: usize,
     /// Offset of the current chunk's first byte.
     base: u64,
     /// The current string is a key.
@@ -243,6 +243,7 @@ impl Tokenizer {
             state: State::Start,
             stack: 0,
             depth: 0,
+            told: 0,
             base: 0,
             is_key: false,
             wanted: false,
@@ -309,6 +310,11 @@ impl Tokenizer {
     #[inline]
     fn at(&self, index: usize) -> u64 {
         self.base.wrapping_add(index as u64)
+    }
+
+    #[inline]
+    fn is_told(&self) -> bool {
+        self.depth <= self.told
     }
 
     #[inline]
@@ -380,7 +386,7 @@ impl Tokenizer {
 
     #[inline]
     fn open_key<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
-        let wanted = self.depth <= V::DEPTH && visit.key(self.depth, self.at(cursor.at))?;
+        let wanted = self.is_told() && visit.key(self.depth, self.at(cursor.at))?;
         if let Some(inside) = cursor.short_string() {
             if wanted {
                 visit.text(inside);
@@ -416,13 +422,13 @@ impl Tokenizer {
                 self.string(cursor, visit)
             }
             b'{' => {
-                self.begin(Kind::Object, cursor, visit)?;
-                self.open(true, cursor)?;
+                let wanted = self.begin(Kind::Object, cursor, visit)?;
+                self.open(true, wanted, cursor)?;
                 self.key_at_once(cursor, visit)
             }
             b'[' => {
-                self.begin(Kind::Array, cursor, visit)?;
-                Ok(self.open(false, cursor)?)
+                let wanted = self.begin(Kind::Array, cursor, visit)?;
+                Ok(self.open(false, wanted, cursor)?)
             }
             b'-' | b'0'..=b'9' => {
                 self.wanted = self.begin(Kind::Number, cursor, visit)?;
@@ -435,10 +441,10 @@ impl Tokenizer {
         }
     }
 
-    /// Tells the visitor of a value; `true` when it asks for the text.
+    /// Tells the visitor of a value; `true` when it asks for more.
     #[inline]
     fn begin<V: Visit>(&mut self, kind: Kind, cursor: &Cursor<'_>, visit: &mut V) -> Result<bool, V::Error> {
-        if self.depth > V::DEPTH {
+        if !self.is_told() {
             return Ok(false);
         }
         visit.value(self.depth, kind, self.at(cursor.at))
@@ -482,12 +488,15 @@ impl Tokenizer {
     }
 
     #[inline]
-    fn open(&mut self, object: bool, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
+    fn open(&mut self, object: bool, wanted: bool, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
         if self.depth >= JSON_DEPTH_MAX {
             return Err(self.error(JsonErrorKind::TooDeep, cursor.at));
         }
         self.stack = self.stack << 1 | u128::from(object);
         self.depth = self.depth.wrapping_add(1);
+        if wanted {
+            self.told = self.depth;
+        }
         self.state = if object { State::FirstKey } else { State::FirstElement };
         cursor.skip(1);
         Ok(())
@@ -498,13 +507,14 @@ impl Tokenizer {
         cursor.skip(1);
         self.stack >>= 1;
         self.depth = self.depth.saturating_sub(1);
+        self.told = self.told.min(self.depth);
         self.end_value(cursor.at, visit)
     }
 
     /// A key is over; the cursor is after its quote.
     #[inline]
     fn end_key<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
-        if self.depth <= V::DEPTH {
+        if self.is_told() {
             visit.key_end(self.depth, self.at(cursor.at))?;
         }
         self.state = State::Colon;
@@ -520,7 +530,7 @@ impl Tokenizer {
     #[inline]
     fn end_value<V: Visit>(&mut self, index: usize, visit: &mut V) -> Result<(), V::Error> {
         self.state = State::AfterValue;
-        if self.depth <= V::DEPTH {
+        if self.is_told() {
             visit.value_end(self.depth, self.at(index))?;
         }
         Ok(())

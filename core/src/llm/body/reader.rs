@@ -122,11 +122,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Refuses a governed value of another type; `true` asks for its text.
+    /// Refuses a governed value of another type; `true` asks for what is inside.
     fn governed_value(&mut self, field: Governed, kind: Kind, at: u64) -> Result<bool, BodyError> {
         self.kind = kind;
         match (field, kind) {
-            (_, Kind::Null) | (Governed::StreamOptions, Kind::Object) => Ok(false),
+            (_, Kind::Null) => Ok(false),
+            (Governed::StreamOptions, Kind::Object) => Ok(true),
             (Governed::Model, Kind::String) => {
                 self.collect(Sink::Model, at);
                 Ok(true)
@@ -182,8 +183,6 @@ impl Reader {
 
 impl Visit for Reader {
     type Error = BodyError;
-    /// Down to the name inside a tool's `function`.
-    const DEPTH: usize = 4;
 
     fn key(&mut self, depth: usize, at: u64) -> Result<bool, BodyError> {
         if depth == 1 {
@@ -221,7 +220,7 @@ impl Visit for Reader {
         match (depth, self.current) {
             (0, _) if kind == Kind::Object => {
                 self.facts.insert_at = at.saturating_add(1);
-                Ok(false)
+                Ok(true)
             }
             (0, _) => Err(BodyError::NotAnObject { at }),
             (1, field) => {
@@ -230,15 +229,13 @@ impl Visit for Reader {
                     member.is_null = kind == Kind::Null;
                 }
                 if self.tools.is_open() {
-                    self.tools.value(depth, kind, &mut self.facts.tools);
+                    return Ok(self.tools.value(depth, kind, &mut self.facts.tools));
                 }
                 field.map_or(Ok(false), |field| self.governed_value(field, kind, at))
             }
             _ if self.tools.is_open() => {
                 let wanted = self.tools.value(depth, kind, &mut self.facts.tools);
-                if wanted {
-                    self.collect(Sink::Tool, at);
-                }
+                self.collect(Sink::Tool, at);
                 Ok(wanted)
             }
             (2, Some(Governed::StreamOptions)) if self.in_include_usage => {

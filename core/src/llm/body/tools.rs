@@ -155,15 +155,16 @@ impl ToolReader {
         }
     }
 
-    /// Whether the text of a value is wanted.
+    /// Whether what is inside a value is wanted: its text, or its members.
     pub(super) fn value(&mut self, depth: usize, kind: Kind, names: &mut ToolNames) -> bool {
         match (depth, self.part, kind) {
-            (1, _, Kind::Array | Kind::Null) => false,
+            (1, _, Kind::Array) => true,
+            (1, _, Kind::Null) => false,
             (2, _, Kind::Object) => {
                 self.seen.clear();
                 self.named = false;
                 self.kind.clear();
-                false
+                true
             }
             (3 | 4, Some(Part::Name), Kind::String) => true,
             (3, Some(Part::Type), Kind::String) => {
@@ -172,7 +173,7 @@ impl ToolReader {
             }
             (3, Some(Part::Function), Kind::Object) => {
                 self.in_function = true;
-                false
+                true
             }
             (3 | 4, None, _) => false,
             _ => {

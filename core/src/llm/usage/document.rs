@@ -142,7 +142,6 @@ impl Path {
 
 impl Visit for Path {
     type Error = JsonError;
-    const DEPTH: usize = 2;
 
     fn key(&mut self, depth: usize, at: u64) -> Result<bool, JsonError> {
         self.key_at = at;
@@ -167,7 +166,7 @@ impl Visit for Path {
             self.end = None;
         }
         self.at_usage = false;
-        Ok(false)
+        Ok(kind == Kind::Object && (depth == 0 || (depth == 1 && self.in_wrapper)))
     }
 
     fn value_end(&mut self, depth: usize, end: u64) -> Result<(), JsonError> {
