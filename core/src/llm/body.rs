@@ -300,20 +300,40 @@ impl BodyScan {
 }
 
 /// Whether `key` differs from `name` but not for a reader who ignores case.
+#[inline]
+fn is_other_case(key: &[u8], name: &str) -> bool {
+    is_taken_for(key, name) && key != name.as_bytes()
+}
+
+/// Whether `key` is `name` for a reader who ignores case.
 ///
 /// Such readers (Go's encoding/json is the common one) fold two characters beyond ASCII into it:
 /// U+017F is an s and U+212A is a k.
-fn is_other_case(key: &[u8], name: &str) -> bool {
-    let Ok(text) = core::str::from_utf8(key) else {
-        return false;
-    };
-    key != name.as_bytes() && text.chars().map(folded).eq(name.chars().map(folded))
+#[inline]
+fn is_taken_for(key: &[u8], name: &str) -> bool {
+    let name = name.as_bytes();
+    // Nearly every key that is asked about differs in its first letter.
+    begins_alike(key, name) && (key == name || folded(key).eq(folded(name)))
 }
 
-fn folded(char: char) -> char {
-    match char {
-        '\u{17F}' => 's',
-        '\u{212A}' => 'k',
-        _ => char.to_ascii_lowercase(),
+#[inline]
+fn begins_alike(key: &[u8], name: &[u8]) -> bool {
+    match (key, name) {
+        ([a, ..], [b, ..]) => a.eq_ignore_ascii_case(b) || !a.is_ascii() || !b.is_ascii(),
+        _ => false,
     }
+}
+
+/// The bytes of a UTF-8 text as such a reader compares them.
+fn folded(mut text: &[u8]) -> impl Iterator<Item = u8> {
+    core::iter::from_fn(move || {
+        let (byte, rest) = match text {
+            [0xC5, 0xBF, rest @ ..] => (b's', rest),
+            [0xE2, 0x84, 0xAA, rest @ ..] => (b'k', rest),
+            [byte, rest @ ..] => (byte.to_ascii_lowercase(), rest),
+            [] => return None,
+        };
+        text = rest;
+        Some(byte)
+    })
 }

@@ -1,7 +1,7 @@
 //! Gathers the facts of a body while the tokenizer runs.
 
 use super::tools::ToolReader;
-use super::{BodyError, BodyFacts, GOVERNED, Governed, Member, is_other_case};
+use super::{BodyError, BodyFacts, GOVERNED, Governed, Member, is_taken_for};
 use crate::llm::json::{JsonError, JsonErrorKind, Kind, Visit};
 use crate::llm::text::Text;
 
@@ -285,15 +285,10 @@ impl From<JsonError> for BodyError {
 
 /// The governed member that `key` names, or the one it names only for a reader who ignores case.
 fn governed(key: &[u8], fields: &[Governed]) -> Result<Option<Governed>, Governed> {
-    let is_ascii = key.is_ascii();
-    for &field in fields {
-        let name = field.key();
-        if key == name.as_bytes() {
-            return Ok(Some(field));
-        }
-        if (!is_ascii || key.len() == name.len()) && is_other_case(key, name) {
-            return Err(field);
-        }
+    // No character is taken for a longer one.
+    let mut fields = fields.iter().filter(|field| field.key().len() <= key.len());
+    match fields.find(|field| is_taken_for(key, field.key())).copied() {
+        Some(field) if key != field.key().as_bytes() => Err(field),
+        field => Ok(field),
     }
-    Ok(None)
 }
