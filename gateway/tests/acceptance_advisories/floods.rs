@@ -211,6 +211,7 @@ async fn frames_that_nobody_knows_are_ignored() {
 #[tokio::test]
 async fn tiny_chunks_cost_as_much_as_their_bytes() {
     let bed = Bed::seed().await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
     let before = bed.gateway.resident();
     let mut client = Client::connect(bed.http()).await;
     client
@@ -228,7 +229,9 @@ async fn tiny_chunks_cost_as_much_as_their_bytes() {
     client.send(b"1\r\n}\r\n0\r\n\r\n").await;
     assert_eq!(client.response().await.status, 200, "row 88");
     let grown = bed.gateway.peak().saturating_sub(before);
-    assert!(grown < 4 * 1024 * 1024, "row 88: grew by {grown} bytes");
+    println!("{grown} bytes for a hundred thousand chunks");
+    // An allocation of 64 bytes for each would be more.
+    assert!(grown < GROWTH_BYTES_MAX / 3, "row 88: grew by {grown} bytes");
 }
 
 #[tokio::test]
