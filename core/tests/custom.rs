@@ -389,4 +389,23 @@ fn explain_says_whom_to_ask_and_takes_what_they_would_say() {
         let error = assumed(json).unwrap_err();
         assert!(error.contains(wanted), "{error}");
     }
+    for (json, wanted) in [
+        (
+            r#"{"decision": "error", "setHeaders": []}"#,
+            "for the decision `allow` only",
+        ),
+        (
+            r#"{"decision": "allow", "status": 403}"#,
+            "for the decision `deny` only",
+        ),
+        (
+            r#"{"decision": "maybe"}"#,
+            "unknown variant `maybe`, expected one of `allow`, `deny`, `error`",
+        ),
+        (r#"{"decision": "deny", "stauts": 403}"#, "unknown field `stauts`"),
+        ("{}", "missing field `decision`"),
+    ] {
+        let error = serde_json::from_str::<AssumedAnswer>(json).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
 }

@@ -14,6 +14,7 @@ use lockgate_core::request::{Connection, Request, Scheme, SentAuthority};
 use lockgate_core::snapshot::Snapshot;
 use lockgate_core::token::assume;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use wasm_bindgen::prelude::JsError;
 
 /// `Request` of `index.d.ts`.
@@ -35,7 +36,7 @@ struct Sent {
     sni: Option<String>,
     #[serde(default)]
     peer_uris: Vec<String>,
-    claims: Option<serde_json::Value>,
+    claims: Option<Box<RawValue>>,
     #[serde(default)]
     checks: AssumedAnswers,
     body: Option<String>,
@@ -103,8 +104,8 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
 }
 
 /// The claims as if a token with them had been verified.
-fn verified(snapshot: &Snapshot, claims: &serde_json::Value) -> Result<ClaimSet, JsError> {
-    Ok(assume(&snapshot.tables(), claims.to_string().as_bytes())?)
+fn verified(snapshot: &Snapshot, claims: &RawValue) -> Result<ClaimSet, JsError> {
+    Ok(assume(&snapshot.tables(), claims.get().as_bytes())?)
 }
 
 fn first<'h>(headers: &[(&str, &'h [u8])], name: &str) -> Option<&'h [u8]> {

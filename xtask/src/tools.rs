@@ -29,7 +29,8 @@ const CHROMIUM_HELP: &str = "install Chromium or Chrome (Debian: apt-get install
 pub(crate) fn setup(steps: &mut Steps) -> Outcome {
     steps.run("setup: rust targets", || {
         add_target(WASM_TARGET)?;
-        add_target(BARE_TARGET)
+        add_target(BARE_TARGET)?;
+        add_std_source()
     })?;
     steps.run("setup: node", || {
         node().map(|program| println!("{}", program.display()))
@@ -106,6 +107,20 @@ pub(crate) fn add_target(target: &str) -> Outcome {
     let rustup = find("rustup").ok_or_else(|| help.clone())?;
     // By name: some machines have rustup's automatic installation switched off.
     run(&mut program(rustup, &format!("target add {target}"))).map_err(|error| format!("{error}; {help}"))
+}
+
+/// The standard library's source, which the simulator is built with.
+pub(crate) fn add_std_source() -> Outcome {
+    let help = "install the source of Rust's standard library, with rustup: rustup component add rust-src";
+    let sysroot = output(&mut program("rustc", "--print sysroot"))?;
+    if PathBuf::from(sysroot.trim())
+        .join("lib/rustlib/src/rust/library/Cargo.lock")
+        .exists()
+    {
+        return Ok(());
+    }
+    let rustup = find("rustup").ok_or(help)?;
+    run(&mut program(rustup, "component add rust-src")).map_err(|error| format!("{error}; {help}"))
 }
 
 fn has_target(target: &str) -> Outcome<bool> {

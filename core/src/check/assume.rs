@@ -16,16 +16,13 @@ pub type AssumedAnswers = BTreeMap<String, AssumedAnswer>;
 
 /// What one authorizer would say, as JSON: `{"decision": "allow", "setHeaders": [["x-user", "ann"]]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "decision", rename_all = "camelCase", deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub enum AssumedAnswer {
     /// It lets the request pass.
-    #[serde(rename_all = "camelCase")]
     Allow {
         /// Fields that the request then has, instead of its own of the same names.
-        #[serde(default)]
         set_headers: Vec<(String, String)>,
         /// Fields that it no longer has.
-        #[serde(default)]
         remove_headers: Vec<String>,
     },
     /// It denies the request.
@@ -34,7 +31,47 @@ pub enum AssumedAnswer {
         status: Option<u16>,
     },
     /// It cannot be reached, is late or fails.
-    Error {},
+    Error,
+}
+
+/// The JSON itself. A tagged enum would read the same, but makes the simulator a hundredth larger.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    decision: WrittenDecision,
+    set_headers: Option<Vec<(String, String)>>,
+    remove_headers: Option<Vec<String>>,
+    status: Option<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum WrittenDecision {
+    Allow,
+    Deny,
+    Error,
+}
+
+impl TryFrom<Written> for AssumedAnswer {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, &'static str> {
+        let is_allow = matches!(written.decision, WrittenDecision::Allow);
+        if !is_allow && (written.set_headers.is_some() || written.remove_headers.is_some()) {
+            return Err("`setHeaders` and `removeHeaders` are for the decision `allow` only");
+        }
+        if !matches!(written.decision, WrittenDecision::Deny) && written.status.is_some() {
+            return Err("`status` is for the decision `deny` only");
+        }
+        Ok(match written.decision {
+            WrittenDecision::Allow => Self::Allow {
+                set_headers: written.set_headers.unwrap_or_default(),
+                remove_headers: written.remove_headers.unwrap_or_default(),
+            },
+            WrittenDecision::Deny => Self::Deny { status: written.status },
+            WrittenDecision::Error => Self::Error,
+        })
+    }
 }
 
 impl AssumedAnswer {
@@ -70,7 +107,7 @@ impl AssumedAnswer {
                 remove_headers,
             } => (set_headers, remove_headers),
             Self::Deny { status } => return Ok(OwnedSaid::Deny(status.unwrap_or(403))),
-            Self::Error {} => return Ok(OwnedSaid::Nothing),
+            Self::Error => return Ok(OwnedSaid::Nothing),
         };
         let changeable = |name: &String| -> Result<String, String> {
             let name = name.to_ascii_lowercase();

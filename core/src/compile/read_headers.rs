@@ -29,6 +29,9 @@ pub(super) fn compile(rows: &MeaningRows) -> Vec<Span> {
     });
     let text = Text(&rows.text);
     let names = by_policy.chain(by_route).chain(by_token_rule);
-    let sorted: BTreeMap<&[u8], Span> = names.map(|name| (text.bytes(name), name)).collect();
+    let mut sorted: BTreeMap<&[u8], Span> = BTreeMap::new();
+    for name in names {
+        sorted.insert(text.bytes(name), name);
+    }
     sorted.into_values().collect()
 }

@@ -17,9 +17,12 @@ use lookups::Writer;
 
 pub(super) fn compile(rows: &MeaningRows) -> PolicyIndexRows {
     let mut writer = Writer::new(rows);
-    let mut kinds: Vec<(Action, Option<AuthorizerId>, bool)> = rows.policies.iter().map(kind).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
+    let mut kinds: Vec<(Action, Option<AuthorizerId>, bool)> = Vec::new();
+    for kind in rows.policies.iter().map(kind) {
+        if let Err(place) = kinds.binary_search(&kind) {
+            kinds.insert(place, kind);
+        }
+    }
     for (action, authorizer, dry_run) in kinds {
         let of_kind = rows
             .policies

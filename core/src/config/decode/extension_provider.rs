@@ -114,14 +114,13 @@ fn added(node: &Node) -> Vec<(Box<str>, Secret)> {
     let fields = node
         .get("includeAdditionalHeadersInCheck")
         .map_or(&[][..], Node::entries);
-    let mut added: Vec<(Box<str>, Secret)> = fields
-        .iter()
-        .filter_map(|entry| {
-            let name = entry.key.value.to_ascii_lowercase();
-            Some((name.into(), Secret::new(entry.value.text()?.into())))
-        })
-        .collect();
-    added.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut added: Vec<(Box<str>, Secret)> = Vec::new();
+    for entry in fields {
+        let Some(value) = entry.value.text() else { continue };
+        let name = entry.key.value.to_ascii_lowercase();
+        let place = added.partition_point(|(other, _)| **other <= *name);
+        added.insert(place, (name.into(), Secret::new(value.into())));
+    }
     added
 }
 
