@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::answer::Challenge;
-use lockgate_core::check::{CheckBody, Checked, OwnedAnswer, OwnedSaid, borrow_answers, borrow_fields};
+use lockgate_core::check::{CheckBody, Checked, borrow_answers, borrow_fields};
 use lockgate_core::claims::{ClaimSet, Claims};
 use lockgate_core::decide::{Body, Identity, Known, decide};
 use lockgate_core::decision::{Decision, Forward, Path, Refusal};
@@ -45,7 +45,7 @@ use crate::body::{ReadBody, ReadError, Reading};
 use crate::client_body::{ClientBody, Passing};
 use crate::connection::Peer;
 use crate::entropy::Entropy;
-use crate::ext_authz::{self, Denial, Question, Reply, SentBody};
+use crate::ext_authz::{self, Checks, Question, Reply, SentBody};
 use crate::head::{self, HeadFields};
 use crate::jwt;
 use crate::limits::REQUEST_ID_BYTES_MAX;
@@ -117,17 +117,6 @@ struct Taken {
     error: Option<BodyError>,
     /// Whether the decision asked for it, and not only an authorizer.
     is_wanted: bool,
-}
-
-/// What external authorizers were asked and said.
-struct Checks {
-    /// The client's fields as the authorizers have left them.
-    headers: HeaderMap,
-    answers: Vec<OwnedAnswer>,
-    /// What the one that denied has for the client.
-    denial: Option<Denial>,
-    /// What those that allowed have for the client.
-    to_client: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What is known of who sends the request.
@@ -491,52 +480,6 @@ impl Exchange {
 
 /// A body is larger than what an authorizer may be sent.
 struct TooLarge;
-
-impl Checks {
-    /// Before the first question. What the client's `Connection` names goes now, so that it cannot take away what an
-    /// authorizer adds.
-    fn begin(sent: &HeaderMap, peer: &Peer, request_id: &HeaderValue) -> Box<Self> {
-        let mut headers = sent.clone();
-        head::remove_named(&mut headers);
-        headers.remove(CONNECTION);
-        head::add_client(&mut headers, peer);
-        headers.insert(X_REQUEST_ID, request_id.clone());
-        Box::new(Self {
-            headers,
-            answers: Vec::new(),
-            denial: None,
-            to_client: Vec::new(),
-        })
-    }
-
-    fn take(&mut self, authorizer: AuthorizerId, reply: Reply) {
-        if let OwnedSaid::Allow(fields) = &reply.said {
-            for field in fields {
-                self.headers.remove(&*field.name);
-            }
-            for field in fields {
-                // What no field can carry was refused when it came.
-                if let (Ok(name), Some(Ok(value))) = (
-                    HeaderName::try_from(&*field.name),
-                    field.value.as_deref().map(HeaderValue::from_bytes),
-                ) {
-                    self.headers.append(name, value);
-                }
-            }
-        }
-        self.denial = reply.denial;
-        self.to_client.extend(reply.to_client);
-        // An authorizer that was not asked for want of a route may come after one of a later name.
-        let place = self.answers.partition_point(|answer| answer.authorizer < authorizer);
-        self.answers.insert(
-            place,
-            OwnedAnswer {
-                authorizer,
-                said: reply.said,
-            },
-        );
-    }
-}
 
 /// The body as it goes out, and the model that it names then.
 fn edit(

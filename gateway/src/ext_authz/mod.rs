@@ -10,10 +10,12 @@
 //! thing to it: no answer that counts. A question is dropped with its request
 //! when the client goes away, and so is what it waits for.
 
+mod checks;
 mod grpc;
 mod http;
 mod proto;
 
+pub(crate) use checks::Checks;
 pub(crate) use grpc::Channel;
 
 use core::fmt;
