@@ -9,7 +9,7 @@ const REQUESTS: usize = 200_000;
 /// What has to happen, and how often at least, or the agreement would say little.
 const NEEDED: &[(usize, &[&str])] = &[
     (
-        250,
+        300,
         &[
             "verdict: 400",
             "verdict: 400 for Connection",
