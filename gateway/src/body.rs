@@ -5,6 +5,9 @@
 //! without copying, except that small ones are joined: each would keep a whole
 //! buffer alive, and a client could make a body cost many times its size.
 
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -66,9 +69,9 @@ impl ReadBody {
             Err(error) if error == BodyError::TooLarge || reading == Reading::UntilRefused => {
                 Err(ReadError::Refused(error))
             }
-            _ => match tokio::time::timeout(time, body.fill(incoming, scan, limit, reading)).await {
-                Ok(result) => result.and_then(|()| head.map_err(ReadError::Refused)),
-                Err(_) => Err(ReadError::Timeout),
+            _ => match within(time, body.fill(incoming, scan, limit, reading)).await {
+                Some(result) => result.and_then(|()| head.map_err(ReadError::Refused)),
+                None => Err(ReadError::Timeout),
             },
         };
         (body, result)
@@ -131,6 +134,17 @@ impl ReadBody {
     pub(crate) fn into_pieces(mut self) -> VecDeque<Bytes> {
         self.flush();
         self.pieces
+    }
+}
+
+/// What `future` comes to within `limit`. No clock is looked at for what is there already, as a small body is that came
+/// with its head.
+async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let at_once = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+    match at_once {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => tokio::time::timeout(limit, future).await.ok(),
     }
 }
 

@@ -12,9 +12,8 @@ pub(crate) fn write_number(out: &mut Vec<u8>, value: u64) {
 pub(crate) fn write_address(out: &mut Vec<u8>, address: SocketAddr) {
     match address {
         SocketAddr::V4(v4) => {
-            let mut digits = itoa::Buffer::new();
             for (octet, after) in v4.ip().octets().into_iter().zip(*b"...:") {
-                out.extend_from_slice(digits.format(octet).as_bytes());
+                write_octet(out, octet);
                 out.push(after);
             }
             write_number(out, u64::from(v4.port()));
@@ -22,6 +21,16 @@ pub(crate) fn write_address(out: &mut Vec<u8>, address: SocketAddr) {
         // Writing to a Vec cannot fail.
         SocketAddr::V6(v6) => drop(write!(out, "{v6}")),
     }
+}
+
+fn write_octet(out: &mut Vec<u8>, octet: u8) {
+    if octet >= 100 {
+        out.push(b'0' + octet / 100);
+    }
+    if octet >= 10 {
+        out.push(b'0' + octet / 10 % 10);
+    }
+    out.push(b'0' + octet % 10);
 }
 
 #[cfg(test)]
@@ -32,6 +41,7 @@ mod tests {
     fn addresses_are_written_as_they_are_displayed() {
         for text in [
             "127.0.0.1:80",
+            "9.10.99.100:7",
             "0.0.0.0:0",
             "255.255.255.255:65535",
             "[::1]:8080",

@@ -27,19 +27,10 @@ impl Entropy {
 
     /// A random UUID (version 4).
     pub(crate) fn uuid(&self) -> HeaderValue {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        const GROUPS: [core::ops::Range<usize>; 5] = [0..8, 9..13, 14..18, 19..23, 24..36];
-        let high = (self.next() & !0xf000) | 0x4000;
-        let low = (self.next() & !(0b11 << 62)) | (0b10 << 62);
-        let mut bits = (u128::from(high) << 64) | u128::from(low);
-        let mut text = [b'-'; 36];
-        for group in GROUPS {
-            for out in text.get_mut(group).into_iter().flatten() {
-                bits = bits.rotate_left(4);
-                *out = HEX.get((bits & 0xf) as usize).copied().unwrap_or(b'-');
-            }
-        }
-        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
+        let bits = (u128::from(self.next()) << 64) | u128::from(self.next());
+        let uuid = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
+        let mut text = uuid::Uuid::encode_buffer();
+        HeaderValue::from_str(uuid.hyphenated().encode_lower(&mut text)).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 

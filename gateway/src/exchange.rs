@@ -52,7 +52,7 @@ use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::meter::Meter;
 use crate::respond::{self, Fault, X_REQUEST_ID};
 use crate::splice;
-use crate::upstream::{self, SendError, UpstreamBody};
+use crate::upstream::{self, Pool, SendError, UpstreamBody};
 use crate::worker::Worker;
 
 /// Answers one request.
@@ -77,7 +77,30 @@ pub(crate) async fn run(
     if !matches!(step, Step::Send(..)) && !exchange.incoming.is_end_stream() {
         peer.body_left_unread();
     }
-    Ok(exchange.carry_out(step).await)
+    let to_client = exchange
+        .checks
+        .as_mut()
+        .map(|checks| core::mem::take(&mut checks.to_client));
+    let mut response = match step {
+        // Here, and not in a function of its own: each `async fn` around it would copy the request once more.
+        Step::Send(plan) => match exchange.outgoing(plan) {
+            Ok(Outgoing {
+                pool,
+                request,
+                entropy,
+                record,
+            }) => {
+                let answer = upstream::send(&pool, request, entropy, worker.shared.times.first_byte).await;
+                answered(answer, &pool, record)
+            }
+            Err(record) => respond::fault(Fault::Internal, Flag::None, record),
+        },
+        step => exchange.answer(step),
+    };
+    for (name, value) in to_client.into_iter().flatten() {
+        response.headers_mut().append(name, value);
+    }
+    Ok(response)
 }
 
 /// Logs a connection that ended because its client did not speak HTTP. hyper has answered it.
@@ -149,6 +172,14 @@ struct Plan {
     entropy: u64,
 }
 
+/// A request on its way to an upstream.
+struct Outgoing {
+    pool: Rc<Pool>,
+    request: Request<UpstreamBody>,
+    entropy: u64,
+    record: Box<Record>,
+}
+
 /// What an authorizer is to be asked, free of what the decision borrowed.
 struct Asked {
     authorizer: AuthorizerId,
@@ -202,23 +233,20 @@ impl Exchange {
         step
     }
 
-    async fn carry_out(mut self, step: Step) -> Response<ClientBody> {
-        let checks = self.checks.take();
-        let (denial, to_client) = checks.map_or_else(Default::default, |checks| (checks.denial, checks.to_client));
-        let mut response = match step {
-            Step::Send(plan) => self.send(plan).await,
-            Step::Refuse(refusal @ Refusal::External(..)) => respond::external(refusal, denial, self.record),
+    /// An answer of ours.
+    fn answer(self, step: Step) -> Response<ClientBody> {
+        match step {
+            Step::Refuse(refusal @ Refusal::External(..)) => {
+                let denial = self.checks.and_then(|checks| checks.denial);
+                respond::external(refusal, denial, self.record)
+            }
             Step::Refuse(refusal) => respond::refusal(refusal, self.challenge, self.record),
             Step::Fail(fault, flag) => respond::fault(fault, flag, self.record),
-            // `next` has dealt with these.
-            Step::ReadBody | Step::VerifyToken(_) | Step::Check(_) => {
+            // [`run`] and `next` have dealt with these.
+            Step::Send(_) | Step::ReadBody | Step::VerifyToken(_) | Step::Check(_) => {
                 respond::fault(Fault::Internal, Flag::None, self.record)
             }
-        };
-        for (name, value) in to_client {
-            response.headers_mut().append(name, value);
         }
-        response
     }
 
     async fn verify(&mut self, begun: jwt::Begun) -> Result<(), Step> {
@@ -231,7 +259,8 @@ impl Exchange {
             jwt::Begun::Refused(error) => Err(error),
             jwt::Begun::Pending(pending) => {
                 let tables = view.live.compiled.snapshot.tables();
-                view.live.tokens.finish(&tables, *pending).await
+                // Apart, since a token is verified once and known from then on.
+                Box::pin(view.live.tokens.finish(&tables, *pending)).await
             }
         };
         self.sender = match verified {
@@ -442,9 +471,10 @@ impl Exchange {
         })
     }
 
-    async fn send(mut self, plan: Plan) -> Response<ClientBody> {
+    /// The request as it goes out, or the record alone when its upstream is not there, which cannot be.
+    fn outgoing(mut self, plan: Plan) -> Result<Outgoing, Box<Record>> {
         let Some(pool) = self.record.view.upstream(plan.upstream).map(Rc::clone) else {
-            return respond::fault(Fault::Internal, Flag::None, self.record);
+            return Err(self.record);
         };
         let body = match plan.body {
             Some(pieces) => UpstreamBody::of_pieces(pieces),
@@ -462,19 +492,32 @@ impl Exchange {
             headers.insert(AUTHORIZATION, credential);
         }
         self.record.upstream_started = Some(Instant::now());
-        let first_byte = self.record.worker.shared.times.first_byte;
-        match upstream::send(&pool, request, plan.entropy, first_byte).await {
-            Ok((answer, connection)) => {
-                self.record.upstream_answered = Some(Instant::now());
-                self.record.upstream_host = Some(connection.remote());
-                pass_on(
-                    answer,
-                    |meter, incoming, record| Passing::new(incoming, connection, &pool, meter, record),
-                    self.record,
-                )
-            }
-            Err(error) => failed(&error, self.record),
+        Ok(Outgoing {
+            pool,
+            request,
+            entropy: plan.entropy,
+            record: self.record,
+        })
+    }
+}
+
+/// The upstream's answer to the client, or ours in its place.
+fn answered(
+    answer: Result<(Response<Incoming>, upstream::Connection), SendError>,
+    pool: &Rc<Pool>,
+    mut record: Box<Record>,
+) -> Response<ClientBody> {
+    match answer {
+        Ok((answer, connection)) => {
+            record.upstream_answered = Some(Instant::now());
+            record.upstream_host = Some(connection.remote());
+            pass_on(
+                answer,
+                |meter, incoming, record| Passing::new(incoming, connection, pool, meter, record),
+                record,
+            )
         }
+        Err(error) => failed(&error, record),
     }
 }
 

@@ -28,6 +28,7 @@ mod exchange;
 mod explain;
 mod ext_authz;
 mod head;
+mod joined;
 mod json;
 pub mod jwt;
 mod limits;

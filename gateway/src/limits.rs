@@ -73,6 +73,9 @@ pub(crate) const BODY_PIECE_BYTES_MIN: usize = 16 * 1024;
 /// Size of the buffer that small pieces are joined in.
 pub(crate) const BODY_JOIN_BYTES: usize = 64 * 1024;
 
+/// Bytes up to which the pieces of a message are written as one: about where copying them costs as much as listing them.
+pub(crate) const JOINED_BYTES_MAX: usize = 2 * 1024;
+
 /// Bytes of a client's `x-request-id` that is kept; longer ones are replaced.
 pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -96,6 +99,9 @@ pub(crate) const RELOAD_DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// Pending connections per listening socket.
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;
+
+/// How often a worker closes idle upstream connections and gives freed memory back to the system.
+pub(crate) const SWEEP: Duration = Duration::from_secs(2);
 
 /// Pause after a failed `accept`, which is nearly always for want of descriptors: trying at once would only burn CPU.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -17,9 +17,9 @@ use crate::decimal::{write_address, write_number};
 use crate::json::write_string;
 use crate::log::Format;
 
-/// Appends `record`, with its line break.
-pub(crate) fn write(out: &mut Vec<u8>, record: &Record, format: Format) {
-    Fields { out, format }.all(record);
+/// Appends `record`, which ended at `ended`, with its line break.
+pub(crate) fn write(out: &mut Vec<u8>, record: &Record, ended: Instant, format: Format) {
+    Fields { out, format }.all(record, ended);
     out.extend_from_slice(if format == Format::Json { b"}\n" } else { b"\n" });
 }
 
@@ -52,7 +52,7 @@ macro_rules! name {
 }
 
 impl Fields<'_> {
-    fn all(&mut self, record: &Record) {
+    fn all(&mut self, record: &Record, ended: Instant) {
         let view = &record.view;
         let tables = view.live.compiled.snapshot.tables();
         self.name(START_TIME);
@@ -72,7 +72,7 @@ impl Fields<'_> {
         let streamed = record.bytes_streamed.as_ref().map_or(0, |bytes| bytes.get());
         self.number(name!("bytes_received"), record.bytes_received.saturating_add(streamed));
         self.number(name!("bytes_sent"), record.bytes_sent);
-        self.number(name!("duration"), millis(record.started, Instant::now()));
+        self.number(name!("duration"), millis(record.started, ended));
         self.optional_millis(
             name!("upstream_service_time"),
             record.upstream_started,

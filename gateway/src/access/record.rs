@@ -144,7 +144,8 @@ impl Record {
         self.worker.shard.count_check(key, took);
     }
 
-    fn count(&self) {
+    /// Counts the request, which ended at `ended`.
+    fn count(&self, ended: Instant) {
         let route = self.rule.map_or(Label::UNKNOWN, |rule| self.view.rule_label(rule));
         let provider = self
             .provider
@@ -155,7 +156,9 @@ impl Record {
             code: self.status,
             flag: self.flag,
         };
-        self.worker.shard.count_request(key, self.started.elapsed());
+        self.worker
+            .shard
+            .count_request(key, ended.saturating_duration_since(self.started));
         if let Some(usage) = self.usage {
             let model = self
                 .model
@@ -169,12 +172,13 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.count();
+        let ended = Instant::now();
+        self.count(ended);
         let worker = Rc::clone(&self.worker);
         let log = &worker.shared.access_log;
         let mut text = worker.line.borrow_mut();
         text.clear();
-        line::write(&mut text, self, log.format);
+        line::write(&mut text, self, ended, log.format);
         log.queue.append(&text);
         worker.request_ended();
         self.peer.request_ended();

@@ -120,7 +120,7 @@ impl Intake {
                 }
                 continue;
             }
-            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = memchr::memchr(b'\n', rest) else {
                 self.torn.extend_from_slice(rest);
                 if self.torn.len() > HEAD_BYTES_MAX {
                     return Err((before, self.state.overflow()));
@@ -188,7 +188,11 @@ impl Head {
             self.begun = true;
             return request_line(line).map(|()| None);
         }
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        // Of all fields these two say where a head's body ends.
+        if !matches!(line.first(), Some(b'C' | b'c' | b'T' | b't')) {
+            return Ok(None);
+        }
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
         let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"transfer-encoding") {

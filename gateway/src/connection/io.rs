@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::intake::{Intake, Refused};
+use crate::joined;
 use crate::limits::{LINGER, LINGER_BYTES_MAX};
 
 /// What passed through a socket, for the one who watches it.
@@ -127,7 +128,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let result = joined::poll_write(Pin::new(&mut self.stream), cx, slices);
         self.wrote(slices.iter().map(|slice| slice.len()).sum(), &result);
         result
     }

@@ -17,6 +17,7 @@ use tokio_util::either::Either;
 
 use super::Target;
 use super::pool::{Connection, Pool};
+use crate::joined::Joined;
 use crate::limits::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING};
 use crate::metrics::Shard;
 use crate::worker::OnThisThread;
@@ -61,7 +62,7 @@ pub(super) async fn connect(pool: &Rc<Pool>, first: usize) -> Result<Connection,
     let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, first).await?;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_HEAD_BYTES_MAX)
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(Joined(io)))
         .await
         .map_err(ConnectError::Http)?;
     let open = Open::new(&pool.shard);

@@ -49,23 +49,24 @@ pub(crate) async fn send(
     first_byte: Duration,
 ) -> Result<(Response<Incoming>, Connection), SendError> {
     let endpoint = pool.target().choose(entropy);
-    if let Some(connection) = pool.take(endpoint) {
+    let mut kept = pool.take(endpoint);
+    loop {
+        let is_kept = kept.is_some();
+        let connection = match kept.take() {
+            Some(connection) => connection,
+            // Apart, since it is seldom needed: the state of a TLS handshake is ten times that of all the rest.
+            None => Box::pin(connect(pool, endpoint)).await.map_err(SendError::Connect)?,
+        };
         match send_on(connection, request, first_byte).await {
-            Err(Unsent::Untouched(again)) => request = *again,
-            Err(Unsent::Failed(error)) => return Err(error),
             Ok(answer) => return Ok(answer),
+            Err(Unsent::Failed(error)) => return Err(error),
+            Err(Unsent::Untouched(again)) if is_kept => request = *again,
+            Err(Unsent::Untouched(_)) => {
+                let what = "the upstream closed a connection as soon as it was open";
+                return Err(SendError::Garbage(what.into()));
+            }
         }
     }
-    // Apart, since it is seldom needed: the state of a TLS handshake is ten times that of all the rest.
-    let connection = Box::pin(connect(pool, endpoint)).await.map_err(SendError::Connect)?;
-    send_on(connection, request, first_byte)
-        .await
-        .map_err(|unsent| match unsent {
-            Unsent::Failed(error) => error,
-            Unsent::Untouched(_) => {
-                SendError::Garbage("the upstream closed a connection as soon as it was open".into())
-            }
-        })
 }
 
 enum Unsent {

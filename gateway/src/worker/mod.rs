@@ -6,8 +6,8 @@
 pub(crate) mod view;
 
 use core::cell::{Cell, RefCell};
+use core::hint::black_box;
 use core::sync::atomic::Ordering;
-use core::time::Duration;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use tokio::sync::{Notify, mpsc};
 
 use self::view::View;
 use crate::entropy::Entropy;
+use crate::limits::SWEEP;
 use crate::listener;
 use crate::metrics::Shard;
 use crate::metrics::labels::Label;
@@ -85,8 +86,8 @@ const SCANS_KEPT_MAX: usize = 64;
 /// Meters kept for the next answers, of 4 KiB each.
 const METERS_KEPT_MAX: usize = 64;
 
-/// How often idle upstream connections are looked at.
-const SWEEP: Duration = Duration::from_secs(5);
+/// Room for which the allocator asks the system, so that it looks at what it could give back meanwhile.
+const NUDGE_BYTES: usize = 1024 * 1024;
 
 impl Handle {
     /// Starts worker `index`.
@@ -244,5 +245,7 @@ impl Worker {
         for pool in view.pools() {
             pool.sweep(now);
         }
+        // It gives nothing back while nobody asks it for anything, so that an idle gateway would keep what a burst took.
+        drop(black_box(Vec::<u8>::with_capacity(NUDGE_BYTES)));
     }
 }

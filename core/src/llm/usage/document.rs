@@ -21,7 +21,9 @@ pub(super) enum Found<'d> {
 pub(super) struct Document {
     tokens: Tokenizer,
     path: Path,
-    object: Vec<u8, USAGE_BYTES_MAX>,
+    /// The usage object in its first `object_len` bytes. Not a `heapless::Vec`, which copies byte by byte.
+    object: [u8; USAGE_BYTES_MAX],
+    object_len: usize,
     too_long: bool,
     error: Option<JsonErrorKind>,
 }
@@ -31,7 +33,8 @@ impl Document {
         Self {
             tokens: Tokenizer::new(),
             path: Path::new(),
-            object: Vec::new(),
+            object: [0; USAGE_BYTES_MAX],
+            object_len: 0,
             too_long: false,
             error: None,
         }
@@ -41,7 +44,7 @@ impl Document {
     pub(super) fn reset(&mut self) {
         self.tokens = Tokenizer::new();
         self.path = Path::new();
-        self.object.clear();
+        self.object_len = 0;
         self.too_long = false;
         self.error = None;
     }
@@ -76,7 +79,7 @@ impl Document {
             Err(JsonErrorKind::Empty) => Found::Nothing,
             Err(_) => Found::Problem(UnknownUsage::Malformed),
             Ok(()) if self.too_long => Found::Problem(UnknownUsage::TooLong),
-            Ok(()) if self.path.start.is_some() => Found::Usage(&self.object),
+            Ok(()) if self.path.start.is_some() => Found::Usage(self.object.get(..self.object_len).unwrap_or_default()),
             Ok(()) => Found::Nothing,
         }
     }
@@ -85,7 +88,7 @@ impl Document {
     fn copy(&mut self, piece: &[u8], base: u64) {
         let Some(start) = self.path.start else { return };
         if start >= base {
-            self.object.clear();
+            self.object_len = 0;
             self.too_long = false;
         }
         let from = usize::try_from(start.saturating_sub(base)).unwrap_or(usize::MAX);
@@ -94,8 +97,14 @@ impl Document {
                 .unwrap_or(usize::MAX)
                 .min(piece.len())
         });
-        if let Some(bytes) = piece.get(from..to) {
-            self.too_long |= self.object.extend_from_slice(bytes).is_err();
+        let Some(bytes) = piece.get(from..to) else { return };
+        let end = self.object_len.saturating_add(bytes.len());
+        match self.object.get_mut(self.object_len..end) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.object_len = end;
+            }
+            None => self.too_long = true,
         }
     }
 }
