@@ -336,3 +336,27 @@ async fn idle_connections_cost_little() {
         "{grown} bytes for the second half of {count} idle connections"
     );
 }
+
+#[tokio::test]
+async fn what_a_burst_took_is_given_back_while_nobody_asks_for_anything() {
+    const COUNT: usize = 800;
+    let bed = Bed::start(Transport::Plain, Setup::seed().args(&["--workers", "1"])).await;
+    let before = bed.gateway.resident();
+    let mut clients = Vec::new();
+    for _ in 0..COUNT {
+        clients.push(Client::connect(bed.http()).await);
+    }
+    // All of them at once, so that all are whole at once.
+    let question = post("unknown.example.com", &[], "{}");
+    for client in &mut clients {
+        client.send(&question).await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().await.status, 404);
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let peak = bed.gateway.peak().saturating_sub(before);
+    let kept = bed.gateway.resident().saturating_sub(before);
+    println!("{COUNT} connections took {peak} bytes, and {kept} later");
+    assert!(kept < peak / 2, "{kept} of {peak} bytes are still there");
+}
