@@ -24,6 +24,16 @@ const SECRET_WORDS: [&str; 8] = [
 /// What the keys of the known providers begin with.
 const KEY_PREFIXES: [&str; 5] = ["sk-", "Bearer ", "AIza", "gsk_", "xai-"];
 
+/// What the `key` of a policy's condition begins with.
+const CONDITIONS: [&str; 6] = [
+    "request.",
+    "source.",
+    "remote.",
+    "destination.",
+    "connection.",
+    "experimental.",
+];
+
 /// Lines to look back for the key that an indented line belongs to.
 const LINES_BACK_MAX: usize = 256;
 
@@ -51,7 +61,7 @@ pub(crate) fn masked(text: &str, start: usize, line: &str) -> Vec<Range<usize>> 
             continue;
         }
         has_key = true;
-        if inherited || sounds_secret(name) {
+        if inherited || sounds_secret(name) && !names_condition(line, colon, name) {
             let value = value_after(line, colon + 1);
             masked_to = value.as_ref().map_or(masked_to, |value| value.end);
             ranges.extend(value);
@@ -93,6 +103,19 @@ fn sounds_secret(name: &str) -> bool {
             .windows(word.len())
             .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     })
+}
+
+/// Whether this is the `key` of a condition, which is no secret, and is what a diagnostic about it speaks of. One about
+/// a header field that sounds secret is not shown: without quotes what is masked reaches as far as its values.
+fn names_condition(line: &str, colon: usize, name: &str) -> bool {
+    let value = line.get(colon + 1..).unwrap_or_default();
+    let value = value.trim_start_matches([' ', '\t', '"', '\'']);
+    let field = value
+        .strip_prefix("request.headers")
+        .and_then(|rest| rest.split(']').next());
+    name == "key"
+        && CONDITIONS.iter().any(|condition| value.starts_with(condition))
+        && !field.is_some_and(sounds_secret)
 }
 
 fn quoted_key(line: &str, colon: usize) -> bool {
@@ -237,6 +260,13 @@ mod tests {
             (r#"{"apiKey":"abc"}"#, r#"{"apiKey":*****}"#),
             ("{apiKey: abc, host: x}", "{apiKey: *************"),
             ("authorization: x", "authorization: *"),
+            ("{key: source.ip, apiKey: abc}", "{key: source.ip, apiKey: ****"),
+            ("key: requests", "key: ********"),
+            (
+                "{key: request.headers[x-api-key], values: [a]}",
+                "{key: ****************************************",
+            ),
+            ("apiKey: request.abc", "apiKey: ***********"),
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }
@@ -257,6 +287,8 @@ mod tests {
             "apiKey: \"${API_KEY}\"",
             "apiKey:",
             "path: /v1:x",
+            "- key: request.auth.claims[group]",
+            "{key: \"source.ip\", values: [a]}",
         ] {
             assert_eq!(shown(text), text);
         }

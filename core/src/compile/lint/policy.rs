@@ -29,6 +29,9 @@ pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Setti
             continue;
         }
         warn_about_shadowed_rules(policy, diagnostics);
+        if tables.token_rules.is_empty() {
+            warn_about_unverified_tokens(policy, diagnostics);
+        }
         for rule in &policy.rules {
             warn_about_contradictions(rule, diagnostics);
             for predicate in rule.predicates() {
@@ -50,6 +53,32 @@ pub(super) fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> boo
         Action::Allow => predicate.negated,
         Action::Audit => false,
     }
+}
+
+/// What a policy asks of a token, where nobody verifies any: no request ever has one. Said once for each policy.
+fn warn_about_unverified_tokens(policy: &AuthorizationPolicy, diagnostics: &mut Diagnostics) {
+    let about_token = policy.rules.iter().flat_map(PolicyRule::predicates).find(|predicate| {
+        matches!(
+            predicate.key,
+            PolicyKey::RequestPrincipal | PolicyKey::Audience | PolicyKey::Presenter | PolicyKey::Claim(_)
+        )
+    });
+    let Some(predicate) = about_token else { return };
+    let holds = if predicate.negated {
+        "always holds"
+    } else {
+        "never holds"
+    };
+    diagnostics
+        .warning(
+            "token-never-verified",
+            predicate.at,
+            format!(
+                "`{}` {holds}: no RequestAuthentication applies here, so no token counts",
+                predicate.field
+            ),
+        )
+        .help("add a RequestAuthentication with the issuer's keys, in the root namespace or the gateway's own");
 }
 
 /// Whoever can keep an authorizer from answering passes it.
