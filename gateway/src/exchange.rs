@@ -276,7 +276,7 @@ impl Exchange {
     /// The decision needs the body.
     async fn want_body(&mut self) -> Result<(), Step> {
         if self.body.is_none() {
-            let limit = self.record.worker.shared.body_bytes_max;
+            let limit = self.record.worker.shared.bounds.body_bytes;
             self.read_body(limit, Reading::UntilRefused).await?;
         }
         match &mut self.body {
@@ -377,7 +377,7 @@ impl Exchange {
             if self.incoming.is_end_stream() {
                 return Ok(Ok(None));
             }
-            let most = self.record.worker.shared.body_bytes_max;
+            let most = self.record.worker.shared.bounds.body_bytes;
             let limit = match wanted.partial {
                 true => most,
                 false => most.min(wanted.bytes_max.into()),

@@ -97,6 +97,10 @@ pub(crate) const ADMIN_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Quiet time after a file change before the configuration is loaded: editors and kubelets write in several steps.
 pub(crate) const RELOAD_DEBOUNCE: Duration = Duration::from_millis(200);
 
+/// Client connections at once, unless told otherwise: Envoy's advice for an edge. Each costs some 3 KiB while it waits,
+/// and 25 KiB and its bodies while it is served.
+pub(crate) const CONNECTIONS_MAX_DEFAULT: u32 = 50_000;
+
 /// Pending connections per listening socket.
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 

@@ -1,6 +1,7 @@
 //! Listening sockets: bound once per worker, so that the kernel spreads clients over them.
 
 use core::net::{Ipv4Addr, SocketAddr};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::io;
@@ -11,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::connection::{self, Peer};
+use crate::connection::{self, Open, Peer};
 use crate::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG};
 use crate::worker::Worker;
 
@@ -100,10 +101,17 @@ async fn accept(worker: Rc<Worker>, port: u16, listener: TcpListener, mut stoppe
 
 async fn take(worker: &Rc<Worker>, port: u16, accepted: io::Result<(TcpStream, SocketAddr)>) {
     match accepted {
+        // The newest, since those before it may be in the middle of an answer.
+        Ok(_) if worker.is_full() => {
+            let refused = &worker.shard.connections_refused_total;
+            refused.fetch_add(1, Ordering::Relaxed);
+        }
         Ok((stream, remote)) => {
             let has_proxy_header = worker.view().live.compiled.snapshot.expects_proxy_header();
             if let Ok(peer) = Peer::new(&stream, remote, port, has_proxy_header) {
-                tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, Rc::new(peer)));
+                let open = Open::new(worker);
+                let peer = Rc::new(peer);
+                tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, peer, open));
             }
         }
         Err(error) if is_about_one_connection(&error) => {}

@@ -19,7 +19,7 @@ use crate::jwt::Fetcher;
 use crate::log::{self, Format};
 use crate::metrics::Metrics;
 use crate::reload::{self, Addresses, FileWatch, Ports, Refused};
-use crate::shared::{Shared, Times};
+use crate::shared::{Bounds, Shared, Times};
 use crate::worker::{Command, Handle};
 
 /// How to serve.
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     pub(crate) workers: usize,
     pub(crate) drain: Duration,
     pub(crate) times: Times,
-    pub(crate) body_bytes_max: u64,
+    pub(crate) bounds: Bounds,
     /// Whether keys of tokens may be fetched from addresses that are not public.
     pub(crate) allow_private_jwks: bool,
     pub(crate) log_format: Format,
@@ -100,7 +100,7 @@ impl Gateway {
                 format: options.log_format,
             },
             options.times,
-            options.body_bytes_max,
+            options.bounds,
             inputs.settings.namespace.clone(),
             fetcher,
         );

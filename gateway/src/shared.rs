@@ -18,13 +18,21 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) times: Times,
-    /// Bytes of a request body; longer ones are answered 413.
-    pub(crate) body_bytes_max: u64,
+    pub(crate) bounds: Bounds,
     /// The gateway's namespace, for metrics.
     pub(crate) namespace: String,
     /// Fetches keys of tokens.
     pub(crate) fetcher: Arc<Fetcher>,
     draining: AtomicBool,
+}
+
+/// How much there may be of what clients bring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Bytes of a request body; longer ones are answered 413.
+    pub(crate) body_bytes: u64,
+    /// Client connections of the process at once; further ones are closed as soon as they are accepted.
+    pub(crate) connections: u32,
 }
 
 /// How long things may take.
@@ -44,7 +52,7 @@ impl Shared {
         metrics: Metrics,
         access_log: AccessLog,
         times: Times,
-        body_bytes_max: u64,
+        bounds: Bounds,
         namespace: String,
         fetcher: Arc<Fetcher>,
     ) -> Arc<Self> {
@@ -53,7 +61,7 @@ impl Shared {
             metrics,
             access_log,
             times,
-            body_bytes_max,
+            bounds,
             namespace,
             fetcher,
             draining: AtomicBool::new(false),

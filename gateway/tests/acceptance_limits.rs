@@ -10,7 +10,7 @@ use support::bed::{BOTH, Bed, Transport, assert_spliced};
 use support::client::{Client, Response, post, request, send_raw};
 use support::gateway::Setup;
 use support::wire::Framing;
-use support::{KEY, QUESTION};
+use support::{KEY, QUESTION, within_patience};
 
 /// The default limit of a request body.
 const BODY_MAX: usize = 32 * 1024 * 1024;
@@ -359,4 +359,42 @@ async fn what_a_burst_took_is_given_back_while_nobody_asks_for_anything() {
     let kept = bed.gateway.resident().saturating_sub(before);
     println!("{COUNT} connections took {peak} bytes, and {kept} later");
     assert!(kept < peak / 2, "{kept} of {peak} bytes are still there");
+}
+
+#[tokio::test]
+async fn connections_beyond_their_limit_are_closed_and_counted_and_others_go_on() {
+    let bed = Bed::start(Transport::Plain, Setup::seed().args(&["--max-connections", "3"])).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(bed.http()).await;
+        assert_eq!(client.ask("unknown.example.com", "{}").await.status, 404);
+        clients.push(client);
+    }
+    let mut surplus = Client::connect(bed.http()).await;
+    assert!(surplus.closes().await);
+    let metrics = bed.gateway.metrics().await;
+    let count = |name| {
+        let mut samples = metrics.iter().filter(|sample| sample.name == name);
+        samples.next().map(|sample| sample.value)
+    };
+    assert_eq!(count("lockgate_downstream_connections_refused_total"), Some(1.0));
+    assert_eq!(count("lockgate_downstream_connections"), Some(3.0));
+    for client in &mut clients {
+        assert_eq!(client.ask("unknown.example.com", "{}").await.status, 404);
+    }
+    // Room again, once the gateway has seen that one has left.
+    clients.pop();
+    let question = post("unknown.example.com", &[], "{}");
+    let answered = within_patience("room for a connection", async {
+        loop {
+            let mut next = Client::connect(bed.http()).await;
+            // A connection that is refused may already be closed.
+            if next.try_send(&question).await.is_ok()
+                && let Some(answer) = next.try_response().await
+            {
+                break answer.status;
+            }
+        }
+    });
+    assert_eq!(answered.await, 404);
 }

@@ -12,7 +12,7 @@ use crate::explain::Question;
 use crate::limits::{BODY_READ, HEADER_READ, IDLE};
 use crate::reload::{self, Addresses, Refused};
 use crate::serve::Options;
-use crate::shared::Times;
+use crate::shared::{Bounds, Times};
 use crate::{config, serve};
 
 /// The configuration or the arguments are wrong.
@@ -52,7 +52,10 @@ pub(super) fn serve(args: Serve) -> ExitCode {
             first_byte: args.first_byte_timeout,
             stream_idle: args.stream_idle_timeout,
         },
-        body_bytes_max: args.max_body_bytes,
+        bounds: Bounds {
+            body_bytes: args.max_body_bytes,
+            connections: args.max_connections,
+        },
         allow_private_jwks: args.allow_private_jwks,
         log_format: args.log_format,
         access_log: args.access_log,

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::limits::{DRAIN, FIRST_BYTE, STREAM_IDLE};
+use crate::limits::{CONNECTIONS_MAX_DEFAULT, DRAIN, FIRST_BYTE, STREAM_IDLE};
 use crate::log::Format;
 use values::{AdminAddress, Label, Listen};
 
@@ -96,6 +96,9 @@ struct Serve {
     /// Bytes of a request body; longer ones are answered 413.
     #[arg(long, value_name = "N", default_value_t = lockgate_core::limits::BODY_BYTES_MAX_DEFAULT)]
     max_body_bytes: u64,
+    /// Client connections at once, of all workers together; further ones are closed at once.
+    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_MAX_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: u32,
     /// Let the keys of tokens (`jwksUri`) be fetched from private, loopback and link-local addresses too.
     #[arg(long)]
     allow_private_jwks: bool,
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn the_contract_is_accepted() {
         for line in [
-            "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --log-format text --access-log -",
+            "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --max-connections 9 --log-format text --access-log -",
             "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
             "check -f a --strict -o json",
             "explain -f a -X POST -H Host:test.com --peer ::1 --proxied 192.0.2.1 --destination-ip ::2 --destination-port 443 --claims {} --checks {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",
@@ -234,6 +237,7 @@ mod tests {
             "serve -f a --listen x=127.0.0.1:1",
             "serve -f a --admin here",
             "serve -f a --workers 0",
+            "serve -f a --max-connections 0",
             "serve -f a --drain-timeout 5",
             "check -f a -o yaml",
             "explain -f a -H nocolon /",

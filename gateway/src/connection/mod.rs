@@ -116,9 +116,8 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(canonical(address.ip()), address.port())
 }
 
-/// Serves a connection to its end.
-pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Peer>) {
-    let _open = Open::new(&worker);
+/// Serves a connection to its end, until which it is `_open`.
+pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Peer>, _open: Open) {
     let mut read = Bytes::new();
     if peer.has_proxy_header {
         match Box::pin(proxied::read(&worker, &mut stream, &peer)).await {
@@ -209,10 +208,11 @@ fn protocol(read: &[u8]) -> Option<Protocol> {
 }
 
 /// Counts a connection for as long as it is open.
-struct Open(Rc<Worker>);
+#[derive(Debug)]
+pub(crate) struct Open(Rc<Worker>);
 
 impl Open {
-    fn new(worker: &Rc<Worker>) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
         worker.connection_opened();
         Self(Rc::clone(worker))
     }

@@ -13,11 +13,11 @@ use lockgate_core::config::diagnostic::Source;
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 
 use crate::config::Inputs;
-use crate::limits::{BODY_READ, DRAIN, FIRST_BYTE, HEADER_READ, IDLE, STREAM_IDLE};
+use crate::limits::{BODY_READ, CONNECTIONS_MAX_DEFAULT, DRAIN, FIRST_BYTE, HEADER_READ, IDLE, STREAM_IDLE};
 use crate::log::Format;
 use crate::reload::{Addresses, Refused};
 use crate::serve::{Gateway, Options};
-use crate::shared::Times;
+use crate::shared::{Bounds, Times};
 
 const FILES: [(&str, &str); 3] = [
     (
@@ -92,7 +92,10 @@ fn options(provider: SocketAddr) -> Options {
             first_byte: FIRST_BYTE,
             stream_idle: STREAM_IDLE,
         },
-        body_bytes_max: BODY_BYTES_MAX_DEFAULT,
+        bounds: Bounds {
+            body_bytes: BODY_BYTES_MAX_DEFAULT,
+            connections: CONNECTIONS_MAX_DEFAULT,
+        },
         allow_private_jwks: false,
         log_format: Format::Text,
         access_log: PathBuf::from("-"),

@@ -73,6 +73,7 @@ pub(crate) struct Reload {
 pub(crate) struct Shard {
     pub(crate) connections_total: AtomicU64,
     pub(crate) connections: AtomicI64,
+    pub(crate) connections_refused_total: AtomicU64,
     pub(crate) proxy_headers_refused_total: AtomicU64,
     pub(crate) requests_active: AtomicI64,
     pub(crate) upstream_connections_total: AtomicU64,
@@ -143,6 +144,11 @@ impl Metrics {
     /// The counters of worker `index`.
     pub(crate) fn shard(&self, index: usize) -> Arc<Shard> {
         self.shards.get(index).map_or_else(Arc::default, Arc::clone)
+    }
+
+    /// Client connections that are open.
+    pub(crate) fn connections(&self) -> i64 {
+        self.gauge(|shard| &shard.connections)
     }
 
     /// All counts of all shards.

@@ -138,7 +138,14 @@ impl Metrics {
             "lockgate_downstream_connections",
             "gauge",
             "Client connections now open.",
-            self.gauge(|s| &s.connections),
+            self.connections(),
+        );
+        single(
+            out,
+            "lockgate_downstream_connections_refused_total",
+            "counter",
+            "Client connections closed at once, since there were as many as there may be.",
+            self.sum(|s| &s.connections_refused_total),
         );
         single(
             out,

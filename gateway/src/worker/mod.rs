@@ -162,7 +162,7 @@ impl Worker {
         self.scans
             .borrow_mut()
             .pop()
-            .unwrap_or_else(|| Box::new(BodyScan::new(self.shared.body_bytes_max)))
+            .unwrap_or_else(|| Box::new(BodyScan::new(self.shared.bounds.body_bytes)))
     }
 
     /// Keeps a scan for the next body.
@@ -217,6 +217,11 @@ impl Worker {
 
     pub(crate) fn request_ended(&self) {
         self.shard.requests_active.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the process has as many connections as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.metrics.connections() >= i64::from(self.shared.bounds.connections)
     }
 
     pub(crate) fn connection_opened(&self) {
