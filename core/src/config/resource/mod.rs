@@ -115,6 +115,7 @@ impl Resources {
     }
 
     /// Notes that a document of `kind` was refused.
+    #[cfg(feature = "yaml")]
     pub(crate) fn refuse(&mut self, kind: &'static str) {
         if !self.refused.contains(&kind) {
             self.refused.push(kind);
