@@ -90,6 +90,8 @@ mod route;
 #[cfg(feature = "alloc")]
 pub mod snapshot;
 pub mod tables;
+#[cfg(feature = "alloc")]
+mod text_map;
 pub mod token;
 
 #[cfg(feature = "yaml")]

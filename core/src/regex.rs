@@ -1,12 +1,12 @@
 //! Regular expressions as Envoy applies them: RE2 syntax, the whole value,
 //! linear time, and here also without allocation.
 //!
-//! Each pattern is compiled once to an anchored DFA of bounded size and then
-//! only searched. Classes are ASCII as in RE2 (`\d`, `\w`, `\s`, `(?i)`), and
-//! values are bytes.
+//! Each pattern is compiled once to a DFA of bounded size and then only
+//! walked. Classes are ASCII as in RE2 (`\d`, `\w`, `\s`, `(?i)`), and values
+//! are bytes.
 
-use regex_automata::dfa::{Automaton, dense};
-use regex_automata::{Anchored, Input};
+#[cfg(feature = "alloc")]
+mod determinize;
 
 /// Where an automaton's words live: owned when there is an allocator, otherwise in a `static`.
 #[cfg(feature = "alloc")]
@@ -16,13 +16,36 @@ type Words = &'static [u32];
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]
-pub(crate) struct Regex(dense::DFA<Words>);
+pub(crate) struct Regex {
+    /// The class of each byte: bytes of one class lead to the same.
+    classes: [u8; 256],
+    /// The row to begin with.
+    start: u32,
+    /// The column, behind those of the classes, that says whether a value may end here.
+    end: usize,
+    /// Rows of columns. A row is known by where it begins.
+    table: Words,
+}
+
+/// The row that no value comes back from.
+const DEAD: u32 = 0;
 
 impl Regex {
-    /// Whether the whole of `value` matches. A search that cannot be carried out does not match.
+    /// Whether the whole of `value` matches.
     pub(crate) fn matches(&self, value: &[u8]) -> bool {
-        let input = Input::new(value).anchored(Anchored::Yes);
-        matches!(self.0.try_search_fwd(&input), Ok(Some(_)))
+        let mut row = self.start;
+        for byte in value {
+            let class = self.classes.get(usize::from(*byte)).copied().unwrap_or_default();
+            row = self.cell(row, class.into());
+            if row == DEAD {
+                return false;
+            }
+        }
+        self.cell(row, self.end) != 0
+    }
+
+    fn cell(&self, row: u32, column: usize) -> u32 {
+        self.table.get(row as usize + column).copied().unwrap_or(DEAD)
     }
 }
 
@@ -36,8 +59,6 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
     use alloc::format;
     use alloc::string::ToString;
 
-    use regex_automata::MatchKind;
-    use regex_automata::dfa::StartKind;
     use regex_automata::nfa::thompson;
     use regex_automata::util::syntax;
 
@@ -50,33 +71,21 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
         ));
     }
     let ascii = syntax::Config::new().unicode(false).utf8(false);
-    // On its own first: wrapped below, `a)|(b` would be well formed.
-    syntax::parse_with(pattern, &ascii).map_err(|error| reason(&error))?;
-    let whole = syntax::parse_with(&format!(r"\A(?:{pattern})\z"), &ascii).map_err(|error| reason(&error))?;
+    let parsed = syntax::parse_with(pattern, &ascii).map_err(|error| reason(&error))?;
     let nfa = thompson::Compiler::new()
         .configure(
             thompson::Config::new()
                 .utf8(false)
                 .nfa_size_limit(Some(REGEX_DFA_BYTES_MAX)),
         )
-        .build_from_hir(&whole)
+        .build_from_hir(&parsed)
         .map_err(|error| error.to_string())?;
-    dense::Builder::new()
-        .configure(
-            dense::Config::new()
-                .match_kind(MatchKind::All)
-                .start_kind(StartKind::Anchored)
-                .dfa_size_limit(Some(REGEX_DFA_BYTES_MAX))
-                .determinize_size_limit(Some(REGEX_DFA_BYTES_MAX)),
+    determinize::determinize(&nfa, REGEX_DFA_BYTES_MAX).ok_or_else(|| {
+        format!(
+            "its automaton is larger than {} KiB; write it with fewer or smaller repetitions",
+            REGEX_DFA_BYTES_MAX / 1024
         )
-        .build_from_nfa(&nfa)
-        .map(Regex)
-        .map_err(|_| {
-            format!(
-                "its automaton is larger than {} KiB; write it with fewer or smaller repetitions",
-                REGEX_DFA_BYTES_MAX / 1024
-            )
-        })
+    })
 }
 
 /// The last line of a syntax error, without its label: the lines before it repeat the pattern.

@@ -4,17 +4,18 @@
 //! decides and explains requests with the gateway's own functions. The package
 //! around it (`js/`) turns objects into the JSON that is expected here.
 
+mod json;
 mod request;
-
-use std::collections::BTreeMap;
 
 use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::{PlacedDiagnostic, Source};
 use lockgate_core::explain::Explanation;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
+
+use json::Json;
 
 /// The version of the engine, equal to the gateway's.
 #[wasm_bindgen]
@@ -31,29 +32,44 @@ pub struct Simulator {
     compiled: Option<Compiled>,
 }
 
-/// What the gateway takes from its command line and environment.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+/// What the gateway takes from its command line and environment: `Options` of `index.d.ts`.
 struct Options {
-    env: BTreeMap<String, String>,
+    env: Vec<(String, String)>,
     ignore_kinds: Vec<String>,
-    labels: Option<BTreeMap<String, String>>,
-    namespace: Option<String>,
-    root_namespace: Option<String>,
+    settings: Settings,
 }
 
 impl Options {
-    fn settings(&mut self) -> Settings {
+    fn read(text: &str) -> Result<Self, JsError> {
+        let names = ["env", "ignoreKinds", "labels", "namespace", "rootNamespace"];
+        let mut fields = Json::read(text)?.fields("options", &names)?;
         let default = Settings::default();
-        Settings {
-            namespace: self.namespace.take().unwrap_or(default.namespace),
-            root_namespace: self.root_namespace.take().unwrap_or(default.root_namespace),
-            labels: self
-                .labels
-                .take()
-                .map_or(default.labels, |labels| labels.into_iter().collect()),
-        }
+        Ok(Self {
+            env: fields.take("env", texts_by_name)?.unwrap_or_default(),
+            ignore_kinds: fields
+                .take("ignoreKinds", |kinds, name| kinds.list(name, Json::string))?
+                .unwrap_or_default(),
+            settings: Settings {
+                namespace: fields.take("namespace", Json::string)?.unwrap_or(default.namespace),
+                root_namespace: fields
+                    .take("rootNamespace", Json::string)?
+                    .unwrap_or(default.root_namespace),
+                labels: fields.take("labels", texts_by_name)?.unwrap_or(default.labels),
+            },
+        })
     }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let (_, value) = self.env.iter().find(|(known, _)| known == name)?;
+        Some(value.clone())
+    }
+}
+
+/// `Record<string, string>`, sorted by name.
+fn texts_by_name(value: Json<'_>, name: &str) -> Result<Vec<(String, String)>, JsError> {
+    let mut texts = value.map(name, Json::string)?;
+    texts.sort_unstable();
+    Ok(texts)
 }
 
 #[wasm_bindgen]
@@ -65,17 +81,16 @@ impl Simulator {
     /// is in [`Simulator::diagnostics`].
     #[wasm_bindgen(constructor)]
     pub fn new(files: &str, options: &str) -> Result<Self, JsError> {
-        let files: BTreeMap<String, String> = serde_json::from_str(files)?;
-        let mut options: Options = serde_json::from_str(options)?;
+        let files = texts_by_name(Json::read(files)?, "files")?;
+        let options = Options::read(options)?;
         let sources: Vec<Source> = files.into_iter().map(|(name, text)| Source { name, text }).collect();
-        let settings = options.settings();
-        let env = |name: &str| options.env.get(name).cloned();
+        let env = |name: &str| options.variable(name);
         let load = LoadOptions {
             env: &env,
             ignore_kinds: &options.ignore_kinds,
             mesh_config: None,
         };
-        let built = build(&sources, &load, &settings);
+        let built = build(&sources, &load, &options.settings);
         let findings = built.diagnostics.as_slice().iter();
         let findings: Vec<PlacedDiagnostic<'_>> = findings.map(|finding| finding.placed(&sources)).collect();
         Ok(Self {

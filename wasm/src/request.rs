@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use lockgate_core::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
+use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision, Checked, borrow_answers, borrow_fields};
 use lockgate_core::cidr::canonical;
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known};
@@ -13,48 +13,120 @@ use lockgate_core::llm::media::media;
 use lockgate_core::request::{Connection, Request, Scheme, SentAuthority};
 use lockgate_core::snapshot::Snapshot;
 use lockgate_core::token::assume;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use wasm_bindgen::prelude::JsError;
 
-/// `Request` of `index.d.ts`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Sent {
+use crate::json::{Json, wrong};
+
+/// `SimulatedRequest` of `index.d.ts`.
+struct Sent<'t> {
     method: String,
     target: String,
     authority: Option<String>,
-    #[serde(default)]
     headers: Vec<(String, String)>,
-    #[serde(default = "loopback")]
     peer: IpAddr,
     proxied: Option<IpAddr>,
     destination_ip: Option<IpAddr>,
     destination_port: Option<u16>,
-    #[serde(default = "http")]
     port: u16,
     sni: Option<String>,
-    #[serde(default)]
     peer_uris: Vec<String>,
-    claims: Option<Box<RawValue>>,
-    #[serde(default)]
+    /// As they are written.
+    claims: Option<&'t str>,
     checks: AssumedAnswers,
     body: Option<String>,
-    #[serde(default)]
     entropy: u64,
 }
 
-const fn loopback() -> IpAddr {
-    IpAddr::V4(Ipv4Addr::LOCALHOST)
+impl<'t> Sent<'t> {
+    fn read(text: &'t str) -> Result<Self, JsError> {
+        let names = [
+            "method",
+            "target",
+            "authority",
+            "headers",
+            "peer",
+            "proxied",
+            "destinationIp",
+            "destinationPort",
+            "port",
+            "sni",
+            "peerUris",
+            "claims",
+            "checks",
+            "body",
+            "entropy",
+        ];
+        let mut fields = Json::read(text)?.fields("request", &names)?;
+        Ok(Self {
+            method: fields.require("method", Json::string)?,
+            target: fields.require("target", Json::string)?,
+            authority: fields.take("authority", Json::string)?,
+            headers: fields.take("headers", pairs)?.unwrap_or_default(),
+            peer: fields.take("peer", address)?.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            proxied: fields.take("proxied", address)?,
+            destination_ip: fields.take("destinationIp", address)?,
+            destination_port: fields.take("destinationPort", small)?,
+            port: fields.take("port", small)?.unwrap_or(80),
+            sni: fields.take("sni", Json::string)?,
+            peer_uris: fields.take("peerUris", texts)?.unwrap_or_default(),
+            claims: fields.take("claims", |claims, _| Ok(claims.text))?,
+            checks: fields.take("checks", checks)?.unwrap_or_default(),
+            body: fields.take("body", Json::string)?,
+            entropy: fields
+                .take("entropy", |value, name| value.number(name, "a whole number"))?
+                .unwrap_or(0),
+        })
+    }
 }
 
-const fn http() -> u16 {
-    80
+/// `Record<string, CheckAnswer>`.
+fn checks(value: Json<'_>, name: &str) -> Result<AssumedAnswers, JsError> {
+    Ok(value.map(name, check)?.into_iter().collect())
+}
+
+fn check(value: Json<'_>, name: &str) -> Result<AssumedAnswer, JsError> {
+    let names = ["decision", "setHeaders", "removeHeaders", "status"];
+    let mut fields = value.fields(name, &names)?;
+    let decision = fields.require("decision", |value, name| match value.string(name)?.as_str() {
+        "allow" => Ok(AssumedDecision::Allow),
+        "deny" => Ok(AssumedDecision::Deny),
+        "error" => Ok(AssumedDecision::Error),
+        other => Err(JsError::new(&format!(
+            "unknown decision `{other}`, expected one of `allow`, `deny`, `error`"
+        ))),
+    })?;
+    let answer = AssumedAnswer::new(
+        decision,
+        fields.take("setHeaders", pairs)?,
+        fields.take("removeHeaders", texts)?,
+        fields.take("status", small)?,
+    );
+    answer.map_err(JsError::new)
+}
+
+fn pairs(value: Json<'_>, name: &str) -> Result<Vec<(String, String)>, JsError> {
+    value.list(name, |pair, name| {
+        let pair: Result<[String; 2], _> = pair.list(name, Json::string)?.try_into();
+        let [name, value] = pair.map_err(|_| wrong(name, "pairs of a name and a value"))?;
+        Ok((name, value))
+    })
+}
+
+fn texts(value: Json<'_>, name: &str) -> Result<Vec<String>, JsError> {
+    value.list(name, Json::string)
+}
+
+fn address(value: Json<'_>, name: &str) -> Result<IpAddr, JsError> {
+    value.string(name)?.parse().map_err(|_| wrong(name, "an IP address"))
+}
+
+fn small(value: Json<'_>, name: &str) -> Result<u16, JsError> {
+    value.number(name, "a whole number from 0 to 65535")
 }
 
 /// Explains the request that `text` describes.
 pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, JsError> {
-    let sent: Sent = serde_json::from_str(text)?;
+    let sent = Sent::read(text)?;
     let headers: Vec<(&str, &[u8])> = sent
         .headers
         .iter()
@@ -88,7 +160,7 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
                 .and_then(|()| scan.finish()),
         ),
     };
-    let claims = sent.claims.map(|claims| verified(snapshot, &claims)).transpose()?;
+    let claims = sent.claims.map(|claims| verified(snapshot, claims)).transpose()?;
     let answers = AssumedAnswer::of_all(&sent.checks, snapshot.authorizers()).map_err(|why| JsError::new(&why))?;
     let fields = borrow_fields(&answers);
     let answers = borrow_answers(&answers, &fields);
@@ -104,8 +176,8 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
 }
 
 /// The claims as if a token with them had been verified.
-fn verified(snapshot: &Snapshot, claims: &RawValue) -> Result<ClaimSet, JsError> {
-    Ok(assume(&snapshot.tables(), claims.get().as_bytes())?)
+fn verified(snapshot: &Snapshot, claims: &str) -> Result<ClaimSet, JsError> {
+    Ok(assume(&snapshot.tables(), claims.as_bytes())?)
 }
 
 fn first<'h>(headers: &[(&str, &'h [u8])], name: &str) -> Option<&'h [u8]> {

@@ -34,21 +34,26 @@ pub enum AssumedAnswer {
     Error,
 }
 
-/// The JSON itself. A tagged enum would read the same, but makes the simulator a hundredth larger.
+/// The JSON itself.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Written {
-    decision: WrittenDecision,
+    decision: AssumedDecision,
     set_headers: Option<Vec<(String, String)>>,
     remove_headers: Option<Vec<String>>,
     status: Option<u16>,
 }
 
-#[derive(Deserialize)]
+/// What `decision` of an assumed answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum WrittenDecision {
+#[expect(clippy::exhaustive_enums, reason = "these are the words of a format")]
+pub enum AssumedDecision {
+    /// `allow`
     Allow,
+    /// `deny`
     Deny,
+    /// `error`
     Error,
 }
 
@@ -56,25 +61,43 @@ impl TryFrom<Written> for AssumedAnswer {
     type Error = &'static str;
 
     fn try_from(written: Written) -> Result<Self, &'static str> {
-        let is_allow = matches!(written.decision, WrittenDecision::Allow);
-        if !is_allow && (written.set_headers.is_some() || written.remove_headers.is_some()) {
-            return Err("`setHeaders` and `removeHeaders` are for the decision `allow` only");
-        }
-        if !matches!(written.decision, WrittenDecision::Deny) && written.status.is_some() {
-            return Err("`status` is for the decision `deny` only");
-        }
-        Ok(match written.decision {
-            WrittenDecision::Allow => Self::Allow {
-                set_headers: written.set_headers.unwrap_or_default(),
-                remove_headers: written.remove_headers.unwrap_or_default(),
-            },
-            WrittenDecision::Deny => Self::Deny { status: written.status },
-            WrittenDecision::Error => Self::Error,
-        })
+        Self::new(
+            written.decision,
+            written.set_headers,
+            written.remove_headers,
+            written.status,
+        )
     }
 }
 
 impl AssumedAnswer {
+    /// The answer that has these members.
+    ///
+    /// # Errors
+    /// Which member is not for this decision, in words.
+    pub fn new(
+        decision: AssumedDecision,
+        set_headers: Option<Vec<(String, String)>>,
+        remove_headers: Option<Vec<String>>,
+        status: Option<u16>,
+    ) -> Result<Self, &'static str> {
+        let is_allow = decision == AssumedDecision::Allow;
+        if !is_allow && (set_headers.is_some() || remove_headers.is_some()) {
+            return Err("`setHeaders` and `removeHeaders` are for the decision `allow` only");
+        }
+        if decision != AssumedDecision::Deny && status.is_some() {
+            return Err("`status` is for the decision `deny` only");
+        }
+        Ok(match decision {
+            AssumedDecision::Allow => Self::Allow {
+                set_headers: set_headers.unwrap_or_default(),
+                remove_headers: remove_headers.unwrap_or_default(),
+            },
+            AssumedDecision::Deny => Self::Deny { status },
+            AssumedDecision::Error => Self::Error,
+        })
+    }
+
     /// The answers in the order in which a decision asks for them.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! The external authorizers that CUSTOM policies ask, in the order of their names, in which Istio has them asked.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -24,11 +23,11 @@ pub(super) fn compile(
 ) -> Vec<Authorizer> {
     let mesh = resources.mesh_configs.first();
     let known = mesh.map_or(&[][..], |mesh: &MeshConfig| &mesh.authorizers);
-    let mut asked = BTreeSet::new();
+    let mut asked = Vec::new();
     for policy in policies::selected(resources, settings).filter(|policy| policy.action == Action::Custom) {
         let Some(name) = &policy.provider else { continue };
         if known.iter().any(|provider| **provider.name == ***name) {
-            asked.insert(&***name);
+            asked.push(&***name);
         } else if resources.has_all("MeshConfig") {
             let names = || known.iter().map(|provider| &**provider.name);
             let help = did_you_mean(name, names()).unwrap_or_else(|| match known {
@@ -48,6 +47,8 @@ pub(super) fn compile(
                 .help(help);
         }
     }
+    asked.sort_unstable();
+    asked.dedup();
     let mut authorizers = Vec::new();
     for name in asked {
         let Some(provider) = known.iter().find(|provider| **provider.name == *name) else {

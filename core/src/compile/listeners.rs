@@ -1,6 +1,5 @@
 //! Gateways to listeners, and which hosts each gateway opens on which port.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,12 +11,13 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{Gateway, Resources, ServerProtocol, Spanned};
 use crate::snapshot::Listener;
 use crate::tables::ListenerRow;
+use crate::text_map::TextMap;
 
 /// What the loaded Gateways open.
 pub(super) struct Listeners<'c> {
     ports: Vec<u16>,
     /// By `namespace/name`; what a Gateway that does not select this proxy opens is empty.
-    gateways: BTreeMap<String, Vec<Opened<'c>>>,
+    gateways: TextMap<Vec<Opened<'c>>>,
     some_refused: bool,
 }
 
@@ -49,7 +49,7 @@ impl<'c> Listeners<'c> {
 
     /// The gateways' names.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.gateways.keys().map(String::as_str)
+        self.gateways.keys()
     }
 }
 
@@ -76,11 +76,11 @@ pub(super) fn compile<'c>(
             has_suffixes: false,
         })
         .collect();
-    let mut gateways = BTreeMap::new();
+    let mut gateways = TextMap::default();
     for gateway in &resources.gateways {
         let name = format!("{}/{}", gateway.meta.namespace, *gateway.meta.name);
         let hosts = opened(gateway, &ports, diagnostics);
-        gateways.insert(name, if selected(gateway) { hosts } else { Vec::new() });
+        gateways.insert(&name, if selected(gateway) { hosts } else { Vec::new() });
     }
     Listeners {
         ports,

@@ -28,6 +28,7 @@ use alloc::vec::Vec;
 use crate::config::diagnostic::{Diagnostics, Source};
 use crate::config::resource::{Labels, Meta, Resources};
 use crate::snapshot::{Secrets, Snapshot};
+use crate::text_map::TextSet;
 use rows::RowWriter;
 
 /// Who this gateway is: what selectors and namespaces are compared with.
@@ -110,14 +111,15 @@ pub fn compile(
 
 /// Two resources of one kind, namespace and name: the API server would have kept only one of them.
 fn refuse_duplicate_names(resources: &Resources, diagnostics: &mut Diagnostics) {
-    let mut seen = alloc::collections::BTreeSet::new();
+    let mut seen = TextSet::default();
     for meta in metas(resources) {
-        if !seen.insert((meta.kind, &*meta.namespace, &**meta.name)) {
+        let named = alloc::format!("{} `{}/{}`", meta.kind, meta.namespace, *meta.name);
+        if !seen.insert(&named) {
             diagnostics
                 .error(
                     "duplicate-resource",
                     meta.name.at,
-                    alloc::format!("{} `{}/{}` is defined twice", meta.kind, meta.namespace, *meta.name),
+                    alloc::format!("{named} is defined twice"),
                 )
                 .field("metadata.name");
         }

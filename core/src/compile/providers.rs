@@ -1,6 +1,5 @@
 //! LLMProviders to provider rows, and what their configuration says for each rule.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,12 +12,13 @@ use crate::config::resource::{LlmProvider, ProviderConfig, Resources, Spanned};
 use crate::config::secret::Secret;
 use crate::config::suggest::nearest;
 use crate::tables::{ConfigRow, FieldRow, FieldWhen, ProviderId, ProviderRow, Rows, SecretId, UpstreamId};
+use crate::text_map::TextMap;
 
 /// The providers that exist for this gateway, by host.
 pub(super) struct Providers<'c> {
     /// In the order of their ids.
     visible: Vec<Provider<'c>>,
-    by_host: BTreeMap<String, ProviderId>,
+    by_host: TextMap<ProviderId>,
     /// Hosts of providers that are loaded but not for this gateway.
     hidden: Vec<String>,
     /// Whether a provider that is missing may be one that was refused.
@@ -31,7 +31,7 @@ pub(super) struct Provider<'c> {
     /// Lower-cased.
     pub(super) host: String,
     /// Rows of its configuration by index of the route-specific entry; `None` is the default.
-    configs: BTreeMap<Option<usize>, u32>,
+    configs: Vec<(Option<usize>, u32)>,
 }
 
 impl<'c> Providers<'c> {
@@ -50,7 +50,7 @@ impl<'c> Providers<'c> {
     }
 
     pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.by_host.keys().map(String::as_str)
+        self.by_host.keys()
     }
 
     /// In the order of their ids, which are also their upstreams'.
@@ -74,7 +74,7 @@ pub(super) fn compile<'c>(
 ) -> Providers<'c> {
     let mut providers = Providers {
         visible: Vec::new(),
-        by_host: BTreeMap::new(),
+        by_host: TextMap::default(),
         hidden: Vec::new(),
         some_refused: !resources.has_all("LLMProvider"),
     };
@@ -106,7 +106,7 @@ pub(super) fn compile<'c>(
             );
             providers
                 .by_host
-                .insert(provider.host.clone(), ProviderId(number(providers.visible.len())));
+                .insert(&provider.host, ProviderId(number(providers.visible.len())));
             providers.visible.push(provider);
         }
     }
@@ -133,7 +133,7 @@ fn provider<'c>(
     Provider {
         resource,
         host,
-        configs: BTreeMap::new(),
+        configs: Vec::new(),
     }
 }
 
@@ -147,7 +147,7 @@ impl Provider<'_> {
                 .iter()
                 .position(|(name, _)| name.as_str() == rule)
         });
-        if let Some(known) = self.configs.get(&specific) {
+        if let Some((_, known)) = self.configs.iter().find(|(entry, _)| *entry == specific) {
             return *known;
         }
         let entry = specific.and_then(|index| Some(&self.resource.route_specific_configs.get(index)?.1));
@@ -158,7 +158,7 @@ impl Provider<'_> {
         };
         let id = number(rows.rows.configs.len());
         rows.rows.configs.push(row);
-        self.configs.insert(specific, id);
+        self.configs.push((specific, id));
         id
     }
 }

@@ -1,6 +1,5 @@
 //! Which header fields decisions read: what a client's `Connection` must not name ([`crate::connection_field`]).
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::snapshot::MeaningRows;
@@ -28,10 +27,9 @@ pub(super) fn compile(rows: &MeaningRows) -> Vec<Span> {
         PlaceRow::Param(_) | PlaceRow::Cookie(_) => None,
     });
     let text = Text(&rows.text);
-    let names = by_policy.chain(by_route).chain(by_token_rule);
-    let mut sorted: BTreeMap<&[u8], Span> = BTreeMap::new();
-    for name in names {
-        sorted.insert(text.bytes(name), name);
-    }
-    sorted.into_values().collect()
+    let mut names: Vec<Span> = by_policy.chain(by_route).chain(by_token_rule).collect();
+    names.sort_unstable_by_key(|name| text.bytes(*name));
+    // Equal texts share a span.
+    names.dedup();
+    names
 }

@@ -1,8 +1,5 @@
 //! Writes rows and text arenas, and turns byte places into file, line and column.
 
-use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,6 +12,7 @@ use crate::index;
 use crate::regex::Regex;
 use crate::snapshot::{MeaningRows, OwnedRows, Secrets};
 use crate::tables::{OriginId, OriginRow, Rows, SecretId, Span, Text};
+use crate::text_map::TextMap;
 
 /// Collects the rows of a snapshot.
 pub(super) struct RowWriter<'c> {
@@ -24,7 +22,7 @@ pub(super) struct RowWriter<'c> {
     origins: Vec<OriginRow>,
     origin_text: Arena,
     regexes: Vec<Regex>,
-    regex_ids: BTreeMap<String, Result<u32, String>>,
+    regex_ids: TextMap<Result<u32, String>>,
     secrets: Vec<Secret>,
     lines: Vec<LineStarts<'c>>,
 }
@@ -37,7 +35,7 @@ impl<'c> RowWriter<'c> {
             origins: Vec::new(),
             origin_text: Arena::default(),
             regexes: Vec::new(),
-            regex_ids: BTreeMap::new(),
+            regex_ids: TextMap::default(),
             secrets: Vec::new(),
             lines: sources.iter().map(LineStarts::new).collect(),
         }
@@ -58,7 +56,7 @@ impl<'c> RowWriter<'c> {
             self.regexes.push(regex);
             id
         });
-        self.regex_ids.insert(pattern.to_owned(), compiled.clone());
+        self.regex_ids.insert(pattern, compiled.clone());
         compiled
     }
 
@@ -132,7 +130,7 @@ pub(super) fn number(index: usize) -> u32 {
 #[derive(Default)]
 struct Arena {
     text: String,
-    spans: BTreeMap<Box<str>, Span>,
+    spans: TextMap<Span>,
     overflowed: bool,
 }
 
@@ -148,7 +146,7 @@ impl Arena {
         self.overflowed |= start.checked_add(len).is_none();
         let span = Span { start, len };
         self.text.push_str(text);
-        self.spans.insert(text.into(), span);
+        self.spans.insert(text, span);
         span
     }
 }

@@ -1,6 +1,5 @@
 //! RequestAuthentications that select this gateway to token rules, ordered by issuer.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -12,6 +11,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{JwtKeys, JwtRule, RequestAuthentication, Resources, Spanned, TokenPlace};
 use crate::snapshot::{KeySource, KeysFrom};
 use crate::tables::{ClaimHeaderRow, KeySourceId, PlaceRow, Rows, Span, TokenRuleRow};
+use crate::text_map::TextSet;
 
 /// Where the keys come from; the rules go to `rows`.
 pub(super) fn compile(
@@ -31,7 +31,7 @@ pub(super) fn compile(
         .collect();
     rules.sort_by_key(|(_, _, rule)| rule.issuer.as_ref().map(|issuer| issuer.value.clone()));
     let mut sources = Vec::new();
-    let mut written = BTreeSet::new();
+    let mut written = Vec::new();
     for (resource, index, rule) in rules {
         refuse_repeated_headers(rule, index, diagnostics);
         let row = compile_rule(resource, index, rule, &mut sources, rows);
@@ -44,7 +44,9 @@ pub(super) fn compile(
         );
         rows.rows.token_rules.push(row);
     }
-    rows.rows.token_headers = written.into_iter().collect();
+    written.sort_unstable();
+    written.dedup();
+    rows.rows.token_headers = written;
     sources
 }
 
@@ -128,7 +130,7 @@ fn keys(rule: &JwtRule, sources: &mut Vec<KeySource>, rows: &mut RowWriter<'_>) 
 }
 
 fn refuse_repeated_headers(rule: &JwtRule, index: usize, diagnostics: &mut Diagnostics) {
-    let mut seen = BTreeSet::new();
+    let mut seen = TextSet::default();
     let names = rule.claim_headers.iter().map(|entry| &*entry.header);
     for name in names.chain(rule.payload_header.as_deref()) {
         if !seen.insert(name) {

@@ -15,6 +15,7 @@ use crate::config::resource::{
     Spanned, WorkloadEntry,
 };
 use crate::snapshot::{Endpoint, Upstream, UpstreamTls};
+use crate::text_map::TextMap;
 
 /// Istio's default for `connectTimeout`.
 const CONNECT_TIMEOUT_MS: u32 = 10_000;
@@ -212,10 +213,10 @@ fn check_static_addresses(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
 }
 
 fn refuse_two_rules_of_one_host(rules: &[DestinationRule], diagnostics: &mut Diagnostics) {
-    let mut seen = alloc::collections::BTreeMap::new();
+    let mut seen = TextMap::default();
     for rule in rules {
         let host = rule.host.to_ascii_lowercase();
-        if let Some(first) = seen.insert(host, &rule.meta) {
+        if let Some(first) = seen.insert(&host, &rule.meta) {
             diagnostics
                 .error(
                     "duplicate-destination-rule",

@@ -75,7 +75,7 @@ impl Loader<'_> {
         let errors_before = self.loaded.diagnostics.error_count();
         let documents = yaml::parse(source, index, &mut self.loaded.diagnostics);
         if self.loaded.diagnostics.error_count() > errors_before {
-            self.loaded.resources.refused.insert(Resources::ANY_KIND);
+            self.loaded.resources.refuse(Resources::ANY_KIND);
         }
         let is_empty = documents.is_empty() && self.loaded.diagnostics.error_count() == errors_before;
         if is_empty {
@@ -99,7 +99,7 @@ impl Loader<'_> {
         let errors_before = self.loaded.diagnostics.error_count();
         match envelope::read(&document, self.options, &mut self.loaded.diagnostics) {
             Envelope::Skip if self.loaded.diagnostics.error_count() > errors_before => {
-                self.loaded.resources.refused.insert(Resources::ANY_KIND);
+                self.loaded.resources.refuse(Resources::ANY_KIND);
             }
             Envelope::Skip => {}
             Envelope::List => self.list(document),
@@ -113,7 +113,7 @@ impl Loader<'_> {
 
     fn resource(&mut self, mut document: Node, kind: &'static Kind, errors_before: usize) {
         let Some(meta) = decode::meta(&document, kind) else {
-            self.loaded.resources.refused.insert(kind.name);
+            self.loaded.resources.refuse(kind.name);
             return redact_document(&mut document, kind);
         };
         let (namespace, name) = (String::from(&*meta.namespace), String::from(&*meta.name.value));
@@ -128,7 +128,7 @@ impl Loader<'_> {
             decoded.add_to(resources);
             documents.push(document);
         } else {
-            resources.refused.insert(kind.name);
+            resources.refuse(kind.name);
         }
     }
 
@@ -140,7 +140,7 @@ impl Loader<'_> {
         let at = document.at;
         let path = FieldPath::Root.field("data");
         let Some(data) = document.get_mut("data") else {
-            self.loaded.resources.refused.insert(MESH_CONFIG_KIND);
+            self.loaded.resources.refuse(MESH_CONFIG_KIND);
             self.loaded
                 .diagnostics
                 .error("missing-field", at, "the field `data` is missing")
@@ -152,7 +152,7 @@ impl Loader<'_> {
         self.checker(false).config_map_data(data, &path);
         let text = data.get("mesh").and_then(|mesh| Some((mesh.at, mesh.scalar()?)));
         let (Some((at, scalar)), true) = (text, self.loaded.diagnostics.error_count() == errors_before) else {
-            self.loaded.resources.refused.insert(MESH_CONFIG_KIND);
+            self.loaded.resources.refuse(MESH_CONFIG_KIND);
             return;
         };
         let source = usize::try_from(at.source)
@@ -187,7 +187,7 @@ impl Loader<'_> {
         if diagnostics.error_count() == errors_before {
             resources.mesh_configs.push(decoded);
         } else {
-            resources.refused.insert(MESH_CONFIG_KIND);
+            resources.refuse(MESH_CONFIG_KIND);
         }
     }
 

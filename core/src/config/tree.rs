@@ -177,7 +177,22 @@ fn is_number(text: &str) -> bool {
         || lower
             .strip_prefix('.')
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    starts_like_one && lower.replace('_', "").parse::<f64>().is_ok()
+    starts_like_one && is_decimal(&lower.replace('_', ""))
+}
+
+/// Whether the text, which has a digit, is what `f64` parses. To parse it would bring a table of 10 KB into the simulator.
+fn is_decimal(text: &str) -> bool {
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) = match text.split_once('e') {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let is_exponent = |exponent: &str| {
+        let digits = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+        !digits.is_empty() && are_digits(digits)
+    };
+    are_digits(whole) && are_digits(fraction) && exponent.is_none_or(is_exponent)
 }
 
 #[cfg(test)]
@@ -223,6 +238,13 @@ mod tests {
             ("v1", Meaning::Text),
         ] {
             assert_eq!(plain(text).meaning(), meaning, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn decimals_are_what_f64_parses(text in r"\.?[0-9][0-9.e+-]{0,6}") {
+            proptest::prop_assert_eq!(is_decimal(&text), text.parse::<f64>().is_ok());
         }
     }
 

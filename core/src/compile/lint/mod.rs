@@ -6,7 +6,6 @@
 mod paths;
 mod policy;
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,21 +16,18 @@ use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule
 use crate::route;
 use crate::snapshot::Snapshot;
 use crate::tables::{EntryRow, ProviderId, Subject, Tables, Test};
+use crate::text_map::{TextMap, TextSet};
 
 pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
     let tables = &snapshot.tables();
     let places = rule_places(resources);
     let reach = reach(tables);
-    for ((port, provider), hosts) in &reach {
-        warn_about_second_pass(tables, *port, *provider, hosts, &places, diagnostics);
-    }
-    let mut named: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    for ((port, _), hosts) in &reach {
-        named.entry(*port).or_default().extend(hosts.keys().flatten());
+    for ways in reach.chunk_by(same_provider) {
+        warn_about_second_pass(tables, ways, &places, diagnostics);
     }
     for policy in policies::selected(resources, settings).filter(|policy| !policy.dry_run) {
         for rule in &policy.rules {
-            warn_about_aliases(policy, rule, &reach, &named, diagnostics);
+            warn_about_aliases(policy, rule, &reach, diagnostics);
         }
     }
     policy::check(tables, resources, settings, diagnostics);
@@ -46,11 +42,33 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
     }
 }
 
-/// The hosts by which a provider is reached on a port; `None` is any host that no rule names.
-type Hosts<'d> = BTreeMap<Option<&'d str>, &'d EntryRow>;
+/// A host by which a provider is reached on a port.
+struct Way<'d> {
+    port: u16,
+    provider: ProviderId,
+    /// `None` is any host that no rule names.
+    host: Option<&'d str>,
+    /// The first entry of the three.
+    entry: &'d EntryRow,
+}
 
-fn reach<'d>(tables: &Tables<'d>) -> BTreeMap<(u16, ProviderId), Hosts<'d>> {
-    let mut reach: BTreeMap<(u16, ProviderId), Hosts<'d>> = BTreeMap::new();
+impl<'d> Way<'d> {
+    fn key(&self) -> (u16, ProviderId, Option<&'d str>) {
+        (self.port, self.provider, self.host)
+    }
+}
+
+fn same_provider(a: &Way<'_>, b: &Way<'_>) -> bool {
+    same_port(a, b) && a.provider == b.provider
+}
+
+fn same_port(a: &Way<'_>, b: &Way<'_>) -> bool {
+    a.port == b.port
+}
+
+/// All ways, sorted by port, provider and host.
+fn reach<'d>(tables: &Tables<'d>) -> Vec<Way<'d>> {
+    let mut reach = Vec::new();
     for virtual_host in tables.virtual_hosts {
         let Some(listener) = tables.listeners.get(virtual_host.listener as usize) else {
             continue;
@@ -58,15 +76,16 @@ fn reach<'d>(tables: &Tables<'d>) -> BTreeMap<(u16, ProviderId), Hosts<'d>> {
         let name = tables.text(virtual_host.name);
         for entry in virtual_host.entries.of(tables.entries) {
             let host = exact_host(tables, entry).or((!name.starts_with('*')).then_some(name));
-            for provider in providers_of(tables, entry) {
-                reach
-                    .entry((listener.port, provider))
-                    .or_default()
-                    .entry(host)
-                    .or_insert(entry);
-            }
+            reach.extend(providers_of(tables, entry).map(|provider| Way {
+                port: listener.port,
+                provider,
+                host,
+                entry,
+            }));
         }
     }
+    reach.sort_by_key(Way::key);
+    reach.dedup_by_key(|way| way.key());
     reach
 }
 
@@ -96,12 +115,19 @@ fn providers_of<'d>(tables: &Tables<'d>, entry: &EntryRow) -> impl Iterator<Item
 /// does not list the provider, every request of the first rule is refused.
 fn warn_about_second_pass(
     tables: &Tables<'_>,
-    port: u16,
-    provider: ProviderId,
-    hosts: &Hosts<'_>,
-    places: &BTreeMap<String, Location>,
+    ways: &[Way<'_>],
+    places: &TextMap<Location>,
     diagnostics: &mut Diagnostics,
 ) {
+    let Some(&Way {
+        port,
+        provider,
+        entry: first,
+        ..
+    }) = ways.first()
+    else {
+        return;
+    };
     let host = tables.provider_host(provider);
     let second: Vec<&EntryRow> = route::candidates(tables, port, host.as_bytes())
         .filter(|entry| takes_host(tables, entry, host))
@@ -109,9 +135,9 @@ fn warn_about_second_pass(
     let admitted = second
         .iter()
         .any(|entry| providers_of(tables, entry).any(|listed| listed == provider));
-    let Some(first) = hosts.values().next().filter(|_| !admitted) else {
+    if admitted {
         return;
-    };
+    }
     let rule = tables.rule_label(first.rule);
     let at = places.get(rule).copied().unwrap_or_default();
     if second.is_empty() {
@@ -150,8 +176,7 @@ fn takes_host(tables: &Tables<'_>, entry: &EntryRow, host: &str) -> bool {
 fn warn_about_aliases(
     policy: &AuthorizationPolicy,
     rule: &PolicyRule,
-    reach: &BTreeMap<(u16, ProviderId), Hosts<'_>>,
-    named: &BTreeMap<u16, Vec<&str>>,
+    reach: &[Way<'_>],
     diagnostics: &mut Diagnostics,
 ) {
     let hosts = rule
@@ -162,25 +187,29 @@ fn warn_about_aliases(
     if denied.is_empty() {
         return;
     }
-    let mut said = BTreeSet::new();
-    for ((port, _), hosts) in reach {
+    let mut said = TextSet::default();
+    let providers = reach
+        .chunk_by(same_port)
+        .flat_map(|of_port| of_port.chunk_by(same_provider).map(move |ways| (of_port, ways)));
+    for (of_port, ways) in providers {
+        let hosts = || ways.iter().filter_map(|way| way.host);
         // What takes every host takes those that no rule of the port names.
-        let named = named.get(port).map_or(&[][..], |named| named);
-        let takes_any = hosts.contains_key(&None);
+        let named = || of_port.iter().filter_map(|way| way.host);
+        let takes_any = ways.iter().any(|way| way.host.is_none());
         let reaches = |pattern: &str| {
-            hosts.keys().flatten().any(|host| host_matches(pattern, host))
-                || takes_any && !named.iter().any(|host| host_matches(without_port(pattern), host))
+            hosts().any(|host| host_matches(pattern, host))
+                || takes_any && !named().any(|host| host_matches(without_port(pattern), host))
         };
         let Some(alias) = denied.iter().find(|pattern| reaches(pattern)) else {
             continue;
         };
-        let open = hosts.keys().flatten().filter(|host| !denies(host));
+        let open = hosts().filter(|host| !denies(host));
         let open: Vec<String> = open.map(|host| format!("`{host}`")).collect();
         let any = (takes_any && !denied.iter().any(|pattern| pattern.as_str() == "*")).then_some("any other host");
         let listed = (!open.is_empty()).then(|| format!("host {}", open.join(", ")));
         let ways: Vec<&str> = listed.as_deref().into_iter().chain(any).collect();
         // Once for all ports.
-        if ways.is_empty() || !said.insert(ways.join(" or ")) {
+        if ways.is_empty() || !said.insert(&ways.join(" or ")) {
             continue;
         }
         diagnostics
@@ -214,11 +243,11 @@ fn host_matches(pattern: &str, host: &str) -> bool {
 }
 
 /// Where each rule stands, by label.
-fn rule_places(resources: &Resources) -> BTreeMap<String, Location> {
-    let mut places = BTreeMap::new();
+fn rule_places(resources: &Resources) -> TextMap<Location> {
+    let mut places = TextMap::default();
     for route in &resources.llm_routes {
         for (index, rule) in route.rules.iter().enumerate() {
-            places.insert(super::routes::rule_label(route, rule, index), rule.at);
+            places.insert(&super::routes::rule_label(route, rule, index), rule.at);
         }
     }
     places

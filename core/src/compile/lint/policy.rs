@@ -1,6 +1,5 @@
 //! Policies that load, and probably do not do what was meant.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -153,9 +152,8 @@ fn warn_about_shadowed_rules(policy: &AuthorizationPolicy, diagnostics: &mut Dia
         .rules
         .iter()
         .position(|rule| rule.from.is_empty() && rule.to.is_empty() && rule.when.is_empty());
-    let mut said = BTreeMap::new();
-    for (index, rule) in policy.rules.iter().enumerate() {
-        let earlier = *said.entry(meaning(rule)).or_insert(index);
+    let alike = first_alike(&policy.rules);
+    for ((index, rule), earlier) in policy.rules.iter().enumerate().zip(alike) {
         let reason = match catch_all {
             Some(first) if first != index => format!("rules[{first}] matches every request"),
             _ if earlier < index => format!("it says the same as rules[{earlier}]"),
@@ -172,11 +170,27 @@ fn warn_about_shadowed_rules(policy: &AuthorizationPolicy, diagnostics: &mut Dia
     }
 }
 
+/// For each rule the first that says the same.
+fn first_alike(rules: &[PolicyRule]) -> Vec<usize> {
+    let mut meanings: Vec<(Meaning<'_>, usize)> = rules.iter().map(meaning).zip(0..).collect();
+    meanings.sort_unstable();
+    let mut first: Vec<usize> = (0..rules.len()).collect();
+    for alike in meanings.chunk_by(|(a, _), (b, _)| a == b) {
+        let Some((_, earliest)) = alike.first() else { continue };
+        for (_, index) in alike {
+            if let Some(first) = first.get_mut(*index) {
+                *first = *earliest;
+            }
+        }
+    }
+    first
+}
+
 /// What a rule says, whatever the order of the values of a field.
 type Meaning<'c> = [Vec<Vec<Said<'c>>>; 3];
 
 /// A predicate's part of that.
-type Said<'c> = (&'c PolicyKey, bool, BTreeSet<&'c str>);
+type Said<'c> = (&'c PolicyKey, bool, Vec<&'c str>);
 
 fn meaning(rule: &PolicyRule) -> Meaning<'_> {
     [clauses(&rule.from), clauses(&rule.to), Vec::from([said(&rule.when)])]
@@ -187,11 +201,16 @@ fn clauses(clauses: &[Clause]) -> Vec<Vec<Said<'_>>> {
 }
 
 fn said<'c>(predicates: &'c [Predicate]) -> Vec<Said<'c>> {
-    let said = |predicate: &'c Predicate| -> Said<'c> {
-        let values = predicate.values.iter().map(|value| value.as_str());
-        (&predicate.key, predicate.negated, values.collect())
-    };
+    let said = |predicate: &'c Predicate| -> Said<'c> { (&predicate.key, predicate.negated, sorted_values(predicate)) };
     predicates.iter().map(said).collect()
+}
+
+/// The values of a predicate, each once.
+fn sorted_values(predicate: &Predicate) -> Vec<&str> {
+    let mut values: Vec<&str> = predicate.values.iter().map(|value| value.as_str()).collect();
+    values.sort_unstable();
+    values.dedup();
+    values
 }
 
 /// Values of which each is also among the `not` values beside them: the rule never matches.
@@ -242,13 +261,13 @@ fn warn_about_hosts_without_port(predicate: &Predicate, diagnostics: &mut Diagno
     if predicate.key != PolicyKey::Host {
         return;
     }
-    let listed: BTreeSet<&str> = predicate.values.iter().map(|value| value.as_str()).collect();
+    let listed = sorted_values(predicate);
     let is_open = |host: &Spanned<String>| {
         let with_port = format!("{}:80", **host);
         !host.contains(':')
             && !host.ends_with('*')
             // As most write it; the others are compared one by one, up to the first host that is open.
-            && !listed.contains(&*format!("{}:*", **host))
+            && listed.binary_search(&&*format!("{}:*", **host)).is_err()
             && !predicate.values.iter().any(|other| covers(other, &with_port))
     };
     let Some(host) = predicate.values.iter().find(|host| is_open(host)) else {

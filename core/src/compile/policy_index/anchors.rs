@@ -8,7 +8,6 @@
 //! most. (Not the fewest values: a thousand hosts that no other rule names cost
 //! a request nothing, one method that all name costs everything.)
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::entries::{self, Entry, Form, Key};
@@ -32,9 +31,9 @@ pub(super) fn of_rules(rows: &MeaningRows, rules: &[u32]) -> (Vec<Entry>, Vec<u3
     (found, always)
 }
 
-/// How many predicates mention each key.
-fn mentions(rows: &MeaningRows, rules: &[u32]) -> BTreeMap<Key, u32> {
-    let mut mentions = BTreeMap::new();
+/// The keys that predicates mention, sorted, each as often as it is mentioned.
+fn mentions(rows: &MeaningRows, rules: &[u32]) -> Vec<Key> {
+    let mut mentions = Vec::new();
     for &number in rules {
         let Some(rule) = rows.policy_rules.get(number as usize) else {
             continue;
@@ -44,18 +43,16 @@ fn mentions(rows: &MeaningRows, rules: &[u32]) -> BTreeMap<Key, u32> {
             .flat_map(|clauses| clauses.of(&rows.clauses));
         let predicates = clauses.map(|clause| clause.predicates).chain([rule.when]);
         for predicate in predicates.flat_map(|predicates| predicates.of(&rows.predicates)) {
-            for key in entries::of_predicate(rows, predicate).unwrap_or_default() {
-                let count: &mut u32 = mentions.entry(key).or_default();
-                *count = count.saturating_add(1);
-            }
+            mentions.extend(entries::of_predicate(rows, predicate).unwrap_or_default());
         }
     }
+    mentions.sort_unstable();
     mentions
 }
 
 struct Chooser<'c> {
     rows: &'c MeaningRows,
-    mentions: BTreeMap<Key, u32>,
+    mentions: Vec<Key>,
 }
 
 /// Keys of which a request has one, or the rule fails.
@@ -70,7 +67,7 @@ struct Cost {
     /// It is not known before the body is.
     needs_body: bool,
     /// Predicates that mention its most common key.
-    mentions: u32,
+    mentions: usize,
     /// How much its forms tend to take.
     breadth: u8,
     keys: usize,
@@ -110,10 +107,16 @@ impl Chooser<'_> {
             ..Cost::default()
         };
         for key in &keys {
-            cost.mentions = cost.mentions.max(self.mentions.get(key).copied().unwrap_or(0));
+            cost.mentions = cost.mentions.max(self.count(key));
             cost.breadth = cost.breadth.max(breadth(key));
         }
         Some(Anchor { cost, keys })
+    }
+
+    /// How many predicates mention the key.
+    fn count(&self, key: &Key) -> usize {
+        let up_to = |is_before: fn(&Key, &Key) -> bool| self.mentions.partition_point(|known| is_before(known, key));
+        up_to(Key::le).saturating_sub(up_to(Key::lt))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Entries to tables: a hash table of whole texts, and what nests sorted, each with what is around it.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
@@ -101,7 +100,9 @@ impl<'c> Writer<'c> {
 
     /// Adds sorted affixes.
     fn affixes(&mut self, mut rows: Vec<AffixRow>, scope: u32, is_within: fn(&[u8], &[u8]) -> bool) -> AffixesRow {
-        let lengths: BTreeSet<u32> = rows.iter().map(|row| row.text.len).collect();
+        let mut lengths: Vec<u32> = rows.iter().map(|row| row.text.len).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
         if lengths.len() <= AFFIX_LENGTHS_HASHED_MAX {
             let keys = rows.iter().map(|row| KeyRow {
                 scope,

@@ -2,7 +2,6 @@
 //! under which each rule matches.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,6 +15,7 @@ use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Spanned, StringMatch};
 use crate::config::suggest::did_you_mean;
 use crate::tables::{BackendRow, ConditionRow, OriginId, Rows, RuleId, RuleRow, Span, Subject, Test};
+use crate::text_map::TextSet;
 
 /// What logs and metrics call a rule: `namespace/route/rule`, the rule by name or by position.
 pub(in crate::compile) fn rule_label(route: &LlmRoute, rule: &LlmRule, index: usize) -> String {
@@ -33,7 +33,7 @@ pub(super) struct Alternative {
     pub(super) host: Option<Span>,
     pub(super) origin: OriginId,
     /// Gateways it is narrowed to; empty means all of the route's.
-    pub(super) gateways: BTreeSet<String>,
+    pub(super) gateways: Vec<String>,
 }
 
 /// Compiles the rules of one route.
@@ -177,7 +177,7 @@ impl RouteCompiler<'_, '_, '_> {
                 conditions: Rows::default(),
                 host: None,
                 origin,
-                gateways: BTreeSet::new(),
+                gateways: Vec::new(),
             }]);
         }
         let matches = rule.matches.iter().enumerate();
@@ -332,7 +332,7 @@ impl RouteCompiler<'_, '_, '_> {
     }
 
     fn refuse_duplicate_rule_names(&mut self) {
-        let mut seen = BTreeSet::new();
+        let mut seen = TextSet::default();
         for name in self.route.rules.iter().filter_map(|rule| rule.name.as_ref()) {
             if !seen.insert(name.as_str()) {
                 self.diagnostics

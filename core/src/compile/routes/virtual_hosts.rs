@@ -1,6 +1,5 @@
 //! The order in which a virtual host tries its entries, and the index over it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -10,87 +9,101 @@ use crate::compile::rows::{RowWriter, append, number};
 use crate::index::KeyRow;
 use crate::tables::{EntryRow, Rows, Span, VirtualHostRow};
 
-/// The alternatives of each listener and host, in order.
+/// The alternatives of all virtual hosts.
 #[derive(Default)]
 pub(super) struct VirtualHosts {
-    hosts: BTreeMap<(u32, String), Vec<Alternative>>,
-    catch_alls: BTreeMap<(u32, String), Vec<Alternative>>,
+    bound: Vec<Bound>,
+}
+
+/// An alternative in one virtual host.
+struct Bound {
+    /// Listener and virtual host name.
+    listener: (u32, String),
+    alternative: Alternative,
+}
+
+impl Bound {
+    /// Sorted by this, the virtual hosts stand one after the other, each with its catch-alls last.
+    fn order(&self) -> (&(u32, String), bool) {
+        (&self.listener, self.alternative.conditions.is_empty())
+    }
 }
 
 impl VirtualHosts {
     /// Adds one route where it binds.
     pub(super) fn add(&mut self, bindings: &[Binding], alternatives: &[Alternative]) {
-        let mut gateways: BTreeMap<&(u32, String), BTreeSet<&str>> = BTreeMap::new();
-        for binding in bindings {
-            if let Some(listener) = &binding.listener {
-                gateways.entry(listener).or_default().insert(&binding.gateway);
-            }
-        }
-        for (listener, gateways) in gateways {
+        let listeners = bindings
+            .iter()
+            .filter_map(|binding| Some((binding.listener.as_ref()?, &*binding.gateway)));
+        let mut opened: Vec<(&(u32, String), &str)> = listeners.collect();
+        opened.sort_unstable();
+        for gateways in opened.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some((listener, _)) = gateways.first() else {
+                continue;
+            };
             for alternative in alternatives {
                 let narrowed = &alternative.gateways;
-                if !narrowed.is_empty() && !narrowed.iter().any(|gateway| gateways.contains(gateway.as_str())) {
+                let is_open = |(_, gateway): &(_, &str)| narrowed.iter().any(|narrowed| narrowed == gateway);
+                if !narrowed.is_empty() && !gateways.iter().any(is_open) {
                     continue;
                 }
+                self.bound.push(Bound {
+                    listener: (*listener).clone(),
+                    alternative: alternative.clone(),
+                });
                 if alternative.conditions.is_empty() {
                     // Nothing behind it in this route can be reached.
-                    self.catch_alls
-                        .entry(listener.clone())
-                        .or_default()
-                        .push(alternative.clone());
                     break;
                 }
-                self.hosts
-                    .entry(listener.clone())
-                    .or_default()
-                    .push(alternative.clone());
             }
         }
     }
 
     pub(super) fn write(mut self, rows: &mut RowWriter<'_>) {
-        for (key, catch_alls) in self.catch_alls {
-            self.hosts.entry(key).or_default().extend(catch_alls);
-        }
-        for ((listener, name), alternatives) in self.hosts {
-            write_virtual_host(listener, &name, &alternatives, rows);
+        self.bound.sort_by(|a, b| a.order().cmp(&b.order()));
+        for bound in self.bound.chunk_by(|a, b| a.listener == b.listener) {
+            write_virtual_host(bound, rows);
         }
     }
 }
 
-fn write_virtual_host(listener: u32, name: &str, alternatives: &[Alternative], rows: &mut RowWriter<'_>) {
+fn write_virtual_host(bound: &[Bound], rows: &mut RowWriter<'_>) {
+    let Some((listener, name)) = bound.first().map(|bound| &bound.listener) else {
+        return;
+    };
+    let alternatives = bound.iter().map(|bound| &bound.alternative);
     let id = number(rows.rows.virtual_hosts.len());
     let first = number(rows.rows.entries.len());
     let entries = append(
         &mut rows.rows.entries,
-        alternatives.iter().map(|it| EntryRow {
+        alternatives.clone().map(|it| EntryRow {
             rule: it.rule,
             conditions: it.conditions,
             origin: it.origin,
         }),
     );
-    let mut by_host: BTreeMap<Option<Span>, Vec<u32>> = BTreeMap::new();
-    for (alternative, entry) in alternatives.iter().zip(first..) {
-        by_host.entry(alternative.host).or_default().push(entry);
-    }
-    let unkeyed = append(&mut rows.rows.entry_order, by_host.remove(&None).unwrap_or_default());
-    for (host, order) in by_host {
-        let Some(host) = host else { continue };
-        let order = append(&mut rows.rows.entry_order, order);
-        rows.rows.entries_by_host.push(KeyRow {
-            scope: id,
-            name: host,
-            rows: order,
-        });
+    let mut by_host: Vec<(Option<Span>, u32)> = alternatives.map(|it| it.host).zip(first..).collect();
+    by_host.sort_unstable();
+    let mut unkeyed = Rows::default();
+    for entries in by_host.chunk_by(|(a, _), (b, _)| a == b) {
+        let order = append(&mut rows.rows.entry_order, entries.iter().map(|(_, entry)| *entry));
+        match entries.first() {
+            Some((Some(host), _)) => rows.rows.entries_by_host.push(KeyRow {
+                scope: id,
+                name: *host,
+                rows: order,
+            }),
+            _ => unkeyed = order,
+        }
     }
     let row = VirtualHostRow {
-        listener,
+        listener: *listener,
         name: rows.text(name),
         entries,
         unkeyed,
     };
     rows.rows.virtual_hosts.push(row);
-    index_by_name(listener, name, id, rows);
+    index_by_name(*listener, name, id, rows);
 }
 
 fn index_by_name(listener: u32, name: &str, id: u32, rows: &mut RowWriter<'_>) {

@@ -1,7 +1,6 @@
 //! MeshConfig's `extensionProviders`, as far as they are external authorizers.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -35,7 +34,9 @@ pub(super) fn decode(mesh: &Node, diagnostics: &mut Diagnostics) -> Vec<ExtAuthz
 
 fn provider(item: &Node, path: &str, diagnostics: &mut Diagnostics) -> Option<ExtAuthzProvider> {
     let name = boxed(item.get("name")?)?;
-    let kinds: BTreeSet<&str> = item.entries().iter().map(|entry| entry.key.value.as_str()).collect();
+    let mut kinds: Vec<&str> = item.entries().iter().map(|entry| entry.key.value.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
     let kinds = kinds.into_iter().filter(|kind| *kind != "name").count();
     if kinds != 1 {
         diagnostics

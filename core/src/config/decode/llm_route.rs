@@ -1,6 +1,5 @@
 //! LLMRoute.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,6 +9,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::quote::quoted;
 use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch};
 use crate::config::tree::{Entry, Node, Value};
+use crate::text_map::TextMap;
 
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<LlmRoute> {
     let rules = spec.get("rules").map(Node::items).unwrap_or_default();
@@ -56,16 +56,19 @@ fn headers(
     diagnostics: &mut Diagnostics,
 ) -> Vec<(Spanned<String>, Spanned<StringMatch>)> {
     let entries = node.map(Node::entries).unwrap_or_default();
-    let mut seen: BTreeMap<String, &String> = BTreeMap::new();
+    let mut seen: TextMap<&String> = TextMap::default();
     let mut headers: Vec<(Spanned<String>, Spanned<StringMatch>)> = Vec::new();
     for entry in entries {
         let name = Spanned {
             value: entry.key.value.to_ascii_lowercase(),
             at: entry.key.at,
         };
-        let first = seen.entry(name.value.clone()).or_insert(&entry.key.value);
+        let first = seen.get(&name.value).copied();
+        if first.is_none() {
+            seen.insert(&name.value, &entry.key.value);
+        }
         // Names that are equal to the byte have been reported as equal keys.
-        if **first != entry.key.value {
+        if first.is_some_and(|first| *first != entry.key.value) {
             diagnostics
                 .error(
                     "duplicate-key",

@@ -17,7 +17,6 @@ mod service_entry;
 mod target;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,6 +29,7 @@ use super::resource::{
 use super::schema::Kind;
 use super::time::parse_timestamp;
 use super::tree::{Node, Scalar};
+use crate::text_map::TextSet;
 
 /// A resource of one of the kinds.
 pub(crate) enum Decoded {
@@ -143,7 +143,7 @@ fn unique(
     field: &dyn Fn(usize) -> String,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut seen = BTreeSet::new();
+    let mut seen = TextSet::default();
     for (index, node) in names.enumerate() {
         if let Some(node) = node
             && let Some(name) = node.text()

@@ -1,7 +1,7 @@
 //! ServiceEntry.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::vec::Vec;
 
 use super::{each, host, integer, text, unique};
 use crate::config::diagnostic::Diagnostics;
@@ -72,9 +72,11 @@ fn endpoint(node: &Node) -> Option<WorkloadEntry> {
 }
 
 fn duplicate_numbers(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
-    let mut seen = BTreeSet::new();
+    let mut seen = Vec::new();
     for (index, port) in entry.ports.iter().enumerate() {
-        if !seen.insert(port.number.value) {
+        if let Err(place) = seen.binary_search(&port.number.value) {
+            seen.insert(place, port.number.value);
+        } else {
             diagnostics
                 .error(
                     "duplicate-name",
@@ -120,11 +122,12 @@ fn endpoints_fit_resolution(entry: &ServiceEntry, spec: &Node, diagnostics: &mut
 }
 
 fn endpoint_ports_exist(entry: &ServiceEntry, ports: &[Node], diagnostics: &mut Diagnostics) {
-    let mut names = BTreeSet::new();
-    names.extend(ports.iter().filter_map(|port| port.get("name")?.text()));
+    let mut names: Vec<&str> = ports.iter().filter_map(|port| port.get("name")?.text()).collect();
+    names.sort_unstable();
+    names.dedup();
     for (index, endpoint) in entry.endpoints.iter().enumerate() {
         for (name, _) in &endpoint.ports {
-            if names.contains(&*name.value) {
+            if names.binary_search(&&*name.value).is_ok() {
                 continue;
             }
             let finding = diagnostics

@@ -15,7 +15,6 @@ mod request_authentication;
 mod service_entry;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Deref;
@@ -99,7 +98,7 @@ pub struct Resources {
     /// Istio's MeshConfig, of whatever origin; at most one is allowed.
     pub mesh_configs: Vec<MeshConfig>,
     /// Kinds of which a document was refused, so that a reference to one that is missing says nothing new.
-    pub refused: BTreeSet<&'static str>,
+    pub refused: Vec<&'static str>,
 }
 
 impl Resources {
@@ -109,6 +108,17 @@ impl Resources {
     /// Whether every document of `kind` was understood.
     #[must_use]
     pub fn has_all(&self, kind: &str) -> bool {
-        !self.refused.contains(kind) && !self.refused.contains(Self::ANY_KIND)
+        !self
+            .refused
+            .iter()
+            .any(|refused| [kind, Self::ANY_KIND].contains(refused))
+    }
+
+    /// Notes that a document of `kind` was refused.
+    #[cfg(feature = "yaml")]
+    pub(crate) fn refuse(&mut self, kind: &'static str) {
+        if !self.refused.contains(&kind) {
+            self.refused.push(kind);
+        }
     }
 }

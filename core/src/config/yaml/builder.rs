@@ -1,6 +1,5 @@
 //! The tree of one document while it is read: what is open, and what it costs to repeat.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -15,8 +14,32 @@ use crate::config::tree::{Entry, Node, Value};
 #[derive(Default)]
 pub(super) struct Builder {
     pub(super) open: Vec<Frame>,
-    pub(super) anchors: BTreeMap<usize, Sized>,
+    /// By number.
+    anchors: Vec<(usize, Sized)>,
     pub(super) root: Option<Node>,
+}
+
+impl Builder {
+    pub(super) fn set_anchor(&mut self, number: usize, node: Sized) {
+        match self.place_of(number) {
+            Ok(place) => {
+                if let Some((_, old)) = self.anchors.get_mut(place) {
+                    *old = node;
+                }
+            }
+            Err(place) => self.anchors.insert(place, (number, node)),
+        }
+    }
+
+    pub(super) fn anchor(&self, number: usize) -> Option<&Sized> {
+        let place = self.place_of(number).ok()?;
+        self.anchors.get(place).map(|(_, node)| node)
+    }
+
+    /// Where the anchor is among the others, or would be.
+    fn place_of(&self, number: usize) -> Result<usize, usize> {
+        self.anchors.binary_search_by_key(&number, |(known, _)| *known)
+    }
 }
 
 /// A node with what it costs to repeat it.

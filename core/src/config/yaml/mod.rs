@@ -227,7 +227,7 @@ impl Reader<'_, '_> {
             return Err(Abandoned);
         }
         if anchor != 0 {
-            builder.anchors.insert(anchor, node.clone());
+            builder.set_anchor(anchor, node.clone());
         }
         let Some(frame) = builder.open.last_mut() else {
             builder.root = Some(node.node);
@@ -243,7 +243,7 @@ impl Reader<'_, '_> {
     }
 
     fn expand(&mut self, builder: &Builder, id: usize, at: Location) -> Result<Sized, Abandoned> {
-        let Some(anchored) = builder.anchors.get(&id) else {
+        let Some(anchored) = builder.anchor(id) else {
             self.diagnostics
                 .error("alias-limit", at, "the alias stands inside the value that it repeats");
             return Err(Abandoned);
