@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::decision::{BadRequest, External, Refusal};
 use crate::request::{Request, Scheme};
+use crate::tables::{RuleId, Tables};
 
 /// Room for any answer's body.
 pub const ANSWER_BYTES_MAX: usize = 512;
@@ -22,9 +23,20 @@ pub enum ErrorShape {
     OpenAi,
     /// `{"type":"error","error":{"type","message"}}`
     Anthropic,
+    /// None: a line of text, as Envoy answers where no LLM API is spoken.
+    Text,
 }
 
 impl ErrorShape {
+    /// The shape for a request that `rule` took, if one did: of a rule that sends nothing to an LLM it is text.
+    #[must_use]
+    pub fn of(tables: &Tables<'_>, rule: Option<RuleId>, path: &str) -> Self {
+        match rule {
+            Some(rule) if !tables.is_llm_rule(rule) => Self::Text,
+            _ => Self::of_path(path),
+        }
+    }
+
     /// The API that a client speaks on `path`: Anthropic's on `…/v1/messages`, otherwise OpenAI's.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
@@ -153,7 +165,9 @@ impl Refusal {
                 allow: Some("POST"),
                 ..self.detail().answer(shape)
             },
-            Self::BadRequest(_) | Self::Body(..) | Self::NotAdmitted { .. } => self.detail().answer(shape),
+            Self::BadRequest(_) | Self::BadRewrite(_) | Self::Body(..) | Self::NotAdmitted { .. } => {
+                self.detail().answer(shape)
+            }
         }
     }
 
@@ -189,6 +203,11 @@ impl Refusal {
                 status,
                 "ext_authz_error",
                 "the external authorizer gave no answer that counts",
+            ),
+            Self::BadRewrite(_) => detail(
+                400,
+                "bad_rewritten_path",
+                "the request's path is not valid after its rewrite",
             ),
             Self::NoRoute => detail(404, "route_not_found", "no route matches the request"),
             Self::NoRouteAfterRewrite(_) => detail(
@@ -247,6 +266,7 @@ impl ErrorDetail {
     pub fn answer(self, shape: ErrorShape) -> Answer {
         let mut buffer = [0; ANSWER_BYTES_MAX];
         let written = match shape {
+            ErrorShape::Text => return plain(self.status, self.message),
             ErrorShape::OpenAi => serde_json_core::to_slice(&OpenAiError::from(self), &mut buffer),
             ErrorShape::Anthropic => serde_json_core::to_slice(&AnthropicError::from(self), &mut buffer),
         };
@@ -335,7 +355,7 @@ impl From<ErrorDetail> for AnthropicError {
 mod tests {
     use super::*;
     use crate::decision::Denial;
-    use crate::tables::{ProviderId, RuleId};
+    use crate::tables::ProviderId;
 
     #[test]
     fn denied_is_istios_text_exactly() {

@@ -83,14 +83,23 @@ impl<'d> Attributes<'d> {
         Attributes { headers, ..self }
     }
 
-    /// The request as the second pass sees it: sent to the provider's host.
-    pub(crate) fn rewritten_to(self, host: &'d [u8]) -> Self {
+    /// The request as the second pass sees it: sent to the provider's host, and to its path where that is fixed.
+    pub(crate) fn rewritten_to(self, host: &'d [u8], path: Option<&'d str>) -> Self {
+        let (path, query) = match path.map(|path| {
+            path.split_once('?')
+                .map_or((path, None), |(path, query)| (path, Some(query)))
+        }) {
+            Some(fixed) => fixed,
+            None => (self.path, self.query),
+        };
         Self {
             authority: Authority {
                 raw: host,
                 folded: host,
                 host,
             },
+            path,
+            query,
             ..self
         }
     }

@@ -4,17 +4,18 @@
 //! check      CUSTOM policies that match                 ask their authorizers first; their answer
 //! identify   the token, when there are rules for tokens 401, 403, or verify it first
 //! authorize  what the client sent                       403, or the body first
-//! match      pass 1 → rule → backend by weight          404
+//! match      pass 1 → rule                              404, a redirect, a direct response
+//! choose     a backend of the rule by weight            forward, when it is a plain host
 //! body       may it be sent to the provider             405, 400, 413, 415
 //! rewrite    authority := the provider's host
 //! match      pass 2 → its rule must list the provider   404, 500
 //! forward
 //! ```
 //!
-//! The second pass is ASM's "re-triggers route matching": after its plugin has
-//! rewritten the request, routes are matched again. Here it happens exactly
-//! once, so it cannot loop; the first rule chose provider, key, model and path,
-//! the second only has to admit the provider.
+//! Rules of VirtualServices end after one pass. The second is of LLMRoutes: ASM's
+//! "re-triggers route matching", after its plugin has rewritten the request.
+//! Here it happens exactly once, so it cannot loop; the first rule chose
+//! provider, key, model and path, the second only has to admit the provider.
 
 pub use crate::attributes::Scratch;
 
@@ -22,11 +23,15 @@ use crate::attributes::Attributes;
 use crate::authz::{self, Permission};
 use crate::check::{self, Checked};
 use crate::claims::Claims;
-use crate::decision::{Decision, Forward, Path, Refusal};
+use crate::decision::{Decision, Destination, DirectResponse, Forward, Path, Refusal, ToHost, ToProvider};
 use crate::llm::body::{BodyError, BodyFacts};
+use crate::redirect;
 use crate::request::{Headers, Request};
 use crate::route;
-use crate::tables::{BackendRow, EntryRow, ProviderId, ProviderRow, Tables};
+use crate::tables::{
+    BackendTarget, EntryRow, MatchedPath, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId,
+    Tables,
+};
 use crate::token::TokenError;
 use crate::token::identify::{Sender, identify};
 use crate::token::overlay::Overlay;
@@ -141,14 +146,108 @@ pub fn decide<'d>(
             seen.with_headers(&routed_headers)
         }
     };
-    let Some(chosen) = choose(tables, &routed, entropy) else {
+    let Some((entry, action)) = taken(tables, &routed, claims.as_ref()) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
     if !is_checked && let Some(decision) = check::settle(tables, &seen, &known) {
         return decision;
     }
-    let rule = chosen.entry.rule;
-    if chosen.provider.path.is_some() && seen.method != "POST" {
+    let split = match action {
+        RuleAction::Forward(split) => split,
+        RuleAction::Redirect(row) => return redirect::answer(tables, row, entry.rule, &seen),
+        RuleAction::Respond(row) => return respond(tables, row, entry.rule),
+    };
+    match route::choose(tables, split, entropy).map(|backend| backend.to) {
+        None => Decision::Refuse(Refusal::NoRoute),
+        Some(BackendTarget::Upstream(target)) => to_host(tables, &seen, known.body, entry, &target),
+        Some(BackendTarget::Provider(target)) => to_provider(tables, &seen, &headers, &known, entry.rule, &target),
+    }
+}
+
+/// The alternative that takes the request, and what its rule does with it.
+fn taken<'d>(
+    tables: &Tables<'d>,
+    seen: &Attributes<'_>,
+    claims: Option<&Claims<'_>>,
+) -> Option<(&'d EntryRow, RuleAction)> {
+    let entry = route::find(tables, seen, claims)?;
+    Some((entry, tables.rule(entry.rule)?.action))
+}
+
+/// Whether any route takes a request as it was sent, whoever sends it.
+fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
+    let headers = Overlay::new(tables, seen.headers, None);
+    route::find(tables, &seen.with_headers(&headers), None).is_some()
+}
+
+fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId) -> Decision<'d> {
+    let Some(row) = tables.direct_responses.get(row as usize) else {
+        return Decision::Refuse(Refusal::NoRoute);
+    };
+    Decision::Respond(DirectResponse {
+        rule,
+        status: row.status,
+        body: row.body.of(tables.bodies),
+        response_changes: row.response_changes.of(tables.header_changes),
+    })
+}
+
+/// To a plain host: at once, with the body as it comes. Where a policy asked for the body it must be one that policy
+/// could read, or it was not judged.
+fn to_host<'d>(
+    tables: &Tables<'d>,
+    seen: &Attributes<'d>,
+    body: Body<'_>,
+    entry: &EntryRow,
+    target: &PlainTarget,
+) -> Decision<'d> {
+    if let Body::Read(Err(error)) = body {
+        return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
+    }
+    let (path, query) = (seen.path, seen.query);
+    let rest = match entry.matched {
+        MatchedPath::Prefix(bytes) => path.get(bytes as usize..).unwrap_or_default(),
+        MatchedPath::Whole => "",
+    };
+    Decision::Forward(Forward {
+        rule: entry.rule,
+        upstream: target.upstream,
+        authority: match target.authority {
+            Some(authority) => tables.text(authority),
+            // An authority that was read is ASCII.
+            None => core::str::from_utf8(seen.authority.raw).unwrap_or_default(),
+        },
+        path: match target.path {
+            PathRewrite::Keep => Path::Client { path, query },
+            PathRewrite::Matched(with) => Path::Prefixed {
+                with: tables.text(with),
+                rest,
+                original: path,
+                query,
+            },
+            PathRewrite::Regex { by, .. } => Path::Substituted { by, path, query },
+        },
+        to: Destination::Host(ToHost {
+            request_changes: target.request_changes.of(tables.header_changes),
+            response_changes: target.response_changes.of(tables.header_changes),
+        }),
+    })
+}
+
+/// To an LLM provider: when its API takes the method and the body, and the second pass admits it.
+fn to_provider<'d>(
+    tables: &Tables<'d>,
+    seen: &Attributes<'d>,
+    headers: &dyn Headers,
+    known: &Known<'_>,
+    rule: RuleId,
+    target: &ProviderTarget,
+) -> Decision<'d> {
+    let id = target.provider;
+    let Some(provider) = tables.provider(id) else {
+        return Decision::Refuse(Refusal::NoRoute);
+    };
+    if provider.path.is_some() && seen.method != "POST" {
         return Decision::Refuse(Refusal::MethodNotAllowed(rule));
     }
     if sends_json(seen.method) {
@@ -158,42 +257,37 @@ pub fn decide<'d>(
             Body::Read(Ok(_)) => {}
         }
     }
-    let rewritten = shown.rewritten_to(tables.bytes(chosen.provider.host));
-    let Some(second) = route::find(tables, &rewritten) else {
+    let fixed_path = provider.path.map(|path| tables.text(path));
+    let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed_path);
+    let rewritten = rewritten.with_headers(headers);
+    let Some(second) = route::find(tables, &rewritten, known.identity.claims()) else {
         return Decision::Refuse(Refusal::NoRouteAfterRewrite(rule));
     };
-    let provider = chosen.backend.provider;
-    if !admits(tables, second, provider) {
+    if !admits(tables, second, id) {
         return Decision::Refuse(Refusal::NotAdmitted {
             rule,
             second: second.rule,
-            provider,
+            provider: id,
         });
     }
-    Decision::Forward(forward(tables, &seen, &chosen, second))
-}
-
-/// Whether any route takes a request as it was sent.
-fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
-    let headers = Overlay::new(tables, seen.headers, None);
-    route::find(tables, &seen.with_headers(&headers)).is_some()
-}
-
-/// What pass 1 chose.
-struct Chosen<'d> {
-    entry: &'d EntryRow,
-    backend: &'d BackendRow,
-    provider: &'d ProviderRow,
-}
-
-fn choose<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, entropy: u64) -> Option<Chosen<'d>> {
-    let entry = route::find(tables, seen)?;
-    let backend = route::choose(tables, tables.rule(entry.rule)?, entropy)?;
-    let provider = tables.provider(backend.provider)?;
-    Some(Chosen {
-        entry,
-        backend,
-        provider,
+    let config = tables.configs.get(target.config as usize);
+    Decision::Forward(Forward {
+        rule,
+        upstream: provider.upstream,
+        authority: tables.text(target.host_rewrite.unwrap_or(provider.host)),
+        path: match fixed_path {
+            Some(path) => Path::Fixed(path),
+            None => Path::Client {
+                path: seen.path,
+                query: seen.query,
+            },
+        },
+        to: Destination::Provider(ToProvider {
+            admitted_by: second.rule,
+            provider: id,
+            credential: config.and_then(|config| config.credential),
+            fields: config.map_or(&[], |config| config.fields.of(tables.fields)),
+        }),
     })
 }
 
@@ -204,30 +298,10 @@ fn sends_json(method: &str) -> bool {
 
 /// Whether the rule of the second pass sends any traffic to the provider.
 fn admits(tables: &Tables<'_>, second: &EntryRow, provider: ProviderId) -> bool {
-    tables.rule(second.rule).is_some_and(|rule| {
-        rule.backends
-            .of(tables.backends)
-            .iter()
-            .any(|backend| backend.provider == provider && backend.weight > 0)
+    let backends = tables.rule(second.rule).map(|rule| rule.split().backends);
+    let mut backends = backends.unwrap_or_default().of(tables.backends).iter();
+    backends.any(|backend| match backend.to {
+        BackendTarget::Provider(target) => target.provider == provider && backend.weight > 0,
+        BackendTarget::Upstream(_) => false,
     })
-}
-
-fn forward<'d>(tables: &Tables<'d>, seen: &Attributes<'d>, chosen: &Chosen<'d>, second: &EntryRow) -> Forward<'d> {
-    let config = tables.configs.get(chosen.backend.config as usize);
-    Forward {
-        rule: chosen.entry.rule,
-        admitted_by: second.rule,
-        provider: chosen.backend.provider,
-        upstream: chosen.provider.upstream,
-        authority: tables.text(chosen.backend.host_rewrite.unwrap_or(chosen.provider.host)),
-        path: match chosen.provider.path {
-            Some(path) => Path::Fixed(tables.text(path)),
-            None => Path::Client {
-                path: seen.path,
-                query: seen.query,
-            },
-        },
-        credential: config.and_then(|config| config.credential),
-        fields: config.map_or(&[], |config| config.fields.of(tables.fields)),
-    }
 }

@@ -1,13 +1,17 @@
-//! The answer of the engine: forward like this, read the body first, or refuse with this.
+//! The answer of the engine: forward like this, answer like this, find out more first, or refuse with this.
 //!
 //! A [`Refusal`] is an answer, not an error: its status and body are decided
 //! here, beside the enum, so that the gateway and the simulator give the client
 //! the same bytes.
 
+use core::fmt;
 use core::net::IpAddr;
 
 use crate::llm::body::BodyError;
-use crate::tables::{AuthorizerId, FieldRow, PolicyId, ProviderId, RuleId, SecretId, UpstreamId};
+use crate::request::Scheme;
+use crate::tables::{
+    AuthorizerId, FieldRow, HeaderChangeRow, PolicyId, ProviderId, RuleId, SecretId, SubstitutionId, UpstreamId,
+};
 use crate::token::{SentToken, TokenError};
 
 /// What to do with a request.
@@ -16,6 +20,10 @@ use crate::token::{SentToken, TokenError};
 pub enum Decision<'d> {
     /// Send it upstream, changed as said.
     Forward(Forward<'d>),
+    /// Answer with the place where it is to be sent.
+    Redirect(Redirect<'d>),
+    /// Answer with what the configuration says.
+    Respond(DirectResponse<'d>),
     /// The answer depends on what an external authorizer says: ask it and decide again.
     Check(Check<'d>),
     /// Whose request it is depends on this token: verify it and decide again.
@@ -43,22 +51,97 @@ pub struct Check<'d> {
 /// How to send a request upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward<'d> {
-    /// The rule that matched what the client sent: it chose provider, key, model and path.
+    /// The rule that matched what the client sent.
     pub rule: RuleId,
-    /// The rule that matched the rewritten request and admits the provider.
-    pub admitted_by: RuleId,
-    /// The provider.
-    pub provider: ProviderId,
-    /// Where it is reached.
+    /// Where it is sent.
     pub upstream: UpstreamId,
     /// The Host to send.
     pub authority: &'d str,
     /// The path and query to send.
     pub path: Path<'d>,
+    /// What else becomes of it.
+    pub to: Destination<'d>,
+}
+
+/// Who is behind an upstream, and so what a request to it loses and gains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "every shell must carry out each")]
+pub enum Destination<'d> {
+    /// An LLM provider: the client's credentials stay here, the body is JSON, tokens are counted.
+    Provider(ToProvider<'d>),
+    /// A host that gets the request as plain HTTP, its body as it comes.
+    Host(ToHost<'d>),
+}
+
+/// How a request goes to an LLM provider, whose key, model and path the rule that matched has chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToProvider<'d> {
+    /// The rule that matched the rewritten request and admits the provider.
+    pub admitted_by: RuleId,
+    /// The provider.
+    pub provider: ProviderId,
     /// The key to send as `Authorization: Bearer`, after the client's own credentials are dropped.
     pub credential: Option<SecretId>,
     /// The top-level fields of the body to set.
     pub fields: &'d [FieldRow],
+}
+
+/// What becomes of the header fields of a request to a plain host and of its answer: in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToHost<'d> {
+    /// On the way to the host.
+    pub request_changes: &'d [HeaderChangeRow],
+    /// On the way back to the client.
+    pub response_changes: &'d [HeaderChangeRow],
+}
+
+/// The answer of a `redirect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redirect<'d> {
+    /// The rule that matched.
+    pub rule: RuleId,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Of the new place.
+    pub scheme: Scheme,
+    /// Its host, maybe with a port.
+    pub authority: &'d str,
+    /// Its port, when `authority` has none.
+    pub port: Option<u16>,
+    /// Its path, which has a query of its own when the configuration gives it one.
+    pub path: &'d str,
+    /// The client's query, without its `?`.
+    pub query: Option<&'d str>,
+    /// What becomes of the answer's header fields.
+    pub response_changes: &'d [HeaderChangeRow],
+}
+
+/// The value of `location`.
+impl fmt::Display for Redirect<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.authority)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(self.path)?;
+        match self.query {
+            Some(query) => write!(f, "?{query}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The answer of a `directResponse`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectResponse<'d> {
+    /// The rule that matched.
+    pub rule: RuleId,
+    /// The status code.
+    pub status: u16,
+    /// The body. One that is not empty is `text/plain`, unless the changes say otherwise.
+    pub body: &'d [u8],
+    /// What becomes of the answer's header fields.
+    pub response_changes: &'d [HeaderChangeRow],
 }
 
 /// The path and query that are sent upstream.
@@ -68,6 +151,26 @@ pub enum Path<'d> {
     Fixed(&'d str),
     /// The client's, the path in the normal form that policy judged.
     Client {
+        /// The normalised path.
+        path: &'d str,
+        /// The query without its `?`, as sent.
+        query: Option<&'d str>,
+    },
+    /// The client's with another beginning: Envoy's `prefix_rewrite`.
+    Prefixed {
+        /// The new beginning.
+        with: &'d str,
+        /// What was behind the old one.
+        rest: &'d str,
+        /// The normalised path as it was.
+        original: &'d str,
+        /// The query without its `?`, as sent.
+        query: Option<&'d str>,
+    },
+    /// The client's, rewritten by a regular expression: Envoy's `regex_rewrite`.
+    Substituted {
+        /// What rewrites it.
+        by: SubstitutionId,
         /// The normalised path.
         path: &'d str,
         /// The query without its `?`, as sent.
@@ -89,6 +192,8 @@ pub enum Refusal {
     External(AuthorizerId, External),
     /// 404: no rule matches what the client sent.
     NoRoute,
+    /// 400: what `rewrite` makes of the path is none that can be sent on (see [`crate::rewrite::target`]).
+    BadRewrite(RuleId),
     /// 404: the rule matched, but after the rewrite to the provider's host nothing matches (ASM's second pass).
     NoRouteAfterRewrite(RuleId),
     /// 405: the provider's path is fixed and takes POST only.
@@ -147,4 +252,19 @@ pub enum BadRequest {
     Path,
     /// The path is longer than [`crate::limits::PATH_BYTES_MAX`].
     PathTooLong,
+}
+
+impl Refusal {
+    /// The rule that took the request before it was refused.
+    #[must_use]
+    pub fn rule(self) -> Option<RuleId> {
+        match self {
+            Self::NoRouteAfterRewrite(rule)
+            | Self::MethodNotAllowed(rule)
+            | Self::BadRewrite(rule)
+            | Self::NotAdmitted { rule, .. } => Some(rule),
+            Self::Body(rule, _) => rule,
+            Self::Token(_) | Self::BadRequest(_) | Self::Denied(_) | Self::External(..) | Self::NoRoute => None,
+        }
+    }
 }

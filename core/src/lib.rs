@@ -82,6 +82,7 @@ mod method;
 pub mod observe;
 pub mod path;
 pub mod proxy_header;
+mod redirect;
 mod regex;
 mod remote;
 pub mod request;
@@ -89,6 +90,8 @@ pub mod rewrite;
 mod route;
 #[cfg(feature = "alloc")]
 pub mod snapshot;
+#[cfg(feature = "alloc")]
+mod substitution;
 pub mod tables;
 #[cfg(feature = "alloc")]
 mod text_map;

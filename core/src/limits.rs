@@ -86,6 +86,15 @@ pub const REGEX_BYTES_MAX: usize = 1024;
 /// Bytes of the automaton that one regular expression may compile to.
 pub const REGEX_DFA_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes of the automaton of a `uriRegexRewrite`, which is walked for every byte of a path: a tenth of a second at most.
+pub const SUBSTITUTION_NFA_BYTES_MAX: usize = 64 * 1024;
+
+/// Matches of a `uriRegexRewrite` that are replaced in one path. Each may read the path to its end.
+pub const SUBSTITUTIONS_MAX: usize = 64;
+
+/// Bytes of the body of a `directResponse`, as Istio bounds it.
+pub const DIRECT_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
+
 /// Nesting of a YAML document. Deeper than any resource, shallow enough for any stack.
 pub const YAML_DEPTH_MAX: usize = 64;
 

@@ -8,6 +8,9 @@
 #[cfg(feature = "alloc")]
 mod determinize;
 
+#[cfg(feature = "alloc")]
+use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
+
 /// Where an automaton's words live: owned when there is an allocator, otherwise in a `static`.
 #[cfg(feature = "alloc")]
 type Words = alloc::vec::Vec<u32>;
@@ -57,12 +60,39 @@ impl Regex {
 #[cfg(feature = "alloc")]
 pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
     use alloc::format;
+
+    use crate::limits::REGEX_DFA_BYTES_MAX;
+
+    determinize::determinize(&nfa(pattern, REGEX_DFA_BYTES_MAX)?, REGEX_DFA_BYTES_MAX).ok_or_else(|| {
+        format!(
+            "its automaton is larger than {} KiB; write it with fewer or smaller repetitions",
+            REGEX_DFA_BYTES_MAX / 1024
+        )
+    })
+}
+
+/// Compiles a pattern that is searched for anywhere in a value and whose groups count, or says why not. Such a search
+/// allocates.
+///
+/// # Errors
+/// As [`compile`].
+#[cfg(feature = "alloc")]
+pub(crate) fn searcher(pattern: &str) -> Result<PikeVM, alloc::string::String> {
     use alloc::string::ToString;
 
-    use regex_automata::nfa::thompson;
+    let nfa = nfa(pattern, crate::limits::SUBSTITUTION_NFA_BYTES_MAX)?;
+    PikeVM::new_from_nfa(nfa).map_err(|error| error.to_string())
+}
+
+/// The automaton that a pattern stands for.
+#[cfg(feature = "alloc")]
+fn nfa(pattern: &str, bytes_max: usize) -> Result<thompson::NFA, alloc::string::String> {
+    use alloc::format;
+    use alloc::string::ToString;
+
     use regex_automata::util::syntax;
 
-    use crate::limits::{REGEX_BYTES_MAX, REGEX_DFA_BYTES_MAX};
+    use crate::limits::REGEX_BYTES_MAX;
 
     if pattern.len() > REGEX_BYTES_MAX {
         return Err(format!(
@@ -72,20 +102,10 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
     }
     let ascii = syntax::Config::new().unicode(false).utf8(false);
     let parsed = syntax::parse_with(pattern, &ascii).map_err(|error| reason(&error))?;
-    let nfa = thompson::Compiler::new()
-        .configure(
-            thompson::Config::new()
-                .utf8(false)
-                .nfa_size_limit(Some(REGEX_DFA_BYTES_MAX)),
-        )
+    thompson::Compiler::new()
+        .configure(thompson::Config::new().utf8(false).nfa_size_limit(Some(bytes_max)))
         .build_from_hir(&parsed)
-        .map_err(|error| error.to_string())?;
-    determinize::determinize(&nfa, REGEX_DFA_BYTES_MAX).ok_or_else(|| {
-        format!(
-            "its automaton is larger than {} KiB; write it with fewer or smaller repetitions",
-            REGEX_DFA_BYTES_MAX / 1024
-        )
-    })
+        .map_err(|error| error.to_string())
 }
 
 /// The last line of a syntax error, without its label: the lines before it repeat the pattern.

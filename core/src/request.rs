@@ -161,7 +161,7 @@ impl Connection<'_> {
 }
 
 /// The scheme a client speaks to this gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Plain text.
     Http,

@@ -1,11 +1,20 @@
-//! What a forwarded request loses and gains on its way to a provider.
+//! What a forwarded request loses and gains on its way upstream.
 //!
 //! The decision says where it goes; this says which of the client's header
-//! fields never leave the gateway and which body fields are set. Shells carry it
-//! out, none of them decides it.
+//! fields never leave the gateway, what a rewritten path is, and which body
+//! fields are set. Shells carry it out, none of them decides it.
 
+#[cfg(feature = "alloc")]
+use alloc::{borrow::ToOwned, format, string::String};
+
+#[cfg(feature = "alloc")]
+use crate::decision::Path;
+#[cfg(feature = "alloc")]
+use crate::limits::PATH_BYTES_MAX;
 use crate::llm::body::BodyFacts;
 use crate::llm::splice::{Field, Splice, SpliceError};
+#[cfg(feature = "alloc")]
+use crate::path::Normalization;
 use crate::tables::{FieldRow, FieldWhen, PlaceRow, Tables};
 #[cfg(feature = "alloc")]
 use crate::token::places;
@@ -33,8 +42,24 @@ pub fn drops_header(name: &str) -> bool {
     DROPPED_HEADERS.contains(&name) || DROPPED_HEADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent to a
-/// provider. What a token writes is [`crate::claims::Claims::headers`].
+/// Header fields of the client that are never sent to a plain host, which believes them: a certificate that a proxy says
+/// it verified.
+pub const DROPPED_HEADERS_TO_HOST: &[&str] = &["x-forwarded-client-cert"];
+
+/// Families of such header fields: what Envoy writes for its upstreams.
+pub const DROPPED_HEADER_PREFIXES_TO_HOST: &[&str] = &["x-envoy-"];
+
+/// Whether the client's field `name`, lower case, is never sent to a plain host.
+#[must_use]
+pub fn drops_header_to_host(name: &str) -> bool {
+    DROPPED_HEADERS_TO_HOST.contains(&name)
+        || DROPPED_HEADER_PREFIXES_TO_HOST
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+/// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent
+/// upstream. What a token writes is [`crate::claims::Claims::headers`].
 pub fn token_headers<'d>(tables: &Tables<'d>) -> impl Iterator<Item = &'d str> + use<'d> {
     let text = tables.text;
     token_fields(tables).chain(tables.token_headers.iter().map(move |name| text.get(*name)))
@@ -57,8 +82,8 @@ fn token_fields<'d>(tables: &Tables<'d>) -> impl Iterator<Item = &'d str> + use<
 /// A path with its query.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn with_query(path: &str, query: Option<&str>) -> alloc::string::String {
-    let mut target = alloc::string::String::from(path);
+pub fn with_query(path: &str, query: Option<&str>) -> String {
+    let mut target = String::from(path);
     if let Some(query) = query {
         target.push('?');
         target.push_str(query);
@@ -66,30 +91,125 @@ pub fn with_query(path: &str, query: Option<&str>) -> alloc::string::String {
     target
 }
 
-/// A client's path and query as a provider gets them: without the parameters where tokens are.
+/// The path and query that are sent upstream, without the parameters where tokens are.
+///
+/// # Errors
+/// [`BadPath`]: a rewrite made something of the client's path that must not be sent.
+#[cfg(feature = "alloc")]
+pub fn target(tables: &Tables<'_>, path: Path<'_>) -> Result<String, BadPath> {
+    let (mut target, query) = match path {
+        Path::Fixed(path) => (path.to_owned(), None),
+        Path::Client { path, query } => (path.to_owned(), query),
+        Path::Prefixed { with, rest, query, .. } => (sendable(tables, format!("{with}{rest}"))?, query),
+        Path::Substituted { by, path, query } => {
+            let substitution = tables.substitutions.get(by.0 as usize).ok_or(BadPath)?;
+            let substituted = substitution.apply(path).ok_or(BadPath)?;
+            (sendable(tables, substituted)?, query)
+        }
+    };
+    append_query(tables, &mut target, query);
+    Ok(target)
+}
+
+/// The client's path and query when they are sent as something else: what Envoy tells an upstream in
+/// `x-envoy-original-path`.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn sent_target(tables: &Tables<'_>, path: &str, query: Option<&str>) -> alloc::string::String {
-    let mut target = alloc::string::String::from(path);
-    let Some(query) = query else { return target };
+pub fn original_target(tables: &Tables<'_>, sent: Path<'_>) -> Option<String> {
+    match sent {
+        Path::Fixed(_) | Path::Client { .. } => None,
+        Path::Prefixed {
+            original: path, query, ..
+        }
+        | Path::Substituted { path, query, .. } => {
+            let mut target = path.to_owned();
+            append_query(tables, &mut target, query);
+            Some(target)
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+fn append_query(tables: &Tables<'_>, target: &mut String, query: Option<&str>) {
+    let Some(query) = query else { return };
     let sent = sent_query(tables, query);
     if !sent.is_empty() || query.is_empty() {
         target.push('?');
         target.push_str(&sent);
     }
-    target
+}
+
+/// A rewritten path is none that can be sent on.
+#[cfg(feature = "alloc")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadPath;
+
+/// The rewritten path, unless an upstream would read it differently than it was judged: `/v1../admin` under a rewrite
+/// of `/v1` to `/` becomes `/../admin`, which Envoy sends on. Where paths are taken as sent (`NONE`) this is too.
+#[cfg(feature = "alloc")]
+fn sendable(tables: &Tables<'_>, target: String) -> Result<String, BadPath> {
+    let path = target.split('?').next().unwrap_or_default();
+    let is_checked = tables.edge.paths.normalization != Normalization::None;
+    let climbs = is_checked && path.split(['/', '\\']).any(is_dot_segment);
+    let is_path = path.starts_with('/')
+        && target.len() <= PATH_BYTES_MAX
+        && target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if is_path && !climbs { Ok(target) } else { Err(BadPath) }
+}
+
+/// `.` or `..`, also escaped or with parameters.
+#[cfg(feature = "alloc")]
+fn is_dot_segment(segment: &str) -> bool {
+    let mut rest = segment.split(';').next().unwrap_or_default();
+    let mut dots = 0_u8;
+    while let Some(after) = [".", "%2e", "%2E"].iter().find_map(|dot| rest.strip_prefix(dot)) {
+        dots = dots.saturating_add(1);
+        rest = after;
+    }
+    rest.is_empty() && matches!(dots, 1 | 2)
 }
 
 /// A query without the parameters where tokens are.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn sent_query(tables: &Tables<'_>, query: &str) -> alloc::string::String {
-    let mut sent = alloc::string::String::new();
+pub fn sent_query(tables: &Tables<'_>, query: &str) -> String {
+    let mut sent = String::new();
     for (index, pair) in query.split('&').filter(|pair| !holds_token(tables, pair)).enumerate() {
         if index > 0 {
             sent.push('&');
         }
         sent.push_str(pair);
+    }
+    sent
+}
+
+/// Whether tokens are in cookies.
+#[must_use]
+pub fn reads_tokens_from_cookies(tables: &Tables<'_>) -> bool {
+    tables
+        .token_places
+        .iter()
+        .any(|place| matches!(place, PlaceRow::Cookie(_)))
+}
+
+/// A `Cookie` field without the cookies where tokens are.
+#[cfg(feature = "alloc")]
+#[must_use]
+pub fn sent_cookies(tables: &Tables<'_>, cookies: &str) -> String {
+    let holds_token = |cookie: &str| {
+        let name = cookie.split('=').next().unwrap_or(cookie).trim();
+        tables
+            .token_places
+            .iter()
+            .any(|place| matches!(*place, PlaceRow::Cookie(of_token) if tables.text(of_token) == name))
+    };
+    let mut sent = String::new();
+    let kept = cookies.split(';').map(str::trim);
+    for cookie in kept.filter(|cookie| !cookie.is_empty() && !holds_token(cookie)) {
+        if !sent.is_empty() {
+            sent.push_str("; ");
+        }
+        sent.push_str(cookie);
     }
     sent
 }

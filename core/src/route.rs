@@ -3,11 +3,13 @@
 //! The virtual host is chosen as Envoy chooses it (exact name, then the longest
 //! `*.suffix`, then `*`; there is no falling back to a wider one once chosen).
 //! Within it the first entry in order whose conditions all hold decides. Entries
-//! that ask for one exact `host` are found by hash, the others are walked, and
+//! that ask for one exact host are found by hash, the others are walked, and
 //! the two are merged by position, so that order is kept exactly.
+//! <https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPMatchRequest>
 
 use crate::attributes::Attributes;
-use crate::tables::{BackendRow, ConditionRow, EntryRow, Rows, RuleRow, Subject, Tables, Test, VirtualHostRow};
+use crate::claims::Claims;
+use crate::tables::{BackendRow, ConditionRow, EntryRow, Rows, Split, Subject, Tables, Test, VirtualHostRow};
 
 /// The virtual host of `host` on `port`, if the port listens and one takes the host.
 pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &[u8]) -> Option<(u32, &'d VirtualHostRow)> {
@@ -65,46 +67,96 @@ pub(crate) fn candidates<'d>(
     })
 }
 
-/// The first entry that matches. None does for `*`: it is no path that a provider could be sent.
-pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>) -> Option<&'d EntryRow> {
+/// The first entry that matches. None does for `*`: it is no path that an upstream could be sent.
+pub(crate) fn find<'d>(
+    tables: &Tables<'d>,
+    seen: &Attributes<'_>,
+    claims: Option<&Claims<'_>>,
+) -> Option<&'d EntryRow> {
     if seen.path == "*" {
         return None;
     }
     candidates(tables, seen.connection.port, seen.authority.host)
-        .find(|entry| failed_condition(tables, entry, seen).is_none())
+        .find(|entry| failed_condition(tables, entry, seen, claims).is_none())
 }
 
 /// The first condition of `entry` that does not hold.
 pub(crate) fn failed_condition<'d>(
     tables: &Tables<'d>,
     entry: &EntryRow,
-    seen: &Attributes<'d>,
+    seen: &Attributes<'_>,
+    claims: Option<&Claims<'_>>,
 ) -> Option<&'d ConditionRow> {
     entry
         .conditions
         .of(tables.conditions)
         .iter()
-        .find(|condition| !holds(tables, condition, seen))
+        .find(|condition| !holds(tables, condition, seen, claims))
 }
 
-fn holds<'d>(tables: &Tables<'d>, condition: &ConditionRow, seen: &Attributes<'d>) -> bool {
-    match condition.subject {
-        Subject::Host => passes(tables, condition.test, seen.authority.host),
-        Subject::Authority => passes(tables, condition.test, seen.authority.folded),
-        Subject::Header(name) => {
-            let mut found = false;
-            seen.headers.each(tables.text(name), &mut |value| {
-                found = found || passes(tables, condition.test, value);
-            });
-            found
+/// A negated condition is about fields and claims only. A field that is absent counts as an empty one there, as Istio
+/// has it (`treat_missing_header_as_empty`), unless the test is whether it is there.
+fn holds(tables: &Tables<'_>, condition: &ConditionRow, seen: &Attributes<'_>, claims: Option<&Claims<'_>>) -> bool {
+    let (mut found, mut matched) = (false, false);
+    each_value(tables, condition.subject, seen, claims, &mut |value| {
+        found = true;
+        matched = matched || passes(tables, condition.test, value);
+    });
+    if !condition.negated {
+        return matched;
+    }
+    let is_absent_field = !found && matches!(condition.subject, Subject::Header(_));
+    !(matched || is_absent_field && condition.test != Test::Present && passes(tables, condition.test, b""))
+}
+
+/// Calls `visit` with each value that a subject has: none when it is absent, several for repeated fields and claims.
+pub(crate) fn each_value(
+    tables: &Tables<'_>,
+    subject: Subject,
+    seen: &Attributes<'_>,
+    claims: Option<&Claims<'_>>,
+    visit: &mut dyn FnMut(&[u8]),
+) {
+    match subject {
+        Subject::Host => visit(seen.authority.host),
+        Subject::Authority => visit(seen.authority.folded),
+        Subject::RawAuthority => visit(seen.authority.raw),
+        Subject::Path => visit(seen.path.as_bytes()),
+        Subject::Method => visit(seen.method.as_bytes()),
+        Subject::Scheme => visit(seen.connection.scheme.as_str().as_bytes()),
+        Subject::Header(name) => seen.headers.each(tables.text(name), &mut |value| visit(value)),
+        Subject::QueryParam(name) => {
+            if let Some(value) = query_param(seen.query.unwrap_or_default(), tables.text(name)) {
+                visit(value.as_bytes());
+            }
+        }
+        Subject::Claim(path) => {
+            let values = claims.map(|claims| claims.strings(tables.text(path)));
+            values.into_iter().flatten().for_each(|value| visit(value.as_bytes()));
         }
     }
+}
+
+/// The first value of a parameter, as it stands: Envoy decodes nothing in it.
+fn query_param<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let mut named = pairs.filter_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    });
+    named.next()
 }
 
 pub(crate) fn passes(tables: &Tables<'_>, test: Test, value: &[u8]) -> bool {
     match test {
         Test::Exact(wanted) => value == tables.bytes(wanted),
         Test::Prefix(wanted) => value.starts_with(tables.bytes(wanted)),
+        Test::ExactAnyCase(wanted) => value.eq_ignore_ascii_case(tables.bytes(wanted)),
+        Test::PrefixAnyCase(wanted) => {
+            let wanted = tables.bytes(wanted);
+            let beginning = value.get(..wanted.len());
+            beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(wanted))
+        }
         Test::Regex(regex, _) => tables
             .regexes
             .get(regex as usize)
@@ -114,11 +166,10 @@ pub(crate) fn passes(tables: &Tables<'_>, test: Test, value: &[u8]) -> bool {
 }
 
 /// The backend that `entropy`, uniform over all of `u64`, falls on.
-pub(crate) fn choose<'d>(tables: &Tables<'d>, rule: &RuleRow, entropy: u64) -> Option<&'d BackendRow> {
-    let backends = rule.backends.of(tables.backends);
+pub(crate) fn choose<'d>(tables: &Tables<'d>, split: Split, entropy: u64) -> Option<&'d BackendRow> {
     // The upper half of the entropy scaled to the sum of the weights: uniform in 0..sum.
-    let mut left = (entropy >> 32).checked_mul(rule.weight.into())? >> 32;
-    for backend in backends {
+    let mut left = (entropy >> 32).checked_mul(split.weight.into())? >> 32;
+    for backend in split.backends.of(tables.backends) {
         match left.checked_sub(backend.weight.into()) {
             Some(rest) => left = rest,
             None => return Some(backend),

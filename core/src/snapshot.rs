@@ -15,10 +15,12 @@ use crate::cidr::Cidr;
 use crate::config::secret::Secret;
 use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
+use crate::substitution::Substitution;
 use crate::tables::{
-    AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, EdgeRow, EntryRow, FieldRow,
-    ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow,
-    RangeRow, RequestPrincipalRow, RuleRow, SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
+    AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, DirectResponseRow, EdgeRow,
+    EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow,
+    PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleRow, SecretId, Span,
+    Tables, Text, TokenRuleRow, VirtualHostRow,
 };
 
 /// A configuration, compiled and immutable.
@@ -75,6 +77,7 @@ impl Snapshot {
             policy_index,
             read_headers,
             regexes,
+            substitutions,
             origins,
             origin_text,
         } = &self.rows;
@@ -97,6 +100,11 @@ impl Snapshot {
             regexes,
             rules: &meaning.rules,
             backends: &meaning.backends,
+            redirects: &meaning.redirects,
+            direct_responses: &meaning.direct_responses,
+            bodies: &meaning.bodies,
+            header_changes: &meaning.header_changes,
+            substitutions,
             configs: &meaning.configs,
             fields: &meaning.fields,
             providers: &meaning.providers,
@@ -179,6 +187,7 @@ pub(crate) struct OwnedRows {
     pub(crate) policy_index: PolicyIndexRows,
     pub(crate) read_headers: Vec<Span>,
     pub(crate) regexes: Vec<Regex>,
+    pub(crate) substitutions: Vec<Substitution>,
     pub(crate) origins: Vec<OriginRow>,
     pub(crate) origin_text: String,
 }
@@ -197,6 +206,10 @@ pub(crate) struct MeaningRows {
     pub(crate) conditions: Vec<ConditionRow>,
     pub(crate) rules: Vec<RuleRow>,
     pub(crate) backends: Vec<BackendRow>,
+    pub(crate) redirects: Vec<RedirectRow>,
+    pub(crate) direct_responses: Vec<DirectResponseRow>,
+    pub(crate) bodies: Vec<u8>,
+    pub(crate) header_changes: Vec<HeaderChangeRow>,
     pub(crate) configs: Vec<ConfigRow>,
     pub(crate) fields: Vec<FieldRow>,
     pub(crate) providers: Vec<ProviderRow>,
@@ -218,7 +231,7 @@ pub(crate) struct MeaningRows {
 }
 
 /// Version of what the rows mean; part of every snapshot id.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 fn identify(meaning: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
@@ -298,7 +311,7 @@ pub enum KeysFrom {
     Issuer(Box<str>),
 }
 
-/// How one provider or authorizer is reached. What `UpstreamId` indexes.
+/// How one provider, destination or authorizer is reached. What `UpstreamId` indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Upstream {
     /// The host it serves, e.g. `dashscope.aliyuncs.com`; names the cluster in logs and metrics.

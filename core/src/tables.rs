@@ -7,16 +7,21 @@
 
 mod policy;
 mod policy_index;
+mod route;
 mod token;
 
 pub use policy::Action;
 pub(crate) use policy::*;
 pub(crate) use policy_index::*;
+pub(crate) use route::*;
+pub use route::{HeaderChange, HeaderChangeRow, HeaderText};
 
 use crate::cidr::Cidr;
 use crate::index::Index;
 use crate::path::PathRules;
 use crate::regex::Regex;
+#[cfg(feature = "alloc")]
+use crate::substitution::Substitution;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -32,7 +37,7 @@ id!(/// An authorization policy.
     PolicyId);
 id!(/// An LLM provider.
     ProviderId);
-id!(/// An upstream: where a provider is reached. Indexes `Snapshot::upstreams`.
+id!(/// An upstream: where a provider, a destination or an authorizer is reached. Indexes `Snapshot::upstreams`.
     UpstreamId);
 id!(/// A secret, held by the shell. Indexes `Secrets`.
     SecretId);
@@ -42,6 +47,8 @@ id!(/// An external authorizer. Indexes `Snapshot::authorizers`, which are in th
     AuthorizerId);
 id!(/// Where an issuer's keys come from. Indexes `Snapshot::key_sources`.
     KeySourceId);
+id!(/// A `uriRegexRewrite`.
+    SubstitutionId);
 id!(/// Where in the configuration a thing comes from.
     OriginId);
 
@@ -121,6 +128,14 @@ pub struct Tables<'a> {
     pub(crate) regexes: &'a [Regex],
     pub(crate) rules: &'a [RuleRow],
     pub(crate) backends: &'a [BackendRow],
+    pub(crate) redirects: &'a [RedirectRow],
+    pub(crate) direct_responses: &'a [DirectResponseRow],
+    /// The bodies of direct responses, one after the other.
+    pub(crate) bodies: &'a [u8],
+    pub(crate) header_changes: &'a [HeaderChangeRow],
+    /// What `uriRegexRewrite` does, carried out by [`crate::rewrite::target`].
+    #[cfg(feature = "alloc")]
+    pub(crate) substitutions: &'a [Substitution],
     pub(crate) configs: &'a [ConfigRow],
     pub(crate) fields: &'a [FieldRow],
     pub(crate) providers: &'a [ProviderRow],
@@ -179,81 +194,6 @@ pub(crate) struct ListenerRow {
     pub(crate) any_host: Option<u32>,
     /// Whether any virtual host is a `*.suffix`.
     pub(crate) has_suffixes: bool,
-}
-
-/// The rules of one host on one listener, first match first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct VirtualHostRow {
-    pub(crate) listener: u32,
-    /// `*`, `*.suffix` or a name.
-    pub(crate) name: Span,
-    /// All of its entries.
-    pub(crate) entries: Rows,
-    /// Those in `entry_order` that do not test the `host` header for one exact name.
-    pub(crate) unkeyed: Rows,
-}
-
-/// One alternative of a rule: all its conditions must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct EntryRow {
-    pub(crate) rule: RuleId,
-    pub(crate) conditions: Rows,
-    pub(crate) origin: OriginId,
-}
-
-/// One test of one header field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ConditionRow {
-    pub(crate) subject: Subject,
-    pub(crate) test: Test,
-}
-
-/// What a condition looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
-pub(crate) enum Subject {
-    /// The authority's name: lower-cased, without port.
-    Host,
-    /// The authority with its port, lower-cased; for wanted values that name a port.
-    Authority,
-    /// A header field, by its lower-cased name.
-    Header(Span),
-}
-
-/// How it is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
-pub(crate) enum Test {
-    /// The whole value.
-    Exact(Span),
-    /// Its beginning.
-    Prefix(Span),
-    /// The whole value, by `regexes[.0]`; `.1` is the pattern's text.
-    Regex(u32, Span),
-    /// The field is there.
-    Present,
-}
-
-/// One rule of a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct RuleRow {
-    /// `namespace/route/rule`, for logs and metrics.
-    pub(crate) label: Span,
-    pub(crate) backends: Rows,
-    /// Sum of the backends' weights.
-    pub(crate) weight: u32,
-    pub(crate) origin: OriginId,
-}
-
-/// One backend of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct BackendRow {
-    pub(crate) provider: ProviderId,
-    /// What the provider's configuration says for this rule.
-    pub(crate) config: u32,
-    pub(crate) weight: u32,
-    /// The Host to send instead of the provider's.
-    pub(crate) host_rewrite: Option<Span>,
 }
 
 /// A provider's configuration for one rule.
@@ -342,6 +282,14 @@ impl<'a> Tables<'a> {
     #[must_use]
     pub fn rule_label(&self, rule: RuleId) -> &'a str {
         self.rule(rule).map_or("", |row| self.text(row.label))
+    }
+
+    /// Whether a rule sends requests to LLM providers.
+    #[must_use]
+    pub fn is_llm_rule(&self, rule: RuleId) -> bool {
+        let backends = self.rule(rule).map(|row| row.split().backends);
+        let mut backends = backends.unwrap_or_default().of(self.backends).iter();
+        backends.any(|backend| matches!(backend.to, BackendTarget::Provider(_)))
     }
 
     /// The host of a provider: what logs and metrics call it.

@@ -113,6 +113,7 @@ fn ask(compiled: &Compiled, sent: &Sent<'_>, answers: &[OwnedAnswer]) -> Came {
             Decision::VerifyToken(_) => Came::VerifyToken,
             Decision::Refuse(refusal) => Came::Refuse(refusal),
             Decision::Forward(forward) => Came::Forward(forward.rule.0),
+            other => panic!("{other:?}"),
         },
     )
 }

@@ -74,7 +74,7 @@ fn refusal_of(request: &Request<'_>) -> Option<Refusal> {
         &mut Scratch::new(),
     ) {
         Decision::Refuse(refusal) => Some(refusal),
-        Decision::Forward(_) | Decision::ReadBody | Decision::VerifyToken(_) | Decision::Check(_) => None,
+        _ => None,
     }
 }
 

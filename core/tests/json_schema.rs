@@ -12,7 +12,8 @@ use lockgate_core::config::diagnostic::Source;
 use lockgate_core::config::{LoadOptions, json_schema, load};
 use serde_json::Value;
 
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
+    "VirtualService",
     "AuthorizationPolicy",
     "DestinationRule",
     "Gateway",

@@ -16,7 +16,7 @@ use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
-use lockgate_core::decision::{Decision, Refusal};
+use lockgate_core::decision::{Decision, Path, Refusal};
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::request::{Connection, Request, SentAuthority};
 use lockgate_core::token::{Token, TokenError, assume};
@@ -600,7 +600,7 @@ fn what_is_sent_on_holds_no_token_parameter() {
         (Some(""), "/p?"),
     ] {
         assert_eq!(
-            lockgate_core::rewrite::sent_target(&tables, "/p", query),
+            lockgate_core::rewrite::target(&tables, Path::Client { path: "/p", query }).unwrap(),
             sent,
             "{query:?}"
         );

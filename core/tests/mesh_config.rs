@@ -83,7 +83,7 @@ fn ask(built: &Built, target: &str, forwarded_for: &str) -> String {
     match decide(&snapshot.tables(), &request, known, 0, &mut Scratch::new()) {
         Decision::Forward(forward) => match forward.path {
             Path::Client { path, .. } => path.to_owned(),
-            Path::Fixed(path) => panic!("the client's path is kept, not {path}"),
+            other => panic!("the client's path is kept, not {other:?}"),
         },
         Decision::Refuse(Refusal::Denied(_)) => "403".to_owned(),
         Decision::Refuse(refusal) => refusal.status().to_string(),

@@ -97,6 +97,7 @@ fn a_hundred_thousand_decisions_of_every_kind_allocate_nothing() {
                 Decision::Forward(_) => forwarded += 1,
                 Decision::Refuse(_) => refused += 1,
                 Decision::ReadBody | Decision::VerifyToken(_) | Decision::Check(_) => asked += 1,
+                other => panic!("{other:?}"),
             }
         }
     });
@@ -338,4 +339,76 @@ fn a_hundred_thousand_decisions_on_what_authorizers_said_allocate_nothing() {
     });
     assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
     assert_eq!((asked, denied), (66_667, 33_333));
+}
+
+/// Every kind of condition and of action, each rule taken by one of the requests below.
+const SERVICES: &str = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a, namespace: istio-system}
+spec: {hosts: [a.test], resolution: DNS, ports: [{number: 8000, name: http}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: istio-system}
+spec:
+  hosts: ['*']
+  gateways: [ingress-gw]
+  http:
+  - match: [{uri: {regex: '/r[a-z]+'}, method: {exact: GET}, scheme: {prefix: http}, authority: {regex: '.*test'}}]
+    rewrite: {uriRegexRewrite: {match: 'r(.*)', rewrite: '\\1'}, authority: b.test}
+    route: [{destination: {host: a.test}, weight: 1}, {destination: {host: a.test}, weight: 3}]
+  - match: [{uri: {prefix: /P/}, ignoreUriCase: true, withoutHeaders: {x-a: {exact: b}, '@request.auth.claims.x': {}}}]
+    rewrite: {uri: /q}
+    headers: {request: {set: {x-b: c}, remove: [x-d]}}
+    route: [{destination: {host: a.test}}]
+  - match: [{queryParams: {to: {exact: elsewhere}}, headers: {x-a: {regex: 'a|c'}}}]
+    redirect: {uri: /away, scheme: https, derivePort: FROM_REQUEST_PORT}
+  - match: [{headers: {'@request.auth.claims[groups]': {exact: dev}}}]
+    directResponse: {status: 200, body: {string: hello}}
+";
+
+#[test]
+fn a_hundred_thousand_decisions_by_virtual_services_allocate_nothing() {
+    let compiled = compiled_of(&format!(
+        "{}\n---\n{SERVICES}",
+        include_str!("../../examples/seed/gateway.yaml")
+    ));
+    let tables = compiled.snapshot.tables();
+    let claims = ClaimSet::parse::<&str>(br#"{"iss":"i","sub":"s","groups":["ops","dev"]}"#, &[]).unwrap();
+    let headers: &[(&str, &[u8])] = &[("host", b"web.test"), ("x-a", b"a")];
+    let mut scratch = Scratch::new();
+    let (mut forwarded, mut redirected, mut answered, mut refused) = (0, 0, 0, 0);
+    let counted = allocation_counter::measure(|| {
+        for round in 0..100_000_usize {
+            let target = ["/rest", "/p/../p/x", "/x?from=here&to=elsewhere", "/x?to&to=elsewhere"][round % 4];
+            let request = Request {
+                method: "GET",
+                authority: None,
+                target,
+                headers: &headers,
+                connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+            };
+            let known = Known {
+                identity: if round % 8 < 4 {
+                    Identity::Verified(claims.claims())
+                } else {
+                    Identity::Anonymous
+                },
+                ..Known::NOTHING
+            };
+            match decide(&tables, &request, known, round as u64, &mut scratch) {
+                Decision::Forward(_) => forwarded += 1,
+                Decision::Redirect(_) => redirected += 1,
+                Decision::Respond(_) => answered += 1,
+                Decision::Refuse(Refusal::NoRoute) => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
+    assert_eq!(
+        (forwarded, redirected, answered, refused),
+        (50_000, 25_000, 12_500, 12_500)
+    );
 }

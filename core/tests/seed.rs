@@ -14,7 +14,7 @@ use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::{Diagnostics, Severity, Source};
 use lockgate_core::decide::{Body, Known, Scratch, decide};
-use lockgate_core::decision::{Decision, Denial, Path, Refusal};
+use lockgate_core::decision::{Decision, Denial, Destination, Path, Refusal};
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::request::{Connection, Request};
 use lockgate_core::{Built, build};
@@ -86,8 +86,11 @@ fn ask(compiled: &Compiled, peer: &str, host: &str, body: &str) -> String {
             let Path::Fixed(path) = forward.path else {
                 panic!("the provider's path is fixed")
             };
-            let fields: Vec<&str> = forward.fields.iter().map(|field| tables.text(field.member)).collect();
-            let key = forward
+            let Destination::Provider(provider) = forward.to else {
+                panic!("it goes to a provider")
+            };
+            let fields: Vec<&str> = provider.fields.iter().map(|field| tables.text(field.member)).collect();
+            let key = provider
                 .credential
                 .and_then(|id| compiled.secrets.get(id))
                 .map(|secret| secret.expose());
@@ -100,9 +103,7 @@ fn ask(compiled: &Compiled, peer: &str, host: &str, body: &str) -> String {
             )
         }
         Decision::Refuse(refusal) => format!("{} {}", refusal.status(), refusal.code()),
-        Decision::Check(_) | Decision::ReadBody | Decision::VerifyToken(_) => {
-            panic!("the body was given, and neither an authorizer nor a token is asked for")
-        }
+        other => panic!("the body was given, and nothing else is asked for or answers: {other:?}"),
     }
 }
 
@@ -203,7 +204,10 @@ fn a10_what_the_client_says_of_model_and_stream_stays() {
     ) else {
         panic!("forwarded")
     };
-    let splice = lockgate_core::rewrite::splice(&tables, facts, forward.fields).unwrap();
+    let Destination::Provider(provider) = forward.to else {
+        panic!("to a provider")
+    };
+    let splice = lockgate_core::rewrite::splice(&tables, facts, provider.fields).unwrap();
     assert!(!splice.is_edited());
 }
 

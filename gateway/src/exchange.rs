@@ -1,7 +1,7 @@
 //! One request, from its head to the head of its answer.
 //!
 //! ```text
-//! head ─► decide ─► refuse ────────────────────────────────► answer
+//! head ─► decide ─► refuse, redirect, respond ─────────────► answer
 //!          ▲   │
 //!          │   ├──► send upstream ─────────────────────────► answer, passed on
 //!          │   ├──► ask an authorizer ─┐
@@ -24,24 +24,24 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::answer::Challenge;
 use lockgate_core::check::{CheckBody, Checked, borrow_answers, borrow_fields};
-use lockgate_core::claims::{ClaimSet, Claims};
+use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known, decide};
-use lockgate_core::decision::{Decision, Forward, Path, Refusal};
+use lockgate_core::decision::{Decision, Destination, Refusal, ToProvider};
 use lockgate_core::llm::body::{BodyError, BodyFacts, BodyScan};
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::observe::observe;
 use lockgate_core::rewrite;
-use lockgate_core::tables::{AuthorizerId, RuleId, Tables, UpstreamId};
+use lockgate_core::tables::{AuthorizerId, RuleId, Tables};
 use lockgate_core::token::TokenError;
 
 use crate::access::{Flag, Record};
 use crate::body::{ReadBody, ReadError, Reading};
+use crate::changes::{self, Change};
 use crate::client_body::{ClientBody, Passing};
 use crate::connection::Peer;
 use crate::entropy::Entropy;
@@ -50,10 +50,14 @@ use crate::head::{self, HeadFields};
 use crate::jwt;
 use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::meter::Meter;
+use crate::plan::{self, Configured, NoTarget, Plan, To};
 use crate::respond::{self, Fault, X_REQUEST_ID};
 use crate::splice;
 use crate::upstream::{self, Pool, SendError, UpstreamBody};
 use crate::worker::Worker;
+
+/// Where an upstream reads what a path was before it was rewritten. No client's field of that name gets there.
+const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
 /// Answers one request.
 pub(crate) async fn run(
@@ -88,10 +92,11 @@ pub(crate) async fn run(
                 pool,
                 request,
                 entropy,
+                response_changes,
                 record,
             }) => {
                 let answer = upstream::send(&pool, request, entropy, worker.shared.times.first_byte).await;
-                answered(answer, &pool, record)
+                answered(answer, &pool, response_changes, record)
             }
             Err(record) => respond::fault(Fault::Internal, Flag::None, record),
         },
@@ -159,24 +164,13 @@ impl Sender {
     }
 }
 
-/// How to send a request, free of what the decision borrowed.
-struct Plan {
-    upstream: UpstreamId,
-    uri: Uri,
-    host: HeaderValue,
-    credential: Option<HeaderValue>,
-    /// What the token writes.
-    written: Vec<(HeaderName, HeaderValue)>,
-    /// `None` when the body was not read.
-    body: Option<VecDeque<Bytes>>,
-    entropy: u64,
-}
-
 /// A request on its way to an upstream.
 struct Outgoing {
     pool: Rc<Pool>,
     request: Request<UpstreamBody>,
     entropy: u64,
+    /// What a route changes of a plain host's answer; `None` for a provider's.
+    response_changes: Option<Vec<Change>>,
     record: Box<Record>,
 }
 
@@ -191,11 +185,18 @@ struct Asked {
 /// What to do next.
 enum Step {
     Send(Plan),
+    Answer(Configured),
     ReadBody,
     Check(Asked),
     VerifyToken(jwt::Begun),
     Refuse(Refusal),
     Fail(Fault, Flag),
+}
+
+impl Step {
+    fn answer(configured: Option<Configured>) -> Self {
+        configured.map_or(Self::Fail(Fault::Internal, Flag::None), Self::Answer)
+    }
 }
 
 impl Exchange {
@@ -220,14 +221,24 @@ impl Exchange {
         if let Some(body) = self.body.take() {
             self.record.worker.put_scan(body.scan);
         }
-        if matches!(step, Step::Send(..)) {
-            if let Some(checks) = &mut self.checks {
-                self.head.headers = core::mem::take(&mut checks.headers);
-            }
-            head::clean_request(&mut self.head.headers);
+        if let Step::Send(plan) = &step {
+            let checked = self.checks.as_mut().map(|checks| core::mem::take(&mut checks.headers));
+            // Authorizers have been told of the client, and what they left is sent.
+            let knows_client = checked.is_some();
+            let headers = &mut self.head.headers;
+            *headers = checked.unwrap_or_else(|| core::mem::take(headers));
             let tables = self.record.view.live.compiled.snapshot.tables();
+            match plan.to {
+                To::Provider { .. } => head::clean_request(headers),
+                To::Host(_) => {
+                    head::clean_request_to_host(headers, &tables);
+                    if !knows_client {
+                        head::add_client(headers, &self.record.peer);
+                    }
+                }
+            }
             for name in rewrite::token_headers(&tables) {
-                self.head.headers.remove(name);
+                headers.remove(name);
             }
         }
         step
@@ -236,6 +247,7 @@ impl Exchange {
     /// An answer of ours.
     fn answer(self, step: Step) -> Response<ClientBody> {
         match step {
+            Step::Answer(configured) => respond::configured(configured, self.record),
             Step::Refuse(refusal @ Refusal::External(..)) => {
                 let denial = self.checks.and_then(|checks| checks.denial);
                 respond::external(refusal, denial, self.record)
@@ -425,6 +437,12 @@ impl Exchange {
         self.record.observation = observe(&tables, &request, &known, &mut scratch);
         let forward = match decide(&tables, &request, known, entropy, &mut scratch) {
             Decision::Forward(forward) => forward,
+            Decision::Redirect(redirect) => {
+                return Step::answer(Configured::redirect(&view.live.compiled, &redirect));
+            }
+            Decision::Respond(response) => {
+                return Step::answer(Configured::direct(&view.live.compiled, &response));
+            }
             Decision::ReadBody => return Step::ReadBody,
             Decision::Check(check) => {
                 return Step::Check(Asked {
@@ -440,32 +458,48 @@ impl Exchange {
             }
         };
         self.record.rule = Some(forward.rule);
-        self.record.provider = Some(forward.provider);
         self.record.upstream = Some(forward.upstream);
-        let credential = forward.credential.map(|id| view.live.credential(id).cloned());
-        let (Ok(uri), Ok(host), None | Some(Some(_))) = (
-            uri(&tables, forward.path),
-            HeaderValue::from_str(forward.authority),
-            &credential,
-        ) else {
-            return Step::Fail(Fault::Internal, Flag::None);
+        let internal = || Step::Fail(Fault::Internal, Flag::None);
+        let uri = match plan::uri(&tables, forward.path) {
+            Ok(uri) => uri,
+            Err(NoTarget::Refused) => return Step::Refuse(Refusal::BadRewrite(forward.rule)),
+            Err(NoTarget::Internal) => return internal(),
         };
-        let body = match (body, pieces.map(core::mem::take)) {
-            (Body::Read(Ok(facts)), Some(pieces)) => {
-                match edit(&tables, &forward, facts, pieces, &mut self.record.model) {
-                    Ok(pieces) => Some(pieces),
-                    Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
-                    Err(SpliceError::TooManyFields) => return Step::Fail(Fault::Internal, Flag::None),
-                }
+        let Ok(host) = HeaderValue::from_str(forward.authority) else {
+            return internal();
+        };
+        let pieces = pieces.map(core::mem::take);
+        let (to, body) = match forward.to {
+            Destination::Host(host) => match plan::to_host(&view.live.compiled, &host, forward.path) {
+                Some(host) => (To::Host(host), pieces),
+                None => return internal(),
+            },
+            Destination::Provider(provider) => {
+                self.record.provider = Some(provider.provider);
+                let credential = provider.credential.map(|id| view.live.credential(id).cloned());
+                let (None | Some(Some(_))) = credential else {
+                    return internal();
+                };
+                let body = match (body, pieces) {
+                    (Body::Read(Ok(facts)), Some(pieces)) => {
+                        match edit(&tables, &provider, facts, pieces, &mut self.record.model) {
+                            Ok(pieces) => Some(pieces),
+                            Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
+                            Err(SpliceError::TooManyFields) => return internal(),
+                        }
+                    }
+                    (_, pieces) => pieces,
+                };
+                let credential = credential.flatten();
+                (To::Provider { credential }, body)
             }
-            (_, pieces) => pieces,
         };
         Step::Send(Plan {
             upstream: forward.upstream,
             uri,
             host,
-            credential: credential.flatten(),
-            written: written(self.sender.identity()),
+            to,
+            written: plan::written(self.sender.identity()),
             entropy,
             body,
         })
@@ -488,14 +522,27 @@ impl Exchange {
         headers.insert(HOST, plan.host);
         headers.insert(X_REQUEST_ID, self.record.request_id.clone());
         headers.extend(plan.written);
-        if let Some(credential) = plan.credential {
-            headers.insert(AUTHORIZATION, credential);
-        }
+        let response_changes = match plan.to {
+            To::Provider { credential } => {
+                if let Some(credential) = credential {
+                    headers.insert(AUTHORIZATION, credential);
+                }
+                None
+            }
+            To::Host(host) => {
+                changes::make(headers, host.request_changes);
+                if let Some(original) = host.original {
+                    headers.insert(X_ENVOY_ORIGINAL_PATH, original);
+                }
+                Some(host.response_changes)
+            }
+        };
         self.record.upstream_started = Some(Instant::now());
         Ok(Outgoing {
             pool,
             request,
             entropy: plan.entropy,
+            response_changes,
             record: self.record,
         })
     }
@@ -505,6 +552,7 @@ impl Exchange {
 fn answered(
     answer: Result<(Response<Incoming>, upstream::Connection), SendError>,
     pool: &Rc<Pool>,
+    response_changes: Option<Vec<Change>>,
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
     match answer {
@@ -513,6 +561,7 @@ fn answered(
             record.upstream_host = Some(connection.remote());
             pass_on(
                 answer,
+                response_changes,
                 |meter, incoming, record| Passing::new(incoming, connection, pool, meter, record),
                 record,
             )
@@ -527,17 +576,17 @@ struct TooLarge;
 /// The body as it goes out, and the model that it names then.
 fn edit(
     tables: &Tables<'_>,
-    forward: &Forward<'_>,
+    provider: &ToProvider<'_>,
     facts: &BodyFacts,
     pieces: VecDeque<Bytes>,
     model: &mut Option<Box<str>>,
 ) -> Result<VecDeque<Bytes>, SpliceError> {
-    let set = forward.fields.iter().find(|field| tables.text(field.name) == "model");
+    let set = provider.fields.iter().find(|field| tables.text(field.name) == "model");
     *model = match set.filter(|field| rewrite::sets_field(tables, facts, field)) {
         Some(field) => serde_json::from_str(tables.text(field.value)).ok(),
         None => facts.model().map(Into::into),
     };
-    let plan = rewrite::splice(tables, facts, forward.fields)?;
+    let plan = rewrite::splice(tables, facts, provider.fields)?;
     Ok(if plan.is_edited() {
         splice::apply(plan.pieces(), plan.len(), pieces)
     } else {
@@ -550,8 +599,11 @@ fn refuse_body(rule: RuleId, error: BodyError) -> Step {
 }
 
 /// The upstream's answer as the client gets it.
+///
+/// A plain host's is changed as the route says, and holds no tokens to count.
 fn pass_on(
     answer: Response<Incoming>,
+    changes: Option<Vec<Change>>,
     passing: impl FnOnce(Meter, Incoming, Box<Record>) -> Passing,
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
@@ -566,7 +618,13 @@ fn pass_on(
     if respond::closes(&record) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let meter = Meter::new(&record.worker, head.status, &head.headers);
+    let meter = match changes {
+        None => Meter::new(&record.worker, head.status, &head.headers),
+        Some(changes) => {
+            changes::make(&mut head.headers, changes);
+            Meter::none()
+        }
+    };
     let mut response = Response::new(ClientBody::Upstream(Box::new(passing(meter, incoming, record))));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
@@ -579,26 +637,10 @@ fn failed(error: &SendError, mut record: Box<Record>) -> Response<ClientBody> {
     respond::fault(fault, flag, record)
 }
 
-fn uri(tables: &Tables<'_>, path: Path<'_>) -> Result<Uri, http::Error> {
-    let path = match path {
-        Path::Fixed(path) | Path::Client { path, query: None } => PathAndQuery::try_from(path)?,
-        Path::Client { path, query } => PathAndQuery::try_from(rewrite::sent_target(tables, path, query))?,
-    };
-    Ok(Uri::from(path))
-}
-
 /// `www-authenticate` for the refusals that have it.
 fn challenge(refusal: Refusal, request: &lockgate_core::request::Request<'_>) -> Option<HeaderValue> {
     let Refusal::Token(_) = refusal else { return None };
     HeaderValue::try_from(Challenge::new(request).to_string()).ok()
-}
-
-/// The header fields that the token writes. The engine leaves out what no field can carry.
-fn written(identity: Identity<'_>) -> Vec<(HeaderName, HeaderValue)> {
-    let headers = identity.claims().into_iter().flat_map(Claims::headers);
-    headers
-        .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)))
-        .collect()
 }
 
 /// The client's request id, if it is one that logs can carry; otherwise a new one.

@@ -2,16 +2,18 @@
 //! which fields stop here.
 //!
 //! Fields that are about one connection only (RFC 9110 §7.6.1) never cross the
-//! gateway, in either direction. Which of the client's fields a provider must
-//! not see is the engine's to say ([`rewrite::drops_header`]).
+//! gateway, in either direction. Which of the client's fields an upstream must
+//! not see is the engine's to say ([`rewrite::drops_header`],
+//! [`rewrite::drops_header_to_host`]).
 
-use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Version};
 use lockgate_core::connection_field;
 use lockgate_core::request::{AuthorityForm, Headers, Request, SentAuthority};
 use lockgate_core::rewrite;
+use lockgate_core::tables::Tables;
 
 use crate::connection::Peer;
 
@@ -71,6 +73,25 @@ pub(crate) fn clean_request(headers: &mut HeaderMap) {
     });
     // Usage is read from answers, so they must come as plain text.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// Removes from a client's head what must not reach a plain host: what is about the connection, what hosts believe
+/// because only a gateway writes it, cookies with tokens, and `Host` and framing, which are made anew.
+pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables<'_>) {
+    remove_named(headers);
+    remove_where(headers, |name| {
+        is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_host(name.as_str())
+    });
+    if rewrite::reads_tokens_from_cookies(tables) {
+        let sent: Vec<HeaderValue> = headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|cookies| HeaderValue::try_from(rewrite::sent_cookies(tables, cookies.to_str().ok()?)).ok())
+            .filter(|cookies| !cookies.is_empty())
+            .collect();
+        headers.remove(COOKIE);
+        headers.extend(sent.into_iter().map(|cookies| (COOKIE, cookies)));
+    }
 }
 
 /// Removes from an upstream's head what is about its connection.

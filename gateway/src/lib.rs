@@ -16,6 +16,7 @@
 mod access;
 mod admin;
 mod body;
+mod changes;
 pub mod cli;
 mod client_body;
 mod clock;
@@ -37,6 +38,7 @@ mod live;
 mod log;
 mod meter;
 mod metrics;
+mod plan;
 mod reload;
 mod respond;
 mod serve;

@@ -24,6 +24,11 @@ impl Meter {
         Self(framing.map(|framing| worker.take_meter(framing)))
     }
 
+    /// A meter for an answer that no LLM gave.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// Reads the next bytes of the answer.
     pub(crate) fn feed(&mut self, chunk: &[u8]) {
         if let Some(meter) = &mut self.0 {

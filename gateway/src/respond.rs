@@ -2,17 +2,19 @@
 //!
 //! Refusals are the engine's, byte for byte ([`lockgate_core::answer`]). What
 //! can go wrong only here (the upstream, the clock, the protocol) is the API's
-//! own error object too.
+//! own error object too, or a line of text where a plain host was asked.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, UPGRADE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use lockgate_core::answer::{Answer, ErrorDetail, ErrorShape};
 use lockgate_core::decision::{self, External, Refusal};
 
 use crate::access::{Flag, Record};
+use crate::changes;
 use crate::client_body::ClientBody;
 use crate::ext_authz::Denial;
+use crate::plan::Configured;
 use crate::upstream::SendError;
 
 /// The request's id, kept or made, on every answer.
@@ -40,7 +42,9 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    fn detail(self) -> ErrorDetail {
+    /// A plain host is no model provider.
+    fn detail(self, shape: ErrorShape) -> ErrorDetail {
+        let by = |provider, host| if shape == ErrorShape::Text { host } else { provider };
         let (status, code, message) = match self {
             Self::OldProtocol => (426, "http_1_1_required", "HTTP/1.1 or HTTP/2 is required"),
             Self::BodyTimeout => (408, "body_timeout", "the request body did not arrive in time"),
@@ -49,18 +53,35 @@ impl Fault {
                 "bad_body_framing",
                 "the request body is broken off or wrongly framed",
             ),
-            Self::Unavailable => (503, "upstream_unavailable", "the model provider cannot be reached"),
+            Self::Unavailable => (
+                503,
+                "upstream_unavailable",
+                by("the model provider cannot be reached", "the upstream cannot be reached"),
+            ),
             Self::Broken => (
                 502,
                 "upstream_closed",
-                "the model provider closed the connection without an answer",
+                by(
+                    "the model provider closed the connection without an answer",
+                    "the upstream closed the connection without an answer",
+                ),
             ),
             Self::Garbage => (
                 502,
                 "upstream_protocol_error",
-                "the model provider's answer is not valid HTTP",
+                by(
+                    "the model provider's answer is not valid HTTP",
+                    "the upstream's answer is not valid HTTP",
+                ),
             ),
-            Self::Timeout => (504, "upstream_timeout", "the model provider did not answer in time"),
+            Self::Timeout => (
+                504,
+                "upstream_timeout",
+                by(
+                    "the model provider did not answer in time",
+                    "the upstream did not answer in time",
+                ),
+            ),
             Self::Internal => (500, "internal_error", "the gateway could not carry out its decision"),
         };
         ErrorDetail {
@@ -93,15 +114,7 @@ pub(crate) fn refusal(
         Refusal::NoRoute | Refusal::NoRouteAfterRewrite(_) => Flag::NoRoute,
         _ => Flag::None,
     };
-    record.rule = match refusal {
-        Refusal::NoRouteAfterRewrite(rule) | Refusal::MethodNotAllowed(rule) | Refusal::NotAdmitted { rule, .. } => {
-            Some(rule)
-        }
-        Refusal::Body(rule, _) => rule,
-        Refusal::Token(_) | Refusal::BadRequest(_) | Refusal::Denied(_) | Refusal::External(..) | Refusal::NoRoute => {
-            None
-        }
-    };
+    record.rule = refusal.rule();
     if let Refusal::NotAdmitted { second, provider, .. } = refusal {
         let tables = record.view.live.compiled.snapshot.tables();
         let details = format!(
@@ -121,8 +134,7 @@ pub(crate) fn refusal(
     } else {
         record.end(flag, refusal.code());
     }
-    let shape = ErrorShape::of_path(record.uri.path());
-    let content = refusal.answer(shape);
+    let content = refusal.answer(shape(&record));
     let mut response = answer(&content, record);
     if let Some(challenge) = challenge.filter(|_| content.challenges) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -157,11 +169,39 @@ fn denial_details(record: &Record, denial: decision::Denial) -> String {
     }
 }
 
+/// The answer that the configuration gives: a redirect, or a direct response.
+pub(crate) fn configured(configured: Configured, mut record: Box<Record>) -> Response<ClientBody> {
+    record.rule = Some(configured.rule);
+    // As Envoy's router writes it of both.
+    record.end(Flag::None, "direct_response");
+    let content = Answer {
+        status: configured.status,
+        content_type: (!configured.body.is_empty()).then_some("text/plain"),
+        allow: None,
+        challenges: false,
+        body: heapless::Vec::new(),
+    };
+    let mut response = answer_with(&content, configured.body, record);
+    let headers = response.headers_mut();
+    if let Some(location) = configured.location {
+        headers.insert(LOCATION, location);
+    }
+    changes::make(headers, configured.changes);
+    response
+}
+
+/// The shape of an answer to a request, as far as it has come.
+fn shape(record: &Record) -> ErrorShape {
+    let tables = record.view.live.compiled.snapshot.tables();
+    ErrorShape::of(&tables, record.rule, record.uri.path())
+}
+
 /// The answer for a fault, logged with `flag`.
 pub(crate) fn fault(fault: Fault, flag: Flag, mut record: Box<Record>) -> Response<ClientBody> {
-    let detail = fault.detail();
+    let shape = shape(&record);
+    let detail = fault.detail(shape);
     record.end(flag, detail.code);
-    let mut response = answer(&detail.answer(ErrorShape::of_path(record.uri.path())), record);
+    let mut response = answer(&detail.answer(shape), record);
     if fault == Fault::OldProtocol {
         response
             .headers_mut()

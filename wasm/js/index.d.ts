@@ -98,13 +98,17 @@ export interface Diagnostic {
   help?: string;
 }
 
-export type Verdict = Forward | Check | VerifyToken | ReadBody | Refuse;
+export type Verdict = Forward | Redirect | Respond | Check | VerifyToken | ReadBody | Refuse;
 
 export interface Forward {
   decision: "forward";
   rule: string;
-  admittedBy: string;
-  provider: string;
+  /** The rule that admitted the rewritten request; `null` when a VirtualService sends it to a plain host. */
+  admittedBy: string | null;
+  /** `null` when it goes to a plain host. */
+  provider: string | null;
+  /** The host that the upstream is known by. */
+  upstream: string;
   connect: string[];
   sni: string | null;
   method: string;
@@ -112,7 +116,35 @@ export interface Forward {
   /** Secrets are named, never shown. */
   setHeaders: [name: string, value: string][];
   removeHeaders: string[];
+  /** What a VirtualService changes of the header fields after that, in this order. */
+  changeHeaders?: HeaderChange[];
+  /** What it changes of the answer's, in this order. */
+  changeResponseHeaders?: HeaderChange[];
   bodyFields: { name: string; value: string; set: boolean }[];
+}
+
+/** One change of a header field. A value that may be a credential is not shown. */
+export type HeaderChange =
+  | { change: "remove"; name: string }
+  | { change: "set" | "add"; name: string; value: string };
+
+/** A VirtualService's `redirect` answers. */
+export interface Redirect {
+  decision: "redirect";
+  rule: string;
+  status: number;
+  location: string;
+  changeHeaders?: HeaderChange[];
+}
+
+/** A VirtualService's `directResponse` answers. */
+export interface Respond {
+  decision: "respond";
+  rule: string;
+  status: number;
+  /** Bytes that are no UTF-8 are replaced. */
+  body: string;
+  changeHeaders?: HeaderChange[];
 }
 
 /** What happens depends on what an external authorizer says: give it in `checks`. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import test from "node:test";
 
 import { Simulator } from "@lockgate/simulator";
@@ -73,6 +74,31 @@ test("mistakes_are_diagnostics_with_their_place", () => {
   }
   assert.equal(simulator.snapshot, undefined);
   assert.throws(() => simulator.decide(REQUESTS.alias), /configuration has errors/);
+});
+
+test("virtual_services_decide_as_the_gateway_explains_them", async () => {
+  const text = await readFile(new URL("../../examples/routing/routing.yaml", import.meta.url), "utf8");
+  const simulator = new Simulator({ "policy.yaml": text });
+  assert.deepEqual(simulator.diagnostics, []);
+  // The engine's own tests hold these texts; the simulator must say the same, byte for byte.
+  for (const [name, host, target, headers] of [
+    ["health", "shop.example.com", "/healthz", []],
+    ["redirect", "shop.example.com", "/catalogue/shoes?size=40", []],
+    ["beta", "shop.example.com", "/api/orders", [["x-beta", "true"]]],
+    ["api", "shop.example.com", "/api/orders?page=2", []],
+    ["users", "shop.example.com", "/users/42", []],
+    ["moved", "old.example.com", "/x", []],
+  ]) {
+    const request = { method: "GET", target, peer: "198.51.100.1", headers: [["host", host], ...headers] };
+    const expected = await readFile(new URL(`../../core/tests/explain/routing-${name}.txt`, import.meta.url), "utf8");
+    assert.equal(simulator.explainText(request), expected, name);
+  }
+  const api = { method: "GET", target: "/api/orders", headers: [["host", "shop.example.com"]] };
+  const verdict = simulator.decide(api);
+  assert.deepEqual([verdict.decision, verdict.provider, verdict.upstream], ["forward", null, "shop.internal"]);
+  assert.deepEqual(verdict.changeHeaders[0], { change: "remove", name: "x-debug" });
+  assert.equal(simulator.decide({ ...api, target: "/healthz" }).decision, "respond");
+  assert.equal(simulator.decide({ ...api, target: "/catalogue" }).location, "http://shop.example.com/products");
 });
 
 test("wrong_arguments_throw_and_say_what_is_wrong", () => {

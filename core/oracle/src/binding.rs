@@ -1,15 +1,71 @@
 //! Which routes stand behind which virtual host of which port: `semantics/policy.md` §11.
 
-use lockgate_core::config::resource::{Gateway, LlmMatch, LlmRoute, Meta};
+use std::ptr;
+
+use lockgate_core::config::resource::{Gateway, LlmRoute, Meta, Spanned, VirtualService};
 
 use crate::policy::selects;
+use crate::routing::alternatives;
 use crate::world::World;
+
+/// A resource that brings rules.
+#[derive(Debug, Clone, Copy)]
+pub enum Route<'w> {
+    /// An LLMRoute.
+    Llm(&'w LlmRoute),
+    /// A VirtualService.
+    Virtual(&'w VirtualService),
+}
+
+impl<'w> Route<'w> {
+    /// Which resource it is.
+    #[must_use]
+    pub fn meta(self) -> &'w Meta {
+        match self {
+            Self::Llm(route) => &route.meta,
+            Self::Virtual(service) => &service.meta,
+        }
+    }
+
+    /// Its Gateways.
+    #[must_use]
+    pub fn gateways(self) -> &'w [Spanned<String>] {
+        match self {
+            Self::Llm(route) => &route.gateways,
+            Self::Virtual(service) => &service.gateways,
+        }
+    }
+
+    fn hosts(self) -> Vec<String> {
+        match self {
+            Self::Llm(route) => vec![route.host.to_ascii_lowercase()],
+            Self::Virtual(service) => service.hosts.iter().map(|host| host.value.clone()).collect(),
+        }
+    }
+
+    /// Whether the gateway's namespace sees it.
+    #[must_use]
+    pub fn is_exported(self, world: &World) -> bool {
+        let Self::Virtual(service) = self else { return true };
+        let gateways = &world.settings.namespace;
+        let own = || *service.meta.namespace == **gateways;
+        let mut to = service.export_to.iter();
+        service.export_to.is_empty()
+            || to.any(|to| to.value == "*" || to.value == *gateways || to.value == "." && own())
+    }
+
+    /// Whether both are one resource.
+    #[must_use]
+    pub fn is(self, other: Route<'_>) -> bool {
+        ptr::eq(self.meta(), other.meta())
+    }
+}
 
 /// A route on one virtual host, and the gateways that put it there.
 #[derive(Debug, Clone)]
 pub struct Bound<'w> {
     /// The route.
-    pub route: &'w LlmRoute,
+    pub route: Route<'w>,
     /// The Gateways, as `namespace/name`.
     pub through: Vec<String>,
 }
@@ -28,7 +84,7 @@ pub struct VirtualHost<'w> {
 pub fn virtual_hosts(world: &World, port: u16) -> Vec<VirtualHost<'_>> {
     let mut hosts = bindings(world, port);
     for host in &mut hosts {
-        host.routes.retain(|bound| has_rules(world, bound));
+        host.routes.retain(|bound| !alternatives(world, bound, port).is_empty());
     }
     hosts.retain(|host| !host.routes.is_empty());
     hosts
@@ -48,30 +104,19 @@ pub fn bindings(world: &World, port: u16) -> Vec<VirtualHost<'_>> {
     hosts
 }
 
-fn has_rules(world: &World, bound: &Bound<'_>) -> bool {
-    let rules = &bound.route.rules;
-    rules
-        .iter()
-        .any(|rule| rule.matches.is_empty() || rule.matches.iter().any(|entry| counts(world, bound, entry)))
-}
-
-/// Those with a creation time first, oldest first; then as loaded.
-fn in_order(world: &World) -> Vec<&LlmRoute> {
-    let mut dated: Vec<&LlmRoute> = Vec::new();
-    let mut undated = Vec::new();
-    for route in &world.resources.llm_routes {
-        let Some(created) = route.meta.created else {
-            undated.push(route);
-            continue;
-        };
-        let earlier = dated.iter().filter(|other| other.meta.created <= Some(created)).count();
-        dated.insert(earlier, route);
-    }
-    dated.extend(undated);
+/// Those with a creation time first, oldest first; then as loaded, where nothing tells apart what is of two kinds.
+fn in_order(world: &World) -> Vec<Route<'_>> {
+    let resources = &world.resources;
+    let llm = resources.llm_routes.iter().map(Route::Llm);
+    let all = llm.chain(resources.virtual_services.iter().map(Route::Virtual));
+    let (mut dated, mut undated): (Vec<Route<'_>>, Vec<Route<'_>>) =
+        all.partition(|route| route.meta().created.is_some());
+    dated.sort_by_key(|route| route.meta().created);
+    dated.append(&mut undated);
     dated
 }
 
-fn add<'w>(hosts: &mut Vec<VirtualHost<'w>>, host: String, route: &'w LlmRoute, gateway: &str) {
+fn add<'w>(hosts: &mut Vec<VirtualHost<'w>>, host: String, route: Route<'w>, gateway: &str) {
     let at = hosts.iter().position(|known| known.host == host).unwrap_or_else(|| {
         let routes = Vec::new();
         hosts.push(VirtualHost { host, routes });
@@ -79,7 +124,7 @@ fn add<'w>(hosts: &mut Vec<VirtualHost<'w>>, host: String, route: &'w LlmRoute, 
     });
     let routes = &mut hosts[at].routes;
     match routes.last_mut() {
-        Some(bound) if std::ptr::eq(bound.route, route) => bound.through.push(gateway.to_owned()),
+        Some(bound) if bound.route.is(route) => bound.through.push(gateway.to_owned()),
         _ => routes.push(Bound {
             route,
             through: vec![gateway.to_owned()],
@@ -88,12 +133,10 @@ fn add<'w>(hosts: &mut Vec<VirtualHost<'w>>, host: String, route: &'w LlmRoute, 
 }
 
 /// The hosts that `route` gets on `port` through `gateway`.
-fn hosts_between(world: &World, route: &LlmRoute, gateway: &Gateway, port: u16) -> Vec<String> {
-    let named = route
-        .gateways
-        .iter()
-        .any(|name| names(name, &route.meta, &gateway.meta));
-    if !named || !selects(&gateway.selector, &world.settings) {
+fn hosts_between(world: &World, route: Route<'_>, gateway: &Gateway, port: u16) -> Vec<String> {
+    let meta = route.meta();
+    let named = route.gateways().iter().any(|name| names(name, meta, &gateway.meta));
+    if !named || !route.is_exported(world) || !selects(&gateway.selector, &world.settings) {
         return Vec::new();
     }
     let mut hosts = Vec::new();
@@ -102,14 +145,15 @@ fn hosts_between(world: &World, route: &LlmRoute, gateway: &Gateway, port: u16) 
             let (namespace, host) = text.split_once('/').unwrap_or(("*", text));
             let admitted = match namespace {
                 "*" => true,
-                "." => route.meta.namespace == gateway.meta.namespace,
-                namespace => *route.meta.namespace == *namespace,
+                "." => meta.namespace == gateway.meta.namespace,
+                namespace => *meta.namespace == *namespace,
             };
             if *server.port == port && admitted {
-                hosts.extend(intersection(
-                    &route.host.to_ascii_lowercase(),
-                    &host.to_ascii_lowercase(),
-                ));
+                let own = route.hosts();
+                hosts.extend(
+                    own.iter()
+                        .filter_map(|own| intersection(own, &host.to_ascii_lowercase())),
+                );
             }
         }
     }
@@ -155,15 +199,4 @@ pub fn absolute(name: &str, from: &Meta) -> String {
 
 fn label(meta: &Meta) -> String {
     format!("{}/{}", meta.namespace, *meta.name)
-}
-
-/// Whether a match counts on the virtual host that `bound` stands behind.
-#[must_use]
-pub fn counts(world: &World, bound: &Bound<'_>, entry: &LlmMatch) -> bool {
-    let through = |name: &String| bound.through.contains(&absolute(name, &bound.route.meta));
-    let here = entry.gateways.is_empty() || entry.gateways.iter().any(|name| through(name));
-    here && entry
-        .source_labels
-        .as_ref()
-        .is_none_or(|labels| selects(labels, &world.settings))
 }

@@ -8,12 +8,13 @@ use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, compile};
 use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
-use lockgate_core::decision::{Decision, Denial, External, Path, Refusal};
+use lockgate_core::decision::{Decision, Denial, Destination, External, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::{DryRun, Observation, observe};
 use lockgate_core::request::{Connection, Request, SentAuthority};
-use lockgate_core::tables::Tables;
+use lockgate_core::rewrite;
+use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables};
 
 use crate::bytes::Bytes;
 use crate::checks::{Answer, NAMES};
@@ -21,7 +22,7 @@ use crate::oracle::{Evaluation, Oracle};
 use crate::policy::{Observed, Said};
 use crate::traffic::{Sample, sample};
 use crate::validity::{self, Reasons};
-use crate::verdict::{Forward, Verdict};
+use crate::verdict::{Forward, ToHost, Verdict};
 use crate::world::{World, world};
 
 /// Requests per configuration, so that one input ends in time.
@@ -73,6 +74,7 @@ impl fmt::Display for Disagreement {
         resources.gateways.iter().try_for_each(|one| line(f, one))?;
         resources.llm_providers.iter().try_for_each(|one| line(f, one))?;
         resources.llm_routes.iter().try_for_each(|one| line(f, one))?;
+        resources.virtual_services.iter().try_for_each(|one| line(f, one))?;
         resources.authorization_policies.iter().try_for_each(|one| line(f, one))
     }
 }
@@ -139,11 +141,14 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
             };
             coverage.count(format!("observed: a dry run, {said}"));
         }
-        if matches!(expected.verdict, Verdict::Forward(_)) {
-            expected
-                .features
-                .iter()
-                .for_each(|feature| coverage.count(format!("forward: {feature}")));
+        let sent_on = match expected.verdict {
+            Verdict::Forward(_) => "forward",
+            Verdict::ToHost(_) => "to a host",
+            _ => "",
+        };
+        if !sent_on.is_empty() {
+            let features = expected.features.iter();
+            features.for_each(|feature| coverage.count(format!("{sent_on}: {feature}")));
         }
         if bytes.is_empty() {
             break;
@@ -176,6 +181,9 @@ fn code(reason: &str) -> &'static str {
         "a match that widens the route's gateways" => "gateway-not-of-route",
         "two rules with one name" => "duplicate-rule-name",
         "no regular expression" => "invalid-regex",
+        "a destination that is not there" => "unknown-destination",
+        "a port that is not named" => "missing-port",
+        "a port that is not there" => "unknown-port",
         "a provider that is not there" => "unknown-provider",
         "a provider that is not for this gateway" => "provider-not-visible",
         "some weights are missing" => "missing-weight",
@@ -347,27 +355,69 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
             second: label(second),
             provider: tables.provider_host(provider).to_owned(),
         },
-        Decision::Forward(forward) => Verdict::Forward(Forward {
-            rule: label(forward.rule),
-            second: label(forward.admitted_by),
-            provider: tables.provider_host(forward.provider).to_owned(),
-            upstream: compiled.snapshot.upstreams()[forward.upstream.0 as usize]
-                .host
-                .to_string(),
+        Decision::Refuse(Refusal::BadRewrite(rule)) => Verdict::BadRewrite { rule: label(rule) },
+        Decision::Redirect(redirect) => Verdict::Redirect {
+            rule: label(redirect.rule),
+            status: redirect.status,
+            location: redirect.to_string(),
+            changes: changes(compiled, redirect.response_changes),
+        },
+        Decision::Respond(response) => Verdict::Respond {
+            rule: label(response.rule),
+            status: response.status,
+            body: response.body.to_vec(),
+            changes: changes(compiled, response.response_changes),
+        },
+        Decision::Forward(forward) => sent_on(compiled, tables, &forward),
+    }
+}
+
+fn sent_on(compiled: &Compiled, tables: &Tables<'_>, forward: &lockgate_core::decision::Forward<'_>) -> Verdict {
+    let rule = tables.rule_label(forward.rule).to_owned();
+    let upstream = &compiled.snapshot.upstreams()[forward.upstream.0 as usize];
+    let Ok(target) = rewrite::target(tables, forward.path) else {
+        return Verdict::BadRewrite { rule };
+    };
+    match forward.to {
+        Destination::Host(host) => Verdict::ToHost(ToHost {
+            rule,
+            upstream: format!("{}:{}", upstream.host, upstream.endpoints[0].port),
             authority: forward.authority.to_owned(),
-            path: match forward.path {
-                Path::Fixed(path) | Path::Client { path, query: None } => path.to_owned(),
-                Path::Client {
-                    path,
-                    query: Some(query),
-                } => format!("{path}?{query}"),
-            },
-            credential: forward
+            target,
+            original: rewrite::original_target(tables, forward.path),
+            request_changes: changes(compiled, host.request_changes),
+            response_changes: changes(compiled, host.response_changes),
+        }),
+        Destination::Provider(provider) => Verdict::Forward(Forward {
+            rule,
+            second: tables.rule_label(provider.admitted_by).to_owned(),
+            provider: tables.provider_host(provider.provider).to_owned(),
+            upstream: upstream.host.to_string(),
+            authority: forward.authority.to_owned(),
+            path: target,
+            credential: provider
                 .credential
                 .map(|id| compiled.secrets.get(id).expect("a secret").expose().to_owned()),
-            fields: fields(tables, forward.fields),
+            fields: fields(tables, provider.fields),
         }),
     }
+}
+
+fn changes(compiled: &Compiled, rows: &[HeaderChangeRow]) -> Vec<String> {
+    let tables = compiled.snapshot.tables();
+    let value = |text| match text {
+        HeaderText::Text(span) => tables.text(span).to_owned(),
+        HeaderText::Secret(id) => compiled.secrets.get(id).expect("a secret").expose().to_owned(),
+    };
+    let in_words = |row: &HeaderChangeRow| {
+        let name = tables.text(row.name);
+        match row.change {
+            HeaderChange::Remove => format!("-{name}"),
+            HeaderChange::Set(text) => format!("{name}={}", value(text)),
+            HeaderChange::Add(text) => format!("{name}+={}", value(text)),
+        }
+    };
+    rows.iter().map(in_words).collect()
 }
 
 /// By name; the member must be its name and value and nothing else.

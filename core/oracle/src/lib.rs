@@ -28,12 +28,14 @@ pub mod envoy;
 pub mod head;
 pub mod oracle;
 pub mod people;
+pub mod plain;
 pub mod policies;
 pub mod policy;
 pub mod routing;
 pub mod traffic;
 pub mod validity;
 pub mod verdict;
+pub mod virtual_services;
 pub mod world;
 
 pub use oracle::Oracle;

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockgate_core::config::resource::{BackendRef, LlmProvider, PolicyKey, PolicyRule, ProviderConfig};
+use lockgate_core::config::resource::{
+    BackendRef, HeaderKey, LlmProvider, LlmRule, PolicyKey, PolicyRule, ProviderConfig,
+};
 use lockgate_core::decision::BadRequest;
 
-use crate::binding::{Bound, VirtualHost, counts, virtual_hosts};
+use crate::binding::{Bound, VirtualHost, virtual_hosts};
 use crate::checks::{self, Checked};
 use crate::head::{self, Head, Reading};
+use crate::plain;
 use crate::policy::{self, BodySeen, Observed};
-use crate::routing::{self, Features, Found, Target};
+use crate::routing::{self, Entry, Features, Found, Rule, Target};
 use crate::traffic::Sample;
 use crate::validity::visible_providers;
 use crate::verdict::{Forward, Verdict};
@@ -62,38 +65,23 @@ impl<'w> Oracle<'w> {
     #[must_use]
     pub fn evaluate(&self, sample: &Sample) -> Evaluation {
         let mut features = Features::new();
-        let verdict = self.decide(sample, &mut features);
-        // Only a body that is needed can be asked for, and it is needed for everything that comes after it.
-        let after_body = !matches!(
-            verdict,
-            Verdict::BadHead(_)
-                | Verdict::DeniedByRule { .. }
-                | Verdict::NotAllowed
-                | Verdict::External { .. }
-                | Verdict::NoRoute
-                | Verdict::MethodNotAllowed { .. }
-        );
+        let read = BodySeen::Read(sample.body.facts);
+        let verdict = self.decide(sample, read, &mut features);
+        let before_body = self.decide(sample, BodySeen::Unread, &mut Features::new());
         let head = self.read(sample).ok();
         let by_policy = head.as_ref().and_then(|head| {
             let checked = self.checked(sample, head, BodySeen::Unread);
             let policy = || policy::refusal(self.world, &checked.changed, head, BodySeen::Unread);
             checked.refusal.clone().or_else(policy)
         });
-        let read = BodySeen::Read(sample.body.facts);
         let checked = head.as_ref().map(|head| self.checked(sample, head, read));
         let observed = head.zip(checked.as_ref()).map(|(head, checked)| {
             // What is logged of a request is what is known of it in the end.
             policy::observed(self.world, &checked.changed, &head, read)
         });
-        let policy_asks = by_policy == Some(Verdict::ReadBody);
-        let before_body = match by_policy {
-            Some(refusal) => refusal,
-            None if reads_body(sample.method) && after_body => Verdict::ReadBody,
-            None => verdict.clone(),
-        };
         Evaluation {
             before_body,
-            policy_asks,
+            policy_asks: by_policy == Some(Verdict::ReadBody),
             verdict,
             observed: observed.unwrap_or_default(),
             asked: checked.map_or_else(Vec::new, |checked| checked.asked),
@@ -103,9 +91,10 @@ impl<'w> Oracle<'w> {
 
     /// Nobody is asked about a request that no route takes.
     fn checked(&self, sample: &Sample, head: &Head, body: BodySeen) -> Checked {
+        // Nor does a token say anything yet.
         let asked = Target {
-            host: head.host.clone(),
-            port: head.port.clone(),
+            has_claims: false,
+            ..Target::of(head)
         };
         let hosts = self.hosts.get(&sample.port).map_or(&[][..], |hosts| hosts);
         let route = routing::find(self.world, hosts, sample, &asked, &mut Features::new());
@@ -120,45 +109,70 @@ impl<'w> Oracle<'w> {
         checks::checked(self.world, sample, head, body)
     }
 
-    fn decide(&self, sample: &Sample, features: &mut Features) -> Verdict {
+    fn decide(&self, sample: &Sample, body: BodySeen, features: &mut Features) -> Verdict {
         let head = match self.read(sample) {
             Ok(head) => head,
             Err(faults) => return Verdict::BadHead(faults),
         };
-        let read = BodySeen::Read(sample.body.facts);
         let Checked {
             refusal,
             changed,
             routed,
             ..
-        } = self.checked(sample, &head, read);
-        if let Some(refusal) = refusal.or_else(|| policy::refusal(self.world, &changed, &head, read)) {
+        } = self.checked(sample, &head, body);
+        if let Some(refusal) = refusal.or_else(|| policy::refusal(self.world, &changed, &head, body)) {
             return refusal;
         }
         if head.path == "*" {
             return Verdict::NoRoute;
         }
-        let asked = Target {
-            host: head.host.clone(),
-            port: head.port.clone(),
-        };
         let hosts = self.hosts.get(&sample.port).map_or(&[][..], |hosts| hosts);
-        let Some(first) = routing::find(self.world, hosts, &routed, &asked, features) else {
+        let Some(first) = routing::find(self.world, hosts, &routed, &Target::of(&head), features) else {
             return Verdict::NoRoute;
         };
-        let backend = routing::choose(first.rule(), sample.entropy, features);
+        let rule = match first.rule() {
+            Rule::Llm(rule) => rule,
+            Rule::Http(rule) => {
+                let verdict = plain::carry_out(self.world, first, rule, sample, &head, features);
+                // A body that a policy asked for must be one that it could read.
+                return match (&verdict, body) {
+                    (Verdict::ToHost(_) | Verdict::BadRewrite { .. }, BodySeen::Read(None)) => Verdict::Body {
+                        rule: Some(first.label()),
+                    },
+                    _ => verdict,
+                };
+            }
+        };
+        let weights = routing::weights(&rule.backend_refs);
+        let backend = routing::choose(&rule.backend_refs, &weights, sample.entropy, features);
         let provider = self.provider(backend);
         if provider.path.is_some() && sample.method != "POST" {
             return Verdict::MethodNotAllowed { rule: first.label() };
         }
-        if reads_body(sample.method) && sample.body.facts.is_none() {
-            return Verdict::Body {
-                rule: Some(first.label()),
-            };
+        if reads_body(sample.method) {
+            match body {
+                BodySeen::Unread => return Verdict::ReadBody,
+                BodySeen::Read(None) => {
+                    return Verdict::Body {
+                        rule: Some(first.label()),
+                    };
+                }
+                BodySeen::Read(Some(_)) => {}
+            }
         }
+        let host = provider.host.to_ascii_lowercase();
+        let fixed = provider.path.as_ref().map(|path| match path.split_once('?') {
+            Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+            None => (path.value.clone(), None),
+        });
+        let (path, query) = fixed.unwrap_or_else(|| (head.path.clone(), head.query.clone()));
         let rewritten = Target {
-            host: provider.host.to_ascii_lowercase(),
+            authority: host.clone(),
+            host,
             port: None,
+            path,
+            query,
+            has_claims: true,
         };
         let mut second_features = Features::new();
         let Some(second) = routing::find(self.world, hosts, &changed, &rewritten, &mut second_features) else {
@@ -174,7 +188,7 @@ impl<'w> Oracle<'w> {
         if first.label() != second.label() {
             features.insert("admitted by another rule");
         }
-        forward(first, second, backend, provider, &head, features)
+        forward((first, rule), second, backend, provider, &head, features)
     }
 
     /// Reads the head; `Connection` must not name a field that anything here asks about.
@@ -216,24 +230,31 @@ fn asked(world: &World, hosts: &BTreeMap<u16, Vec<VirtualHost<'_>>>) -> BTreeSet
             PolicyKey::Header(name) => Some(name.to_string()),
             _ => None,
         });
-    let bound = hosts.values().flatten().flat_map(|host| &host.routes);
+    let by_port = hosts
+        .iter()
+        .flat_map(|(port, hosts)| hosts.iter().map(move |host| (*port, host)));
+    let bound = by_port.flat_map(|(port, host)| host.routes.iter().map(move |bound| (port, bound)));
     by_policy
-        .chain(bound.flat_map(|bound| asked_by(world, bound)))
+        .chain(bound.flat_map(|(port, bound)| asked_by(world, bound, port)))
         .collect()
 }
 
 /// Those of one route, up to what it is that takes every request.
-fn asked_by(world: &World, bound: &Bound<'_>) -> Vec<String> {
+fn asked_by(world: &World, bound: &Bound<'_>, port: u16) -> Vec<String> {
     let mut asked = Vec::new();
-    for rule in &bound.route.rules {
-        for entry in rule.matches.iter().filter(|entry| counts(world, bound, entry)) {
-            if entry.headers.is_empty() {
-                return asked;
+    for found in routing::alternatives(world, bound, port) {
+        match found.entry {
+            Entry::Any => return asked,
+            Entry::Llm(entry) if entry.headers.is_empty() => return asked,
+            Entry::Llm(entry) => asked.extend(entry.headers.iter().map(|(name, _)| name.value.clone())),
+            entry @ Entry::Http(_) if entry.is_catch_all() => return asked,
+            Entry::Http(entry) => {
+                let keys = entry.headers.iter().chain(&entry.without_headers);
+                asked.extend(keys.filter_map(|(key, _)| match &key.value {
+                    HeaderKey::Field(name) => Some(name.clone()),
+                    _ => None,
+                }));
             }
-            asked.extend(entry.headers.iter().map(|(name, _)| name.value.clone()));
-        }
-        if rule.matches.is_empty() {
-            return asked;
         }
     }
     asked
@@ -251,7 +272,8 @@ fn reads_body(method: &str) -> bool {
 
 /// Whether the rule of the second pass sends traffic to the provider.
 fn admits(second: Found<'_>, chosen: &BackendRef) -> bool {
-    let backends = &second.rule().backend_refs;
+    let Rule::Llm(rule) = second.rule() else { return false };
+    let backends = &rule.backend_refs;
     let weights = routing::weights(backends);
     backends
         .iter()
@@ -260,7 +282,7 @@ fn admits(second: Found<'_>, chosen: &BackendRef) -> bool {
 }
 
 fn forward(
-    first: Found<'_>,
+    (first, rule): (Found<'_>, &LlmRule),
     second: Found<'_>,
     backend: &BackendRef,
     provider: &LlmProvider,
@@ -277,7 +299,7 @@ fn forward(
     } else {
         "the client's path"
     });
-    let specific = first.rule().name.as_ref().and_then(|name| {
+    let specific = rule.name.as_ref().and_then(|name| {
         let mut entries = provider.route_specific_configs.iter();
         entries
             .find(|(key, _)| key.value == name.value)

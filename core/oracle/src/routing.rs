@@ -3,64 +3,142 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockgate_core::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, StringMatch};
+use lockgate_core::config::resource::{
+    BackendRef, HeaderKey, HttpMatch, HttpRoute, Labels, LlmMatch, LlmRule, Spanned, StringMatch,
+};
 use regex::bytes::Regex;
 
-use crate::binding::{Bound, VirtualHost, counts, covers};
-use crate::head::{split_authority, values};
+use crate::binding::{Bound, Route, VirtualHost, absolute, covers};
+use crate::head::{Head, split_authority, values};
+use crate::policy::selects;
 use crate::traffic::Sample;
 use crate::world::World;
 
 /// What the evaluation came across, for counting.
 pub type Features = BTreeSet<&'static str>;
 
-/// The host that is matched: the client's, or the provider's after the rewrite.
+/// What is matched: the client's own, or the provider's after the rewrite.
 #[derive(Debug, Clone)]
 pub struct Target {
+    /// As sent.
+    pub authority: String,
     /// Lower case, without port.
     pub host: String,
     /// The port that the authority names, as written.
     pub port: Option<String>,
+    /// The path.
+    pub path: String,
+    /// The query without its `?`.
+    pub query: Option<String>,
+    /// Whether what the token claims counts.
+    pub has_claims: bool,
+}
+
+impl Target {
+    /// What the client asks for.
+    #[must_use]
+    pub fn of(head: &Head) -> Self {
+        Self {
+            authority: head.authority.clone(),
+            host: head.host.clone(),
+            port: head.port.clone(),
+            path: head.path.clone(),
+            query: head.query.clone(),
+            has_claims: true,
+        }
+    }
 }
 
 /// A rule that matched.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'w> {
     /// Its route.
-    pub route: &'w LlmRoute,
+    pub route: Route<'w>,
     /// Its place in the route.
     pub index: usize,
+    /// The alternative that matched.
+    pub entry: Entry<'w>,
+}
+
+/// One way to reach a rule.
+#[derive(Debug, Clone, Copy)]
+pub enum Entry<'w> {
+    /// The rule has no matches.
+    Any,
+    /// A match of an LLMRoute.
+    Llm(&'w LlmMatch),
+    /// A match of a VirtualService.
+    Http(&'w HttpMatch),
+}
+
+/// A rule of either kind.
+#[derive(Debug, Clone, Copy)]
+pub enum Rule<'w> {
+    /// Of an LLMRoute.
+    Llm(&'w LlmRule),
+    /// Of a VirtualService.
+    Http(&'w HttpRoute),
 }
 
 impl<'w> Found<'w> {
     /// The rule.
     #[must_use]
-    pub fn rule(&self) -> &'w LlmRule {
-        &self.route.rules[self.index]
+    pub fn rule(&self) -> Rule<'w> {
+        match self.route {
+            Route::Llm(route) => Rule::Llm(&route.rules[self.index]),
+            Route::Virtual(service) => Rule::Http(&service.http[self.index]),
+        }
     }
 
-    /// `namespace/route/rule`; a rule without a name is called `rules[N]`.
+    /// `namespace/route/rule`; a rule without a name is called by its place.
     #[must_use]
     pub fn label(&self) -> String {
-        let meta = &self.route.meta;
-        let rule = match &self.rule().name {
-            Some(name) => name.value.clone(),
-            None => format!("rules[{}]", self.index),
+        let (name, list) = match self.rule() {
+            Rule::Llm(rule) => (&rule.name, "rules"),
+            Rule::Http(rule) => (&rule.name, "http"),
         };
+        let rule = match name {
+            Some(name) => name.value.clone(),
+            None => format!("{list}[{}]", self.index),
+        };
+        let meta = self.route.meta();
         format!("{}/{}/{rule}", meta.namespace, *meta.name)
     }
 }
 
-/// One way to reach a rule: a match, or none for a rule that has none.
-#[derive(Debug, Clone, Copy)]
-struct Alternative<'w> {
-    found: Found<'w>,
-    entry: Option<&'w LlmMatch>,
+/// The path's condition: `/` is on every path.
+fn path_condition(entry: &HttpMatch) -> Option<&StringMatch> {
+    let uri = entry.uri.as_ref().map(|uri| &uri.value);
+    uri.filter(|uri| !matches!(uri, StringMatch::Present) && **uri != StringMatch::Prefix("/".to_owned()))
 }
 
-impl Alternative<'_> {
-    fn is_catch_all(&self) -> bool {
-        self.entry.is_none_or(|entry| entry.headers.is_empty())
+impl Entry<'_> {
+    /// Whether it takes every request.
+    #[must_use]
+    pub fn is_catch_all(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Llm(entry) => entry.headers.is_empty(),
+            Self::Http(entry) => {
+                let one = [&entry.scheme, &entry.method, &entry.authority];
+                path_condition(entry).is_none()
+                    && one.iter().all(|one| one.is_none())
+                    && entry.headers.is_empty()
+                    && entry.without_headers.is_empty()
+                    && entry.query_params.is_empty()
+            }
+        }
+    }
+
+    /// How much of `path` a `rewrite.uri` stands for.
+    #[must_use]
+    pub fn matched<'p>(&self, path: &'p str) -> &'p str {
+        let Self::Http(entry) = self else { return &path[..1] };
+        match path_condition(entry) {
+            None => &path[..1],
+            Some(StringMatch::Prefix(prefix)) => &path[..prefix.len()],
+            Some(_) => path,
+        }
     }
 }
 
@@ -81,48 +159,90 @@ pub fn find<'w>(
     if host.routes.len() > 1 {
         features.insert("several routes on a virtual host");
     }
+    let is_virtual = |bound: &Bound<'_>| matches!(bound.route, Route::Virtual(_));
+    if host.routes.iter().any(is_virtual) && !host.routes.iter().all(is_virtual) {
+        features.insert("routes of both kinds on a virtual host");
+    }
     let (mut conditional, mut catch_alls) = (Vec::new(), Vec::new());
     for bound in &host.routes {
-        for alternative in alternatives(world, bound) {
-            if alternative.is_catch_all() {
-                catch_alls.push(alternative);
+        for found in alternatives(world, bound, sample.port) {
+            if found.entry.is_catch_all() {
+                catch_alls.push(found);
                 break;
             }
-            conditional.push(alternative);
+            conditional.push(found);
         }
     }
     let matched = conditional
         .iter()
         .chain(&catch_alls)
-        .find(|alternative| alternative_holds(alternative, sample, target))?;
+        .find(|found| holds(found.entry, sample, target))?;
     note(matched, &catch_alls, features);
-    Some(matched.found)
+    Some(*matched)
 }
 
-fn note(matched: &Alternative<'_>, catch_alls: &[Alternative<'_>], features: &mut Features) {
-    if matched.is_catch_all() {
+fn note(matched: &Found<'_>, catch_alls: &[Found<'_>], features: &mut Features) {
+    if matched.entry.is_catch_all() {
         features.insert("by a catch-all");
         if catch_alls.len() > 1 {
             features.insert("by one of several catch-alls");
         }
     }
-    let headers = matched.entry.map_or(&[][..], |entry| &entry.headers);
-    for (name, condition) in headers {
-        features.insert(match (name.as_str(), &condition.value) {
-            ("host", StringMatch::Exact(_)) => "by host exact",
-            ("host", StringMatch::Prefix(_)) => "by host prefix",
-            ("host", StringMatch::Regex(_)) => "by host regex",
-            (_, StringMatch::Exact(_)) => "by header exact",
-            (_, StringMatch::Prefix(_)) => "by header prefix",
-            (_, StringMatch::Regex(_)) => "by header regex",
-            (_, StringMatch::Present) => "by header presence",
-        });
+    match matched.entry {
+        Entry::Any => {}
+        Entry::Llm(entry) => {
+            for (name, condition) in &entry.headers {
+                features.insert(match (name.as_str(), &condition.value) {
+                    ("host", StringMatch::Exact(_)) => "by host exact",
+                    ("host", StringMatch::Prefix(_)) => "by host prefix",
+                    ("host", StringMatch::Regex(_)) => "by host regex",
+                    (_, StringMatch::Exact(_)) => "by header exact",
+                    (_, StringMatch::Prefix(_)) => "by header prefix",
+                    (_, StringMatch::Regex(_)) => "by header regex",
+                    (_, StringMatch::Present) => "by header presence",
+                });
+            }
+            if !entry.gateways.is_empty() {
+                features.insert("by a match with gateways");
+            }
+            if entry.source_labels.is_some() {
+                features.insert("by a match with sourceLabels");
+            }
+        }
+        Entry::Http(entry) => note_http(entry, features),
     }
-    if matched.entry.is_some_and(|entry| !entry.gateways.is_empty()) {
-        features.insert("by a match with gateways");
+}
+
+fn note_http(entry: &HttpMatch, features: &mut Features) {
+    match path_condition(entry) {
+        None => {}
+        Some(StringMatch::Exact(_)) => drop(features.insert("by uri exact")),
+        Some(StringMatch::Prefix(_)) => drop(features.insert("by uri prefix")),
+        Some(_) => drop(features.insert("by uri regex")),
     }
-    if matched.entry.is_some_and(|entry| entry.source_labels.is_some()) {
-        features.insert("by a match with sourceLabels");
+    for (given, what) in [
+        (
+            path_condition(entry).is_some() && entry.ignore_uri_case,
+            "by uri in any case",
+        ),
+        (entry.method.is_some(), "by method"),
+        (entry.scheme.is_some(), "by scheme"),
+        (entry.authority.is_some(), "by authority"),
+        (entry.port.is_some(), "by a match with port"),
+        (!entry.without_headers.is_empty(), "by the absence of a header"),
+        (!entry.query_params.is_empty(), "by query parameter"),
+        (entry.source_namespace.is_some(), "by a match with sourceNamespace"),
+        (
+            entry
+                .headers
+                .iter()
+                .any(|(key, _)| matches!(key.value, HeaderKey::Claim(_))),
+            "by claim",
+        ),
+    ] {
+        if given {
+            features.insert(what);
+        }
     }
 }
 
@@ -141,36 +261,148 @@ fn choose_host<'v, 'w>(hosts: &'v [VirtualHost<'w>], host: &str) -> Option<&'v V
     best
 }
 
-/// The alternatives of a route in the order written.
-fn alternatives<'w>(world: &World, bound: &Bound<'w>) -> Vec<Alternative<'w>> {
-    let mut alternatives = Vec::new();
-    for (index, rule) in bound.route.rules.iter().enumerate() {
-        let found = Found {
+/// The alternatives of a route that count behind a virtual host of `port`, in the order written.
+#[must_use]
+pub fn alternatives<'w>(world: &World, bound: &Bound<'w>, port: u16) -> Vec<Found<'w>> {
+    let mut all = Vec::new();
+    let mut add = |index: usize, entries: Vec<Entry<'w>>| {
+        all.extend(entries.into_iter().map(|entry| Found {
             route: bound.route,
             index,
-        };
-        if rule.matches.is_empty() {
-            alternatives.push(Alternative { found, entry: None });
+            entry,
+        }));
+    };
+    match bound.route {
+        Route::Llm(route) => {
+            for (index, rule) in route.rules.iter().enumerate() {
+                let counted = rule.matches.iter().filter(|entry| counts_llm(world, bound, entry));
+                match rule.matches.is_empty() {
+                    true => add(index, vec![Entry::Any]),
+                    false => add(index, counted.map(Entry::Llm).collect()),
+                }
+            }
         }
-        for entry in rule.matches.iter().filter(|entry| counts(world, bound, entry)) {
-            alternatives.push(Alternative {
-                found,
-                entry: Some(entry),
-            });
+        Route::Virtual(service) => {
+            for (index, rule) in service.http.iter().enumerate() {
+                let counted = rule
+                    .matches
+                    .iter()
+                    .filter(|entry| counts_http(world, bound, entry, port));
+                match rule.matches.is_empty() {
+                    true => add(index, vec![Entry::Any]),
+                    false => add(index, counted.map(Entry::Http).collect()),
+                }
+            }
         }
     }
-    alternatives
+    all
 }
 
-fn alternative_holds(alternative: &Alternative<'_>, sample: &Sample, target: &Target) -> bool {
-    let headers = alternative.entry.map_or(&[][..], |entry| &entry.headers);
-    headers.iter().all(|(name, condition)| {
-        if **name == "host" {
-            host_holds(condition, target)
+fn comes_through(bound: &Bound<'_>, gateways: &[Spanned<String>]) -> bool {
+    let through = |name: &String| bound.through.contains(&absolute(name, bound.route.meta()));
+    gateways.iter().any(|name| through(name))
+}
+
+fn has_labels(world: &World, labels: Option<&Labels>) -> bool {
+    labels.is_none_or(|labels| selects(labels, &world.settings))
+}
+
+fn counts_llm(world: &World, bound: &Bound<'_>, entry: &LlmMatch) -> bool {
+    let here = entry.gateways.is_empty() || comes_through(bound, &entry.gateways);
+    here && has_labels(world, entry.source_labels.as_ref())
+}
+
+/// Labels and namespace count only where no gateways are named.
+fn counts_http(world: &World, bound: &Bound<'_>, entry: &HttpMatch, port: u16) -> bool {
+    if entry.port.is_some_and(|wanted| wanted != port) {
+        return false;
+    }
+    if !entry.gateways.is_empty() {
+        return comes_through(bound, &entry.gateways);
+    }
+    let namespace = entry.source_namespace.as_ref();
+    has_labels(world, entry.source_labels.as_ref())
+        && namespace.is_none_or(|namespace| *namespace == world.settings.namespace)
+}
+
+fn holds(entry: Entry<'_>, sample: &Sample, target: &Target) -> bool {
+    match entry {
+        Entry::Any => true,
+        Entry::Llm(entry) => entry.headers.iter().all(|(name, condition)| {
+            if **name == "host" {
+                host_holds(condition, target)
+            } else {
+                values(sample, name).iter().any(|value| value_holds(condition, value))
+            }
+        }),
+        Entry::Http(entry) => http_holds(entry, sample, target),
+    }
+}
+
+fn http_holds(entry: &HttpMatch, sample: &Sample, target: &Target) -> bool {
+    let one = |wanted: &Option<Spanned<StringMatch>>, value: &str| {
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| value_holds(wanted, value.as_bytes()))
+    };
+    path_condition(entry).is_none_or(|uri| path_holds(uri, entry.ignore_uri_case, &target.path))
+        && one(&entry.method, sample.method)
+        && one(&entry.scheme, sample.scheme.as_str())
+        && one(&entry.authority, &target.authority)
+        && entry.headers.iter().all(|(key, wanted)| {
+            let values = values_of(key, sample, target);
+            values.iter().any(|value| value_holds(wanted, value))
+        })
+        && entry.without_headers.iter().all(|(key, wanted)| {
+            let mut values = values_of(key, sample, target);
+            let is_field = matches!(key.value, HeaderKey::Field(_));
+            if is_field && values.is_empty() && wanted.value != StringMatch::Present {
+                values.push(Vec::new());
+            }
+            !values.iter().any(|value| value_holds(wanted, value))
+        })
+        && entry.query_params.iter().all(|(name, wanted)| {
+            let query = target.query.as_deref().unwrap_or("");
+            let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
+            let named = |pair: &&&str| pair.split('=').next() == Some(name.as_str());
+            let first = pairs
+                .iter()
+                .find(named)
+                .map(|pair| pair.split_once('=').map_or("", |(_, value)| value));
+            first.is_some_and(|value| value_holds(wanted, value.as_bytes()))
+        })
+}
+
+fn path_holds(uri: &StringMatch, ignore_case: bool, path: &str) -> bool {
+    let fold = |text: &str| {
+        if ignore_case {
+            text.to_ascii_lowercase()
         } else {
-            values(sample, name).iter().any(|value| value_holds(condition, value))
+            text.to_owned()
         }
-    })
+    };
+    match uri {
+        StringMatch::Exact(exact) => fold(path) == fold(exact),
+        StringMatch::Prefix(prefix) => fold(path).starts_with(&fold(prefix)),
+        other => value_holds(other, path.as_bytes()),
+    }
+}
+
+fn values_of(key: &HeaderKey, sample: &Sample, target: &Target) -> Vec<Vec<u8>> {
+    match key {
+        HeaderKey::Field(name) => values(sample, name),
+        HeaderKey::Authority => vec![target.authority.clone().into_bytes()],
+        HeaderKey::Method => vec![sample.method.into()],
+        HeaderKey::Scheme => vec![sample.scheme.as_str().into()],
+        HeaderKey::Claim(names) => {
+            let person = sample.person.filter(|_| target.has_claims);
+            let claims = person.map_or(&[][..], |person| person.strings).iter();
+            let named = claims.filter(|(path, _)| path.iter().eq(names.iter()));
+            named
+                .flat_map(|(_, values)| values.iter().map(|value| value.as_bytes().to_vec()))
+                .collect()
+        }
+    }
 }
 
 /// Port and case of the request do not count, but for an exact value that names a port.
@@ -223,14 +455,13 @@ pub fn weights(backends: &[BackendRef]) -> Vec<u64> {
 }
 
 /// The upper half of the random number, scaled to the sum of the weights, falls on one of them.
-pub fn choose<'w>(rule: &'w LlmRule, entropy: u64, features: &mut Features) -> &'w BackendRef {
-    let weights = weights(&rule.backend_refs);
+pub fn choose<'w, T>(backends: &'w [T], weights: &[u64], entropy: u64, features: &mut Features) -> &'w T {
     let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
     let mut point = (u128::from(entropy >> 32) * sum) >> 32;
     if weights.len() > 1 {
         features.insert("several backends");
     }
-    for (index, (backend, weight)) in rule.backend_refs.iter().zip(&weights).enumerate() {
+    for (index, (backend, weight)) in backends.iter().zip(weights).enumerate() {
         if point < u128::from(*weight) {
             if index > 0 {
                 features.insert("a backend that is not the first");

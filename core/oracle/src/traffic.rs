@@ -280,8 +280,23 @@ fn target(bytes: &mut Bytes<'_>) -> String {
         "~!$&'()*+,=:@",
     ];
     const BROKEN: [&str; 8] = ["%zz", "%", "%0", "%00", "\u{1}", "\u{7f}", "\u{e9}", "%+1"];
-    const QUERIES: [&str; 12] = [
-        "", "", "", "?", "?x=1", "?/../a", "?x#f", "#f", "#f?x", "?a?b", "?%zz", "?\"",
+    const QUERIES: [&str; 16] = [
+        "",
+        "",
+        "",
+        "?",
+        "?x=1",
+        "?/../a",
+        "?x#f",
+        "#f",
+        "#f?x",
+        "?a?b",
+        "?%zz",
+        "?\"",
+        "?a=1&x=red&x=1",
+        "?x=&&a=1",
+        "?X=1&x",
+        "?a=b=1&x=1",
     ];
     match bytes.byte() {
         255 => return format!("/{}", "a".repeat(PATH_BYTES_MAX - 3 + bytes.below(6))),

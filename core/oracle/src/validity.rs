@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use lockgate_core::config::resource::{BackendRef, LlmProvider, LlmRoute, LlmRule, Meta, StringMatch};
+use lockgate_core::config::resource::{
+    BackendRef, HttpAction, LlmProvider, LlmRoute, LlmRule, Meta, StringMatch, UriRewrite, VirtualService,
+};
 use lockgate_core::limits::REGEX_BYTES_MAX;
 
-use crate::binding::{absolute, bindings, names};
+use crate::binding::{Route, absolute, bindings, names};
 use crate::policy::{applies, selects};
 use crate::routing::{regex, weights};
 use crate::world::World;
@@ -24,7 +26,14 @@ pub fn reasons(world: &World) -> Reasons {
         reasons.insert("two visible providers with one host");
     }
     for route in &world.resources.llm_routes {
+        check_gateways(world, Route::Llm(route), &mut reasons);
         check_route(world, route, &mut reasons);
+    }
+    for service in &world.resources.virtual_services {
+        if Route::Virtual(service).is_exported(world) {
+            check_gateways(world, Route::Virtual(service), &mut reasons);
+        }
+        check_service(world, service, &mut reasons);
     }
     if !policies_know_their_authorizers(world) {
         reasons.insert("an authorizer that is not there");
@@ -51,7 +60,8 @@ fn metas(world: &World) -> impl Iterator<Item = &Meta> {
     let policies = resources.authorization_policies.iter().map(|policy| &policy.meta);
     let providers = resources.llm_providers.iter().map(|provider| &provider.meta);
     let routes = resources.llm_routes.iter().map(|route| &route.meta);
-    gateways.chain(policies).chain(providers).chain(routes)
+    let services = resources.virtual_services.iter().map(|service| &service.meta);
+    gateways.chain(policies).chain(providers).chain(routes).chain(services)
 }
 
 fn has_duplicates<T: Ord>(things: impl Iterator<Item = T>) -> bool {
@@ -70,19 +80,71 @@ pub fn visible_providers(world: &World) -> impl Iterator<Item = &LlmProvider> {
     })
 }
 
-fn check_route(world: &World, route: &LlmRoute, reasons: &mut Reasons) {
-    for name in &route.gateways {
-        let known = |name: &str| {
-            world
-                .resources
-                .gateways
-                .iter()
-                .any(|gateway| names(name, &route.meta, &gateway.meta))
-        };
-        if **name != "mesh" && !known(name) {
+fn check_gateways(world: &World, route: Route<'_>, reasons: &mut Reasons) {
+    for name in route.gateways() {
+        let mut gateways = world.resources.gateways.iter();
+        if **name != "mesh" && !gateways.any(|gateway| names(name, route.meta(), &gateway.meta)) {
             reasons.insert("a Gateway that is not there");
         }
     }
+}
+
+fn check_service(world: &World, service: &VirtualService, reasons: &mut Reasons) {
+    let bound = is_bound(world, Route::Virtual(service));
+    for entry in service.http.iter().flat_map(|rule| &rule.matches) {
+        let one = [&entry.uri, &entry.scheme, &entry.method, &entry.authority];
+        let keyed = entry
+            .headers
+            .iter()
+            .chain(&entry.without_headers)
+            .map(|(_, wanted)| wanted);
+        let params = entry.query_params.iter().map(|(_, wanted)| wanted);
+        for wanted in one.into_iter().flatten().chain(keyed).chain(params) {
+            if let StringMatch::Regex(text) = &wanted.value {
+                check_pattern(text, &regex(text), reasons);
+            }
+        }
+    }
+    for rule in &service.http {
+        let HttpAction::Route { destinations, rewrite } = &rule.action else {
+            continue;
+        };
+        if let Some(UriRewrite::Regex { pattern: text, .. }) = &rewrite.uri {
+            check_pattern(text, &regex::bytes::Regex::new(text), reasons);
+        }
+        for destination in destinations.iter().filter(|_| bound) {
+            let mut entries = world.resources.service_entries.iter();
+            let Some(entry) = entries.find(|entry| entry.hosts.iter().any(|host| **host == **destination.host)) else {
+                reasons.insert("a destination that is not there");
+                continue;
+            };
+            match &destination.port {
+                None if entry.ports.len() == 1 => {}
+                None => drop(reasons.insert("a port that is not named")),
+                Some(port) if entry.ports.iter().any(|own| *own.number == **port) => {}
+                Some(_) => drop(reasons.insert("a port that is not there")),
+            }
+        }
+        let weights = destinations
+            .iter()
+            .map(|one| one.weight.as_ref().map_or(0, |weight| u64::from(**weight)));
+        let sum: u64 = weights.sum();
+        if destinations.len() > 1 && sum == 0 {
+            reasons.insert("all weights are zero");
+        }
+        if destinations.len() > 1 && sum > u64::from(u32::MAX) {
+            reasons.insert("weights that add up to more than 32 bits");
+        }
+    }
+}
+
+fn check_pattern(text: &str, compiled: &Result<regex::bytes::Regex, regex::Error>, reasons: &mut Reasons) {
+    if text.len() > REGEX_BYTES_MAX || compiled.is_err() {
+        reasons.insert("no regular expression");
+    }
+}
+
+fn check_route(world: &World, route: &LlmRoute, reasons: &mut Reasons) {
     for name in route
         .rules
         .iter()
@@ -97,7 +159,7 @@ fn check_route(world: &World, route: &LlmRoute, reasons: &mut Reasons) {
     if has_duplicates(route.rules.iter().filter_map(|rule| rule.name.as_deref())) {
         reasons.insert("two rules with one name");
     }
-    let bound = is_bound(world, route);
+    let bound = is_bound(world, Route::Llm(route));
     for rule in &route.rules {
         check_matches(rule, reasons);
         check_weights(&rule.backend_refs, reasons);
@@ -115,7 +177,7 @@ fn check_matches(rule: &LlmRule, reasons: &mut Reasons) {
     }
 }
 
-fn is_bound(world: &World, route: &LlmRoute) -> bool {
+fn is_bound(world: &World, route: Route<'_>) -> bool {
     let servers = world.resources.gateways.iter().flat_map(|gateway| &gateway.servers);
     let ports: BTreeSet<u16> = servers.map(|server| *server.port).collect();
     ports.into_iter().any(|port| {
@@ -123,7 +185,7 @@ fn is_bound(world: &World, route: &LlmRoute) -> bool {
         hosts
             .iter()
             .flat_map(|host| &host.routes)
-            .any(|bound| std::ptr::eq(bound.route, route))
+            .any(|bound| bound.route.is(route))
     })
 }
 

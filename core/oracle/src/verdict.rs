@@ -51,8 +51,56 @@ pub enum Verdict {
         /// The provider's host.
         provider: String,
     },
-    /// Sent on.
+    /// 400: no path is left after the rewrite.
+    BadRewrite {
+        /// The rule.
+        rule: String,
+    },
+    /// Sent away.
+    Redirect {
+        /// The rule.
+        rule: String,
+        /// The status.
+        status: u16,
+        /// `location`.
+        location: String,
+        /// Changes of the answer.
+        changes: Vec<String>,
+    },
+    /// Answered with what the configuration says.
+    Respond {
+        /// The rule.
+        rule: String,
+        /// The status.
+        status: u16,
+        /// The body.
+        body: Vec<u8>,
+        /// Changes of the answer.
+        changes: Vec<String>,
+    },
+    /// Sent on to a provider.
     Forward(Forward),
+    /// Sent on to a plain host.
+    ToHost(ToHost),
+}
+
+/// How a request is sent on to a plain host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToHost {
+    /// The rule, `namespace/route/rule`.
+    pub rule: String,
+    /// The host that the upstream was compiled for, and its first port.
+    pub upstream: String,
+    /// The Host sent.
+    pub authority: String,
+    /// The path and query sent.
+    pub target: String,
+    /// What they were, when they are rewritten.
+    pub original: Option<String>,
+    /// Changes of the request: `-name`, `name=value`, `name+=value`.
+    pub request_changes: Vec<String>,
+    /// Changes of the answer.
+    pub response_changes: Vec<String>,
 }
 
 /// How a request is sent on.
@@ -94,7 +142,11 @@ impl Verdict {
             Self::Body { .. } => "body refused",
             Self::NoRouteAfterRewrite { .. } => "404 of pass 2",
             Self::NotAdmitted { .. } => "500 not admitted",
+            Self::BadRewrite { .. } => "400 after the rewrite",
+            Self::Redirect { .. } => "redirect",
+            Self::Respond { .. } => "direct response",
             Self::Forward(_) => "forward",
+            Self::ToHost(_) => "forward to a host",
         }
     }
 

@@ -16,6 +16,7 @@ use lockgate_core::path::{Normalization, PathParameters};
 use crate::bytes::Bytes;
 use crate::checks;
 use crate::policies::{crowd, policy};
+use crate::virtual_services::{service_entries, virtual_service};
 
 /// A configuration and the gateway that loads it.
 #[derive(Debug, Clone)]
@@ -96,6 +97,10 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
             checks::as_custom(policy, "gamma");
         }
     }
+    let has_claims = mesh_configs.iter().all(|mesh| mesh.authorizers.is_empty());
+    let virtual_services = bytes.some(0, 2, |bytes, index| {
+        virtual_service(bytes, index, &gateways, has_claims)
+    });
     World {
         resources: Resources {
             mesh_configs,
@@ -103,6 +108,8 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
             authorization_policies,
             llm_providers,
             llm_routes,
+            virtual_services,
+            service_entries: service_entries(),
             ..Resources::default()
         },
         settings,
@@ -197,7 +204,7 @@ pub(crate) fn list<T>(bytes: &mut Bytes<'_>, lengths: &[usize], mut thing: impl 
     (0..bytes.pick(lengths)).map(|_| thing(bytes)).collect()
 }
 
-fn gateway_ref(bytes: &mut Bytes<'_>, namespace: &str, gateways: &[Gateway]) -> Spanned<String> {
+pub(crate) fn gateway_ref(bytes: &mut Bytes<'_>, namespace: &str, gateways: &[Gateway]) -> Spanned<String> {
     let meta = &gateways[bytes.below(gateways.len())].meta;
     text(&match bytes.byte() {
         252..=255 => "mesh".to_owned(),
@@ -284,7 +291,7 @@ fn host_match(bytes: &mut Bytes<'_>) -> StringMatch {
     }
 }
 
-fn value_match(bytes: &mut Bytes<'_>) -> StringMatch {
+pub(crate) fn value_match(bytes: &mut Bytes<'_>) -> StringMatch {
     match bytes.below(8) {
         0..=2 => StringMatch::Exact(bytes.pick(&["red", "blue", "Red", "red,blue"]).into()),
         3 | 4 => StringMatch::Prefix(bytes.pick(&["r", "red", "b", ""]).into()),

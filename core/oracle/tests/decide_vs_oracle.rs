@@ -2,8 +2,8 @@
 
 use lockgate_oracle::differential::{Coverage, check, minimise};
 
-/// Bytes per input: a configuration takes about 300, a request about 30.
-const INPUT_BYTES: usize = 1800;
+/// Bytes per input: a configuration takes about 350, a request about 30.
+const INPUT_BYTES: usize = 1840;
 const REQUESTS: usize = 200_000;
 
 /// What has to happen, and how often at least, or the agreement would say little.
@@ -53,6 +53,34 @@ const NEEDED: &[(usize, &[&str])] = &[
             "forward: virtual host *",
             "forward: virtual host *.suffix",
             "forward: virtual host exact",
+            "forward: routes of both kinds on a virtual host",
+            "verdict: 400 after the rewrite",
+            "verdict: direct response",
+            "verdict: forward to a host",
+            "verdict: redirect",
+            "to a host: a backend that is not the first",
+            "to a host: a prefix rewrite",
+            "to a host: a rewrite by regular expression",
+            "to a host: by a catch-all",
+            "to a host: by one of several catch-alls",
+            "to a host: by the absence of a header",
+            "to a host: routes of both kinds on a virtual host",
+        ],
+    ),
+    (
+        50,
+        &[
+            "to a host: by a match with port",
+            "to a host: by a match with sourceNamespace",
+            "to a host: by authority",
+            "to a host: by claim",
+            "to a host: by method",
+            "to a host: by query parameter",
+            "to a host: by scheme",
+            "to a host: by uri exact",
+            "to a host: by uri in any case",
+            "to a host: by uri prefix",
+            "to a host: by uri regex",
         ],
     ),
     (
@@ -60,6 +88,9 @@ const NEEDED: &[(usize, &[&str])] = &[
         &[
             "observed: a dry run, depends on the body",
             "refused: a Gateway that is not there",
+            "refused: a destination that is not there",
+            "refused: a port that is not named",
+            "refused: a port that is not there",
             "refused: an authorizer that is not there",
             "refused: a match that widens the route's gateways",
             "refused: a provider that is not for this gateway",

@@ -37,6 +37,11 @@ impl<'c> Listeners<'c> {
         self.ports.iter().map(|&port| Listener { port }).collect()
     }
 
+    /// The port of a listener.
+    pub(super) fn port(&self, listener: u32) -> Option<u16> {
+        self.ports.get(listener as usize).copied()
+    }
+
     /// What the gateway `namespace/name` opens here; `None` when there is no such Gateway.
     pub(super) fn of(&self, gateway: &str) -> Option<&[Opened<'c>]> {
         self.gateways.get(gateway).map(Vec::as_slice)

@@ -9,6 +9,7 @@
 //! when nothing was an error: what cannot be understood is never served.
 
 mod authorizers;
+mod destinations;
 mod edge;
 mod lint;
 mod listeners;
@@ -29,6 +30,7 @@ use crate::config::diagnostic::{Diagnostics, Source};
 use crate::config::resource::{Labels, Meta, Resources};
 use crate::snapshot::{Secrets, Snapshot};
 use crate::text_map::TextSet;
+use destinations::Destinations;
 use rows::RowWriter;
 
 /// Who this gateway is: what selectors and namespaces are compared with.
@@ -95,7 +97,16 @@ pub fn compile(
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
     let mut upstreams = upstreams::compile(resources, &providers, diagnostics);
-    routes::compile(resources, settings, &listeners, &mut providers, &mut rows, diagnostics);
+    let destinations = Destinations::new(resources, &mut upstreams);
+    routes::compile(
+        resources,
+        settings,
+        &listeners,
+        &mut providers,
+        destinations,
+        &mut rows,
+        diagnostics,
+    );
     let authorizers = authorizers::compile(resources, settings, &mut upstreams, &mut rows, diagnostics);
     policies::compile(resources, settings, &authorizers, &mut rows, diagnostics);
     let key_sources = tokens::compile(resources, settings, &mut rows, diagnostics);
@@ -133,6 +144,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         request_authentications,
         llm_providers,
         llm_routes,
+        virtual_services,
         service_entries,
         destination_rules,
         mesh_configs: _,
@@ -145,6 +157,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         .chain(request_authentications.iter().map(|resource| &resource.meta))
         .chain(llm_providers.iter().map(|resource| &resource.meta))
         .chain(llm_routes.iter().map(|resource| &resource.meta))
+        .chain(virtual_services.iter().map(|resource| &resource.meta))
         .chain(service_entries.iter().map(|resource| &resource.meta))
         .chain(destination_rules.iter().map(|resource| &resource.meta))
 }

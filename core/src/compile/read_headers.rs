@@ -20,7 +20,7 @@ pub(super) fn compile(rows: &MeaningRows) -> Vec<Span> {
         .flat_map(|entry| entry.conditions.of(&rows.conditions));
     let by_route = conditions.filter_map(|condition| match condition.subject {
         Subject::Header(name) => Some(name),
-        Subject::Host | Subject::Authority => None,
+        _ => None,
     });
     let by_token_rule = rows.token_places.iter().filter_map(|place| match *place {
         PlaceRow::Header { name, .. } => Some(name),

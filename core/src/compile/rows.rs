@@ -11,7 +11,8 @@ use crate::config::secret::Secret;
 use crate::index;
 use crate::regex::Regex;
 use crate::snapshot::{MeaningRows, OwnedRows, Secrets};
-use crate::tables::{OriginId, OriginRow, Rows, SecretId, Span, Text};
+use crate::substitution::{self, Substitution};
+use crate::tables::{OriginId, OriginRow, Rows, SecretId, Span, SubstitutionId, Text};
 use crate::text_map::TextMap;
 
 /// Collects the rows of a snapshot.
@@ -23,6 +24,7 @@ pub(super) struct RowWriter<'c> {
     origin_text: Arena,
     regexes: Vec<Regex>,
     regex_ids: TextMap<Result<u32, String>>,
+    substitutions: Vec<Substitution>,
     secrets: Vec<Secret>,
     lines: Vec<LineStarts<'c>>,
 }
@@ -36,6 +38,7 @@ impl<'c> RowWriter<'c> {
             origin_text: Arena::default(),
             regexes: Vec::new(),
             regex_ids: TextMap::default(),
+            substitutions: Vec::new(),
             secrets: Vec::new(),
             lines: sources.iter().map(LineStarts::new).collect(),
         }
@@ -58,6 +61,14 @@ impl<'c> RowWriter<'c> {
         });
         self.regex_ids.insert(pattern, compiled.clone());
         compiled
+    }
+
+    /// The number of what replaces `pattern` by `with`, or why that does not compile.
+    pub(super) fn substitution(&mut self, pattern: &str, with: &str) -> Result<SubstitutionId, String> {
+        let compiled = substitution::compile(pattern, with)?;
+        let id = SubstitutionId(number(self.substitutions.len()));
+        self.substitutions.push(compiled);
+        Ok(id)
     }
 
     /// Keeps a secret for the shell.
@@ -103,6 +114,7 @@ impl<'c> RowWriter<'c> {
             policy_index: policy_index::compile(&self.rows),
             read_headers: read_headers::compile(&self.rows),
             regexes: self.regexes,
+            substitutions: self.substitutions,
             origins: self.origins,
             origin_text: self.origin_text.text,
             meaning: self.rows,

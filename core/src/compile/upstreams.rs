@@ -1,6 +1,7 @@
-//! Where each provider and each external authorizer is reached: a provider at
-//! `https://<host>:443`, an authorizer at its own port in plain text, unless a
-//! ServiceEntry moves it or a DestinationRule changes how it is spoken to.
+//! Where each provider, destination and external authorizer is reached: a
+//! provider at `https://<host>:443`, an authorizer at its own port in plain text,
+//! unless a ServiceEntry moves it; a destination where its ServiceEntry says. A
+//! DestinationRule changes how any of them is spoken to.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -73,7 +74,15 @@ pub(super) fn of_authorizer(
     upstream(resources, host, endpoints, false)
 }
 
-fn entry_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c ServiceEntry> {
+/// Where a destination is reached: in plain text at the addresses of a port of its ServiceEntry, unless a
+/// DestinationRule asks for TLS.
+pub(super) fn of_destination(resources: &Resources, host: &str, entry: &ServiceEntry, port: &ServicePort) -> Upstream {
+    let endpoints = endpoints(entry, host, Some(port), *port.number);
+    upstream(resources, host, endpoints, false)
+}
+
+/// The ServiceEntry that locates `host`.
+pub(super) fn entry_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c ServiceEntry> {
     most_specific(&resources.service_entries, host, |entry| &entry.hosts)
 }
 

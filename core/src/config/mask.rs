@@ -92,7 +92,8 @@ fn is_key(line: &str, colon: usize, name: &str) -> bool {
     !name.is_empty() && (after.is_empty() || after.starts_with([' ', '\t', '"', '\'']) || quoted_key(line, colon))
 }
 
-fn sounds_secret(name: &str) -> bool {
+/// Whether a value of that name is one not to show.
+pub(crate) fn sounds_secret(name: &str) -> bool {
     let bytes = name.as_bytes();
     // A key set may hold symmetric keys; `jwksUri` is a URL.
     if name.eq_ignore_ascii_case("jwks") {

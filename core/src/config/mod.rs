@@ -27,7 +27,7 @@ mod json_schema;
 pub(crate) mod key_set;
 #[cfg(feature = "yaml")]
 mod load;
-mod mask;
+pub(crate) mod mask;
 #[cfg(feature = "yaml")]
 mod mesh;
 mod quote;

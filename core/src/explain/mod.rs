@@ -7,9 +7,11 @@
 //! an index let `decide` skip. So there is no second engine that could disagree,
 //! and nothing on the decision path pays for explanations.
 
+mod passes;
 mod policy;
 mod shape;
 mod text;
+mod upstream;
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -20,15 +22,14 @@ pub use shape::*;
 
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
-use crate::check::{Authorizer, CheckBody, CheckProtocol, Checked};
-use crate::claims::Claims;
-use crate::decide::{Body, Known, decide};
-use crate::decision::{Check, Decision, Denial, External, Forward, Path, Refusal};
+use crate::check::{Authorizer, CheckBody, CheckProtocol};
+use crate::decide::{Known, decide};
+use crate::decision::{Check, Decision, Denial, External, Refusal};
 use crate::request::{Headers, Request};
-use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
+use crate::rewrite::{self, BadPath};
 use crate::route;
 use crate::snapshot::{Snapshot, Upstream};
-use crate::tables::{ConditionRow, EntryRow, OriginId, RuleId, Subject, Tables, Test};
+use crate::tables::{OriginId, RuleId, Tables};
 use crate::token::overlay::Overlay;
 
 /// Explains what [`decide`] does with `request`.
@@ -66,7 +67,7 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
             .as_ref()
             .map_or_else(Vec::new, |seen| reader.policies(seen, &known)),
         passes: match (&routed, &seen) {
-            (Some(routed), Some(seen)) if !denied => reader.passes(routed, seen, decision, entropy),
+            (Some(routed), Some(seen)) if !denied => reader.passes(routed, seen, &known, decision, entropy),
             _ => Vec::new(),
         },
         verdict: reader.verdict(request, seen.as_ref(), known, decision),
@@ -97,87 +98,6 @@ struct Reader<'d> {
 }
 
 impl<'d> Reader<'d> {
-    /// `routed` is the request as pass 1 sees it, `seen` as everything after it does.
-    fn passes(
-        self,
-        routed: &Attributes<'d>,
-        seen: &Attributes<'d>,
-        decision: Decision<'_>,
-        entropy: u64,
-    ) -> Vec<PassTrace> {
-        let mut passes = Vec::from([self.pass(1, routed)]);
-        // The second pass runs on the provider's host, unless the decision ended before.
-        let reached = !matches!(
-            decision,
-            Decision::ReadBody | Decision::Refuse(Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..))
-        );
-        if let Some(host) = self.chosen_host(routed, entropy).filter(|_| reached) {
-            passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes())));
-        }
-        passes
-    }
-
-    fn chosen_host(self, seen: &Attributes<'d>, entropy: u64) -> Option<&'d str> {
-        let rule = self.tables.rule(route::find(&self.tables, seen)?.rule)?;
-        let backend = route::choose(&self.tables, rule, entropy)?;
-        Some(self.tables.provider_host(backend.provider))
-    }
-
-    fn pass(self, pass: u8, seen: &Attributes<'d>) -> PassTrace {
-        let found = route::virtual_host(&self.tables, seen.connection.port, seen.authority.host);
-        // As `route::find` has it: nothing takes the `*` of OPTIONS.
-        let host = found.map(|(_, row)| row).filter(|_| seen.path != "*");
-        let mut rules = Vec::new();
-        for entry in host.map_or(&[][..], |row| row.entries.of(self.tables.entries)) {
-            let trace = self.entry(entry, seen);
-            let matched = trace.matched;
-            rules.push(trace);
-            if matched {
-                break;
-            }
-        }
-        PassTrace {
-            pass,
-            host: text(seen.authority.host),
-            virtual_host: host.map(|row| self.tables.text(row.name).to_owned()),
-            rules,
-        }
-    }
-
-    fn entry(self, entry: &EntryRow, seen: &Attributes<'d>) -> RuleTrace {
-        let failed = route::failed_condition(&self.tables, entry, seen).map(|condition| self.failed(condition, seen));
-        RuleTrace {
-            name: self.tables.rule_label(entry.rule).to_owned(),
-            at: self.place(entry.origin),
-            matched: failed.is_none(),
-            failed,
-        }
-    }
-
-    fn failed(self, condition: &ConditionRow, seen: &Attributes<'_>) -> Failed {
-        let (name, value) = match condition.subject {
-            Subject::Host => ("host", Some(text(seen.authority.host))),
-            Subject::Authority => ("host", Some(text(seen.authority.folded))),
-            Subject::Header(name) => (
-                self.tables.text(name),
-                header(&self.tables, seen, self.tables.text(name)),
-            ),
-        };
-        let wanted = match condition.test {
-            Test::Exact(text) => format!("exact: {}", self.tables.text(text)),
-            Test::Prefix(text) => format!("prefix: {}", self.tables.text(text)),
-            Test::Regex(_, text) => format!("regex: {}", self.tables.text(text)),
-            Test::Present => "present".to_owned(),
-        };
-        Failed {
-            field: format!("headers[{name}]"),
-            negated: false,
-            needs_body: false,
-            seen: value,
-            wanted: Vec::from([wanted]),
-        }
-    }
-
     fn place(self, origin: OriginId) -> String {
         self.tables
             .origin(origin)
@@ -192,7 +112,22 @@ impl<'d> Reader<'d> {
         decision: Decision<'d>,
     ) -> Verdict {
         match decision {
-            Decision::Forward(forward) => Verdict::Forward(self.upstream_request(request, known, &forward)),
+            Decision::Forward(forward) => match rewrite::target(&self.tables, forward.path) {
+                Ok(path) => Verdict::Forward(self.upstream_request(request, seen, known, &forward, path)),
+                Err(BadPath) => self.refused(request, Refusal::BadRewrite(forward.rule)),
+            },
+            Decision::Redirect(redirect) => Verdict::Redirect(RedirectAnswer {
+                rule: self.rule(redirect.rule),
+                status: redirect.status,
+                location: redirect.to_string(),
+                change_headers: self.changes(redirect.response_changes),
+            }),
+            Decision::Respond(response) => Verdict::Respond(DirectAnswer {
+                rule: self.rule(response.rule),
+                status: response.status,
+                body: text(response.body),
+                change_headers: self.changes(response.response_changes),
+            }),
             Decision::Check(check) => Verdict::Check(self.check_request(request, seen, &known, check)),
             Decision::VerifyToken(token) => {
                 let rules = token.rules(&self.tables);
@@ -204,20 +139,22 @@ impl<'d> Reader<'d> {
             }
             Decision::ReadBody => Verdict::ReadBody {
                 rule: seen
-                    .and_then(|seen| route::find(&self.tables, seen))
+                    .and_then(|seen| route::find(&self.tables, seen, known.identity.claims()))
                     .map(|entry| self.rule(entry.rule)),
             },
-            Decision::Refuse(refusal) => {
-                let answer = refusal.answer(ErrorShape::of_path(request.target));
-                Verdict::Refuse(RefusedAnswer {
-                    status: answer.status,
-                    code: refusal.code().to_owned(),
-                    reason: self.reason(refusal),
-                    body: String::from_utf8_lossy(&answer.body).into_owned(),
-                    content_type: answer.content_type.map(ToOwned::to_owned),
-                })
-            }
+            Decision::Refuse(refusal) => self.refused(request, refusal),
         }
+    }
+
+    fn refused(self, request: &Request<'_>, refusal: Refusal) -> Verdict {
+        let answer = refusal.answer(ErrorShape::of(&self.tables, refusal.rule(), request.target));
+        Verdict::Refuse(RefusedAnswer {
+            status: answer.status,
+            code: refusal.code().to_owned(),
+            reason: self.reason(refusal),
+            body: String::from_utf8_lossy(&answer.body).into_owned(),
+            content_type: answer.content_type.map(ToOwned::to_owned),
+        })
     }
 
     fn check_request(
@@ -274,88 +211,6 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn upstream_request(self, request: &Request<'_>, known: Known<'_>, forward: &Forward<'_>) -> UpstreamRequest {
-        let upstream = self.upstreams.get(forward.upstream.0 as usize);
-        let scheme = if upstream.is_some_and(|upstream| upstream.tls.is_some()) {
-            "https"
-        } else {
-            "http"
-        };
-        let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints);
-        let mut set_headers = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
-        let changed = known.checked.into_iter().flat_map(Checked::changes);
-        for (name, value) in changed.filter(|(name, _)| !rewrite::drops_header(name)) {
-            if let Some(value) = value {
-                set_headers.push((name.to_owned(), text(value)));
-            }
-        }
-        let claims = known.identity.claims();
-        let written = claims.into_iter().flat_map(Claims::headers);
-        set_headers.extend(written.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        if forward.credential.is_some() {
-            set_headers.push((
-                "authorization".to_owned(),
-                format!("Bearer «key of {}»", self.provider(forward)),
-            ));
-        }
-        UpstreamRequest {
-            rule: self.rule(forward.rule),
-            admitted_by: self.rule(forward.admitted_by),
-            provider: self.tables.provider_host(forward.provider).to_owned(),
-            connect: endpoints
-                .iter()
-                .map(|to| format!("{scheme}://{}:{}", to.address, to.port))
-                .collect(),
-            sni: upstream.and_then(|upstream| Some(upstream.tls.as_ref()?.sni.to_string())),
-            method: request.method.to_owned(),
-            path: self.path(forward.path),
-            set_headers,
-            remove_headers: self.never_sent(&known),
-            body_fields: self.body_fields(known.body, forward),
-        }
-    }
-
-    fn never_sent(self, known: &Known<'_>) -> Vec<String> {
-        let names = DROPPED_HEADERS.iter().map(ToString::to_string);
-        let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
-        let mut all: Vec<String> = names
-            .chain(DROPPED_HEADER_PREFIXES.iter().map(|prefix| format!("{prefix}*")))
-            .collect();
-        let changed = known.checked.into_iter().flat_map(Checked::changes);
-        let removed = changed.filter(|(_, value)| value.is_none());
-        for name in tokens.chain(removed.map(|(name, _)| name.to_owned())) {
-            if !all.contains(&name) {
-                all.push(name);
-            }
-        }
-        all
-    }
-
-    fn path(self, path: Path<'_>) -> String {
-        match path {
-            Path::Fixed(path) => path.to_owned(),
-            Path::Client { path, query } => rewrite::sent_target(&self.tables, path, query),
-        }
-    }
-
-    fn body_fields(self, body: Body<'_>, forward: &Forward<'_>) -> Vec<BodyField> {
-        let Body::Read(Ok(facts)) = body else { return Vec::new() };
-        let fields = forward.fields.iter();
-        fields
-            .map(|field| BodyField {
-                name: self.tables.text(field.name).to_owned(),
-                value: self.tables.text(field.value).to_owned(),
-                set: rewrite::sets_field(&self.tables, facts, field),
-            })
-            .collect()
-    }
-
-    fn provider(self, forward: &Forward<'_>) -> String {
-        self.tables
-            .provider_origin(forward.provider)
-            .map_or_else(String::new, |at| format!("{}/{}", at.namespace, at.name))
-    }
-
     fn rule(self, rule: RuleId) -> String {
         self.tables.rule_label(rule).to_owned()
     }
@@ -393,6 +248,7 @@ impl<'d> Reader<'d> {
             ),
             Refusal::Token(_)
             | Refusal::BadRequest(_)
+            | Refusal::BadRewrite(_)
             | Refusal::NoRoute
             | Refusal::MethodNotAllowed(_)
             | Refusal::Body(..) => refusal.detail().message.to_owned(),

@@ -136,6 +136,10 @@ pub enum Verdict {
         /// The rule that pass 1 chose.
         rule: Option<String>,
     },
+    /// It is answered with another place (`redirect`).
+    Redirect(RedirectAnswer),
+    /// It is answered with what the configuration says (`directResponse`).
+    Respond(DirectAnswer),
     /// It is answered by the gateway.
     Refuse(RefusedAnswer),
 }
@@ -162,10 +166,12 @@ pub struct CheckRequest {
 pub struct UpstreamRequest {
     /// The rule that matched what the client sent.
     pub rule: String,
-    /// The rule that admitted the rewritten request.
-    pub admitted_by: String,
-    /// The provider's host.
-    pub provider: String,
+    /// The rule that admitted the rewritten request; `None` when it goes to no LLM provider.
+    pub admitted_by: Option<String>,
+    /// The provider's host; `None` when it goes to no LLM provider.
+    pub provider: Option<String>,
+    /// The host that the upstream is known by.
+    pub upstream: String,
     /// Where it connects to, e.g. `https://dashscope.aliyuncs.com:443`.
     pub connect: Vec<String>,
     /// The server name of the TLS handshake; `None` for plain text.
@@ -178,6 +184,12 @@ pub struct UpstreamRequest {
     pub set_headers: Vec<(String, String)>,
     /// Header fields of the client that are never sent on.
     pub remove_headers: Vec<String>,
+    /// What the configuration changes of the header fields after that, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub change_headers: Vec<HeaderChanged>,
+    /// What it changes of the answer's, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub change_response_headers: Vec<HeaderChanged>,
     /// Top-level fields of the body and how they are set.
     pub body_fields: Vec<BodyField>,
 }
@@ -191,6 +203,61 @@ pub struct BodyField {
     pub value: String,
     /// Whether it is set in this request's body: not when the client gave one.
     pub set: bool,
+}
+
+/// One change of a header field that the configuration makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "change", rename_all = "camelCase")]
+pub enum HeaderChanged {
+    /// All of its values go.
+    Remove {
+        /// The field.
+        name: String,
+    },
+    /// This is its one value.
+    Set {
+        /// The field.
+        name: String,
+        /// The value; one that may be a credential is not shown.
+        value: String,
+    },
+    /// This is one more value.
+    Add {
+        /// The field.
+        name: String,
+        /// The value; one that may be a credential is not shown.
+        value: String,
+    },
+}
+
+/// The answer of a `redirect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedirectAnswer {
+    /// The rule that matched.
+    pub rule: String,
+    /// The status code.
+    pub status: u16,
+    /// `location`.
+    pub location: String,
+    /// What the configuration changes of the answer's header fields, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub change_headers: Vec<HeaderChanged>,
+}
+
+/// The answer of a `directResponse`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectAnswer {
+    /// The rule that matched.
+    pub rule: String,
+    /// The status code.
+    pub status: u16,
+    /// The body; bytes that are no UTF-8 are replaced.
+    pub body: String,
+    /// What the configuration changes of the answer's header fields, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub change_headers: Vec<HeaderChanged>,
 }
 
 /// The answer of the gateway itself.

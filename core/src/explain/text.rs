@@ -6,7 +6,8 @@ use core::fmt::{Display, Formatter, Result};
 use core::net::SocketAddr;
 
 use super::{
-    CheckRequest, Explanation, Failed, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace, UpstreamRequest, Verdict,
+    CheckRequest, Explanation, Failed, HeaderChanged, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace,
+    UpstreamRequest, Verdict,
 };
 
 impl Display for Explanation {
@@ -40,6 +41,20 @@ impl Display for Explanation {
         writeln!(f)?;
         match &self.verdict {
             Verdict::Forward(upstream) => write_upstream(f, upstream),
+            Verdict::Redirect(redirect) => {
+                writeln!(f, "verdict    REDIRECT with {}", redirect.status)?;
+                writeln!(f, "  rule       {}", redirect.rule)?;
+                writeln!(f, "  location   {}", redirect.location)?;
+                write_changes(f, "answer", &redirect.change_headers)
+            }
+            Verdict::Respond(answer) => {
+                writeln!(f, "verdict    RESPOND with {}", answer.status)?;
+                writeln!(f, "  rule       {}", answer.rule)?;
+                if !answer.body.is_empty() {
+                    writeln!(f, "  body       {}", answer.body.trim_end().escape_debug())?;
+                }
+                write_changes(f, "answer", &answer.change_headers)
+            }
             Verdict::Check(check) => write_check(f, check),
             Verdict::VerifyToken { authentications } => {
                 writeln!(f, "verdict    depends on the token: give what it claims with --claims")?;
@@ -121,9 +136,11 @@ fn is_block(field: &str) -> bool {
 }
 
 fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
-    writeln!(f, "verdict    FORWARD to {}", upstream.provider)?;
+    writeln!(f, "verdict    FORWARD to {}", upstream.upstream)?;
     writeln!(f, "  rule       {}", upstream.rule)?;
-    writeln!(f, "  admitted   {}", upstream.admitted_by)?;
+    if let Some(admitted_by) = &upstream.admitted_by {
+        writeln!(f, "  admitted   {admitted_by}")?;
+    }
     for connect in &upstream.connect {
         writeln!(f, "  connect    {connect}")?;
     }
@@ -135,9 +152,23 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         writeln!(f, "             {name}: {value}")?;
     }
     writeln!(f, "  never sent {}", upstream.remove_headers.join(", "))?;
+    write_changes(f, "then", &upstream.change_headers)?;
+    write_changes(f, "answer", &upstream.change_response_headers)?;
     for field in &upstream.body_fields {
         let what = if field.set { "set to" } else { "kept as sent, default" };
         writeln!(f, "  body       {} {what} {}", field.name, field.value)?;
+    }
+    Ok(())
+}
+
+/// Header fields that the configuration changes.
+fn write_changes(f: &mut Formatter<'_>, what: &str, changes: &[HeaderChanged]) -> Result {
+    for change in changes {
+        match change {
+            HeaderChanged::Remove { name } => writeln!(f, "  {what:<10} remove {name}")?,
+            HeaderChanged::Set { name, value } => writeln!(f, "  {what:<10} set {name}: {value}")?,
+            HeaderChanged::Add { name, value } => writeln!(f, "  {what:<10} add {name}: {value}")?,
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use lockgate_core::answer::ErrorShape;
 use lockgate_core::check::Checked;
 use lockgate_core::decide::{Body, Known, Scratch, decide};
-use lockgate_core::decision::Decision;
+use lockgate_core::decision::{Decision, Destination};
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::splice::{Field, Splice};
 use lockgate_core::llm::usage::{Framing, Usage, UsageMeter};
@@ -69,7 +69,9 @@ fn decision(address: u32, body: Body<'_>) -> u32 {
         0,
         &mut scratch,
     ) {
-        Decision::Forward(forward) => u32::from(forward.credential.is_some()),
+        Decision::Forward(forward) => u32::from(matches!(forward.to, Destination::Provider(_))),
+        Decision::Redirect(redirect) => u32::from(redirect.status),
+        Decision::Respond(response) => u32::from(response.status),
         Decision::Check(_) | Decision::ReadBody | Decision::VerifyToken(_) => 1,
         Decision::Refuse(refusal) => u32::from(refusal.answer(ErrorShape::OpenAi).status),
     }

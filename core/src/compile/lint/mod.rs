@@ -5,6 +5,7 @@
 
 mod paths;
 mod policy;
+mod virtual_service;
 
 use alloc::format;
 use alloc::string::String;
@@ -15,7 +16,7 @@ use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
 use crate::route;
 use crate::snapshot::Snapshot;
-use crate::tables::{EntryRow, ProviderId, Subject, Tables, Test};
+use crate::tables::{BackendTarget, EntryRow, ProviderId, Subject, Tables, Test};
 use crate::text_map::{TextMap, TextSet};
 
 pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
@@ -29,6 +30,9 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
         for rule in &policy.rules {
             warn_about_aliases(policy, rule, &reach, diagnostics);
         }
+    }
+    for service in &resources.virtual_services {
+        virtual_service::check(service, diagnostics);
     }
     policy::check(tables, resources, settings, diagnostics);
     if snapshot.listeners().is_empty() && !resources.gateways.is_empty() {
@@ -95,20 +99,21 @@ fn exact_host<'d>(tables: &Tables<'d>, entry: &EntryRow) -> Option<&'d str> {
         .of(tables.conditions)
         .iter()
         .find_map(|condition| match (condition.subject, condition.test) {
-            (Subject::Host | Subject::Authority, Test::Exact(host)) => Some(tables.text(host)),
+            (Subject::Host | Subject::Authority | Subject::RawAuthority, Test::Exact(host)) => Some(tables.text(host)),
             _ => None,
         })
 }
 
 /// The providers that take traffic of the entry's rule.
 fn providers_of<'d>(tables: &Tables<'d>, entry: &EntryRow) -> impl Iterator<Item = ProviderId> + use<'d> {
-    let backends = tables
-        .rule(entry.rule)
-        .map_or(&[][..], |rule| rule.backends.of(tables.backends));
+    let backends = tables.rule(entry.rule).map(|rule| rule.split().backends);
+    let backends = backends.unwrap_or_default().of(tables.backends).iter();
     backends
-        .iter()
         .filter(|backend| backend.weight > 0)
-        .map(|backend| backend.provider)
+        .filter_map(|backend| match backend.to {
+            BackendTarget::Provider(target) => Some(target.provider),
+            BackendTarget::Upstream(_) => None,
+        })
 }
 
 /// After the rewrite to the provider's host, routes are matched again: without a rule for that host, or with one that
@@ -167,8 +172,10 @@ fn takes_host(tables: &Tables<'_>, entry: &EntryRow, host: &str) -> bool {
         .of(tables.conditions)
         .iter()
         .all(|condition| match condition.subject {
-            Subject::Host | Subject::Authority => route::passes(tables, condition.test, host.as_bytes()),
-            Subject::Header(_) => true,
+            Subject::Host | Subject::Authority | Subject::RawAuthority => {
+                route::passes(tables, condition.test, host.as_bytes())
+            }
+            _ => true,
         })
 }
 
@@ -247,7 +254,7 @@ fn rule_places(resources: &Resources) -> TextMap<Location> {
     let mut places = TextMap::default();
     for route in &resources.llm_routes {
         for (index, rule) in route.rules.iter().enumerate() {
-            places.insert(&super::routes::rule_label(route, rule, index), rule.at);
+            places.insert(&super::routes::llm_rule_label(route, rule, index), rule.at);
         }
     }
     places

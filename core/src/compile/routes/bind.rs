@@ -7,8 +7,16 @@ use alloc::vec::Vec;
 
 use crate::compile::listeners::{Listeners, check_host, intersect};
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{LlmRoute, Spanned};
+use crate::config::resource::{Meta, Spanned};
 use crate::config::suggest::did_you_mean;
+
+/// What of a route says where it binds.
+pub(super) struct Anchors<'r> {
+    pub(super) meta: &'r Meta,
+    /// `*`, `*.suffix` or names, lower case.
+    pub(super) hosts: Vec<Spanned<String>>,
+    pub(super) gateways: &'r [Spanned<String>],
+}
 
 /// One place a route binds to.
 pub(super) struct Binding {
@@ -18,31 +26,30 @@ pub(super) struct Binding {
     pub(super) listener: Option<(u32, String)>,
 }
 
-pub(super) fn bind(route: &LlmRoute, listeners: &Listeners<'_>, diagnostics: &mut Diagnostics) -> Vec<Binding> {
-    let host = route.host.to_ascii_lowercase();
-    if !check_host(&host, &route.host, diagnostics) {
+pub(super) fn bind(route: &Anchors<'_>, listeners: &Listeners<'_>, diagnostics: &mut Diagnostics) -> Vec<Binding> {
+    let mut are_hosts = true;
+    for host in &route.hosts {
+        are_hosts &= check_host(host, host, diagnostics);
+    }
+    if !are_hosts {
         return Vec::new();
     }
-    let named: Vec<&Spanned<String>> = route
-        .gateways
-        .iter()
-        .filter(|gateway| gateway.as_str() != "mesh")
-        .collect();
-    if named.is_empty() {
+    let named = route.gateways.iter().filter(|gateway| gateway.as_str() != "mesh");
+    if named.clone().next().is_none() {
         warn(
             diagnostics,
             "route-without-gateway",
             route.meta.name.at,
             format!(
-                "LLMRoute `{}` names no gateway, so it applies to the mesh only and to nothing here",
-                *route.meta.name
+                "{} `{}` names no gateway, so it applies to the mesh only and to nothing here",
+                route.meta.kind, *route.meta.name
             ),
             "add `gateways: [namespace/name]`",
         );
     }
     let mut bindings = Vec::new();
     for reference in named {
-        let gateway = qualified(reference, route);
+        let gateway = qualified(reference, route.meta);
         match listeners.of(&gateway) {
             None if listeners.some_refused() => {}
             None => refuse_unknown_gateway(reference, &gateway, listeners, diagnostics),
@@ -52,29 +59,31 @@ pub(super) fn bind(route: &LlmRoute, listeners: &Listeners<'_>, diagnostics: &mu
                         .namespace
                         .is_none_or(|namespace| namespace == &*route.meta.namespace)
                 });
-                let met: Vec<Binding> = in_scope
-                    .filter_map(|server| {
-                        let name = intersect(&server.host, &host)?.to_owned();
-                        Some(Binding {
-                            gateway: gateway.clone(),
-                            listener: Some((server.listener, name)),
-                        })
-                    })
-                    .collect();
+                let met = in_scope.flat_map(|server| {
+                    let hosts = route.hosts.iter();
+                    hosts.filter_map(|host| Some((server.listener, intersect(&server.host, host)?.to_owned())))
+                });
+                let mut met: Vec<(u32, String)> = met.collect();
+                met.sort_unstable();
+                met.dedup();
                 if met.is_empty() {
+                    let hosts: Vec<String> = route.hosts.iter().map(|host| format!("`{}`", **host)).collect();
                     warn(
                         diagnostics,
                         "route-not-bound",
                         reference.at,
-                        format!("gateway `{gateway}` opens no listener here for host `{}`", *route.host),
+                        format!(
+                            "gateway `{gateway}` opens no listener here for host {}",
+                            hosts.join(", ")
+                        ),
                         "its `selector` must select this gateway's labels and one of its server hosts must meet the route's",
                     );
                 }
-                bindings.push(Binding {
-                    gateway,
-                    listener: None,
-                });
-                bindings.extend(met);
+                let bound = met.into_iter().map(Some).chain([None]);
+                bindings.extend(bound.map(|listener| Binding {
+                    gateway: gateway.clone(),
+                    listener,
+                }));
             }
         }
     }
@@ -82,11 +91,11 @@ pub(super) fn bind(route: &LlmRoute, listeners: &Listeners<'_>, diagnostics: &mu
 }
 
 /// `name` means the route's own namespace.
-pub(super) fn qualified(reference: &str, route: &LlmRoute) -> String {
+pub(super) fn qualified(reference: &str, meta: &Meta) -> String {
     if reference.contains('/') {
         reference.to_owned()
     } else {
-        format!("{}/{reference}", route.meta.namespace)
+        format!("{}/{reference}", meta.namespace)
     }
 }
 

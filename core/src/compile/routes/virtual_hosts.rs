@@ -4,10 +4,25 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::bind::Binding;
-use super::rules::Alternative;
+use crate::compile::listeners::Listeners;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::index::KeyRow;
-use crate::tables::{EntryRow, Rows, Span, VirtualHostRow};
+use crate::tables::{EntryRow, MatchedPath, OriginId, Rows, RuleId, Span, VirtualHostRow};
+
+/// One alternative of a rule: what becomes an entry of each virtual host.
+#[derive(Debug, Clone)]
+pub(super) struct Alternative {
+    pub(super) rule: RuleId,
+    pub(super) conditions: Rows,
+    pub(super) matched: MatchedPath,
+    /// The exact host it asks for, without port.
+    pub(super) host: Option<Span>,
+    pub(super) origin: OriginId,
+    /// Gateways it is narrowed to; empty means all of the route's.
+    pub(super) gateways: Vec<String>,
+    /// The port of the listener that it is narrowed to.
+    pub(super) port: Option<u16>,
+}
 
 /// The alternatives of all virtual hosts.
 #[derive(Default)]
@@ -31,17 +46,21 @@ impl Bound {
 
 impl VirtualHosts {
     /// Adds one route where it binds.
-    pub(super) fn add(&mut self, bindings: &[Binding], alternatives: &[Alternative]) {
-        let listeners = bindings
+    pub(super) fn add(&mut self, bindings: &[Binding], alternatives: &[Alternative], listeners: &Listeners<'_>) {
+        let places = bindings
             .iter()
             .filter_map(|binding| Some((binding.listener.as_ref()?, &*binding.gateway)));
-        let mut opened: Vec<(&(u32, String), &str)> = listeners.collect();
+        let mut opened: Vec<(&(u32, String), &str)> = places.collect();
         opened.sort_unstable();
         for gateways in opened.chunk_by(|(a, _), (b, _)| a == b) {
             let Some((listener, _)) = gateways.first() else {
                 continue;
             };
+            let port = listeners.port(listener.0);
             for alternative in alternatives {
+                if alternative.port.is_some_and(|narrowed| Some(narrowed) != port) {
+                    continue;
+                }
                 let narrowed = &alternative.gateways;
                 let is_open = |(_, gateway): &(_, &str)| narrowed.iter().any(|narrowed| narrowed == gateway);
                 if !narrowed.is_empty() && !gateways.iter().any(is_open) {
@@ -79,6 +98,7 @@ fn write_virtual_host(bound: &[Bound], rows: &mut RowWriter<'_>) {
         alternatives.clone().map(|it| EntryRow {
             rule: it.rule,
             conditions: it.conditions,
+            matched: it.matched,
             origin: it.origin,
         }),
     );

@@ -14,7 +14,9 @@ mod llm_route;
 pub(super) mod mesh_config;
 mod request_authentication;
 mod service_entry;
+mod string_match;
 mod target;
+mod virtual_service;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -24,7 +26,7 @@ use alloc::vec::Vec;
 use super::diagnostic::Diagnostics;
 use super::resource::{
     AuthorizationPolicy, DestinationRule, Gateway, Labels, LlmProvider, LlmRoute, MeshConfig, Meta,
-    RequestAuthentication, Resources, ServiceEntry, Spanned,
+    RequestAuthentication, Resources, ServiceEntry, Spanned, VirtualService,
 };
 use super::schema::Kind;
 use super::time::parse_timestamp;
@@ -38,6 +40,7 @@ pub(crate) enum Decoded {
     RequestAuthentication(RequestAuthentication),
     LlmProvider(LlmProvider),
     LlmRoute(LlmRoute),
+    VirtualService(VirtualService),
     ServiceEntry(ServiceEntry),
     DestinationRule(DestinationRule),
     MeshConfig(MeshConfig),
@@ -51,6 +54,7 @@ impl Decoded {
             Self::RequestAuthentication(resource) => resources.request_authentications.push(resource),
             Self::LlmProvider(resource) => resources.llm_providers.push(resource),
             Self::LlmRoute(resource) => resources.llm_routes.push(resource),
+            Self::VirtualService(resource) => resources.virtual_services.push(resource),
             Self::ServiceEntry(resource) => resources.service_entries.push(resource),
             Self::DestinationRule(resource) => resources.destination_rules.push(resource),
             Self::MeshConfig(resource) => resources.mesh_configs.push(resource),
@@ -71,6 +75,7 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
         }
         "LLMProvider" => llm_provider::decode(spec?, meta, diagnostics).map(Decoded::LlmProvider),
         "LLMRoute" => llm_route::decode(spec?, meta, diagnostics).map(Decoded::LlmRoute),
+        "VirtualService" => virtual_service::decode(spec?, meta, diagnostics).map(Decoded::VirtualService),
         "ServiceEntry" => service_entry::decode(spec?, meta, diagnostics).map(Decoded::ServiceEntry),
         "MeshConfig" => Some(Decoded::MeshConfig(mesh_config::decode(spec?, diagnostics))),
         "DestinationRule" => destination_rule::decode(spec?, meta).map(Decoded::DestinationRule),

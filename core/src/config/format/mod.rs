@@ -9,6 +9,7 @@ mod host;
 mod lint;
 mod name;
 mod policy;
+mod route;
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -85,6 +86,19 @@ pub(crate) enum Format {
     CheckHeader,
     /// A header field's value: never shown, since it may be a credential.
     HeaderValue,
+    /// A namespace, `.`, `*` or `~`.
+    ExportTo,
+    /// `host[:port]`
+    Authority,
+    Base64,
+    /// A header field or claim that a VirtualService matches.
+    MatchedHeader,
+    /// A header field that a VirtualService changes.
+    HeaderChange,
+    /// The same, or the Host.
+    RequestHeaderChange,
+    /// What it changes it to: never shown, since it may be a credential.
+    ChangedValue,
 }
 
 /// Why a text does not fit.
@@ -118,7 +132,7 @@ type Check = Result<(), Fault>;
 impl Format {
     /// Whether the text fits.
     pub(crate) fn check(self, text: &str) -> Check {
-        if text.is_empty() && !matches!(self, Self::Any | Self::LabelValue) {
+        if text.is_empty() && !matches!(self, Self::Any | Self::LabelValue | Self::ChangedValue) {
             return Err(Fault::new("empty-text", "is empty").help("give it a value, or remove it"));
         }
         match self {
@@ -159,12 +173,22 @@ impl Format {
             Self::NamePattern => name_pattern(text),
             Self::CheckHeader => check_header(text),
             Self::HeaderValue => header_value(text),
+            Self::ExportTo => route::export_to(text),
+            Self::Authority => route::authority(text),
+            Self::Base64 => route::base64(text),
+            Self::MatchedHeader => route::matched_header(text),
+            Self::HeaderChange => route::header_change(text),
+            Self::RequestHeaderChange => route::request_header_change(text),
+            Self::ChangedValue => route::changed_value(text),
         }
     }
 
     /// Whether the text itself is never shown.
     pub(crate) fn is_hidden(self) -> bool {
-        matches!(self, Self::Secret | Self::KeySet | Self::HeaderValue)
+        matches!(
+            self,
+            Self::Secret | Self::KeySet | Self::HeaderValue | Self::ChangedValue
+        )
     }
 
     /// A regular expression for editors, unanchored, where one says it all.
@@ -176,7 +200,7 @@ impl Format {
             Self::RouteHost => Some(r"(\*|(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)"),
             Self::RequestPath => Some("/.*"),
             Self::StatusCode => Some("[1-5][0-9][0-9]"),
-            Self::Any | Self::LabelValue => None,
+            Self::Any | Self::LabelValue | Self::ChangedValue => None,
             _ => Some(r"[\s\S]+"),
         }
     }
@@ -192,6 +216,10 @@ impl Format {
             Self::RequestPrincipal => lint::request_principal(text),
             Self::ServerName => lint::pattern(text).or_else(|| lint::server_name(text)),
             Self::AnyPattern => lint::pattern(text),
+            Self::ChangedValue if text.is_empty() => Some(
+                Fault::new("empty-header-value", "is empty, and so changes nothing, as in Istio")
+                    .help("to take a field away, list it in `remove`"),
+            ),
             Self::KeySet => key_set::lint(text).map(|reason| {
                 Fault::new("key-set-can-sign", reason).help("give the public keys only, or fetch them by `jwksUri`")
             }),

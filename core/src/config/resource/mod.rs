@@ -13,6 +13,7 @@ mod llm_route;
 mod mesh_config;
 mod request_authentication;
 mod service_entry;
+mod virtual_service;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -27,6 +28,7 @@ pub use llm_route::*;
 pub use mesh_config::*;
 pub use request_authentication::*;
 pub use service_entry::*;
+pub use virtual_service::*;
 
 use super::diagnostic::Location;
 
@@ -74,7 +76,7 @@ pub enum StringMatch {
     Prefix(String),
     /// RE2, the whole value.
     Regex(String),
-    /// `{}`: the field is there.
+    /// `{}`: there is a value.
     Present,
 }
 
@@ -91,6 +93,8 @@ pub struct Resources {
     pub llm_providers: Vec<LlmProvider>,
     /// `istio.alibabacloud.com` LLMRoute.
     pub llm_routes: Vec<LlmRoute>,
+    /// `networking.istio.io` VirtualService.
+    pub virtual_services: Vec<VirtualService>,
     /// `networking.istio.io` ServiceEntry.
     pub service_entries: Vec<ServiceEntry>,
     /// `networking.istio.io` DestinationRule.

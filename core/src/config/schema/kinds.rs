@@ -8,6 +8,7 @@ use super::llm::{LLM_PROVIDER, LLM_ROUTE};
 use super::mesh_config::MESH_CONFIG;
 use super::request_authentication::REQUEST_AUTHENTICATION;
 use super::service_entry::SERVICE_ENTRY;
+use super::virtual_service::VIRTUAL_SERVICE;
 
 /// A kind that is decoded.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const OTHER_VERSIONS: &[&str] = &["v1", "v1beta1"];
 
 /// Every kind that is decoded.
-pub(crate) static KINDS: [Kind; 8] = [
+pub(crate) static KINDS: [Kind; 9] = [
     Kind {
         name: "Gateway",
         group: NETWORKING,
@@ -76,6 +77,14 @@ pub(crate) static KINDS: [Kind; 8] = [
         spec_required: true,
     },
     Kind {
+        name: "VirtualService",
+        group: NETWORKING,
+        versions: NETWORKING_VERSIONS,
+        doc: "Which requests go to which host as plain HTTP, or are answered here.",
+        spec: &VIRTUAL_SERVICE,
+        spec_required: true,
+    },
+    Kind {
         name: "ServiceEntry",
         group: NETWORKING,
         versions: NETWORKING_VERSIONS,
@@ -109,7 +118,6 @@ pub(crate) static KNOWN_UNSUPPORTED: [(&str, &[&str]); 11] = [
     (
         NETWORKING,
         &[
-            "VirtualService",
             "Sidecar",
             "EnvoyFilter",
             "WorkloadEntry",

@@ -1,6 +1,6 @@
 //! The shapes of `istio.alibabacloud.com` LLMProvider and LLMRoute.
 
-use super::{Field, LABELS, Object, Shape, Support, field, list, list_of_some, not_yet, required, text};
+use super::{Field, LABELS, Object, STRING_MATCH, Shape, Support, field, list, list_of_some, not_yet, required, text};
 use crate::config::format::Format;
 
 /// `spec` of an LLMProvider.
@@ -115,13 +115,6 @@ static MATCH: Object = Object::new(&[
         "Narrows the route's own list.",
     ),
     field("sourceLabels", LABELS, "Compared with the gateway's own labels."),
-]);
-
-/// Istio's `StringMatch`; `{}` means that the header is there.
-static STRING_MATCH: Object = Object::new(&[
-    field("exact", text(Format::Any), "The whole value."),
-    field("prefix", text(Format::NonEmpty), "The beginning of the value."),
-    field("regex", text(Format::Regex), "RE2 expression for the whole value."),
 ]);
 
 static BACKEND_REF: Object = Object::new(&[

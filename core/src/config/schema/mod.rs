@@ -16,6 +16,7 @@ mod mesh_config;
 mod meta;
 mod request_authentication;
 mod service_entry;
+mod virtual_service;
 
 pub(crate) use kinds::{CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
 pub(crate) use mesh_config::{CONFIG_MAP_DATA, MESH_CONFIG};
@@ -155,7 +156,7 @@ const LABELS: Shape = Shape::Map {
 
 const PORT: Shape = Shape::Integer { min: 1, max: 65_535 };
 
-/// `exportTo`: only the default, every namespace, means anything to one gateway.
+/// `exportTo` of what locates hosts: only the default, every namespace.
 const EXPORT_TO: Shape = Shape::List {
     item: &Shape::Enum(&Enumeration {
         values: &["*"],
@@ -164,3 +165,10 @@ const EXPORT_TO: Shape = Shape::List {
     }),
     min: 0,
 };
+
+/// Istio's `StringMatch`; `{}` means that there is a value.
+static STRING_MATCH: Object = Object::new(&[
+    field("exact", text(Format::Any), "The whole value."),
+    field("prefix", text(Format::NonEmpty), "The beginning of the value."),
+    field("regex", text(Format::Regex), "RE2 expression for the whole value."),
+]);

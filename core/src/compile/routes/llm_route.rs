@@ -1,20 +1,25 @@
-//! The rules of one route: backends with their weights, and the alternatives
+//! The rules of one LLMRoute: backends with their weights, and the alternatives
 //! under which each rule matches.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::bind::qualified;
+use super::conditions;
+use super::virtual_hosts::Alternative;
+use super::weights::check_sum;
 use crate::authority;
 use crate::compile::Settings;
 use crate::compile::providers::Providers;
 use crate::compile::rows::{RowWriter, append, number};
-use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Spanned, StringMatch};
 use crate::config::suggest::did_you_mean;
-use crate::tables::{BackendRow, ConditionRow, OriginId, Rows, RuleId, RuleRow, Span, Subject, Test};
+use crate::tables::{
+    BackendRow, BackendTarget, ConditionRow, MatchedPath, ProviderTarget, Rows, RuleAction, RuleId, RuleRow, Span, Split,
+    Subject,
+};
 use crate::text_map::TextSet;
 
 /// What logs and metrics call a rule: `namespace/route/rule`, the rule by name or by position.
@@ -24,19 +29,10 @@ pub(in crate::compile) fn rule_label(route: &LlmRoute, rule: &LlmRule, index: us
     format!("{}/{}/{name}", route.meta.namespace, *route.meta.name)
 }
 
-/// One alternative of a rule: what becomes an entry of each virtual host.
-#[derive(Clone)]
-pub(super) struct Alternative {
-    pub(super) rule: RuleId,
-    pub(super) conditions: Rows,
-    /// The exact `host` it asks for, without port.
-    pub(super) host: Option<Span>,
-    pub(super) origin: OriginId,
-    /// Gateways it is narrowed to; empty means all of the route's.
-    pub(super) gateways: Vec<String>,
-}
+/// An LLMRoute has no conditions on the path.
+const NO_PATH: MatchedPath = MatchedPath::Prefix(1);
 
-/// Compiles the rules of one route.
+/// Compiles the rules of one LLMRoute.
 pub(super) struct RouteCompiler<'r, 'c, 's> {
     pub(super) route: &'r LlmRoute,
     pub(super) settings: &'r Settings,
@@ -70,10 +66,12 @@ impl RouteCompiler<'_, '_, '_> {
             .collect();
         let row = RuleRow {
             label: self.rows.text(&rule_label(self.route, rule, index)),
-            weight: backends
-                .iter()
-                .fold(0, |sum, backend| sum.saturating_add(backend.weight)),
-            backends: append(&mut self.rows.rows.backends, backends),
+            action: RuleAction::Forward(Split {
+                weight: backends
+                    .iter()
+                    .fold(0, |sum, backend| sum.saturating_add(backend.weight)),
+                backends: append(&mut self.rows.rows.backends, backends),
+            }),
             origin: self
                 .rows
                 .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),
@@ -104,21 +102,7 @@ impl RouteCompiler<'_, '_, '_> {
                 .help("give every backend of the rule a weight, or none of them");
         }
         let weights: Vec<u32> = given.into_iter().map(Option::unwrap_or_default).collect();
-        let sum: u64 = weights.iter().copied().map(u64::from).sum();
-        if sum == 0 || sum > u32::MAX.into() {
-            let what = if sum == 0 {
-                "are all 0"
-            } else {
-                "add up to more than 4294967295"
-            };
-            self.diagnostics
-                .error(
-                    "invalid-weights",
-                    rule.at,
-                    format!("the weights of this rule's backends {what}"),
-                )
-                .field("spec.rules[].backendRefs[].weight");
-        }
+        check_sum(&weights, rule.at, "spec.rules[].backendRefs[].weight", self.diagnostics);
         weights
     }
 
@@ -138,10 +122,12 @@ impl RouteCompiler<'_, '_, '_> {
         };
         let rule_name = rule.name.as_ref().map(|name| name.as_str());
         Some(BackendRow {
-            provider,
-            config: self.providers.config(provider, rule_name, self.rows),
             weight,
-            host_rewrite,
+            to: BackendTarget::Provider(ProviderTarget {
+                provider,
+                config: self.providers.config(provider, rule_name, self.rows),
+                host_rewrite,
+            }),
         })
     }
 
@@ -175,9 +161,11 @@ impl RouteCompiler<'_, '_, '_> {
             return Vec::from([Alternative {
                 rule: id,
                 conditions: Rows::default(),
+                matched: NO_PATH,
                 host: None,
                 origin,
                 gateways: Vec::new(),
+                port: None,
             }]);
         }
         let matches = rule.matches.iter().enumerate();
@@ -198,7 +186,7 @@ impl RouteCompiler<'_, '_, '_> {
         let gateways = alternative
             .gateways
             .iter()
-            .map(|reference| qualified(reference, self.route))
+            .map(|reference| qualified(reference, &self.route.meta))
             .collect();
         self.refuse_foreign_gateways(alternative);
         let selected = alternative
@@ -208,9 +196,11 @@ impl RouteCompiler<'_, '_, '_> {
         selected.then(|| Alternative {
             rule,
             conditions: append(&mut self.rows.rows.conditions, conditions),
+            matched: NO_PATH,
             host,
             origin: self.rows.origin(&self.route.meta, field, alternative.at),
             gateways,
+            port: None,
         })
     }
 
@@ -219,70 +209,38 @@ impl RouteCompiler<'_, '_, '_> {
         name: &Spanned<String>,
         test: &Spanned<StringMatch>,
     ) -> Option<(ConditionRow, Option<Span>)> {
-        let is_host = name.as_str() == "host";
-        let fold = |value: &str| {
-            if is_host {
-                value.to_ascii_lowercase()
-            } else {
-                value.to_owned()
-            }
-        };
-        let mut subject = if is_host {
-            Subject::Host
-        } else {
-            Subject::Header(self.rows.text(name))
-        };
-        let mut exact_host = None;
-        let test = match &test.value {
-            StringMatch::Exact(value) => {
-                let value = fold(value);
-                if is_host {
-                    let bare = self.exact_host(&value, test.at)?;
-                    if bare.len() < value.len() {
-                        subject = Subject::Authority;
-                    }
-                    exact_host = Some(self.rows.text(bare));
-                }
-                Test::Exact(self.rows.text(&value))
-            }
-            StringMatch::Prefix(value) => Test::Prefix(self.rows.text(&fold(value))),
-            StringMatch::Regex(pattern) => Test::Regex(self.regex(pattern, test.at)?, self.rows.text(pattern)),
-            StringMatch::Present => Test::Present,
-        };
-        Some((ConditionRow { subject, test }, exact_host))
-    }
-
-    /// The name of an exact host, without its port.
-    fn exact_host<'v>(&mut self, value: &'v str, at: Location) -> Option<&'v str> {
-        let bare = authority::host_len(value.as_bytes()).and_then(|len| value.get(..len));
-        if bare.is_none() {
-            self.diagnostics
-                .error(
-                    "invalid-host",
-                    at,
-                    format!("`{value}` is not a host, so no request can match it"),
-                )
-                .help("write `name` or `name:port`; `prefix` and `regex` match parts of a name");
+        if name.as_str() != "host" {
+            let condition = ConditionRow {
+                subject: Subject::Header(self.rows.text(name)),
+                test: conditions::test(test, self.rows, self.diagnostics)?,
+                negated: false,
+            };
+            return Some((condition, None));
         }
-        bare
-    }
-
-    fn regex(&mut self, pattern: &str, at: Location) -> Option<u32> {
-        self.rows
-            .regex(pattern)
-            .map_err(|why| {
+        let wanted = folded(test);
+        let (mut subject, mut exact_host) = (Subject::Host, None);
+        if let StringMatch::Exact(value) = &wanted.value {
+            let Some(bare) = conditions::bare_host(value) else {
                 self.diagnostics
                     .error(
-                        "invalid-regex",
-                        at,
-                        format!(
-                            "`{pattern}` is not a regular expression this gateway can use: {}",
-                            why.trim_end()
-                        ),
+                        "invalid-host",
+                        test.at,
+                        format!("`{value}` is not a host, so no request can match it"),
                     )
-                    .help("RE2 syntax; it must match the whole value");
-            })
-            .ok()
+                    .help("write `name` or `name:port`; `prefix` and `regex` match parts of a name");
+                return None;
+            };
+            if bare.len() < value.len() {
+                subject = Subject::Authority;
+            }
+            exact_host = Some(self.rows.text(bare));
+        }
+        let condition = ConditionRow {
+            subject,
+            test: conditions::test(&wanted, self.rows, self.diagnostics)?,
+            negated: false,
+        };
+        Some((condition, exact_host))
     }
 
     fn refuse_foreign_gateways(&mut self, alternative: &LlmMatch) {
@@ -290,10 +248,10 @@ impl RouteCompiler<'_, '_, '_> {
             .route
             .gateways
             .iter()
-            .map(|reference| qualified(reference, self.route))
+            .map(|reference| qualified(reference, &self.route.meta))
             .collect();
         for reference in &alternative.gateways {
-            let gateway = qualified(reference, self.route);
+            let gateway = qualified(reference, &self.route.meta);
             if reference.as_str() != "mesh" && !own.contains(&gateway) {
                 self.diagnostics
                     .error(
@@ -345,4 +303,14 @@ impl RouteCompiler<'_, '_, '_> {
             }
         }
     }
+}
+
+/// A match of the host, which is compared in lower case.
+fn folded(wanted: &Spanned<StringMatch>) -> Spanned<StringMatch> {
+    let value = match &wanted.value {
+        StringMatch::Exact(value) => StringMatch::Exact(value.to_ascii_lowercase()),
+        StringMatch::Prefix(value) => StringMatch::Prefix(value.to_ascii_lowercase()),
+        other => other.clone(),
+    };
+    Spanned { value, at: wanted.at }
 }

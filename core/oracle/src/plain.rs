@@ -1,0 +1,200 @@
+//! What a VirtualService does with a request: `semantics/policy.md` §12 and §15.
+
+use lockgate_core::config::resource::{
+    HeaderChanges, HttpAction, HttpDirectResponse, HttpRedirect, HttpRoute, MeshConfig, RedirectPort, ServiceEntry,
+    UriRewrite,
+};
+use lockgate_core::limits::{PATH_BYTES_MAX, SUBSTITUTIONS_MAX};
+use lockgate_core::path::Normalization;
+use lockgate_core::request::Scheme;
+use regex::bytes::Regex;
+
+use crate::head::Head;
+use crate::routing::{Features, Found, choose};
+use crate::traffic::Sample;
+use crate::verdict::{ToHost, Verdict};
+use crate::world::World;
+
+/// What `rule` does, to which `found` led.
+pub fn carry_out(
+    world: &World,
+    found: Found<'_>,
+    rule: &HttpRoute,
+    sample: &Sample,
+    head: &Head,
+    features: &mut Features,
+) -> Verdict {
+    let label = found.label();
+    match &rule.action {
+        HttpAction::Redirect(redirect) => Verdict::Redirect {
+            rule: label,
+            status: redirect.code,
+            location: location(redirect, sample, head),
+            changes: together(&[&rule.headers.response]),
+        },
+        HttpAction::DirectResponse(HttpDirectResponse { status, body }) => Verdict::Respond {
+            rule: label,
+            status: *status,
+            body: body.clone(),
+            changes: together(&[&rule.headers.response]),
+        },
+        HttpAction::Route { destinations, rewrite } => {
+            let weights: Vec<u64> = match destinations.len() {
+                1 => vec![1],
+                _ => {
+                    let given = |one: &Option<_>| one.as_ref().map_or(0, |weight: &_| u64::from(weight_of(weight)));
+                    destinations.iter().map(|one| given(&one.weight)).collect()
+                }
+            };
+            let chosen = choose(destinations, &weights, sample.entropy, features);
+            let lone = destinations.len() == 1;
+            let (of_rule, own) = (&rule.headers, &chosen.headers);
+            let authorities = [&rewrite.authority, &of_rule.request.authority, &own.request.authority];
+            let authority = authorities.into_iter().flatten().next();
+            let Some(path) = rewritten(world, found, rewrite.uri.as_ref(), head, features) else {
+                return Verdict::BadRewrite { rule: label };
+            };
+            let entry = entry_of(world, &chosen.host);
+            let port = chosen.port.as_ref().map_or(*entry.ports[0].number, |port| **port);
+            Verdict::ToHost(ToHost {
+                rule: label,
+                upstream: format!("{}:{port}", *chosen.host),
+                authority: authority.map_or(&head.authority, |authority| &authority.value).clone(),
+                target: with_query(&path, head),
+                original: rewrite.uri.as_ref().map(|_| with_query(&head.path, head)),
+                request_changes: merged(&of_rule.request, &own.request, lone),
+                response_changes: merged(&of_rule.response, &own.response, lone),
+            })
+        }
+    }
+}
+
+fn weight_of(weight: &lockgate_core::config::resource::Spanned<u32>) -> u32 {
+    weight.value
+}
+
+/// The ServiceEntry of a host that is known.
+#[must_use]
+pub fn entry_of<'w>(world: &'w World, host: &str) -> &'w ServiceEntry {
+    let mut entries = world.resources.service_entries.iter();
+    let named = |entry: &&ServiceEntry| entry.hosts.iter().any(|own| **own == *host);
+    entries.find(named).expect("a world without faults knows its hosts")
+}
+
+fn with_query(path: &str, head: &Head) -> String {
+    match &head.query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+}
+
+/// The new path; `None` when it is none that may be sent.
+fn rewritten(
+    world: &World,
+    found: Found<'_>,
+    uri: Option<&UriRewrite>,
+    head: &Head,
+    features: &mut Features,
+) -> Option<String> {
+    let path = match uri {
+        None => return Some(head.path.clone()),
+        Some(UriRewrite::Matched(with)) => {
+            features.insert("a prefix rewrite");
+            let rest = head
+                .path
+                .strip_prefix(found.entry.matched(&head.path))
+                .expect("it matched");
+            format!("{}{rest}", **with)
+        }
+        Some(UriRewrite::Regex { pattern, substitution }) => {
+            features.insert("a rewrite by regular expression");
+            let regex = Regex::new(&format!("(?-u){}", **pattern)).expect("checked before");
+            if regex.find_iter(head.path.as_bytes()).count() > SUBSTITUTIONS_MAX {
+                return None;
+            }
+            let template = substitution
+                .replace('$', "$$")
+                .replace("\\1", "${1}")
+                .replace("\\0", "${0}");
+            let replaced = regex.replace_all(head.path.as_bytes(), template.as_bytes());
+            String::from_utf8(replaced.into_owned()).expect("a path is ASCII")
+        }
+    };
+    let normalization = world
+        .resources
+        .mesh_configs
+        .first()
+        .map(|mesh: &MeshConfig| mesh.normalization);
+    let only = path
+        .split('?')
+        .next()
+        .unwrap_or("")
+        .to_ascii_lowercase()
+        .replace("%2e", ".");
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    let climbs = normalization != Some(Normalization::None) && only.split(['/', '\\']).any(is_dots);
+    (path.starts_with('/') && !climbs && path.len() <= PATH_BYTES_MAX).then_some(path)
+}
+
+fn location(redirect: &HttpRedirect, sample: &Sample, head: &Head) -> String {
+    let scheme = redirect.scheme.unwrap_or(sample.scheme);
+    let default = |scheme| if scheme == Scheme::Https { 443 } else { 80 };
+    let port = match redirect.port {
+        Some(RedirectPort::Number(port)) => Some(port),
+        Some(RedirectPort::OfListener) => Some(sample.port),
+        None | Some(RedirectPort::OfProtocol) => None,
+    };
+    let port = port.filter(|port| *port != default(scheme));
+    let old_default = format!(":{}", default(sample.scheme));
+    let authority = match &redirect.authority {
+        Some(authority) => authority.clone(),
+        None => {
+            let (host, sent_port) = match &head.port {
+                Some(port) => head.authority.split_at(head.authority.len() - port.len() - 1),
+                None => (head.authority.as_str(), ""),
+            };
+            let goes = port.is_some() || scheme != sample.scheme && sent_port == old_default;
+            format!("{host}{}", if goes { "" } else { sent_port })
+        }
+    };
+    let target = match &redirect.uri {
+        None => with_query(&head.path, head),
+        Some(uri) if uri.contains('?') => uri.clone(),
+        Some(uri) => with_query(uri, head),
+    };
+    let port = port.map_or(String::new(), |port| format!(":{port}"));
+    format!("{}://{authority}{port}{target}", scheme.as_str())
+}
+
+/// Those of a lone destination are made with the rule's; of several, before them.
+fn merged(of_rule: &HeaderChanges, own: &HeaderChanges, lone: bool) -> Vec<String> {
+    if lone {
+        return together(&[of_rule, own]);
+    }
+    let mut all = together(&[own]);
+    all.extend(together(&[of_rule]));
+    all
+}
+
+fn together(changes: &[&HeaderChanges]) -> Vec<String> {
+    let removed = changes
+        .iter()
+        .flat_map(|changes| &changes.remove)
+        .map(|name| format!("-{name}"));
+    let mut all: Vec<String> = removed.collect();
+    for changes in changes {
+        all.extend(
+            changes
+                .set
+                .iter()
+                .map(|(name, value)| format!("{name}={}", value.expose())),
+        );
+        all.extend(
+            changes
+                .add
+                .iter()
+                .map(|(name, value)| format!("{name}+={}", value.expose())),
+        );
+    }
+    all
+}

@@ -1,0 +1,125 @@
+//! Hosts that VirtualServices send to: each port of a ServiceEntry that a rule names is one upstream.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::rows::number;
+use super::upstreams::{entry_of, of_destination};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::{Resources, RouteDestination, ServiceEntry, ServicePort};
+use crate::config::suggest::did_you_mean;
+use crate::snapshot::Upstream;
+use crate::tables::UpstreamId;
+use crate::text_map::TextMap;
+
+/// The upstreams of destinations, made when a rule first names them.
+pub(super) struct Destinations<'c> {
+    resources: &'c Resources,
+    upstreams: &'c mut Vec<Upstream>,
+    /// By `host:port`.
+    known: TextMap<UpstreamId>,
+}
+
+impl<'c> Destinations<'c> {
+    pub(super) fn new(resources: &'c Resources, upstreams: &'c mut Vec<Upstream>) -> Self {
+        Self {
+            resources,
+            upstreams,
+            known: TextMap::default(),
+        }
+    }
+
+    /// The upstream of a destination that a resource of `namespace` names; `field` is the entry of `route`.
+    pub(super) fn upstream(
+        &mut self,
+        destination: &RouteDestination,
+        namespace: &str,
+        field: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<UpstreamId> {
+        let host = full_name(&destination.host, namespace);
+        let Some(entry) = entry_of(self.resources, &host) else {
+            self.refuse_unknown_host(destination, &host, field, diagnostics);
+            return None;
+        };
+        let port = port_of(entry, destination, field, diagnostics)?;
+        let key = format!("{host}:{}", *port.number);
+        if let Some(known) = self.known.get(&key) {
+            return Some(*known);
+        }
+        let id = UpstreamId(number(self.upstreams.len()));
+        self.upstreams.push(of_destination(self.resources, &host, entry, port));
+        self.known.insert(&key, id);
+        Some(id)
+    }
+
+    fn refuse_unknown_host(
+        &self,
+        destination: &RouteDestination,
+        host: &str,
+        field: &str,
+        diagnostics: &mut Diagnostics,
+    ) {
+        if !self.resources.has_all("ServiceEntry") {
+            return;
+        }
+        let finding = diagnostics
+            .error(
+                "unknown-destination",
+                destination.host.at,
+                format!("no ServiceEntry has the host `{host}`"),
+            )
+            .field(format!("{field}.destination.host"));
+        let entries = self.resources.service_entries.iter();
+        let hosts = entries.flat_map(|entry| entry.hosts.iter().map(|host| host.as_str()));
+        let mut providers = self.resources.llm_providers.iter();
+        if providers.any(|provider| provider.host.eq_ignore_ascii_case(host)) {
+            finding.help("it is the host of an LLMProvider, which an LLMRoute sends to");
+        } else if let Some(help) = did_you_mean(host, hosts) {
+            finding.help(help);
+        } else {
+            finding.help("add a ServiceEntry that says where it is");
+        }
+    }
+}
+
+/// A name without a dot is a Kubernetes service of the namespace, as Istio reads it.
+pub(super) fn full_name(host: &str, namespace: &str) -> String {
+    if host.contains('.') || host == "*" {
+        host.to_owned()
+    } else {
+        format!("{host}.{namespace}.svc.cluster.local")
+    }
+}
+
+/// The port that is named, or the only one.
+fn port_of<'c>(
+    entry: &'c ServiceEntry,
+    destination: &RouteDestination,
+    field: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'c ServicePort> {
+    let mut ports = entry.ports.iter();
+    let listed: Vec<String> = entry.ports.iter().map(|port| format!("{}", *port.number)).collect();
+    let about = format!("ServiceEntry `{}` of `{}`", *entry.meta.name, *destination.host);
+    let finding = match (&destination.port, entry.ports.as_slice()) {
+        (None, [only]) => return Some(only),
+        (Some(number), _) => match ports.find(|port| *port.number == **number) {
+            Some(port) => return Some(port),
+            None => diagnostics.error("unknown-port", number.at, format!("{about} has no port {}", **number)),
+        },
+        (None, []) => diagnostics.error("unknown-port", destination.host.at, format!("{about} has no ports")),
+        (None, _) => diagnostics.error(
+            "missing-port",
+            destination.host.at,
+            format!("{about} has several ports, and none is named"),
+        ),
+    };
+    let finding = finding.field(format!("{field}.destination.port.number"));
+    if !listed.is_empty() {
+        finding.help(format!("its ports are {}", listed.join(", ")));
+    }
+    None
+}

@@ -1,0 +1,111 @@
+//! Rules of VirtualServices that load, and probably do not do what was meant.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::resource::{HttpAction, HttpMatch, HttpRoute, Spanned, StringMatch, UriRewrite, VirtualService};
+
+pub(super) fn check(service: &VirtualService, diagnostics: &mut Diagnostics) {
+    warn_about_unreachable_rules(service, diagnostics);
+    for (index, rule) in service.http.iter().enumerate() {
+        let HttpAction::Route { destinations, rewrite } = &rule.action else {
+            continue;
+        };
+        if let Some(UriRewrite::Matched(with)) = &rewrite.uri {
+            warn_about_slashes(rule, with, &format!("spec.http[{index}].rewrite.uri"), diagnostics);
+        }
+        if destinations.len() > 1 {
+            for destination in destinations.iter().filter(|destination| destination.weight.is_none()) {
+                diagnostics
+                    .warning(
+                        "missing-weight",
+                        destination.at,
+                        "this destination has no `weight`, which is 0 in Istio, so it gets nothing",
+                    )
+                    .field(format!("spec.http[{index}].route[].weight"))
+                    .help("give every destination of the rule a weight");
+            }
+        }
+    }
+}
+
+fn warn_about_unreachable_rules(service: &VirtualService, diagnostics: &mut Diagnostics) {
+    let takes_all = |rule: &HttpRoute| rule.matches.is_empty() || rule.matches.iter().any(takes_everything);
+    let Some(catch_all) = service.http.iter().position(takes_all) else {
+        return;
+    };
+    let name = service.http.get(catch_all).and_then(|rule| rule.name.as_ref());
+    let name = name.map_or_else(|| format!("http[{catch_all}]"), |name| name.value.clone());
+    for rule in service.http.iter().skip(catch_all.saturating_add(1)) {
+        diagnostics
+            .warning(
+                "unreachable-rule",
+                rule.at,
+                format!("this rule is never reached: `{name}` takes every request"),
+            )
+            .help("the first rule that matches decides; put the rule without matches last");
+    }
+}
+
+/// Whether a match lets every request through, whichever gateway or port it came by.
+fn takes_everything(one: &HttpMatch) -> bool {
+    let every_path = match one.uri.as_ref().map(|uri| &uri.value) {
+        None | Some(StringMatch::Present) => true,
+        Some(StringMatch::Prefix(prefix)) => prefix == "/",
+        Some(StringMatch::Exact(_) | StringMatch::Regex(_)) => false,
+    };
+    every_path
+        && one.scheme.is_none()
+        && one.method.is_none()
+        && one.authority.is_none()
+        && one.port.is_none()
+        && one.headers.is_empty()
+        && one.without_headers.is_empty()
+        && one.query_params.is_empty()
+        && one.gateways.is_empty()
+        && one.source_labels.is_none()
+        && one.source_namespace.is_none()
+}
+
+/// A prefix is replaced as text, so that `/v1` by `/` makes `//chat` of `/v1/chat`, and `/v1/` by `/v2` makes `/v2chat`.
+fn warn_about_slashes(rule: &HttpRoute, with: &Spanned<String>, field: &str, diagnostics: &mut Diagnostics) {
+    let prefixes = rule.matches.iter().filter_map(|one| match one.uri.as_ref()? {
+        Spanned {
+            value: StringMatch::Prefix(prefix),
+            at,
+        } => Some((prefix.as_str(), *at)),
+        _ => None,
+    });
+    let without_path = |one: &HttpMatch| one.uri.is_none();
+    let implied = rule.matches.is_empty() || rule.matches.iter().any(without_path);
+    let implied: Option<(&str, Location)> = implied.then_some(("/", rule.at));
+    for (prefix, _) in prefixes.chain(implied) {
+        let what = match (prefix.ends_with('/'), with.ends_with('/')) {
+            (false, true) => "two slashes",
+            (true, false) => "no slash",
+            _ => continue,
+        };
+        diagnostics
+            .warning(
+                "prefix-rewrite-slash",
+                with.at,
+                format!(
+                    "of `{}` this makes `{}`, with {what} where the prefix `{prefix}` ends",
+                    below(prefix),
+                    below(prefix).replacen(prefix, with, 1)
+                ),
+            )
+            .field(field)
+            .help("a prefix is replaced as text; let both end in `/`, or neither");
+        return;
+    }
+}
+
+/// A path below a prefix.
+fn below(prefix: &str) -> String {
+    match prefix.ends_with('/') {
+        true => format!("{prefix}x"),
+        false => format!("{prefix}/x"),
+    }
+}

@@ -1,0 +1,430 @@
+//! The rules of one VirtualService: what they do, and the alternatives under which each matches.
+//!
+//! As istiod translates them for Envoy (`pilot/pkg/networking/core/route`): the
+//! matches that a port, gateway or label takes out are left out here, the others
+//! become conditions.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::bind::{Anchors, Binding, bind, qualified};
+use super::conditions;
+use super::virtual_hosts::Alternative;
+use super::weights::check_sum;
+use crate::claims::PATH_SEPARATOR;
+use crate::compile::Settings;
+use crate::compile::destinations::{Destinations, full_name};
+use crate::compile::listeners::Listeners;
+use crate::compile::rows::{RowWriter, append, number};
+use crate::config::diagnostic::Diagnostics;
+use crate::config::mask::sounds_secret;
+use crate::config::resource::{
+    HeaderChanges, HeaderKey, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
+    RedirectPort, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
+};
+use crate::config::secret::Secret;
+use crate::rewrite::drops_header;
+use crate::tables::{
+    self, BackendRow, BackendTarget, ConditionRow, DirectResponseRow, HeaderChange, HeaderChangeRow, HeaderText,
+    MatchedPath, PathRewrite, PlainTarget, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Span, Split, Subject, Test,
+};
+
+/// What logs and metrics call a rule: `namespace/name/rule`, the rule by name or by position.
+pub(in crate::compile) fn rule_label(service: &VirtualService, rule: &HttpRoute, index: usize) -> String {
+    let position = format!("http[{index}]");
+    let name = rule.name.as_ref().map_or(position.as_str(), |name| name.as_str());
+    format!("{}/{}/{name}", service.meta.namespace, *service.meta.name)
+}
+
+/// Where a VirtualService binds.
+pub(super) fn bindings(
+    service: &VirtualService,
+    settings: &Settings,
+    listeners: &Listeners<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Binding> {
+    let meta = &service.meta;
+    let sees = |namespace: &Spanned<String>| match namespace.as_str() {
+        "*" => true,
+        "." => *meta.namespace == *settings.namespace,
+        namespace => namespace == settings.namespace,
+    };
+    if let (Some(first), false) = (service.export_to.first(), service.export_to.iter().any(sees)) {
+        diagnostics
+            .warning(
+                "route-not-bound",
+                first.at,
+                format!(
+                    "VirtualService `{}` is not exported to the gateway's namespace",
+                    *meta.name
+                ),
+            )
+            .field("spec.exportTo")
+            .help(format!("export it to `{}` or `*`", settings.namespace));
+        return Vec::new();
+    }
+    let full = |host: &Spanned<String>| {
+        let value = full_name(host, &meta.namespace);
+        if value != host.value {
+            diagnostics
+                .warning(
+                    "short-host",
+                    host.at,
+                    format!("`{}` means `{value}`, as in Istio", **host),
+                )
+                .field("spec.hosts")
+                .help("write the host that clients send in full");
+        }
+        Spanned { value, at: host.at }
+    };
+    let anchors = Anchors {
+        meta,
+        hosts: service.hosts.iter().map(full).collect(),
+        gateways: &service.gateways,
+    };
+    bind(&anchors, listeners, diagnostics)
+}
+
+/// Compiles the rules of one VirtualService.
+pub(super) struct ServiceCompiler<'r, 'c, 's> {
+    pub(super) service: &'r VirtualService,
+    pub(super) settings: &'r Settings,
+    /// `None` when no listener here serves it: it may well name hosts that only another gateway knows.
+    pub(super) destinations: Option<&'r mut Destinations<'c>>,
+    pub(super) rows: &'r mut RowWriter<'s>,
+    pub(super) diagnostics: &'r mut Diagnostics,
+}
+
+impl ServiceCompiler<'_, '_, '_> {
+    pub(super) fn compile(&mut self) -> Vec<Alternative> {
+        let service = self.service;
+        let mut alternatives = Vec::new();
+        for (index, rule) in service.http.iter().enumerate() {
+            let field = format!("spec.http[{index}]");
+            let row = RuleRow {
+                label: self.rows.text(&rule_label(service, rule, index)),
+                action: self.action(rule, &field),
+                origin: self.rows.origin(&service.meta, &field, rule.at),
+            };
+            let id = RuleId(number(self.rows.rows.rules.len()));
+            self.rows.rows.rules.push(row);
+            alternatives.extend(self.alternatives(rule, id, &field));
+        }
+        alternatives
+    }
+
+    fn action(&mut self, rule: &HttpRoute, field: &str) -> RuleAction {
+        match &rule.action {
+            HttpAction::Route { destinations, rewrite } => {
+                RuleAction::Forward(self.split(rule, destinations, rewrite, field))
+            }
+            HttpAction::Redirect(redirect) => {
+                let row = self.redirect(redirect, &rule.headers.response);
+                let id = number(self.rows.rows.redirects.len());
+                self.rows.rows.redirects.push(row);
+                RuleAction::Redirect(id)
+            }
+            HttpAction::DirectResponse(response) => {
+                let row = self.direct_response(response, &rule.headers.response);
+                let id = number(self.rows.rows.direct_responses.len());
+                self.rows.rows.direct_responses.push(row);
+                RuleAction::Respond(id)
+            }
+        }
+    }
+
+    fn redirect(&mut self, redirect: &HttpRedirect, changes: &HeaderChanges) -> RedirectRow {
+        RedirectRow {
+            status: redirect.code,
+            scheme: redirect.scheme,
+            authority: redirect.authority.as_ref().map(|authority| self.rows.text(authority)),
+            port: match redirect.port {
+                None | Some(RedirectPort::OfProtocol) => tables::RedirectPort::Sent,
+                Some(RedirectPort::Number(port)) => tables::RedirectPort::Number(port),
+                Some(RedirectPort::OfListener) => tables::RedirectPort::Listener,
+            },
+            target: redirect.uri.as_ref().map(|uri| self.rows.text(uri)),
+            response_changes: self.changes(&[changes]),
+        }
+    }
+
+    fn direct_response(&mut self, response: &HttpDirectResponse, changes: &HeaderChanges) -> DirectResponseRow {
+        DirectResponseRow {
+            status: response.status,
+            body: append(&mut self.rows.rows.bodies, response.body.iter().copied()),
+            response_changes: self.changes(&[changes]),
+        }
+    }
+
+    /// One destination takes everything; of several, those of weight 0 take nothing.
+    fn split(
+        &mut self,
+        rule: &HttpRoute,
+        destinations: &[RouteDestination],
+        rewrite: &HttpRewrite,
+        field: &str,
+    ) -> Split {
+        let weight = |destination: &RouteDestination| destination.weight.as_ref().map_or(0, |weight| **weight);
+        let mut weights: Vec<u32> = destinations.iter().map(weight).collect();
+        if let [only] = weights.as_mut_slice() {
+            *only = 1;
+        } else {
+            check_sum(&weights, rule.at, &format!("{field}.route[].weight"), self.diagnostics);
+        }
+        let path = self.path_rewrite(rewrite, field);
+        let mut backends = Vec::new();
+        for (index, (destination, &weight)) in destinations.iter().zip(&weights).enumerate() {
+            let field = format!("{field}.route[{index}]");
+            let upstream = self
+                .destinations
+                .as_mut()
+                .and_then(|known| known.upstream(destination, &self.service.meta.namespace, &field, self.diagnostics));
+            let Some(upstream) = upstream.filter(|_| weight > 0) else {
+                continue;
+            };
+            let (own, rules) = (&destination.headers, &rule.headers);
+            let authority = [&rewrite.authority, &rules.request.authority, &own.request.authority];
+            let authority = authority.into_iter().flatten().next();
+            let target = PlainTarget {
+                upstream,
+                authority: authority.map(|authority| self.rows.text(authority)),
+                path,
+                request_changes: self.merged(&rules.request, &own.request, weights.len()),
+                response_changes: self.merged(&rules.response, &own.response, weights.len()),
+            };
+            backends.push(BackendRow {
+                weight,
+                to: BackendTarget::Upstream(target),
+            });
+        }
+        Split {
+            weight: backends
+                .iter()
+                .fold(0, |sum, backend| sum.saturating_add(backend.weight)),
+            backends: append(&mut self.rows.rows.backends, backends),
+        }
+    }
+
+    /// The changes of a rule and of one of its destinations. istiod joins those of a lone destination to the rule's;
+    /// of several, Envoy makes the destination's first.
+    fn merged(&mut self, rules: &HeaderChanges, own: &HeaderChanges, destinations: usize) -> Rows {
+        if destinations == 1 {
+            return self.changes(&[rules, own]);
+        }
+        let first = self.changes(&[own]);
+        let second = self.changes(&[rules]);
+        Rows {
+            start: first.start,
+            len: first.len.saturating_add(second.len),
+        }
+    }
+
+    /// Changes that are made together: all that take away, then the others.
+    fn changes(&mut self, changes: &[&HeaderChanges]) -> Rows {
+        let removed = changes.iter().flat_map(|changes| &changes.remove);
+        let mut made: Vec<HeaderChangeRow> = removed
+            .map(|name| HeaderChangeRow {
+                name: self.rows.text(name),
+                change: HeaderChange::Remove,
+            })
+            .collect();
+        for changes in changes {
+            for (name, value) in &changes.set {
+                made.push(self.written(name, value, HeaderChange::Set));
+            }
+            for (name, value) in &changes.add {
+                made.push(self.written(name, value, HeaderChange::Add));
+            }
+        }
+        append(&mut self.rows.rows.header_changes, made)
+    }
+
+    fn written(&mut self, name: &str, value: &Secret, change: fn(HeaderText) -> HeaderChange) -> HeaderChangeRow {
+        let may_be_credential = drops_header(name) || sounds_secret(name);
+        HeaderChangeRow {
+            name: self.rows.text(name),
+            change: change(if may_be_credential {
+                HeaderText::Secret(self.rows.secret(value))
+            } else {
+                HeaderText::Text(self.rows.text(value.expose()))
+            }),
+        }
+    }
+
+    fn path_rewrite(&mut self, rewrite: &HttpRewrite, field: &str) -> PathRewrite {
+        match &rewrite.uri {
+            None => PathRewrite::Keep,
+            Some(UriRewrite::Matched(with)) => PathRewrite::Matched(self.rows.text(with)),
+            Some(UriRewrite::Regex { pattern, substitution }) => match self.rows.substitution(pattern, substitution) {
+                Ok(by) => PathRewrite::Regex {
+                    by,
+                    pattern: self.rows.text(pattern),
+                    substitution: self.rows.text(substitution),
+                },
+                Err(why) => {
+                    conditions::refuse_regex(pattern, &why, pattern.at, self.diagnostics)
+                        .field(format!("{field}.rewrite.uriRegexRewrite"))
+                        .help("RE2 syntax; `\\1` in `rewrite` is the first group of `match`");
+                    PathRewrite::Keep
+                }
+            },
+        }
+    }
+
+    fn alternatives(&mut self, rule: &HttpRoute, id: RuleId, field: &str) -> Vec<Alternative> {
+        if rule.matches.is_empty() {
+            let everything = HttpMatch {
+                at: rule.at,
+                ..HttpMatch::default()
+            };
+            return self.alternative(&everything, id, field).into_iter().collect();
+        }
+        let matches = rule.matches.iter().enumerate();
+        matches
+            .filter_map(|(index, one)| self.alternative(one, id, &format!("{field}.match[{index}]")))
+            .collect()
+    }
+
+    /// `None` when it can never match here.
+    fn alternative(&mut self, one: &HttpMatch, rule: RuleId, field: &str) -> Option<Alternative> {
+        let mut host = None;
+        let mut conditions = Vec::new();
+        let matched = self.uri(one, &mut conditions)?;
+        let mut single = |subject, wanted: &Option<Spanned<StringMatch>>| {
+            wanted
+                .as_ref()
+                .map_or(Some(()), |wanted| self.push(subject, wanted, false, &mut conditions))
+        };
+        single(Subject::Method, &one.method)?;
+        single(Subject::Scheme, &one.scheme)?;
+        single(Subject::RawAuthority, &one.authority)?;
+        for (key, wanted) in &one.headers {
+            let subject = self.subject(key);
+            self.push(subject, wanted, false, &mut conditions)?;
+        }
+        for (key, wanted) in &one.without_headers {
+            let subject = self.subject(key);
+            self.push(subject, wanted, true, &mut conditions)?;
+        }
+        for (name, wanted) in &one.query_params {
+            let subject = Subject::QueryParam(self.rows.text(name));
+            self.push(subject, wanted, false, &mut conditions)?;
+        }
+        for (key, wanted) in &one.headers {
+            host = host.or(self.exact_host(key.value == HeaderKey::Authority, wanted));
+        }
+        if let Some(wanted) = &one.authority {
+            host = host.or(self.exact_host(true, wanted));
+        }
+        self.warn_about_foreign_gateways(one, field);
+        self.is_selected(one).then(|| Alternative {
+            rule,
+            conditions: append(&mut self.rows.rows.conditions, conditions),
+            matched,
+            host,
+            origin: self.rows.origin(&self.service.meta, field, one.at),
+            gateways: one
+                .gateways
+                .iter()
+                .map(|reference| qualified(reference, &self.service.meta))
+                .collect(),
+            port: one.port,
+        })
+    }
+
+    /// Adds the condition on the path, and says what of it a rewrite takes the place of. The prefix `/` is no condition:
+    /// every path has it.
+    fn uri(&mut self, one: &HttpMatch, conditions: &mut Vec<ConditionRow>) -> Option<MatchedPath> {
+        const EVERY_PATH: MatchedPath = MatchedPath::Prefix(1);
+        let Some(uri) = &one.uri else { return Some(EVERY_PATH) };
+        let matched = match &uri.value {
+            StringMatch::Present => return Some(EVERY_PATH),
+            StringMatch::Prefix(prefix) if prefix == "/" => return Some(EVERY_PATH),
+            StringMatch::Prefix(prefix) => MatchedPath::Prefix(number(prefix.len())),
+            StringMatch::Exact(_) | StringMatch::Regex(_) => MatchedPath::Whole,
+        };
+        let test = conditions::test(uri, self.rows, self.diagnostics)?;
+        let test = match test {
+            Test::Exact(path) if one.ignore_uri_case => Test::ExactAnyCase(path),
+            Test::Prefix(prefix) if one.ignore_uri_case => Test::PrefixAnyCase(prefix),
+            test => test,
+        };
+        conditions.push(ConditionRow {
+            subject: Subject::Path,
+            test,
+            negated: false,
+        });
+        Some(matched)
+    }
+
+    fn push(
+        &mut self,
+        subject: Subject,
+        wanted: &Spanned<StringMatch>,
+        negated: bool,
+        conditions: &mut Vec<ConditionRow>,
+    ) -> Option<()> {
+        let test = conditions::test(wanted, self.rows, self.diagnostics)?;
+        conditions.push(ConditionRow { subject, test, negated });
+        Some(())
+    }
+
+    fn subject(&mut self, key: &HeaderKey) -> Subject {
+        match key {
+            HeaderKey::Field(name) => Subject::Header(self.rows.text(name)),
+            HeaderKey::Authority => Subject::RawAuthority,
+            HeaderKey::Method => Subject::Method,
+            HeaderKey::Scheme => Subject::Scheme,
+            HeaderKey::Claim(names) => {
+                let mut separator = [0; 4];
+                Subject::Claim(self.rows.text(&names.join(PATH_SEPARATOR.encode_utf8(&mut separator))))
+            }
+        }
+    }
+
+    /// The host that every request has which is exactly as wanted, for the index.
+    fn exact_host(&mut self, is_authority: bool, wanted: &Spanned<StringMatch>) -> Option<Span> {
+        let StringMatch::Exact(value) = &wanted.value else {
+            return None;
+        };
+        let bare = conditions::bare_host(value).filter(|_| is_authority)?;
+        Some(self.rows.text(&bare.to_ascii_lowercase()))
+    }
+
+    /// As istiod has it, labels and namespace count only where no gateways are named.
+    fn is_selected(&self, one: &HttpMatch) -> bool {
+        let labels = one.source_labels.as_ref();
+        !one.gateways.is_empty()
+            || labels.is_none_or(|labels| self.settings.has_labels(labels))
+                && one
+                    .source_namespace
+                    .as_ref()
+                    .is_none_or(|namespace| *namespace == self.settings.namespace)
+    }
+
+    fn warn_about_foreign_gateways(&mut self, one: &HttpMatch, field: &str) {
+        let meta = &self.service.meta;
+        let own: Vec<String> = self
+            .service
+            .gateways
+            .iter()
+            .map(|reference| qualified(reference, meta))
+            .collect();
+        for reference in &one.gateways {
+            let gateway = qualified(reference, meta);
+            if reference.as_str() != "mesh" && !own.contains(&gateway) {
+                self.diagnostics
+                    .warning(
+                        "gateway-not-of-route",
+                        reference.at,
+                        format!(
+                            "`{gateway}` is not one of the VirtualService's own `gateways`, so this never matches there"
+                        ),
+                    )
+                    .field(format!("{field}.gateways"))
+                    .help("the gateways of a match narrow those of the resource; add it there first");
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Weights that can be shared out.
+
+use alloc::format;
+
+use crate::config::diagnostic::{Diagnostics, Location};
+
+/// Refuses weights of several backends, those of the rule at `at`, whose sum nothing falls on, or is beyond Envoy's
+/// own bound.
+pub(super) fn check_sum(weights: &[u32], at: Location, field: &str, diagnostics: &mut Diagnostics) {
+    let sum: u64 = weights.iter().copied().map(u64::from).sum();
+    if sum == 0 || sum > u32::MAX.into() {
+        let what = if sum == 0 {
+            "are all 0"
+        } else {
+            "add up to more than 4294967295"
+        };
+        diagnostics
+            .error(
+                "invalid-weights",
+                at,
+                format!("the weights of this rule's backends {what}"),
+            )
+            .field(field);
+    }
+}

@@ -1,0 +1,95 @@
+//! Istio's `StringMatch`, alone and by name.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::config::diagnostic::Diagnostics;
+use crate::config::quote::quoted;
+use crate::config::resource::{Spanned, StringMatch};
+use crate::config::tree::{Entry, Node, Value};
+use crate::text_map::TextMap;
+
+/// A map from names to matches.
+pub(super) type Named = Vec<(Spanned<String>, Spanned<StringMatch>)>;
+
+/// The matches of a map whose keys are names of header fields, lower-cased.
+pub(super) fn by_header(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> Named {
+    unique_fields(node, field, diagnostics);
+    let mut named = by_name(node, field, diagnostics);
+    for (name, _) in &mut named {
+        name.value.make_ascii_lowercase();
+    }
+    named
+}
+
+/// The matches of a map by its keys.
+pub(super) fn by_name(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> Named {
+    let entries = node.map(Node::entries).unwrap_or_default().iter();
+    let named = entries.filter_map(|entry| Some((entry.key.clone(), of_entry(entry, field, diagnostics)?)));
+    named.collect()
+}
+
+/// Reports names of header fields that differ in case only.
+pub(super) fn unique_fields(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) {
+    let mut seen: TextMap<&String> = TextMap::default();
+    for entry in node.map(Node::entries).unwrap_or_default() {
+        let name = &entry.key.value;
+        let lower = name.to_ascii_lowercase();
+        let first = seen.get(&lower).copied();
+        if first.is_none() {
+            seen.insert(&lower, name);
+        }
+        // Names that are equal to the byte have been reported as equal keys.
+        if first.is_some_and(|first| first != name) {
+            diagnostics
+                .error(
+                    "duplicate-key",
+                    entry.key.at,
+                    format!("the header {} is given twice", quoted(&lower)),
+                )
+                .field(field)
+                .help("header names are compared without regard to case; keep one of them");
+        }
+    }
+}
+
+/// The match that the field `name` of `node` holds.
+pub(super) fn of_field(
+    node: &Node,
+    name: &str,
+    field: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<StringMatch>> {
+    of_entry(node.entry(name)?, field, diagnostics)
+}
+
+fn of_entry(entry: &Entry, field: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<StringMatch>> {
+    let Value::Map(forms) = &entry.value.value else {
+        return None;
+    };
+    let at = entry.value.at;
+    let [form] = forms.as_slice() else {
+        if forms.is_empty() {
+            let value = StringMatch::Present;
+            return Some(Spanned { value, at });
+        }
+        diagnostics
+            .error(
+                "conflicting-fields",
+                entry.key.at,
+                "a match has more than one of `exact`, `prefix` and `regex`",
+            )
+            .field(field)
+            .help("keep one; to match any of several values, write several matches");
+        return None;
+    };
+    let text = String::from(form.value.text()?);
+    let value = match form.key.value.as_str() {
+        "exact" => StringMatch::Exact(text),
+        "prefix" => StringMatch::Prefix(text),
+        "regex" => StringMatch::Regex(text),
+        _ => return None,
+    };
+    Some(Spanned { value, at })
+}

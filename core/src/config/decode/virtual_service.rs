@@ -1,0 +1,418 @@
+//! VirtualService.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use base64::Engine as _;
+
+use super::string_match::{Named, by_name, of_field, unique_fields};
+use super::{each, host, integer, labels, text};
+use crate::authority::host_len;
+use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::resource::{
+    HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite,
+    HttpRoute, Meta, RedirectPort, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
+};
+use crate::config::secret::Secret;
+use crate::config::tree::{Node, Scalar};
+use crate::limits::DIRECT_RESPONSE_BYTES_MAX;
+use crate::request::Scheme;
+
+pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<VirtualService> {
+    let hosts = each(Some(spec), "hosts", host);
+    refuse_equal_hosts(&hosts, diagnostics);
+    let http = spec.get("http").map(Node::items).unwrap_or_default().iter().enumerate();
+    Some(VirtualService {
+        meta,
+        hosts,
+        gateways: each(Some(spec), "gateways", text),
+        export_to: each(Some(spec), "exportTo", text),
+        http: http
+            .filter_map(|(index, node)| route(node, &format!("spec.http[{index}]"), diagnostics))
+            .collect(),
+    })
+}
+
+fn refuse_equal_hosts(hosts: &[Spanned<String>], diagnostics: &mut Diagnostics) {
+    for (index, host) in hosts.iter().enumerate() {
+        if hosts.iter().take(index).any(|before| before.value == host.value) {
+            diagnostics
+                .error(
+                    "duplicate-name",
+                    host.at,
+                    format!("the host `{}` is listed twice", **host),
+                )
+                .field(format!("spec.hosts[{index}]"));
+        }
+    }
+}
+
+fn route(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRoute> {
+    let matches = node
+        .get("match")
+        .map(Node::items)
+        .unwrap_or_default()
+        .iter()
+        .enumerate();
+    let matches = matches
+        .map(|(index, node)| request_match(node, &format!("{field}.match[{index}]"), diagnostics))
+        .collect();
+    let headers = operations(node.get("headers"), &format!("{field}.headers"), diagnostics);
+    let route = HttpRoute {
+        at: node.at,
+        name: node.get("name").and_then(text),
+        matches,
+        action: action(node, field, diagnostics)?,
+        headers,
+    };
+    if let (HttpAction::Route { rewrite, .. }, Some(header)) = (&route.action, &route.headers.request.authority)
+        && rewrite.authority.is_some()
+    {
+        diagnostics
+            .error("conflicting-fields", header.at, "the Host that is sent is given twice")
+            .field(format!("{field}.headers.request"))
+            .help("keep either `rewrite.authority` or the header");
+    }
+    Some(route)
+}
+
+fn request_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HttpMatch {
+    let mut one = |name: &str| of_field(node, name, &format!("{field}.{name}"), diagnostics);
+    let (uri, scheme, method, authority) = (one("uri"), one("scheme"), one("method"), one("authority"));
+    let mut keyed = |name: &str| {
+        let field = format!("{field}.{name}");
+        unique_fields(node.get(name), &field, diagnostics);
+        by_key(by_name(node.get(name), &field, diagnostics))
+    };
+    let (headers, without_headers) = (keyed("headers"), keyed("withoutHeaders"));
+    HttpMatch {
+        at: node.at,
+        uri,
+        ignore_uri_case: node
+            .get("ignoreUriCase")
+            .and_then(Node::scalar)
+            .and_then(Scalar::as_bool)
+            == Some(true),
+        scheme,
+        method,
+        authority,
+        port: node.get("port").and_then(integer).map(|port| port.value),
+        headers,
+        without_headers,
+        query_params: by_name(node.get("queryParams"), &format!("{field}.queryParams"), diagnostics),
+        gateways: each(Some(node), "gateways", text),
+        source_labels: node.get("sourceLabels").map(labels),
+        source_namespace: node.get("sourceNamespace").and_then(Node::text).map(String::from),
+    }
+}
+
+fn by_key(named: Named) -> Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)> {
+    let keyed = named.into_iter().filter_map(|(name, wanted)| {
+        let key = Spanned {
+            value: HeaderKey::of(&name.value)?,
+            at: name.at,
+        };
+        // Istio's metacharacter for presence, which RE2 would not take.
+        let is_star = matches!(&wanted.value, StringMatch::Regex(pattern) if pattern == "*");
+        let wanted = Spanned {
+            value: if is_star { StringMatch::Present } else { wanted.value },
+            at: wanted.at,
+        };
+        Some((key, wanted))
+    });
+    keyed.collect()
+}
+
+/// Exactly one of the three, and `rewrite` with `route` only.
+fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpAction> {
+    const ACTIONS: [&str; 3] = ["route", "redirect", "directResponse"];
+    let given: Vec<&str> = ACTIONS.into_iter().filter(|name| node.get(name).is_some()).collect();
+    let rewrite = node.entry("rewrite");
+    match (given.as_slice(), rewrite) {
+        // Which has been refused by name.
+        ([], _) if node.get("delegate").is_some() => return None,
+        ([], _) => {
+            diagnostics
+                .error(
+                    "missing-field",
+                    node.at,
+                    "a rule has none of `route`, `redirect` and `directResponse`",
+                )
+                .field(field)
+                .help("give it one of them");
+            return None;
+        }
+        ([_], None) | (["route"], Some(_)) => {}
+        ([one], Some(rewrite)) => {
+            diagnostics
+                .error(
+                    "conflicting-fields",
+                    rewrite.key.at,
+                    format!("`rewrite` changes nothing beside `{one}`"),
+                )
+                .field(format!("{field}.rewrite"))
+                .help("a rewrite goes with `route`");
+            return None;
+        }
+        (several, _) => {
+            let second = several.get(1).and_then(|name| node.entry(name));
+            diagnostics
+                .error(
+                    "conflicting-fields",
+                    second.map_or(node.at, |entry| entry.key.at),
+                    format!("a rule has `{}` at once", several.join("` and `")),
+                )
+                .field(field)
+                .help("keep one of them");
+            return None;
+        }
+    }
+    let inner = |name: &str| format!("{field}.{name}");
+    if let Some(redirect) = node.get("redirect") {
+        return redirect_of(redirect, &inner("redirect"), diagnostics).map(HttpAction::Redirect);
+    }
+    if let Some(response) = node.get("directResponse") {
+        return direct_response(response, &inner("directResponse"), diagnostics).map(HttpAction::DirectResponse);
+    }
+    let destinations = node
+        .get("route")
+        .map(Node::items)
+        .unwrap_or_default()
+        .iter()
+        .enumerate();
+    Some(HttpAction::Route {
+        destinations: destinations
+            .filter_map(|(index, node)| destination(node, &format!("{field}.route[{index}]"), diagnostics))
+            .collect(),
+        rewrite: match node.get("rewrite") {
+            Some(rewrite) => rewrite_of(rewrite, &inner("rewrite"), diagnostics)?,
+            None => HttpRewrite::default(),
+        },
+    })
+}
+
+fn destination(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<RouteDestination> {
+    let to = node.get("destination")?;
+    Some(RouteDestination {
+        at: node.at,
+        host: host(to.get("host")?)?,
+        port: to.get("port").and_then(|port| port.get("number")).and_then(integer),
+        weight: node.get("weight").and_then(integer),
+        headers: operations(node.get("headers"), &format!("{field}.headers"), diagnostics),
+    })
+}
+
+fn rewrite_of(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRewrite> {
+    let uri = node.get("uri").and_then(text);
+    let authority = node.get("authority").and_then(text);
+    let regex = node.entry("uriRegexRewrite");
+    let uri = match (uri, regex) {
+        (Some(_), Some(regex)) => {
+            diagnostics
+                .error(
+                    "conflicting-fields",
+                    regex.key.at,
+                    "`uri` and `uriRegexRewrite` exclude each other",
+                )
+                .field(field)
+                .help("keep one of them");
+            return None;
+        }
+        (Some(uri), None) => Some(UriRewrite::Matched(uri)),
+        (None, Some(regex)) => Some(UriRewrite::Regex {
+            pattern: text(regex.value.get("match")?)?,
+            substitution: text(regex.value.get("rewrite")?)?,
+        }),
+        (None, None) => None,
+    };
+    if uri.is_none() && authority.is_none() {
+        nothing_to_do(
+            "rewrite",
+            "`uri`, `uriRegexRewrite` or `authority`",
+            node.at,
+            field,
+            diagnostics,
+        );
+    }
+    Some(HttpRewrite { uri, authority })
+}
+
+fn nothing_to_do(name: &str, fields: &str, at: Location, field: &str, diagnostics: &mut Diagnostics) {
+    diagnostics
+        .error("empty-object", at, format!("`{name}` says nothing"))
+        .field(field)
+        .help(format!("give it {fields}"));
+}
+
+fn redirect_of(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRedirect> {
+    let port = node.get("port").and_then(integer::<u16>);
+    let derived = node.entry("derivePort");
+    if let (Some(_), Some(derived)) = (&port, derived) {
+        diagnostics
+            .error(
+                "conflicting-fields",
+                derived.key.at,
+                "`port` and `derivePort` exclude each other",
+            )
+            .field(field)
+            .help("keep one of them");
+    }
+    let scheme = match node.get("scheme").and_then(Node::text) {
+        Some("https") => Some(Scheme::Https),
+        Some(_) => Some(Scheme::Http),
+        None => None,
+    };
+    let redirect = HttpRedirect {
+        uri: node.get("uri").and_then(Node::text).map(String::from),
+        authority: node.get("authority").and_then(Node::text).map(String::from),
+        port: match (port, derived.and_then(|entry| entry.value.text())) {
+            (Some(port), _) => Some(RedirectPort::Number(port.value)),
+            (None, Some("FROM_REQUEST_PORT")) => Some(RedirectPort::OfListener),
+            (None, Some(_)) => Some(RedirectPort::OfProtocol),
+            (None, None) => None,
+        },
+        scheme,
+        code: code(node, field, diagnostics),
+    };
+    if redirect.uri.is_none() && redirect.authority.is_none() && redirect.port.is_none() && scheme.is_none() {
+        nothing_to_do(
+            "redirect",
+            "`uri`, `authority`, `scheme` or a port",
+            node.at,
+            field,
+            diagnostics,
+        );
+    }
+    Some(redirect)
+}
+
+fn code(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> u16 {
+    const MOVED_PERMANENTLY: u16 = 301;
+    let Some(code) = node.get("redirectCode").and_then(integer::<u16>) else {
+        return MOVED_PERMANENTLY;
+    };
+    // Those outside of Istio's own bounds have been reported.
+    if (300..400).contains(&code.value) && !matches!(code.value, 301 | 302 | 303 | 307 | 308) {
+        diagnostics
+            .error(
+                "unknown-value",
+                code.at,
+                format!("`{}` is not the status of a redirect", code.value),
+            )
+            .field(format!("{field}.redirectCode"))
+            .help("use `301`, `302`, `303`, `307` or `308`");
+    }
+    code.value
+}
+
+fn direct_response(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpDirectResponse> {
+    let status = integer::<u16>(node.get("status")?)?;
+    let body = node.get("body");
+    let string = body.and_then(|body| body.get("string")).and_then(Node::text);
+    let bytes = body.and_then(|body| body.entry("bytes"));
+    let field = format!("{field}.body");
+    if let (Some(_), Some(bytes)) = (string, bytes) {
+        diagnostics
+            .error(
+                "conflicting-fields",
+                bytes.key.at,
+                "`string` and `bytes` exclude each other",
+            )
+            .field(&*field)
+            .help("keep one of them");
+    }
+    let decoded = bytes.and_then(|bytes| {
+        let text = bytes.value.text()?;
+        base64::engine::general_purpose::STANDARD.decode(text).ok()
+    });
+    let content = string.map_or_else(|| decoded.unwrap_or_default(), |string| string.as_bytes().to_vec());
+    let at = body.map_or(node.at, |body| body.at);
+    if content.len() > DIRECT_RESPONSE_BYTES_MAX {
+        diagnostics
+            .error("out-of-range", at, format!("the body has {} bytes", content.len()))
+            .field(&*field)
+            .help(format!("at most {DIRECT_RESPONSE_BYTES_MAX} are allowed"));
+    }
+    if matches!(status.value, 204 | 205 | 304) && !content.is_empty() {
+        diagnostics
+            .error(
+                "conflicting-fields",
+                at,
+                format!("an answer with status {} has no body", status.value),
+            )
+            .field(&*field)
+            .help("remove the body, or use another status");
+    }
+    Some(HttpDirectResponse {
+        status: status.value,
+        body: content,
+    })
+}
+
+fn operations(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> HeaderOperations {
+    let mut of = |name: &str| {
+        let changed = node.and_then(|node| node.get(name));
+        changes(changed, &format!("{field}.{name}"), diagnostics)
+    };
+    HeaderOperations {
+        request: of("request"),
+        response: of("response"),
+    }
+}
+
+fn changes(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> HeaderChanges {
+    let mut changes = HeaderChanges {
+        remove: each(node, "remove", |name| name.text().map(str::to_ascii_lowercase)),
+        ..HeaderChanges::default()
+    };
+    for name in ["set", "add"] {
+        let values = node.and_then(|node| node.get(name));
+        unique_fields(values, &format!("{field}.{name}"), diagnostics);
+        for entry in values.map(Node::entries).unwrap_or_default() {
+            let Some(value) = entry.value.text().filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            // A `%` is written twice, since one begins a command of Envoy's.
+            let value = value.replace("%%", "%");
+            let header = entry.key.value.to_ascii_lowercase();
+            if matches!(&*header, "host" | ":authority") {
+                let at = entry.value.at;
+                authority(
+                    &mut changes,
+                    Spanned { value, at },
+                    &format!("{field}.{name}"),
+                    diagnostics,
+                );
+            } else if name == "set" {
+                changes.set.push((header, Secret::new(value)));
+            } else {
+                changes.add.push((header, Secret::new(value)));
+            }
+        }
+    }
+    // As istiod sorts them, so that the order of a map does not matter.
+    changes.set.sort_by(|one, other| one.0.cmp(&other.0));
+    changes.add.sort_by(|one, other| one.0.cmp(&other.0));
+    changes
+}
+
+fn authority(changes: &mut HeaderChanges, value: Spanned<String>, field: &str, diagnostics: &mut Diagnostics) {
+    if host_len(value.as_bytes()).is_none() {
+        diagnostics
+            .error(
+                "invalid-host",
+                value.at,
+                format!("`{}` is not a host with an optional port", *value),
+            )
+            .field(field)
+            .help("write `host` or `host:port`");
+    } else if changes.authority.is_some() {
+        diagnostics
+            .error("conflicting-fields", value.at, "the Host that is sent is given twice")
+            .field(field)
+            .help("keep one of them");
+    } else {
+        changes.authority = Some(value);
+    }
+}

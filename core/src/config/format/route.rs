@@ -1,0 +1,113 @@
+//! Texts of VirtualServices: Istio's rules (`pkg/config/validation`), narrowed where a header field is the gateway's own.
+
+use super::{Check, Fault, field_name, host, name};
+use crate::config::resource::HeaderKey;
+
+/// Namespaces that see a resource.
+pub(super) fn export_to(text: &str) -> Check {
+    match text {
+        "." | "*" | "~" => Ok(()),
+        namespace => name::namespace(namespace),
+    }
+}
+
+/// A host that is sent, maybe with a port.
+pub(super) fn authority(text: &str) -> Check {
+    if crate::authority::host_len(text.as_bytes()).is_some() {
+        return Ok(());
+    }
+    let fault = |fault: Fault| fault.help("write `host` or `host:port`");
+    match host::dns_name(text) {
+        Err(url) if text.contains("://") => Err(url),
+        _ => Err(fault(Fault::new("invalid-host", "is not a host with an optional port"))),
+    }
+}
+
+pub(super) fn base64(text: &str) -> Check {
+    use base64::Engine as _;
+    match base64::engine::general_purpose::STANDARD.decode(text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::new("invalid-encoding", "is not base64").help("use `string` for text")),
+    }
+}
+
+/// Names that Istio's documents call ignored, each with a field of its own.
+const FIELDS_OF_THEIR_OWN: [&str; 4] = ["uri", "scheme", "method", "authority"];
+
+pub(super) fn matched_header(text: &str) -> Check {
+    let lower = text.to_ascii_lowercase();
+    if FIELDS_OF_THEIR_OWN.contains(&&*lower) {
+        return Err(
+            Fault::new("reserved-header", "is a field of the match itself, and no header")
+                .help("move it out of the headers, beside them"),
+        );
+    }
+    if lower == ":path" {
+        return Err(
+            Fault::new("reserved-header", "is the path with its query").help("match `uri` and `queryParams` instead")
+        );
+    }
+    match HeaderKey::of(text) {
+        Some(HeaderKey::Field(name)) => field_name(&name),
+        Some(_) => Ok(()),
+        None => Err(Fault::new("invalid-condition-key", "names no claim")
+            .help("write `@request.auth.claims.NAME` or `@request.auth.claims[NAME]`")),
+    }
+}
+
+/// Fields that are about one connection or frame a body, which the gateway writes itself.
+const NEVER_CHANGED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+pub(super) fn header_change(text: &str) -> Check {
+    if text.starts_with(':') || text.eq_ignore_ascii_case("host") {
+        return Err(
+            Fault::new("reserved-header", "is not a header that can be changed here")
+                .help("`rewrite.authority` sets the Host that is sent"),
+        );
+    }
+    changed_name(text)
+}
+
+pub(super) fn request_header_change(text: &str) -> Check {
+    match text.to_ascii_lowercase().as_str() {
+        "host" | ":authority" => Ok(()),
+        lower if lower.starts_with(':') => Err(Fault::new("reserved-header", "is not a header that can be changed")),
+        _ => changed_name(text),
+    }
+}
+
+fn changed_name(text: &str) -> Check {
+    field_name(text)?;
+    if NEVER_CHANGED.contains(&&*text.to_ascii_lowercase()) {
+        return Err(Fault::new(
+            "reserved-header",
+            "is about the connection or frames the body, so the gateway writes it itself",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn changed_value(text: &str) -> Check {
+    if text.chars().any(|char| char.is_control() && char != '\t') {
+        return Err(Fault::new("invalid-header-value", "has a control character"));
+    }
+    if text.replace("%%", "").contains('%') {
+        return Err(Fault::new(
+            "unsupported-value",
+            "has a command of Envoy's between `%`, which is not supported yet",
+        )
+        .help("write `%%` for a `%`"));
+    }
+    Ok(())
+}

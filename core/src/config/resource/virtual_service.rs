@@ -1,0 +1,249 @@
+//! `networking.istio.io` VirtualService: which requests go to which host as plain HTTP, or are answered here.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Labels, Meta, Spanned, StringMatch};
+use crate::config::diagnostic::Location;
+use crate::config::secret::Secret;
+use crate::request::Scheme;
+
+/// A VirtualService. <https://istio.io/latest/docs/reference/config/networking/virtual-service/>
+#[derive(Debug, Clone)]
+pub struct VirtualService {
+    /// Where it came from.
+    pub meta: Meta,
+    /// `spec.hosts`: names, `*.suffix` or `*`; at least one.
+    pub hosts: Vec<Spanned<String>>,
+    /// `spec.gateways`: `namespace/name`, or `name` in its own namespace, or `mesh`.
+    pub gateways: Vec<Spanned<String>>,
+    /// `spec.exportTo`: namespaces, `.` for its own, `*` for all, `~` for none; empty is `*`.
+    pub export_to: Vec<Spanned<String>>,
+    /// `spec.http`: the first that matches decides.
+    pub http: Vec<HttpRoute>,
+}
+
+/// One entry of `spec.http`.
+#[derive(Debug, Clone)]
+pub struct HttpRoute {
+    /// The entry.
+    pub at: Location,
+    /// `name`: what logs and metrics call it.
+    pub name: Option<Spanned<String>>,
+    /// `match`, any of them; none means every request.
+    pub matches: Vec<HttpMatch>,
+    /// What happens to its requests.
+    pub action: HttpAction,
+    /// `headers`.
+    pub headers: HeaderOperations,
+}
+
+/// `route`, `redirect` or `directResponse`.
+#[derive(Debug, Clone)]
+pub enum HttpAction {
+    /// `route` with `rewrite`.
+    Route {
+        /// `route`, at least one.
+        destinations: Vec<RouteDestination>,
+        /// `rewrite`.
+        rewrite: HttpRewrite,
+    },
+    /// `redirect`
+    Redirect(HttpRedirect),
+    /// `directResponse`
+    DirectResponse(HttpDirectResponse),
+}
+
+/// One entry of `match`: all that is given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct HttpMatch {
+    /// The entry.
+    pub at: Location,
+    /// `uri`
+    pub uri: Option<Spanned<StringMatch>>,
+    /// `ignoreUriCase`: of `exact` and `prefix`.
+    pub ignore_uri_case: bool,
+    /// `scheme`
+    pub scheme: Option<Spanned<StringMatch>>,
+    /// `method`
+    pub method: Option<Spanned<StringMatch>>,
+    /// `authority`
+    pub authority: Option<Spanned<StringMatch>>,
+    /// `port`
+    pub port: Option<u16>,
+    /// `headers`: by field name or claim.
+    pub headers: Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)>,
+    /// `withoutHeaders`: none of them may match.
+    pub without_headers: Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)>,
+    /// `queryParams`: by parameter name.
+    pub query_params: Vec<(Spanned<String>, Spanned<StringMatch>)>,
+    /// `gateways`: narrows the resource's own list.
+    pub gateways: Vec<Spanned<String>>,
+    /// `sourceLabels`: compared with the gateway's own labels.
+    pub source_labels: Option<Labels>,
+    /// `sourceNamespace`: compared with the gateway's own.
+    pub source_namespace: Option<String>,
+}
+
+/// What a key of `headers` and `withoutHeaders` means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderKey {
+    /// A field, lower case.
+    Field(String),
+    /// `host` and `:authority`: the authority as sent.
+    Authority,
+    /// `:method`
+    Method,
+    /// `:scheme`
+    Scheme,
+    /// `@request.auth.claims.a.b` and `@request.auth.claims[a][b]`: the names, outermost first.
+    Claim(Vec<String>),
+}
+
+impl HeaderKey {
+    /// What a key means; `None` when it is one of `@request.auth` that names no claim.
+    #[must_use]
+    pub fn of(key: &str) -> Option<Self> {
+        const CLAIMS: &str = "@request.auth.claims";
+        let lower = key.to_ascii_lowercase();
+        match lower.as_str() {
+            "host" | ":authority" => return Some(Self::Authority),
+            ":method" => return Some(Self::Method),
+            ":scheme" => return Some(Self::Scheme),
+            _ => {}
+        }
+        if !lower.starts_with("@request.auth") {
+            return Some(Self::Field(lower));
+        }
+        // The names of claims keep their case.
+        let names = key.get(CLAIMS.len()..).filter(|_| lower.starts_with(CLAIMS))?;
+        let bracketed = names.strip_prefix('[').and_then(|names| names.strip_suffix(']'));
+        let names: Vec<String> = match (bracketed, names.strip_prefix('.')) {
+            (Some(names), _) => names.split("][").map(String::from).collect(),
+            (None, Some(names)) => names.split('.').map(String::from).collect(),
+            (None, None) => return None,
+        };
+        let is_name = |name: &String| !name.is_empty() && !name.contains(['[', ']']);
+        names.iter().all(is_name).then_some(Self::Claim(names))
+    }
+}
+
+/// One entry of `route`.
+#[derive(Debug, Clone)]
+pub struct RouteDestination {
+    /// The entry.
+    pub at: Location,
+    /// `destination.host`
+    pub host: Spanned<String>,
+    /// `destination.port.number`
+    pub port: Option<Spanned<u16>>,
+    /// `weight`: share of the traffic, relative to the rule's others.
+    pub weight: Option<Spanned<u32>>,
+    /// `headers`
+    pub headers: HeaderOperations,
+}
+
+/// `headers` of a rule or of a destination.
+#[derive(Debug, Clone, Default)]
+pub struct HeaderOperations {
+    /// `request`
+    pub request: HeaderChanges,
+    /// `response`
+    pub response: HeaderChanges,
+}
+
+/// What becomes of header fields; names in lower case.
+#[derive(Debug, Clone, Default)]
+pub struct HeaderChanges {
+    /// `set`: the field's one value.
+    pub set: Vec<(String, Secret)>,
+    /// `add`: one more value.
+    pub add: Vec<(String, Secret)>,
+    /// `remove`
+    pub remove: Vec<String>,
+    /// `Host` or `:authority` of a request's `set` or `add`: the Host that is sent.
+    pub authority: Option<Spanned<String>>,
+}
+
+/// `rewrite`
+#[derive(Debug, Clone, Default)]
+pub struct HttpRewrite {
+    /// `uri` or `uriRegexRewrite`
+    pub uri: Option<UriRewrite>,
+    /// `authority`: the Host that is sent.
+    pub authority: Option<Spanned<String>>,
+}
+
+/// What becomes of the path.
+#[derive(Debug, Clone)]
+pub enum UriRewrite {
+    /// `uri`: stands for what was matched.
+    Matched(Spanned<String>),
+    /// `uriRegexRewrite`: replaces each match.
+    Regex {
+        /// `match`
+        pattern: Spanned<String>,
+        /// `rewrite`
+        substitution: Spanned<String>,
+    },
+}
+
+/// `redirect`: what is not given stays the client's.
+#[derive(Debug, Clone)]
+pub struct HttpRedirect {
+    /// `uri`: path, and maybe query.
+    pub uri: Option<String>,
+    /// `authority`
+    pub authority: Option<String>,
+    /// `port` or `derivePort`
+    pub port: Option<RedirectPort>,
+    /// `scheme`
+    pub scheme: Option<Scheme>,
+    /// `redirectCode`: 301, 302, 303, 307 or 308.
+    pub code: u16,
+}
+
+/// `port` or `derivePort` of a redirect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedirectPort {
+    /// `port`
+    Number(u16),
+    /// `derivePort: FROM_REQUEST_PORT`
+    OfListener,
+    /// `derivePort: FROM_PROTOCOL_DEFAULT`, which is what holds without either.
+    OfProtocol,
+}
+
+/// `directResponse`
+#[derive(Debug, Clone)]
+pub struct HttpDirectResponse {
+    /// `status`
+    pub status: u16,
+    /// `body`, decoded.
+    pub body: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_headers_are_read_as_istio_reads_them() {
+        let claim = |names: &[&str]| Some(HeaderKey::Claim(names.iter().map(|name| String::from(*name)).collect()));
+        for (key, read) in [
+            ("X-Team", Some(HeaderKey::Field("x-team".into()))),
+            ("Host", Some(HeaderKey::Authority)),
+            (":authority", Some(HeaderKey::Authority)),
+            (":method", Some(HeaderKey::Method)),
+            ("@request.auth.claims.groups", claim(&["groups"])),
+            ("@request.auth.claims.a.B", claim(&["a", "B"])),
+            ("@Request.auth.claims[a.b][c]", claim(&["a.b", "c"])),
+            ("@request.auth.claims", None),
+            ("@request.auth.claims.", None),
+            ("@request.auth.claims[a][]", None),
+            ("@request.auth.principal", None),
+        ] {
+            assert_eq!(HeaderKey::of(key), read, "{key}");
+        }
+    }
+}

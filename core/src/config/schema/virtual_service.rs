@@ -1,0 +1,255 @@
+//! The shape of `networking.istio.io` VirtualService.
+
+use super::{
+    Enumeration, Field, LABELS, Object, PORT, STRING_MATCH, Shape, field, list, list_of_some, not_yet, required, text,
+};
+use crate::config::format::Format;
+
+/// `spec` of a VirtualService.
+pub(super) static VIRTUAL_SERVICE: Object = Object::new(&[
+    required(
+        "hosts",
+        list_of_some(&Shape::Text(Format::RouteHost)),
+        "The hosts it is for: names, `*.example.com` or `*`.",
+    ),
+    field(
+        "gateways",
+        list(&Shape::Text(Format::GatewayReference)),
+        "The Gateways it is bound to: `namespace/name`, or `name` in its own namespace.",
+    ),
+    field(
+        "exportTo",
+        list(&Shape::Text(Format::ExportTo)),
+        "Namespaces whose gateways see it; without any, all of them.",
+    ),
+    required(
+        "http",
+        list_of_some(&Shape::Object(&HTTP_ROUTE)),
+        "The first rule that matches decides.",
+    ),
+    not_yet("tcp"),
+    not_yet("tls"),
+]);
+
+static HTTP_ROUTE: Object = Object::new(&[
+    field("name", text(Format::NonEmpty), "What logs and metrics call the rule."),
+    field(
+        "match",
+        list(&Shape::Object(&MATCH)),
+        "Any of them; without any, every request.",
+    ),
+    field(
+        "route",
+        list_of_some(&Shape::Object(&DESTINATION)),
+        "The hosts that share the rule's traffic.",
+    ),
+    field("redirect", Shape::Object(&REDIRECT), "Answers with another place."),
+    field(
+        "directResponse",
+        Shape::Object(&DIRECT_RESPONSE),
+        "Answers without an upstream.",
+    ),
+    field("rewrite", Shape::Object(&REWRITE), "What the upstream gets instead."),
+    field("headers", Shape::Object(&HEADERS), "Changes of header fields."),
+    not_yet("timeout"),
+    not_yet("retries"),
+    not_yet("fault"),
+    not_yet("mirror"),
+    not_yet("mirrors"),
+    not_yet("mirrorPercent"),
+    not_yet("mirror_percent"),
+    not_yet("mirrorPercentage"),
+    not_yet("corsPolicy"),
+    not_yet("delegate"),
+]);
+
+static MATCH: Object = Object::new(&[
+    field("name", text(Format::NonEmpty), "Name of the match."),
+    field(
+        "uri",
+        Shape::Object(&STRING_MATCH),
+        "The path in its normal form, without the query.",
+    ),
+    field(
+        "ignoreUriCase",
+        Shape::Bool,
+        "`exact` and `prefix` of `uri` ignore case.",
+    ),
+    field("scheme", Shape::Object(&STRING_MATCH), "`http` or `https`."),
+    field("method", Shape::Object(&STRING_MATCH), "The method."),
+    field(
+        "authority",
+        Shape::Object(&STRING_MATCH),
+        "The authority as sent: with its port, in its case.",
+    ),
+    field("port", PORT, "The port of the Gateway server."),
+    field("headers", HEADER_MATCHES, "By header name; all of them must match."),
+    field(
+        "withoutHeaders",
+        HEADER_MATCHES,
+        "By header name; none of them must match.",
+    ),
+    field(
+        "queryParams",
+        Shape::Map {
+            key: Format::NonEmpty,
+            value: &Shape::Object(&STRING_MATCH),
+        },
+        "By parameter name; the first of several counts, as it is written.",
+    ),
+    field(
+        "gateways",
+        list(&Shape::Text(Format::GatewayReference)),
+        "Narrows the resource's own list.",
+    ),
+    field("sourceLabels", LABELS, "Compared with the gateway's own labels."),
+    field(
+        "sourceNamespace",
+        text(Format::Namespace),
+        "Compared with the gateway's own namespace.",
+    ),
+    field(
+        "statPrefix",
+        text(Format::NonEmpty),
+        "Accepted; metrics are by the rule's name.",
+    ),
+]);
+
+const HEADER_MATCHES: Shape = Shape::Map {
+    key: Format::MatchedHeader,
+    value: &Shape::Object(&STRING_MATCH),
+};
+
+static DESTINATION: Object = Object::new(&[
+    required("destination", Shape::Object(&HOST), "Where the requests go."),
+    field(
+        "weight",
+        Shape::Integer {
+            min: 0,
+            max: i32::MAX as i64,
+        },
+        "Share of the traffic, relative to the rule's others; 0 when absent.",
+    ),
+    field(
+        "headers",
+        Shape::Object(&HEADERS),
+        "Changes of header fields, of this destination only.",
+    ),
+]);
+
+static HOST: Object = Object::new(&[
+    required("host", text(Format::DnsName), "A host of a ServiceEntry."),
+    field(
+        "port",
+        Shape::Object(&PORT_SELECTOR),
+        "Its port; needed when it has several.",
+    ),
+    not_yet("subset"),
+]);
+
+static PORT_SELECTOR: Object = Object::new(&[required("number", PORT, "The port number.")]);
+
+static REDIRECT: Object = Object::new(&[
+    field(
+        "uri",
+        text(Format::RequestPath),
+        "The path instead of the client's, in full.",
+    ),
+    field(
+        "authority",
+        text(Format::Authority),
+        "The host instead of the client's.",
+    ),
+    field("port", PORT, "The port instead of the client's."),
+    field(
+        "derivePort",
+        Shape::Enum(&DERIVE_PORT),
+        "The port: that of the client's host, or that of the listener.",
+    ),
+    field("scheme", Shape::Enum(&SCHEME), "The scheme instead of the client's."),
+    field(
+        "redirectCode",
+        Shape::Integer { min: 300, max: 399 },
+        "301, 302, 303, 307 or 308; 301 when absent.",
+    ),
+]);
+
+static DERIVE_PORT: Enumeration = Enumeration {
+    values: &["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"],
+    not_yet: &[],
+    ignore_case: false,
+};
+
+static SCHEME: Enumeration = Enumeration {
+    values: &["http", "https"],
+    not_yet: &[],
+    ignore_case: false,
+};
+
+static DIRECT_RESPONSE: Object = Object::new(&[
+    required("status", Shape::Integer { min: 200, max: 599 }, "The status code."),
+    field("body", Shape::Object(&BODY), "The body; none when absent."),
+]);
+
+static BODY: Object = Object::new(&[
+    field("string", text(Format::Any), "The body as text."),
+    field("bytes", text(Format::Base64), "The body in base64."),
+]);
+
+static REWRITE: Object = Object::new(&[
+    field(
+        "uri",
+        text(Format::RequestPath),
+        "Stands for what was matched of the path: a prefix, or all of it.",
+    ),
+    field("authority", text(Format::Authority), "The Host that is sent."),
+    field(
+        "uriRegexRewrite",
+        Shape::Object(&REGEX_REWRITE),
+        "Every match in the path, replaced.",
+    ),
+]);
+
+static REGEX_REWRITE: Object = Object::new(&[
+    required("match", text(Format::Regex), "RE2 expression for a part of the path."),
+    required(
+        "rewrite",
+        text(Format::NonEmpty),
+        "What replaces it; `\\1` is its first group.",
+    ),
+]);
+
+static HEADERS: Object = Object::new(&[
+    field(
+        "request",
+        Shape::Object(&REQUEST_CHANGES),
+        "Changes on the way to the upstream.",
+    ),
+    field(
+        "response",
+        Shape::Object(&RESPONSE_CHANGES),
+        "Changes on the way to the client.",
+    ),
+]);
+
+static REQUEST_CHANGES: Object = Object::new(&changes(Format::RequestHeaderChange));
+static RESPONSE_CHANGES: Object = Object::new(&changes(Format::HeaderChange));
+
+const fn changes(name: Format) -> [Field; 3] {
+    [
+        field("set", values(name), "By header name: its one value."),
+        field("add", values(name), "By header name: one more value."),
+        field(
+            "remove",
+            list(&Shape::Text(Format::HeaderChange)),
+            "Header fields that are taken away.",
+        ),
+    ]
+}
+
+const fn values(name: Format) -> Shape {
+    Shape::Map {
+        key: name,
+        value: &Shape::Text(Format::ChangedValue),
+    }
+}

@@ -1,0 +1,147 @@
+//! The rounds of route matching: every alternative up to the one that matched, and what the others failed.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Failed, PassTrace, Reader, RuleTrace, text};
+use crate::attributes::Attributes;
+use crate::claims::Claims;
+use crate::decide::Known;
+use crate::decision::{Decision, Refusal};
+use crate::rewrite;
+use crate::route;
+use crate::tables::{BackendTarget, ConditionRow, EntryRow, Subject, Test};
+
+impl<'d> Reader<'d> {
+    /// `routed` is the request as pass 1 sees it, `seen` as everything after it does.
+    pub(super) fn passes(
+        self,
+        routed: &Attributes<'d>,
+        seen: &Attributes<'d>,
+        known: &Known<'_>,
+        decision: Decision<'_>,
+        entropy: u64,
+    ) -> Vec<PassTrace> {
+        let claims = known.identity.claims();
+        let mut passes = Vec::from([self.pass(1, routed, claims)]);
+        // The second pass runs on the provider's host, unless the decision ended before.
+        let reached = !matches!(
+            decision,
+            Decision::ReadBody | Decision::Refuse(Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..))
+        );
+        if let Some((host, path)) = self.chosen_provider(routed, claims, entropy).filter(|_| reached) {
+            passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes(), path), claims));
+        }
+        passes
+    }
+
+    /// Host and fixed path of the provider that pass 1 chose, if it chose one.
+    fn chosen_provider(
+        self,
+        seen: &Attributes<'d>,
+        claims: Option<&Claims<'_>>,
+        entropy: u64,
+    ) -> Option<(&'d str, Option<&'d str>)> {
+        let rule = self.tables.rule(route::find(&self.tables, seen, claims)?.rule)?;
+        match route::choose(&self.tables, rule.split(), entropy)?.to {
+            BackendTarget::Upstream(_) => None,
+            BackendTarget::Provider(target) => {
+                let provider = self.tables.provider(target.provider)?;
+                let path = provider.path.map(|path| self.tables.text(path));
+                Some((self.tables.text(provider.host), path))
+            }
+        }
+    }
+
+    fn pass(self, pass: u8, seen: &Attributes<'d>, claims: Option<&Claims<'_>>) -> PassTrace {
+        let found = route::virtual_host(&self.tables, seen.connection.port, seen.authority.host);
+        // As `route::find` has it: nothing takes the `*` of OPTIONS.
+        let host = found.map(|(_, row)| row).filter(|_| seen.path != "*");
+        let mut rules = Vec::new();
+        for entry in host.map_or(&[][..], |row| row.entries.of(self.tables.entries)) {
+            let trace = self.entry(entry, seen, claims);
+            let matched = trace.matched;
+            rules.push(trace);
+            if matched {
+                break;
+            }
+        }
+        PassTrace {
+            pass,
+            host: text(seen.authority.host),
+            virtual_host: host.map(|row| self.tables.text(row.name).to_owned()),
+            rules,
+        }
+    }
+
+    fn entry(self, entry: &EntryRow, seen: &Attributes<'d>, claims: Option<&Claims<'_>>) -> RuleTrace {
+        let failed = route::failed_condition(&self.tables, entry, seen, claims);
+        RuleTrace {
+            name: self.tables.rule_label(entry.rule).to_owned(),
+            at: self.place(entry.origin),
+            matched: failed.is_none(),
+            failed: failed.map(|condition| self.failed(condition, seen, claims)),
+        }
+    }
+
+    fn failed(self, condition: &ConditionRow, seen: &Attributes<'_>, claims: Option<&Claims<'_>>) -> Failed {
+        let mut values = Vec::new();
+        route::each_value(&self.tables, condition.subject, seen, claims, &mut |value| {
+            values.push(text(value))
+        });
+        Failed {
+            field: self.field(condition),
+            negated: condition.negated,
+            needs_body: false,
+            seen: match () {
+                () if values.is_empty() => None,
+                () if self.is_hidden(condition.subject) => Some("«not shown»".to_owned()),
+                () => Some(values.join(" | ")),
+            },
+            wanted: Vec::from([self.wanted_by(condition.test)]),
+        }
+    }
+
+    /// The field of a match, as the resource writes it.
+    fn field(self, condition: &ConditionRow) -> String {
+        let headers = if condition.negated { "withoutHeaders" } else { "headers" };
+        match condition.subject {
+            Subject::Host | Subject::Authority => "headers[host]".to_owned(),
+            Subject::RawAuthority => "authority".to_owned(),
+            Subject::Path => "uri".to_owned(),
+            Subject::Method => "method".to_owned(),
+            Subject::Scheme => "scheme".to_owned(),
+            Subject::Header(name) => format!("{headers}[{}]", self.tables.text(name)),
+            Subject::QueryParam(name) => format!("queryParams[{}]", self.tables.text(name)),
+            Subject::Claim(path) => {
+                let names = self.tables.text(path).replace(crate::claims::PATH_SEPARATOR, "][");
+                format!("{headers}[@request.auth.claims[{names}]]")
+            }
+        }
+    }
+
+    fn wanted_by(self, test: Test) -> String {
+        match test {
+            Test::Exact(text) => format!("exact: {}", self.tables.text(text)),
+            Test::Prefix(text) => format!("prefix: {}", self.tables.text(text)),
+            Test::ExactAnyCase(text) => format!("exact: {} (any case)", self.tables.text(text)),
+            Test::PrefixAnyCase(text) => format!("prefix: {} (any case)", self.tables.text(text)),
+            Test::Regex(_, text) => format!("regex: {}", self.tables.text(text)),
+            Test::Present => "present".to_owned(),
+        }
+    }
+
+    /// Credentials are not shown.
+    fn is_hidden(self, subject: Subject) -> bool {
+        match subject {
+            Subject::Header(name) => {
+                let name = self.tables.text(name);
+                rewrite::drops_header(name) || rewrite::reads_token_from(&self.tables, name)
+            }
+            Subject::QueryParam(name) => rewrite::sent_query(&self.tables, self.tables.text(name)).is_empty(),
+            _ => false,
+        }
+    }
+}

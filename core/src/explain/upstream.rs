@@ -1,0 +1,175 @@
+//! The request as it goes upstream: what it gains, loses and keeps.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::{BodyField, HeaderChanged, Reader, UpstreamRequest, text};
+use crate::attributes::Attributes;
+use crate::check::Checked;
+use crate::claims::Claims;
+use crate::decide::{Body, Known};
+use crate::decision::{Destination, Forward, Path, ToProvider};
+use crate::request::Request;
+use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
+use crate::tables::{HeaderChange, HeaderChangeRow, HeaderText};
+
+impl Reader<'_> {
+    pub(super) fn upstream_request(
+        self,
+        request: &Request<'_>,
+        seen: Option<&Attributes<'_>>,
+        known: Known<'_>,
+        forward: &Forward<'_>,
+        path: String,
+    ) -> UpstreamRequest {
+        let upstream = self.upstreams.get(forward.upstream.0 as usize);
+        let scheme = if upstream.is_some_and(|upstream| upstream.tls.is_some()) {
+            "https"
+        } else {
+            "http"
+        };
+        let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints);
+        let (provider, host) = match forward.to {
+            Destination::Provider(provider) => (Some(provider), None),
+            Destination::Host(host) => (None, Some(host)),
+        };
+        UpstreamRequest {
+            rule: self.rule(forward.rule),
+            admitted_by: provider.map(|provider| self.rule(provider.admitted_by)),
+            provider: provider.map(|provider| self.tables.provider_host(provider.provider).to_owned()),
+            upstream: upstream.map_or_else(String::new, |upstream| upstream.host.to_string()),
+            connect: endpoints
+                .iter()
+                .map(|to| format!("{scheme}://{}:{}", to.address, to.port))
+                .collect(),
+            sni: upstream.and_then(|upstream| Some(upstream.tls.as_ref()?.sni.to_string())),
+            method: request.method.to_owned(),
+            path,
+            set_headers: self.set_headers(seen, &known, forward),
+            remove_headers: self.never_sent(&known, provider.is_some()),
+            change_headers: host.map_or_else(Vec::new, |host| self.changes(host.request_changes)),
+            change_response_headers: host.map_or_else(Vec::new, |host| self.changes(host.response_changes)),
+            body_fields: provider.map_or_else(Vec::new, |provider| self.body_fields(known.body, &provider)),
+        }
+    }
+
+    /// What the gateway writes, and what authorizers and tokens do.
+    fn set_headers(
+        self,
+        seen: Option<&Attributes<'_>>,
+        known: &Known<'_>,
+        forward: &Forward<'_>,
+    ) -> Vec<(String, String)> {
+        let mut set = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
+        let is_dropped = |name: &str| match forward.to {
+            Destination::Provider(_) => rewrite::drops_header(name),
+            Destination::Host(_) => rewrite::drops_header_to_host(name),
+        };
+        if let (Destination::Host(_), Some(seen)) = (&forward.to, seen) {
+            set.extend(self.about_the_client(seen, forward.path));
+        }
+        let changed = known.checked.into_iter().flat_map(Checked::changes);
+        for (name, value) in changed.filter(|(name, _)| !is_dropped(name)) {
+            if let Some(value) = value {
+                set.push((name.to_owned(), text(value)));
+            }
+        }
+        let claims = known.identity.claims();
+        let written = claims.into_iter().flat_map(Claims::headers);
+        set.extend(written.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        if let Destination::Provider(provider) = &forward.to
+            && provider.credential.is_some()
+        {
+            set.push((
+                "authorization".to_owned(),
+                format!("Bearer «key of {}»", self.provider(provider)),
+            ));
+        }
+        set
+    }
+
+    /// What a plain host is told of the client, as Envoy tells it.
+    fn about_the_client(self, seen: &Attributes<'_>, path: Path<'_>) -> Vec<(String, String)> {
+        let mut addresses = Vec::new();
+        seen.headers
+            .each("x-forwarded-for", &mut |value| addresses.push(text(value)));
+        addresses.push(seen.connection.proxied.unwrap_or(seen.connection.peer).to_string());
+        let mut told = Vec::from([
+            ("x-forwarded-for".to_owned(), addresses.join(",")),
+            (
+                "x-forwarded-proto".to_owned(),
+                seen.connection.scheme.as_str().to_owned(),
+            ),
+        ]);
+        if let Some(original) = rewrite::original_target(&self.tables, path) {
+            told.push(("x-envoy-original-path".to_owned(), original));
+        }
+        told
+    }
+
+    fn never_sent(self, known: &Known<'_>, is_provider: bool) -> Vec<String> {
+        let (names, prefixes) = match is_provider {
+            true => (DROPPED_HEADERS, DROPPED_HEADER_PREFIXES),
+            false => (
+                rewrite::DROPPED_HEADERS_TO_HOST,
+                rewrite::DROPPED_HEADER_PREFIXES_TO_HOST,
+            ),
+        };
+        let names = names.iter().map(ToString::to_string);
+        let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
+        let mut all: Vec<String> = names
+            .chain(prefixes.iter().map(|prefix| format!("{prefix}*")))
+            .collect();
+        let changed = known.checked.into_iter().flat_map(Checked::changes);
+        let removed = changed.filter(|(_, value)| value.is_none());
+        for name in tokens.chain(removed.map(|(name, _)| name.to_owned())) {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        all
+    }
+
+    /// Changes that the configuration makes, in words.
+    pub(super) fn changes(self, changes: &[HeaderChangeRow]) -> Vec<HeaderChanged> {
+        let value = |value| match value {
+            HeaderText::Text(text) => self.tables.text(text).to_owned(),
+            HeaderText::Secret(_) => "«not shown»".to_owned(),
+        };
+        let changed = changes.iter().map(|row| {
+            let name = self.tables.text(row.name).to_owned();
+            match row.change {
+                HeaderChange::Remove => HeaderChanged::Remove { name },
+                HeaderChange::Set(text) => HeaderChanged::Set {
+                    name,
+                    value: value(text),
+                },
+                HeaderChange::Add(text) => HeaderChanged::Add {
+                    name,
+                    value: value(text),
+                },
+            }
+        });
+        changed.collect()
+    }
+
+    fn body_fields(self, body: Body<'_>, provider: &ToProvider<'_>) -> Vec<BodyField> {
+        let Body::Read(Ok(facts)) = body else { return Vec::new() };
+        let fields = provider.fields.iter();
+        fields
+            .map(|field| BodyField {
+                name: self.tables.text(field.name).to_owned(),
+                value: self.tables.text(field.value).to_owned(),
+                set: rewrite::sets_field(&self.tables, facts, field),
+            })
+            .collect()
+    }
+
+    fn provider(self, provider: &ToProvider<'_>) -> String {
+        self.tables
+            .provider_origin(provider.provider)
+            .map_or_else(String::new, |at| format!("{}/{}", at.namespace, at.name))
+    }
+}

@@ -1,0 +1,116 @@
+//! How a request is carried on, or answered here, free of what the decision borrowed.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::header::HeaderName;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri};
+use lockgate_core::claims::Claims;
+use lockgate_core::compile::Compiled;
+use lockgate_core::decide::Identity;
+use lockgate_core::decision::{self, DirectResponse, Path, Redirect};
+use lockgate_core::rewrite::{self, BadPath};
+use lockgate_core::tables::{RuleId, Tables, UpstreamId};
+
+use crate::changes::{self, Change};
+
+/// How to send a request.
+pub(crate) struct Plan {
+    pub(crate) upstream: UpstreamId,
+    pub(crate) uri: Uri,
+    pub(crate) host: HeaderValue,
+    pub(crate) to: To,
+    /// What the token writes.
+    pub(crate) written: Vec<(HeaderName, HeaderValue)>,
+    /// `None` when the body was not read.
+    pub(crate) body: Option<VecDeque<Bytes>>,
+    pub(crate) entropy: u64,
+}
+
+/// What only one kind of upstream gets.
+pub(crate) enum To {
+    /// An LLM provider.
+    Provider { credential: Option<HeaderValue> },
+    /// A plain host.
+    Host(ToHost),
+}
+
+/// What a plain host gets besides the client's head.
+pub(crate) struct ToHost {
+    /// Path and query before they were rewritten.
+    pub(crate) original: Option<HeaderValue>,
+    pub(crate) request_changes: Vec<Change>,
+    pub(crate) response_changes: Vec<Change>,
+}
+
+/// An answer that the configuration gives.
+pub(crate) struct Configured {
+    pub(crate) rule: RuleId,
+    pub(crate) status: u16,
+    pub(crate) location: Option<HeaderValue>,
+    pub(crate) body: Bytes,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Configured {
+    /// The answer of a redirect; `None` when it cannot stand in a head.
+    pub(crate) fn redirect(compiled: &Compiled, redirect: &Redirect<'_>) -> Option<Self> {
+        Some(Self {
+            rule: redirect.rule,
+            status: redirect.status,
+            location: Some(HeaderValue::try_from(redirect.to_string()).ok()?),
+            body: Bytes::new(),
+            changes: changes::owned(compiled, redirect.response_changes)?,
+        })
+    }
+
+    /// The answer that stands in the configuration; `None` when it cannot stand in a head.
+    pub(crate) fn direct(compiled: &Compiled, response: &DirectResponse<'_>) -> Option<Self> {
+        Some(Self {
+            rule: response.rule,
+            status: response.status,
+            location: None,
+            body: Bytes::copy_from_slice(response.body),
+            changes: changes::owned(compiled, response.response_changes)?,
+        })
+    }
+}
+
+/// Why there is no target to send.
+pub(crate) enum NoTarget {
+    /// The engine refuses what became of the path.
+    Refused,
+    /// It cannot stand in a request line, which the engine has ruled out.
+    Internal,
+}
+
+/// The path and query to send.
+pub(crate) fn uri(tables: &Tables<'_>, path: Path<'_>) -> Result<Uri, NoTarget> {
+    let built = match path {
+        Path::Fixed(path) | Path::Client { path, query: None } => PathAndQuery::try_from(path),
+        _ => match rewrite::target(tables, path) {
+            Ok(target) => PathAndQuery::try_from(target),
+            Err(BadPath) => return Err(NoTarget::Refused),
+        },
+    };
+    built.map(Uri::from).map_err(|_| NoTarget::Internal)
+}
+
+/// What a plain host gets besides the client's head; `None` when it cannot stand in a head.
+pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, path: Path<'_>) -> Option<ToHost> {
+    let original = rewrite::original_target(&compiled.snapshot.tables(), path);
+    Some(ToHost {
+        original: original.map(HeaderValue::try_from).transpose().ok()?,
+        request_changes: changes::owned(compiled, host.request_changes)?,
+        response_changes: changes::owned(compiled, host.response_changes)?,
+    })
+}
+
+/// The header fields that the token writes. The engine leaves out what no field can carry.
+pub(crate) fn written(identity: Identity<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let headers = identity.claims().into_iter().flat_map(Claims::headers);
+    headers
+        .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)))
+        .collect()
+}
