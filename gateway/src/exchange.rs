@@ -24,19 +24,19 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::answer::Challenge;
 use lockgate_core::check::{CheckBody, Checked, borrow_answers, borrow_fields};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known, decide};
-use lockgate_core::decision::{Decision, Destination, Refusal, ToProvider};
-use lockgate_core::llm::body::{BodyError, BodyFacts, BodyScan};
+use lockgate_core::decision::{Decision, Destination, Refusal};
+use lockgate_core::llm::body::{BodyError, BodyScan};
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::observe::observe;
 use lockgate_core::rewrite;
-use lockgate_core::tables::{AuthorizerId, RuleId, Tables};
+use lockgate_core::tables::{AuthorizerId, RuleId};
 use lockgate_core::token::TokenError;
 
 use crate::access::{Flag, Record};
@@ -44,15 +44,12 @@ use crate::body::{ReadBody, ReadError, Reading};
 use crate::changes::{self, Change};
 use crate::client_body::{ClientBody, Passing};
 use crate::connection::Peer;
-use crate::entropy::Entropy;
 use crate::ext_authz::{self, Checks, Question, Reply, SentBody};
 use crate::head::{self, HeadFields};
 use crate::jwt;
-use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::meter::Meter;
 use crate::plan::{self, Configured, NoTarget, Plan, To};
 use crate::respond::{self, Fault, X_REQUEST_ID};
-use crate::splice;
 use crate::upstream::{self, Pool, SendError, UpstreamBody};
 use crate::worker::Worker;
 
@@ -66,7 +63,7 @@ pub(crate) async fn run(
     request: Request<Incoming>,
 ) -> Result<Response<ClientBody>, Infallible> {
     let (head, incoming) = request.into_parts();
-    let id = request_id(&head.headers, &worker.entropy);
+    let id = head::request_id(&head.headers, &worker.entropy);
     let record = Record::begin(&worker, &peer, &head, id);
     let mut exchange = Exchange {
         head,
@@ -482,7 +479,7 @@ impl Exchange {
                 };
                 let body = match (body, pieces) {
                     (Body::Read(Ok(facts)), Some(pieces)) => {
-                        match edit(&tables, &provider, facts, pieces, &mut self.record.model) {
+                        match plan::edit(&tables, &provider, facts, pieces, &mut self.record.model) {
                             Ok(pieces) => Some(pieces),
                             Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
                             Err(SpliceError::TooManyFields) => return internal(),
@@ -573,27 +570,6 @@ fn answered(
 /// A body is larger than what an authorizer may be sent.
 struct TooLarge;
 
-/// The body as it goes out, and the model that it names then.
-fn edit(
-    tables: &Tables<'_>,
-    provider: &ToProvider<'_>,
-    facts: &BodyFacts,
-    pieces: VecDeque<Bytes>,
-    model: &mut Option<Box<str>>,
-) -> Result<VecDeque<Bytes>, SpliceError> {
-    let set = provider.fields.iter().find(|field| tables.text(field.name) == "model");
-    *model = match set.filter(|field| rewrite::sets_field(tables, facts, field)) {
-        Some(field) => serde_json::from_str(tables.text(field.value)).ok(),
-        None => facts.model().map(Into::into),
-    };
-    let plan = rewrite::splice(tables, facts, provider.fields)?;
-    Ok(if plan.is_edited() {
-        splice::apply(plan.pieces(), plan.len(), pieces)
-    } else {
-        pieces
-    })
-}
-
 fn refuse_body(rule: RuleId, error: BodyError) -> Step {
     Step::Refuse(Refusal::Body(Some(rule), error))
 }
@@ -641,38 +617,4 @@ fn failed(error: &SendError, mut record: Box<Record>) -> Response<ClientBody> {
 fn challenge(refusal: Refusal, request: &lockgate_core::request::Request<'_>) -> Option<HeaderValue> {
     let Refusal::Token(_) = refusal else { return None };
     HeaderValue::try_from(Challenge::new(request).to_string()).ok()
-}
-
-/// The client's request id, if it is one that logs can carry; otherwise a new one.
-fn request_id(headers: &HeaderMap, entropy: &Entropy) -> HeaderValue {
-    let sane = |id: &&HeaderValue| {
-        let id = id.as_bytes();
-        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
-            && id
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
-    };
-    headers
-        .get(X_REQUEST_ID)
-        .filter(sane)
-        .cloned()
-        .unwrap_or_else(|| entropy.uuid())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_sane_request_ids_are_kept() {
-        let kept = |id: &[u8]| {
-            let mut headers = HeaderMap::new();
-            headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(id).unwrap());
-            request_id(&headers, &Entropy::new()).as_bytes() == id
-        };
-        assert!(kept(b"req_8f3a-42.b:c/d+e=") && kept(&[b'a'; REQUEST_ID_BYTES_MAX]));
-        assert!(
-            !kept(b"") && !kept(b"a b") && !kept(b"\"}{") && !kept(&[0xff]) && !kept(&[b'a'; REQUEST_ID_BYTES_MAX + 1])
-        );
-    }
 }

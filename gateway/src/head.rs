@@ -16,6 +16,9 @@ use lockgate_core::rewrite;
 use lockgate_core::tables::Tables;
 
 use crate::connection::Peer;
+use crate::entropy::Entropy;
+use crate::limits::REQUEST_ID_BYTES_MAX;
+use crate::respond::X_REQUEST_ID;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -50,6 +53,22 @@ pub(crate) fn request<'r>(head: &'r Parts, headers: &'r HeadFields<'_>, peer: &P
         headers,
         connection: peer.connection(),
     }
+}
+
+/// The client's request id, if it is one that logs can carry; otherwise a new one.
+pub(crate) fn request_id(headers: &HeaderMap, entropy: &Entropy) -> HeaderValue {
+    let sane = |id: &&HeaderValue| {
+        let id = id.as_bytes();
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte))
+    };
+    headers
+        .get(X_REQUEST_ID)
+        .filter(sane)
+        .cloned()
+        .unwrap_or_else(|| entropy.uuid())
 }
 
 /// Says who the client is as Envoy does: its address after those that `X-Forwarded-For` came with, and what it spoke.
@@ -234,6 +253,19 @@ mod tests {
                 "set-cookie",
                 "x-ratelimit-remaining-tokens"
             ]
+        );
+    }
+
+    #[test]
+    fn only_sane_request_ids_are_kept() {
+        let kept = |id: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_REQUEST_ID, HeaderValue::from_bytes(id).unwrap());
+            request_id(&headers, &Entropy::new()).as_bytes() == id
+        };
+        assert!(kept(b"req_8f3a-42.b:c/d+e=") && kept(&[b'a'; REQUEST_ID_BYTES_MAX]));
+        assert!(
+            !kept(b"") && !kept(b"a b") && !kept(b"\"}{") && !kept(&[0xff]) && !kept(&[b'a'; REQUEST_ID_BYTES_MAX + 1])
         );
     }
 }

@@ -9,11 +9,14 @@ use http::{HeaderValue, Uri};
 use lockgate_core::claims::Claims;
 use lockgate_core::compile::Compiled;
 use lockgate_core::decide::Identity;
-use lockgate_core::decision::{self, DirectResponse, Path, Redirect};
+use lockgate_core::decision::{self, DirectResponse, Path, Redirect, ToProvider};
+use lockgate_core::llm::body::BodyFacts;
+use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::rewrite::{self, BadPath};
 use lockgate_core::tables::{RuleId, Tables, UpstreamId};
 
 use crate::changes::{self, Change};
+use crate::splice;
 
 /// How to send a request.
 pub(crate) struct Plan {
@@ -113,4 +116,25 @@ pub(crate) fn written(identity: Identity<'_>) -> Vec<(HeaderName, HeaderValue)> 
     headers
         .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)))
         .collect()
+}
+
+/// The body as it goes out, and the model that it names then.
+pub(crate) fn edit(
+    tables: &Tables<'_>,
+    provider: &ToProvider<'_>,
+    facts: &BodyFacts,
+    pieces: VecDeque<Bytes>,
+    model: &mut Option<Box<str>>,
+) -> Result<VecDeque<Bytes>, SpliceError> {
+    let set = provider.fields.iter().find(|field| tables.text(field.name) == "model");
+    *model = match set.filter(|field| rewrite::sets_field(tables, facts, field)) {
+        Some(field) => serde_json::from_str(tables.text(field.value)).ok(),
+        None => facts.model().map(Into::into),
+    };
+    let plan = rewrite::splice(tables, facts, provider.fields)?;
+    Ok(if plan.is_edited() {
+        splice::apply(plan.pieces(), plan.len(), pieces)
+    } else {
+        pieces
+    })
 }

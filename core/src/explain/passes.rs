@@ -89,17 +89,19 @@ impl<'d> Reader<'d> {
     fn failed(self, condition: &ConditionRow, seen: &Attributes<'_>, claims: Option<&Claims<'_>>) -> Failed {
         let mut values = Vec::new();
         route::each_value(&self.tables, condition.subject, seen, claims, &mut |value| {
-            values.push(text(value))
+            values.push(text(value));
         });
         Failed {
             field: self.field(condition),
             negated: condition.negated,
             needs_body: false,
-            seen: match () {
-                () if values.is_empty() => None,
-                () if self.is_hidden(condition.subject) => Some("«not shown»".to_owned()),
-                () => Some(values.join(" | ")),
-            },
+            seen: (!values.is_empty()).then(|| {
+                if self.is_hidden(condition.subject) {
+                    "«not shown»".to_owned()
+                } else {
+                    values.join(" | ")
+                }
+            }),
             wanted: Vec::from([self.wanted_by(condition.test)]),
         }
     }
