@@ -4,7 +4,6 @@
 //! here, beside the enum, so that the gateway and the simulator give the client
 //! the same bytes.
 
-use core::fmt;
 use core::net::IpAddr;
 
 use crate::llm::body::BodyError;
@@ -95,7 +94,7 @@ pub struct ToHost<'d> {
     pub response_changes: &'d [HeaderChangeRow],
 }
 
-/// The answer of a `redirect`.
+/// The answer of a `redirect`. [`crate::rewrite::location`] puts the place together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redirect<'d> {
     /// The rule that matched.
@@ -114,21 +113,6 @@ pub struct Redirect<'d> {
     pub query: Option<&'d str>,
     /// What becomes of the answer's header fields.
     pub response_changes: &'d [HeaderChangeRow],
-}
-
-/// The value of `location`.
-impl fmt::Display for Redirect<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme.as_str(), self.authority)?;
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
-        f.write_str(self.path)?;
-        match self.query {
-            Some(query) => write!(f, "?{query}"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The answer of a `directResponse`.

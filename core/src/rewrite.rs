@@ -8,7 +8,7 @@
 use alloc::{borrow::ToOwned, format, string::String};
 
 #[cfg(feature = "alloc")]
-use crate::decision::Path;
+use crate::decision::{Path, Redirect};
 #[cfg(feature = "alloc")]
 use crate::limits::PATH_BYTES_MAX;
 use crate::llm::body::BodyFacts;
@@ -137,6 +137,19 @@ fn append_query(tables: &Tables<'_>, target: &mut String, query: Option<&str>) {
         target.push('?');
         target.push_str(&sent);
     }
+}
+
+/// The value of `location`. As on the way upstream, the parameters where tokens are stay out of it.
+#[cfg(feature = "alloc")]
+#[must_use]
+pub fn location(tables: &Tables<'_>, redirect: &Redirect<'_>) -> String {
+    let mut location = format!("{}://{}", redirect.scheme.as_str(), redirect.authority);
+    if let Some(port) = redirect.port {
+        location.push_str(&format!(":{port}"));
+    }
+    location.push_str(redirect.path);
+    append_query(tables, &mut location, redirect.query);
+    location
 }
 
 /// A rewritten path is none that can be sent on.

@@ -560,6 +560,33 @@ fn redirects_keep_of_the_client_what_they_do_not_name() {
 }
 
 #[test]
+fn a_token_in_the_query_goes_nowhere() {
+    let text = format!(
+        "{EDGE}apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {{name: jwt, namespace: istio-system}}
+spec: {{jwtRules: [{{issuer: i, jwks: '{{\"keys\":[{{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}}]}}', fromParams: [t]}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: vs, namespace: istio-system}}
+spec: {{hosts: ['*'], gateways: [edge], http: [{{match: [{{uri: {{prefix: /r}}}}], redirect: {{authority: other.test}}}}, {{rewrite: {{uri: /}}, route: [{{destination: {{host: a.test}}}}]}}]}}
+"
+    );
+    let compiled = compiled(&text, &Settings::default());
+    let sent = |target| Sent {
+        token: Some("{}"),
+        target,
+        ..GET
+    };
+    assert_eq!(came(&compiled, &sent("/r?t=s3cret&x=1")), "301 http://other.test/r?x=1");
+    assert_eq!(came(&compiled, &sent("/r?t=s3cret")), "301 http://other.test/r");
+    assert_eq!(came(&compiled, &sent("/p?x=1&t=s3cret")), "a.test test.com/p?x=1");
+    let shown = sent("/p?x=1&t=s3cret").explained_by(&compiled);
+    assert!(!shown.to_string().contains("s3cret"), "{shown}");
+}
+
+#[test]
 fn a_short_name_is_a_service_of_the_resources_namespace() {
     let text = format!(
         "{EDGE}apiVersion: networking.istio.io/v1

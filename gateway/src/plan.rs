@@ -59,10 +59,11 @@ pub(crate) struct Configured {
 impl Configured {
     /// The answer of a redirect; `None` when it cannot stand in a head.
     pub(crate) fn redirect(compiled: &Compiled, redirect: &Redirect<'_>) -> Option<Self> {
+        let location = rewrite::location(&compiled.snapshot.tables(), redirect);
         Some(Self {
             rule: redirect.rule,
             status: redirect.status,
-            location: Some(HeaderValue::try_from(redirect.to_string()).ok()?),
+            location: Some(HeaderValue::try_from(location).ok()?),
             body: Bytes::new(),
             changes: changes::owned(compiled, redirect.response_changes)?,
         })

@@ -359,7 +359,7 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
         Decision::Redirect(redirect) => Verdict::Redirect {
             rule: label(redirect.rule),
             status: redirect.status,
-            location: redirect.to_string(),
+            location: rewrite::location(tables, &redirect),
             changes: changes(compiled, redirect.response_changes),
         },
         Decision::Respond(response) => Verdict::Respond {

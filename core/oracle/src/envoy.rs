@@ -20,6 +20,8 @@ pub mod outcome;
 pub mod process;
 pub mod report;
 pub mod request;
+pub mod routes;
+pub mod services;
 pub mod sets;
 pub mod tokens;
 pub mod translate;

@@ -62,6 +62,13 @@ pub fn virtual_service(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway]
     }
 }
 
+/// One that stands behind a Gateway of its own and asks for no claims.
+#[cfg(feature = "envoy")]
+pub fn virtual_service_of(bytes: &mut Bytes<'_>, index: usize) -> VirtualService {
+    let gateway = crate::world::gateway(&mut Bytes::new(&[]), 0);
+    virtual_service(bytes, index, &[gateway], false)
+}
+
 fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], has_claims: bool) -> HttpRoute {
     HttpRoute {
         at: Location::default(),

@@ -139,7 +139,7 @@ fn mesh_config(bytes: &mut Bytes<'_>) -> MeshConfig {
 
 const OWN_LABELS: [(&str, &str); 2] = [("istio", "ingressgateway"), ("app", "edge")];
 
-fn gateway(bytes: &mut Bytes<'_>, index: usize) -> Gateway {
+pub(crate) fn gateway(bytes: &mut Bytes<'_>, index: usize) -> Gateway {
     Gateway {
         meta: meta(bytes, "Gateway", "gw", index),
         selector: selector(bytes),

@@ -119,7 +119,7 @@ impl<'d> Reader<'d> {
             Decision::Redirect(redirect) => Verdict::Redirect(RedirectAnswer {
                 rule: self.rule(redirect.rule),
                 status: redirect.status,
-                location: redirect.to_string(),
+                location: rewrite::location(&self.tables, &redirect),
                 change_headers: self.changes(redirect.response_changes),
             }),
             Decision::Respond(response) => Verdict::Respond(DirectAnswer {

@@ -68,7 +68,7 @@ pub struct Disagreement {
 }
 
 /// Bytes that choices for one set or one request are made of.
-const CHOICE_BYTES: usize = 512;
+const CHOICE_BYTES: usize = 768;
 
 /// Runs it.
 ///
@@ -78,7 +78,11 @@ pub fn run(plan: &Plan) -> io::Result<Figures> {
     let mut random = Random(plan.seed);
     let keys = Keys::default();
     let servers = Ports {
-        upstream: upstream::start()?,
+        upstream: upstream::start("provider")?,
+        hosts: {
+            let [one, two, also] = upstream::HOSTS.map(upstream::start);
+            [one?, two?, also?]
+        },
         authorizer: authorizer::start()?,
     };
     let sets: Vec<Set> = (0..plan.sets).map(|_| set(&mut Bytes::new(&random.bytes()))).collect();
@@ -100,7 +104,7 @@ pub fn run(plan: &Plan) -> io::Result<Figures> {
             let is_cut = request.proxy_header.is_some() && is_cut(&bytes);
             let ask = |port| {
                 let to = SocketAddrV4::new(request.to, port);
-                wire::ask(request.from, to, &bytes, is_cut).map(Outcome::of)
+                wire::ask(request.from, to, &bytes, is_cut).map(|answer| Outcome::of(answer, !set.services.is_empty()))
             };
             let (envoy, lockgate) = (ask(*envoy_port)?, ask(*lockgate_port)?);
             figures.judge(set, &request, (envoy, lockgate), || {

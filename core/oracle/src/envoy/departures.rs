@@ -156,7 +156,8 @@ pub const DEPARTURES: &[Departure] = &[
         what: "Base64url with stray bits at its end is 401; Envoy takes it, and a signature with bytes too many.",
         why: "A token has one spelling (RFC 4648 §3.5), an ES256 signature 64 bytes (RFC 7518 §3.4).",
         explains: |case| {
-            let says = |line: &str| matches!(case.lockgate, Outcome::Answered { status: 401, body } if body == line);
+            let says =
+                |line: &str| matches!(case.lockgate, Outcome::Answered { status: 401, body, .. } if body == line);
             case.request.has_odd_token
                 && (says("Jwt verification fails") || says("Jwt header is an invalid Base64url encoded"))
         },
@@ -206,6 +207,15 @@ pub const DEPARTURES: &[Departure] = &[
                 .proxy_block()
                 .map(|(block, _)| block.chunks(16).take(2).any(mapped));
             line.or(block).unwrap_or(false)
+        },
+    },
+    Departure {
+        name: "paths that a rewrite makes",
+        what: "A rewrite that makes a path with a dot segment or without a leading `/` is 400; Envoy sends it on.",
+        why: "`/v1../admin` under a rewrite of `/v1` to `/` is `/../admin`, which no policy has judged.",
+        explains: |case| {
+            let refused = "the request's path is not valid after its rewrite";
+            matches!(case.lockgate, Outcome::Answered { status: 400, body, .. } if body == refused)
         },
     },
 ];

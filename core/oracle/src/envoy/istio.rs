@@ -3,9 +3,9 @@
 use lockgate_core::config::resource::{AuthorizationPolicy, Clause, PolicyRule, Predicate};
 use serde_json::{Map, Value, json};
 
-use super::authorizer;
 use super::sets::{Authorizer, Set};
 use super::tokens::Keys;
+use super::{authorizer, services, upstream};
 
 /// The provider's name in every configuration.
 const PROVIDER: &str = "upstream.test";
@@ -13,8 +13,10 @@ const PROVIDER: &str = "upstream.test";
 /// Where the servers behind both gateways listen.
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
-    /// The upstream.
+    /// The LLM provider.
     pub upstream: u16,
+    /// The hosts of VirtualServices, as [`upstream::HOSTS`] lists them.
+    pub hosts: [u16; 3],
     /// The external authorizer.
     pub authorizer: u16,
 }
@@ -41,16 +43,6 @@ pub fn resources(set: &Set, keys: &Keys, ports: Ports) -> Vec<Value> {
             "LLMProvider",
             "provider",
             json!({ "host": PROVIDER }),
-        ),
-        resource(
-            "istio.alibabacloud.com/v1beta1",
-            "LLMRoute",
-            "route",
-            json!({
-                "host": "*",
-                "gateways": ["istio-system/gateway"],
-                "rules": [{ "backendRefs": [{ "providerHost": PROVIDER }] }],
-            }),
         ),
         resource(
             "networking.istio.io/v1",
@@ -108,7 +100,39 @@ pub fn resources(set: &Set, keys: &Keys, ports: Ports) -> Vec<Value> {
         ));
     }
     resources.extend(set.policies.iter().map(authorization_policy));
+    resources.extend(routes(set, ports));
     resources
+}
+
+/// The set's VirtualServices and the hosts they send to, or one LLMRoute for everything.
+fn routes(set: &Set, ports: Ports) -> Vec<Value> {
+    if set.services.is_empty() {
+        let everything = json!({
+            "host": "*",
+            "gateways": ["istio-system/gateway"],
+            "rules": [{ "backendRefs": [{ "providerHost": PROVIDER }] }],
+        });
+        return vec![resource(
+            "istio.alibabacloud.com/v1beta1",
+            "LLMRoute",
+            "route",
+            everything,
+        )];
+    }
+    let entries = upstream::HOSTS.iter().zip(ports.hosts).map(|(host, port)| {
+        let spec = json!({
+            "hosts": [host],
+            "resolution": "STATIC",
+            "ports": [{ "name": "http", "number": 80, "protocol": "HTTP", "targetPort": port }],
+            "endpoints": [{ "address": "127.0.0.1" }],
+        });
+        resource("networking.istio.io/v1", "ServiceEntry", &host.replace('.', "-"), spec)
+    });
+    let services = set.services.iter().map(|service| {
+        let spec = services::spec(service);
+        resource("networking.istio.io/v1", "VirtualService", &service.meta.name, spec)
+    });
+    entries.chain(services).collect()
 }
 
 fn ext_authz(authorizer: Authorizer) -> Value {

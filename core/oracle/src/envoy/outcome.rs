@@ -10,8 +10,12 @@ pub enum Outcome {
     Forwarded {
         /// Method and target, as it got them.
         line: String,
-        /// The fields that policies ask about, as it got them.
+        /// The fields that policies ask about, as it got them; where VirtualServices route, also those they write.
         fields: Vec<(String, Vec<u8>)>,
+        /// Which of them it was.
+        upstream: String,
+        /// The fields of its answer that VirtualServices change, as the client got them.
+        answer: Vec<(String, Vec<u8>)>,
     },
     /// The gateway answered.
     Answered {
@@ -19,6 +23,8 @@ pub enum Outcome {
         status: u16,
         /// The body.
         body: String,
+        /// `location`.
+        location: Option<String>,
     },
     /// The connection was closed without an answer.
     Closed,
@@ -27,21 +33,26 @@ pub enum Outcome {
 /// The fields that random policies ask about and random requests have.
 const FIELDS: [&str; 4] = ["x-a", "x-b", "x-c", "user-type"];
 
+/// What only VirtualServices write. To a provider the Host is the provider's, which Envoy knows nothing of.
+const ROUTED: [&str; 3] = ["host", "x-envoy-original-path", "x-forwarded-proto"];
+
 impl Outcome {
     /// Reads an answer.
     #[must_use]
-    pub fn of(answer: Option<Message>) -> Self {
+    pub fn of(answer: Option<Message>, is_routed: bool) -> Self {
         let Some(answer) = answer else {
             return Self::Closed;
         };
         let body = String::from_utf8_lossy(&answer.body).into_owned();
-        if answer.field(MARK).is_none() {
+        let Some(upstream) = answer.field(MARK) else {
+            let location = answer.field("location");
             let status = answer.line.split(' ').nth(1).and_then(|status| status.parse().ok());
             return Self::Answered {
                 status: status.unwrap_or(0),
                 body,
+                location: location.map(|value| String::from_utf8_lossy(value).into_owned()),
             };
-        }
+        };
         let mut lines = answer.body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
         let line = String::from_utf8_lossy(lines.next().unwrap_or(b"")).into_owned();
         let mut fields: Vec<(String, Vec<u8>)> = lines
@@ -50,11 +61,19 @@ impl Outcome {
                 let name = String::from_utf8_lossy(&line[..colon]).into_owned();
                 Some((name, line[colon + 1..].trim_ascii().to_vec()))
             })
-            .filter(|(name, _)| FIELDS.contains(&&**name))
+            .filter(|(name, _)| FIELDS.contains(&&**name) || is_routed && ROUTED.contains(&&**name))
             .collect();
         // Fields of one name keep their order, which is all that order means (RFC 9110 §5.3).
         fields.sort_by(|a, b| a.0.cmp(&b.0));
-        Self::Forwarded { line, fields }
+        let changed = answer.fields.iter().filter(|(name, _)| FIELDS.contains(&&**name));
+        let mut changed: Vec<(String, Vec<u8>)> = changed.cloned().collect();
+        changed.sort_by(|a, b| a.0.cmp(&b.0));
+        Self::Forwarded {
+            line,
+            fields,
+            upstream: String::from_utf8_lossy(upstream).into_owned(),
+            answer: changed,
+        }
     }
 
     /// The status that was not the upstream's.
@@ -83,18 +102,24 @@ impl Outcome {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Forwarded { upstream, .. } if upstream != "provider" => {
+                "routed alike, to the same host with the same path and fields, and its answer alike"
+            }
             Self::Forwarded { .. } => "passed on, alike in every byte compared",
-            Self::Answered { status: 403, body } if body.starts_with("RBAC") => "403 by policy",
+            Self::Answered { location: Some(_), .. } => "redirected to the same place",
+            Self::Answered { status: 403, body, .. } if body.starts_with("RBAC") => "403 by policy",
             Self::Answered { body, .. } if is_authorizers(body) => {
                 "denied by the external authorizer, in its own words"
             }
             Self::Answered {
                 status: 403 | 503,
                 body,
+                ..
             } if body.is_empty() => "no answer of the external authorizer",
             Self::Answered { status: 403, .. } => "403, audience not allowed",
             Self::Answered { status: 401, .. } => "401 with the same reason",
             Self::Answered { status: 404, .. } => "404",
+            Self::Answered { status: 200, .. } | Self::Answered { status: 503, .. } => "the same direct response",
             Self::Closed => "closed for want of a PROXY header",
             _ => "refused before policy (400, 414, 431…)",
         }

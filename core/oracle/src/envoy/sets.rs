@@ -1,14 +1,18 @@
 //! What one gateway is configured with: policies, whose tokens count, and the mesh's settings.
 
-use lockgate_core::config::resource::{Action, AuthorizationPolicy, Clause, PolicyKey, PolicyTarget, Predicate};
+use lockgate_core::config::resource::{
+    Action, AuthorizationPolicy, Clause, HeaderOperations, HttpAction, PolicyKey, PolicyTarget, Predicate, StringMatch,
+    UriRewrite, VirtualService,
+};
 
 use crate::bytes::Bytes;
 use crate::checks::as_custom;
 use crate::policies::policy;
-use crate::world::text;
+use crate::virtual_services::virtual_service_of;
+use crate::world::{spanned, text};
 
-use super::authorizer;
 use super::tokens::Issuer;
+use super::{authorizer, upstream};
 
 /// The configuration of one gateway.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Set {
     pub authorizer: Authorizer,
     /// The policies.
     pub policies: Vec<AuthorizationPolicy>,
+    /// What routes instead of one LLMRoute for everything; none in every second set.
+    pub services: Vec<VirtualService>,
 }
 
 /// What MeshConfig says of the external authorizer.
@@ -55,7 +61,14 @@ pub struct TokenRule {
 pub fn set(bytes: &mut Bytes<'_>) -> Set {
     let audiences = bytes.pick(&[&[][..], &[], &["red"], &["blue", "x"]]);
     let token_rules = bytes.pick(&[&[][..], &[Issuer::First], &[Issuer::First, Issuer::Second]]);
+    let services = match bytes.one_in(2) {
+        false => Vec::new(),
+        true => bytes.some(1, 3, |bytes, index| {
+            routed_by_both(virtual_service_of(bytes, index), index)
+        }),
+    };
     Set {
+        services,
         normalization: bytes.pick(&["NONE", "BASE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]),
         trusted_proxies: bytes.pick(&[0, 0, 1, 2]),
         proxy_protocol: bytes.one_in(3),
@@ -80,6 +93,76 @@ pub fn set(bytes: &mut Bytes<'_>) -> Set {
             }
             for_this_gateway(made, index)
         }),
+    }
+}
+
+/// A VirtualService of the one Gateway that both gateways have, whose every part loads, and without what chance decides:
+/// the first destination gets everything.
+fn routed_by_both(mut service: VirtualService, index: usize) -> VirtualService {
+    service.meta.namespace = "istio-system".into();
+    service.meta.name.value = format!("service-{index}").into();
+    service.meta.created = None;
+    for rule in &mut service.http {
+        for entry in &mut rule.matches {
+            entry.gateways.clear();
+            (entry.source_labels, entry.source_namespace) = (None, None);
+            let one = [
+                &mut entry.uri,
+                &mut entry.scheme,
+                &mut entry.method,
+                &mut entry.authority,
+            ];
+            let keyed = entry.headers.iter_mut().chain(&mut entry.without_headers);
+            let all = one.into_iter().flatten().chain(keyed.map(|(_, wanted)| wanted));
+            for wanted in all.chain(entry.query_params.iter_mut().map(|(_, wanted)| wanted)) {
+                match &mut wanted.value {
+                    StringMatch::Prefix(prefix) if prefix.is_empty() => "r".clone_into(prefix),
+                    StringMatch::Regex(regex) if regex::Regex::new(regex).is_err() => ".*".clone_into(regex),
+                    _ => {}
+                }
+            }
+        }
+        loads(&mut rule.headers);
+        let (destinations, rewrite) = match &mut rule.action {
+            HttpAction::Route { destinations, rewrite } => (destinations, rewrite),
+            HttpAction::DirectResponse(_) => continue,
+            // One that says nothing does not load.
+            HttpAction::Redirect(redirect) => {
+                if (&redirect.authority, redirect.port, redirect.scheme) == (&None, None, None) {
+                    redirect.uri.get_or_insert_with(|| "/".to_owned());
+                }
+                continue;
+            }
+        };
+        for (index, destination) in destinations.iter_mut().enumerate() {
+            if !upstream::HOSTS.contains(&destination.host.as_str()) {
+                destination.host.value = upstream::HOSTS[0].to_owned();
+            }
+            destination.port = None;
+            destination.weight = Some(spanned(if index == 0 { 100 } else { 0 }));
+            loads(&mut destination.headers);
+        }
+        if let Some(UriRewrite::Regex { pattern, substitution }) = &mut rewrite.uri
+            && (substitution.is_empty() || pattern.is_empty() || **pattern == "(")
+        {
+            rewrite.uri = None;
+        }
+        if rewrite.authority.is_some() {
+            rule.headers.request.authority = None;
+        }
+    }
+    service
+}
+
+/// Each field once in each list; none of them is one where tokens are.
+fn loads(operations: &mut HeaderOperations) {
+    for changes in [&mut operations.request, &mut operations.response] {
+        for list in [&mut changes.set, &mut changes.add] {
+            list.retain(|(name, _)| name != "authorization");
+            list.sort_by(|one, other| one.0.cmp(&other.0));
+            list.dedup_by(|one, other| one.0 == other.0);
+        }
+        changes.remove.retain(|name| name != "authorization");
     }
 }
 

@@ -8,10 +8,10 @@
 use lockgate_core::config::resource::{Action, AuthorizationPolicy, Clause, PolicyKey, PolicyRule, Predicate};
 use serde_json::{Map, Value, json};
 
-use super::authorizer;
 use super::istio::Ports;
 use super::sets::{Authorizer, Set};
 use super::tokens::Keys;
+use super::{authorizer, routes, upstream};
 
 const TYPES: &str = "type.googleapis.com/envoy";
 
@@ -21,13 +21,25 @@ pub fn bootstrap(listeners: Vec<Value>, ports: Ports) -> Value {
     json!({
         "static_resources": {
             "listeners": listeners,
-            "clusters": [cluster("upstream", ports.upstream), cluster("authorizer", ports.authorizer)],
+            "clusters": clusters(ports),
         },
         // Istio's proxies accept a fragment and drop it.
         "layered_runtime": { "layers": [{ "name": "istio", "static_layer": {
             "envoy.reloadable_features.http_reject_path_with_fragment": false,
         } }] },
     })
+}
+
+fn clusters(ports: Ports) -> Vec<Value> {
+    let hosts = upstream::HOSTS
+        .iter()
+        .zip(ports.hosts)
+        .map(|(host, port)| cluster(host, port));
+    let others = [
+        cluster("upstream", ports.upstream),
+        cluster("authorizer", ports.authorizer),
+    ];
+    others.into_iter().chain(hosts).collect()
 }
 
 fn cluster(name: &str, port: u16) -> Value {
@@ -69,11 +81,7 @@ pub fn listener(set: &Set, keys: &Keys, port: u16) -> Value {
         "normalize_path": set.normalization != "NONE",
         "merge_slashes": matches!(set.normalization, "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES"),
         "http_filters": filters,
-        "route_config": { "virtual_hosts": [{
-            "name": "all",
-            "domains": ["*"],
-            "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } }],
-        }] },
+        "route_config": if set.services.is_empty() { everything() } else { routes::route_config(&set.services) },
     });
     if set.normalization == "DECODE_AND_MERGE_SLASHES" {
         manager["path_with_escaped_slashes_action"] = json!("UNESCAPE_AND_FORWARD");
@@ -95,6 +103,14 @@ pub fn listener(set: &Set, keys: &Keys, port: u16) -> Value {
         listener["listener_filters_timeout"] = json!("0.5s");
     }
     listener
+}
+
+fn everything() -> Value {
+    json!({ "virtual_hosts": [{
+        "name": "all",
+        "domains": ["*"],
+        "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } }],
+    }] })
 }
 
 fn address(host: &str, port: u16) -> Value {
