@@ -147,9 +147,11 @@ impl Record {
     /// Counts the request, which ended at `ended`.
     fn count(&self, ended: Instant) {
         let route = self.rule.map_or(Label::UNKNOWN, |rule| self.view.rule_label(rule));
-        let provider = self
-            .provider
-            .map_or(Label::UNKNOWN, |provider| self.view.provider_label(provider));
+        let provider = match (self.provider, self.upstream) {
+            (Some(provider), _) => self.view.provider_label(provider),
+            (None, Some(host)) => self.view.host_label(host),
+            (None, None) => Label::UNKNOWN,
+        };
         let key = RequestKey {
             route,
             provider,

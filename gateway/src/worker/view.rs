@@ -66,6 +66,12 @@ impl View {
         self.shared.metrics.labels.of_configuration(name)
     }
 
+    /// What metrics call the plain host behind an upstream.
+    pub(crate) fn host_label(&self, upstream: UpstreamId) -> Label {
+        let host = self.upstream(upstream).map_or("", |pool| &*pool.target().host);
+        self.shared.metrics.labels.of_configuration(host)
+    }
+
     /// All pools.
     pub(crate) fn pools(&self) -> &[Rc<Pool>] {
         &self.pools

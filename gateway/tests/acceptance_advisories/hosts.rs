@@ -3,7 +3,7 @@
 use crate::case::Is::{Denied, Refused, Sent};
 use crate::case::{check, deny, get, head, open};
 use crate::h2::{self, Connection, END_HEADERS, END_STREAM, HEADERS};
-use crate::support::bed::Bed;
+use crate::support::bed::{Bed, Transport};
 use crate::support::client::send_raw;
 use crate::support::gateway::Setup;
 use crate::support::outputs::field;
@@ -157,16 +157,27 @@ async fn every_byte_of_an_http2_head_counts() {
 #[tokio::test]
 async fn what_a_configuration_means_is_known_or_it_is_refused() {
     let policy = |operation: &str| deny(&format!("{{to: [{{operation: {operation}}}]}}"));
-    let service = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: evil}\nspec: \
-                   {hosts: [api.corp], http: [{route: [{destination: {host: a}}]}]}\n";
     for (row, text, named) in [
         ("17", policy("{hostz: [test.com]}"), "hostz"),
         ("17", policy("{hosts: {exact: test.com}}"), "hosts"),
-        ("22", service.to_owned(), "VirtualService"),
     ] {
         let setup = Setup::seed().file("more.yaml", &text);
         let said = setup.refused().await;
         assert_eq!(said.code, 2, "row {row}: {}", said.all());
         assert!(said.stderr.contains(named), "row {row}: {}", said.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_takes_only_the_hosts_that_a_gateway_admits_it_to() {
+    // Row 22. A Gateway's server says whose routes it takes; without that, as in Istio, anybody's.
+    let service = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: evil}\nspec: \
+                   {hosts: [api.corp], gateways: [istio-system/ingress-gw], http: [{directResponse: {status: 200}}]}\n";
+    for (hosts, status) in [("- '*'", 200), ("- 'default/*'", 404), ("- './*'", 404)] {
+        let setup = Setup::seed()
+            .file("more.yaml", service)
+            .edit("gateway.yaml", "- '*'", hosts);
+        let bed = Bed::start(Transport::Plain, setup).await;
+        assert_eq!(bed.ask("api.corp").await.status, status, "{hosts}");
     }
 }

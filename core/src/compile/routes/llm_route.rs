@@ -17,8 +17,8 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Spanned, StringMatch};
 use crate::config::suggest::did_you_mean;
 use crate::tables::{
-    BackendRow, BackendTarget, ConditionRow, MatchedPath, ProviderTarget, Rows, RuleAction, RuleId, RuleRow, Span, Split,
-    Subject,
+    BackendRow, BackendTarget, ConditionRow, MatchedPath, ProviderTarget, Rows, RuleAction, RuleId, RuleRow, Span,
+    Split, Subject,
 };
 use crate::text_map::TextSet;
 
