@@ -282,11 +282,11 @@ fn a_byte_order_mark_is_no_error() {
 #[test]
 fn ignored_kinds_are_left_out_without_a_word() {
     let text = format!(
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: a}}\n---\n{}",
+        "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: a}}\n---\n{}",
         provider("a", "")
     );
     assert_eq!(codes(&load_one(&text)), ["unsupported-kind"]);
-    let ignored = ["VirtualService".to_string()];
+    let ignored = ["Sidecar".to_string()];
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &ignored,
