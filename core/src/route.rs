@@ -97,6 +97,9 @@ pub(crate) fn failed_condition<'d>(
 /// A negated condition is about fields and claims only. A field that is absent counts as an empty one there, as Istio
 /// has it (`treat_missing_header_as_empty`), unless the test is whether it is there.
 fn holds(tables: &Tables<'_>, condition: &ConditionRow, seen: &Attributes<'_>, claims: Option<&Claims<'_>>) -> bool {
+    if let Some(value) = single(condition.subject, seen) {
+        return passes(tables, condition.test, value) != condition.negated;
+    }
     let (mut found, mut matched) = (false, false);
     each_value(tables, condition.subject, seen, claims, &mut |value| {
         found = true;
@@ -109,6 +112,19 @@ fn holds(tables: &Tables<'_>, condition: &ConditionRow, seen: &Attributes<'_>, c
     !(matched || is_absent_field && condition.test != Test::Present && passes(tables, condition.test, b""))
 }
 
+/// The value of a subject that every request has exactly once.
+fn single<'s>(subject: Subject, seen: &Attributes<'s>) -> Option<&'s [u8]> {
+    match subject {
+        Subject::Host => Some(seen.authority.host),
+        Subject::Authority => Some(seen.authority.folded),
+        Subject::RawAuthority => Some(seen.authority.raw),
+        Subject::Path => Some(seen.path.as_bytes()),
+        Subject::Method => Some(seen.method.as_bytes()),
+        Subject::Scheme => Some(seen.connection.scheme.as_str().as_bytes()),
+        Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) => None,
+    }
+}
+
 /// Calls `visit` with each value that a subject has: none when it is absent, several for repeated fields and claims.
 pub(crate) fn each_value(
     tables: &Tables<'_>,
@@ -117,13 +133,10 @@ pub(crate) fn each_value(
     claims: Option<&Claims<'_>>,
     visit: &mut dyn FnMut(&[u8]),
 ) {
+    if let Some(value) = single(subject, seen) {
+        return visit(value);
+    }
     match subject {
-        Subject::Host => visit(seen.authority.host),
-        Subject::Authority => visit(seen.authority.folded),
-        Subject::RawAuthority => visit(seen.authority.raw),
-        Subject::Path => visit(seen.path.as_bytes()),
-        Subject::Method => visit(seen.method.as_bytes()),
-        Subject::Scheme => visit(seen.connection.scheme.as_str().as_bytes()),
         Subject::Header(name) => seen.headers.each(tables.text(name), &mut |value| visit(value)),
         Subject::QueryParam(name) => {
             if let Some(value) = query_param(seen.query.unwrap_or_default(), tables.text(name)) {
@@ -134,6 +147,7 @@ pub(crate) fn each_value(
             let values = claims.map(|claims| claims.strings(tables.text(path)));
             values.into_iter().flatten().for_each(|value| visit(value.as_bytes()));
         }
+        _ => {}
     }
 }
 
