@@ -147,7 +147,13 @@ pub(crate) fn each_value(
             let values = claims.map(|claims| claims.strings(tables.text(path)));
             values.into_iter().flatten().for_each(|value| visit(value.as_bytes()));
         }
-        _ => {}
+        // Each of these has a single value.
+        Subject::Host
+        | Subject::Authority
+        | Subject::RawAuthority
+        | Subject::Path
+        | Subject::Method
+        | Subject::Scheme => {}
     }
 }
 
