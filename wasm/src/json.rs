@@ -146,6 +146,7 @@ impl<'t> Reader<'t> {
                 Some((key, reader.value(depth)?))
             })?),
             _ => match self.word() {
+                "" => return None,
                 "null" => Value::Null,
                 _ => Value::Word,
             },
