@@ -14,8 +14,9 @@
 //! [`run`] is dropped when the client goes away, and with it whatever it waits
 //! for: the client's body, a connection attempt, the upstream's answer.
 
+mod ask;
+
 use core::convert::Infallible;
-use core::net::IpAddr;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::answer::Challenge;
-use lockgate_core::check::{CheckBody, Checked, borrow_answers, borrow_fields};
+use lockgate_core::check::{Checked, borrow_answers, borrow_fields};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known, decide};
 use lockgate_core::decision::{Decision, Destination, Refusal};
@@ -36,15 +37,16 @@ use lockgate_core::llm::body::{BodyError, BodyScan};
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::observe::observe;
 use lockgate_core::rewrite;
-use lockgate_core::tables::{AuthorizerId, RuleId};
+use lockgate_core::tables::RuleId;
 use lockgate_core::token::TokenError;
 
+use self::ask::Asked;
 use crate::access::{Flag, Record};
 use crate::body::{ReadBody, ReadError, Reading};
 use crate::changes::{self, Change};
 use crate::client_body::{ClientBody, Passing};
 use crate::connection::Peer;
-use crate::ext_authz::{self, Checks, Question, Reply, SentBody};
+use crate::ext_authz::Checks;
 use crate::head::{self, HeadFields};
 use crate::jwt;
 use crate::meter::Meter;
@@ -169,14 +171,6 @@ struct Outgoing {
     /// What a route changes of a plain host's answer; `None` for a provider's.
     response_changes: Option<Vec<Change>>,
     record: Box<Record>,
-}
-
-/// What an authorizer is to be asked, free of what the decision borrowed.
-struct Asked {
-    authorizer: AuthorizerId,
-    /// The normalised path with the query.
-    target: String,
-    remote: IpAddr,
 }
 
 /// What to do next.
@@ -323,86 +317,6 @@ impl Exchange {
             is_wanted: false,
         });
         Ok(())
-    }
-
-    /// Asks an external authorizer.
-    async fn check(&mut self, asked: Asked, entropy: u64) -> Result<(), Step> {
-        let internal = || Step::Fail(Fault::Internal, Flag::None);
-        let view = Rc::clone(&self.record.view);
-        let authorizers = view.live.compiled.snapshot.authorizers();
-        let (Some(authorizer), Some(way)) = (authorizers.get(asked.authorizer.0 as usize), view.way(asked.authorizer))
-        else {
-            return Err(internal());
-        };
-        let body = match authorizer.body {
-            Some(wanted) => self.body_for(wanted).await?,
-            None => Ok(None),
-        };
-        let peer = Rc::clone(&self.record.peer);
-        let checks = self
-            .checks
-            .get_or_insert_with(|| Checks::begin(&self.head.headers, &peer, &self.record.request_id));
-        if checks
-            .answers
-            .iter()
-            .any(|answer| answer.authorizer == asked.authorizer)
-        {
-            return Err(internal());
-        }
-        let host = match self.head.uri.authority() {
-            Some(authority) => authority.as_str().as_bytes(),
-            None => self.head.headers.get(HOST).map_or(&[][..], HeaderValue::as_bytes),
-        };
-        let began = Instant::now();
-        let reply = match body {
-            Err(TooLarge) => Reply::too_large(),
-            Ok(body) => {
-                let question = Question {
-                    authorizer,
-                    adds: view.live.check_fields(asked.authorizer),
-                    method: &self.head.method,
-                    version: self.head.version,
-                    target: asked.target,
-                    host,
-                    scheme: peer.connection().scheme.as_str(),
-                    headers: &checks.headers,
-                    body,
-                    remote: ext_authz::with_port(asked.remote, peer.downstream_remote()),
-                    local: peer.downstream_local(),
-                    request_id: &self.record.request_id,
-                    entropy,
-                };
-                ext_authz::ask(way, question).await
-            }
-        };
-        self.record.checked(asked.authorizer, &reply, began.elapsed());
-        checks.take(asked.authorizer, reply);
-        Ok(())
-    }
-
-    /// As much of the body as an authorizer is sent; `None` when the request has none.
-    async fn body_for(&mut self, wanted: CheckBody) -> Result<Result<Option<SentBody>, TooLarge>, Step> {
-        if self.body.is_none() {
-            if self.incoming.is_end_stream() {
-                return Ok(Ok(None));
-            }
-            let most = self.record.worker.shared.bounds.body_bytes;
-            let limit = match wanted.partial {
-                true => most,
-                false => most.min(wanted.bytes_max.into()),
-            };
-            self.read_body(limit, Reading::ToItsEnd).await?;
-        }
-        let Some(body) = &self.body else { return Ok(Ok(None)) };
-        if body.error == Some(BodyError::TooLarge) {
-            return Ok(Err(TooLarge));
-        }
-        let sent = SentBody::of(&body.pieces, wanted.bytes_max);
-        Ok(if sent.is_partial && !wanted.partial {
-            Err(TooLarge)
-        } else {
-            Ok(Some(sent))
-        })
     }
 
     /// Asks the engine, and takes out of its answer what borrows from its working memory.
@@ -566,9 +480,6 @@ fn answered(
         Err(error) => failed(&error, record),
     }
 }
-
-/// A body is larger than what an authorizer may be sent.
-struct TooLarge;
 
 fn refuse_body(rule: RuleId, error: BodyError) -> Step {
     Step::Refuse(Refusal::Body(Some(rule), error))

@@ -18,6 +18,9 @@ pub(crate) fn poll_write<S: AsyncWrite>(
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],
 ) -> Poll<Result<usize>> {
+    if let [only] = slices {
+        return stream.poll_write(cx, only);
+    }
     let mut room = [0; JOINED_BYTES_MAX];
     match join(slices, &mut room) {
         Some(joined) => stream.poll_write(cx, joined),
