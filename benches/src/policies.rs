@@ -65,7 +65,7 @@ fn decided(snapshot: &Snapshot, headers: &[(&str, &[u8])], known: Known<'_>, scr
         target: "/v1/chat/completions",
         headers: &headers,
         connection: Connection {
-            uri_names: &["spiffe://cluster.local/ns/prod/sa/web"],
+            spiffe_id: Some("cluster.local/ns/prod/sa/web"),
             ..Connection::plain(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), PORT)
         },
     };

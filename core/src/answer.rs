@@ -165,9 +165,11 @@ impl Refusal {
                 allow: Some("POST"),
                 ..self.detail().answer(shape)
             },
-            Self::BadRequest(_) | Self::BadRewrite(_) | Self::Body(..) | Self::NotAdmitted { .. } => {
-                self.detail().answer(shape)
-            }
+            Self::Misdirected
+            | Self::BadRequest(_)
+            | Self::BadRewrite(_)
+            | Self::Body(..)
+            | Self::NotAdmitted { .. } => self.detail().answer(shape),
         }
     }
 
@@ -194,6 +196,11 @@ impl Refusal {
         };
         match self {
             Self::BadRequest(bad) => bad.detail(),
+            Self::Misdirected => detail(
+                421,
+                "misdirected_request",
+                "the connection was made for another host: open one for this host",
+            ),
             Self::Token(error) => detail(error.status(), error.code(), error.message()),
             Self::Denied(_) => detail(403, "rbac_access_denied", "RBAC: access denied"),
             Self::External(_, External::Denied(status)) => {

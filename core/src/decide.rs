@@ -1,9 +1,11 @@
 //! The heart: one request, one decision.
 //!
 //! ```text
+//! connection is it of the server that the host is of   421
 //! check      CUSTOM policies that match                 ask their authorizers first; their answer
 //! identify   the token, when there are rules for tokens 401, 403, or verify it first
 //! authorize  what the client sent                       403, or the body first
+//! redirect   a plain-text server for TLS only           301
 //! match      pass 1 → rule                              404, a redirect, a direct response
 //! choose     a backend of the rule by weight            forward, when it is a plain host
 //! body       may it be sent to the provider             405, 400, 413, 415
@@ -113,6 +115,9 @@ pub fn decide<'d>(
         Ok(seen) => seen,
         Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
     };
+    if route::is_misdirected(tables, &seen) {
+        return Decision::Refuse(Refusal::Misdirected);
+    }
     // As in Envoy, nobody is asked about a request that no route takes. Which route it is may still change with the
     // token, so whoever was not asked for want of a route is asked when there is one.
     let is_checked = tables.authorizers.is_empty() || has_route(tables, &seen);
@@ -146,6 +151,9 @@ pub fn decide<'d>(
             seen.with_headers(&routed_headers)
         }
     };
+    if route::wants_tls(tables, &routed) {
+        return redirect::to_https(&seen);
+    }
     let Some((entry, action)) = taken(tables, &routed, claims.as_ref()) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
@@ -177,7 +185,8 @@ fn taken<'d>(
 /// Whether any route takes a request as it was sent, whoever sends it.
 fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
     let headers = Overlay::new(tables, seen.headers, None);
-    route::find(tables, &seen.with_headers(&headers), None).is_some()
+    let seen = seen.with_headers(&headers);
+    route::wants_tls(tables, &seen) || route::find(tables, &seen, None).is_some()
 }
 
 fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId) -> Decision<'d> {

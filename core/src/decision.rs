@@ -94,11 +94,11 @@ pub struct ToHost<'d> {
     pub response_changes: &'d [HeaderChangeRow],
 }
 
-/// The answer of a `redirect`. [`crate::rewrite::location`] puts the place together.
+/// The answer of a `redirect`, or of a server's `tls.httpsRedirect`. [`crate::rewrite::location`] puts the place together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redirect<'d> {
-    /// The rule that matched.
-    pub rule: RuleId,
+    /// The rule that matched; none when the server sends everything away to `https`.
+    pub rule: Option<RuleId>,
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
     /// Of the new place.
@@ -168,6 +168,8 @@ pub enum Path<'d> {
 pub enum Refusal {
     /// 400 or 414: the head cannot be read one way only.
     BadRequest(BadRequest),
+    /// 421: its connection was made for another server (RFC 9110 §15.5.20).
+    Misdirected,
     /// 401, or 403 for an audience: its token must not pass.
     Token(TokenError),
     /// 403 `RBAC: access denied`.
@@ -248,7 +250,12 @@ impl Refusal {
             | Self::BadRewrite(rule)
             | Self::NotAdmitted { rule, .. } => Some(rule),
             Self::Body(rule, _) => rule,
-            Self::Token(_) | Self::BadRequest(_) | Self::Denied(_) | Self::External(..) | Self::NoRoute => None,
+            Self::Misdirected
+            | Self::Token(_)
+            | Self::BadRequest(_)
+            | Self::Denied(_)
+            | Self::External(..)
+            | Self::NoRoute => None,
         }
     }
 }

@@ -95,6 +95,8 @@ mod substitution;
 pub mod tables;
 #[cfg(feature = "alloc")]
 mod text_map;
+#[cfg(feature = "alloc")]
+pub mod tls;
 pub mod token;
 
 #[cfg(feature = "yaml")]

@@ -7,10 +7,28 @@
 //! <https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPRedirect>
 
 use crate::attributes::Attributes;
-use crate::authority;
+use crate::authority::{self, Authority};
 use crate::decision::{Decision, Redirect, Refusal};
 use crate::request::Scheme;
 use crate::tables::{RedirectPort, RedirectRow, RuleId, Tables};
+
+/// The answer of a server with `tls.httpsRedirect`: the same place by `https`, at its own port. Envoy keeps a port that
+/// the client named, at which it has just been told that TLS is not spoken.
+pub(crate) fn to_https<'d>(seen: &Attributes<'d>) -> Decision<'d> {
+    let Authority { raw, host, .. } = seen.authority;
+    let name = raw.get(..host.len()).unwrap_or_default();
+    Decision::Redirect(Redirect {
+        rule: None,
+        status: 301,
+        scheme: Scheme::Https,
+        // An authority that was read is ASCII.
+        authority: core::str::from_utf8(name).unwrap_or_default(),
+        port: None,
+        path: seen.path,
+        query: seen.query,
+        response_changes: &[],
+    })
+}
 
 /// The answer of `redirects[row]`, a redirect of `rule`.
 pub(crate) fn answer<'d>(tables: &Tables<'d>, row: u32, rule: RuleId, seen: &Attributes<'d>) -> Decision<'d> {
@@ -27,7 +45,7 @@ pub(crate) fn answer<'d>(tables: &Tables<'d>, row: u32, rule: RuleId, seen: &Att
         Some(target) => (target, seen.query),
     };
     Decision::Redirect(Redirect {
-        rule,
+        rule: Some(rule),
         status: row.status,
         scheme,
         authority: match row.authority {

@@ -121,8 +121,8 @@ pub struct Connection<'r> {
     pub destination_port: u16,
     /// The TLS server name that the client asked for, lower-cased.
     pub sni: Option<&'r str>,
-    /// The URI names of the client's verified certificate, in its order, e.g. `spiffe://cluster.local/ns/a/sa/b`.
-    pub uri_names: &'r [&'r str],
+    /// The SPIFFE id of the client's verified certificate, as [`spiffe_id`] finds it: `cluster.local/ns/a/sa/b`.
+    pub spiffe_id: Option<&'r str>,
 }
 
 impl<'r> Connection<'r> {
@@ -142,7 +142,7 @@ impl<'r> Connection<'r> {
             port,
             destination_port: port,
             sni: None,
-            uri_names: &[],
+            spiffe_id: None,
         }
     }
 }
@@ -158,6 +158,11 @@ impl Connection<'_> {
             ..self
         }
     }
+}
+
+/// The id among the URI names of a certificate, in its order: the first `spiffe://…`, without that.
+pub fn spiffe_id<'n>(uri_names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    uri_names.into_iter().find_map(|name| name.strip_prefix("spiffe://"))
 }
 
 /// The scheme a client speaks to this gateway.

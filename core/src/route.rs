@@ -7,27 +7,108 @@
 //! the two are merged by position, so that order is kept exactly.
 //! <https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPMatchRequest>
 
+use core::net::{IpAddr, Ipv4Addr};
+
 use crate::attributes::Attributes;
 use crate::claims::Claims;
-use crate::tables::{BackendRow, ConditionRow, EntryRow, Rows, Split, Subject, Tables, Test, VirtualHostRow};
+use crate::index::Index;
+use crate::request::{Connection, Scheme};
+use crate::tables::{
+    BackendRow, ConditionRow, EntryRow, PortListeners, PortRow, Rows, Split, Subject, Tables, Test, TlsServerId,
+    VirtualHostRow,
+};
 
-/// The virtual host of `host` on `port`, if the port listens and one takes the host.
-pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &[u8]) -> Option<(u32, &'d VirtualHostRow)> {
-    let listener = tables.listeners.binary_search_by_key(&port, |row| row.port).ok()?;
-    let row = tables.listeners.get(listener)?;
-    let scope = u32::try_from(listener).ok()?;
-    let by_name = |name| tables.hosts.get(tables.text, scope, name);
+/// The listener of a connection, if its port listens and, where that speaks TLS, a server takes its server name.
+pub(crate) fn listener(tables: &Tables<'_>, connection: &Connection<'_>) -> Option<u32> {
+    let (scope, port) = port(tables, connection.port)?;
+    match port.listeners {
+        PortListeners::Plain(listener) => Some(listener),
+        PortListeners::Tls { any, has_suffixes } => {
+            let name = connection.sni.unwrap_or_default().as_bytes();
+            named(tables, tables.server_names, scope, has_suffixes, name).or(any)
+        }
+    }
+}
+
+/// Whether the request is for a host that its connection was not made for: one that another server of the port takes,
+/// maybe under other rules for client certificates; or whether no server takes the connection at all.
+///
+/// HTTP/2 clients send the requests of several hosts over one connection (RFC 9113 §9.1.1), and anybody may claim a
+/// host that the server name did not.
+pub(crate) fn is_misdirected(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
+    let connection = &seen.connection;
+    let Some((scope, port)) = port(tables, connection.port) else {
+        return false;
+    };
+    let PortListeners::Tls { any, has_suffixes } = port.listeners else {
+        return false;
+    };
+    let of = |name| named(tables, tables.server_names, scope, has_suffixes, name).or(any);
+    let asked = connection.sni.unwrap_or_default().as_bytes();
+    let server = of(asked);
+    server.is_none() || seen.authority.host != asked && server != of(seen.authority.host)
+}
+
+fn port<'d>(tables: &Tables<'d>, number: u16) -> Option<(u32, &'d PortRow)> {
+    let index = tables.ports.binary_search_by_key(&number, |row| row.port).ok()?;
+    Some((u32::try_from(index).ok()?, tables.ports.get(index)?))
+}
+
+/// What `names` has for `host` in `scope`: for the name itself, or for its longest suffix.
+fn named(tables: &Tables<'_>, names: Index<'_>, scope: u32, has_suffixes: bool, host: &[u8]) -> Option<u32> {
+    let by_name = |name| names.get(tables.text, scope, name);
     // `*.b.c` is kept as `.b.c`, and its star stands for at least one character: the host `.b.c` is not among them.
     let exact = if host.starts_with(b".") { None } else { by_name(host) };
-    let named = exact.or_else(|| {
-        if row.has_suffixes {
-            suffixes(host).find_map(by_name)
-        } else {
-            None
-        }
-    });
-    let id = named.map(|rows| rows.start).or(row.any_host)?;
+    let rows = match exact {
+        None if has_suffixes => suffixes(host).find_map(by_name),
+        exact => exact,
+    };
+    rows.map(|rows| rows.start)
+}
+
+/// The virtual host of `host` on a listener, if one takes it.
+pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, listener: u32, host: &[u8]) -> Option<(u32, &'d VirtualHostRow)> {
+    let row = tables.listeners.get(listener as usize)?;
+    let id = named(tables, tables.hosts, listener, row.has_suffixes, host).or(row.any_host)?;
     Some((id, tables.virtual_hosts.get(id as usize)?))
+}
+
+/// Whether the request is in plain text, and its virtual host is for TLS only. What a trusted proxy in front was spoken
+/// to by counts as Envoy counts it: by `x-forwarded-proto`.
+pub(crate) fn wants_tls(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
+    if seen.connection.scheme == Scheme::Https {
+        return false;
+    }
+    let Some(listener) = listener(tables, &seen.connection) else {
+        return false;
+    };
+    let has_any = tables
+        .listeners
+        .get(listener as usize)
+        .is_some_and(|row| row.has_tls_only);
+    if !has_any || !virtual_host(tables, listener, seen.authority.host).is_some_and(|(_, row)| row.tls_only) {
+        return false;
+    }
+    let mut sent_by_tls = false;
+    if tables.edge.trusted_proxies > 0 {
+        seen.headers.each("x-forwarded-proto", &mut |value| {
+            sent_by_tls = value.eq_ignore_ascii_case(b"https");
+        });
+    }
+    !sent_by_tls
+}
+
+impl Tables<'_> {
+    /// The HTTPS server that a client of `port` gets which asks for `server_name`, lower-cased; `None` when no server
+    /// takes it, or the port is in plain text.
+    #[must_use]
+    pub fn tls_server(&self, port: u16, server_name: Option<&str>) -> Option<TlsServerId> {
+        let connection = Connection {
+            sni: server_name,
+            ..Connection::plain(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+        };
+        self.listeners.get(listener(self, &connection)? as usize)?.tls
+    }
 }
 
 /// `.b.c` and `.c` of `a.b.c`: the suffixes at label borders, longest first.
@@ -40,17 +121,17 @@ fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The entries that `host` on `port` may match, in order: those that ask for exactly this host, merged by position
+/// The entries that `host` on a listener may match, in order: those that ask for exactly this host, merged by position
 /// with those that ask for no exact host.
 pub(crate) fn candidates<'d>(
     tables: &Tables<'d>,
-    port: u16,
+    listener: u32,
     host: &[u8],
 ) -> impl Iterator<Item = &'d EntryRow> + use<'d> {
     let Tables {
         entry_order, entries, ..
     } = *tables;
-    let found = virtual_host(tables, port, host);
+    let found = virtual_host(tables, listener, host);
     let keyed = found
         .and_then(|(id, _)| tables.entries_by_host.get(tables.text, id, host))
         .unwrap_or_default();
@@ -76,7 +157,7 @@ pub(crate) fn find<'d>(
     if seen.path == "*" {
         return None;
     }
-    candidates(tables, seen.connection.port, seen.authority.host)
+    candidates(tables, listener(tables, &seen.connection)?, seen.authority.host)
         .find(|entry| failed_condition(tables, entry, seen, claims).is_none())
 }
 

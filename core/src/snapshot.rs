@@ -19,9 +19,10 @@ use crate::substitution::Substitution;
 use crate::tables::{
     AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, DirectResponseRow, EdgeRow,
     EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow,
-    PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleRow, SecretId, Span,
-    Tables, Text, TokenRuleRow, VirtualHostRow,
+    PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleRow, SecretId,
+    Span, Tables, Text, TokenRuleRow, VirtualHostRow,
 };
+use crate::tls::TlsServer;
 
 /// A configuration, compiled and immutable.
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ pub struct Snapshot {
     id: String,
     rows: OwnedRows,
     listeners: Vec<Listener>,
+    tls_servers: Vec<TlsServer>,
     upstreams: Vec<Upstream>,
     key_sources: Vec<KeySource>,
     authorizers: Vec<Authorizer>,
@@ -38,6 +40,7 @@ impl Snapshot {
     pub(crate) fn new(
         rows: OwnedRows,
         listeners: Vec<Listener>,
+        tls_servers: Vec<TlsServer>,
         upstreams: Vec<Upstream>,
         key_sources: Vec<KeySource>,
         authorizers: Vec<Authorizer>,
@@ -46,6 +49,7 @@ impl Snapshot {
             FORMAT,
             &rows.meaning,
             &listeners,
+            &tls_servers,
             &upstreams,
             &key_sources,
             &authorizers,
@@ -54,6 +58,7 @@ impl Snapshot {
             id,
             rows,
             listeners,
+            tls_servers,
             upstreams,
             key_sources,
             authorizers,
@@ -72,6 +77,7 @@ impl Snapshot {
     pub fn tables(&self) -> Tables<'_> {
         let OwnedRows {
             meaning,
+            server_names_slots,
             hosts_slots,
             entries_by_host_slots,
             policy_index,
@@ -84,6 +90,11 @@ impl Snapshot {
         Tables {
             text: Text(&meaning.text),
             edge: meaning.edge,
+            ports: &meaning.ports,
+            server_names: Index {
+                slots: server_names_slots,
+                keys: &meaning.server_names,
+            },
             listeners: &meaning.listeners,
             hosts: Index {
                 slots: hosts_slots,
@@ -136,6 +147,20 @@ impl Snapshot {
         &self.listeners
     }
 
+    /// The HTTPS servers; [`crate::tables::TlsServerId`] is the index.
+    #[must_use]
+    pub fn tls_servers(&self) -> &[TlsServer] {
+        &self.tls_servers
+    }
+
+    /// Whether clients speak TLS to `port`.
+    #[must_use]
+    pub fn is_tls(&self, port: u16) -> bool {
+        self.listeners
+            .iter()
+            .any(|listener| listener.port == port && listener.is_tls)
+    }
+
     /// Whether each connection begins with a PROXY protocol header ([`crate::proxy_header`]).
     #[must_use]
     pub fn expects_proxy_header(&self) -> bool {
@@ -182,6 +207,7 @@ impl Secrets {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OwnedRows {
     pub(crate) meaning: MeaningRows,
+    pub(crate) server_names_slots: Vec<Slot>,
     pub(crate) hosts_slots: Vec<Slot>,
     pub(crate) entries_by_host_slots: Vec<Slot>,
     pub(crate) policy_index: PolicyIndexRows,
@@ -197,6 +223,8 @@ pub(crate) struct OwnedRows {
 pub(crate) struct MeaningRows {
     pub(crate) text: String,
     pub(crate) edge: EdgeRow,
+    pub(crate) ports: Vec<PortRow>,
+    pub(crate) server_names: Vec<KeyRow>,
     pub(crate) listeners: Vec<ListenerRow>,
     pub(crate) hosts: Vec<KeyRow>,
     pub(crate) virtual_hosts: Vec<VirtualHostRow>,
@@ -231,7 +259,7 @@ pub(crate) struct MeaningRows {
 }
 
 /// Version of what the rows mean; part of every snapshot id.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 fn identify(meaning: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
@@ -288,6 +316,8 @@ impl Hasher for Sha256Hasher {
 pub struct Listener {
     /// The logical port: the number of the Gateway servers that open it.
     pub port: u16,
+    /// Whether clients speak TLS to it.
+    pub is_tls: bool,
 }
 
 /// Where the keys that verify an issuer's tokens come from. What `KeySourceId` indexes.

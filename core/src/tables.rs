@@ -47,6 +47,8 @@ id!(/// An external authorizer. Indexes `Snapshot::authorizers`, which are in th
     AuthorizerId);
 id!(/// Where an issuer's keys come from. Indexes `Snapshot::key_sources`.
     KeySourceId);
+id!(/// An HTTPS server of a Gateway. Indexes `Snapshot::tls_servers`.
+    TlsServerId);
 id!(/// A `uriRegexRewrite`.
     SubstitutionId);
 id!(/// Where in the configuration a thing comes from.
@@ -114,7 +116,10 @@ impl<'a> Text<'a> {
 pub struct Tables<'a> {
     pub(crate) text: Text<'a>,
     pub(crate) edge: EdgeRow,
-    /// Sorted by port.
+    /// Ascending.
+    pub(crate) ports: &'a [PortRow],
+    /// (index into `ports`, exact server name) and (index, `.suffix`) to one listener.
+    pub(crate) server_names: Index<'a>,
     pub(crate) listeners: &'a [ListenerRow],
     /// (listener, exact host) and (listener, `.suffix`) to one virtual host.
     pub(crate) hosts: Index<'a>,
@@ -188,8 +193,34 @@ pub(crate) struct EdgeRow {
 
 /// One listening port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PortRow {
+    pub(crate) port: u16,
+    pub(crate) listeners: PortListeners,
+}
+
+/// The listeners of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
+pub(crate) enum PortListeners {
+    /// In plain text, one for all hosts.
+    Plain(u32),
+    /// After TLS, by the server name that the client asks for: see `server_names`.
+    Tls {
+        /// The one for every other name, and for none.
+        any: Option<u32>,
+        /// Whether any server name is a `*.suffix`.
+        has_suffixes: bool,
+    },
+}
+
+/// The virtual hosts of one port or, where it speaks TLS, of one of its servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ListenerRow {
     pub(crate) port: u16,
+    /// How TLS is spoken here.
+    pub(crate) tls: Option<TlsServerId>,
+    /// Whether any virtual host sends requests in plain text away to `https`.
+    pub(crate) has_tls_only: bool,
     /// The virtual host `*`, if there is one.
     pub(crate) any_host: Option<u32>,
     /// Whether any virtual host is a `*.suffix`.
@@ -290,6 +321,11 @@ impl<'a> Tables<'a> {
         let backends = self.rule(rule).map(|row| row.split().backends);
         let mut backends = backends.unwrap_or_default().of(self.backends).iter();
         backends.any(|backend| matches!(backend.to, BackendTarget::Provider(_)))
+    }
+
+    /// The keys that requests to providers are sent with; some may come twice.
+    pub fn credentials(&self) -> impl Iterator<Item = SecretId> {
+        self.configs.iter().filter_map(|config| config.credential)
     }
 
     /// The host of a provider: what logs and metrics call it.

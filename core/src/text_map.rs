@@ -37,6 +37,15 @@ impl<V> TextMap<V> {
         self.values.get(self.numbers.get(text)?)
     }
 
+    pub(crate) fn get_mut(&mut self, text: &str) -> Option<&mut V> {
+        self.values.get_mut(self.numbers.get(text)?)
+    }
+
+    /// The values, in the order in which their texts came.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.values.iter()
+    }
+
     /// Sets the value of `text`, and gives back the one that it had.
     pub(crate) fn insert(&mut self, text: &str, value: V) -> Option<V> {
         let known = self.numbers.get(text);

@@ -247,7 +247,7 @@ fn a_hundred_thousand_judgements_by_every_kind_of_condition_allocate_nothing() {
         headers: &headers,
         connection: Connection {
             sni: Some("test.com"),
-            uri_names: &["https://a", "spiffe://cluster.local/ns/team2/sa/bot"],
+            spiffe_id: Some("cluster.local/ns/team2/sa/bot"),
             ..Connection::plain("198.51.100.1".parse().unwrap(), 80)
         },
     };

@@ -8,11 +8,11 @@ use lockgate_core::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answer
 use lockgate_core::cidr::canonical;
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known};
-use lockgate_core::explain::{Explanation, explain};
+use lockgate_core::explain::{Explanation, explain, presumed_server_name};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
-use lockgate_core::request::{Connection, Headers, Request, Scheme};
+use lockgate_core::request::{Connection, Headers, Request, Scheme, spiffe_id};
 use lockgate_core::snapshot::Snapshot;
 use lockgate_core::token::assume;
 use serde::Deserialize;
@@ -38,7 +38,7 @@ pub(crate) struct Question {
     pub(crate) destination_port: Option<u16>,
     /// The logical port; by default the URL's, else the first that listens.
     pub(crate) port: Option<u16>,
-    /// The server name that the client asked for in TLS.
+    /// The server name that the client asked for in TLS; the request's host by default, where the port speaks TLS.
     pub(crate) sni: Option<String>,
     /// The URI names of the client's certificate.
     #[serde(default)]
@@ -78,14 +78,15 @@ impl Question {
         let first = snapshot.listeners().first().map_or(80, |listener| listener.port);
         let fields = Fields(&self.headers);
         let default_method = if self.body.is_some() { "POST" } else { "GET" };
-        let sni = self.sni.as_ref().map(|name| name.to_ascii_lowercase());
-        let peer_uris: Vec<&str> = self.peer_uris.iter().map(String::as_str).collect();
-        let plain = Connection::plain(
-            canonical(self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
-            self.port.or(target.port).unwrap_or(first),
-        );
+        let port = self.port.or(target.port).unwrap_or(first);
+        let host = first_value(&fields, "host").and_then(|host| core::str::from_utf8(host).ok());
+        let sni = match &self.sni {
+            Some(name) => Some(name.to_ascii_lowercase()),
+            None => presumed_server_name(snapshot, port, host.unwrap_or_default()),
+        };
+        let plain = Connection::plain(canonical(self.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))), port);
         // Only TLS has a server name and certificates.
-        let is_tls = target.is_https || sni.is_some() || !peer_uris.is_empty();
+        let is_tls = target.is_https || snapshot.is_tls(port) || sni.is_some() || !self.peer_uris.is_empty();
         let request = Request {
             method: self.method.as_deref().unwrap_or(default_method),
             authority: None,
@@ -94,7 +95,7 @@ impl Question {
             connection: Connection {
                 scheme: if is_tls { Scheme::Https } else { Scheme::Http },
                 sni: sni.as_deref(),
-                uri_names: &peer_uris,
+                spiffe_id: spiffe_id(self.peer_uris.iter().map(String::as_str)),
                 proxied: self.proxied.map(canonical),
                 local: self.destination_ip.map_or(plain.local, canonical),
                 destination_port: self.destination_port.unwrap_or(plain.destination_port),

@@ -36,7 +36,7 @@ impl Headers for HeadFields<'_> {
 }
 
 /// A request as the engine sees it.
-pub(crate) fn request<'r>(head: &'r Parts, headers: &'r HeadFields<'_>, peer: &Peer) -> Request<'r> {
+pub(crate) fn request<'r>(head: &'r Parts, headers: &'r HeadFields<'_>, peer: &'r Peer) -> Request<'r> {
     let form = if head.version == Version::HTTP_2 {
         AuthorityForm::Pseudo
     } else {

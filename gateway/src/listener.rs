@@ -107,8 +107,16 @@ async fn take(worker: &Rc<Worker>, port: u16, accepted: io::Result<(TcpStream, S
             refused.fetch_add(1, Ordering::Relaxed);
         }
         Ok((stream, remote)) => {
-            let has_proxy_header = worker.view().live.compiled.snapshot.expects_proxy_header();
-            if let Ok(peer) = Peer::new(&stream, remote, port, has_proxy_header) {
+            let view = worker.view();
+            let snapshot = &view.live.compiled.snapshot;
+            let peer = Peer::new(
+                &stream,
+                remote,
+                port,
+                snapshot.expects_proxy_header(),
+                snapshot.is_tls(port),
+            );
+            if let Ok(peer) = peer {
                 let open = Open::new(worker);
                 let peer = Rc::new(peer);
                 tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, peer, open));

@@ -6,9 +6,9 @@ use http::header::{HeaderName, HeaderValue};
 use lockgate_core::check::CheckProtocol;
 use lockgate_core::compile::Compiled;
 use lockgate_core::config::Document;
-use lockgate_core::snapshot::KeysFrom;
 use lockgate_core::tables::{AuthorizerId, SecretId, UpstreamId};
 
+use crate::connection::tls::{ServerError, Servers};
 use crate::jwt::{Tokens, TokensError};
 use crate::upstream::Target;
 use crate::upstream::tls::{self, Speaks, TlsError};
@@ -17,9 +17,11 @@ use crate::upstream::tls::{self, Speaks, TlsError};
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) compiled: Compiled,
+    /// HTTPS servers.
+    pub(crate) servers: Servers,
     /// By `UpstreamId`.
     pub(crate) upstreams: Vec<Arc<Target>>,
-    /// `Authorization` values, by [`SecretId`]; none for key sets.
+    /// `Authorization` values, by [`SecretId`]; none for secrets that are no key of a provider.
     credentials: Vec<Option<HeaderValue>>,
     /// Fields that authorizers are sent besides the client's, by [`AuthorizerId`].
     check_fields: Vec<Vec<(HeaderName, HeaderValue)>>,
@@ -36,6 +38,8 @@ pub(crate) enum LiveError {
     Credential(SecretId),
     /// TLS towards an upstream cannot be set up.
     Tls(Box<str>, TlsError),
+    /// An HTTPS server cannot be served.
+    Server(ServerError),
     /// Tokens cannot be verified.
     Tokens(TokensError),
 }
@@ -49,6 +53,7 @@ impl core::fmt::Display for LiveError {
                 id.0.saturating_add(1)
             ),
             Self::Tls(host, error) => write!(f, "TLS towards `{host}`: {error}"),
+            Self::Server(error) => error.fmt(f),
             Self::Tokens(error) => error.fmt(f),
         }
     }
@@ -57,28 +62,15 @@ impl core::fmt::Display for LiveError {
 impl Live {
     /// Makes what the data plane needs of a compiled configuration: reads CA files, prepares credentials.
     pub(crate) fn new(compiled: Compiled, documents: Vec<Document>) -> Result<Self, LiveError> {
-        let is_no_key = |id| {
-            let mut sources = compiled.snapshot.key_sources().iter();
-            let mut fields = compiled
-                .snapshot
-                .authorizers()
-                .iter()
-                .flat_map(|authorizer| &authorizer.adds);
-            sources.any(|source| source.from == KeysFrom::Inline(id)) || fields.any(|(_, secret)| *secret == id)
-        };
-        let credentials = compiled
-            .secrets
-            .iter()
-            .map(|(id, secret)| {
-                if is_no_key(id) {
-                    return Ok(None);
-                }
-                let mut value = HeaderValue::try_from(format!("Bearer {}", secret.expose()))
-                    .map_err(|_| LiveError::Credential(id))?;
-                value.set_sensitive(true);
-                Ok(Some(value))
-            })
-            .collect::<Result<_, _>>()?;
+        let mut credentials: Vec<Option<HeaderValue>> = compiled.secrets.iter().map(|_| None).collect();
+        for id in compiled.snapshot.tables().credentials() {
+            let key = compiled.secrets.get(id).map_or("", |secret| secret.expose());
+            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| LiveError::Credential(id))?;
+            value.set_sensitive(true);
+            if let Some(credential) = credentials.get_mut(id.0 as usize) {
+                *credential = Some(value);
+            }
+        }
         let mut roots = tls::Roots::default();
         let upstreams = compiled
             .snapshot
@@ -98,6 +90,7 @@ impl Live {
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
+            servers: Servers::new(&compiled).map_err(LiveError::Server)?,
             check_fields: check_fields(&compiled)?,
             tokens: Tokens::new(&compiled).map_err(LiveError::Tokens)?,
             compiled,

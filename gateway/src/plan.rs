@@ -49,7 +49,7 @@ pub(crate) struct ToHost {
 
 /// An answer that the configuration gives.
 pub(crate) struct Configured {
-    pub(crate) rule: RuleId,
+    pub(crate) rule: Option<RuleId>,
     pub(crate) status: u16,
     pub(crate) location: Option<HeaderValue>,
     pub(crate) body: Bytes,
@@ -72,7 +72,7 @@ impl Configured {
     /// The answer that stands in the configuration; `None` when it cannot stand in a head.
     pub(crate) fn direct(compiled: &Compiled, response: &DirectResponse<'_>) -> Option<Self> {
         Some(Self {
-            rule: response.rule,
+            rule: Some(response.rule),
             status: response.status,
             location: None,
             body: Bytes::copy_from_slice(response.body),

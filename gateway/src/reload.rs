@@ -6,10 +6,12 @@
 
 use core::net::{Ipv6Addr, SocketAddr};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lockgate_core::Built;
-use lockgate_core::config::diagnostic::Source;
+use lockgate_core::compile::Compiled;
+use lockgate_core::config::Document;
 use tokio::sync::mpsc;
 
 use crate::config::Inputs;
@@ -37,7 +39,13 @@ impl Addresses {
 pub(crate) struct Refused(pub(crate) String);
 
 /// Loads, compiles and prepares: everything that can go wrong before a socket is touched.
-pub(crate) fn load(inputs: &mut Inputs) -> Result<(Live, Vec<Source>), Refused> {
+pub(crate) fn load(inputs: &mut Inputs) -> Result<Live, Refused> {
+    let (compiled, documents) = compile(inputs)?;
+    Live::new(compiled, documents).map_err(|error| Refused(format!("error: {error}\n")))
+}
+
+/// Loads and compiles: what is wrong with the configuration itself, wherever it is to be served.
+pub(crate) fn compile(inputs: &mut Inputs) -> Result<(Compiled, Vec<Document>), Refused> {
     let sources = inputs.read().map_err(|error| Refused(format!("error: {error}\n")))?;
     let Built {
         compiled,
@@ -51,8 +59,7 @@ pub(crate) fn load(inputs: &mut Inputs) -> Result<(Live, Vec<Source>), Refused> 
     if !rendered.is_empty() {
         eprint!("{rendered}");
     }
-    let live = Live::new(compiled, documents).map_err(|error| Refused(format!("error: {error}\n")))?;
-    Ok((live, sources))
+    Ok((compiled, documents))
 }
 
 /// The sockets that are open, on all workers.
@@ -152,13 +159,15 @@ pub(crate) async fn reload(inputs: &mut Inputs, ports: &mut Ports, shared: &Arc<
     let mut aside = inputs.clone();
     let loaded = tokio::task::spawn_blocking(move || load(&mut aside)).await;
     let swapped = match loaded {
-        Ok(Ok((live, _))) => ports.bind(&live, workers.len()).map(|bound| (live, bound)),
+        Ok(Ok(live)) => ports.bind(&live, workers.len()).map(|bound| (live, bound)),
         Ok(Err(refused)) => Err(refused),
         Err(panic) => Err(Refused(format!("error: the compiler failed: {panic}\n"))),
     };
     match swapped {
         Ok((mut live, bound)) => {
-            live.tokens.start(Some(&shared.live.load().tokens), &shared.fetcher);
+            let before = shared.live.load_full();
+            live.tokens.start(Some(&before.tokens), &shared.fetcher);
+            live.servers.resume(&before.servers);
             let live = Arc::new(live);
             shared.live.store(Arc::clone(&live));
             ports.open(bound, workers);
@@ -181,7 +190,11 @@ pub(crate) async fn reload(inputs: &mut Inputs, ports: &mut Ports, shared: &Arc<
 #[derive(Debug)]
 pub(crate) struct FileWatch {
     changes: mpsc::UnboundedReceiver<()>,
-    _watcher: Option<notify::RecommendedWatcher>,
+    watcher: Option<notify::RecommendedWatcher>,
+    /// Directories that are watched.
+    directories: Vec<PathBuf>,
+    /// Files besides those of the configuration.
+    followed: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl FileWatch {
@@ -189,28 +202,51 @@ impl FileWatch {
     pub(crate) fn new(inputs: &Inputs) -> Self {
         let (sender, changes) = mpsc::unbounded_channel();
         let watched = inputs.clone();
+        let followed: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+        let others = Arc::clone(&followed);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let concerns = event
-                .is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(|path| watched.concerns(path)));
+            let concerns = |path: &PathBuf| watched.concerns(path) || is_followed(&others, path);
+            let concerns = event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns));
             if concerns {
                 let _ = sender.send(());
             }
         });
-        let watcher = watcher.and_then(|mut watcher| {
-            for directory in inputs.directories() {
-                notify::Watcher::watch(&mut watcher, &directory, notify::RecursiveMode::NonRecursive)?;
-            }
-            Ok(watcher)
-        });
         if let Err(error) = &watcher {
-            log::warning(
-                "cannot watch the configuration files; SIGHUP reloads",
-                &[("error", &error.to_string())],
-            );
+            cannot_watch(error);
         }
-        Self {
+        let mut watch = Self {
             changes,
-            _watcher: watcher.ok(),
+            watcher: watcher.ok(),
+            directories: Vec::new(),
+            followed,
+        };
+        for directory in inputs.directories() {
+            watch.watch(directory);
+        }
+        watch
+    }
+
+    /// Watches the files that `live` was made of besides the configuration's own.
+    pub(crate) fn follow(&mut self, live: &Live) {
+        let files: Vec<PathBuf> = live.servers.files().map(Path::to_owned).collect();
+        for directory in files.iter().filter_map(|file| file.parent()) {
+            let here = if directory.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                directory
+            };
+            self.watch(here.to_owned());
+        }
+        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = files;
+    }
+
+    fn watch(&mut self, directory: PathBuf) {
+        let Some(watcher) = self.watcher.as_mut().filter(|_| !self.directories.contains(&directory)) else {
+            return;
+        };
+        match notify::Watcher::watch(watcher, &directory, notify::RecursiveMode::NonRecursive) {
+            Ok(()) => self.directories.push(directory),
+            Err(error) => cannot_watch(&error),
         }
     }
 
@@ -222,4 +258,26 @@ impl FileWatch {
         }
         while let Ok(Some(())) = tokio::time::timeout(RELOAD_DEBOUNCE, self.changes.recv()).await {}
     }
+}
+
+/// Whether the path is one of the files, or the link by which Kubernetes swaps all files of a directory at once.
+fn is_followed(files: &Mutex<Vec<PathBuf>>, path: &Path) -> bool {
+    let files = files.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_swapped = path.file_name().is_some_and(|name| name == "..data");
+    files
+        .iter()
+        .any(|file| (is_swapped || file.file_name() == path.file_name()) && same_directory(file, path))
+}
+
+/// The watcher names directories as they were given, or in full.
+fn same_directory(a: &Path, b: &Path) -> bool {
+    let directory = |path: &Path| path.parent().and_then(|directory| std::path::absolute(directory).ok());
+    directory(a) == directory(b)
+}
+
+fn cannot_watch(error: &notify::Error) {
+    log::warning(
+        "cannot watch the configuration files; SIGHUP reloads",
+        &[("error", &error.to_string())],
+    );
 }

@@ -171,7 +171,7 @@ fn denial_details(record: &Record, denial: decision::Denial) -> String {
 
 /// The answer that the configuration gives: a redirect, or a direct response.
 pub(crate) fn configured(configured: Configured, mut record: Box<Record>) -> Response<ClientBody> {
-    record.rule = Some(configured.rule);
+    record.rule = configured.rule;
     // As Envoy's router writes it of both.
     record.end(Flag::None, "direct_response");
     let content = Answer {

@@ -79,7 +79,7 @@ impl Gateway {
     pub(crate) fn start(options: Options) -> Result<Self, Refused> {
         log::set_format(options.log_format);
         let mut inputs = options.inputs;
-        let (mut live, _) = reload::load(&mut inputs)?;
+        let mut live = reload::load(&mut inputs)?;
         let mut ports = Ports::new(options.addresses);
         let bound = ports.bind(&live, options.workers)?;
         let admin = options.admin.map(Admin::bind).transpose()?;
@@ -143,6 +143,7 @@ impl Gateway {
         };
         let mut files = FileWatch::new(&self.inputs);
         loop {
+            files.follow(&self.shared.live.load());
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,

@@ -63,7 +63,10 @@ export interface SimulatedRequest {
   destinationPort?: number;
   /** The port of the Gateway server; 80 by default. */
   port?: number;
-  /** The server name that the client asked for in TLS; the connection is then TLS. */
+  /**
+   * The server name that the client asked for in TLS; the connection is then TLS. Where the port speaks TLS it is the
+   * request's host by default.
+   */
   sni?: string;
   /** The URI names of the client's certificate, such as `spiffe://cluster.local/ns/a/sa/b`; the connection is then TLS. */
   peerUris?: string[];
@@ -128,10 +131,11 @@ export type HeaderChange =
   | { change: "remove"; name: string }
   | { change: "set" | "add"; name: string; value: string };
 
-/** A VirtualService's `redirect` answers. */
+/** A VirtualService's `redirect` answers, or a server for TLS only. */
 export interface Redirect {
   decision: "redirect";
-  rule: string;
+  /** `null` when a server's `tls.httpsRedirect` sends everything away. */
+  rule: string | null;
   status: number;
   location: string;
   changeHeaders?: HeaderChange[];

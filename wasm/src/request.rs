@@ -6,11 +6,11 @@ use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision, Check
 use lockgate_core::cidr::canonical;
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known};
-use lockgate_core::explain::{Explanation, explain as explain_request};
+use lockgate_core::explain::{Explanation, explain as explain_request, presumed_server_name};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::media::media;
-use lockgate_core::request::{Connection, Request, Scheme, SentAuthority};
+use lockgate_core::request::{Connection, Request, Scheme, SentAuthority, spiffe_id};
 use lockgate_core::snapshot::Snapshot;
 use lockgate_core::token::assume;
 use wasm_bindgen::prelude::JsError;
@@ -132,10 +132,14 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
-    let sni = sent.sni.map(|name| name.to_ascii_lowercase());
-    let peer_uris: Vec<&str> = sent.peer_uris.iter().map(String::as_str).collect();
+    let host = first(&headers, "host").and_then(|host| core::str::from_utf8(host).ok());
+    let host = sent.authority.as_deref().or(host).unwrap_or_default();
+    let sni = match sent.sni {
+        Some(name) => Some(name.to_ascii_lowercase()),
+        None => presumed_server_name(snapshot, sent.port, host),
+    };
     let plain = Connection::plain(canonical(sent.peer), sent.port);
-    let is_tls = sni.is_some() || !peer_uris.is_empty();
+    let is_tls = snapshot.is_tls(sent.port) || sni.is_some() || !sent.peer_uris.is_empty();
     let request = Request {
         method: &sent.method,
         authority: sent.authority.as_deref().map(SentAuthority::pseudo),
@@ -144,7 +148,7 @@ pub(crate) fn explain(snapshot: &Snapshot, text: &str) -> Result<Explanation, Js
         connection: Connection {
             scheme: if is_tls { Scheme::Https } else { Scheme::Http },
             sni: sni.as_deref(),
-            uri_names: &peer_uris,
+            spiffe_id: spiffe_id(sent.peer_uris.iter().map(String::as_str)),
             proxied: sent.proxied.map(canonical),
             local: sent.destination_ip.map_or(plain.local, canonical),
             destination_port: sent.destination_port.unwrap_or(plain.destination_port),

@@ -1,10 +1,10 @@
-//! Which routes stand behind which virtual host of which port: `semantics/policy.md` §11.
+//! Which routes stand behind which virtual host of which listener: `semantics/policy.md` §11.
 
 use std::ptr;
 
-use lockgate_core::config::resource::{Gateway, LlmRoute, Meta, Spanned, VirtualService};
+use lockgate_core::config::resource::{LlmRoute, Meta, Spanned, VirtualService};
 
-use crate::policy::selects;
+use crate::listening::{Listener, Served, served, server_names};
 use crate::routing::alternatives;
 use crate::world::World;
 
@@ -70,34 +70,50 @@ pub struct Bound<'w> {
     pub through: Vec<String>,
 }
 
-/// A virtual host of a port: its host (`*`, `*.suffix` or a name, lower case) and its routes in their order.
+/// A virtual host of a listener: its host (`*`, `*.suffix` or a name, lower case) and its routes in their order.
 #[derive(Debug, Clone)]
 pub struct VirtualHost<'w> {
     /// The host.
     pub host: String,
     /// The routes.
     pub routes: Vec<Bound<'w>>,
+    /// Requests in plain text are sent away to `https`.
+    pub tls_only: bool,
 }
 
-/// The virtual hosts of `port`. As in Istio, a route of which nothing counts here opens none.
+/// The virtual hosts of a listener. As in Istio, a route of which nothing counts here opens none; a server for TLS only
+/// opens its own hosts without any.
 #[must_use]
-pub fn virtual_hosts(world: &World, port: u16) -> Vec<VirtualHost<'_>> {
-    let mut hosts = bindings(world, port);
+pub fn virtual_hosts(world: &World, listener: Listener) -> Vec<VirtualHost<'_>> {
+    let mut hosts = bindings(world, listener);
     for host in &mut hosts {
-        host.routes.retain(|bound| !alternatives(world, bound, port).is_empty());
+        host.routes
+            .retain(|bound| !alternatives(world, bound, listener.port()).is_empty());
     }
     hosts.retain(|host| !host.routes.is_empty());
+    for served in served(world) {
+        if served.listener == listener && served.is_for_tls_only() {
+            for name in server_names(served.server) {
+                let at = named(&mut hosts, name);
+                hosts[at].tls_only = true;
+            }
+        }
+    }
     hosts
 }
 
-/// What `port` would serve if every match counted.
+/// What a listener would serve if every match counted.
 #[must_use]
-pub fn bindings(world: &World, port: u16) -> Vec<VirtualHost<'_>> {
+pub fn bindings(world: &World, listener: Listener) -> Vec<VirtualHost<'_>> {
     let mut hosts: Vec<VirtualHost<'_>> = Vec::new();
+    let served = served(world);
     for route in in_order(world) {
         for gateway in &world.resources.gateways {
-            for host in hosts_between(world, route, gateway, port) {
-                add(&mut hosts, host, route, &label(&gateway.meta));
+            let own = |served: &&Served<'_>| ptr::eq(served.gateway, gateway) && served.listener == listener;
+            for served in served.iter().filter(own) {
+                for host in hosts_between(world, route, served) {
+                    add(&mut hosts, host, route, served);
+                }
             }
         }
     }
@@ -116,45 +132,54 @@ fn in_order(world: &World) -> Vec<Route<'_>> {
     dated
 }
 
-fn add<'w>(hosts: &mut Vec<VirtualHost<'w>>, host: String, route: Route<'w>, gateway: &str) {
-    let at = hosts.iter().position(|known| known.host == host).unwrap_or_else(|| {
-        let routes = Vec::new();
-        hosts.push(VirtualHost { host, routes });
+/// The place of the virtual host, which is opened where it is not there.
+fn named(hosts: &mut Vec<VirtualHost<'_>>, host: String) -> usize {
+    hosts.iter().position(|known| known.host == host).unwrap_or_else(|| {
+        hosts.push(VirtualHost {
+            host,
+            routes: Vec::new(),
+            tls_only: false,
+        });
         hosts.len() - 1
-    });
+    })
+}
+
+fn add<'w>(hosts: &mut Vec<VirtualHost<'w>>, host: String, route: Route<'w>, served: &Served<'_>) {
+    let gateway = label(&served.gateway.meta);
+    let at = named(hosts, host);
+    hosts[at].tls_only |= served.is_for_tls_only();
     let routes = &mut hosts[at].routes;
     match routes.last_mut() {
-        Some(bound) if bound.route.is(route) => bound.through.push(gateway.to_owned()),
+        Some(bound) if bound.route.is(route) => bound.through.push(gateway),
         _ => routes.push(Bound {
             route,
-            through: vec![gateway.to_owned()],
+            through: vec![gateway],
         }),
     }
 }
 
-/// The hosts that `route` gets on `port` through `gateway`.
-fn hosts_between(world: &World, route: Route<'_>, gateway: &Gateway, port: u16) -> Vec<String> {
+/// The hosts that `route` gets through a server.
+fn hosts_between(world: &World, route: Route<'_>, served: &Served<'_>) -> Vec<String> {
+    let Served { gateway, server, .. } = *served;
     let meta = route.meta();
     let named = route.gateways().iter().any(|name| names(name, meta, &gateway.meta));
-    if !named || !route.is_exported(world) || !selects(&gateway.selector, &world.settings) {
+    if !named || !route.is_exported(world) {
         return Vec::new();
     }
     let mut hosts = Vec::new();
-    for server in &gateway.servers {
-        for text in &server.hosts {
-            let (namespace, host) = text.split_once('/').unwrap_or(("*", text));
-            let admitted = match namespace {
-                "*" => true,
-                "." => meta.namespace == gateway.meta.namespace,
-                namespace => *meta.namespace == *namespace,
-            };
-            if *server.port == port && admitted {
-                let own = route.hosts();
-                hosts.extend(
-                    own.iter()
-                        .filter_map(|own| intersection(own, &host.to_ascii_lowercase())),
-                );
-            }
+    for text in &server.hosts {
+        let (namespace, host) = text.split_once('/').unwrap_or(("*", text));
+        let admitted = match namespace {
+            "*" => true,
+            "." => meta.namespace == gateway.meta.namespace,
+            namespace => *meta.namespace == *namespace,
+        };
+        if admitted {
+            let own = route.hosts();
+            hosts.extend(
+                own.iter()
+                    .filter_map(|own| intersection(own, &host.to_ascii_lowercase())),
+            );
         }
     }
     hosts

@@ -12,7 +12,7 @@ use lockgate_core::decision::{Decision, Denial, Destination, External, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::{DryRun, Observation, observe};
-use lockgate_core::request::{Connection, Request, SentAuthority};
+use lockgate_core::request::{Connection, Request, SentAuthority, spiffe_id};
 use lockgate_core::rewrite;
 use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables};
 
@@ -237,7 +237,7 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
             local: sample.local,
             destination_port: sample.destination_port,
             sni: sample.sni,
-            uri_names: sample.uri_names,
+            spiffe_id: spiffe_id(sample.uri_names.iter().copied()),
             ..Connection::plain(sample.peer, sample.port)
         },
     };
@@ -346,6 +346,7 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
             rule,
         },
         Decision::Refuse(Refusal::Denied(Denial::NoAllowMatched)) => Verdict::NotAllowed,
+        Decision::Refuse(Refusal::Misdirected) => Verdict::Misdirected,
         Decision::Refuse(Refusal::NoRoute) => Verdict::NoRoute,
         Decision::Refuse(Refusal::NoRouteAfterRewrite(rule)) => Verdict::NoRouteAfterRewrite { rule: label(rule) },
         Decision::Refuse(Refusal::MethodNotAllowed(rule)) => Verdict::MethodNotAllowed { rule: label(rule) },
@@ -357,7 +358,7 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
         },
         Decision::Refuse(Refusal::BadRewrite(rule)) => Verdict::BadRewrite { rule: label(rule) },
         Decision::Redirect(redirect) => Verdict::Redirect {
-            rule: label(redirect.rule),
+            rule: redirect.rule.map(label),
             status: redirect.status,
             location: rewrite::location(tables, &redirect),
             changes: changes(compiled, redirect.response_changes),

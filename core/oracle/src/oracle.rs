@@ -6,10 +6,12 @@ use lockgate_core::config::resource::{
     BackendRef, HeaderKey, LlmProvider, LlmRule, PolicyKey, PolicyRule, ProviderConfig,
 };
 use lockgate_core::decision::BadRequest;
+use lockgate_core::request::Scheme;
 
 use crate::binding::{Bound, VirtualHost, virtual_hosts};
 use crate::checks::{self, Checked};
 use crate::head::{self, Head, Reading};
+use crate::listening::{self, Listener, Served, served};
 use crate::plain;
 use crate::policy::{self, BodySeen, Observed};
 use crate::routing::{self, Entry, Features, Found, Rule, Target};
@@ -22,8 +24,8 @@ use crate::world::World;
 #[derive(Debug, Clone)]
 pub struct Oracle<'w> {
     world: &'w World,
-    /// By port.
-    hosts: BTreeMap<u16, Vec<VirtualHost<'w>>>,
+    served: Vec<Served<'w>>,
+    hosts: BTreeMap<Listener, Vec<VirtualHost<'w>>>,
     reading: Reading,
     /// The header fields that policies and routes ask about.
     asked: BTreeSet<String>,
@@ -50,11 +52,13 @@ impl<'w> Oracle<'w> {
     /// An oracle for `world`.
     #[must_use]
     pub fn new(world: &'w World) -> Self {
-        let servers = world.resources.gateways.iter().flat_map(|gateway| &gateway.servers);
-        let ports = servers.map(|server| *server.port);
-        let hosts = ports.map(|port| (port, virtual_hosts(world, port))).collect();
+        let served = served(world);
+        let listeners = served.iter().map(|served| served.listener);
+        let hosts = listeners.map(|listener| (listener, virtual_hosts(world, listener)));
+        let hosts = hosts.collect();
         Self {
             world,
+            served,
             asked: asked(world, &hosts),
             hosts,
             reading: Reading::of(world.resources.mesh_configs.first()),
@@ -72,7 +76,8 @@ impl<'w> Oracle<'w> {
         let by_policy = head.as_ref().and_then(|head| {
             let checked = self.checked(sample, head, BodySeen::Unread);
             let policy = || policy::refusal(self.world, &checked.changed, head, BodySeen::Unread);
-            checked.refusal.clone().or_else(policy)
+            let misdirected = self.is_misdirected(sample, head).then_some(Verdict::Misdirected);
+            misdirected.or(checked.refusal.clone()).or_else(policy)
         });
         let checked = head.as_ref().map(|head| self.checked(sample, head, read));
         let observed = head.zip(checked.as_ref()).map(|(head, checked)| {
@@ -89,16 +94,17 @@ impl<'w> Oracle<'w> {
         }
     }
 
-    /// Nobody is asked about a request that no route takes.
+    /// Nobody is asked about a request that no route takes, or that is for another server.
     fn checked(&self, sample: &Sample, head: &Head, body: BodySeen) -> Checked {
         // Nor does a token say anything yet.
         let asked = Target {
             has_claims: false,
             ..Target::of(head)
         };
-        let hosts = self.hosts.get(&sample.port).map_or(&[][..], |hosts| hosts);
+        let hosts = self.hosts(sample);
         let route = routing::find(self.world, hosts, sample, &asked, &mut Features::new());
-        if head.path == "*" || route.is_none() {
+        let is_answered = self.wants_tls(sample, head) || head.path != "*" && route.is_some();
+        if self.is_misdirected(sample, head) || !is_answered {
             return Checked {
                 refusal: None,
                 changed: sample.clone(),
@@ -109,11 +115,47 @@ impl<'w> Oracle<'w> {
         checks::checked(self.world, sample, head, body)
     }
 
+    /// The virtual hosts of the connection's listener.
+    fn hosts(&self, sample: &Sample) -> &[VirtualHost<'w>] {
+        let listener = listening::reached(&self.served, sample.port, sample.sni.unwrap_or(""));
+        let hosts = listener.and_then(|listener| self.hosts.get(&listener));
+        hosts.map_or(&[][..], |hosts| hosts)
+    }
+
+    /// Whether the host is not one of the server that the connection was made for.
+    fn is_misdirected(&self, sample: &Sample, head: &Head) -> bool {
+        let asked_for = listening::reached(&self.served, sample.port, sample.sni.unwrap_or(""));
+        let meant = listening::reached(&self.served, sample.port, &head.host);
+        self.speaks_tls(sample.port) && (asked_for.is_none() || asked_for != meant)
+    }
+
+    fn speaks_tls(&self, port: u16) -> bool {
+        let mut here = self.served.iter().filter(|served| served.listener.port() == port);
+        here.any(|served| matches!(served.listener, Listener::Tls { .. }))
+    }
+
+    /// Whether the request is to come again by TLS. Behind proxies of ours it is they who were spoken to.
+    fn wants_tls(&self, sample: &Sample, head: &Head) -> bool {
+        let trusted = self
+            .world
+            .resources
+            .mesh_configs
+            .first()
+            .is_some_and(|mesh| mesh.trusted_proxies > 0);
+        let told = head::values(sample, "x-forwarded-proto");
+        let by_tls = trusted && told.last().is_some_and(|told| told.eq_ignore_ascii_case(b"https"));
+        let host = routing::choose_host(self.hosts(sample), &head.host);
+        sample.scheme == Scheme::Http && !by_tls && host.is_some_and(|host| host.tls_only)
+    }
+
     fn decide(&self, sample: &Sample, body: BodySeen, features: &mut Features) -> Verdict {
         let head = match self.read(sample) {
             Ok(head) => head,
             Err(faults) => return Verdict::BadHead(faults),
         };
+        if self.is_misdirected(sample, &head) {
+            return Verdict::Misdirected;
+        }
         let Checked {
             refusal,
             changed,
@@ -123,10 +165,23 @@ impl<'w> Oracle<'w> {
         if let Some(refusal) = refusal.or_else(|| policy::refusal(self.world, &changed, &head, body)) {
             return refusal;
         }
+        if self.wants_tls(&routed, &head) {
+            let host = &head.authority[..head.host.len()];
+            let query = head.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
+            return Verdict::Redirect {
+                rule: None,
+                status: 301,
+                location: format!("https://{host}{}{query}", head.path),
+                changes: Vec::new(),
+            };
+        }
         if head.path == "*" {
             return Verdict::NoRoute;
         }
-        let hosts = self.hosts.get(&sample.port).map_or(&[][..], |hosts| hosts);
+        let hosts = self.hosts(sample);
+        if self.speaks_tls(sample.port) {
+            features.insert("through an HTTPS server");
+        }
         let Some(first) = routing::find(self.world, hosts, &routed, &Target::of(&head), features) else {
             return Verdict::NoRoute;
         };
@@ -218,7 +273,7 @@ impl<'w> Oracle<'w> {
 }
 
 /// The names of the header fields that policies and routes ask about.
-fn asked(world: &World, hosts: &BTreeMap<u16, Vec<VirtualHost<'_>>>) -> BTreeSet<String> {
+fn asked(world: &World, hosts: &BTreeMap<Listener, Vec<VirtualHost<'_>>>) -> BTreeSet<String> {
     let policies = &world.resources.authorization_policies;
     let rules = policies
         .iter()
@@ -232,7 +287,7 @@ fn asked(world: &World, hosts: &BTreeMap<u16, Vec<VirtualHost<'_>>>) -> BTreeSet
         });
     let by_port = hosts
         .iter()
-        .flat_map(|(port, hosts)| hosts.iter().map(move |host| (*port, host)));
+        .flat_map(|(listener, hosts)| hosts.iter().map(move |host| (listener.port(), host)));
     let bound = by_port.flat_map(|(port, host)| host.routes.iter().map(move |bound| (port, bound)));
     by_policy
         .chain(bound.flat_map(|(port, bound)| asked_by(world, bound, port)))

@@ -27,7 +27,7 @@ pub fn carry_out(
     let label = found.label();
     match &rule.action {
         HttpAction::Redirect(redirect) => Verdict::Redirect {
-            rule: label,
+            rule: Some(label),
             status: redirect.code,
             location: location(redirect, sample, head),
             changes: together(&[&rule.headers.response]),

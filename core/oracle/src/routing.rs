@@ -247,7 +247,9 @@ fn note_http(entry: &HttpMatch, features: &mut Features) {
 }
 
 /// Exact, else the longest suffix, else `*`; no falling back.
-fn choose_host<'v, 'w>(hosts: &'v [VirtualHost<'w>], host: &str) -> Option<&'v VirtualHost<'w>> {
+/// The virtual host that a host belongs to.
+#[must_use]
+pub fn choose_host<'v, 'w>(hosts: &'v [VirtualHost<'w>], host: &str) -> Option<&'v VirtualHost<'w>> {
     let mut best: Option<&VirtualHost<'_>> = None;
     for candidate in hosts {
         if candidate.host == host {

@@ -66,10 +66,10 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
         peer: address(bytes),
         proxied: bytes.one_in(8).then(|| address(bytes)),
         local: address(bytes),
-        port: bytes.pick(&[80, 80, 80, 8080, 80, 80, 80, 80, 80, 80, 80, 80, 80, 80, 80, 9999]),
+        port: bytes.pick(&[80, 80, 80, 8080, 80, 80, 80, 443, 80, 80, 80, 443, 80, 80, 80, 9999]),
         destination_port: bytes.pick(&[80, 80, 80, 8080]),
         scheme: bytes.pick(&[Scheme::Http, Scheme::Https]),
-        sni: bytes.pick(&[None, Some("a.test"), Some("b.test")]),
+        sni: bytes.pick(&[None, Some("a.test"), Some("b.test"), Some("x.b.test")]),
         uri_names: bytes.pick(&URI_NAMES),
         person: match bytes.below(2) {
             0 => None,

@@ -8,6 +8,7 @@ use lockgate_core::config::resource::{
 use lockgate_core::limits::REGEX_BYTES_MAX;
 
 use crate::binding::{Route, absolute, bindings, names};
+use crate::listening::{Listener, served};
 use crate::policy::{applies, selects};
 use crate::routing::{regex, weights};
 use crate::world::World;
@@ -178,10 +179,9 @@ fn check_matches(rule: &LlmRule, reasons: &mut Reasons) {
 }
 
 fn is_bound(world: &World, route: Route<'_>) -> bool {
-    let servers = world.resources.gateways.iter().flat_map(|gateway| &gateway.servers);
-    let ports: BTreeSet<u16> = servers.map(|server| *server.port).collect();
-    ports.into_iter().any(|port| {
-        let hosts = bindings(world, port);
+    let listeners: BTreeSet<Listener> = served(world).iter().map(|served| served.listener).collect();
+    listeners.into_iter().any(|listener| {
+        let hosts = bindings(world, listener);
         hosts
             .iter()
             .flat_map(|host| &host.routes)

@@ -56,10 +56,12 @@ pub enum Verdict {
         /// The rule.
         rule: String,
     },
+    /// 421: for another server.
+    Misdirected,
     /// Sent away.
     Redirect {
-        /// The rule.
-        rule: String,
+        /// The rule; none when the server is for TLS only.
+        rule: Option<String>,
         /// The status.
         status: u16,
         /// `location`.
@@ -143,6 +145,8 @@ impl Verdict {
             Self::NoRouteAfterRewrite { .. } => "404 of pass 2",
             Self::NotAdmitted { .. } => "500 not admitted",
             Self::BadRewrite { .. } => "400 after the rewrite",
+            Self::Misdirected => "421",
+            Self::Redirect { rule: None, .. } => "redirect to https",
             Self::Redirect { .. } => "redirect",
             Self::Respond { .. } => "direct response",
             Self::Forward(_) => "forward",

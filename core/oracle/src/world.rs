@@ -7,8 +7,8 @@
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    BackendRef, Gateway, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule, MeshConfig, Meta, ProviderConfig, Resources,
-    Server, ServerProtocol, Spanned, StringMatch,
+    BackendRef, ClientCertificates, Gateway, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule, MeshConfig, Meta,
+    ProviderConfig, Resources, Server, ServerCredential, ServerProtocol, ServerTls, Spanned, StringMatch, TlsVersion,
 };
 use lockgate_core::config::secret::Secret;
 use lockgate_core::path::{Normalization, PathParameters};
@@ -146,10 +146,28 @@ pub(crate) fn gateway(bytes: &mut Bytes<'_>, index: usize) -> Gateway {
         servers: bytes.some(1, 2, |bytes, server| Server {
             at: Location::default(),
             hosts: bytes.some(1, 3, |bytes, _| text(bytes.pick(&SERVER_HOSTS))),
-            port: spanned(bytes.pick(&[80, 80, 80, 8080])),
+            port: spanned(bytes.pick(&[80, 80, 80, 80, 80, 80, 8080, 443])),
             port_name: spanned(format!("http-{server}").into()),
-            protocol: spanned(ServerProtocol::Http),
+            protocol: spanned(protocol(bytes)),
         }),
+    }
+}
+
+fn protocol(bytes: &mut Bytes<'_>) -> ServerProtocol {
+    let path = || spanned("server.pem".into());
+    match bytes.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2]) {
+        0 => ServerProtocol::Http { https_redirect: false },
+        1 => ServerProtocol::Http { https_redirect: true },
+        _ => ServerProtocol::Https(Box::new(ServerTls {
+            credentials: vec![ServerCredential::Files {
+                certificate: path(),
+                key: path(),
+            }],
+            clients: ClientCertificates::NotAsked,
+            min_version: TlsVersion::V12,
+            max_version: TlsVersion::V13,
+            cipher_suites: Vec::new(),
+        })),
     }
 }
 

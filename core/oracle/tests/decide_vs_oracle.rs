@@ -4,7 +4,7 @@ use lockgate_oracle::differential::{Coverage, check, minimise};
 
 /// Bytes per input: a configuration takes about 350, a request about 30.
 const INPUT_BYTES: usize = 1840;
-const REQUESTS: usize = 200_000;
+const REQUESTS: usize = 240_000;
 
 /// What has to happen, and how often at least, or the agreement would say little.
 const NEEDED: &[(usize, &[&str])] = &[
@@ -58,6 +58,9 @@ const NEEDED: &[(usize, &[&str])] = &[
             "verdict: direct response",
             "verdict: forward to a host",
             "verdict: redirect",
+            "verdict: redirect to https",
+            "verdict: 421",
+            "forward: through an HTTPS server",
             "to a host: a backend that is not the first",
             "to a host: a prefix rewrite",
             "to a host: a rewrite by regular expression",

@@ -11,10 +11,9 @@ use crate::request::Connection;
 pub(super) struct PeerId<'r>(pub(super) &'r str);
 
 impl<'r> PeerId<'r> {
-    /// The id of the connection's certificate: its first URI name that is a SPIFFE id.
+    /// The id of the connection's certificate.
     pub(super) fn of(connection: &Connection<'r>) -> Option<Self> {
-        let names = connection.uri_names.iter();
-        names.filter_map(|name| name.strip_prefix("spiffe://")).next().map(Self)
+        connection.spiffe_id.map(Self)
     }
 
     pub(super) fn trust_domain(self) -> &'r str {

@@ -1,4 +1,10 @@
-//! Gateways to listeners, and which hosts each gateway opens on which port.
+//! Gateways to listeners, and which hosts each gateway opens on which listener.
+//!
+//! As istiod makes Envoy's listeners: servers in plain text share one listener of
+//! their port; each HTTPS server has its own, which the server name that a client
+//! asks for leads to. Where two servers cannot both be there, that of the older
+//! Gateway stays and the other is left out, which is said.
+//! <https://istio.io/latest/docs/reference/config/networking/gateway/#Server>
 
 use alloc::format;
 use alloc::string::String;
@@ -6,16 +12,22 @@ use alloc::vec::Vec;
 
 use super::Settings;
 use super::rows::{RowWriter, number};
+use super::tls_servers::TlsCompiler;
 use crate::authority;
-use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{Gateway, Resources, ServerProtocol, Spanned};
+use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::resource::{Gateway, Resources, Server, ServerProtocol, Spanned};
+use crate::index::KeyRow;
 use crate::snapshot::Listener;
-use crate::tables::ListenerRow;
+use crate::tables::{ListenerRow, PortListeners, PortRow, Rows, TlsServerId};
 use crate::text_map::TextMap;
+use crate::tls::TlsServer;
 
 /// What the loaded Gateways open.
 pub(super) struct Listeners<'c> {
+    /// Of each listener.
     ports: Vec<u16>,
+    open: Vec<Listener>,
+    tls_servers: Vec<TlsServer>,
     /// By `namespace/name`; what a Gateway that does not select this proxy opens is empty.
     gateways: TextMap<Vec<Opened<'c>>>,
     some_refused: bool,
@@ -29,12 +41,14 @@ pub(super) struct Opened<'c> {
     pub(super) host: String,
     /// The namespace whose routes may bind; `None` is any.
     pub(super) namespace: Option<&'c str>,
+    /// Requests in plain text are sent away to `https`.
+    pub(super) tls_only: bool,
 }
 
 impl<'c> Listeners<'c> {
-    /// The ports, ascending.
-    pub(super) fn ports(&self) -> Vec<Listener> {
-        self.ports.iter().map(|&port| Listener { port }).collect()
+    /// The ports, ascending, and the HTTPS servers.
+    pub(super) fn finish(self) -> (Vec<Listener>, Vec<TlsServer>) {
+        (self.open, self.tls_servers)
     }
 
     /// The port of a listener.
@@ -45,6 +59,11 @@ impl<'c> Listeners<'c> {
     /// What the gateway `namespace/name` opens here; `None` when there is no such Gateway.
     pub(super) fn of(&self, gateway: &str) -> Option<&[Opened<'c>]> {
         self.gateways.get(gateway).map(Vec::as_slice)
+    }
+
+    /// All that is opened for TLS only.
+    pub(super) fn tls_only(&self) -> impl Iterator<Item = &Opened<'c>> {
+        self.gateways.values().flatten().filter(|opened| opened.tls_only)
     }
 
     /// Whether a gateway that is missing may be one that was refused, and is spoken of already.
@@ -58,6 +77,14 @@ impl<'c> Listeners<'c> {
     }
 }
 
+/// A server that is there.
+struct Accepted<'c> {
+    gateway: &'c Gateway,
+    /// Its place among the Gateway's servers.
+    index: usize,
+    server: &'c Server,
+}
+
 pub(super) fn compile<'c>(
     resources: &'c Resources,
     settings: &Settings,
@@ -65,59 +92,197 @@ pub(super) fn compile<'c>(
     diagnostics: &mut Diagnostics,
 ) -> Listeners<'c> {
     let selected = |gateway: &Gateway| settings.has_labels(&gateway.selector);
-    let mut ports: Vec<u16> = Vec::new();
-    for gateway in resources.gateways.iter().filter(|gateway| selected(gateway)) {
-        for server in &gateway.servers {
-            if let Err(place) = ports.binary_search(&server.port) {
-                ports.insert(place, *server.port);
-            }
+    for gateway in &resources.gateways {
+        for host in gateway.servers.iter().flat_map(|server| &server.hosts) {
+            check_host(&name_of(host), host, diagnostics);
         }
     }
-    rows.rows.listeners = ports
-        .iter()
-        .map(|&port| ListenerRow {
-            port,
-            any_host: None,
-            has_suffixes: false,
-        })
-        .collect();
-    let mut gateways = TextMap::default();
-    for gateway in &resources.gateways {
-        let name = format!("{}/{}", gateway.meta.namespace, *gateway.meta.name);
-        let hosts = opened(gateway, &ports, diagnostics);
-        gateways.insert(&name, if selected(gateway) { hosts } else { Vec::new() });
-    }
-    Listeners {
-        ports,
-        gateways,
+    let mut oldest_first: Vec<&Gateway> = resources.gateways.iter().filter(|gateway| selected(gateway)).collect();
+    oldest_first.sort_by_key(|gateway| {
+        let Location { source, start, .. } = gateway.meta.at;
+        (gateway.meta.created.is_none(), gateway.meta.created, source, start)
+    });
+    let accepted = accept(&oldest_first, diagnostics);
+    let mut listeners = Listeners {
+        ports: Vec::new(),
+        open: Vec::new(),
+        tls_servers: Vec::new(),
+        gateways: TextMap::default(),
         some_refused: !resources.has_all("Gateway"),
+    };
+    for gateway in &resources.gateways {
+        listeners.gateways.insert(&full_name(gateway), Vec::new());
     }
+    let mut tls = TlsCompiler {
+        resources,
+        settings,
+        rows,
+        diagnostics,
+    };
+    for servers in accepted.chunk_by(|a, b| a.server.port.value == b.server.port.value) {
+        listeners.add_port(servers, &mut tls);
+    }
+    listeners
 }
 
-fn opened<'c>(gateway: &'c Gateway, ports: &[u16], diagnostics: &mut Diagnostics) -> Vec<Opened<'c>> {
-    let mut opened = Vec::new();
-    for server in &gateway.servers {
-        let ServerProtocol::Http = *server.protocol;
-        let Ok(listener) = ports.binary_search(&server.port) else {
-            continue;
+/// The servers that can be there together, by port.
+fn accept<'c>(oldest_first: &[&'c Gateway], diagnostics: &mut Diagnostics) -> Vec<Accepted<'c>> {
+    let mut accepted: Vec<Accepted<'c>> = Vec::new();
+    let mut is_tls_port: TextMap<(bool, String)> = TextMap::default();
+    let mut tls_names: TextMap<String> = TextMap::default();
+    for gateway in oldest_first {
+        for (index, server) in gateway.servers.iter().enumerate() {
+            let port = *server.port;
+            let is_tls = matches!(*server.protocol, ServerProtocol::Https(_));
+            let port_key = format!("{port}");
+            if let Some((other, first)) = is_tls_port.get(&port_key)
+                && *other != is_tls
+            {
+                let what = if *other { "TLS" } else { "plain text" };
+                diagnostics
+                    .warning(
+                        "port-conflict",
+                        server.protocol.at,
+                        format!("port {port} is in {what} since Gateway `{first}`: this server is left out"),
+                    )
+                    .field(format!("spec.servers[{index}].port.protocol"))
+                    .help("a port speaks TLS, or it does not; as in Istio the older Gateway stays");
+                continue;
+            }
+            is_tls_port.insert(&port_key, (is_tls, full_name(gateway)));
+            if is_tls {
+                let key = |host: &Spanned<String>| format!("{port} {}", name_of(host));
+                let taken = server
+                    .hosts
+                    .iter()
+                    .find_map(|host| Some((host, tls_names.get(&key(host))?)));
+                if let Some((host, first)) = taken {
+                    diagnostics
+                        .warning(
+                            "duplicate-server-name",
+                            host.at,
+                            format!(
+                                "`{}` is already a host of port {port}, by Gateway `{first}`: this server is left out",
+                                name_of(host)
+                            ),
+                        )
+                        .field(format!("spec.servers[{index}].hosts"))
+                        .help("a server name has one certificate; as in Istio the older Gateway stays");
+                    continue;
+                }
+                for host in &server.hosts {
+                    tls_names.insert(&key(host), full_name(gateway));
+                }
+            }
+            accepted.push(Accepted { gateway, index, server });
+        }
+    }
+    accepted.sort_by_key(|accepted| *accepted.server.port);
+    accepted
+}
+
+impl<'c> Listeners<'c> {
+    /// Adds a port with its servers, which all speak TLS or all do not.
+    fn add_port(&mut self, servers: &[Accepted<'c>], tls: &mut TlsCompiler<'_, '_, '_>) {
+        let Some(first) = servers.first() else { return };
+        let port = *first.server.port;
+        let is_tls = matches!(*first.server.protocol, ServerProtocol::Https(_));
+        let listeners = if is_tls {
+            self.tls_listeners(port, servers, tls)
+        } else {
+            let listener = self.add_listener(port, None, tls);
+            for accepted in servers {
+                self.open_hosts(accepted, listener);
+            }
+            PortListeners::Plain(listener)
         };
-        for host in &server.hosts {
-            let (namespace, name) = match host.split_once('/') {
-                Some(("*", name)) => (None, name),
-                Some((".", name)) => (Some(&*gateway.meta.namespace), name),
-                Some((namespace, name)) => (Some(namespace), name),
-                None => (None, host.as_str()),
+        tls.rows.rows.ports.push(PortRow { port, listeners });
+        self.open.push(Listener { port, is_tls });
+    }
+
+    /// One listener for each server, and its server names.
+    fn tls_listeners(
+        &mut self,
+        port: u16,
+        servers: &[Accepted<'c>],
+        tls: &mut TlsCompiler<'_, '_, '_>,
+    ) -> PortListeners {
+        let scope = number(tls.rows.rows.ports.len());
+        let (mut any, mut has_suffixes) = (None, false);
+        for accepted in servers {
+            let ServerProtocol::Https(settings) = &*accepted.server.protocol else {
+                continue;
             };
-            if check_host(name, host, diagnostics) {
-                opened.push(Opened {
-                    listener: number(listener),
-                    host: name.to_ascii_lowercase(),
-                    namespace,
+            let id = TlsServerId(number(self.tls_servers.len()));
+            let label = format!("{} servers[{}]", full_name(accepted.gateway), accepted.index);
+            let server = tls.compile(settings, label, &format!("spec.servers[{}]", accepted.index));
+            self.tls_servers.push(server);
+            let listener = self.add_listener(port, Some(id), tls);
+            self.open_hosts(accepted, listener);
+            let mut names: Vec<String> = accepted.server.hosts.iter().map(|host| name_of(host)).collect();
+            names.sort_unstable();
+            names.dedup();
+            for name in &names {
+                let suffix = name.strip_prefix('*');
+                if suffix == Some("") {
+                    any = Some(listener);
+                    continue;
+                }
+                has_suffixes |= suffix.is_some();
+                let name = tls.rows.text(suffix.unwrap_or(name));
+                tls.rows.rows.server_names.push(KeyRow {
+                    scope,
+                    name,
+                    rows: Rows {
+                        start: listener,
+                        len: 1,
+                    },
                 });
             }
         }
+        PortListeners::Tls { any, has_suffixes }
     }
-    opened
+
+    fn add_listener(&mut self, port: u16, tls: Option<TlsServerId>, into: &mut TlsCompiler<'_, '_, '_>) -> u32 {
+        let id = number(self.ports.len());
+        self.ports.push(port);
+        into.rows.rows.listeners.push(ListenerRow {
+            port,
+            tls,
+            has_tls_only: false,
+            any_host: None,
+            has_suffixes: false,
+        });
+        id
+    }
+
+    fn open_hosts(&mut self, accepted: &Accepted<'c>, listener: u32) {
+        let Accepted { gateway, server, .. } = *accepted;
+        let tls_only = matches!(*server.protocol, ServerProtocol::Http { https_redirect: true });
+        let opened = server.hosts.iter().map(|host| Opened {
+            listener,
+            host: name_of(host),
+            namespace: match host.split_once('/') {
+                None | Some(("*", _)) => None,
+                Some((".", _)) => Some(&*gateway.meta.namespace),
+                Some((namespace, _)) => Some(namespace),
+            },
+            tls_only,
+        });
+        if let Some(all) = self.gateways.get_mut(&full_name(gateway)) {
+            all.extend(opened);
+        }
+    }
+}
+
+fn full_name(gateway: &Gateway) -> String {
+    format!("{}/{}", gateway.meta.namespace, *gateway.meta.name)
+}
+
+/// `[namespace/]host` without its namespace, lower-cased.
+fn name_of(host: &str) -> String {
+    let name = host.split_once('/').map_or(host, |(_, name)| name);
+    name.to_ascii_lowercase()
 }
 
 /// Whether `name`, written as or in `place`, is `*`, `*.suffix` or a name without a port.

@@ -19,6 +19,7 @@ mod providers;
 mod read_headers;
 mod routes;
 mod rows;
+mod tls_servers;
 mod tokens;
 mod upstreams;
 
@@ -111,7 +112,8 @@ pub fn compile(
     policies::compile(resources, settings, &authorizers, &mut rows, diagnostics);
     let key_sources = tokens::compile(resources, settings, &mut rows, diagnostics);
     let (rows, secrets) = rows.finish(diagnostics);
-    let snapshot = Snapshot::new(rows, listeners.ports(), upstreams, key_sources, authorizers);
+    let (ports, tls_servers) = listeners.finish();
+    let snapshot = Snapshot::new(rows, ports, tls_servers, upstreams, key_sources, authorizers);
     if diagnostics.has_errors() {
         // Lints would speak of rules that the errors took away.
         return None;
@@ -147,6 +149,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         virtual_services,
         service_entries,
         destination_rules,
+        secrets,
         mesh_configs: _,
         refused: _,
     } = resources;
@@ -160,4 +163,5 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         .chain(virtual_services.iter().map(|resource| &resource.meta))
         .chain(service_entries.iter().map(|resource| &resource.meta))
         .chain(destination_rules.iter().map(|resource| &resource.meta))
+        .chain(secrets.iter().map(|resource| &resource.meta))
 }

@@ -109,6 +109,7 @@ impl<'c> RowWriter<'c> {
         self.rows.text = self.text.text;
         let text = Text(&self.rows.text);
         let owned = OwnedRows {
+            server_names_slots: index::build_slots(text, &self.rows.server_names),
             hosts_slots: index::build_slots(text, &self.rows.hosts),
             entries_by_host_slots: index::build_slots(text, &self.rows.entries_by_host),
             policy_index: policy_index::compile(&self.rows),

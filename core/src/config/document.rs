@@ -67,8 +67,11 @@ pub(crate) fn redact_document(body: &mut Node, kind: &Kind) {
                     fields.retain(|field| !matches!(field.key.value.as_str(), "annotations" | "managedFields"));
                 }
             }
-            "spec" => redact_object(&mut entry.value, kind.spec),
-            _ => {}
+            name => {
+                if let Some(shape) = kind.field(name) {
+                    redact(&mut entry.value, &shape);
+                }
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ impl Header<'_> {
         }
         let ours = KINDS.iter().find(|kind| kind.name == self.kind);
         if let Some(kind) = ours
-            && (self.group == kind.group || self.group == LOCKGATE)
+            && (self.group == kind.group || self.group == LOCKGATE && kind.group != CORE)
         {
             self.check_version(kind, diagnostics);
             return Envelope::Resource {
@@ -96,7 +96,7 @@ impl Header<'_> {
         let mut help = String::from("use ");
         for (index, version) in served.iter().enumerate() {
             let separator = if index > 0 { " or " } else { "" };
-            help.push_str(&format!("{separator}`{}/{version}`", self.group));
+            help.push_str(&format!("{separator}`{}`", api_version(self.group, version)));
         }
         diagnostics
             .error(
@@ -180,7 +180,7 @@ impl Header<'_> {
                 format!("{} is not the apiVersion of {}", quoted(self.api_version), kind.name),
             )
             .field("apiVersion")
-            .help(format!("write `apiVersion: {}/{version}`", kind.group));
+            .help(format!("write `apiVersion: {}`", api_version(kind.group, version)));
     }
 
     fn skipped(&self, diagnostics: &mut Diagnostics) {
@@ -196,6 +196,14 @@ impl Header<'_> {
             )
             .field("kind");
     }
+}
+
+/// As documents write it: the core group has no name.
+pub(crate) fn api_version(group: &str, version: &str) -> String {
+    if group == CORE {
+        return version.into();
+    }
+    format!("{group}/{version}")
 }
 
 /// A ConfigMap that holds no MeshConfig.

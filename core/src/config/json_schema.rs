@@ -7,8 +7,9 @@
 use alloc::format;
 use alloc::string::String;
 
+use super::envelope::api_version;
 use super::format::Format;
-use super::schema::{Enumeration, Field, KINDS, Kind, LOCKGATE, METADATA, Object, Shape, Support};
+use super::schema::{Body, CORE, Enumeration, Field, KINDS, Kind, LOCKGATE, METADATA, Object, Shape, Support};
 
 /// The schema of every kind, chosen by `kind`, as JSON text.
 #[must_use]
@@ -59,23 +60,32 @@ const LIST: &str = r##"{"type":"object","description":"Several resources.","requ
 fn resource(kind: &Kind) -> String {
     let mut versions = Items::default();
     for version in kind.versions {
-        versions.add(&string(&format!("{}/{version}", kind.group)));
+        versions.add(&string(&api_version(kind.group, version)));
     }
-    if kind.group != LOCKGATE {
+    if kind.group != LOCKGATE && kind.group != CORE {
         versions.add(&string(&format!("{LOCKGATE}/v1")));
     }
     let mut properties = Members::default();
     properties.add("apiVersion", &format!(r#"{{"enum":{}}}"#, versions.close()));
     properties.add("kind", &format!(r#"{{"const":{}}}"#, string(kind.name)));
     properties.add("metadata", &object(&METADATA, "Name, namespace and labels."));
-    properties.add("spec", &object(kind.spec, kind.doc));
-    properties.add("status", r#"{"description":"Written by a cluster; not read."}"#);
+    match kind.body {
+        Body::Spec(spec) | Body::OptionalSpec(spec) => {
+            properties.add("spec", &object(spec, kind.doc));
+            properties.add("status", r#"{"description":"Written by a cluster; not read."}"#);
+        }
+        Body::Fields(fields) => {
+            for one in fields.fields {
+                properties.add(one.name, &field(one));
+            }
+        }
+    }
     let mut required = Items::default();
     for (name, is_required) in [
         ("apiVersion", true),
         ("kind", true),
         ("metadata", true),
-        ("spec", kind.spec_required),
+        ("spec", matches!(kind.body, Body::Spec(_))),
     ] {
         if is_required {
             required.add(&string(name));

@@ -21,6 +21,9 @@ const SECRET_WORDS: [&str; 8] = [
     "cookie",
 ];
 
+/// Fields that only name a Secret.
+const NAMES_OF_SECRETS: [&str; 3] = ["credentialName", "credentialNames", "caCertCredentialName"];
+
 /// What the keys of the known providers begin with.
 const KEY_PREFIXES: [&str; 5] = ["sk-", "Bearer ", "AIza", "gsk_", "xai-"];
 
@@ -98,6 +101,9 @@ pub(crate) fn sounds_secret(name: &str) -> bool {
     // A key set may hold symmetric keys; `jwksUri` is a URL.
     if name.eq_ignore_ascii_case("jwks") {
         return true;
+    }
+    if NAMES_OF_SECRETS.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+        return false;
     }
     SECRET_WORDS.iter().any(|word| {
         bytes

@@ -17,14 +17,16 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
 pub use shape::*;
 
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
+use crate::authority;
 use crate::check::{Authorizer, CheckBody, CheckProtocol};
 use crate::decide::{Known, decide};
-use crate::decision::{Check, Decision, Denial, External, Refusal};
+use crate::decision::{Check, Decision, Denial, External, Redirect, Refusal};
 use crate::request::{Headers, Request};
 use crate::rewrite::{self, BadPath};
 use crate::route;
@@ -55,7 +57,8 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
     };
     let denied = matches!(
         decision,
-        Decision::Refuse(Refusal::Denied(_) | Refusal::Token(_) | Refusal::External(..))
+        Decision::Refuse(Refusal::Misdirected | Refusal::Denied(_) | Refusal::Token(_) | Refusal::External(..))
+            | Decision::Redirect(Redirect { rule: None, .. })
             | Decision::VerifyToken(_)
             | Decision::Check(_)
     );
@@ -97,6 +100,16 @@ struct Reader<'d> {
     authorizers: &'d [Authorizer],
 }
 
+/// The server name that a client of `port` asks for when nobody says which: the host it sends its request to. None where
+/// TLS is not spoken, and none for an address, of which TLS knows no name (RFC 6066 §3).
+#[must_use]
+pub fn presumed_server_name(snapshot: &Snapshot, port: u16, authority: &str) -> Option<String> {
+    let len = authority::host_len(authority.as_bytes())?;
+    let host = authority.get(..len).filter(|host| !host.starts_with('['))?;
+    let is_named = snapshot.is_tls(port) && host.parse::<Ipv4Addr>().is_err();
+    is_named.then(|| host.to_ascii_lowercase())
+}
+
 impl<'d> Reader<'d> {
     fn place(self, origin: OriginId) -> String {
         self.tables
@@ -117,7 +130,7 @@ impl<'d> Reader<'d> {
                 Err(BadPath) => self.refused(request, Refusal::BadRewrite(forward.rule)),
             },
             Decision::Redirect(redirect) => Verdict::Redirect(RedirectAnswer {
-                rule: self.rule(redirect.rule),
+                rule: redirect.rule.map(|rule| self.rule(rule)),
                 status: redirect.status,
                 location: rewrite::location(&self.tables, &redirect),
                 change_headers: self.changes(redirect.response_changes),
@@ -151,7 +164,7 @@ impl<'d> Reader<'d> {
         Verdict::Refuse(RefusedAnswer {
             status: answer.status,
             code: refusal.code().to_owned(),
-            reason: self.reason(refusal),
+            reason: self.reason(request, refusal),
             body: String::from_utf8_lossy(&answer.body).into_owned(),
             content_type: answer.content_type.map(ToOwned::to_owned),
         })
@@ -215,8 +228,13 @@ impl<'d> Reader<'d> {
         self.tables.rule_label(rule).to_owned()
     }
 
-    fn reason(self, refusal: Refusal) -> String {
+    fn reason(self, request: &Request<'_>, refusal: Refusal) -> String {
         match refusal {
+            Refusal::Misdirected if route::listener(&self.tables, &request.connection).is_none() => format!(
+                "no HTTPS server of port {} takes the server name `{}`: there is no handshake, and no answer",
+                request.connection.port,
+                request.connection.sni.unwrap_or_default()
+            ),
             Refusal::Denied(Denial::Rule(policy, rule)) => {
                 format!(
                     "denied by rules[{rule}] of AuthorizationPolicy `{}`",
@@ -246,7 +264,8 @@ impl<'d> Reader<'d> {
                 self.tables.provider_host(provider),
                 self.rule(second)
             ),
-            Refusal::Token(_)
+            Refusal::Misdirected
+            | Refusal::Token(_)
             | Refusal::BadRequest(_)
             | Refusal::BadRewrite(_)
             | Refusal::NoRoute

@@ -56,7 +56,8 @@ impl<'d> Reader<'d> {
     }
 
     fn pass(self, pass: u8, seen: &Attributes<'d>, claims: Option<&Claims<'_>>) -> PassTrace {
-        let found = route::virtual_host(&self.tables, seen.connection.port, seen.authority.host);
+        let found = route::listener(&self.tables, &seen.connection)
+            .and_then(|listener| route::virtual_host(&self.tables, listener, seen.authority.host));
         // As `route::find` has it: nothing takes the `*` of OPTIONS.
         let host = found.map(|(_, row)| row).filter(|_| seen.path != "*");
         let mut rules = Vec::new();

@@ -234,8 +234,8 @@ pub enum HeaderChanged {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RedirectAnswer {
-    /// The rule that matched.
-    pub rule: String,
+    /// The rule that matched; `null` when the server sends everything away to `https`.
+    pub rule: Option<String>,
     /// The status code.
     pub status: u16,
     /// `location`.

@@ -43,7 +43,10 @@ impl Display for Explanation {
             Verdict::Forward(upstream) => write_upstream(f, upstream),
             Verdict::Redirect(redirect) => {
                 writeln!(f, "verdict    REDIRECT with {}", redirect.status)?;
-                writeln!(f, "  rule       {}", redirect.rule)?;
+                match &redirect.rule {
+                    Some(rule) => writeln!(f, "  rule       {rule}")?,
+                    None => writeln!(f, "  reason     the server is for TLS only (`tls.httpsRedirect`)")?,
+                }
                 writeln!(f, "  location   {}", redirect.location)?;
                 write_changes(f, "answer", &redirect.change_headers)
             }

@@ -17,6 +17,8 @@ pub(crate) struct VirtualHostRow {
     pub(crate) entries: Rows,
     /// Those in `entry_order` that do not test the host for one exact name.
     pub(crate) unkeyed: Rows,
+    /// Requests in plain text are sent away to `https` (`tls.httpsRedirect`).
+    pub(crate) tls_only: bool,
 }
 
 /// One alternative of a rule: all its conditions must hold.

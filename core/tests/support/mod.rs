@@ -16,7 +16,7 @@ use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Refusal};
 use lockgate_core::explain::{Explanation, explain};
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::request::{Connection, Request, Scheme};
+use lockgate_core::request::{Connection, Request, Scheme, spiffe_id};
 
 /// What comes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Sent<'_> {
             connection: Connection {
                 scheme: self.scheme,
                 sni: self.sni,
-                uri_names: self.uri_names,
+                spiffe_id: spiffe_id(self.uri_names.iter().copied()),
                 ..Connection::plain(self.peer.parse().unwrap(), self.port)
             },
         };

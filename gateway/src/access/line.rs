@@ -97,6 +97,9 @@ impl Fields<'_> {
             name!("downstream_remote_address"),
             Some(record.peer.downstream_remote()),
         );
+        let secured = record.peer.secured();
+        let server_name = secured.and_then(|secured| secured.server_name.as_deref());
+        self.optional(name!("requested_server_name"), server_name);
         let rule = record.rule.map(|rule| tables.rule_label(rule));
         self.optional(name!("route_name"), rule.and_then(|label| label.rsplit('/').next()));
         self.principal(name!("request_auth_principal"), record);
@@ -113,6 +116,10 @@ impl Fields<'_> {
         );
         self.text(name!("snapshot"), view.live.compiled.snapshot.id());
         self.optional_millis(name!("time_to_first_byte_ms"), Some(record.started), record.first_byte);
+        if let Some(secured) = secured {
+            self.text(name!("downstream_tls_version"), secured.version());
+            self.optional(name!("downstream_peer_principal"), secured.spiffe_id.as_deref());
+        }
         // Only where there is something to say: most configurations have neither of these.
         if !record.checks.is_empty() {
             self.text(name!("ext_authz"), &record.checks);

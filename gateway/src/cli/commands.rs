@@ -115,8 +115,8 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         Ok(inputs) => inputs,
         Err(status) => return status,
     };
-    let live = match reload::load(&mut inputs) {
-        Ok((live, _)) => live,
+    let compiled = match reload::compile(&mut inputs) {
+        Ok((compiled, _)) => compiled,
         Err(Refused(why)) => {
             eprint!("{why}");
             return ExitCode::from(WRONG);
@@ -138,7 +138,7 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         body,
         entropy: args.entropy,
     };
-    match question.explain(&live.compiled.snapshot) {
+    match question.explain(&compiled.snapshot) {
         Ok(explanation) if args.output == Output::Json => print_json(&explanation),
         Ok(explanation) => print(&explanation.to_string()),
         Err(why) => return wrong(&why),

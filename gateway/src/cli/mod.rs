@@ -156,7 +156,7 @@ struct Explain {
     /// What external authorizers would say, by their names: {"NAME": {"decision": "allow"}}, or deny, or error.
     #[arg(long, value_name = "JSON|@FILE")]
     checks: Option<String>,
-    /// The name that the client asked for in TLS.
+    /// The name that the client asked for in TLS; the request's host by default, where the port speaks TLS.
     #[arg(long, value_name = "NAME")]
     sni: Option<String>,
     /// A URI name of the client's certificate, such as spiffe://cluster.local/ns/NAMESPACE/sa/ACCOUNT.

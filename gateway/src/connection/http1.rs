@@ -12,27 +12,27 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::Peer;
 use super::intake::{Intake, Refused};
 use super::io::{Activity, ClientIo, HEAD_TIMEOUT, answer};
+use super::stream::ClientStream;
 use crate::exchange;
 use crate::limits::{CONNECTION_TICK, HEAD_BYTES_MAX};
 use crate::worker::Worker;
 
 /// How it went on.
 pub(super) enum After {
-    /// Nothing is under way: the socket, and what was read of the next request.
-    Idle(TcpStream, Bytes),
+    /// Nothing is under way: the connection, and what was read of the next request.
+    Idle(ClientStream, Bytes),
     /// The last answer is written; the client may still be sending.
-    Closing(TcpStream),
+    Closing(ClientStream),
     /// The client is gone.
     Closed,
 }
 
 /// Serves requests on `stream`, of which `read` was read already.
-pub(super) async fn serve(worker: &Rc<Worker>, stream: TcpStream, read: Bytes, peer: &Rc<Peer>) -> After {
+pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes, peer: &Rc<Peer>) -> After {
     let activity = Rc::new(Activity::default());
     let io = TokioIo::new(ClientIo::new(stream, read, &activity, Some(Intake::default())));
     let service = service_fn(|request| exchange::run(Rc::clone(worker), Rc::clone(peer), request));

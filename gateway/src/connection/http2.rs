@@ -1,4 +1,4 @@
-//! HTTP/2 with a client that began with its preface (`h2c` with prior knowledge).
+//! HTTP/2 with a client that began with its preface: in plain text with prior knowledge, in TLS as agreed on.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use super::Peer;
 use super::io::{Activity, ClientIo};
+use super::stream::ClientStream;
 use crate::exchange;
 use crate::limits::{
     CONNECTION_TICK, CONNECTION_WINDOW_BYTES, HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAM_SEND_BYTES_MAX,
@@ -22,7 +22,7 @@ use crate::worker::{OnThisThread, Worker};
 const PING: Duration = Duration::from_secs(30);
 
 /// Serves requests on `stream`, of which `read` was read already.
-pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, read: Bytes, peer: Rc<Peer>) {
+pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes, peer: Rc<Peer>) {
     let activity = Rc::new(Activity::default());
     let io = TokioIo::new(ClientIo::new(stream, read, &activity, None));
     let service = service_fn(|request| exchange::run(Rc::clone(&worker), Rc::clone(&peer), request));

@@ -7,12 +7,11 @@ use core::time::Duration;
 use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::intake::{Intake, Refused};
-use crate::joined;
+use super::stream::ClientStream;
 use crate::limits::{LINGER, LINGER_BYTES_MAX};
 
 /// What passed through a socket, for the one who watches it.
@@ -35,7 +34,7 @@ pub(super) struct Activity {
 /// A socket, preceded by bytes that were read from it already.
 #[derive(Debug)]
 pub(super) struct ClientIo {
-    stream: TcpStream,
+    stream: ClientStream,
     first: Bytes,
     activity: Rc<Activity>,
     /// HTTP/2 has none.
@@ -43,7 +42,7 @@ pub(super) struct ClientIo {
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, first: Bytes, activity: &Rc<Activity>, intake: Option<Intake>) -> Self {
+    pub(super) fn new(stream: ClientStream, first: Bytes, activity: &Rc<Activity>, intake: Option<Intake>) -> Self {
         activity.read.set(!first.is_empty());
         Self {
             stream,
@@ -53,7 +52,7 @@ impl ClientIo {
         }
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> ClientStream {
         self.stream
     }
 
@@ -128,7 +127,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        let result = joined::poll_write(Pin::new(&mut self.stream), cx, slices);
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.wrote(slices.iter().map(|slice| slice.len()).sum(), &result);
         result
     }
@@ -137,14 +136,22 @@ impl AsyncWrite for ClientIo {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        // A socket has no buffer of its own to flush.
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        if result.is_pending() {
+            // What TLS has taken and the socket has not.
+            self.activity.write_blocked.set(true);
+        }
+        result
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        // Left to `linger`, or to closing.
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match &mut self.stream {
+            // Left to `linger`, or to closing.
+            ClientStream::Plain(_) => Poll::Ready(Ok(())),
+            // Without TLS's own goodbye an end would look like a cut.
+            tls @ ClientStream::Tls(_) => Pin::new(tls).poll_shutdown(cx),
+        }
     }
 }
 
@@ -153,8 +160,9 @@ impl AsyncWrite for ClientIo {
 /// Closing a socket while the client still sends makes the kernel reset the connection, and a reset makes the client's
 /// kernel throw away what it has not read yet: a 413 would be lost. So the writing side is closed first and the rest is
 /// read for a while.
-pub(super) async fn linger(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
+pub(super) async fn linger(mut stream: ClientStream) {
+    // A client that does not read cannot be told by TLS that this is the end.
+    if !matches!(tokio::time::timeout(LINGER, stream.shutdown()).await, Ok(Ok(()))) {
         return;
     }
     let mut waste = Vec::with_capacity(8 * 1024);
@@ -168,7 +176,7 @@ pub(super) async fn linger(mut stream: TcpStream) {
             }
         }
     };
-    let _ = tokio::time::timeout(LINGER.max(Duration::ZERO), drain).await;
+    let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
 /// The answer to a client that began a head and did not end it.
@@ -176,9 +184,12 @@ pub(super) const HEAD_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Writes the last answer of a connection.
-pub(super) async fn answer(mut stream: TcpStream, mut answer: &[u8]) -> TcpStream {
+pub(super) async fn answer(mut stream: ClientStream, answer: &[u8]) -> ClientStream {
+    let written = async {
+        stream.write_all(answer).await?;
+        stream.flush().await
+    };
     // One attempt: who does not read is not waited for.
-    while answer.has_remaining() && stream.try_write(answer).map(|sent| answer.advance(sent)).is_ok() {}
-    let _ = stream.flush().await;
+    let _ = tokio::time::timeout(Duration::ZERO, written).await;
     stream
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! PROXY header, if configured
 //!    ▼
+//! TLS, if the port speaks it
+//!    ▼
 //! waiting ─► first bytes ─► HTTP/2 (prior knowledge) ─────────────► closed
 //!    ▲              └─────► HTTP/1.1 ─► idle for a moment ─┐
 //!    └────────────────────── socket only ◄─────────────────┘
@@ -19,6 +21,8 @@ mod http2;
 mod intake;
 mod io;
 mod proxied;
+mod stream;
+pub(crate) mod tls;
 
 use core::cell::{Cell, OnceCell};
 use core::net::SocketAddr;
@@ -28,11 +32,13 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use lockgate_core::cidr::canonical;
 use lockgate_core::proxy_header::Proxied;
-use lockgate_core::request::Connection;
+use lockgate_core::request::{Connection, Scheme};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use self::http1::After;
+use self::stream::ClientStream;
+use self::tls::Secured;
 use crate::worker::Worker;
 
 /// Who is at the other end, and how the connection stands.
@@ -48,6 +54,10 @@ pub(crate) struct Peer {
     has_proxy_header: bool,
     /// What that header told. Apart, as most connections have none and should be small while they wait.
     proxied: OnceCell<Box<Proxied>>,
+    /// Whether TLS is spoken on the port.
+    is_tls: bool,
+    /// What the handshake told.
+    secured: OnceCell<Box<Secured>>,
     /// Requests begun, ever.
     begun: Cell<u64>,
     /// Requests whose answer is not yet whole.
@@ -62,6 +72,7 @@ impl Peer {
         remote: SocketAddr,
         port: u16,
         has_proxy_header: bool,
+        is_tls: bool,
     ) -> std::io::Result<Self> {
         // Without it a chunk of an answer may wait 40 ms for the client's delayed acknowledgement.
         stream.set_nodelay(true)?;
@@ -72,6 +83,8 @@ impl Peer {
             port,
             has_proxy_header,
             proxied: OnceCell::new(),
+            is_tls,
+            secured: OnceCell::new(),
             begun: Cell::new(0),
             running: Cell::new(0),
             sending: Cell::new(false),
@@ -79,12 +92,21 @@ impl Peer {
     }
 
     /// The connection as decisions see it.
-    pub(crate) fn connection(&self) -> Connection<'static> {
+    pub(crate) fn connection(&self) -> Connection<'_> {
+        let secured = self.secured();
         let socket = Connection {
             local: self.local.ip(),
+            scheme: if secured.is_some() { Scheme::Https } else { Scheme::Http },
+            sni: secured.and_then(|secured| secured.server_name.as_deref()),
+            spiffe_id: secured.and_then(|secured| secured.spiffe_id.as_deref()),
             ..Connection::plain(self.remote.ip(), self.port)
         };
         self.proxied.get().map_or(socket, |proxied| socket.behind(**proxied))
+    }
+
+    /// What TLS told, if it is spoken.
+    pub(crate) fn secured(&self) -> Option<&Secured> {
+        self.secured.get().map(|secured| &**secured)
     }
 
     /// The client, as far as the connection tells.
@@ -117,17 +139,29 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
 }
 
 /// Serves a connection to its end, until which it is `_open`.
-pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Peer>, _open: Open) {
+pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Peer>, _open: Open) {
     let mut read = Bytes::new();
     if peer.has_proxy_header {
-        match Box::pin(proxied::read(&worker, &mut stream, &peer)).await {
+        match Box::pin(proxied::read(&worker, &mut socket, &peer)).await {
             Some(rest) => read = rest,
             None => return,
         }
     }
     let times = &worker.shared.times;
-    if read.is_empty() && !wait(&worker, &stream, times.idle).await {
-        return;
+    let mut stream = if peer.is_tls {
+        let first = core::mem::take(&mut read);
+        match Box::pin(tls::handshake(&worker, socket, first, &peer, times.header_read)).await {
+            Some(stream) => ClientStream::Tls(stream),
+            None => return,
+        }
+    } else {
+        ClientStream::Plain(socket)
+    };
+    if read.is_empty() {
+        match wait(&worker, stream.arrived(), times.idle).await {
+            Some(first) => read = first,
+            None => return,
+        }
     }
     let Some((protocol, mut read)) = first_bytes(&mut stream, read, times.header_read).await else {
         return;
@@ -142,28 +176,26 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: Rc<Pe
             After::Closing(socket) => return Box::pin(io::linger(socket)).await,
             After::Closed => return,
         }
-        if read.is_empty() && !wait(&worker, &stream, worker.shared.times.idle).await {
-            return;
+        if read.is_empty() {
+            match wait(&worker, stream.arrived(), worker.shared.times.idle).await {
+                Some(first) => read = first,
+                None => return,
+            }
         }
     }
 }
 
-/// Waits for bytes; `false` when the connection should end instead.
-async fn wait(worker: &Worker, stream: &TcpStream, limit: Duration) -> bool {
+/// Waits for bytes; `None` when the connection should end instead.
+async fn wait<T>(worker: &Worker, arrived: impl Future<Output = Option<T>>, limit: Duration) -> Option<T> {
+    let mut arrived = core::pin::pin!(arrived);
     tokio::select! {
-        arrived = arrived(stream) => arrived,
-        () = tokio::time::sleep(limit) => false,
+        arrived = &mut arrived => arrived,
+        () = tokio::time::sleep(limit) => None,
         () = worker.drained() => {
             // A request that has just arrived is still answered.
-            tokio::time::timeout(Duration::ZERO, arrived(stream)).await.unwrap_or(false)
+            tokio::time::timeout(Duration::ZERO, arrived).await.ok().flatten()
         }
     }
-}
-
-/// Resolves when there are bytes to read (`true`) or there never will be (`false`).
-async fn arrived(stream: &TcpStream) -> bool {
-    // Not `readable`, which is also true of a socket that nobody has tried to read yet.
-    stream.peek(&mut [0]).await.is_ok_and(|bytes| bytes > 0)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +207,7 @@ enum Protocol {
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Reads just enough after `read` to tell the protocol; `None` when the client leaves or takes too long.
-async fn first_bytes(stream: &mut TcpStream, read: Bytes, limit: Duration) -> Option<(Protocol, Bytes)> {
+async fn first_bytes(stream: &mut ClientStream, read: Bytes, limit: Duration) -> Option<(Protocol, Bytes)> {
     if let Some(protocol) = protocol(&read) {
         return Some((protocol, read));
     }

@@ -21,9 +21,7 @@ const READ_BYTES: usize = 1024;
 pub(super) async fn read(worker: &Worker, stream: &mut TcpStream, peer: &Peer) -> Option<Bytes> {
     let limit = worker.shared.times.header_read;
     let end = Instant::now() + limit;
-    if !wait(worker, stream, limit).await {
-        return None;
-    }
+    wait(worker, arrived(stream), limit).await?;
     let Ok(Some((header, rest))) = timeout_at(end, header(stream)).await else {
         worker.shard.proxy_headers_refused_total.fetch_add(1, Ordering::Relaxed);
         return None;
@@ -33,6 +31,12 @@ pub(super) async fn read(worker: &Worker, stream: &mut TcpStream, peer: &Peer) -
         let _ = peer.proxied.set(Box::new(proxied));
     }
     Some(rest)
+}
+
+/// Resolves when there are bytes to read; `None` when there never will be.
+async fn arrived(stream: &TcpStream) -> Option<()> {
+    let bytes = stream.peek(&mut [0]).await.ok()?;
+    (bytes > 0).then_some(())
 }
 
 async fn header(stream: &mut TcpStream) -> Option<(ProxyHeader, Bytes)> {

@@ -73,6 +73,7 @@ impl Exchange {
                     body,
                     remote: ext_authz::with_port(asked.remote, peer.downstream_remote()),
                     local: peer.downstream_local(),
+                    principal: peer.connection().spiffe_id,
                     request_id: &self.record.request_id,
                     entropy,
                 };

@@ -166,7 +166,12 @@ fn attributes(question: &Question<'_>) -> AttributeContext {
     http.headers = headers;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     AttributeContext {
-        source: Some(peer(question.remote)),
+        source: Some(Peer {
+            principal: question
+                .principal
+                .map_or_else(String::new, |id| format!("spiffe://{id}")),
+            ..peer(question.remote)
+        }),
         destination: Some(peer(question.local)),
         request: Some(AttributeRequest {
             time: Some(Timestamp {
@@ -186,6 +191,7 @@ fn peer(address: core::net::SocketAddr) -> Peer {
                 port_value: address.port().into(),
             }),
         }),
+        principal: String::new(),
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Question<'q> {
     /// The client, as far as its address can be trusted.
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// The SPIFFE id of its certificate.
+    pub(crate) principal: Option<&'q str>,
     pub(crate) request_id: &'q HeaderValue,
     pub(crate) entropy: u64,
 }

@@ -34,6 +34,9 @@ pub(super) struct AttributeContext {
 pub(super) struct Peer {
     #[prost(message, optional, tag = "1")]
     pub(super) address: Option<Address>,
+    /// The URI name of its certificate.
+    #[prost(string, tag = "4")]
+    pub(super) principal: String,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -68,6 +68,29 @@ pub(crate) struct Reload {
     last_ok_at_s: AtomicU64,
 }
 
+/// Why a TLS handshake with a client did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HandshakeFailure {
+    /// No server takes the name that it asked for.
+    ServerName,
+    /// Its certificate is missing, or not good.
+    ClientCertificate,
+    /// It took too long.
+    Timeout,
+    /// Anything else: no common version, no TLS at all, gone.
+    Protocol,
+}
+
+impl HandshakeFailure {
+    /// Each, with what metrics call it.
+    pub(crate) const ALL: [(Self, &'static str); 4] = [
+        (Self::ServerName, "server_name"),
+        (Self::ClientCertificate, "client_certificate"),
+        (Self::Timeout, "timeout"),
+        (Self::Protocol, "protocol"),
+    ];
+}
+
 /// One worker's counters.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
@@ -75,6 +98,8 @@ pub(crate) struct Shard {
     pub(crate) connections: AtomicI64,
     pub(crate) connections_refused_total: AtomicU64,
     pub(crate) proxy_headers_refused_total: AtomicU64,
+    /// By [`HandshakeFailure`].
+    pub(crate) tls_handshakes_failed: [AtomicU64; HandshakeFailure::ALL.len()],
     pub(crate) requests_active: AtomicI64,
     pub(crate) upstream_connections_total: AtomicU64,
     pub(crate) upstream_connections: AtomicI64,
@@ -131,6 +156,16 @@ pub(crate) struct Tokens {
     pub(crate) completion: u64,
 }
 
+impl Shard {
+    /// Counts a TLS handshake that failed.
+    pub(crate) fn handshake_failed(&self, why: HandshakeFailure) {
+        let all = HandshakeFailure::ALL.iter().zip(&self.tls_handshakes_failed);
+        for (_, counter) in all.filter(|((reason, _), _)| *reason == why) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Metrics {
     /// Metrics of a process with so many workers.
     pub(crate) fn new(workers: usize) -> Self {
@@ -144,6 +179,17 @@ impl Metrics {
     /// The counters of worker `index`.
     pub(crate) fn shard(&self, index: usize) -> Arc<Shard> {
         self.shards.get(index).map_or_else(Arc::default, Arc::clone)
+    }
+
+    /// TLS handshakes that failed, by why.
+    fn handshakes_failed(&self) -> [u64; HandshakeFailure::ALL.len()] {
+        let mut all = [0; HandshakeFailure::ALL.len()];
+        for counters in self.shards.iter().map(|shard| &shard.tls_handshakes_failed) {
+            for (sum, counter) in all.iter_mut().zip(counters) {
+                *sum += counter.load(Ordering::Relaxed);
+            }
+        }
+        all
     }
 
     /// Client connections that are open.

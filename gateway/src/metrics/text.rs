@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Counted, DURATION_MS, Durations, Metrics, RequestKey};
+use super::{Counted, DURATION_MS, Durations, HandshakeFailure, Metrics, RequestKey};
 use crate::jwt::Status;
 
 /// What a scrape needs to know besides the counters.
@@ -154,6 +154,18 @@ impl Metrics {
             "Client connections closed for want of a good PROXY protocol header.",
             self.sum(|s| &s.proxy_headers_refused_total),
         );
+        const HANDSHAKES: &str = "lockgate_downstream_tls_handshakes_failed_total";
+        head(
+            out,
+            HANDSHAKES,
+            "counter",
+            "Client connections closed for want of a TLS handshake that came to its end.",
+        );
+        for ((_, reason), failed) in HandshakeFailure::ALL.iter().zip(self.handshakes_failed()) {
+            let mut labels = String::new();
+            label(&mut labels, "reason", reason);
+            line(out, HANDSHAKES, &labels, failed);
+        }
         single(
             out,
             "lockgate_requests_active",

@@ -268,8 +268,7 @@ fn agree(random: &mut Random, tables: &Tables<'_>, said: &mut Vec<Permission>) {
     for value in &words[1..1 + random.below(3)] {
         headers.push((random.of(&["x-a", "x-b"]), value.as_bytes()));
     }
-    let identity = format!("spiffe://td/ns/{}/sa/{}", words[3], words[4]);
-    let uri_names = [identity.as_str()];
+    let identity = format!("td/ns/{}/sa/{}", words[3], words[4]);
     let target = match random.below(4) {
         3 => random.of(&PATHS_WITH_QUERY).to_string(),
         0 => format!("{}?{}", random.target(), words[5]),
@@ -306,7 +305,7 @@ fn agree(random: &mut Random, tables: &Tables<'_>, said: &mut Vec<Permission>) {
         headers: &headers,
         connection: Connection {
             sni: (random.below(2) == 0).then_some(&words[2]),
-            uri_names: if random.below(2) == 0 { &uri_names } else { &[] },
+            spiffe_id: (random.below(2) == 0).then_some(&identity),
             local: random.address(),
             proxied: (random.below(2) == 0).then(|| random.address()),
             ..Connection::plain(random.address(), 80)

@@ -46,9 +46,9 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
     }
 }
 
-/// A host by which a provider is reached on a port.
+/// A host by which a provider is reached on a listener.
 struct Way<'d> {
-    port: u16,
+    listener: u32,
     provider: ProviderId,
     /// `None` is any host that no rule names.
     host: Option<&'d str>,
@@ -57,31 +57,28 @@ struct Way<'d> {
 }
 
 impl<'d> Way<'d> {
-    fn key(&self) -> (u16, ProviderId, Option<&'d str>) {
-        (self.port, self.provider, self.host)
+    fn key(&self) -> (u32, ProviderId, Option<&'d str>) {
+        (self.listener, self.provider, self.host)
     }
 }
 
 fn same_provider(a: &Way<'_>, b: &Way<'_>) -> bool {
-    same_port(a, b) && a.provider == b.provider
+    same_listener(a, b) && a.provider == b.provider
 }
 
-fn same_port(a: &Way<'_>, b: &Way<'_>) -> bool {
-    a.port == b.port
+fn same_listener(a: &Way<'_>, b: &Way<'_>) -> bool {
+    a.listener == b.listener
 }
 
-/// All ways, sorted by port, provider and host.
+/// All ways, sorted by listener, provider and host.
 fn reach<'d>(tables: &Tables<'d>) -> Vec<Way<'d>> {
     let mut reach = Vec::new();
     for virtual_host in tables.virtual_hosts {
-        let Some(listener) = tables.listeners.get(virtual_host.listener as usize) else {
-            continue;
-        };
         let name = tables.text(virtual_host.name);
         for entry in virtual_host.entries.of(tables.entries) {
             let host = exact_host(tables, entry).or((!name.starts_with('*')).then_some(name));
             reach.extend(providers_of(tables, entry).map(|provider| Way {
-                port: listener.port,
+                listener: virtual_host.listener,
                 provider,
                 host,
                 entry,
@@ -125,7 +122,7 @@ fn warn_about_second_pass(
     diagnostics: &mut Diagnostics,
 ) {
     let Some(&Way {
-        port,
+        listener,
         provider,
         entry: first,
         ..
@@ -134,7 +131,7 @@ fn warn_about_second_pass(
         return;
     };
     let host = tables.provider_host(provider);
-    let second: Vec<&EntryRow> = route::candidates(tables, port, host.as_bytes())
+    let second: Vec<&EntryRow> = route::candidates(tables, listener, host.as_bytes())
         .filter(|entry| takes_host(tables, entry, host))
         .collect();
     let admitted = second
@@ -144,6 +141,7 @@ fn warn_about_second_pass(
         return;
     }
     let rule = tables.rule_label(first.rule);
+    let port = tables.listeners.get(listener as usize).map_or(0, |row| row.port);
     let at = places.get(rule).copied().unwrap_or_default();
     if second.is_empty() {
         diagnostics
@@ -196,12 +194,12 @@ fn warn_about_aliases(
     }
     let mut said = TextSet::default();
     let providers = reach
-        .chunk_by(same_port)
-        .flat_map(|of_port| of_port.chunk_by(same_provider).map(move |ways| (of_port, ways)));
-    for (of_port, ways) in providers {
+        .chunk_by(same_listener)
+        .flat_map(|of_listener| of_listener.chunk_by(same_provider).map(move |ways| (of_listener, ways)));
+    for (of_listener, ways) in providers {
         let hosts = || ways.iter().filter_map(|way| way.host);
-        // What takes every host takes those that no rule of the port names.
-        let named = || of_port.iter().filter_map(|way| way.host);
+        // What takes every host takes those that no rule of the listener names.
+        let named = || of_listener.iter().filter_map(|way| way.host);
         let takes_any = ways.iter().any(|way| way.host.is_none());
         let reaches = |pattern: &str| {
             hosts().any(|host| host_matches(pattern, host))
@@ -215,7 +213,7 @@ fn warn_about_aliases(
         let any = (takes_any && !denied.iter().any(|pattern| pattern.as_str() == "*")).then_some("any other host");
         let listed = (!open.is_empty()).then(|| format!("host {}", open.join(", ")));
         let ways: Vec<&str> = listed.as_deref().into_iter().chain(any).collect();
-        // Once for all ports.
+        // Once for all listeners.
         if ways.is_empty() || !said.insert(&ways.join(" or ")) {
             continue;
         }

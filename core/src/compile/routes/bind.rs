@@ -24,6 +24,8 @@ pub(super) struct Binding {
     pub(super) gateway: String,
     /// Listener and virtual host name; `None` when the gateway opens nothing for it here.
     pub(super) listener: Option<(u32, String)>,
+    /// Requests in plain text are sent away from there to `https`.
+    pub(super) tls_only: bool,
 }
 
 pub(super) fn bind(route: &Anchors<'_>, listeners: &Listeners<'_>, diagnostics: &mut Diagnostics) -> Vec<Binding> {
@@ -61,11 +63,17 @@ pub(super) fn bind(route: &Anchors<'_>, listeners: &Listeners<'_>, diagnostics: 
                 });
                 let met = in_scope.flat_map(|server| {
                     let hosts = route.hosts.iter();
-                    hosts.filter_map(|host| Some((server.listener, intersect(&server.host, host)?.to_owned())))
+                    hosts.filter_map(|host| {
+                        Some((
+                            (server.listener, intersect(&server.host, host)?.to_owned()),
+                            server.tls_only,
+                        ))
+                    })
                 });
-                let mut met: Vec<(u32, String)> = met.collect();
-                met.sort_unstable();
-                met.dedup();
+                let mut met: Vec<((u32, String), bool)> = met.collect();
+                // Of two servers for one host, one for TLS only comes first and stays.
+                met.sort_unstable_by(|(a, a_tls), (b, b_tls)| (a, b_tls).cmp(&(b, a_tls)));
+                met.dedup_by(|(a, _), (b, _)| a == b);
                 if met.is_empty() {
                     let hosts: Vec<String> = route.hosts.iter().map(|host| format!("`{}`", **host)).collect();
                     warn(
@@ -79,10 +87,11 @@ pub(super) fn bind(route: &Anchors<'_>, listeners: &Listeners<'_>, diagnostics: 
                         "its `selector` must select this gateway's labels and one of its server hosts must meet the route's",
                     );
                 }
-                let bound = met.into_iter().map(Some).chain([None]);
-                bindings.extend(bound.map(|listener| Binding {
+                let bound = met.into_iter().map(|(listener, tls_only)| (Some(listener), tls_only));
+                bindings.extend(bound.chain([(None, false)]).map(|(listener, tls_only)| Binding {
                     gateway: gateway.clone(),
                     listener,
+                    tls_only,
                 }));
             }
         }

@@ -92,7 +92,7 @@ pub(super) fn compile(
         };
         hosts.add(&bindings, &alternatives, listeners);
     }
-    hosts.write(rows);
+    hosts.write(listeners, rows);
 }
 
 /// Whether any listener here serves a route with these bindings.

@@ -28,6 +28,8 @@ pub(super) struct Alternative {
 #[derive(Default)]
 pub(super) struct VirtualHosts {
     bound: Vec<Bound>,
+    /// Listeners and names of those for TLS only; they are there without routes too.
+    tls_only: Vec<(u32, String)>,
 }
 
 /// An alternative in one virtual host.
@@ -57,6 +59,7 @@ impl VirtualHosts {
                 continue;
             };
             let port = listeners.port(listener.0);
+            let before = self.bound.len();
             for alternative in alternatives {
                 if alternative.port.is_some_and(|narrowed| Some(narrowed) != port) {
                     continue;
@@ -75,21 +78,36 @@ impl VirtualHosts {
                     break;
                 }
             }
+            let for_tls_only = |binding: &Binding| binding.tls_only && binding.listener.as_ref() == Some(*listener);
+            if self.bound.len() > before && bindings.iter().any(for_tls_only) {
+                self.tls_only.push((*listener).clone());
+            }
         }
     }
 
-    pub(super) fn write(mut self, rows: &mut RowWriter<'_>) {
+    pub(super) fn write(mut self, listeners: &Listeners<'_>, rows: &mut RowWriter<'_>) {
+        let without_routes = listeners
+            .tls_only()
+            .map(|opened| (opened.listener, opened.host.clone()));
+        self.tls_only.extend(without_routes);
+        self.tls_only.sort_unstable();
+        self.tls_only.dedup();
         self.bound.sort_by(|a, b| a.order().cmp(&b.order()));
-        for bound in self.bound.chunk_by(|a, b| a.listener == b.listener) {
-            write_virtual_host(bound, rows);
+        let mut names: Vec<&(u32, String)> = self.bound.iter().map(|bound| &bound.listener).collect();
+        names.extend(&self.tls_only);
+        names.sort_unstable();
+        names.dedup();
+        let mut rest = self.bound.as_slice();
+        for name in names {
+            let own = rest.partition_point(|bound| bound.listener <= *name);
+            let (bound, after) = rest.split_at_checked(own).unwrap_or_default();
+            rest = after;
+            write_virtual_host(name, bound, self.tls_only.binary_search(name).is_ok(), rows);
         }
     }
 }
 
-fn write_virtual_host(bound: &[Bound], rows: &mut RowWriter<'_>) {
-    let Some((listener, name)) = bound.first().map(|bound| &bound.listener) else {
-        return;
-    };
+fn write_virtual_host((listener, name): &(u32, String), bound: &[Bound], tls_only: bool, rows: &mut RowWriter<'_>) {
     let alternatives = bound.iter().map(|bound| &bound.alternative);
     let id = number(rows.rows.virtual_hosts.len());
     let first = number(rows.rows.entries.len());
@@ -121,8 +139,12 @@ fn write_virtual_host(bound: &[Bound], rows: &mut RowWriter<'_>) {
         name: rows.text(name),
         entries,
         unkeyed,
+        tls_only,
     };
     rows.rows.virtual_hosts.push(row);
+    if let Some(row) = rows.rows.listeners.get_mut(*listener as usize) {
+        row.has_tls_only |= tls_only;
+    }
     index_by_name(*listener, name, id, rows);
 }
 

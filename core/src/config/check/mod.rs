@@ -16,7 +16,7 @@ use super::field_path::FieldPath;
 use super::format::{Fault, Format};
 use super::quote::quoted;
 use super::resource::Spanned;
-use super::schema::{CONFIG_MAP_DATA, Enumeration, Field, Kind, MESH_CONFIG, METADATA, Object, Shape, Support};
+use super::schema::{Body, CONFIG_MAP_DATA, Enumeration, Field, Kind, MESH_CONFIG, METADATA, Object, Shape, Support};
 use super::substitute::{looks_unexpanded, substitute};
 use super::suggest::nearest;
 use super::tree::{Entry, Meaning, Node, Scalar, Value};
@@ -63,14 +63,16 @@ impl Checker<'_> {
                     drop_nulls(&mut entry.value);
                     self.object(&mut entry.value, &METADATA, here);
                 }
-                "spec" => {
-                    has_spec = true;
-                    self.value(&mut entry.value, &Shape::Object(kind.spec), here);
-                }
-                name => {
-                    let help = top_level_help(name, kind);
-                    self.unknown_field(&entry.key, here.path, help);
-                }
+                name => match kind.field(name) {
+                    Some(shape) => {
+                        has_spec |= name == "spec";
+                        self.value(&mut entry.value, &shape, here);
+                    }
+                    None => {
+                        let help = top_level_help(name, kind);
+                        self.unknown_field(&entry.key, here.path, help);
+                    }
+                },
             }
         }
         let root = FieldPath::Root;
@@ -81,7 +83,7 @@ impl Checker<'_> {
         if !has_metadata {
             self.missing("metadata", "It holds the `name`.", here);
         }
-        if !has_spec && kind.spec_required {
+        if !has_spec && matches!(kind.body, Body::Spec(_)) {
             self.missing("spec", kind.doc, here);
         }
     }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use crate::config::quote::quoted;
-use crate::config::schema::{Field, Kind, METADATA, Object, Support};
+use crate::config::schema::{Body, Field, Kind, METADATA, Object, Support};
 use crate::config::suggest::{did_you_mean, nearest};
 use crate::config::tree::{Meaning, Node, Value};
 
@@ -70,13 +70,19 @@ pub(super) fn is_slip_for(name: &str, field: &Field, object: &Object) -> bool {
 
 /// What a field beside `spec` was probably meant to be.
 pub(super) fn top_level_help(name: &str, kind: &Kind) -> Option<String> {
-    if kind.spec.field(name).is_some() {
-        return Some("it belongs under `spec`: indent it below `spec:`".to_string());
-    }
+    let own: &[Field] = match kind.body {
+        Body::Spec(spec) | Body::OptionalSpec(spec) if spec.field(name).is_some() => {
+            return Some("it belongs under `spec`: indent it below `spec:`".to_string());
+        }
+        Body::Spec(_) | Body::OptionalSpec(_) => &[],
+        Body::Fields(object) => object.fields,
+    };
     if METADATA.field(name).is_some() {
         return Some("it belongs under `metadata`".to_string());
     }
-    did_you_mean(name, ["apiVersion", "kind", "metadata", "spec", "status"])
+    let spec: &[&str] = if own.is_empty() { &["spec", "status"] } else { &[] };
+    let common = ["apiVersion", "kind", "metadata"].iter().chain(spec);
+    did_you_mean(name, own.iter().map(|field| field.name).chain(common.copied()))
 }
 
 /// The nearest field, or all that there are.

@@ -1,5 +1,7 @@
 //! Gateway.
 
+mod tls;
+
 use alloc::format;
 
 use super::{boxed, each, host, integer, labels, unique};
@@ -12,23 +14,30 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
     let mut names = servers.iter().map(|server| server.get("port")?.get("name"));
     let field = |index| format!("spec.servers[{index}].port.name");
     unique(&mut names, "ports of this Gateway", &field, diagnostics);
+    let mut index = 0..;
     Some(Gateway {
         meta,
         selector: spec.get("selector").map(labels).unwrap_or_default(),
-        servers: each(Some(spec), "servers", server),
+        servers: each(Some(spec), "servers", |node| {
+            let field = format!("spec.servers[{}]", index.next().unwrap_or_default());
+            server(node, &field, diagnostics)
+        }),
     })
 }
 
-fn server(node: &Node) -> Option<Server> {
+fn server(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Server> {
     let port = node.get("port")?;
+    let protocol = port.get("protocol")?;
+    let value = if protocol.text()?.eq_ignore_ascii_case("HTTPS") {
+        ServerProtocol::Https(tls::of_https(node, field, diagnostics)?.into())
+    } else {
+        tls::of_http(node, field, diagnostics)
+    };
     Some(Server {
         at: node.at,
         hosts: each(Some(node), "hosts", host),
         port: integer(port.get("number")?)?,
         port_name: boxed(port.get("name")?)?,
-        protocol: Spanned {
-            value: ServerProtocol::Http,
-            at: port.get("protocol")?.at,
-        },
+        protocol: Spanned { value, at: protocol.at },
     })
 }

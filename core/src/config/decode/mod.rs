@@ -13,6 +13,7 @@ mod llm_provider;
 mod llm_route;
 pub(super) mod mesh_config;
 mod request_authentication;
+mod secret;
 mod service_entry;
 mod string_match;
 mod target;
@@ -25,7 +26,7 @@ use alloc::vec::Vec;
 
 use super::diagnostic::Diagnostics;
 use super::resource::{
-    AuthorizationPolicy, DestinationRule, Gateway, Labels, LlmProvider, LlmRoute, MeshConfig, Meta,
+    AuthorizationPolicy, DestinationRule, Gateway, KubernetesSecret, Labels, LlmProvider, LlmRoute, MeshConfig, Meta,
     RequestAuthentication, Resources, ServiceEntry, Spanned, VirtualService,
 };
 use super::schema::Kind;
@@ -43,6 +44,7 @@ pub(crate) enum Decoded {
     VirtualService(VirtualService),
     ServiceEntry(ServiceEntry),
     DestinationRule(DestinationRule),
+    Secret(KubernetesSecret),
     MeshConfig(MeshConfig),
 }
 
@@ -57,6 +59,7 @@ impl Decoded {
             Self::VirtualService(resource) => resources.virtual_services.push(resource),
             Self::ServiceEntry(resource) => resources.service_entries.push(resource),
             Self::DestinationRule(resource) => resources.destination_rules.push(resource),
+            Self::Secret(resource) => resources.secrets.push(resource),
             Self::MeshConfig(resource) => resources.mesh_configs.push(resource),
         }
     }
@@ -78,6 +81,7 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
         "VirtualService" => virtual_service::decode(spec?, meta, diagnostics).map(Decoded::VirtualService),
         "ServiceEntry" => service_entry::decode(spec?, meta, diagnostics).map(Decoded::ServiceEntry),
         "MeshConfig" => Some(Decoded::MeshConfig(mesh_config::decode(spec?, diagnostics))),
+        "Secret" => Some(Decoded::Secret(secret::decode(document, meta))),
         "DestinationRule" => destination_rule::decode(spec?, meta).map(Decoded::DestinationRule),
         _ => None,
     }

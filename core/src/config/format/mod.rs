@@ -17,7 +17,7 @@ use alloc::format;
 use super::time::{parse_duration_ms, parse_timestamp};
 use crate::check::Authorizer;
 use crate::cidr::{Cidr, CidrError};
-use crate::config::key_set;
+use crate::config::{key_set, secret};
 use crate::limits::{MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX, URL_BYTES_MAX};
 use crate::rewrite::drops_header;
 
@@ -68,6 +68,10 @@ pub(crate) enum Format {
     Model,
     /// A provider's key: never shown.
     Secret,
+    /// Any text, also none: never shown.
+    Hidden,
+    /// The same in base64.
+    HiddenBase64,
     /// A JSON Web Key Set: never shown, since it may hold symmetric keys.
     KeySet,
     /// `http` or `https` URL of a key set.
@@ -132,11 +136,16 @@ type Check = Result<(), Fault>;
 impl Format {
     /// Whether the text fits.
     pub(crate) fn check(self, text: &str) -> Check {
-        if text.is_empty() && !matches!(self, Self::Any | Self::LabelValue | Self::ChangedValue) {
+        if text.is_empty()
+            && !matches!(
+                self,
+                Self::Any | Self::LabelValue | Self::ChangedValue | Self::Hidden | Self::HiddenBase64
+            )
+        {
             return Err(Fault::new("empty-text", "is empty").help("give it a value, or remove it"));
         }
         match self {
-            Self::Any | Self::NonEmpty | Self::AnyPattern => Ok(()),
+            Self::Any | Self::NonEmpty | Self::AnyPattern | Self::Hidden => Ok(()),
             Self::ResourceName => name::resource_name(text),
             Self::Namespace => name::namespace(text),
             Self::LabelKey => name::label_key(text),
@@ -176,6 +185,12 @@ impl Format {
             Self::ExportTo => route::export_to(text),
             Self::Authority => route::authority(text),
             Self::Base64 => route::base64(text),
+            Self::HiddenBase64 => match secret::from_base64(text) {
+                Some(_) => Ok(()),
+                None => {
+                    Err(Fault::new("invalid-encoding", "is not base64").help("write text as it is under `stringData`"))
+                }
+            },
             Self::MatchedHeader => route::matched_header(text),
             Self::HeaderChange => route::header_change(text),
             Self::RequestHeaderChange => route::request_header_change(text),
@@ -187,7 +202,7 @@ impl Format {
     pub(crate) fn is_hidden(self) -> bool {
         matches!(
             self,
-            Self::Secret | Self::KeySet | Self::HeaderValue | Self::ChangedValue
+            Self::Secret | Self::Hidden | Self::HiddenBase64 | Self::KeySet | Self::HeaderValue | Self::ChangedValue
         )
     }
 

@@ -8,6 +8,7 @@
 mod authorization_policy;
 mod destination_rule;
 mod gateway;
+mod kubernetes_secret;
 mod llm_provider;
 mod llm_route;
 mod mesh_config;
@@ -23,6 +24,7 @@ use core::ops::Deref;
 pub use authorization_policy::*;
 pub use destination_rule::*;
 pub use gateway::*;
+pub use kubernetes_secret::*;
 pub use llm_provider::*;
 pub use llm_route::*;
 pub use mesh_config::*;
@@ -99,6 +101,8 @@ pub struct Resources {
     pub service_entries: Vec<ServiceEntry>,
     /// `networking.istio.io` DestinationRule.
     pub destination_rules: Vec<DestinationRule>,
+    /// Kubernetes' Secret.
+    pub secrets: Vec<KubernetesSecret>,
     /// Istio's MeshConfig, of whatever origin; at most one is allowed.
     pub mesh_configs: Vec<MeshConfig>,
     /// Kinds of which a document was refused, so that a reference to one that is missing says nothing new.

@@ -1,14 +1,15 @@
 //! The registry of kinds: what is decoded, and what is known by name only.
 
-use super::Object;
 use super::authorization_policy::AUTHORIZATION_POLICY;
 use super::destination_rule::DESTINATION_RULE;
 use super::gateway::GATEWAY;
 use super::llm::{LLM_PROVIDER, LLM_ROUTE};
 use super::mesh_config::MESH_CONFIG;
 use super::request_authentication::REQUEST_AUTHENTICATION;
+use super::secret::SECRET;
 use super::service_entry::SERVICE_ENTRY;
 use super::virtual_service::VIRTUAL_SERVICE;
+use super::{Object, Shape};
 
 /// A kind that is decoded.
 #[derive(Debug)]
@@ -17,9 +18,28 @@ pub(crate) struct Kind {
     pub(crate) group: &'static str,
     pub(crate) versions: &'static [&'static str],
     pub(crate) doc: &'static str,
-    pub(crate) spec: &'static Object,
-    /// Whether a resource without `spec` means nothing.
-    pub(crate) spec_required: bool,
+    pub(crate) body: Body,
+}
+
+/// Where a kind says what it is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Body {
+    /// In `spec`, without which a resource of this kind means nothing.
+    Spec(&'static Object),
+    /// In `spec`, which may be left out.
+    OptionalSpec(&'static Object),
+    /// In fields beside `metadata`.
+    Fields(&'static Object),
+}
+
+impl Kind {
+    /// The shape of a field beside `metadata`.
+    pub(crate) fn field(&self, name: &str) -> Option<Shape> {
+        match self.body {
+            Body::Spec(spec) | Body::OptionalSpec(spec) => (name == "spec").then_some(Shape::Object(spec)),
+            Body::Fields(fields) => fields.field(name).map(|field| field.shape),
+        }
+    }
 }
 
 /// Lockgate's own group: the same kinds, with more fields.
@@ -35,78 +55,76 @@ const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const OTHER_VERSIONS: &[&str] = &["v1", "v1beta1"];
 
 /// Every kind that is decoded.
-pub(crate) static KINDS: [Kind; 9] = [
+pub(crate) static KINDS: [Kind; 10] = [
     Kind {
         name: "Gateway",
         group: NETWORKING,
         versions: NETWORKING_VERSIONS,
         doc: "Which ports listen, and for which hosts.",
-        spec: &GATEWAY,
-        spec_required: true,
+        body: Body::Spec(&GATEWAY),
     },
     Kind {
         name: "AuthorizationPolicy",
         group: SECURITY,
         versions: OTHER_VERSIONS,
         doc: "Who may send what.",
-        spec: &AUTHORIZATION_POLICY,
-        spec_required: false,
+        body: Body::OptionalSpec(&AUTHORIZATION_POLICY),
     },
     Kind {
         name: "RequestAuthentication",
         group: SECURITY,
         versions: OTHER_VERSIONS,
         doc: "Whose tokens are accepted.",
-        spec: &REQUEST_AUTHENTICATION,
-        spec_required: false,
+        body: Body::OptionalSpec(&REQUEST_AUTHENTICATION),
     },
     Kind {
         name: "LLMProvider",
         group: ASM,
         versions: OTHER_VERSIONS,
         doc: "A large language model outside, its parameters and its key.",
-        spec: &LLM_PROVIDER,
-        spec_required: true,
+        body: Body::Spec(&LLM_PROVIDER),
     },
     Kind {
         name: "LLMRoute",
         group: ASM,
         versions: OTHER_VERSIONS,
         doc: "Which requests go to which provider.",
-        spec: &LLM_ROUTE,
-        spec_required: true,
+        body: Body::Spec(&LLM_ROUTE),
     },
     Kind {
         name: "VirtualService",
         group: NETWORKING,
         versions: NETWORKING_VERSIONS,
         doc: "Which requests go to which host as plain HTTP, or are answered here.",
-        spec: &VIRTUAL_SERVICE,
-        spec_required: true,
+        body: Body::Spec(&VIRTUAL_SERVICE),
     },
     Kind {
         name: "ServiceEntry",
         group: NETWORKING,
         versions: NETWORKING_VERSIONS,
         doc: "Where an outside host really is.",
-        spec: &SERVICE_ENTRY,
-        spec_required: true,
+        body: Body::Spec(&SERVICE_ENTRY),
     },
     Kind {
         name: "DestinationRule",
         group: NETWORKING,
         versions: NETWORKING_VERSIONS,
         doc: "How an upstream is spoken to.",
-        spec: &DESTINATION_RULE,
-        spec_required: true,
+        body: Body::Spec(&DESTINATION_RULE),
+    },
+    Kind {
+        name: "Secret",
+        group: CORE,
+        versions: &["v1"],
+        doc: "Certificates and keys that a Gateway's `credentialName` names.",
+        body: Body::Fields(&SECRET),
     },
     Kind {
         name: "MeshConfig",
         group: LOCKGATE,
         versions: &["v1"],
         doc: "How heads are read: Istio's MeshConfig, with fields of our own.",
-        spec: &MESH_CONFIG,
-        spec_required: true,
+        body: Body::Spec(&MESH_CONFIG),
     },
 ];
 
@@ -164,5 +182,5 @@ pub(crate) static KNOWN_UNSUPPORTED: [(&str, &[&str]); 11] = [
         &["InferencePool", "InferenceModel", "InferenceObjective"],
     ),
     (LOCKGATE, &[]),
-    (CORE, &["Secret"]),
+    (CORE, &[]),
 ];

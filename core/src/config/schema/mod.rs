@@ -15,10 +15,11 @@ mod llm;
 mod mesh_config;
 mod meta;
 mod request_authentication;
+mod secret;
 mod service_entry;
 mod virtual_service;
 
-pub(crate) use kinds::{CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
+pub(crate) use kinds::{Body, CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
 pub(crate) use mesh_config::{CONFIG_MAP_DATA, MESH_CONFIG};
 pub(crate) use meta::METADATA;
 

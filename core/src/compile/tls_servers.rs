@@ -1,0 +1,217 @@
+//! HTTPS servers of Gateways: their certificates looked up, their cipher suites read.
+//!
+//! A Secret that is not there is a warning here and an error of who must serve:
+//! keys need not be where a configuration is checked. As in Istio a name means a
+//! Secret in the namespace of the gateway itself, not of the Gateway resource.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Settings;
+use super::rows::RowWriter;
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::{
+    ClientCertificates, ClientRoots, KubernetesSecret, Resources, ServerCredential, ServerTls, Spanned,
+};
+use crate::config::suggest::did_you_mean;
+use crate::tls::{CipherSuite, ClientVerification, Pem, ServerCertificate, TlsServer};
+
+/// The keys of a Secret under which a chain may be: of `kubernetes.io/tls`, and Istio's own.
+const CHAIN: [&str; 2] = ["tls.crt", "cert"];
+const KEY: [&str; 2] = ["tls.key", "key"];
+const ROOTS: [&str; 2] = ["ca.crt", "cacert"];
+const REVOKED: [&str; 2] = ["ca.crl", "crl"];
+
+/// Istio's suffix of the Secret that holds authorities apart.
+const ROOTS_SUFFIX: &str = "-cacert";
+
+/// Reads the `tls` of one server after the other.
+pub(super) struct TlsCompiler<'r, 'c, 's> {
+    pub(super) resources: &'r Resources,
+    pub(super) settings: &'r Settings,
+    pub(super) rows: &'r mut RowWriter<'s>,
+    pub(super) diagnostics: &'c mut Diagnostics,
+}
+
+impl<'r> TlsCompiler<'r, '_, '_> {
+    /// `field` is that of the server.
+    pub(super) fn compile(&mut self, tls: &ServerTls, label: String, field: &str) -> TlsServer {
+        let mut certificates = Vec::new();
+        let mut of_certificate = None;
+        for credential in &tls.credentials {
+            match credential {
+                ServerCredential::Files { certificate, key } => certificates.push(ServerCertificate {
+                    chain: file(certificate),
+                    key: file(key),
+                }),
+                ServerCredential::Secret(name) => {
+                    let field = format!("{field}.tls.credentialName");
+                    let Some(secret) = self.secret(name, &field) else {
+                        continue;
+                    };
+                    of_certificate = of_certificate.or(Some(secret));
+                    let chain = self.value(secret, &CHAIN, name, &field);
+                    let key = self.value(secret, &KEY, name, &field);
+                    certificates.extend(chain.zip(key).map(|(chain, key)| ServerCertificate { chain, key }));
+                }
+            }
+        }
+        TlsServer {
+            label: label.into(),
+            certificates,
+            clients: self.clients(&tls.clients, of_certificate, &tls.credentials, field),
+            min_version: tls.min_version,
+            max_version: tls.max_version,
+            cipher_suites: self.cipher_suites(&tls.cipher_suites, field),
+        }
+    }
+
+    fn clients(
+        &mut self,
+        clients: &ClientCertificates,
+        of_certificate: Option<&'r KubernetesSecret>,
+        credentials: &[ServerCredential],
+        field: &str,
+    ) -> Option<ClientVerification> {
+        let ClientCertificates::Asked {
+            required,
+            roots,
+            crl,
+            subject_alt_names,
+        } = clients
+        else {
+            return None;
+        };
+        let mut revoked = crl.as_ref().map(file);
+        let mut from = |this: &mut Self, secret: &KubernetesSecret| {
+            revoked = revoked.take().or_else(|| Some(this.pem(secret.value(&REVOKED)?)));
+        };
+        let roots = match roots {
+            ClientRoots::File(path) => Some(file(path)),
+            ClientRoots::Secret(name) => {
+                let field = format!("{field}.tls.caCertCredentialName");
+                let secret = self.secret(name, &field);
+                secret.and_then(|secret| {
+                    from(self, secret);
+                    self.value(secret, &ROOTS, name, &field)
+                })
+            }
+            ClientRoots::Credential => {
+                let name = credentials.iter().find_map(|credential| match credential {
+                    ServerCredential::Secret(name) => Some(name),
+                    ServerCredential::Files { .. } => None,
+                })?;
+                let apart = format!("{}{ROOTS_SUFFIX}", **name);
+                let apart = find(self.resources, &self.settings.namespace, &apart);
+                let holder = apart.or(of_certificate);
+                holder.and_then(|secret| {
+                    from(self, secret);
+                    self.value(secret, &ROOTS, name, &format!("{field}.tls.credentialName"))
+                })
+            }
+        };
+        Some(ClientVerification {
+            required: *required,
+            roots,
+            crl: revoked,
+            subject_alt_names: subject_alt_names.iter().map(|name| name.value.clone()).collect(),
+        })
+    }
+
+    fn secret(&mut self, name: &Spanned<Box<str>>, field: &str) -> Option<&'r KubernetesSecret> {
+        let namespace = &self.settings.namespace;
+        let found = find(self.resources, namespace, name);
+        if found.is_none() && self.resources.has_all("Secret") {
+            let here = self.resources.secrets.iter();
+            let elsewhere = here.clone().find(|secret| secret.meta.name.value == name.value);
+            let names = here.filter(|secret| *secret.meta.namespace == **namespace);
+            let help = match elsewhere {
+                Some(secret) => format!(
+                    "there is `{}/{}`, but Istio looks in the gateway's own namespace, `{namespace}`",
+                    secret.meta.namespace, **name
+                ),
+                None => did_you_mean(name, names.map(|secret| &*secret.meta.name.value))
+                    .unwrap_or_else(|| "load it with the other files; without it the server cannot be served".into()),
+            };
+            self.diagnostics
+                .warning(
+                    "unknown-secret",
+                    name.at,
+                    format!("there is no Secret `{namespace}/{}`", **name),
+                )
+                .field(field)
+                .help(help);
+        }
+        found
+    }
+
+    fn value(
+        &mut self,
+        secret: &KubernetesSecret,
+        keys: &[&str; 2],
+        name: &Spanned<Box<str>>,
+        field: &str,
+    ) -> Option<Pem> {
+        let found = secret.value(keys);
+        if found.is_none() {
+            let [key, other] = keys;
+            self.diagnostics
+                .error(
+                    "missing-secret-value",
+                    name.at,
+                    format!(
+                        "Secret `{}/{}` has no `{key}`",
+                        secret.meta.namespace, *secret.meta.name
+                    ),
+                )
+                .field(field)
+                .help(format!("it holds PEM text under `{key}` or `{other}`"));
+        }
+        found.map(|value| self.pem(value))
+    }
+
+    fn pem(&mut self, value: &crate::config::secret::Secret) -> Pem {
+        Pem::Secret(self.rows.secret(value))
+    }
+
+    /// As istiod, leaves out what is not known; unlike it, says so, and refuses when nothing is left.
+    fn cipher_suites(&mut self, names: &[Spanned<Box<str>>], field: &str) -> Vec<CipherSuite> {
+        let mut suites = Vec::new();
+        let field = format!("{field}.tls.cipherSuites");
+        for name in names {
+            let known = CipherSuite::NAMED.iter().find(|(known, _)| *known == &*name.value);
+            if let Some((_, suite)) = known {
+                suites.push(*suite);
+                continue;
+            }
+            let help = did_you_mean(name, CipherSuite::NAMED.iter().map(|(known, _)| *known))
+                .unwrap_or_else(|| "only suites with ECDHE and an AEAD are spoken".into());
+            self.diagnostics
+                .warning(
+                    "unknown-cipher-suite",
+                    name.at,
+                    format!("`{}` is not spoken here and is left out", **name),
+                )
+                .field(field.as_str())
+                .help(help);
+        }
+        if let (Some(first), true) = (names.first(), suites.is_empty()) {
+            self.diagnostics
+                .error("no-cipher-suite", first.at, "no cipher suite is left")
+                .field(field)
+                .help("remove `cipherSuites`: the default has all that are good");
+        }
+        suites
+    }
+}
+
+fn find<'r>(resources: &'r Resources, namespace: &str, name: &str) -> Option<&'r KubernetesSecret> {
+    let mut secrets = resources.secrets.iter();
+    secrets.find(|secret| *secret.meta.namespace == *namespace && *secret.meta.name.value == *name)
+}
+
+fn file(path: &Spanned<Box<str>>) -> Pem {
+    Pem::File(path.value.clone())
+}

@@ -1,0 +1,102 @@
+//! TLS with a client: which server it gets is the engine's to say, by the name it asks for; the handshake is rustls's.
+//!
+//! A client that asks for a name that no server takes, or does not finish in
+//! time, is turned away without HTTP.
+
+mod client;
+mod server;
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use lockgate_core::request::spiffe_id;
+use rustls::server::Acceptor;
+use rustls::{ProtocolVersion, ServerConnection};
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+pub(crate) use self::server::{ServerError, Servers};
+use super::Peer;
+use super::stream::Begun;
+use crate::metrics::HandshakeFailure;
+use crate::worker::Worker;
+
+/// What a handshake told of the client.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    /// The server name that it asked for, lower-cased.
+    pub(crate) server_name: Option<Box<str>>,
+    /// Of its certificate, when it has shown one.
+    pub(crate) spiffe_id: Option<Box<str>>,
+    version: Option<ProtocolVersion>,
+}
+
+impl Secured {
+    fn new(server_name: Option<Box<str>>, connection: &ServerConnection) -> Self {
+        let certificate = connection.peer_certificates().and_then(<[_]>::first);
+        let names = certificate.map(client::uri_names).unwrap_or_default();
+        Self {
+            server_name,
+            spiffe_id: spiffe_id(names.iter().map(|name| &**name)).map(Into::into),
+            version: connection.protocol_version(),
+        }
+    }
+
+    /// `TLSv1.3`, as Envoy logs it.
+    pub(crate) fn version(&self) -> &'static str {
+        match self.version {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "-",
+        }
+    }
+}
+
+/// Speaks TLS on `socket`, of which `first` was read already. `None` when the client is turned away.
+pub(super) async fn handshake(
+    worker: &Worker,
+    socket: TcpStream,
+    first: Bytes,
+    peer: &Peer,
+    limit: Duration,
+) -> Option<Box<TlsStream<Begun>>> {
+    let done = tokio::time::timeout(limit, accept(worker, Begun { first, socket }, peer)).await;
+    match done.unwrap_or(Err(HandshakeFailure::Timeout)) {
+        Ok(stream) => Some(stream),
+        Err(why) => {
+            worker.shard.handshake_failed(why);
+            None
+        }
+    }
+}
+
+async fn accept(worker: &Worker, begun: Begun, peer: &Peer) -> Result<Box<TlsStream<Begun>>, HandshakeFailure> {
+    let started = LazyConfigAcceptor::new(Acceptor::default(), begun);
+    let started = started.await.map_err(|error| why(&error))?;
+    let name: Option<Box<str>> = started
+        .client_hello()
+        .server_name()
+        .map(|name| name.to_ascii_lowercase().into());
+    let live = worker.view().live.clone();
+    let server = live.compiled.snapshot.tables().tls_server(peer.port, name.as_deref());
+    let config = server.and_then(|server| live.servers.config(server));
+    let config = config.ok_or(HandshakeFailure::ServerName)?;
+    let stream = started.into_stream(config).await.map_err(|error| why(&error))?;
+    let secured = Secured::new(name, stream.get_ref().1);
+    // There is one handshake for a connection.
+    let _ = peer.secured.set(Box::new(secured));
+    Ok(Box::new(stream))
+}
+
+fn why(error: &std::io::Error) -> HandshakeFailure {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    match error {
+        Some(
+            rustls::Error::NoCertificatesPresented
+            | rustls::Error::InvalidCertificate(_)
+            | rustls::Error::InvalidCertRevocationList(_),
+        ) => HandshakeFailure::ClientCertificate,
+        _ => HandshakeFailure::Protocol,
+    }
+}
