@@ -2,14 +2,17 @@
 //!
 //! The virtual host is chosen as Envoy chooses it (exact name, then the longest
 //! `*.suffix`, then `*`; there is no falling back to a wider one once chosen).
-//! Within it the first entry in order whose conditions all hold decides. Entries
-//! that ask for one exact host are found by hash, the others are walked, and
-//! the two are merged by position, so that order is kept exactly.
+//! Within it the first entry in order whose conditions all hold decides; which of
+//! them are looked at for that is [`search`]'s.
 //! <https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPMatchRequest>
+
+#[cfg(all(test, feature = "yaml"))]
+mod linear;
+mod search;
 
 use crate::attributes::Attributes;
 use crate::claims::Claims;
-use crate::tables::{BackendRow, ConditionRow, EntryRow, Rows, Split, Subject, Tables, Test, VirtualHostRow};
+use crate::tables::{BackendRow, ConditionRow, EntryRow, Split, Subject, Tables, Test, VirtualHostRow};
 
 /// The virtual host of `host` on `port`, if the port listens and one takes the host.
 pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, port: u16, host: &[u8]) -> Option<(u32, &'d VirtualHostRow)> {
@@ -40,33 +43,6 @@ fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The entries that `host` on `port` may match, in order: those that ask for exactly this host, merged by position
-/// with those that ask for no exact host.
-pub(crate) fn candidates<'d>(
-    tables: &Tables<'d>,
-    port: u16,
-    host: &[u8],
-) -> impl Iterator<Item = &'d EntryRow> + use<'d> {
-    let Tables {
-        entry_order, entries, ..
-    } = *tables;
-    let found = virtual_host(tables, port, host);
-    let keyed = found
-        .and_then(|(id, _)| tables.entries_by_host.get(tables.text, id, host))
-        .unwrap_or_default();
-    let unkeyed = found.map_or_else(Rows::default, |(_, row)| row.unkeyed);
-    let mut keyed = keyed.of(entry_order).iter().copied().peekable();
-    let mut unkeyed = unkeyed.of(entry_order).iter().copied().peekable();
-    core::iter::from_fn(move || {
-        let keyed_is_next = match (keyed.peek(), unkeyed.peek()) {
-            (Some(a), Some(b)) => a < b,
-            (first, _) => first.is_some(),
-        };
-        let entry = if keyed_is_next { keyed.next() } else { unkeyed.next() };
-        entries.get(entry? as usize)
-    })
-}
-
 /// The first entry that matches. None does for `*`: it is no path that an upstream could be sent.
 pub(crate) fn find<'d>(
     tables: &Tables<'d>,
@@ -76,8 +52,8 @@ pub(crate) fn find<'d>(
     if seen.path == "*" {
         return None;
     }
-    candidates(tables, seen.connection.port, seen.authority.host)
-        .find(|entry| failed_condition(tables, entry, seen, claims).is_none())
+    let (id, _) = virtual_host(tables, seen.connection.port, seen.authority.host)?;
+    search::first(tables, id, seen, claims)
 }
 
 /// The first condition of `entry` that does not hold.

@@ -18,8 +18,8 @@ use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
     AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, DirectResponseRow, EdgeRow,
-    EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow,
-    PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleRow, SecretId, Span,
+    EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyRow, PolicyRuleRow,
+    PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId, Span,
     Tables, Text, TokenRuleRow, VirtualHostRow,
 };
 
@@ -73,8 +73,7 @@ impl Snapshot {
         let OwnedRows {
             meaning,
             hosts_slots,
-            entries_by_host_slots,
-            policy_index,
+            rule_index,
             read_headers,
             regexes,
             substitutions,
@@ -90,11 +89,6 @@ impl Snapshot {
                 keys: &meaning.hosts,
             },
             virtual_hosts: &meaning.virtual_hosts,
-            entries_by_host: Index {
-                slots: entries_by_host_slots,
-                keys: &meaning.entries_by_host,
-            },
-            entry_order: &meaning.entry_order,
             entries: &meaning.entries,
             conditions: &meaning.conditions,
             regexes,
@@ -117,7 +111,7 @@ impl Snapshot {
             ranges: &meaning.ranges,
             patterns: &meaning.patterns,
             request_principals: &meaning.request_principals,
-            policy_index: policy_index.borrow(),
+            rule_index: rule_index.borrow(),
             token_rules: &meaning.token_rules,
             token_places: &meaning.token_places,
             token_place_ids: &meaning.token_place_ids,
@@ -183,8 +177,7 @@ impl Secrets {
 pub(crate) struct OwnedRows {
     pub(crate) meaning: MeaningRows,
     pub(crate) hosts_slots: Vec<Slot>,
-    pub(crate) entries_by_host_slots: Vec<Slot>,
-    pub(crate) policy_index: PolicyIndexRows,
+    pub(crate) rule_index: RuleIndexRows,
     pub(crate) read_headers: Vec<Span>,
     pub(crate) regexes: Vec<Regex>,
     pub(crate) substitutions: Vec<Substitution>,
@@ -200,8 +193,6 @@ pub(crate) struct MeaningRows {
     pub(crate) listeners: Vec<ListenerRow>,
     pub(crate) hosts: Vec<KeyRow>,
     pub(crate) virtual_hosts: Vec<VirtualHostRow>,
-    pub(crate) entries_by_host: Vec<KeyRow>,
-    pub(crate) entry_order: Vec<u32>,
     pub(crate) entries: Vec<EntryRow>,
     pub(crate) conditions: Vec<ConditionRow>,
     pub(crate) rules: Vec<RuleRow>,
@@ -231,7 +222,7 @@ pub(crate) struct MeaningRows {
 }
 
 /// Version of what the rows mean; part of every snapshot id.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 fn identify(meaning: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());

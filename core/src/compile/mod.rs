@@ -14,11 +14,11 @@ mod edge;
 mod lint;
 mod listeners;
 mod policies;
-mod policy_index;
 mod providers;
 mod read_headers;
 mod routes;
 mod rows;
+mod rule_index;
 mod tokens;
 mod upstreams;
 

@@ -1,4 +1,4 @@
-//! The order in which a virtual host tries its entries, and the index over it.
+//! The order in which a virtual host tries its entries.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use super::bind::Binding;
 use crate::compile::listeners::Listeners;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::index::KeyRow;
-use crate::tables::{EntryRow, MatchedPath, OriginId, Rows, RuleId, Span, VirtualHostRow};
+use crate::tables::{EntryRow, MatchedPath, OriginId, Rows, RuleId, VirtualHostRow};
 
 /// One alternative of a rule: what becomes an entry of each virtual host.
 #[derive(Debug, Clone)]
@@ -15,8 +15,6 @@ pub(super) struct Alternative {
     pub(super) rule: RuleId,
     pub(super) conditions: Rows,
     pub(super) matched: MatchedPath,
-    /// The exact host it asks for, without port.
-    pub(super) host: Option<Span>,
     pub(super) origin: OriginId,
     /// Gateways it is narrowed to; empty means all of the route's.
     pub(super) gateways: Vec<String>,
@@ -92,35 +90,19 @@ fn write_virtual_host(bound: &[Bound], rows: &mut RowWriter<'_>) {
     };
     let alternatives = bound.iter().map(|bound| &bound.alternative);
     let id = number(rows.rows.virtual_hosts.len());
-    let first = number(rows.rows.entries.len());
     let entries = append(
         &mut rows.rows.entries,
-        alternatives.clone().map(|it| EntryRow {
+        alternatives.map(|it| EntryRow {
             rule: it.rule,
             conditions: it.conditions,
             matched: it.matched,
             origin: it.origin,
         }),
     );
-    let mut by_host: Vec<(Option<Span>, u32)> = alternatives.map(|it| it.host).zip(first..).collect();
-    by_host.sort_unstable();
-    let mut unkeyed = Rows::default();
-    for entries in by_host.chunk_by(|(a, _), (b, _)| a == b) {
-        let order = append(&mut rows.rows.entry_order, entries.iter().map(|(_, entry)| *entry));
-        match entries.first() {
-            Some((Some(host), _)) => rows.rows.entries_by_host.push(KeyRow {
-                scope: id,
-                name: *host,
-                rows: order,
-            }),
-            _ => unkeyed = order,
-        }
-    }
     let row = VirtualHostRow {
         listener: *listener,
         name: rows.text(name),
         entries,
-        unkeyed,
     };
     rows.rows.virtual_hosts.push(row);
     index_by_name(*listener, name, id, rows);
