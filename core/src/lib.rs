@@ -78,6 +78,7 @@ pub mod fuzzing;
 mod index;
 pub mod limits;
 pub mod llm;
+mod lookup;
 mod method;
 pub mod observe;
 pub mod path;

@@ -64,6 +64,10 @@ pub const CLAIM_PATH_BYTES_MAX: usize = 512;
 /// comparing about this many.
 pub const VALUES_COMPARED_MAX: u32 = 16;
 
+/// Entries of one virtual host that are walked where looking up what they have in common costs as much: a host with no
+/// more of them, and a feature by which no more of them are found.
+pub const ENTRIES_WALKED_MAX: u32 = 6;
+
 /// Lengths of the prefixes of one attribute up to which each length is looked up by itself; beyond, a binary search
 /// over all of them costs less.
 pub const AFFIX_LENGTHS_HASHED_MAX: usize = 12;

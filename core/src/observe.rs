@@ -52,7 +52,7 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);
     let headers = Overlay::new(tables, sent, known.identity.claims().copied());
     let seen = seen.with_headers(&headers);
-    let has_dry_runs = tables.policy_index.sections.iter().any(|section| section.dry_run);
+    let has_dry_runs = tables.rule_index.sections.iter().any(|section| section.dry_run);
     Observation {
         audited: authz::first_policy(tables, Action::Audit, &seen, known),
         dry_run: has_dry_runs.then(|| match authz::permission(tables, &seen, known, true) {

@@ -38,13 +38,34 @@ impl Regex {
     pub(crate) fn matches(&self, value: &[u8]) -> bool {
         let mut row = self.start;
         for byte in value {
-            let class = self.classes.get(usize::from(*byte)).copied().unwrap_or_default();
-            row = self.cell(row, class.into());
+            row = self.cell(row, self.class(*byte));
             if row == DEAD {
                 return false;
             }
         }
         self.cell(row, self.end) != 0
+    }
+
+    /// What all values begin with that match.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn beginning(&self) -> alloc::vec::Vec<u8> {
+        let mut beginning = alloc::vec::Vec::new();
+        let mut row = self.start;
+        // A pattern spells no more than it has bytes; what counts by repetition need not be followed to its end.
+        while beginning.len() < crate::limits::REGEX_BYTES_MAX && self.cell(row, self.end) == 0 {
+            let leads_on = |byte: &u8| self.cell(row, self.class(*byte)) != DEAD;
+            let mut bytes = (0..=u8::MAX).filter(leads_on);
+            let (Some(byte), None) = (bytes.next(), bytes.next()) else {
+                break;
+            };
+            beginning.push(byte);
+            row = self.cell(row, self.class(byte));
+        }
+        beginning
+    }
+
+    fn class(&self, byte: u8) -> usize {
+        self.classes.get(usize::from(byte)).copied().unwrap_or_default().into()
     }
 
     fn cell(&self, row: u32, column: usize) -> u32 {
@@ -137,6 +158,29 @@ mod tests {
         ] {
             let regex = compile(pattern).unwrap();
             assert_eq!(regex.matches(value.as_bytes()), expected, "{pattern} on {value}");
+        }
+    }
+
+    #[test]
+    fn what_every_match_begins_with_is_known() {
+        for (pattern, beginning) in [
+            ("/api/v[0-9]+/users", "/api/v"),
+            ("/a\\.json", "/a.json"),
+            ("^/a$", "/a"),
+            ("/ab*", "/a"),
+            ("/ab?c", "/a"),
+            ("/a|/b", "/"),
+            ("/a|b", ""),
+            ("(?i)/a", "/"),
+            ("(/x(a|b))+", "/x"),
+            ("a*", ""),
+            ("", ""),
+            (".*", ""),
+            (r"\ba", "a"),
+            ("a{3}.", "aaa"),
+        ] {
+            let regex = compile(pattern).unwrap();
+            assert_eq!(regex.beginning(), beginning.as_bytes(), "{pattern}");
         }
     }
 

@@ -2,19 +2,22 @@
 //!
 //! The virtual host is chosen as Envoy chooses it (exact name, then the longest
 //! `*.suffix`, then `*`; there is no falling back to a wider one once chosen).
-//! Within it the first entry in order whose conditions all hold decides. Entries
-//! that ask for one exact host are found by hash, the others are walked, and
-//! the two are merged by position, so that order is kept exactly.
+//! Within it the first entry in order whose conditions all hold decides; which of
+//! them are looked at for that is [`search`]'s.
 //! <https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPMatchRequest>
 
 use core::net::{IpAddr, Ipv4Addr};
+
+#[cfg(all(test, feature = "yaml"))]
+mod linear;
+mod search;
 
 use crate::attributes::Attributes;
 use crate::claims::Claims;
 use crate::index::Index;
 use crate::request::{Connection, Scheme};
 use crate::tables::{
-    BackendRow, ConditionRow, EntryRow, PortListeners, PortRow, Rows, Split, Subject, Tables, Test, TlsServerId,
+    BackendRow, ConditionRow, EntryRow, PortListeners, PortRow, Split, Subject, Tables, Test, TlsServerId,
     VirtualHostRow,
 };
 
@@ -121,33 +124,6 @@ fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The entries that `host` on a listener may match, in order: those that ask for exactly this host, merged by position
-/// with those that ask for no exact host.
-pub(crate) fn candidates<'d>(
-    tables: &Tables<'d>,
-    listener: u32,
-    host: &[u8],
-) -> impl Iterator<Item = &'d EntryRow> + use<'d> {
-    let Tables {
-        entry_order, entries, ..
-    } = *tables;
-    let found = virtual_host(tables, listener, host);
-    let keyed = found
-        .and_then(|(id, _)| tables.entries_by_host.get(tables.text, id, host))
-        .unwrap_or_default();
-    let unkeyed = found.map_or_else(Rows::default, |(_, row)| row.unkeyed);
-    let mut keyed = keyed.of(entry_order).iter().copied().peekable();
-    let mut unkeyed = unkeyed.of(entry_order).iter().copied().peekable();
-    core::iter::from_fn(move || {
-        let keyed_is_next = match (keyed.peek(), unkeyed.peek()) {
-            (Some(a), Some(b)) => a < b,
-            (first, _) => first.is_some(),
-        };
-        let entry = if keyed_is_next { keyed.next() } else { unkeyed.next() };
-        entries.get(entry? as usize)
-    })
-}
-
 /// The first entry that matches. None does for `*`: it is no path that an upstream could be sent.
 pub(crate) fn find<'d>(
     tables: &Tables<'d>,
@@ -157,8 +133,9 @@ pub(crate) fn find<'d>(
     if seen.path == "*" {
         return None;
     }
-    candidates(tables, listener(tables, &seen.connection)?, seen.authority.host)
-        .find(|entry| failed_condition(tables, entry, seen, claims).is_none())
+    let listener = listener(tables, &seen.connection)?;
+    let (id, _) = virtual_host(tables, listener, seen.authority.host)?;
+    search::first(tables, id, seen, claims)
 }
 
 /// The first condition of `entry` that does not hold.

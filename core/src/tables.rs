@@ -6,15 +6,15 @@
 //! else does, so every index is in range. A broken one would read as empty.
 
 mod policy;
-mod policy_index;
 mod route;
+mod rule_index;
 mod token;
 
 pub use policy::Action;
 pub(crate) use policy::*;
-pub(crate) use policy_index::*;
 pub(crate) use route::*;
 pub use route::{HeaderChange, HeaderChangeRow, HeaderText};
+pub(crate) use rule_index::*;
 
 use crate::cidr::Cidr;
 use crate::index::Index;
@@ -124,10 +124,6 @@ pub struct Tables<'a> {
     /// (listener, exact host) and (listener, `.suffix`) to one virtual host.
     pub(crate) hosts: Index<'a>,
     pub(crate) virtual_hosts: &'a [VirtualHostRow],
-    /// (virtual host, exact `host` header) to `entry_order`.
-    pub(crate) entries_by_host: Index<'a>,
-    /// Entry numbers, ascending within each run.
-    pub(crate) entry_order: &'a [u32],
     pub(crate) entries: &'a [EntryRow],
     pub(crate) conditions: &'a [ConditionRow],
     pub(crate) regexes: &'a [Regex],
@@ -155,7 +151,7 @@ pub struct Tables<'a> {
     pub(crate) ranges: &'a [RangeRow],
     pub(crate) patterns: &'a [PatternRow],
     pub(crate) request_principals: &'a [RequestPrincipalRow],
-    pub(crate) policy_index: PolicyIndex<'a>,
+    pub(crate) rule_index: RuleIndex<'a>,
     /// Ordered by issuer.
     pub(crate) token_rules: &'a [TokenRuleRow],
     /// All places where any rule looks, each once.

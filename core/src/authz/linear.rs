@@ -57,4 +57,4 @@ fn first_match(tables: &Tables<'_>, policy: &PolicyRow, seen: &Attributes<'_>, k
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

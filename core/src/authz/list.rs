@@ -7,10 +7,10 @@
 use core::net::IpAddr;
 use core::ops::ControlFlow::{Break, Continue};
 
-use super::lookup;
 use super::pattern::{self, Empty};
 use crate::claims::Claims;
 use crate::limits::VALUES_COMPARED_MAX;
+use crate::lookup;
 use crate::tables::{Feature, FeatureRow, LookupRow, Rows, Tables, Values};
 
 pub(super) fn holds_address(tables: &Tables<'_>, values: Values, address: IpAddr) -> bool {
@@ -18,7 +18,7 @@ pub(super) fn holds_address(tables: &Tables<'_>, values: Values, address: IpAddr
     let Some(long) = long(tables, values) else {
         return blocks.iter().any(|block| block.contains(address));
     };
-    let index = &tables.policy_index;
+    let index = &tables.rule_index;
     features(tables, long).iter().any(|feature| {
         let found = lookup::address(index, feature, address, &mut |_| Break(()));
         found.is_break()
@@ -61,7 +61,7 @@ pub(super) fn holds_principal(tables: &Tables<'_>, values: Values, claims: &Clai
         let half = match feature.feature {
             Feature::TokenIssuer => claims.issuer(),
             Feature::TokenSubject => claims.subject(),
-            Feature::Attribute(_) => None,
+            Feature::Attribute(_) | Feature::Route(_) => None,
         };
         half.is_some_and(|half| {
             let mut visit = |numbers| if is_any(numbers) { Break(()) } else { Continue(()) };
@@ -75,15 +75,15 @@ fn long(tables: &Tables<'_>, values: Values) -> Option<LookupRow> {
     if values.rows().len <= VALUES_COMPARED_MAX {
         return None;
     }
-    let lists = tables.policy_index.long_lists;
+    let lists = tables.rule_index.long_lists;
     let found = lists.binary_search_by_key(&values, |list| list.values).ok()?;
     lists.get(found).map(|list| list.lookup)
 }
 
 fn features<'t>(tables: &Tables<'t>, lookup: LookupRow) -> &'t [FeatureRow] {
-    lookup.features.of(tables.policy_index.features)
+    lookup.features.of(tables.rule_index.features)
 }
 
 fn listed<'t>(tables: &Tables<'t>, numbers: Rows) -> &'t [u32] {
-    numbers.of(tables.policy_index.listed)
+    numbers.of(tables.rule_index.listed)
 }

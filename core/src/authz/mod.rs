@@ -16,15 +16,12 @@
 mod body;
 mod identity;
 #[cfg(all(test, feature = "yaml"))]
-mod linear;
+pub(crate) mod linear;
 mod list;
-mod lookup;
 mod pattern;
 mod predicate;
 mod search;
 
-#[cfg(feature = "alloc")]
-pub(crate) use lookup::compare_backwards;
 #[cfg(feature = "alloc")]
 pub(crate) use predicate::{address, each_text, number, path_and_query};
 

@@ -4,7 +4,7 @@
 //! To hold, a rule needs one of its hosts, one of its paths, one of its address
 //! blocks: of each such list *one* value must match. For every rule the compiler
 //! chose one such list, that of its rarest values, and wrote the rule down under
-//! each of them (`compile::policy_index`). Here the request's own values are
+//! each of them (`compile::rule_index`). Here the request's own values are
 //! looked up; only what is written down under them, and the rules that have no
 //! such list, are judged, by the same evaluator that judges a rule anywhere else.
 //! Every other rule fails whatever the rest of it says.
@@ -18,9 +18,10 @@
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use super::predicate::{self, BodyNeeded};
-use super::{Truth, lookup, rule_truth};
+use super::{Truth, rule_truth};
 use crate::attributes::Attributes;
 use crate::decide::Known;
+use crate::lookup;
 use crate::tables::{Action, Attribute, AuthorizerId, Feature, FeatureRow, LookupRow, Rows, SectionRow, Tables};
 
 /// Which of the rules that hold is asked for.
@@ -43,13 +44,13 @@ pub(super) struct Found {
 
 /// The policies of one kind; `None` when there are none.
 pub(super) fn section<'t>(tables: &Tables<'t>, action: Action, dry_run: bool) -> Option<&'t SectionRow> {
-    let mut sections = tables.policy_index.sections.iter();
+    let mut sections = tables.rule_index.sections.iter();
     sections.find(|section| section.action == action && section.dry_run == dry_run)
 }
 
 /// The CUSTOM policies that ask one authorizer.
 pub(super) fn custom<'t>(tables: &Tables<'t>, authorizer: AuthorizerId) -> Option<&'t SectionRow> {
-    let mut sections = tables.policy_index.sections.iter();
+    let mut sections = tables.rule_index.sections.iter();
     sections.find(|section| section.authorizer == Some(authorizer))
 }
 
@@ -87,13 +88,13 @@ struct Search<'s, 't> {
 impl Search<'_, '_> {
     fn all(&mut self, rules: LookupRow) -> ControlFlow<()> {
         self.judge(rules.always)?;
-        let features = rules.features.of(self.tables.policy_index.features);
+        let features = rules.features.of(self.tables.rule_index.features);
         features.iter().try_for_each(|feature| self.feature(feature))
     }
 
     fn feature(&mut self, feature: &FeatureRow) -> ControlFlow<()> {
         let (tables, seen, known) = (self.tables, self.seen, self.known);
-        let index = &tables.policy_index;
+        let index = &tables.rule_index;
         match feature.feature {
             Feature::Attribute(Attribute::Port) => {
                 let port = seen.connection.destination_port.into();
@@ -119,6 +120,8 @@ impl Search<'_, '_> {
             }
             Feature::TokenIssuer => self.text(feature, known.identity.claims().and_then(|claims| claims.issuer())),
             Feature::TokenSubject => self.text(feature, known.identity.claims().and_then(|claims| claims.subject())),
+            // Routes alone are found by it.
+            Feature::Route(_) => Continue(()),
         }
     }
 
@@ -132,7 +135,7 @@ impl Search<'_, '_> {
 
     /// Judges rules, in their order. Breaks when one holds and the first is not asked for.
     fn judge(&mut self, rules: Rows) -> ControlFlow<()> {
-        for &number in rules.of(self.tables.policy_index.listed) {
+        for &number in rules.of(self.tables.rule_index.listed) {
             if self.found.truth == Truth::Holds && self.found.rule <= number {
                 break;
             }
@@ -153,7 +156,7 @@ impl Search<'_, '_> {
 
     /// Judges rules that need something of the body that is not known: none of them holds, so one that may is enough.
     fn judge_unknown(&mut self, rules: Rows) -> ControlFlow<()> {
-        for &number in rules.of(self.tables.policy_index.listed) {
+        for &number in rules.of(self.tables.rule_index.listed) {
             if self.found.truth >= Truth::Unknown {
                 break;
             }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{policy_index, read_headers};
+use super::{read_headers, rule_index};
 use crate::config::diagnostic::{Diagnostics, Location, Source};
 use crate::config::resource::Meta;
 use crate::config::secret::Secret;
@@ -111,8 +111,7 @@ impl<'c> RowWriter<'c> {
         let owned = OwnedRows {
             server_names_slots: index::build_slots(text, &self.rows.server_names),
             hosts_slots: index::build_slots(text, &self.rows.hosts),
-            entries_by_host_slots: index::build_slots(text, &self.rows.entries_by_host),
-            policy_index: policy_index::compile(&self.rows),
+            rule_index: rule_index::compile(&self.rows, &self.regexes),
             read_headers: read_headers::compile(&self.rows),
             regexes: self.regexes,
             substitutions: self.substitutions,

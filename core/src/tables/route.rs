@@ -15,8 +15,6 @@ pub(crate) struct VirtualHostRow {
     pub(crate) name: Span,
     /// All of its entries.
     pub(crate) entries: Rows,
-    /// Those in `entry_order` that do not test the host for one exact name.
-    pub(crate) unkeyed: Rows,
     /// Requests in plain text are sent away to `https` (`tls.httpsRedirect`).
     pub(crate) tls_only: bool,
 }
@@ -51,7 +49,7 @@ pub(crate) struct ConditionRow {
 }
 
 /// What a condition looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
 pub(crate) enum Subject {
     /// The authority's name: lower-cased, without port. LLMRoute's `host`.

@@ -13,20 +13,20 @@ use crate::config::diagnostic::{Severity, Source};
 use crate::decide::{Body, Identity, Scratch};
 use crate::llm::body::{BodyError, BodyScan};
 use crate::request::{Connection, Request};
-use crate::tables::PolicyIndex;
+use crate::tables::RuleIndex;
 
 /// So few that conditions and requests meet.
 const PATHS_WITH_QUERY: [&str; 3] = ["/a?b", "/a/b?c", "/b?"];
 
 /// Seeded: what fails once fails again.
-struct Random {
-    state: u64,
+pub(crate) struct Random {
+    pub(crate) state: u64,
     /// Letters of the longest words: with few, every request matches something.
-    letters: usize,
+    pub(crate) letters: usize,
 }
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,12 +34,12 @@ impl Random {
         usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
     }
 
-    fn of<'t>(&mut self, choices: &[&'t str]) -> &'t str {
+    pub(crate) fn of<'t>(&mut self, choices: &[&'t str]) -> &'t str {
         choices[self.below(choices.len())]
     }
 
     /// A few letters out of few, so that texts nest and meet.
-    fn word(&mut self) -> String {
+    pub(crate) fn word(&mut self) -> String {
         let len = 1 + self.below(self.letters);
         (0..len).map(|_| self.of(&["a", "b", "c"])).collect()
     }
@@ -238,7 +238,7 @@ impl Random {
     }
 }
 
-fn compiled(text: &str) -> Compiled {
+pub(crate) fn compiled(text: &str) -> Compiled {
     let source = Source {
         name: "policies.yaml".into(),
         text: text.into(),
@@ -315,7 +315,7 @@ fn agree(random: &mut Random, tables: &Tables<'_>, said: &mut Vec<Permission>) {
     let seen = Attributes::read(tables, &request, &mut scratch).unwrap();
     // Without an index, long lists too are compared value by value.
     let walked = &Tables {
-        policy_index: PolicyIndex::default(),
+        rule_index: RuleIndex::default(),
         ..*tables
     };
     for dry_run in [false, true] {

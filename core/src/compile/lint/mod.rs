@@ -5,6 +5,7 @@
 
 mod paths;
 mod policy;
+mod second_pass;
 mod virtual_service;
 
 use alloc::format;
@@ -14,17 +15,18 @@ use alloc::vec::Vec;
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
-use crate::route;
 use crate::snapshot::Snapshot;
 use crate::tables::{BackendTarget, EntryRow, ProviderId, Subject, Tables, Test};
 use crate::text_map::{TextMap, TextSet};
+use second_pass::SecondPass;
 
 pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
     let tables = &snapshot.tables();
     let places = rule_places(resources);
     let reach = reach(tables);
+    let second_pass = SecondPass::new(tables);
     for ways in reach.chunk_by(same_provider) {
-        warn_about_second_pass(tables, ways, &places, diagnostics);
+        warn_about_second_pass(tables, ways, &second_pass, &places, diagnostics);
     }
     for policy in policies::selected(resources, settings).filter(|policy| !policy.dry_run) {
         for rule in &policy.rules {
@@ -118,6 +120,7 @@ fn providers_of<'d>(tables: &Tables<'d>, entry: &EntryRow) -> impl Iterator<Item
 fn warn_about_second_pass(
     tables: &Tables<'_>,
     ways: &[Way<'_>],
+    second_pass: &SecondPass<'_>,
     places: &TextMap<Location>,
     diagnostics: &mut Diagnostics,
 ) {
@@ -131,9 +134,7 @@ fn warn_about_second_pass(
         return;
     };
     let host = tables.provider_host(provider);
-    let second: Vec<&EntryRow> = route::candidates(tables, listener, host.as_bytes())
-        .filter(|entry| takes_host(tables, entry, host))
-        .collect();
+    let second = second_pass.entries(listener, host);
     let admitted = second
         .iter()
         .any(|entry| providers_of(tables, entry).any(|listed| listed == provider));
@@ -161,20 +162,6 @@ fn warn_about_second_pass(
             )
             .help(format!("add `providerHost: {host}` to that rule's backendRefs, or match `{host}` in a rule before it"));
     }
-}
-
-/// Whether the entry's conditions on the host hold for `host`; others may or may not.
-fn takes_host(tables: &Tables<'_>, entry: &EntryRow, host: &str) -> bool {
-    entry
-        .conditions
-        .of(tables.conditions)
-        .iter()
-        .all(|condition| match condition.subject {
-            Subject::Host | Subject::Authority | Subject::RawAuthority => {
-                route::passes(tables, condition.test, host.as_bytes())
-            }
-            _ => true,
-        })
 }
 
 /// A host of a provider that is kept closed while others reach it as well: the seed's own policy has this hole.

@@ -17,8 +17,8 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Spanned, StringMatch};
 use crate::config::suggest::did_you_mean;
 use crate::tables::{
-    BackendRow, BackendTarget, ConditionRow, MatchedPath, ProviderTarget, Rows, RuleAction, RuleId, RuleRow, Span,
-    Split, Subject,
+    BackendRow, BackendTarget, ConditionRow, MatchedPath, ProviderTarget, Rows, RuleAction, RuleId, RuleRow, Split,
+    Subject,
 };
 use crate::text_map::TextSet;
 
@@ -162,7 +162,6 @@ impl RouteCompiler<'_, '_, '_> {
                 rule: id,
                 conditions: Rows::default(),
                 matched: NO_PATH,
-                host: None,
                 origin,
                 gateways: Vec::new(),
                 port: None,
@@ -176,12 +175,9 @@ impl RouteCompiler<'_, '_, '_> {
 
     /// `None` when it can never match here.
     fn alternative(&mut self, alternative: &LlmMatch, rule: RuleId, field: &str) -> Option<Alternative> {
-        let mut host = None;
         let mut conditions = Vec::new();
         for (name, test) in &alternative.headers {
-            let (condition, exact_host) = self.condition(name, test)?;
-            host = host.or(exact_host);
-            conditions.push(condition);
+            conditions.push(self.condition(name, test)?);
         }
         let gateways = alternative
             .gateways
@@ -197,28 +193,22 @@ impl RouteCompiler<'_, '_, '_> {
             rule,
             conditions: append(&mut self.rows.rows.conditions, conditions),
             matched: NO_PATH,
-            host,
             origin: self.rows.origin(&self.route.meta, field, alternative.at),
             gateways,
             port: None,
         })
     }
 
-    fn condition(
-        &mut self,
-        name: &Spanned<String>,
-        test: &Spanned<StringMatch>,
-    ) -> Option<(ConditionRow, Option<Span>)> {
+    fn condition(&mut self, name: &Spanned<String>, test: &Spanned<StringMatch>) -> Option<ConditionRow> {
         if name.as_str() != "host" {
-            let condition = ConditionRow {
+            return Some(ConditionRow {
                 subject: Subject::Header(self.rows.text(name)),
                 test: conditions::test(test, self.rows, self.diagnostics)?,
                 negated: false,
-            };
-            return Some((condition, None));
+            });
         }
         let wanted = folded(test);
-        let (mut subject, mut exact_host) = (Subject::Host, None);
+        let mut subject = Subject::Host;
         if let StringMatch::Exact(value) = &wanted.value {
             let Some(bare) = conditions::bare_host(value) else {
                 self.diagnostics
@@ -233,14 +223,12 @@ impl RouteCompiler<'_, '_, '_> {
             if bare.len() < value.len() {
                 subject = Subject::Authority;
             }
-            exact_host = Some(self.rows.text(bare));
         }
-        let condition = ConditionRow {
+        Some(ConditionRow {
             subject,
             test: conditions::test(&wanted, self.rows, self.diagnostics)?,
             negated: false,
-        };
-        Some((condition, exact_host))
+        })
     }
 
     fn refuse_foreign_gateways(&mut self, alternative: &LlmMatch) {

@@ -1,4 +1,4 @@
-//! The order in which a virtual host tries its entries, and the index over it.
+//! The order in which a virtual host tries its entries.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use super::bind::Binding;
 use crate::compile::listeners::Listeners;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::index::KeyRow;
-use crate::tables::{EntryRow, MatchedPath, OriginId, Rows, RuleId, Span, VirtualHostRow};
+use crate::tables::{EntryRow, MatchedPath, OriginId, Rows, RuleId, VirtualHostRow};
 
 /// One alternative of a rule: what becomes an entry of each virtual host.
 #[derive(Debug, Clone)]
@@ -15,8 +15,6 @@ pub(super) struct Alternative {
     pub(super) rule: RuleId,
     pub(super) conditions: Rows,
     pub(super) matched: MatchedPath,
-    /// The exact host it asks for, without port.
-    pub(super) host: Option<Span>,
     pub(super) origin: OriginId,
     /// Gateways it is narrowed to; empty means all of the route's.
     pub(super) gateways: Vec<String>,
@@ -110,35 +108,19 @@ impl VirtualHosts {
 fn write_virtual_host((listener, name): &(u32, String), bound: &[Bound], tls_only: bool, rows: &mut RowWriter<'_>) {
     let alternatives = bound.iter().map(|bound| &bound.alternative);
     let id = number(rows.rows.virtual_hosts.len());
-    let first = number(rows.rows.entries.len());
     let entries = append(
         &mut rows.rows.entries,
-        alternatives.clone().map(|it| EntryRow {
+        alternatives.map(|it| EntryRow {
             rule: it.rule,
             conditions: it.conditions,
             matched: it.matched,
             origin: it.origin,
         }),
     );
-    let mut by_host: Vec<(Option<Span>, u32)> = alternatives.map(|it| it.host).zip(first..).collect();
-    by_host.sort_unstable();
-    let mut unkeyed = Rows::default();
-    for entries in by_host.chunk_by(|(a, _), (b, _)| a == b) {
-        let order = append(&mut rows.rows.entry_order, entries.iter().map(|(_, entry)| *entry));
-        match entries.first() {
-            Some((Some(host), _)) => rows.rows.entries_by_host.push(KeyRow {
-                scope: id,
-                name: *host,
-                rows: order,
-            }),
-            _ => unkeyed = order,
-        }
-    }
     let row = VirtualHostRow {
         listener: *listener,
         name: rows.text(name),
         entries,
-        unkeyed,
         tls_only,
     };
     rows.rows.virtual_hosts.push(row);

@@ -27,7 +27,7 @@ use crate::config::secret::Secret;
 use crate::rewrite::drops_header;
 use crate::tables::{
     self, BackendRow, BackendTarget, ConditionRow, DirectResponseRow, HeaderChange, HeaderChangeRow, HeaderText,
-    MatchedPath, PathRewrite, PlainTarget, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Span, Split, Subject, Test,
+    MatchedPath, PathRewrite, PlainTarget, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test,
 };
 
 /// What logs and metrics call a rule: `namespace/name/rule`, the rule by name or by position.
@@ -288,7 +288,6 @@ impl ServiceCompiler<'_, '_, '_> {
 
     /// `None` when it can never match here.
     fn alternative(&mut self, one: &HttpMatch, rule: RuleId, field: &str) -> Option<Alternative> {
-        let mut host = None;
         let mut conditions = Vec::new();
         let matched = self.uri(one, &mut conditions)?;
         let mut single = |subject, wanted: &Option<Spanned<StringMatch>>| {
@@ -311,18 +310,11 @@ impl ServiceCompiler<'_, '_, '_> {
             let subject = Subject::QueryParam(self.rows.text(name));
             self.push(subject, wanted, false, &mut conditions)?;
         }
-        for (key, wanted) in &one.headers {
-            host = host.or(self.exact_host(key.value == HeaderKey::Authority, wanted));
-        }
-        if let Some(wanted) = &one.authority {
-            host = host.or(self.exact_host(true, wanted));
-        }
         self.warn_about_foreign_gateways(one, field);
         self.is_selected(one).then(|| Alternative {
             rule,
             conditions: append(&mut self.rows.rows.conditions, conditions),
             matched,
-            host,
             origin: self.rows.origin(&self.service.meta, field, one.at),
             gateways: one
                 .gateways
@@ -381,15 +373,6 @@ impl ServiceCompiler<'_, '_, '_> {
                 Subject::Claim(self.rows.text(&names.join(PATH_SEPARATOR.encode_utf8(&mut separator))))
             }
         }
-    }
-
-    /// The host that every request has which is exactly as wanted, for the index.
-    fn exact_host(&mut self, is_authority: bool, wanted: &Spanned<StringMatch>) -> Option<Span> {
-        let StringMatch::Exact(value) = &wanted.value else {
-            return None;
-        };
-        let bare = conditions::bare_host(value).filter(|_| is_authority)?;
-        Some(self.rows.text(&bare.to_ascii_lowercase()))
     }
 
     /// As istiod has it, labels and namespace count only where no gateways are named.

@@ -4,29 +4,29 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::entries::{self, Entry, Form};
-use crate::authz::compare_backwards;
 use crate::compile::rows::{append, number};
 use crate::index::{self, KeyRow};
 use crate::limits::AFFIX_LENGTHS_HASHED_MAX;
+use crate::lookup::{compare_backwards, compare_folded};
 use crate::snapshot::MeaningRows;
 use crate::tables::{
-    AffixRow, AffixesRow, BlockRow, FeatureRow, LookupRow, NumberRow, Parent, PolicyIndexRows, Rows, Text,
+    AffixRow, AffixesRow, BlockRow, FeatureRow, LookupRow, NumberRow, Parent, Rows, RuleIndexRows, Text,
 };
 
 pub(super) struct Writer<'c> {
     text: Text<'c>,
-    pub(super) index: PolicyIndexRows,
+    pub(super) index: RuleIndexRows,
 }
 
 impl<'c> Writer<'c> {
     pub(super) fn new(rows: &'c MeaningRows) -> Self {
         Self {
             text: Text(&rows.text),
-            index: PolicyIndexRows::default(),
+            index: RuleIndexRows::default(),
         }
     }
 
-    pub(super) fn finish(mut self) -> PolicyIndexRows {
+    pub(super) fn finish(mut self) -> RuleIndexRows {
         self.index.long_lists.sort_unstable_by_key(|list| list.values);
         self.index.texts_slots = index::build_slots(self.text, &self.index.texts);
         self.index
@@ -56,7 +56,7 @@ impl<'c> Writer<'c> {
         // Three scopes for each feature.
         let [exact, of_prefixes, of_suffixes] =
             [0, 1, 2].map(|kind| number(self.index.features.len().saturating_mul(3).saturating_add(kind)));
-        let (mut prefixes, mut suffixes, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut prefixes, mut suffixes, mut folded, mut blocks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut numbers, mut any) = (Vec::new(), Rows::default());
         let keys = self.index.texts.len();
         for run in entries.chunk_by(|a, b| compare(text, a, b).is_eq()) {
@@ -77,6 +77,7 @@ impl<'c> Writer<'c> {
                 Form::Block(block) => blocks.push(BlockRow { block, parent, listed }),
                 Form::Prefix(text) => prefixes.push(AffixRow { text, parent, listed }),
                 Form::Suffix(text) => suffixes.push(AffixRow { text, parent, listed }),
+                Form::PrefixAnyCase(text) => folded.push(AffixRow { text, parent, listed }),
                 Form::Any => any = listed,
             }
         }
@@ -90,6 +91,7 @@ impl<'c> Writer<'c> {
             exact: (self.index.texts.len() > keys).then_some(exact),
             prefixes: self.affixes(prefixes, of_prefixes, <[u8]>::starts_with),
             suffixes: self.affixes(suffixes, of_suffixes, <[u8]>::ends_with),
+            folded: self.sorted(folded, starts_with_any_case),
             blocks: append(&mut self.index.blocks, blocks),
             numbers: append(&mut self.index.numbers, numbers),
             any,
@@ -99,7 +101,7 @@ impl<'c> Writer<'c> {
     }
 
     /// Adds sorted affixes.
-    fn affixes(&mut self, mut rows: Vec<AffixRow>, scope: u32, is_within: fn(&[u8], &[u8]) -> bool) -> AffixesRow {
+    fn affixes(&mut self, rows: Vec<AffixRow>, scope: u32, is_within: fn(&[u8], &[u8]) -> bool) -> AffixesRow {
         let mut lengths: Vec<u32> = rows.iter().map(|row| row.text.len).collect();
         lengths.sort_unstable();
         lengths.dedup();
@@ -115,13 +117,17 @@ impl<'c> Writer<'c> {
                 scope,
             };
         }
+        AffixesRow::Sorted(self.sorted(rows, is_within))
+    }
+
+    fn sorted(&mut self, mut rows: Vec<AffixRow>, is_within: fn(&[u8], &[u8]) -> bool) -> Rows {
         let text = self.text;
         nest(
             &mut rows,
             |row| &mut row.parent,
             |outer, inner| is_within(text.bytes(inner.text), text.bytes(outer.text)),
         );
-        AffixesRow::Sorted(append(&mut self.index.affixes, rows))
+        append(&mut self.index.affixes, rows)
     }
 
     /// What the feature leads to, where it takes a body to know.
@@ -144,9 +150,15 @@ fn compare(text: Text<'_>, a: &Entry, b: &Entry) -> Ordering {
     let forms = || match (a.key.form, b.key.form) {
         (Form::Exact(a), Form::Exact(b)) | (Form::Prefix(a), Form::Prefix(b)) => text.bytes(a).cmp(text.bytes(b)),
         (Form::Suffix(a), Form::Suffix(b)) => compare_backwards(text.bytes(a), text.bytes(b)),
+        (Form::PrefixAnyCase(a), Form::PrefixAnyCase(b)) => compare_folded(text.bytes(a), text.bytes(b)),
         (a, b) => a.cmp(&b),
     };
     a.key.feature.cmp(&b.key.feature).then_with(forms)
+}
+
+fn starts_with_any_case(text: &[u8], prefix: &[u8]) -> bool {
+    text.get(..prefix.len())
+        .is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
 }
 
 /// Sets the parent of each row: the last one before it that is around it. What is around a row is around all between.

@@ -6,22 +6,23 @@
 //! before the blocks and addresses in it. So all that a value lies in are the
 //! greatest row that is not greater than the value, or rows around that one,
 //! which its chain of parents names: one binary search, then only hits.
-//! Suffixes are prefixes read backwards.
+//! Suffixes are prefixes read backwards. Where case does not matter, both sides are
+//! read in lower case.
 
 use core::cmp::Ordering;
 use core::net::IpAddr;
 use core::ops::ControlFlow::{self, Continue};
 
-use crate::tables::{AffixRow, AffixesRow, FeatureRow, PolicyIndex, Rows, Tables};
+use crate::tables::{AffixRow, AffixesRow, FeatureRow, Rows, RuleIndex, Tables};
 
 /// Calls `visit` with what a text leads to, until it breaks.
-pub(super) fn text(
+pub(crate) fn text(
     tables: &Tables<'_>,
     feature: &FeatureRow,
     value: &[u8],
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let index = &tables.policy_index;
+    let index = &tables.rule_index;
     if let Some(scope) = feature.exact
         && let Some(rows) = index.texts.get(tables.text, scope, value)
     {
@@ -29,6 +30,7 @@ pub(super) fn text(
     }
     affixes(tables, feature.prefixes, value, prefix, forwards, visit)?;
     affixes(tables, feature.suffixes, value, suffix, backwards, visit)?;
+    sorted(tables, feature.folded, value, folded, visit)?;
     if feature.any.len > 0 {
         visit(feature.any)?;
     }
@@ -43,7 +45,7 @@ fn affixes(
     byte: impl Fn(&[u8], usize) -> Option<u8>,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let index = &tables.policy_index;
+    let index = &tables.rule_index;
     match affixes {
         AffixesRow::Hashed { lengths, scope } => {
             for &len in lengths.of(index.lengths) {
@@ -55,17 +57,26 @@ fn affixes(
                 }
             }
         }
-        AffixesRow::Sorted(rows) => {
-            let rows: &[AffixRow] = rows.of(index.affixes);
-            let (mut next, shared) = greatest(tables, rows, value, byte);
-            while let Some(row) = next {
-                // Those around it share their bytes with it, so as many with the value.
-                if row.text.len as usize <= shared {
-                    visit(row.listed)?;
-                }
-                next = rows.get(row.parent.place());
-            }
+        AffixesRow::Sorted(rows) => sorted(tables, rows, value, byte, visit)?,
+    }
+    Continue(())
+}
+
+fn sorted(
+    tables: &Tables<'_>,
+    rows: Rows,
+    value: &[u8],
+    byte: impl Fn(&[u8], usize) -> Option<u8>,
+    visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let rows: &[AffixRow] = rows.of(tables.rule_index.affixes);
+    let (mut next, shared) = greatest(tables, rows, value, byte);
+    while let Some(row) = next {
+        // Those around it share their bytes with it, so as many with the value.
+        if row.text.len as usize <= shared {
+            visit(row.listed)?;
         }
+        next = rows.get(row.parent.place());
     }
     Continue(())
 }
@@ -118,21 +129,33 @@ fn forwards(text: &[u8], place: usize) -> Option<u8> {
     text.get(place).copied()
 }
 
+/// As if the text were in lower case.
+fn folded(text: &[u8], place: usize) -> Option<u8> {
+    text.get(place).map(u8::to_ascii_lowercase)
+}
+
 /// As if the text were written from its end to its beginning.
 fn backwards(text: &[u8], place: usize) -> Option<u8> {
     let from_start = text.len().checked_sub(place)?.checked_sub(1)?;
     text.get(from_start).copied()
 }
 
-/// The order of texts that are read like this.
+/// The order of texts that are read backwards.
 #[cfg(feature = "alloc")]
 pub(crate) fn compare_backwards(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().rev().cmp(b.iter().rev())
 }
 
+/// The order of texts that are read in lower case.
+#[cfg(feature = "alloc")]
+pub(crate) fn compare_folded(a: &[u8], b: &[u8]) -> Ordering {
+    let lower = u8::to_ascii_lowercase;
+    a.iter().map(lower).cmp(b.iter().map(lower))
+}
+
 /// The same of an address.
-pub(super) fn address(
-    index: &PolicyIndex<'_>,
+pub(crate) fn address(
+    index: &RuleIndex<'_>,
     feature: &FeatureRow,
     value: IpAddr,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
@@ -150,8 +173,8 @@ pub(super) fn address(
 }
 
 /// The same of a number.
-pub(super) fn number(
-    index: &PolicyIndex<'_>,
+pub(crate) fn number(
+    index: &RuleIndex<'_>,
     feature: &FeatureRow,
     value: u64,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,

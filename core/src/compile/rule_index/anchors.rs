@@ -11,6 +11,7 @@
 use alloc::vec::Vec;
 
 use super::entries::{self, Entry, Form, Key};
+use super::mentions::Mentions;
 use crate::snapshot::MeaningRows;
 use crate::tables::{Attribute, ClauseRow, Feature, PolicyRuleRow, PredicateRow, Rows};
 
@@ -31,8 +32,8 @@ pub(super) fn of_rules(rows: &MeaningRows, rules: &[u32]) -> (Vec<Entry>, Vec<u3
     (found, always)
 }
 
-/// The keys that predicates mention, sorted, each as often as it is mentioned.
-fn mentions(rows: &MeaningRows, rules: &[u32]) -> Vec<Key> {
+/// The keys that predicates mention.
+fn mentions(rows: &MeaningRows, rules: &[u32]) -> Mentions {
     let mut mentions = Vec::new();
     for &number in rules {
         let Some(rule) = rows.policy_rules.get(number as usize) else {
@@ -46,13 +47,12 @@ fn mentions(rows: &MeaningRows, rules: &[u32]) -> Vec<Key> {
             mentions.extend(entries::of_predicate(rows, predicate).unwrap_or_default());
         }
     }
-    mentions.sort_unstable();
-    mentions
+    Mentions::new(mentions)
 }
 
 struct Chooser<'c> {
     rows: &'c MeaningRows,
-    mentions: Vec<Key>,
+    mentions: Mentions,
 }
 
 /// Keys of which a request has one, or the rule fails.
@@ -107,16 +107,10 @@ impl Chooser<'_> {
             ..Cost::default()
         };
         for key in &keys {
-            cost.mentions = cost.mentions.max(self.count(key));
+            cost.mentions = cost.mentions.max(self.mentions.of(key));
             cost.breadth = cost.breadth.max(breadth(key));
         }
         Some(Anchor { cost, keys })
-    }
-
-    /// How many predicates mention the key.
-    fn count(&self, key: &Key) -> usize {
-        let up_to = |is_before: fn(&Key, &Key) -> bool| self.mentions.partition_point(|known| is_before(known, key));
-        up_to(Key::le).saturating_sub(up_to(Key::lt))
     }
 }
 
@@ -136,7 +130,7 @@ impl Anchor {
 fn breadth(key: &Key) -> u8 {
     match (key.form, key.feature) {
         (Form::Any, _) => 4,
-        (Form::Prefix(_) | Form::Suffix(_), _) => 3,
+        (Form::Prefix(_) | Form::Suffix(_) | Form::PrefixAnyCase(_), _) => 3,
         // Every client has one method of a few, and comes to one port of a few.
         (_, Feature::Attribute(Attribute::Method | Attribute::Scheme | Attribute::Port)) => 2,
         (Form::Block(_), _) => 1,

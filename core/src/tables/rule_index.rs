@@ -1,21 +1,24 @@
-//! The rows of the policy index: from a value of a request to the rules that it may make hold.
+//! The rows of the rule index: from a value of a request to the rules that it may make hold.
 //!
-//! They follow from the rows of the policies and are no part of what a snapshot
-//! means. `compile::policy_index` writes them, [`crate::authz`] reads them.
+//! They follow from the rows of the policies and the routes and are no part of
+//! what a snapshot means. `compile::rule_index` writes them, [`crate::authz`] and
+//! [`crate::route`] read them.
 
 use core::net::IpAddr;
 
-use super::{Action, Attribute, AuthorizerId, Rows, Span, Values};
+use super::{Action, Attribute, AuthorizerId, Rows, Span, Subject, Values};
 use crate::cidr::Cidr;
 use crate::index::Index;
 
 /// The index, borrowed.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct PolicyIndex<'a> {
+pub(crate) struct RuleIndex<'a> {
     /// One for each kind of policy that there is.
     pub(crate) sections: &'a [SectionRow],
     /// Sorted by `values`.
     pub(crate) long_lists: &'a [LongListRow],
+    /// One for each of the tables' virtual hosts, which leads to numbers of `entries`.
+    pub(crate) virtual_hosts: &'a [LookupRow],
     pub(crate) features: &'a [FeatureRow],
     /// (scope of a feature, text) to `listed`.
     pub(crate) texts: Index<'a>,
@@ -65,6 +68,8 @@ pub(crate) struct FeatureRow {
     pub(crate) exact: Option<u32>,
     pub(crate) prefixes: AffixesRow,
     pub(crate) suffixes: AffixesRow,
+    /// In `affixes`: prefixes in any case, sorted as if they were lower case.
+    pub(crate) folded: Rows,
     /// In `blocks`, sorted.
     pub(crate) blocks: Rows,
     /// In `numbers`, sorted.
@@ -84,6 +89,8 @@ pub(crate) enum Feature {
     TokenIssuer,
     /// `sub`, the other half.
     TokenSubject,
+    /// What a condition of a route looks at.
+    Route(Subject),
 }
 
 /// The prefixes or the suffixes of a feature.
@@ -153,12 +160,13 @@ impl BlockRow {
     }
 }
 
-/// The rows behind [`PolicyIndex`].
+/// The rows behind [`RuleIndex`].
 #[cfg(feature = "alloc")]
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PolicyIndexRows {
+pub(crate) struct RuleIndexRows {
     pub(crate) sections: alloc::vec::Vec<SectionRow>,
     pub(crate) long_lists: alloc::vec::Vec<LongListRow>,
+    pub(crate) virtual_hosts: alloc::vec::Vec<LookupRow>,
     pub(crate) features: alloc::vec::Vec<FeatureRow>,
     pub(crate) texts: alloc::vec::Vec<crate::index::KeyRow>,
     pub(crate) texts_slots: alloc::vec::Vec<crate::index::Slot>,
@@ -170,11 +178,12 @@ pub(crate) struct PolicyIndexRows {
 }
 
 #[cfg(feature = "alloc")]
-impl PolicyIndexRows {
-    pub(crate) fn borrow(&self) -> PolicyIndex<'_> {
-        PolicyIndex {
+impl RuleIndexRows {
+    pub(crate) fn borrow(&self) -> RuleIndex<'_> {
+        RuleIndex {
             sections: &self.sections,
             long_lists: &self.long_lists,
+            virtual_hosts: &self.virtual_hosts,
             features: &self.features,
             texts: Index {
                 slots: &self.texts_slots,

@@ -34,6 +34,8 @@ pub(super) enum Form {
     Block(Cidr),
     Prefix(Span),
     Suffix(Span),
+    /// A prefix, case aside.
+    PrefixAnyCase(Span),
     /// Whatever it is, as long as there is one.
     Any,
 }

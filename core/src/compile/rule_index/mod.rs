@@ -1,21 +1,26 @@
-//! The policy index: written from the finished rows of the policies, as `authz::search` reads it.
+//! The rule index: written from the finished rows of policies and routes, as `authz::search` and `route::search`
+//! read it.
 //!
 //! ```text
-//! rules ──anchors──► (feature, value, rule) ──lookups──► hash table, sorted affixes, sorted blocks
+//! rules ────anchors──┬► (feature, value, number) ──lookups──► hash table, sorted affixes, sorted blocks
+//! entries ──routes───┘
 //! ```
 
 mod anchors;
 mod entries;
 mod lookups;
+mod mentions;
+mod routes;
 
 use alloc::vec::Vec;
 
 use crate::limits::VALUES_COMPARED_MAX;
+use crate::regex::Regex;
 use crate::snapshot::MeaningRows;
-use crate::tables::{Action, AuthorizerId, LongListRow, PolicyIndexRows, PolicyRow, SectionRow};
+use crate::tables::{Action, AuthorizerId, LongListRow, PolicyRow, RuleIndexRows, SectionRow};
 use lookups::Writer;
 
-pub(super) fn compile(rows: &MeaningRows) -> PolicyIndexRows {
+pub(super) fn compile(rows: &MeaningRows, regexes: &[Regex]) -> RuleIndexRows {
     let mut writer = Writer::new(rows);
     let mut kinds: Vec<(Action, Option<AuthorizerId>, bool)> = Vec::new();
     for kind in rows.policies.iter().map(kind) {
@@ -49,6 +54,11 @@ pub(super) fn compile(rows: &MeaningRows) -> PolicyIndexRows {
             writer.index.long_lists.push(list);
         }
     }
+    for host in &rows.virtual_hosts {
+        let (entries, always) = routes::of_virtual_host(rows, regexes, host);
+        let lookup = writer.lookup(entries, &always);
+        writer.index.virtual_hosts.push(lookup);
+    }
     writer.finish()
 }
 
@@ -66,10 +76,10 @@ mod tests {
     use crate::compile::Settings;
     use crate::config::LoadOptions;
     use crate::config::diagnostic::Source;
-    use crate::tables::{LookupRow, PolicyIndex};
+    use crate::tables::{LookupRow, RuleIndex};
 
     /// The index of one DENY policy with these rules.
-    fn indexed<T>(rules: impl Iterator<Item = String>, look: impl FnOnce(PolicyIndex<'_>) -> T) -> T {
+    fn indexed<T>(rules: impl Iterator<Item = String>, look: impl FnOnce(RuleIndex<'_>) -> T) -> T {
         let mut text = String::from(
             "apiVersion: lockgate.dev/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: istio-system}\nspec:\n  action: DENY\n  rules:\n",
         );
@@ -84,10 +94,10 @@ mod tests {
             mesh_config: None,
         };
         let built = crate::build(&[source], &options, &Settings::default());
-        look(built.compiled.unwrap().snapshot.tables().policy_index)
+        look(built.compiled.unwrap().snapshot.tables().rule_index)
     }
 
-    fn rules(index: &PolicyIndex<'_>) -> LookupRow {
+    fn rules(index: &RuleIndex<'_>) -> LookupRow {
         index.sections.first().unwrap().rules
     }
 

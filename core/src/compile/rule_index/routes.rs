@@ -1,0 +1,112 @@
+//! Chooses for every entry of a virtual host the condition it is written down under.
+//!
+//! All conditions of an entry must hold, so any one that can be looked up will
+//! do. The best is the one whose value the fewest entries mention; among those
+//! that few mention, the one that is looked up at the least cost and that other
+//! entries are looked up by anyway. What too few entries are found by to be
+//! worth a lookup is walked, as is what cannot be looked up.
+
+use alloc::vec::Vec;
+
+use super::entries::{Entry, Form, Key};
+use super::mentions::Mentions;
+use crate::limits::ENTRIES_WALKED_MAX;
+use crate::regex::Regex;
+use crate::snapshot::MeaningRows;
+use crate::tables::{ConditionRow, EntryRow, Feature, Span, Subject, Test, Text, VirtualHostRow};
+
+/// Where to find each entry of `host`: by what, and those that must always be looked at, in order.
+pub(super) fn of_virtual_host(rows: &MeaningRows, regexes: &[Regex], host: &VirtualHostRow) -> (Vec<Entry>, Vec<u32>) {
+    if host.entries.len <= ENTRIES_WALKED_MAX {
+        return (Vec::new(), host.entries.numbers().collect());
+    }
+    let keys = |entry: &EntryRow| {
+        let conditions: &[ConditionRow] = entry.conditions.of(&rows.conditions);
+        let keys = conditions.iter().filter_map(|condition| key(rows, regexes, condition));
+        keys.collect::<Vec<Key>>()
+    };
+    let entries: Vec<Vec<Key>> = host.entries.of(&rows.entries).iter().map(keys).collect();
+    let mentions = Mentions::new(entries.iter().flatten().copied().collect());
+    let (mut found, mut always) = (Vec::new(), Vec::new());
+    for (keys, number) in entries.iter().zip(host.entries.numbers()) {
+        // Those that few mention are as good as each other.
+        let cost = |key: &&Key| (mentions.of(key).max(FEW), breadth(key));
+        match keys.iter().min_by_key(cost) {
+            Some(key) => found.push(Entry { key: *key, number }),
+            None => always.push(number),
+        }
+    }
+    walk_what_is_rare(&mut found, &mut always);
+    (found, always)
+}
+
+/// Entries with the same value that are looked at one by one rather than looked up by one more thing.
+const FEW: usize = 4;
+
+/// Moves the entries of features that few are found by.
+fn walk_what_is_rare(found: &mut Vec<Entry>, always: &mut Vec<u32>) {
+    found.sort_by_key(|entry| entry.key.feature);
+    let mut kept = Vec::with_capacity(found.len());
+    for entries in found.chunk_by(|a, b| a.key.feature == b.key.feature) {
+        if entries.len() <= ENTRIES_WALKED_MAX as usize {
+            always.extend(entries.iter().map(|entry| entry.number));
+        } else {
+            kept.extend_from_slice(entries);
+        }
+    }
+    *found = kept;
+    always.sort_unstable();
+}
+
+/// A key that every request has for which the condition holds.
+fn key(rows: &MeaningRows, regexes: &[Regex], condition: &ConditionRow) -> Option<Key> {
+    let form = match condition.test {
+        _ if condition.negated => return None,
+        Test::Exact(text) => Form::Exact(text),
+        Test::Prefix(text) if text.len > 0 => Form::Prefix(text),
+        // The condition itself says whether the value goes on.
+        Test::PrefixAnyCase(text) | Test::ExactAnyCase(text) if text.len > 0 => Form::PrefixAnyCase(text),
+        Test::Regex(regex, pattern) => Form::Prefix(beginning(rows, regexes.get(regex as usize)?, pattern)?),
+        Test::Present | Test::Prefix(_) | Test::PrefixAnyCase(_) | Test::ExactAnyCase(_) => match condition.subject {
+            Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) => Form::Any,
+            _ => return None,
+        },
+    };
+    Some(Key {
+        feature: Feature::Route(condition.subject),
+        form,
+    })
+}
+
+/// What every value begins with that matches, as far as the pattern spells it.
+fn beginning(rows: &MeaningRows, regex: &Regex, pattern: Span) -> Option<Span> {
+    let beginning = regex.beginning();
+    let pattern_text = Text(&rows.text).bytes(pattern);
+    let shared = |place: usize| {
+        let pairs = pattern_text.iter().skip(place).zip(&beginning);
+        pairs.take_while(|(a, b)| a == b).count()
+    };
+    let (len, place) = (0..pattern_text.len()).map(|place| (shared(place), place)).max()?;
+    let start = pattern.start.checked_add(u32::try_from(place).ok()?)?;
+    let len = u32::try_from(len).ok()?;
+    (len > 0).then_some(Span { start, len })
+}
+
+/// How much a value tends to take, and costs to look up.
+fn breadth(key: &Key) -> u8 {
+    let Feature::Route(subject) = key.feature else {
+        return u8::MAX;
+    };
+    let of_subject = match subject {
+        Subject::Path | Subject::Host | Subject::Authority | Subject::RawAuthority => 0,
+        Subject::Header(_) | Subject::QueryParam(_) => 2,
+        Subject::Claim(_) => 4,
+        // Every client has one of a few.
+        Subject::Method | Subject::Scheme => 6,
+    };
+    match key.form {
+        Form::Exact(_) => of_subject,
+        Form::Any => 8,
+        _ => of_subject.saturating_add(1),
+    }
+}
