@@ -17,10 +17,10 @@ use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
-    AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, DirectResponseRow, EdgeRow,
-    EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyIndexRows, PolicyRow,
-    PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleRow, SecretId, Span,
-    Tables, Text, TokenRuleRow, VirtualHostRow,
+    Attempts, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, DirectResponseRow,
+    EdgeRow, EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyIndexRows,
+    PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleRow, SecretId,
+    Span, Tables, Text, TokenRuleRow, VirtualHostRow,
 };
 
 /// A configuration, compiled and immutable.
@@ -100,6 +100,8 @@ impl Snapshot {
             regexes,
             rules: &meaning.rules,
             backends: &meaning.backends,
+            attempts: &meaning.attempts,
+            retry_statuses: &meaning.retry_statuses,
             redirects: &meaning.redirects,
             direct_responses: &meaning.direct_responses,
             bodies: &meaning.bodies,
@@ -206,6 +208,8 @@ pub(crate) struct MeaningRows {
     pub(crate) conditions: Vec<ConditionRow>,
     pub(crate) rules: Vec<RuleRow>,
     pub(crate) backends: Vec<BackendRow>,
+    pub(crate) attempts: Vec<Attempts>,
+    pub(crate) retry_statuses: Vec<u16>,
     pub(crate) redirects: Vec<RedirectRow>,
     pub(crate) direct_responses: Vec<DirectResponseRow>,
     pub(crate) bodies: Vec<u8>,
@@ -231,7 +235,7 @@ pub(crate) struct MeaningRows {
 }
 
 /// Version of what the rows mean; part of every snapshot id.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 fn identify(meaning: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());
