@@ -32,7 +32,7 @@ use crate::request::{Headers, Request};
 use crate::route;
 use crate::tables::{
     BackendTarget, EntryRow, MatchedPath, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId,
-    Tables,
+    RuleRow, Tables,
 };
 use crate::token::TokenError;
 use crate::token::identify::{Sender, identify};
@@ -154,32 +154,32 @@ pub fn decide<'d>(
     if route::wants_tls(tables, &routed) {
         return redirect::to_https(&seen);
     }
-    let Some((entry, action)) = taken(tables, &routed, claims.as_ref()) else {
+    let Some((entry, row)) = taken(tables, &routed, claims.as_ref()) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
     if !is_checked && let Some(decision) = check::settle(tables, &seen, &known) {
         return decision;
     }
-    let split = match action {
+    let split = match row.action {
         RuleAction::Forward(split) => split,
         RuleAction::Redirect(row) => return redirect::answer(tables, row, entry.rule, &seen),
         RuleAction::Respond(row) => return respond(tables, row, entry.rule),
     };
     match route::choose(tables, split, entropy).map(|backend| backend.to) {
         None => Decision::Refuse(Refusal::NoRoute),
-        Some(BackendTarget::Upstream(target)) => to_host(tables, &seen, known.body, entry, &target),
-        Some(BackendTarget::Provider(target)) => to_provider(tables, &seen, &headers, &known, entry.rule, &target),
+        Some(BackendTarget::Upstream(target)) => to_host(tables, &seen, known.body, entry, row, &target),
+        Some(BackendTarget::Provider(target)) => to_provider(tables, &seen, &headers, &known, entry.rule, row, &target),
     }
 }
 
-/// The alternative that takes the request, and what its rule does with it.
+/// The alternative that takes the request, and its rule.
 fn taken<'d>(
     tables: &Tables<'d>,
     seen: &Attributes<'_>,
     claims: Option<&Claims<'_>>,
-) -> Option<(&'d EntryRow, RuleAction)> {
+) -> Option<(&'d EntryRow, &'d RuleRow)> {
     let entry = route::find(tables, seen, claims)?;
-    Some((entry, tables.rule(entry.rule)?.action))
+    Some((entry, tables.rule(entry.rule)?))
 }
 
 /// Whether any route takes a request as it was sent, whoever sends it.
@@ -208,6 +208,7 @@ fn to_host<'d>(
     seen: &Attributes<'d>,
     body: Body<'_>,
     entry: &EntryRow,
+    rule: &RuleRow,
     target: &PlainTarget,
 ) -> Decision<'d> {
     if let Body::Read(Err(error)) = body {
@@ -236,6 +237,7 @@ fn to_host<'d>(
             },
             PathRewrite::Regex { by, .. } => Path::Substituted { by, path, query },
         },
+        attempts: rule.attempts,
         to: Destination::Host(ToHost {
             request_changes: target.request_changes.of(tables.header_changes),
             response_changes: target.response_changes.of(tables.header_changes),
@@ -250,6 +252,7 @@ fn to_provider<'d>(
     headers: &dyn Headers,
     known: &Known<'_>,
     rule: RuleId,
+    row: &RuleRow,
     target: &ProviderTarget,
 ) -> Decision<'d> {
     let id = target.provider;
@@ -291,6 +294,7 @@ fn to_provider<'d>(
                 query: seen.query,
             },
         },
+        attempts: row.attempts,
         to: Destination::Provider(ToProvider {
             admitted_by: second.rule,
             provider: id,

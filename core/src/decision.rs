@@ -9,7 +9,8 @@ use core::net::IpAddr;
 use crate::llm::body::BodyError;
 use crate::request::Scheme;
 use crate::tables::{
-    AuthorizerId, FieldRow, HeaderChangeRow, PolicyId, ProviderId, RuleId, SecretId, SubstitutionId, UpstreamId,
+    AttemptsId, AuthorizerId, FieldRow, HeaderChangeRow, PolicyId, ProviderId, RuleId, SecretId, SubstitutionId,
+    UpstreamId,
 };
 use crate::token::{SentToken, TokenError};
 
@@ -58,6 +59,8 @@ pub struct Forward<'d> {
     pub authority: &'d str,
     /// The path and query to send.
     pub path: Path<'d>,
+    /// How often and how long it is tried ([`crate::retry`]).
+    pub attempts: AttemptsId,
     /// What else becomes of it.
     pub to: Destination<'d>,
 }

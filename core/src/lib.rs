@@ -61,6 +61,7 @@ mod authority;
 mod authz;
 #[cfg(feature = "yaml")]
 mod build;
+mod chance;
 pub mod check;
 pub mod cidr;
 pub mod claims;
@@ -87,6 +88,7 @@ mod redirect;
 mod regex;
 mod remote;
 pub mod request;
+pub mod retry;
 pub mod rewrite;
 mod route;
 #[cfg(feature = "alloc")]

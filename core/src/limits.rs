@@ -96,6 +96,12 @@ pub const SUBSTITUTION_NFA_BYTES_MAX: usize = 64 * 1024;
 /// Matches of a `uriRegexRewrite` that are replaced in one path. Each may read the path to its end.
 pub const SUBSTITUTIONS_MAX: usize = 64;
 
+/// Retries that a rule may ask for. A request waits for each of them, and an upstream in trouble gets all of them.
+pub const RETRIES_MAX: u32 = 100;
+
+/// How many times as long as the first pause between two attempts a later one may be, as in Envoy.
+pub const BACKOFF_GROWTH_MAX: u32 = 10;
+
 /// Bytes of the body of a `directResponse`, as Istio bounds it.
 pub const DIRECT_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 

@@ -17,10 +17,10 @@ use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
-    AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, DirectResponseRow, EdgeRow,
-    EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyRow, PolicyRuleRow,
-    PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId,
-    Span, Tables, Text, TokenRuleRow, VirtualHostRow,
+    Attempts, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, DirectResponseRow,
+    EdgeRow, EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyRow,
+    PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleIndexRows,
+    RuleRow, SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
 };
 use crate::tls::TlsServer;
 
@@ -105,6 +105,8 @@ impl Snapshot {
             regexes,
             rules: &meaning.rules,
             backends: &meaning.backends,
+            attempts: &meaning.attempts,
+            retry_statuses: &meaning.retry_statuses,
             redirects: &meaning.redirects,
             direct_responses: &meaning.direct_responses,
             bodies: &meaning.bodies,
@@ -225,6 +227,8 @@ pub(crate) struct MeaningRows {
     pub(crate) conditions: Vec<ConditionRow>,
     pub(crate) rules: Vec<RuleRow>,
     pub(crate) backends: Vec<BackendRow>,
+    pub(crate) attempts: Vec<Attempts>,
+    pub(crate) retry_statuses: Vec<u16>,
     pub(crate) redirects: Vec<RedirectRow>,
     pub(crate) direct_responses: Vec<DirectResponseRow>,
     pub(crate) bodies: Vec<u8>,

@@ -5,11 +5,13 @@
 //! [`Span`] into one arena. `compile` (feature `alloc`) writes them; nothing
 //! else does, so every index is in range. A broken one would read as empty.
 
+mod attempts;
 mod policy;
 mod route;
 mod rule_index;
 mod token;
 
+pub use attempts::{Attempts, RetryOn, RetryPolicy};
 pub use policy::Action;
 pub(crate) use policy::*;
 pub(crate) use route::*;
@@ -47,6 +49,8 @@ id!(/// An external authorizer. Indexes `Snapshot::authorizers`, which are in th
     AuthorizerId);
 id!(/// Where an issuer's keys come from. Indexes `Snapshot::key_sources`.
     KeySourceId);
+id!(/// How often and how long requests are tried. [`Tables::attempts`] says it.
+    AttemptsId);
 id!(/// An HTTPS server of a Gateway. Indexes `Snapshot::tls_servers`.
     TlsServerId);
 id!(/// A `uriRegexRewrite`.
@@ -129,6 +133,9 @@ pub struct Tables<'a> {
     pub(crate) regexes: &'a [Regex],
     pub(crate) rules: &'a [RuleRow],
     pub(crate) backends: &'a [BackendRow],
+    /// How often and how long requests are tried, each once.
+    pub(crate) attempts: &'a [Attempts],
+    pub(crate) retry_statuses: &'a [u16],
     pub(crate) redirects: &'a [RedirectRow],
     pub(crate) direct_responses: &'a [DirectResponseRow],
     /// The bodies of direct responses, one after the other.
@@ -344,6 +351,13 @@ impl<'a> Tables<'a> {
         self.policies
             .get(policy.0 as usize)
             .map_or("", |row| self.text(row.label))
+    }
+
+    /// How often and how long requests are tried.
+    #[must_use]
+    pub fn attempts(&self, id: AttemptsId) -> &'a Attempts {
+        const ONE: &Attempts = &Attempts::ONE;
+        self.attempts.get(id.0 as usize).unwrap_or(ONE)
     }
 
     /// Where a rule of a route stands.

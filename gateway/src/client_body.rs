@@ -39,6 +39,8 @@ pub(crate) enum Cut {
     Upstream(hyper::Error),
     /// The upstream stood still.
     StandsStill,
+    /// It took longer than the route grants it.
+    Late,
 }
 
 impl fmt::Display for Cut {
@@ -46,6 +48,7 @@ impl fmt::Display for Cut {
         match self {
             Self::Upstream(error) => write!(f, "the upstream broke off: {error}"),
             Self::StandsStill => f.write_str("the upstream stood still"),
+            Self::Late => f.write_str("the upstream took too long"),
         }
     }
 }
@@ -60,6 +63,8 @@ pub(crate) struct Passing {
     pool: Rc<Pool>,
     meter: Meter,
     idle: IdleLimit,
+    /// When all of it must have come.
+    deadline: Option<Pin<Box<Sleep>>>,
     /// `None` once the body has ended.
     record: Option<Box<Record>>,
 }
@@ -70,6 +75,7 @@ impl Passing {
         incoming: Incoming,
         connection: Connection,
         pool: &Rc<Pool>,
+        deadline: Option<Instant>,
         meter: Meter,
         record: Box<Record>,
     ) -> Self {
@@ -80,6 +86,7 @@ impl Passing {
             pool: Rc::clone(pool),
             meter,
             idle,
+            deadline: deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
             record: Some(record),
         };
         if passing.incoming.is_end_stream() {
@@ -161,6 +168,13 @@ impl Body for ClientBody {
 
 impl Passing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(deadline) = &mut self.deadline
+            && self.record.is_some()
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            self.cut(Flag::UpstreamTimeout, "upstream_response_timeout");
+            return Poll::Ready(Some(Err(Cut::Late)));
+        }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {

@@ -15,6 +15,7 @@
 //! for: the client's body, a connection attempt, the upstream's answer.
 
 mod ask;
+mod attempts;
 
 use core::convert::Infallible;
 use std::collections::VecDeque;
@@ -41,6 +42,7 @@ use lockgate_core::tables::RuleId;
 use lockgate_core::token::TokenError;
 
 use self::ask::Asked;
+use self::attempts::Trying;
 use crate::access::{Flag, Record};
 use crate::body::{ReadBody, ReadError, Reading};
 use crate::changes::{self, Change};
@@ -90,12 +92,20 @@ pub(crate) async fn run(
             Ok(Outgoing {
                 pool,
                 request,
-                entropy,
+                mut trying,
                 response_changes,
                 record,
             }) => {
-                let answer = upstream::send(&pool, request, entropy, worker.shared.times.first_byte).await;
-                answered(answer, &pool, response_changes, record)
+                let answer = if trying.is_plain() {
+                    let to = trying.first(&pool);
+                    match upstream::send(&pool, request, to, worker.shared.times.first_byte).await {
+                        Ok(answer) => Ok(answer),
+                        Err(failed) => Box::pin(trying.carry_on(failed, to.endpoint, &pool, &record)).await,
+                    }
+                } else {
+                    Box::pin(trying.carry_out(request, &pool, &record)).await
+                };
+                answered(answer, &pool, trying.deadline(), response_changes, record)
             }
             Err(record) => respond::fault(Fault::Internal, Flag::None, record),
         },
@@ -167,7 +177,7 @@ impl Sender {
 struct Outgoing {
     pool: Rc<Pool>,
     request: Request<UpstreamBody>,
-    entropy: u64,
+    trying: Trying,
     /// What a route changes of a plain host's answer; `None` for a provider's.
     response_changes: Option<Vec<Change>>,
     record: Box<Record>,
@@ -412,6 +422,7 @@ impl Exchange {
             to,
             written: plan::written(self.sender.identity()),
             entropy,
+            attempts: forward.attempts,
             body,
         })
     }
@@ -421,10 +432,9 @@ impl Exchange {
         let Some(pool) = self.record.view.upstream(plan.upstream).map(Rc::clone) else {
             return Err(self.record);
         };
-        let body = match plan.body {
-            Some(pieces) => UpstreamBody::of_pieces(pieces),
-            None => UpstreamBody::Stream(self.incoming, self.record.bytes_streamed.insert(Rc::default()).clone()),
-        };
+        let attempts = *self.record.view.live.compiled.snapshot.tables().attempts(plan.attempts);
+        let headers = &self.head.headers;
+        let (body, watch) = attempts::body(plan.body, self.incoming, &attempts, headers, &mut self.record);
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method;
         *request.uri_mut() = plan.uri;
@@ -448,11 +458,12 @@ impl Exchange {
                 Some(host.response_changes)
             }
         };
-        self.record.upstream_started = Some(Instant::now());
+        let now = Instant::now();
+        self.record.upstream_started = Some(now);
         Ok(Outgoing {
             pool,
+            trying: Trying::new(attempts, plan.entropy, &request, watch, now),
             request,
-            entropy: plan.entropy,
             response_changes,
             record: self.record,
         })
@@ -463,6 +474,7 @@ impl Exchange {
 fn answered(
     answer: Result<(Response<Incoming>, upstream::Connection), SendError>,
     pool: &Rc<Pool>,
+    deadline: Option<Instant>,
     response_changes: Option<Vec<Change>>,
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
@@ -473,7 +485,7 @@ fn answered(
             pass_on(
                 answer,
                 response_changes,
-                |meter, incoming, record| Passing::new(incoming, connection, pool, meter, record),
+                |meter, incoming, record| Passing::new(incoming, connection, pool, deadline, meter, record),
                 record,
             )
         }

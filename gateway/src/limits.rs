@@ -55,6 +55,10 @@ pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// See [`LINGER`].
 pub(crate) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes of a body of which a copy is kept while it is passed on, because it may have to be sent again; of a larger one
+/// nothing is. Envoy's default for what it buffers.
+pub(crate) const RETRY_BODY_BYTES_MAX: usize = 1024 * 1024;
+
 /// Idle connections that one worker keeps per upstream. More are closed rather than kept.
 pub(crate) const POOL_IDLE_MAX: usize = 256;
 

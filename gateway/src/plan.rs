@@ -13,7 +13,7 @@ use lockgate_core::decision::{self, DirectResponse, Path, Redirect, ToProvider};
 use lockgate_core::llm::body::BodyFacts;
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::rewrite::{self, BadPath};
-use lockgate_core::tables::{RuleId, Tables, UpstreamId};
+use lockgate_core::tables::{AttemptsId, RuleId, Tables, UpstreamId};
 
 use crate::changes::{self, Change};
 use crate::splice;
@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     /// `None` when the body was not read.
     pub(crate) body: Option<VecDeque<Bytes>>,
     pub(crate) entropy: u64,
+    /// How often and how long it is tried.
+    pub(crate) attempts: AttemptsId,
 }
 
 /// What only one kind of upstream gets.

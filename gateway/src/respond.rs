@@ -37,6 +37,10 @@ pub(crate) enum Fault {
     Garbage,
     /// 504: the provider did not answer in time.
     Timeout,
+    /// 504: nor within the time that the route grants an attempt.
+    PerTryTimeout,
+    /// 504: nor within the time that it grants all of them.
+    ResponseTimeout,
     /// 500: the decision cannot be carried out; it never should happen.
     Internal,
 }
@@ -82,6 +86,9 @@ impl Fault {
                     "the upstream did not answer in time",
                 ),
             ),
+            // Envoy's words.
+            Self::PerTryTimeout => (504, "upstream_per_try_timeout", "upstream request timeout"),
+            Self::ResponseTimeout => (504, "upstream_response_timeout", "upstream request timeout"),
             Self::Internal => (500, "internal_error", "the gateway could not carry out its decision"),
         };
         ErrorDetail {
@@ -97,6 +104,8 @@ impl Fault {
         match error {
             SendError::Connect(_) => (Self::Unavailable, Flag::UpstreamFailure),
             SendError::Timeout => (Self::Timeout, Flag::UpstreamTimeout),
+            SendError::PerTryTimeout => (Self::PerTryTimeout, Flag::UpstreamTimeout),
+            SendError::ResponseTimeout => (Self::ResponseTimeout, Flag::UpstreamTimeout),
             SendError::Closed(_) => (Self::Broken, Flag::UpstreamTermination),
             SendError::Garbage(_) => (Self::Garbage, Flag::UpstreamProtocol),
             SendError::ClientBody(_) => (Self::BodyBroken, Flag::DownstreamProtocol),

@@ -124,6 +124,8 @@ export interface Forward {
   /** What it changes of the answer's, in this order. */
   changeResponseHeaders?: HeaderChange[];
   bodyFields: { name: string; value: string; set: boolean }[];
+  timeoutMs?: number;
+  retries?: { attempts: number; on: string[]; perTryTimeoutMs?: number; backoffMs: number };
 }
 
 /** One change of a header field. A value that may be a credential is not shown. */

@@ -16,6 +16,7 @@ use lockgate_core::request::{Connection, Request, SentAuthority, spiffe_id};
 use lockgate_core::rewrite;
 use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables};
 
+use crate::attempts;
 use crate::bytes::Bytes;
 use crate::checks::{Answer, NAMES};
 use crate::oracle::{Evaluation, Oracle};
@@ -388,6 +389,7 @@ fn sent_on(compiled: &Compiled, tables: &Tables<'_>, forward: &lockgate_core::de
             original: rewrite::original_target(tables, forward.path),
             request_changes: changes(compiled, host.request_changes),
             response_changes: changes(compiled, host.response_changes),
+            attempts: attempts::told(tables, tables.attempts(forward.attempts), 0),
         }),
         Destination::Provider(provider) => Verdict::Forward(Forward {
             rule,

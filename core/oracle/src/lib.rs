@@ -19,6 +19,7 @@
     reason = "a tool of tests: it runs with std, and a panic is how it reports"
 )]
 
+pub mod attempts;
 pub mod binding;
 pub mod bytes;
 pub mod checks;

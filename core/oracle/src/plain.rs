@@ -9,6 +9,7 @@ use lockgate_core::path::Normalization;
 use lockgate_core::request::Scheme;
 use regex::bytes::Regex;
 
+use crate::attempts;
 use crate::head::Head;
 use crate::routing::{Features, Found, choose};
 use crate::traffic::Sample;
@@ -64,6 +65,7 @@ pub fn carry_out(
                 original: rewrite.uri.as_ref().map(|_| with_query(&head.path, head)),
                 request_changes: merged(&of_rule.request, &own.request, lone),
                 response_changes: merged(&of_rule.response, &own.response, lone),
+                attempts: attempts::expected(world, &rule.settings),
             })
         }
     }

@@ -2,6 +2,8 @@
 
 use lockgate_core::decision::BadRequest;
 
+use crate::attempts::Attempts;
+
 /// The answer of one of the two evaluators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -103,6 +105,8 @@ pub struct ToHost {
     pub request_changes: Vec<String>,
     /// Changes of the answer.
     pub response_changes: Vec<String>,
+    /// How often and how long it is tried.
+    pub attempts: Attempts,
 }
 
 /// How a request is sent on.

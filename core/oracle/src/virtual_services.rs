@@ -9,6 +9,7 @@ use lockgate_core::config::resource::{
 use lockgate_core::config::secret::Secret;
 use lockgate_core::request::Scheme;
 
+use crate::attempts;
 use crate::bytes::Bytes;
 use crate::world::{gateway_ref, list, meta, selector, spanned, text, value_match};
 
@@ -80,6 +81,7 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], has_c
         }),
         action: action(bytes),
         headers: operations(bytes),
+        settings: attempts::settings(bytes),
     }
 }
 

@@ -13,6 +13,7 @@ use lockgate_core::config::resource::{
 use lockgate_core::config::secret::Secret;
 use lockgate_core::path::{Normalization, PathParameters};
 
+use crate::attempts;
 use crate::bytes::Bytes;
 use crate::checks;
 use crate::policies::{crowd, policy};
@@ -133,6 +134,7 @@ fn mesh_config(bytes: &mut Bytes<'_>) -> MeshConfig {
         proxy_protocol: false,
         trust_domains: Vec::new(),
         authorizers: Vec::new(),
+        default_retries: bytes.one_in(4).then(|| attempts::retries(bytes)),
         root_namespace: None,
     }
 }

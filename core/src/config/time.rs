@@ -78,6 +78,20 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 /// Milliseconds of a duration as Go and Istio write it: `1h30m`, `5s`, `1.5s`, `250ms`; at least 1 ms.
 pub(crate) fn parse_duration_ms(text: &str) -> Option<u32> {
+    parse_limit_ms(text).filter(|milliseconds| *milliseconds > 0)
+}
+
+/// The same, or none at all (`0s`), which is not what less than 1 ms is.
+pub(crate) fn parse_limit_ms(text: &str) -> Option<u32> {
+    let nanoseconds = parse_ns(text)?;
+    let milliseconds = u32::try_from(nanoseconds / 1_000_000).ok()?;
+    (milliseconds > 0 || nanoseconds == 0).then_some(milliseconds)
+}
+
+fn parse_ns(text: &str) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
     let mut rest = text;
     let mut nanoseconds: u64 = 0;
     while !rest.is_empty() {
@@ -99,8 +113,7 @@ pub(crate) fn parse_duration_ms(text: &str) -> Option<u32> {
         nanoseconds = nanoseconds.checked_add(scaled(number, scale)?)?;
         rest = next;
     }
-    let milliseconds = u32::try_from(nanoseconds / 1_000_000).ok()?;
-    (milliseconds > 0).then_some(milliseconds)
+    Some(nanoseconds)
 }
 
 /// `number` (with at most nine decimals) times `scale`.
@@ -195,6 +208,21 @@ mod tests {
             "5ss",
         ] {
             assert_eq!(parse_duration_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_may_be_none() {
+        for (text, milliseconds) in [
+            ("0s", Some(0)),
+            ("0ms", Some(0)),
+            ("0.0s", Some(0)),
+            ("1us", None),
+            ("0", None),
+            ("", None),
+            ("5s", Some(5_000)),
+        ] {
+            assert_eq!(parse_limit_ms(text), milliseconds, "{text}");
         }
     }
 }

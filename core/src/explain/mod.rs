@@ -14,6 +14,7 @@ mod text;
 mod upstream;
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -126,7 +127,7 @@ impl<'d> Reader<'d> {
     ) -> Verdict {
         match decision {
             Decision::Forward(forward) => match rewrite::target(&self.tables, forward.path) {
-                Ok(path) => Verdict::Forward(self.upstream_request(request, seen, known, &forward, path)),
+                Ok(path) => Verdict::Forward(Box::new(self.upstream_request(request, seen, known, &forward, path))),
                 Err(BadPath) => self.refused(request, Refusal::BadRewrite(forward.rule)),
             },
             Decision::Redirect(redirect) => Verdict::Redirect(RedirectAnswer {

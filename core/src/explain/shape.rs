@@ -1,6 +1,7 @@
 //! The shape of an explanation: plain data that serialises to the JSON of
 //! `docs/explain.md`.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -120,7 +121,7 @@ pub struct PassTrace {
 #[serde(tag = "decision", rename_all = "camelCase")]
 pub enum Verdict {
     /// The request is sent upstream.
-    Forward(UpstreamRequest),
+    Forward(Box<UpstreamRequest>),
     /// What happens depends on what an external authorizer says, which nobody asked here.
     #[serde(rename_all = "camelCase")]
     Check(CheckRequest),
@@ -192,6 +193,27 @@ pub struct UpstreamRequest {
     pub change_response_headers: Vec<HeaderChanged>,
     /// Top-level fields of the body and how they are set.
     pub body_fields: Vec<BodyField>,
+    /// Time for the whole of it in milliseconds, retries included (`timeout`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
+    /// What is tried again (`retries`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
+}
+
+/// What is tried again when it fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retries {
+    /// Attempts after the first.
+    pub attempts: u32,
+    /// When: Envoy's names, and status codes.
+    pub on: Vec<String>,
+    /// Time for the head of the answer to one attempt, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_try_timeout_ms: Option<u32>,
+    /// The longest pause before the first retry, in milliseconds; it doubles with each.
+    pub backoff_ms: u32,
 }
 
 /// One top-level field of the body.

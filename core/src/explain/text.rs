@@ -6,7 +6,7 @@ use core::fmt::{Display, Formatter, Result};
 use core::net::SocketAddr;
 
 use super::{
-    CheckRequest, Explanation, Failed, HeaderChanged, PassTrace, PolicyTrace, RefusedAnswer, RuleTrace,
+    CheckRequest, Explanation, Failed, HeaderChanged, PassTrace, PolicyTrace, RefusedAnswer, Retries, RuleTrace,
     UpstreamRequest, Verdict,
 };
 
@@ -160,6 +160,26 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
     for field in &upstream.body_fields {
         let what = if field.set { "set to" } else { "kept as sent, default" };
         writeln!(f, "  body       {} {what} {}", field.name, field.value)?;
+    }
+    if let Some(timeout) = upstream.timeout_ms {
+        writeln!(f, "  timeout    {timeout} ms in all")?;
+    }
+    if let Some(retries) = &upstream.retries {
+        let Retries {
+            attempts,
+            on,
+            backoff_ms,
+            ..
+        } = retries;
+        write!(
+            f,
+            "  retries    {attempts} on {}, first within {backoff_ms} ms",
+            on.join(", ")
+        )?;
+        match retries.per_try_timeout_ms {
+            Some(limit) => writeln!(f, ", each of at most {limit} ms")?,
+            None => writeln!(f)?,
+        }
     }
     Ok(())
 }

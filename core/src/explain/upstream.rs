@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{BodyField, HeaderChanged, Reader, UpstreamRequest, text};
+use super::{BodyField, HeaderChanged, Reader, Retries, UpstreamRequest, text};
 use crate::attributes::Attributes;
 use crate::check::Checked;
 use crate::claims::Claims;
@@ -13,7 +13,7 @@ use crate::decide::{Body, Known};
 use crate::decision::{Destination, Forward, Path, ToProvider};
 use crate::request::Request;
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
-use crate::tables::{HeaderChange, HeaderChangeRow, HeaderText};
+use crate::tables::{HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy};
 
 impl Reader<'_> {
     pub(super) fn upstream_request(
@@ -30,6 +30,7 @@ impl Reader<'_> {
         } else {
             "http"
         };
+        let attempts = self.tables.attempts(forward.attempts);
         let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints);
         let (provider, host) = match forward.to {
             Destination::Provider(provider) => (Some(provider), None),
@@ -52,6 +53,19 @@ impl Reader<'_> {
             change_headers: host.map_or_else(Vec::new, |host| self.changes(host.request_changes)),
             change_response_headers: host.map_or_else(Vec::new, |host| self.changes(host.response_changes)),
             body_fields: provider.map_or_else(Vec::new, |provider| self.body_fields(known.body, &provider)),
+            timeout_ms: attempts.timeout_ms,
+            retries: attempts.retries.as_ref().map(|policy| self.retries(policy)),
+        }
+    }
+
+    fn retries(self, policy: &RetryPolicy) -> Retries {
+        let statuses = policy.statuses.of(self.tables.retry_statuses).iter();
+        let names = policy.on.names().map(ToOwned::to_owned);
+        Retries {
+            attempts: policy.retries_max,
+            on: names.chain(statuses.map(ToString::to_string)).collect(),
+            per_try_timeout_ms: policy.per_try_timeout_ms,
+            backoff_ms: policy.backoff_ms,
         }
     }
 

@@ -4,7 +4,7 @@
 //! one of them can say is a variant of its own, so that no row says what its
 //! resource cannot.
 
-use super::{OriginId, ProviderId, Rows, RuleId, SecretId, Span, SubstitutionId, UpstreamId};
+use super::{AttemptsId, OriginId, ProviderId, Rows, RuleId, SecretId, Span, SubstitutionId, UpstreamId};
 use crate::request::Scheme;
 
 /// The rules of one host on one listener, first match first.
@@ -96,6 +96,7 @@ pub(crate) struct RuleRow {
     /// `namespace/route/rule`, for logs and metrics.
     pub(crate) label: Span,
     pub(crate) action: RuleAction,
+    pub(crate) attempts: AttemptsId,
     pub(crate) origin: OriginId,
 }
 

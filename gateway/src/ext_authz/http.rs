@@ -16,15 +16,16 @@ use lockgate_core::check::CheckProtocol;
 
 use super::{CheckError, Question, Reply, sent};
 use crate::limits::CHECK_ANSWER_BYTES_MAX;
-use crate::upstream::{self, Pool, UpstreamBody};
+use crate::upstream::{self, Pool, Towards, UpstreamBody};
 
 const PARTIAL_BODY: HeaderName = HeaderName::from_static("x-envoy-auth-partial-body");
 
 pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duration) -> Result<Reply, CheckError> {
     let request = request(question).ok_or(CheckError::Field)?;
-    let (answer, connection) = upstream::send(pool, request, question.entropy, limit)
+    let to = Towards::any(pool.target(), question.entropy);
+    let (answer, connection) = upstream::send(pool, request, to, limit)
         .await
-        .map_err(CheckError::Send)?;
+        .map_err(|failed| CheckError::Send(failed.error))?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, CHECK_ANSWER_BYTES_MAX).collect().await;
     let body = body.map_err(|_| CheckError::Body)?.to_bytes();

@@ -196,6 +196,13 @@ impl Metrics {
         );
         single(
             out,
+            "lockgate_upstream_retries_total",
+            "counter",
+            "Requests that were sent upstream once more.",
+            self.sum(|s| &s.upstream_retries_total),
+        );
+        single(
+            out,
             "lockgate_config_reloads_total",
             "counter",
             "Configurations that took effect.",

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::Watched;
+
 /// A request body on its way out.
 #[derive(Debug)]
 pub(crate) enum UpstreamBody {
@@ -17,6 +19,8 @@ pub(crate) enum UpstreamBody {
     Pieces(VecDeque<Bytes>, u64),
     /// Not needed for the decision: passed on as it comes, and counted.
     Stream(Incoming, Rc<Cell<u64>>),
+    /// The same, and watched.
+    Watched(Watched),
 }
 
 impl UpstreamBody {
@@ -48,6 +52,7 @@ impl Body for UpstreamBody {
                 }
                 frame
             }
+            Self::Watched(watched) => watched.poll(cx),
         }
     }
 
@@ -55,6 +60,7 @@ impl Body for UpstreamBody {
         match self {
             Self::Pieces(pieces, _) => pieces.is_empty(),
             Self::Stream(incoming, _) => incoming.is_end_stream(),
+            Self::Watched(watched) => watched.incoming.is_end_stream(),
         }
     }
 
@@ -62,6 +68,7 @@ impl Body for UpstreamBody {
         match self {
             Self::Pieces(_, rest) => SizeHint::with_exact(*rest),
             Self::Stream(incoming, _) => incoming.size_hint(),
+            Self::Watched(watched) => watched.incoming.size_hint(),
         }
     }
 }

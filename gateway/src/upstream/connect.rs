@@ -17,6 +17,7 @@ use tokio_util::either::Either;
 
 use super::Target;
 use super::pool::{Connection, Pool};
+use super::send::Towards;
 use crate::joined::Joined;
 use crate::limits::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING};
 use crate::metrics::Shard;
@@ -57,9 +58,9 @@ struct Stream {
     endpoint: usize,
 }
 
-/// A connection for HTTP/1.1 to the endpoint `first` or another.
-pub(super) async fn connect(pool: &Rc<Pool>, first: usize) -> Result<Connection, ConnectError> {
-    let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, first).await?;
+/// A connection for HTTP/1.1.
+pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Connection, ConnectError> {
+    let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, to).await?;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_HEAD_BYTES_MAX)
         .handshake(TokioIo::new(Joined(io)))
@@ -89,7 +90,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn core::error::Error + Send + Sync>>,
 {
-    let Stream { io, .. } = stream(target, shard, target.choose(entropy)).await?;
+    let Stream { io, .. } = stream(target, shard, Towards::any(target, entropy)).await?;
     let (sender, connection) = http2::Builder::new(OnThisThread)
         .timer(TokioTimer::new())
         .keep_alive_interval(UPSTREAM_PING)
@@ -105,11 +106,12 @@ where
     Ok(sender)
 }
 
-/// Connects to the endpoint `first`, or, while that fails, to the others in turn: nothing has been sent yet.
-async fn stream(target: &Target, shard: &Shard, first: usize) -> Result<Stream, ConnectError> {
+/// Connects to an endpoint, or, while that fails, to the others in turn where it may: nothing has been sent yet.
+async fn stream(target: &Target, shard: &Shard, to: Towards) -> Result<Stream, ConnectError> {
     let endpoints = target.endpoints();
+    let tries = if to.all_endpoints { endpoints.len() } else { 1 };
     let mut result = Err(ConnectError::Timeout);
-    for (index, endpoint) in endpoints.iter().enumerate().cycle().skip(first).take(endpoints.len()) {
+    for (index, endpoint) in endpoints.iter().enumerate().cycle().skip(to.endpoint).take(tries) {
         let attempt = tokio::time::timeout(target.connect_timeout(), attempt(target, index, endpoint));
         result = attempt.await.unwrap_or(Err(ConnectError::Timeout));
         match &result {

@@ -9,11 +9,13 @@ mod connect;
 mod pool;
 mod send;
 pub(crate) mod tls;
+mod watched;
 
 pub(crate) use body::UpstreamBody;
 pub(crate) use connect::connect_http2;
 pub(crate) use pool::{Connection, Pool};
-pub(crate) use send::{SendError, send};
+pub(crate) use send::{Failed, SendError, Towards, send};
+pub(crate) use watched::{Watch, Watched};
 
 use core::time::Duration;
 
@@ -62,12 +64,23 @@ impl Target {
     }
 
     /// Chooses an endpoint by weight.
-    fn choose(&self, entropy: u64) -> usize {
-        let weights = || self.endpoints().iter().map(|endpoint| u64::from(endpoint.weight));
-        let total: u64 = weights().sum();
+    pub(crate) fn choose(&self, entropy: u64) -> usize {
+        self.choose_other(entropy, &[])
+    }
+
+    /// Chooses one by weight that was not tried, or, when all were, any.
+    pub(crate) fn choose_other(&self, entropy: u64, tried: &[usize]) -> usize {
+        let weights = || {
+            let weights = self.endpoints().iter().map(|endpoint| u64::from(endpoint.weight));
+            weights.enumerate().filter(|(index, _)| !tried.contains(index))
+        };
+        let total: u64 = weights().map(|(_, weight)| weight).sum();
         // The lower half, since the upper one chose the provider.
-        let mut ticket = (entropy & u64::from(u32::MAX)).checked_rem(total).unwrap_or(0);
-        for (index, weight) in weights().enumerate() {
+        let ticket = (entropy & u64::from(u32::MAX)).checked_rem(total);
+        let Some(mut ticket) = ticket else {
+            return if tried.is_empty() { 0 } else { self.choose(entropy) };
+        };
+        for (index, weight) in weights() {
             match ticket.checked_sub(weight) {
                 Some(rest) => ticket = rest,
                 None => return index,
@@ -105,6 +118,19 @@ mod tests {
         let entropy = crate::entropy::Entropy::new();
         let second = (0..10_000).filter(|_| target.choose(entropy.next()) == 1).count();
         assert!((7200..7800).contains(&second), "{second}");
+    }
+
+    #[test]
+    fn endpoints_that_were_tried_are_passed_over_while_there_are_others() {
+        let target = target(&[1, 3, 1]);
+        for entropy in 0..1000 {
+            assert_ne!(target.choose_other(entropy, &[1]), 1);
+            assert_eq!(target.choose_other(entropy, &[1, 0]), 2);
+        }
+        let again: Vec<usize> = (0..1000)
+            .map(|entropy| target.choose_other(entropy, &[0, 1, 2]))
+            .collect();
+        assert!([0, 1, 2].iter().all(|index| again.contains(index)));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::UpstreamBody;
 use super::connect::{ConnectError, connect};
 use super::pool::{Connection, Pool};
+use super::{Target, UpstreamBody};
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub(crate) enum SendError {
     Connect(ConnectError),
     /// No answer in time.
     Timeout,
+    /// No answer within the time that the route grants an attempt.
+    PerTryTimeout,
+    /// No answer within the time that the route grants all of them.
+    ResponseTimeout,
     /// The connection broke before the answer's head was whole.
     Closed(hyper::Error),
     /// What came back is not an HTTP answer to this request.
@@ -31,9 +35,42 @@ impl fmt::Display for SendError {
         match self {
             Self::Connect(error) => error.fmt(f),
             Self::Timeout => f.write_str("no answer in time"),
+            Self::PerTryTimeout => f.write_str("no answer within `perTryTimeout`"),
+            Self::ResponseTimeout => f.write_str("no answer within `timeout`"),
             Self::Closed(error) => write!(f, "connection closed before an answer: {error}"),
             Self::Garbage(what) => f.write_str(what),
             Self::ClientBody(error) => write!(f, "client's body: {error}"),
+        }
+    }
+}
+
+/// Why there is no answer, and the request when nothing of it was sent.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: SendError,
+    pub(crate) unsent: Option<Box<Request<UpstreamBody>>>,
+}
+
+impl From<SendError> for Failed {
+    fn from(error: SendError) -> Self {
+        Self { error, unsent: None }
+    }
+}
+
+/// Which of an upstream's endpoints a request goes to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Towards {
+    pub(crate) endpoint: usize,
+    /// While no connection can be made, the others are tried in turn.
+    pub(crate) all_endpoints: bool,
+}
+
+impl Towards {
+    /// Whichever accepts a connection.
+    pub(crate) fn any(target: &Target, entropy: u64) -> Self {
+        Self {
+            endpoint: target.choose(entropy),
+            all_endpoints: true,
         }
     }
 }
@@ -45,25 +82,35 @@ impl fmt::Display for SendError {
 pub(crate) async fn send(
     pool: &Rc<Pool>,
     mut request: Request<UpstreamBody>,
-    entropy: u64,
+    to: Towards,
     first_byte: Duration,
-) -> Result<(Response<Incoming>, Connection), SendError> {
-    let endpoint = pool.target().choose(entropy);
-    let mut kept = pool.take(endpoint);
+) -> Result<(Response<Incoming>, Connection), Failed> {
+    let mut kept = pool.take(to.endpoint);
     loop {
         let is_kept = kept.is_some();
         let connection = match kept.take() {
             Some(connection) => connection,
             // Apart, since it is seldom needed: the state of a TLS handshake is ten times that of all the rest.
-            None => Box::pin(connect(pool, endpoint)).await.map_err(SendError::Connect)?,
+            None => match Box::pin(connect(pool, to)).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    return Err(Failed {
+                        error: SendError::Connect(error),
+                        unsent: Some(Box::new(request)),
+                    });
+                }
+            },
         };
         match send_on(connection, request, first_byte).await {
             Ok(answer) => return Ok(answer),
-            Err(Unsent::Failed(error)) => return Err(error),
+            Err(Unsent::Failed(error)) => return Err(error.into()),
             Err(Unsent::Untouched(again)) if is_kept => request = *again,
-            Err(Unsent::Untouched(_)) => {
+            Err(Unsent::Untouched(unsent)) => {
                 let what = "the upstream closed a connection as soon as it was open";
-                return Err(SendError::Garbage(what.into()));
+                return Err(Failed {
+                    error: SendError::Garbage(what.into()),
+                    unsent: Some(unsent),
+                });
             }
         }
     }

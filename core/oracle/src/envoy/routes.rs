@@ -1,7 +1,7 @@
 //! VirtualServices as Envoy's route table, as istiod would write it (`pilot/pkg/networking/core/route`).
 
 use lockgate_core::config::resource::{
-    HeaderChanges, HeaderKey, HttpAction, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, RedirectPort,
+    HeaderChanges, HeaderKey, HttpAction, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, RedirectPort, Retries,
     RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
 };
 use lockgate_core::request::Scheme;
@@ -144,7 +144,11 @@ fn route(rule: &HttpRoute, matched: Value) -> Value {
 }
 
 fn action(route: &mut Value, rule: &HttpRoute, destinations: &[RouteDestination], rewrite: &HttpRewrite) -> Value {
-    let mut action = json!({ "timeout": "0s" });
+    let timeout_ms = rule.settings.timeout_ms.unwrap_or(0);
+    let mut action = json!({ "timeout": duration(timeout_ms) });
+    if let Some(policy) = retry_policy(rule.settings.retries.as_ref()) {
+        action["retry_policy"] = policy;
+    }
     match &rewrite.uri {
         None => {}
         Some(UriRewrite::Matched(with)) => action["prefix_rewrite"] = json!(**with),
@@ -181,6 +185,35 @@ fn action(route: &mut Value, rule: &HttpRoute, destinations: &[RouteDestination]
     });
     action["weighted_clusters"] = json!({ "clusters": weighted.collect::<Vec<_>>() });
     action
+}
+
+fn duration(milliseconds: u32) -> String {
+    format!("{}.{:03}s", milliseconds / 1000, milliseconds % 1000)
+}
+
+/// istiod's `retry.ConvertPolicy`.
+fn retry_policy(retries: Option<&Retries>) -> Option<Value> {
+    if retries.is_some_and(|retries| retries.attempts == 0) {
+        return None;
+    }
+    let conditions = retries.and_then(|retries| retries.on.as_ref());
+    let on = conditions.map_or_else(
+        || "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes".to_owned(),
+        |conditions| conditions.on.names().collect::<Vec<_>>().join(","),
+    );
+    let mut policy = json!({
+        "retry_on": on,
+        "num_retries": retries.map_or(2, |retries| retries.attempts),
+        "retriable_status_codes": conditions.map_or(&[][..], |conditions| &conditions.statuses),
+        "host_selection_retry_max_attempts": 5,
+    });
+    if let Some(limit) = retries.and_then(|retries| retries.per_try_timeout_ms) {
+        policy["per_try_timeout"] = duration(limit).into();
+    }
+    if let Some(backoff) = retries.and_then(|retries| retries.backoff_ms) {
+        policy["retry_back_off"] = json!({ "base_interval": duration(backoff) });
+    }
+    Some(policy)
 }
 
 /// The name of the cluster that a destination is.

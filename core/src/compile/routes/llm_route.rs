@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::attempts;
 use super::bind::qualified;
 use super::conditions;
 use super::virtual_hosts::Alternative;
@@ -72,6 +73,7 @@ impl RouteCompiler<'_, '_, '_> {
                     .fold(0, |sum, backend| sum.saturating_add(backend.weight)),
                 backends: append(&mut self.rows.rows.backends, backends),
             }),
+            attempts: attempts::to_providers(self.rows),
             origin: self
                 .rows
                 .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),

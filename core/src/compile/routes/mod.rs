@@ -6,6 +6,7 @@
 //! catch-all, and the catch-alls of all of them last. Those without a
 //! `creationTimestamp` come after those with one, in the order they are loaded.
 
+mod attempts;
 mod bind;
 mod conditions;
 mod llm_route;
@@ -53,6 +54,8 @@ pub(super) fn compile(
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) {
+    let mesh = resources.mesh_configs.first();
+    let default_retries = mesh.and_then(|mesh| mesh.default_retries.as_ref());
     let mut hosts = VirtualHosts::default();
     for route in in_order(resources) {
         let (bindings, alternatives) = match route {
@@ -83,6 +86,7 @@ pub(super) fn compile(
                     service,
                     settings,
                     destinations: is_bound(&bindings).then_some(&mut destinations),
+                    default_retries,
                     rows,
                     diagnostics,
                 };

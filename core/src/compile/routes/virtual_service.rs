@@ -8,6 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::attempts;
 use super::bind::{Anchors, Binding, bind, qualified};
 use super::conditions;
 use super::virtual_hosts::Alternative;
@@ -21,7 +22,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::mask::sounds_secret;
 use crate::config::resource::{
     HeaderChanges, HeaderKey, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
-    RedirectPort, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
+    RedirectPort, Retries, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
 };
 use crate::config::secret::Secret;
 use crate::rewrite::drops_header;
@@ -92,6 +93,8 @@ pub(super) struct ServiceCompiler<'r, 'c, 's> {
     pub(super) settings: &'r Settings,
     /// `None` when no listener here serves it: it may well name hosts that only another gateway knows.
     pub(super) destinations: Option<&'r mut Destinations<'c>>,
+    /// The mesh's.
+    pub(super) default_retries: Option<&'r Retries>,
     pub(super) rows: &'r mut RowWriter<'s>,
     pub(super) diagnostics: &'r mut Diagnostics,
 }
@@ -105,6 +108,7 @@ impl ServiceCompiler<'_, '_, '_> {
             let row = RuleRow {
                 label: self.rows.text(&rule_label(service, rule, index)),
                 action: self.action(rule, &field),
+                attempts: attempts::to_hosts(&rule.settings, self.default_retries, self.rows),
                 origin: self.rows.origin(&service.meta, &field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{boxed, extension_provider, integer};
+use super::{boxed, extension_provider, integer, route_settings};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{LOCAL_TRUST_DOMAIN, MeshConfig};
 use crate::config::tree::Node;
@@ -34,6 +34,9 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
         proxy_protocol: of_topology("proxyProtocol").is_some(),
         trust_domains: trust_domains(node),
         authorizers: extension_provider::decode(node, diagnostics),
+        default_retries: node
+            .get("defaultHttpRetryPolicy")
+            .map(|node| route_settings::retries(node, "defaultHttpRetryPolicy", diagnostics)),
         root_namespace: node.get("rootNamespace").and_then(boxed),
     };
     if mesh.normalization == Normalization::None && mesh.path_parameters == PathParameters::Strip {

@@ -13,6 +13,7 @@ mod llm_provider;
 mod llm_route;
 pub(super) mod mesh_config;
 mod request_authentication;
+mod route_settings;
 mod secret;
 mod service_entry;
 mod string_match;

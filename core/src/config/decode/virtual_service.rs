@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use base64::Engine as _;
 
 use super::string_match::{Named, by_name, of_field, unique_fields};
-use super::{each, host, integer, labels, text};
+use super::{each, host, integer, labels, route_settings, text};
 use crate::authority::host_len;
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{
@@ -65,6 +65,7 @@ fn route(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Http
         matches,
         action: action(node, field, diagnostics)?,
         headers,
+        settings: route_settings::decode(node, field, diagnostics),
     };
     if let (HttpAction::Route { rewrite, .. }, Some(header)) = (&route.action, &route.headers.request.authority)
         && rewrite.authority.is_some()
@@ -168,6 +169,7 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
             return None;
         }
     }
+    warn_about_settings(node, &given, field, diagnostics);
     let inner = |name: &str| format!("{field}.{name}");
     if let Some(redirect) = node.get("redirect") {
         return redirect_of(redirect, &inner("redirect"), diagnostics).map(HttpAction::Redirect);
@@ -190,6 +192,23 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
             None => HttpRewrite::default(),
         },
     })
+}
+
+/// As in Istio, what is about upstreams has no effect where there is none.
+fn warn_about_settings(node: &Node, given: &[&str], field: &str, diagnostics: &mut Diagnostics) {
+    let [action @ ("redirect" | "directResponse")] = given else {
+        return;
+    };
+    for entry in ["timeout", "retries"].into_iter().filter_map(|name| node.entry(name)) {
+        diagnostics
+            .warning(
+                "no-effect",
+                entry.key.at,
+                format!("`{}` changes nothing beside `{action}`", entry.key.value),
+            )
+            .field(format!("{field}.{}", entry.key.value))
+            .help("remove it: nothing is sent upstream");
+    }
 }
 
 fn destination(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<RouteDestination> {

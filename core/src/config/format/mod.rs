@@ -14,7 +14,7 @@ mod route;
 use alloc::borrow::Cow;
 use alloc::format;
 
-use super::time::{parse_duration_ms, parse_timestamp};
+use super::time::{parse_duration_ms, parse_limit_ms, parse_timestamp};
 use crate::check::Authorizer;
 use crate::cidr::{Cidr, CidrError};
 use crate::config::{key_set, secret};
@@ -33,6 +33,10 @@ pub(crate) enum Format {
     LabelValue,
     Timestamp,
     Duration,
+    /// The same, or `0s` for none.
+    TimeLimit,
+    /// Conditions for retries.
+    RetryOn,
     /// `[namespace/]host`, host as [`Format::RouteHost`].
     GatewayHost,
     /// `mesh`, `name` or `namespace/name`.
@@ -152,6 +156,8 @@ impl Format {
             Self::LabelValue => name::label_value(text),
             Self::Timestamp => timestamp(text),
             Self::Duration => duration(text),
+            Self::TimeLimit => time_limit(text),
+            Self::RetryOn => route::retry_on(text),
             Self::GatewayHost => host::gateway_host(text),
             Self::GatewayReference => host::gateway_reference(text),
             Self::RouteHost => host::route_host(text),
@@ -257,6 +263,16 @@ fn duration(text: &str) -> Check {
         Some(_) => Ok(()),
         None => Err(Fault::new("invalid-duration", "is not a duration of at least 1 ms")
             .help("write it as `5s`, `500ms` or `1m30s`")),
+    }
+}
+
+fn time_limit(text: &str) -> Check {
+    match parse_limit_ms(text) {
+        Some(_) => Ok(()),
+        None => Err(
+            Fault::new("invalid-duration", "is neither a duration of at least 1 ms nor `0s`")
+                .help("write it as `5s`, `500ms` or `1m30s`; `0s` is no limit"),
+        ),
     }
 }
 

@@ -1,7 +1,11 @@
 //! Texts of VirtualServices: Istio's rules (`pkg/config/validation`), narrowed where a header field is the gateway's own.
 
+use alloc::format;
+
 use super::{Check, Fault, field_name, host, name};
-use crate::config::resource::HeaderKey;
+use crate::config::quote::quoted;
+use crate::config::resource::{HeaderKey, RetryConditions};
+use crate::tables::RetryOn;
 
 /// Namespaces that see a resource.
 pub(super) fn export_to(text: &str) -> Check {
@@ -28,6 +32,17 @@ pub(super) fn base64(text: &str) -> Check {
     match base64::engine::general_purpose::STANDARD.decode(text) {
         Ok(_) => Ok(()),
         Err(_) => Err(Fault::new("invalid-encoding", "is not base64").help("use `string` for text")),
+    }
+}
+
+pub(super) fn retry_on(text: &str) -> Check {
+    match RetryConditions::parse(text) {
+        Ok(_) => Ok(()),
+        Err(item) => Err(Fault::new(
+            "unknown-value",
+            format!("has {}, which is no condition for a retry", quoted(item)),
+        )
+        .help(format!("use {}, or a status code", RetryOn::NAMES.join(", ")))),
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::Spanned;
+use super::{Retries, Spanned};
 use crate::check::{CheckBody, NamePattern};
 use crate::config::diagnostic::Location;
 use crate::config::secret::Secret;
@@ -31,6 +31,8 @@ pub struct MeshConfig {
     pub trust_domains: Vec<Box<str>>,
     /// `extensionProviders` that are external authorizers.
     pub authorizers: Vec<ExtAuthzProvider>,
+    /// `defaultHttpRetryPolicy`
+    pub default_retries: Option<Retries>,
     /// `rootNamespace`
     pub root_namespace: Option<Spanned<Box<str>>>,
 }

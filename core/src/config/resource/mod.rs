@@ -13,6 +13,7 @@ mod llm_provider;
 mod llm_route;
 mod mesh_config;
 mod request_authentication;
+mod route_settings;
 mod service_entry;
 mod virtual_service;
 
@@ -29,6 +30,7 @@ pub use llm_provider::*;
 pub use llm_route::*;
 pub use mesh_config::*;
 pub use request_authentication::*;
+pub use route_settings::*;
 pub use service_entry::*;
 pub use virtual_service::*;
 

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Labels, Meta, Spanned, StringMatch};
+use super::{Labels, Meta, RouteSettings, Spanned, StringMatch};
 use crate::config::diagnostic::Location;
 use crate::config::secret::Secret;
 use crate::request::Scheme;
@@ -36,6 +36,8 @@ pub struct HttpRoute {
     pub action: HttpAction,
     /// `headers`.
     pub headers: HeaderOperations,
+    /// `timeout` and `retries`, which are about `route` only.
+    pub settings: RouteSettings,
 }
 
 /// `route`, `redirect` or `directResponse`.

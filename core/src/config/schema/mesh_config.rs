@@ -7,6 +7,7 @@
 //! <https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/>
 
 use super::extension_provider::EXTENSION_PROVIDER;
+use super::route_settings::RETRIES;
 use super::{Enumeration, Field, Object, Shape, Support, field, text};
 use crate::config::format::Format;
 
@@ -32,6 +33,11 @@ pub(crate) static MESH_CONFIG: Object = Object::new(&[
         text(Format::Namespace),
         "Namespace whose policies and providers apply everywhere; wins over `--root-namespace`.",
     ),
+    field(
+        "defaultHttpRetryPolicy",
+        Shape::Object(&RETRIES),
+        "The `retries` of VirtualServices' rules that have none.",
+    ),
     not_read("accessLogEncoding"),
     not_read("accessLogFile"),
     not_read("accessLogFormat"),
@@ -41,7 +47,6 @@ pub(crate) static MESH_CONFIG: Object = Object::new(&[
     not_read("configSources"),
     not_read("connectTimeout"),
     not_read("defaultDestinationRuleExportTo"),
-    not_read("defaultHttpRetryPolicy"),
     not_read("defaultProviders"),
     not_read("defaultServiceExportTo"),
     not_read("defaultVirtualServiceExportTo"),

@@ -15,6 +15,7 @@ mod llm;
 mod mesh_config;
 mod meta;
 mod request_authentication;
+mod route_settings;
 mod secret;
 mod service_entry;
 mod virtual_service;

@@ -1,5 +1,6 @@
 //! The shape of `networking.istio.io` VirtualService.
 
+use super::route_settings::RETRIES;
 use super::{
     Enumeration, Field, LABELS, Object, PORT, STRING_MATCH, Shape, field, list, list_of_some, not_yet, required, text,
 };
@@ -51,8 +52,16 @@ static HTTP_ROUTE: Object = Object::new(&[
     ),
     field("rewrite", Shape::Object(&REWRITE), "What the upstream gets instead."),
     field("headers", Shape::Object(&HEADERS), "Changes of header fields."),
-    not_yet("timeout"),
-    not_yet("retries"),
+    field(
+        "timeout",
+        text(Format::TimeLimit),
+        "Longest time from the end of a request to the end of its answer, retries included; none when absent or `0s`.",
+    ),
+    field(
+        "retries",
+        Shape::Object(&RETRIES),
+        "What is tried again; when absent, two retries where nothing was sent yet.",
+    ),
     not_yet("fault"),
     not_yet("mirror"),
     not_yet("mirrors"),

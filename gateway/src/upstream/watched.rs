@@ -1,0 +1,112 @@
+//! A client's body that is passed on as it comes and watched on the way: when it
+//! ends, from which on an upstream's time counts, and what it was, as long as it
+//! may have to be sent again.
+
+use core::cell::{Cell, RefCell};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+
+use crate::limits::RETRY_BODY_BYTES_MAX;
+
+/// The body on its way.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(super) incoming: Incoming,
+    watch: Rc<Watch>,
+}
+
+/// What is known of it, outside of the connection that it is sent on.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Bytes so far.
+    bytes: Rc<Cell<u64>>,
+    ended: Cell<Option<Instant>>,
+    has_ended: Notify,
+    /// A copy of what came; `None` when none is wanted, or it cannot be whole.
+    copy: RefCell<Option<BytesMut>>,
+}
+
+impl Watch {
+    /// Watches a body whose bytes are counted in `bytes`.
+    pub(crate) fn new(bytes: Rc<Cell<u64>>, keeps_copy: bool) -> Rc<Self> {
+        Rc::new(Self {
+            bytes,
+            ended: Cell::new(None),
+            has_ended: Notify::new(),
+            copy: RefCell::new(keeps_copy.then(BytesMut::new)),
+        })
+    }
+
+    /// The body, to be sent on.
+    pub(crate) fn over(self: &Rc<Self>, incoming: Incoming) -> Watched {
+        Watched {
+            incoming,
+            watch: Rc::clone(self),
+        }
+    }
+
+    /// When its last byte was passed on, if it was.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        self.ended.get()
+    }
+
+    /// Waits for that.
+    pub(crate) async fn end(&self) {
+        while self.ended.get().is_none() {
+            self.has_ended.notified().await;
+        }
+    }
+
+    /// All of it, once it has ended, unless it is more than may be kept.
+    pub(crate) fn whole(&self) -> Option<Bytes> {
+        self.ended.get()?;
+        self.copy.borrow().as_ref().map(|copy| copy.clone().freeze())
+    }
+
+    fn saw(&self, frame: &Frame<Bytes>) {
+        let mut copy = self.copy.borrow_mut();
+        // Trailers are not kept, and a body without them is another one.
+        let Some(data) = frame.data_ref() else {
+            *copy = None;
+            return;
+        };
+        self.bytes.set(self.bytes.get().saturating_add(data.len() as u64));
+        let fits = |kept: usize| kept.saturating_add(data.len()) <= RETRY_BODY_BYTES_MAX;
+        if let Some(kept) = copy.as_mut().filter(|kept| fits(kept.len())) {
+            kept.extend_from_slice(data);
+        } else {
+            *copy = None;
+        }
+    }
+
+    fn end_now(&self) {
+        if self.ended.get().is_none() {
+            self.ended.set(Some(Instant::now()));
+            self.has_ended.notify_waiters();
+        }
+    }
+}
+
+impl Watched {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.watch.saw(frame);
+                if self.incoming.is_end_stream() {
+                    self.watch.end_now();
+                }
+            }
+            Poll::Ready(None) => self.watch.end_now(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        frame
+    }
+}
