@@ -29,8 +29,7 @@ use crate::redirect;
 use crate::request::{Headers, Request};
 use crate::route;
 use crate::tables::{
-    BackendTarget, EntryRow, MatchedPath, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId,
-    Tables,
+    BackendTarget, EntryRow, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId, Tables,
 };
 use crate::token::TokenError;
 use crate::token::identify::{Sender, identify};
@@ -154,7 +153,7 @@ pub fn decide<'d>(
     }
     let split = match action {
         RuleAction::Forward(split) => split,
-        RuleAction::Redirect(row) => return redirect::answer(tables, row, entry.rule, &seen),
+        RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, &seen),
         RuleAction::Respond(row) => return respond(tables, row, entry.rule),
     };
     match route::choose(tables, split, entropy).map(|backend| backend.to) {
@@ -205,10 +204,7 @@ fn to_host<'d>(
         return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
     }
     let (path, query) = (seen.path, seen.query);
-    let rest = match entry.matched {
-        MatchedPath::Prefix(bytes) => path.get(bytes as usize..).unwrap_or_default(),
-        MatchedPath::Whole => "",
-    };
+    let rest = entry.matched.rest(path);
     Decision::Forward(Forward {
         rule: entry.rule,
         upstream: target.upstream,
@@ -222,6 +218,12 @@ fn to_host<'d>(
             PathRewrite::Matched(with) => Path::Prefixed {
                 with: tables.text(with),
                 rest,
+                original: path,
+                query,
+            },
+            PathRewrite::Whole(with) => Path::Prefixed {
+                with: tables.text(with),
+                rest: "",
                 original: path,
                 query,
             },

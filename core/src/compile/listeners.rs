@@ -4,8 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Settings;
 use super::rows::{RowWriter, number};
+use super::{Settings, kube_gateways};
 use crate::authority;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{Gateway, Resources, ServerProtocol, Spanned};
@@ -42,6 +42,11 @@ impl<'c> Listeners<'c> {
         self.ports.get(listener as usize).copied()
     }
 
+    /// The listener of a port.
+    pub(super) fn index(&self, port: u16) -> Option<u32> {
+        self.ports.binary_search(&port).ok().map(number)
+    }
+
     /// What the gateway `namespace/name` opens here; `None` when there is no such Gateway.
     pub(super) fn of(&self, gateway: &str) -> Option<&[Opened<'c>]> {
         self.gateways.get(gateway).map(Vec::as_slice)
@@ -71,6 +76,11 @@ pub(super) fn compile<'c>(
             if let Err(place) = ports.binary_search(&server.port) {
                 ports.insert(place, *server.port);
             }
+        }
+    }
+    for port in kube_gateways::ports(resources, settings) {
+        if let Err(place) = ports.binary_search(&port) {
+            ports.insert(place, port);
         }
     }
     rows.rows.listeners = ports
@@ -134,13 +144,6 @@ pub(super) fn check_host(name: &str, place: &Spanned<String>, diagnostics: &mut 
 
 /// The hosts that both patterns take: the narrower one, or `None`.
 pub(super) fn intersect<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
-    let covers = |wide: &str, narrow: &str| {
-        wide == "*"
-            || wide == narrow
-            || wide
-                .strip_prefix('*')
-                .is_some_and(|suffix| narrow.len() > suffix.len() && narrow.ends_with(suffix))
-    };
     if covers(a, b) {
         Some(b)
     } else if covers(b, a) {
@@ -148,6 +151,15 @@ pub(super) fn intersect<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
     } else {
         None
     }
+}
+
+/// Whether `wide` takes every host that `narrow` takes.
+pub(super) fn covers(wide: &str, narrow: &str) -> bool {
+    wide == "*"
+        || wide == narrow
+        || wide
+            .strip_prefix('*')
+            .is_some_and(|suffix| narrow.len() > suffix.len() && narrow.ends_with(suffix))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::bind::qualified;
 use super::conditions;
-use super::virtual_hosts::Alternative;
+use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
 use crate::authority;
 use crate::compile::Settings;
@@ -166,6 +166,7 @@ impl RouteCompiler<'_, '_, '_> {
                 origin,
                 gateways: Vec::new(),
                 port: None,
+                rank: Rank::default(),
             }]);
         }
         let matches = rule.matches.iter().enumerate();
@@ -201,6 +202,7 @@ impl RouteCompiler<'_, '_, '_> {
             origin: self.rows.origin(&self.route.meta, field, alternative.at),
             gateways,
             port: None,
+            rank: Rank::default(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::bind::Binding;
 use crate::compile::listeners::Listeners;
@@ -22,12 +23,26 @@ pub(super) struct Alternative {
     pub(super) gateways: Vec<String>,
     /// The port of the listener that it is narrowed to.
     pub(super) port: Option<u16>,
+    /// Where Gateway API puts it among those of its virtual host; without meaning for Istio's, which are in order already.
+    pub(super) rank: Rank,
+}
+
+/// The more specific match is the lesser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Rank {
+    /// The form, and the length of its text.
+    pub(super) path: (u8, Reverse<usize>),
+    pub(super) without_method: bool,
+    pub(super) headers: Reverse<usize>,
+    pub(super) query_params: Reverse<usize>,
 }
 
 /// The alternatives of all virtual hosts.
 #[derive(Default)]
 pub(super) struct VirtualHosts {
     bound: Vec<Bound>,
+    /// Listeners and hosts that take their requests even when no route is for them.
+    opened: Vec<(u32, String)>,
 }
 
 /// An alternative in one virtual host.
@@ -39,8 +54,9 @@ struct Bound {
 
 impl Bound {
     /// Sorted by this, the virtual hosts stand one after the other, each with its catch-alls last.
-    fn order(&self) -> (&(u32, String), bool) {
-        (&self.listener, self.alternative.conditions.is_empty())
+    fn order(&self) -> (&(u32, String), bool, Rank) {
+        let alternative = &self.alternative;
+        (&self.listener, alternative.conditions.is_empty(), alternative.rank)
     }
 }
 
@@ -78,18 +94,32 @@ impl VirtualHosts {
         }
     }
 
+    /// Adds a host of a listener from which no other host of its port takes requests, whether or not a route is for it.
+    pub(super) fn open(&mut self, listener: u32, host: String) {
+        self.opened.push((listener, host));
+    }
+
     pub(super) fn write(mut self, rows: &mut RowWriter<'_>) {
         self.bound.sort_by(|a, b| a.order().cmp(&b.order()));
         for bound in self.bound.chunk_by(|a, b| a.listener == b.listener) {
-            write_virtual_host(bound, rows);
+            if let Some(first) = bound.first() {
+                write_virtual_host(&first.listener, bound, rows);
+            }
+        }
+        let bound = |place: &(u32, String)| {
+            let place = (place.0, place.1.as_str());
+            let of = |bound: &Bound| (bound.listener.0, bound.listener.1.as_str()).cmp(&place);
+            self.bound.binary_search_by(of).is_ok()
+        };
+        for (index, place) in self.opened.iter().enumerate() {
+            if !bound(place) && !self.opened.iter().take(index).any(|before| before == place) {
+                write_virtual_host(place, &[], rows);
+            }
         }
     }
 }
 
-fn write_virtual_host(bound: &[Bound], rows: &mut RowWriter<'_>) {
-    let Some((listener, name)) = bound.first().map(|bound| &bound.listener) else {
-        return;
-    };
+fn write_virtual_host((listener, name): &(u32, String), bound: &[Bound], rows: &mut RowWriter<'_>) {
     let alternatives = bound.iter().map(|bound| &bound.alternative);
     let id = number(rows.rows.virtual_hosts.len());
     let first = number(rows.rows.entries.len());

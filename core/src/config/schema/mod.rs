@@ -10,6 +10,8 @@ mod authorization_policy;
 mod destination_rule;
 mod extension_provider;
 mod gateway;
+mod gateway_api;
+mod http_route;
 mod kinds;
 mod llm;
 mod mesh_config;
@@ -18,7 +20,7 @@ mod request_authentication;
 mod service_entry;
 mod virtual_service;
 
-pub(crate) use kinds::{CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
+pub(crate) use kinds::{CORE, GATEWAY_API, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
 pub(crate) use mesh_config::{CONFIG_MAP_DATA, MESH_CONFIG};
 pub(crate) use meta::METADATA;
 
