@@ -31,8 +31,7 @@ use crate::redirect;
 use crate::request::{Headers, Request};
 use crate::route;
 use crate::tables::{
-    BackendTarget, EntryRow, MatchedPath, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId,
-    RuleRow, Tables,
+    BackendTarget, EntryRow, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId, RuleRow, Tables,
 };
 use crate::token::TokenError;
 use crate::token::identify::{Sender, identify};
@@ -162,7 +161,7 @@ pub fn decide<'d>(
     }
     let split = match row.action {
         RuleAction::Forward(split) => split,
-        RuleAction::Redirect(row) => return redirect::answer(tables, row, entry.rule, &seen),
+        RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, &seen),
         RuleAction::Respond(row) => return respond(tables, row, entry.rule),
     };
     match route::choose(tables, split, entropy).map(|backend| backend.to) {
@@ -215,10 +214,7 @@ fn to_host<'d>(
         return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
     }
     let (path, query) = (seen.path, seen.query);
-    let rest = match entry.matched {
-        MatchedPath::Prefix(bytes) => path.get(bytes as usize..).unwrap_or_default(),
-        MatchedPath::Whole => "",
-    };
+    let rest = entry.matched.rest(path);
     Decision::Forward(Forward {
         rule: entry.rule,
         upstream: target.upstream,
@@ -232,6 +228,12 @@ fn to_host<'d>(
             PathRewrite::Matched(with) => Path::Prefixed {
                 with: tables.text(with),
                 rest,
+                original: path,
+                query,
+            },
+            PathRewrite::Whole(with) => Path::Prefixed {
+                with: tables.text(with),
+                rest: "",
                 original: path,
                 query,
             },

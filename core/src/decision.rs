@@ -112,6 +112,8 @@ pub struct Redirect<'d> {
     pub port: Option<u16>,
     /// Its path, which has a query of its own when the configuration gives it one.
     pub path: &'d str,
+    /// What of the client's path is behind that.
+    pub rest: &'d str,
     /// The client's query, without its `?`.
     pub query: Option<&'d str>,
     /// What becomes of the answer's header fields.

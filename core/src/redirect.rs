@@ -3,14 +3,15 @@
 //! As Envoy makes it (`Http::Utility::newUri`) of istiod's translation: what the
 //! configuration does not name is the client's own. The port of the client's
 //! Host stays, unless another is given or the scheme changes and it was the old
-//! one's default.
+//! one's default. Gateway API is stricter: its port is always one of the
+//! configuration, the scheme or the listener.
 //! <https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPRedirect>
 
 use crate::attributes::Attributes;
 use crate::authority::{self, Authority};
 use crate::decision::{Decision, Redirect, Refusal};
 use crate::request::Scheme;
-use crate::tables::{RedirectPort, RedirectRow, RuleId, Tables};
+use crate::tables::{EntryRow, RedirectPath, RedirectPort, RedirectRow, Tables};
 
 /// The answer of a server with `tls.httpsRedirect`: the same place by `https`, at its own port. Envoy keeps a port that
 /// the client named, at which it has just been told that TLS is not spoken.
@@ -25,35 +26,41 @@ pub(crate) fn to_https<'d>(seen: &Attributes<'d>) -> Decision<'d> {
         authority: core::str::from_utf8(name).unwrap_or_default(),
         port: None,
         path: seen.path,
+        rest: "",
         query: seen.query,
         response_changes: &[],
     })
 }
 
-/// The answer of `redirects[row]`, a redirect of `rule`.
-pub(crate) fn answer<'d>(tables: &Tables<'d>, row: u32, rule: RuleId, seen: &Attributes<'d>) -> Decision<'d> {
+/// The answer of `redirects[row]`, the redirect of `entry`'s rule.
+pub(crate) fn answer<'d>(tables: &Tables<'d>, row: u32, entry: &EntryRow, seen: &Attributes<'d>) -> Decision<'d> {
     let Some(row) = tables.redirects.get(row as usize) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
     let sent = seen.connection.scheme;
     let scheme = row.scheme.unwrap_or(sent);
     let port = port(row, scheme, seen.connection.port);
-    let (path, query) = match row.target.map(|target| tables.text(target)) {
-        None => (seen.path, seen.query),
-        // A query of the configuration's own stands for the client's.
-        Some(target) if target.contains('?') => (target, None),
-        Some(target) => (target, seen.query),
+    let (path, rest) = match row.path {
+        RedirectPath::Sent => (seen.path, ""),
+        RedirectPath::Whole(path) => (tables.text(path), ""),
+        RedirectPath::Matched(with) => match (tables.text(with), entry.matched.rest(seen.path)) {
+            ("", "") => ("/", ""),
+            path => path,
+        },
     };
+    // A query of the configuration's own stands for the client's.
+    let query = seen.query.filter(|_| !path.contains('?'));
     Decision::Redirect(Redirect {
-        rule: Some(rule),
+        rule: Some(entry.rule),
         status: row.status,
         scheme,
         authority: match row.authority {
             Some(authority) => tables.text(authority),
-            None => sent_authority(seen.authority.raw, sent, scheme, port),
+            None => sent_authority(row, seen.authority.raw, sent, scheme, port),
         },
         port,
         path,
+        rest,
         query,
         response_changes: row.response_changes.of(tables.header_changes),
     })
@@ -70,7 +77,7 @@ fn port(row: &RedirectRow, scheme: Scheme, listener: u16) -> Option<u16> {
 }
 
 /// The client's authority, without its port where that no longer fits.
-fn sent_authority(raw: &[u8], sent: Scheme, scheme: Scheme, port: Option<u16>) -> &str {
+fn sent_authority<'d>(row: &RedirectRow, raw: &'d [u8], sent: Scheme, scheme: Scheme, port: Option<u16>) -> &'d str {
     // An authority that was read is ASCII.
     let authority = core::str::from_utf8(raw).unwrap_or_default();
     let host = authority::host_len(raw).and_then(|len| authority.split_at_checked(len));
@@ -81,7 +88,7 @@ fn sent_authority(raw: &[u8], sent: Scheme, scheme: Scheme, port: Option<u16>) -
         Scheme::Http => sent_port == ":80",
         Scheme::Https => sent_port == ":443",
     };
-    if port.is_some() || scheme != sent && is_old_default {
+    if !row.keeps_port || port.is_some() || scheme != sent && is_old_default {
         host
     } else {
         authority

@@ -100,6 +100,12 @@ pub fn target(tables: &Tables<'_>, path: Path<'_>) -> Result<String, BadPath> {
     let (mut target, query) = match path {
         Path::Fixed(path) => (path.to_owned(), None),
         Path::Client { path, query } => (path.to_owned(), query),
+        Path::Prefixed {
+            with: "",
+            rest: "",
+            query,
+            ..
+        } => ("/".to_owned(), query),
         Path::Prefixed { with, rest, query, .. } => (sendable(tables, format!("{with}{rest}"))?, query),
         Path::Substituted { by, path, query } => {
             let substitution = tables.substitutions.get(by.0 as usize).ok_or(BadPath)?;
@@ -148,6 +154,7 @@ pub fn location(tables: &Tables<'_>, redirect: &Redirect<'_>) -> String {
         location.push_str(&format!(":{port}"));
     }
     location.push_str(redirect.path);
+    location.push_str(redirect.rest);
     append_query(tables, &mut location, redirect.query);
     location
 }

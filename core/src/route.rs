@@ -229,6 +229,10 @@ pub(crate) fn passes(tables: &Tables<'_>, test: Test, value: &[u8]) -> bool {
     match test {
         Test::Exact(wanted) => value == tables.bytes(wanted),
         Test::Prefix(wanted) => value.starts_with(tables.bytes(wanted)),
+        Test::Segments(wanted) => {
+            let behind = value.strip_prefix(tables.bytes(wanted));
+            behind.is_some_and(|behind| behind.is_empty() || behind.starts_with(b"/"))
+        }
         Test::ExactAnyCase(wanted) => value.eq_ignore_ascii_case(tables.bytes(wanted)),
         Test::PrefixAnyCase(wanted) => {
             let wanted = tables.bytes(wanted);

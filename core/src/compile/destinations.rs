@@ -1,4 +1,4 @@
-//! Hosts that VirtualServices send to: each port of a ServiceEntry that a rule names is one upstream.
+//! Hosts that VirtualServices and HTTPRoutes send to: each port of a ServiceEntry that a rule names is one upstream.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -7,12 +7,22 @@ use alloc::vec::Vec;
 
 use super::rows::number;
 use super::upstreams::{entry_of, of_destination};
-use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{Resources, RouteDestination, ServiceEntry, ServicePort};
+use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::resource::{Resources, RouteDestination, ServiceEntry, ServicePort, Spanned};
 use crate::config::suggest::did_you_mean;
 use crate::snapshot::Upstream;
 use crate::tables::UpstreamId;
 use crate::text_map::TextMap;
+
+/// Where a rule sends, and where it says so.
+pub(super) struct Place<'r> {
+    /// In full.
+    pub(super) host: String,
+    pub(super) at: Location,
+    pub(super) host_field: String,
+    pub(super) port: Option<&'r Spanned<u16>>,
+    pub(super) port_field: String,
+}
 
 /// The upstreams of destinations, made when a rule first names them.
 pub(super) struct Destinations<'c> {
@@ -39,39 +49,46 @@ impl<'c> Destinations<'c> {
         field: &str,
         diagnostics: &mut Diagnostics,
     ) -> Option<UpstreamId> {
-        let host = full_name(&destination.host, namespace);
-        let Some(entry) = entry_of(self.resources, &host) else {
-            self.refuse_unknown_host(destination, &host, field, diagnostics);
+        let place = Place {
+            host: full_name(&destination.host, namespace),
+            at: destination.host.at,
+            host_field: format!("{field}.destination.host"),
+            port: destination.port.as_ref(),
+            port_field: format!("{field}.destination.port.number"),
+        };
+        self.find(&place, diagnostics)
+    }
+
+    /// The upstream of a place.
+    pub(super) fn find(&mut self, place: &Place<'_>, diagnostics: &mut Diagnostics) -> Option<UpstreamId> {
+        let host = &place.host;
+        let Some(entry) = entry_of(self.resources, host) else {
+            self.refuse_unknown_host(place, diagnostics);
             return None;
         };
-        let port = port_of(entry, destination, field, diagnostics)?;
+        let port = port_of(entry, place, diagnostics)?;
         let key = format!("{host}:{}", *port.number);
         if let Some(known) = self.known.get(&key) {
             return Some(*known);
         }
         let id = UpstreamId(number(self.upstreams.len()));
-        self.upstreams.push(of_destination(self.resources, &host, entry, port));
+        self.upstreams.push(of_destination(self.resources, host, entry, port));
         self.known.insert(&key, id);
         Some(id)
     }
 
-    fn refuse_unknown_host(
-        &self,
-        destination: &RouteDestination,
-        host: &str,
-        field: &str,
-        diagnostics: &mut Diagnostics,
-    ) {
+    fn refuse_unknown_host(&self, place: &Place<'_>, diagnostics: &mut Diagnostics) {
+        let host = place.host.as_str();
         if !self.resources.has_all("ServiceEntry") {
             return;
         }
         let finding = diagnostics
             .error(
                 "unknown-destination",
-                destination.host.at,
+                place.at,
                 format!("no ServiceEntry has the host `{host}`"),
             )
-            .field(format!("{field}.destination.host"));
+            .field(&*place.host_field);
         let entries = self.resources.service_entries.iter();
         let hosts = entries.flat_map(|entry| entry.hosts.iter().map(|host| host.as_str()));
         let mut providers = self.resources.llm_providers.iter();
@@ -95,29 +112,24 @@ pub(super) fn full_name(host: &str, namespace: &str) -> String {
 }
 
 /// The port that is named, or the only one.
-fn port_of<'c>(
-    entry: &'c ServiceEntry,
-    destination: &RouteDestination,
-    field: &str,
-    diagnostics: &mut Diagnostics,
-) -> Option<&'c ServicePort> {
+fn port_of<'c>(entry: &'c ServiceEntry, place: &Place<'_>, diagnostics: &mut Diagnostics) -> Option<&'c ServicePort> {
     let mut ports = entry.ports.iter();
     let listed: Vec<String> = entry.ports.iter().map(|port| format!("{}", *port.number)).collect();
-    let about = format!("ServiceEntry `{}` of `{}`", *entry.meta.name, *destination.host);
-    let finding = match (&destination.port, entry.ports.as_slice()) {
+    let about = format!("ServiceEntry `{}` of `{}`", *entry.meta.name, place.host);
+    let finding = match (place.port, entry.ports.as_slice()) {
         (None, [only]) => return Some(only),
         (Some(number), _) => match ports.find(|port| *port.number == **number) {
             Some(port) => return Some(port),
             None => diagnostics.error("unknown-port", number.at, format!("{about} has no port {}", **number)),
         },
-        (None, []) => diagnostics.error("unknown-port", destination.host.at, format!("{about} has no ports")),
+        (None, []) => diagnostics.error("unknown-port", place.at, format!("{about} has no ports")),
         (None, _) => diagnostics.error(
             "missing-port",
-            destination.host.at,
+            place.at,
             format!("{about} has several ports, and none is named"),
         ),
     };
-    let finding = finding.field(format!("{field}.destination.port.number"));
+    let finding = finding.field(&*place.port_field);
     if !listed.is_empty() {
         finding.help(format!("its ports are {}", listed.join(", ")));
     }

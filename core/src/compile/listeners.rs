@@ -10,9 +10,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Settings;
 use super::rows::{RowWriter, number};
 use super::tls_servers::TlsCompiler;
+use super::{Settings, kube_gateways};
 use crate::authority;
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Gateway, Resources, Server, ServerProtocol, Spanned};
@@ -54,6 +54,13 @@ impl<'c> Listeners<'c> {
     /// The port of a listener.
     pub(super) fn port(&self, listener: u32) -> Option<u16> {
         self.ports.get(listener as usize).copied()
+    }
+
+    /// The listener of a port in plain text.
+    pub(super) fn plain(&self, port: u16) -> Option<u32> {
+        let is_plain = self.open.iter().any(|open| open.port == port && !open.is_tls);
+        let listener = self.ports.iter().position(|known| *known == port);
+        listener.filter(|_| is_plain).map(number)
     }
 
     /// What the gateway `namespace/name` opens here; `None` when there is no such Gateway.
@@ -119,8 +126,15 @@ pub(super) fn compile<'c>(
         rows,
         diagnostics,
     };
-    for servers in accepted.chunk_by(|a, b| a.server.port.value == b.server.port.value) {
-        listeners.add_port(servers, &mut tls);
+    let mut ports: Vec<u16> = accepted.iter().map(|accepted| *accepted.server.port).collect();
+    ports.extend(kube_gateways::ports(resources, settings));
+    ports.sort_unstable();
+    ports.dedup();
+    for port in ports {
+        let first = accepted.partition_point(|accepted| *accepted.server.port < port);
+        let servers = accepted.get(first..).unwrap_or_default();
+        let own = servers.partition_point(|accepted| *accepted.server.port == port);
+        listeners.add_port(port, servers.get(..own).unwrap_or_default(), &mut tls);
     }
     listeners
 }
@@ -182,11 +196,10 @@ fn accept<'c>(oldest_first: &[&'c Gateway], diagnostics: &mut Diagnostics) -> Ve
 }
 
 impl<'c> Listeners<'c> {
-    /// Adds a port with its servers, which all speak TLS or all do not.
-    fn add_port(&mut self, servers: &[Accepted<'c>], tls: &mut TlsCompiler<'_, '_, '_>) {
-        let Some(first) = servers.first() else { return };
-        let port = *first.server.port;
-        let is_tls = matches!(*first.server.protocol, ServerProtocol::Https(_));
+    /// Adds a port with its servers, which all speak TLS or all do not. Without any it is Gateway API's, in plain text.
+    fn add_port(&mut self, port: u16, servers: &[Accepted<'c>], tls: &mut TlsCompiler<'_, '_, '_>) {
+        let first = servers.first();
+        let is_tls = first.is_some_and(|first| matches!(*first.server.protocol, ServerProtocol::Https(_)));
         let listeners = if is_tls {
             self.tls_listeners(port, servers, tls)
         } else {
@@ -299,13 +312,6 @@ pub(super) fn check_host(name: &str, place: &Spanned<String>, diagnostics: &mut 
 
 /// The hosts that both patterns take: the narrower one, or `None`.
 pub(super) fn intersect<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
-    let covers = |wide: &str, narrow: &str| {
-        wide == "*"
-            || wide == narrow
-            || wide
-                .strip_prefix('*')
-                .is_some_and(|suffix| narrow.len() > suffix.len() && narrow.ends_with(suffix))
-    };
     if covers(a, b) {
         Some(b)
     } else if covers(b, a) {
@@ -313,6 +319,15 @@ pub(super) fn intersect<'a>(a: &'a str, b: &'a str) -> Option<&'a str> {
     } else {
         None
     }
+}
+
+/// Whether `wide` takes every host that `narrow` takes.
+pub(super) fn covers(wide: &str, narrow: &str) -> bool {
+    wide == "*"
+        || wide == narrow
+        || wide
+            .strip_prefix('*')
+            .is_some_and(|suffix| narrow.len() > suffix.len() && narrow.ends_with(suffix))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 mod authorizers;
 mod destinations;
 mod edge;
+mod kube_gateways;
 mod lint;
 mod listeners;
 mod policies;
@@ -96,6 +97,7 @@ pub fn compile(
     let mut rows = RowWriter::new(sources);
     rows.rows.edge = edge::compile(resources, diagnostics);
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
+    let gateways = kube_gateways::compile(resources, settings, &listeners, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
     let mut upstreams = upstreams::compile(resources, &providers, diagnostics);
     let destinations = Destinations::new(resources, &mut upstreams);
@@ -103,6 +105,7 @@ pub fn compile(
         resources,
         settings,
         &listeners,
+        &gateways,
         &mut providers,
         destinations,
         &mut rows,
@@ -124,8 +127,14 @@ pub fn compile(
 
 /// Two resources of one kind, namespace and name: the API server would have kept only one of them.
 fn refuse_duplicate_names(resources: &Resources, diagnostics: &mut Diagnostics) {
+    let mut kube = resources.kube_gateways.iter().map(|resource| &resource.meta);
+    refuse_duplicates(&mut metas(resources), diagnostics);
+    refuse_duplicates(&mut kube, diagnostics);
+}
+
+fn refuse_duplicates(metas: &mut dyn Iterator<Item = &Meta>, diagnostics: &mut Diagnostics) {
     let mut seen = TextSet::default();
-    for meta in metas(resources) {
+    for meta in metas {
         let named = alloc::format!("{} `{}/{}`", meta.kind, meta.namespace, *meta.name);
         if !seen.insert(&named) {
             diagnostics
@@ -139,6 +148,7 @@ fn refuse_duplicate_names(resources: &Resources, diagnostics: &mut Diagnostics) 
     }
 }
 
+/// All but Gateway API's Gateways, which share their kind's name with Istio's.
 fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
     let Resources {
         gateways,
@@ -150,6 +160,10 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         service_entries,
         destination_rules,
         secrets,
+        kube_gateways: _,
+        gateway_classes,
+        http_routes,
+        reference_grants,
         mesh_configs: _,
         refused: _,
     } = resources;
@@ -164,4 +178,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         .chain(service_entries.iter().map(|resource| &resource.meta))
         .chain(destination_rules.iter().map(|resource| &resource.meta))
         .chain(secrets.iter().map(|resource| &resource.meta))
+        .chain(gateway_classes.iter().map(|resource| &resource.meta))
+        .chain(http_routes.iter().map(|resource| &resource.meta))
+        .chain(reference_grants.iter().map(|resource| &resource.meta))
 }

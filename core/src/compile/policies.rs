@@ -7,12 +7,11 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::rows::{RowWriter, append};
-use super::{Settings, authorizers};
+use super::{Settings, authorizers, kube_gateways};
 use crate::check::Authorizer;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    AuthorizationPolicy, Clause, Gateway, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources,
-    TargetReference,
+    AuthorizationPolicy, Clause, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources, TargetReference,
 };
 use crate::tables::{Action, ClauseRow, PolicyRow, PolicyRuleRow, PredicateRow, Rows};
 
@@ -62,25 +61,29 @@ pub(super) fn applies(meta: &Meta, target: &PolicyTarget, resources: &Resources,
         && match target {
             PolicyTarget::Namespace => true,
             PolicyTarget::Labels(labels) => settings.has_labels(labels),
-            PolicyTarget::References(references) => references.iter().any(|reference| {
-                gateway_of(reference, &meta.namespace, resources)
-                    .is_some_and(|gateway| settings.has_labels(&gateway.selector))
-            }),
+            PolicyTarget::References(references) => references
+                .iter()
+                .any(|reference| gateway_of(reference, &meta.namespace, resources, settings) == Some(true)),
         }
 }
 
-/// The Gateway that a policy refers to: one of its own namespace.
-pub(super) fn gateway_of<'c>(
+/// Whether the Gateway that a policy refers to, one of its own namespace, is this gateway's; `None` when there is none.
+/// Istio's and Gateway API's Gateways may share a name.
+pub(super) fn gateway_of(
     reference: &TargetReference,
     namespace: &str,
-    resources: &'c Resources,
-) -> Option<&'c Gateway> {
-    let is_meant = |gateway: &&Gateway| {
-        &*reference.kind == "Gateway"
-            && *gateway.meta.name.value == *reference.name.value
-            && *gateway.meta.namespace == *namespace
+    resources: &Resources,
+    settings: &Settings,
+) -> Option<bool> {
+    let is_meant = |meta: &Meta| {
+        &*reference.kind == "Gateway" && *meta.name.value == *reference.name.value && *meta.namespace == *namespace
     };
-    resources.gateways.iter().find(is_meant)
+    let istio = resources.gateways.iter();
+    let istio = istio.map(|gateway| (&gateway.meta, settings.has_labels(&gateway.selector)));
+    let kube = resources.kube_gateways.iter();
+    let kube = kube.map(|gateway| (&gateway.meta, kube_gateways::is_selected(gateway, resources, settings)));
+    let meant = istio.chain(kube).filter(|(meta, _)| is_meant(meta));
+    meant.map(|(_, is_selected)| is_selected).max()
 }
 
 fn compile_policy(

@@ -68,10 +68,10 @@ impl Header<'_> {
         if self.group == CORE && self.version == "v1" && self.kind == "ConfigMap" {
             return Envelope::ConfigMap;
         }
-        let ours = KINDS.iter().find(|kind| kind.name == self.kind);
-        if let Some(kind) = ours
-            && (self.group == kind.group || self.group == LOCKGATE && kind.group != CORE)
-        {
+        let mut named = KINDS.iter().filter(|kind| kind.name == self.kind);
+        let ours = named.clone().next();
+        let is_of = |kind: &&Kind| self.group == kind.group || self.group == LOCKGATE && kind.group != CORE;
+        if let Some(kind) = named.find(is_of) {
             self.check_version(kind, diagnostics);
             return Envelope::Resource {
                 kind,

@@ -9,7 +9,9 @@ use alloc::string::String;
 
 use super::envelope::api_version;
 use super::format::Format;
-use super::schema::{Body, CORE, Enumeration, Field, KINDS, Kind, LOCKGATE, METADATA, Object, Shape, Support};
+use super::schema::{
+    Body, CORE, Enumeration, Field, GATEWAY_API, KINDS, Kind, LOCKGATE, METADATA, Object, Shape, Support,
+};
 
 /// The schema of every kind, chosen by `kind`, as JSON text.
 #[must_use]
@@ -18,13 +20,24 @@ pub fn json_schema() -> String {
     let mut chosen = Items::default();
     let mut names = Items::default();
     for kind in &KINDS {
-        kinds.add(kind.name, &resource(kind));
-        names.add(&string(kind.name));
+        let is_first = KINDS
+            .iter()
+            .find(|other| other.name == kind.name)
+            .is_none_or(|first| first.group == kind.group);
+        let definition = match is_first {
+            true => String::from(kind.name),
+            false => format!("{}.{}", kind.name, kind.group),
+        };
+        kinds.add(&definition, &resource(kind));
+        if is_first {
+            names.add(&string(kind.name));
+        }
         let condition = format!(
-            r#"{{"properties":{{"kind":{{"const":{}}}}},"required":["kind"]}}"#,
+            r#"{{"properties":{{{}"kind":{{"const":{}}}}},"required":["kind"]}}"#,
+            api_version_of(kind),
             string(kind.name)
         );
-        let reference = string(&format!("#/$defs/{}", kind.name));
+        let reference = string(&format!("#/$defs/{definition}"));
         chosen.add(&format!(r#"{{"if":{condition},"then":{{"$ref":{reference}}}}}"#));
     }
     kinds.add("List", LIST);
@@ -52,6 +65,18 @@ pub fn json_schema() -> String {
     schema.close()
 }
 
+/// Of two kinds with one name the group chooses.
+fn api_version_of(kind: &Kind) -> &'static str {
+    let shares = |other: &Kind| other.name == kind.name && other.group != kind.group;
+    if !KINDS.iter().any(shares) {
+        ""
+    } else if kind.group == GATEWAY_API {
+        r#""apiVersion":{"pattern":"^gateway\\.networking\\.k8s\\.io/"},"#
+    } else {
+        r#""apiVersion":{"not":{"pattern":"^gateway\\.networking\\.k8s\\.io/"}},"#
+    }
+}
+
 /// A variable in place of a number or boolean.
 const VARIABLE: &str = r#"{"type":"string","pattern":"\\$\\{"}"#;
 
@@ -62,7 +87,8 @@ fn resource(kind: &Kind) -> String {
     for version in kind.versions {
         versions.add(&string(&api_version(kind.group, version)));
     }
-    if kind.group != LOCKGATE && kind.group != CORE {
+    // Under that group the Gateway is Istio's.
+    if kind.group != LOCKGATE && kind.group != CORE && (kind.name, kind.group) != ("Gateway", GATEWAY_API) {
         versions.add(&string(&format!("{LOCKGATE}/v1")));
     }
     let mut properties = Members::default();

@@ -83,17 +83,23 @@ impl<'d> Reader<'d> {
             name: self.tables.rule_label(entry.rule).to_owned(),
             at: self.place(entry.origin),
             matched: failed.is_none(),
-            failed: failed.map(|condition| self.failed(condition, seen, claims)),
+            failed: failed.map(|condition| self.failed(entry, condition, seen, claims)),
         }
     }
 
-    fn failed(self, condition: &ConditionRow, seen: &Attributes<'_>, claims: Option<&Claims<'_>>) -> Failed {
+    fn failed(
+        self,
+        entry: &EntryRow,
+        condition: &ConditionRow,
+        seen: &Attributes<'_>,
+        claims: Option<&Claims<'_>>,
+    ) -> Failed {
         let mut values = Vec::new();
         route::each_value(&self.tables, condition.subject, seen, claims, &mut |value| {
             values.push(text(value));
         });
         Failed {
-            field: self.field(condition),
+            field: self.field(entry, condition),
             negated: condition.negated,
             needs_body: false,
             seen: (!values.is_empty()).then(|| {
@@ -108,12 +114,17 @@ impl<'d> Reader<'d> {
     }
 
     /// The field of a match, as the resource writes it.
-    fn field(self, condition: &ConditionRow) -> String {
+    fn field(self, entry: &EntryRow, condition: &ConditionRow) -> String {
+        let origin = self.tables.origin(entry.origin);
+        let path = match origin.is_some_and(|origin| origin.kind == "HTTPRoute") {
+            true => "path",
+            false => "uri",
+        };
         let headers = if condition.negated { "withoutHeaders" } else { "headers" };
         match condition.subject {
             Subject::Host | Subject::Authority => "headers[host]".to_owned(),
             Subject::RawAuthority => "authority".to_owned(),
-            Subject::Path => "uri".to_owned(),
+            Subject::Path => path.to_owned(),
             Subject::Method => "method".to_owned(),
             Subject::Scheme => "scheme".to_owned(),
             Subject::Header(name) => format!("{headers}[{}]", self.tables.text(name)),
@@ -129,6 +140,7 @@ impl<'d> Reader<'d> {
         match test {
             Test::Exact(text) => format!("exact: {}", self.tables.text(text)),
             Test::Prefix(text) => format!("prefix: {}", self.tables.text(text)),
+            Test::Segments(text) => format!("PathPrefix: {}", self.tables.text(text)),
             Test::ExactAnyCase(text) => format!("exact: {} (any case)", self.tables.text(text)),
             Test::PrefixAnyCase(text) => format!("prefix: {} (any case)", self.tables.text(text)),
             Test::Regex(_, text) => format!("regex: {}", self.tables.text(text)),

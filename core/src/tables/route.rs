@@ -1,6 +1,6 @@
 //! The rows of routes: which requests a rule takes, and what it does with them.
 //!
-//! Rules of LLMRoutes and of VirtualServices stand in the same tables. What only
+//! Rules of LLMRoutes, VirtualServices and HTTPRoutes stand in the same tables. What only
 //! one of them can say is a variant of its own, so that no row says what its
 //! resource cannot.
 
@@ -37,6 +37,16 @@ pub(crate) enum MatchedPath {
     Prefix(u32),
     /// All of it: an exact path or a regular expression.
     Whole,
+}
+
+impl MatchedPath {
+    /// What of `path` is behind it.
+    pub(crate) fn rest(self, path: &str) -> &str {
+        match self {
+            Self::Prefix(bytes) => path.get(bytes as usize..).unwrap_or_default(),
+            Self::Whole => "",
+        }
+    }
 }
 
 /// One test of one attribute.
@@ -80,6 +90,8 @@ pub(crate) enum Test {
     Exact(Span),
     /// Its beginning.
     Prefix(Span),
+    /// Its first segments: the whole of it, or its beginning up to a slash. HTTPRoute's `PathPrefix`.
+    Segments(Span),
     /// The whole value, case aside (`ignoreUriCase`).
     ExactAnyCase(Span),
     /// Its beginning, case aside.
@@ -143,7 +155,7 @@ pub(crate) struct BackendRow {
 pub(crate) enum BackendTarget {
     /// LLMRoute: to an LLM provider.
     Provider(ProviderTarget),
-    /// VirtualService: to a host as plain HTTP.
+    /// VirtualService and HTTPRoute: to a host as plain HTTP.
     Upstream(PlainTarget),
 }
 
@@ -177,6 +189,8 @@ pub(crate) enum PathRewrite {
     Keep,
     /// `rewrite.uri`: stands for what was matched of it.
     Matched(Span),
+    /// Stands for all of it. HTTPRoute's `ReplaceFullPath`.
+    Whole(Span),
     /// `rewrite.uriRegexRewrite`.
     Regex {
         by: SubstitutionId,
@@ -192,9 +206,22 @@ pub(crate) struct RedirectRow {
     pub(crate) scheme: Option<Scheme>,
     pub(crate) authority: Option<Span>,
     pub(crate) port: RedirectPort,
-    /// The path, and maybe the query, instead of the client's.
-    pub(crate) target: Option<Span>,
+    /// Whether the client's port stays where no other is written, as in Envoy; not so in Gateway API.
+    pub(crate) keeps_port: bool,
+    pub(crate) path: RedirectPath,
     pub(crate) response_changes: Rows,
+}
+
+/// The path that a redirect names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
+pub(crate) enum RedirectPath {
+    /// The client's.
+    Sent,
+    /// This one, maybe with a query that stands for the client's.
+    Whole(Span),
+    /// The client's with this in place of what was matched.
+    Matched(Span),
 }
 
 /// The port that a redirect names.

@@ -37,14 +37,14 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
         virtual_service::check(service, diagnostics);
     }
     policy::check(tables, resources, settings, diagnostics);
-    if snapshot.listeners().is_empty() && !resources.gateways.is_empty() {
+    if snapshot.listeners().is_empty() && !(resources.gateways.is_empty() && resources.kube_gateways.is_empty()) {
         diagnostics
             .warning(
                 "no-listener",
                 Location::default(),
                 "no Gateway selects this gateway's labels, so nothing listens",
             )
-            .help("compare the Gateways' `spec.selector` with `--workload-labels`");
+            .help("compare the Gateways' `spec.selector` with `--workload-labels`, and `gatewayClassName` with `istio` and `lockgate`");
     }
 }
 

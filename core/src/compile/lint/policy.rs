@@ -121,7 +121,7 @@ fn warn_about_no_effect(
     } else if let PolicyTarget::References(references) = target {
         let known = references
             .iter()
-            .any(|reference| policies::gateway_of(reference, namespace, resources).is_some());
+            .any(|reference| policies::gateway_of(reference, namespace, resources, settings).is_some());
         let reason = if known {
             "the Gateway it refers to does not select this gateway"
         } else {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::attempts;
 use super::bind::qualified;
 use super::conditions;
-use super::virtual_hosts::Alternative;
+use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
 use crate::authority;
 use crate::compile::Settings;
@@ -167,6 +167,7 @@ impl RouteCompiler<'_, '_, '_> {
                 origin,
                 gateways: Vec::new(),
                 port: None,
+                rank: Rank::default(),
             }]);
         }
         let matches = rule.matches.iter().enumerate();
@@ -198,6 +199,7 @@ impl RouteCompiler<'_, '_, '_> {
             origin: self.rows.origin(&self.route.meta, field, alternative.at),
             gateways,
             port: None,
+            rank: Rank::default(),
         })
     }
 

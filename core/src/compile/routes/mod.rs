@@ -1,30 +1,41 @@
-//! LLMRoutes and VirtualServices to rules, and per listener and host the order they are tried in.
+//! LLMRoutes, VirtualServices and HTTPRoutes to rules, and per listener and host the order they are tried in.
 //!
 //! A route binds to a server where their hosts meet; the narrower host names
-//! the virtual host. Routes of one virtual host, of both kinds, are merged as
-//! Istio merges VirtualServices: oldest first, each as written up to its first
-//! catch-all, and the catch-alls of all of them last. Those without a
+//! the virtual host. Routes of one virtual host, of Istio's and ASM's kinds, are
+//! merged as Istio merges VirtualServices: oldest first, each as written up to its
+//! first catch-all, and the catch-alls of all of them last. Those without a
 //! `creationTimestamp` come after those with one, in the order they are loaded.
+//! HTTPRoutes are merged by how specific their matches are, and only then like
+//! that. Since the one order is not the other, a virtual host has routes of the
+//! one world or of the other.
 
+mod attach;
 mod attempts;
 mod bind;
 mod conditions;
+mod header_changes;
+mod http_route;
 mod llm_route;
 mod virtual_hosts;
 mod virtual_service;
 mod weights;
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use super::Settings;
 use super::destinations::Destinations;
+use super::kube_gateways::KubeGateways;
 use super::listeners::Listeners;
 use super::providers::Providers;
 use super::rows::RowWriter;
 use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::resource::http_route::HttpRoute;
 use crate::config::resource::{LlmRoute, Meta, Resources, Spanned, VirtualService};
 
+use crate::text_map::TextMap;
 use bind::{Anchors, Binding, bind};
+use http_route::HttpRouteCompiler;
 use llm_route::RouteCompiler;
 pub(super) use llm_route::rule_label as llm_rule_label;
 use virtual_hosts::VirtualHosts;
@@ -34,6 +45,7 @@ use virtual_service::ServiceCompiler;
 enum Route<'c> {
     Llm(&'c LlmRoute),
     Virtual(&'c VirtualService),
+    Http(&'c HttpRoute),
 }
 
 impl<'c> Route<'c> {
@@ -41,14 +53,16 @@ impl<'c> Route<'c> {
         match self {
             Self::Llm(route) => &route.meta,
             Self::Virtual(service) => &service.meta,
+            Self::Http(route) => &route.meta,
         }
     }
 }
 
-pub(super) fn compile(
-    resources: &Resources,
+pub(super) fn compile<'c>(
+    resources: &'c Resources,
     settings: &Settings,
     listeners: &Listeners<'_>,
+    gateways: &KubeGateways<'_>,
     providers: &mut Providers<'_>,
     mut destinations: Destinations<'_>,
     rows: &mut RowWriter<'_>,
@@ -57,6 +71,10 @@ pub(super) fn compile(
     let mesh = resources.mesh_configs.first();
     let default_retries = mesh.and_then(|mesh| mesh.default_retries.as_ref());
     let mut hosts = VirtualHosts::default();
+    let mut worlds = Worlds::default();
+    for (listener, host) in gateways.opened() {
+        hosts.open(listener, host);
+    }
     for route in in_order(resources) {
         let (bindings, alternatives) = match route {
             Route::Llm(route) => {
@@ -93,7 +111,26 @@ pub(super) fn compile(
                 let alternatives = compiler.compile();
                 (bindings, alternatives)
             }
+            Route::Http(route) => {
+                let bindings = attach::attach(route, resources, gateways, diagnostics);
+                let mut compiler = HttpRouteCompiler {
+                    route,
+                    resources,
+                    destinations: is_bound(&bindings).then_some(&mut destinations),
+                    default_retries,
+                    rows,
+                    diagnostics,
+                };
+                let alternatives = compiler.compile();
+                worlds.add(true, &route.meta, &bindings, diagnostics);
+                for alternative in alternatives {
+                    // One by one: a catch-all ends the rules of Istio's kinds, of which the first that matches decides.
+                    hosts.add(&bindings, core::slice::from_ref(&alternative), listeners);
+                }
+                continue;
+            }
         };
+        worlds.add(false, route.meta(), &bindings, diagnostics);
         hosts.add(&bindings, &alternatives, listeners);
     }
     hosts.write(listeners, rows);
@@ -104,15 +141,60 @@ fn is_bound(bindings: &[Binding]) -> bool {
     bindings.iter().any(|binding| binding.listener.is_some())
 }
 
+/// Which kinds of routes the virtual hosts have.
+#[derive(Default)]
+struct Worlds<'c> {
+    /// By listener and host: the first route, and whether it is an HTTPRoute.
+    first: TextMap<(bool, &'c Meta)>,
+}
+
+impl<'c> Worlds<'c> {
+    /// Refuses a route for a virtual host that has routes of the other world.
+    fn add(&mut self, is_http_route: bool, meta: &'c Meta, bindings: &[Binding], diagnostics: &mut Diagnostics) {
+        let mut refused = false;
+        for (listener, host) in bindings.iter().filter_map(|binding| binding.listener.as_ref()) {
+            let key = format!("{listener}/{host}");
+            match self.first.get(&key) {
+                None => {
+                    self.first.insert(&key, (is_http_route, meta));
+                }
+                Some((other, first)) if *other != is_http_route && !refused => {
+                    refused = true;
+                    diagnostics
+                        .error(
+                            "host-of-two-apis",
+                            meta.name.at,
+                            format!(
+                                "{} `{}/{}` is for host `{host}` on the same port as {} `{}/{}`, and their kinds order rules differently",
+                                meta.kind, meta.namespace, *meta.name, first.kind, first.namespace, *first.name
+                            ),
+                        )
+                        .help("give each host of a port either HTTPRoutes or Istio's kinds of routes");
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
 fn in_order(resources: &Resources) -> Vec<Route<'_>> {
     let llm = resources.llm_routes.iter().map(Route::Llm);
     let mut order: Vec<Route<'_>> = llm
         .chain(resources.virtual_services.iter().map(Route::Virtual))
+        .chain(resources.http_routes.iter().map(Route::Http))
         .collect();
     let loaded = |at: Location| (at.source, at.start);
-    order.sort_by_key(|route| {
-        let meta = route.meta();
-        (meta.created.is_none(), meta.created, loaded(meta.at))
+    let age = |meta: &Meta| (meta.created.is_none(), meta.created);
+    let name = |meta: &Meta| format!("{}/{}", meta.namespace, *meta.name);
+    order.sort_by(|a, b| {
+        let is_http_route = |route: &Route<'_>| matches!(route, Route::Http(_));
+        let kind = is_http_route(a).cmp(&is_http_route(b));
+        let (is_http_route, a, b) = (is_http_route(a), a.meta(), b.meta());
+        kind.then_with(|| age(a).cmp(&age(b)))
+            .then_with(|| match is_http_route {
+                true => name(a).cmp(&name(b)),
+                false => loaded(a.at).cmp(&loaded(b.at)),
+            })
     });
     order
 }

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::bind::Binding;
 use crate::compile::listeners::Listeners;
@@ -20,6 +21,18 @@ pub(super) struct Alternative {
     pub(super) gateways: Vec<String>,
     /// The port of the listener that it is narrowed to.
     pub(super) port: Option<u16>,
+    /// Where Gateway API puts it among those of its virtual host; without meaning for Istio's, which are in order already.
+    pub(super) rank: Rank,
+}
+
+/// The more specific match is the lesser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Rank {
+    /// The form, and the length of its text.
+    pub(super) path: (u8, Reverse<usize>),
+    pub(super) without_method: bool,
+    pub(super) headers: Reverse<usize>,
+    pub(super) query_params: Reverse<usize>,
 }
 
 /// The alternatives of all virtual hosts.
@@ -28,6 +41,8 @@ pub(super) struct VirtualHosts {
     bound: Vec<Bound>,
     /// Listeners and names of those for TLS only; they are there without routes too.
     tls_only: Vec<(u32, String)>,
+    /// Listeners and hosts that take their requests even when no route is for them.
+    opened: Vec<(u32, String)>,
 }
 
 /// An alternative in one virtual host.
@@ -39,8 +54,9 @@ struct Bound {
 
 impl Bound {
     /// Sorted by this, the virtual hosts stand one after the other, each with its catch-alls last.
-    fn order(&self) -> (&(u32, String), bool) {
-        (&self.listener, self.alternative.conditions.is_empty())
+    fn order(&self) -> (&(u32, String), bool, Rank) {
+        let alternative = &self.alternative;
+        (&self.listener, alternative.conditions.is_empty(), alternative.rank)
     }
 }
 
@@ -83,6 +99,11 @@ impl VirtualHosts {
         }
     }
 
+    /// Adds a host of a listener from which no other host of its port takes requests, whether or not a route is for it.
+    pub(super) fn open(&mut self, listener: u32, host: String) {
+        self.opened.push((listener, host));
+    }
+
     pub(super) fn write(mut self, listeners: &Listeners<'_>, rows: &mut RowWriter<'_>) {
         let without_routes = listeners
             .tls_only()
@@ -92,7 +113,7 @@ impl VirtualHosts {
         self.tls_only.dedup();
         self.bound.sort_by(|a, b| a.order().cmp(&b.order()));
         let mut names: Vec<&(u32, String)> = self.bound.iter().map(|bound| &bound.listener).collect();
-        names.extend(&self.tls_only);
+        names.extend(self.tls_only.iter().chain(&self.opened));
         names.sort_unstable();
         names.dedup();
         let mut rest = self.bound.as_slice();

@@ -10,25 +10,22 @@ use alloc::vec::Vec;
 
 use super::attempts;
 use super::bind::{Anchors, Binding, bind, qualified};
-use super::conditions;
-use super::virtual_hosts::Alternative;
+use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
+use super::{conditions, header_changes};
 use crate::claims::PATH_SEPARATOR;
 use crate::compile::Settings;
 use crate::compile::destinations::{Destinations, full_name};
 use crate::compile::listeners::Listeners;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::mask::sounds_secret;
 use crate::config::resource::{
     HeaderChanges, HeaderKey, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
     RedirectPort, Retries, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
 };
-use crate::config::secret::Secret;
-use crate::rewrite::drops_header;
 use crate::tables::{
-    self, BackendRow, BackendTarget, ConditionRow, DirectResponseRow, HeaderChange, HeaderChangeRow, HeaderText,
-    MatchedPath, PathRewrite, PlainTarget, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test,
+    self, BackendRow, BackendTarget, ConditionRow, DirectResponseRow, MatchedPath, PathRewrite, PlainTarget,
+    RedirectPath, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test,
 };
 
 /// What logs and metrics call a rule: `namespace/name/rule`, the rule by name or by position.
@@ -148,7 +145,11 @@ impl ServiceCompiler<'_, '_, '_> {
                 Some(RedirectPort::Number(port)) => tables::RedirectPort::Number(port),
                 Some(RedirectPort::OfListener) => tables::RedirectPort::Listener,
             },
-            target: redirect.uri.as_ref().map(|uri| self.rows.text(uri)),
+            keeps_port: true,
+            path: match &redirect.uri {
+                Some(uri) => RedirectPath::Whole(self.rows.text(uri)),
+                None => RedirectPath::Sent,
+            },
             response_changes: self.changes(&[changes]),
         }
     }
@@ -224,36 +225,8 @@ impl ServiceCompiler<'_, '_, '_> {
         }
     }
 
-    /// Changes that are made together: all that take away, then the others.
     fn changes(&mut self, changes: &[&HeaderChanges]) -> Rows {
-        let removed = changes.iter().flat_map(|changes| &changes.remove);
-        let mut made: Vec<HeaderChangeRow> = removed
-            .map(|name| HeaderChangeRow {
-                name: self.rows.text(name),
-                change: HeaderChange::Remove,
-            })
-            .collect();
-        for changes in changes {
-            for (name, value) in &changes.set {
-                made.push(self.written(name, value, HeaderChange::Set));
-            }
-            for (name, value) in &changes.add {
-                made.push(self.written(name, value, HeaderChange::Add));
-            }
-        }
-        append(&mut self.rows.rows.header_changes, made)
-    }
-
-    fn written(&mut self, name: &str, value: &Secret, change: fn(HeaderText) -> HeaderChange) -> HeaderChangeRow {
-        let may_be_credential = drops_header(name) || sounds_secret(name);
-        HeaderChangeRow {
-            name: self.rows.text(name),
-            change: change(if may_be_credential {
-                HeaderText::Secret(self.rows.secret(value))
-            } else {
-                HeaderText::Text(self.rows.text(value.expose()))
-            }),
-        }
+        header_changes::write(changes, self.rows)
     }
 
     fn path_rewrite(&mut self, rewrite: &HttpRewrite, field: &str) -> PathRewrite {
@@ -326,6 +299,7 @@ impl ServiceCompiler<'_, '_, '_> {
                 .map(|reference| qualified(reference, &self.service.meta))
                 .collect(),
             port: one.port,
+            rank: Rank::default(),
         })
     }
 

@@ -63,14 +63,16 @@ fn key(rows: &MeaningRows, regexes: &[Regex], condition: &ConditionRow) -> Optio
     let form = match condition.test {
         _ if condition.negated => return None,
         Test::Exact(text) => Form::Exact(text),
-        Test::Prefix(text) if text.len > 0 => Form::Prefix(text),
-        // The condition itself says whether the value goes on.
+        // The condition itself says whether, and how, the value goes on.
+        Test::Prefix(text) | Test::Segments(text) if text.len > 0 => Form::Prefix(text),
         Test::PrefixAnyCase(text) | Test::ExactAnyCase(text) if text.len > 0 => Form::PrefixAnyCase(text),
         Test::Regex(regex, pattern) => Form::Prefix(beginning(rows, regexes.get(regex as usize)?, pattern)?),
-        Test::Present | Test::Prefix(_) | Test::PrefixAnyCase(_) | Test::ExactAnyCase(_) => match condition.subject {
-            Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) => Form::Any,
-            _ => return None,
-        },
+        Test::Present | Test::Prefix(_) | Test::Segments(_) | Test::PrefixAnyCase(_) | Test::ExactAnyCase(_) => {
+            match condition.subject {
+                Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) => Form::Any,
+                _ => return None,
+            }
+        }
     };
     Some(Key {
         feature: Feature::Route(condition.subject),

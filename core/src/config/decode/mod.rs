@@ -9,6 +9,9 @@ mod authorization_policy;
 mod destination_rule;
 mod extension_provider;
 mod gateway;
+mod gateway_api;
+mod http_filters;
+mod http_route;
 mod llm_provider;
 mod llm_route;
 pub(super) mod mesh_config;
@@ -26,11 +29,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::diagnostic::Diagnostics;
+use super::resource::gateway_api as kube;
+use super::resource::http_route::HttpRoute;
 use super::resource::{
     AuthorizationPolicy, DestinationRule, Gateway, KubernetesSecret, Labels, LlmProvider, LlmRoute, MeshConfig, Meta,
     RequestAuthentication, Resources, ServiceEntry, Spanned, VirtualService,
 };
-use super::schema::Kind;
+use super::schema::{GATEWAY_API, Kind};
 use super::time::parse_timestamp;
 use super::tree::{Node, Scalar};
 use crate::text_map::TextSet;
@@ -47,6 +52,10 @@ pub(crate) enum Decoded {
     DestinationRule(DestinationRule),
     Secret(KubernetesSecret),
     MeshConfig(MeshConfig),
+    KubeGateway(kube::Gateway),
+    GatewayClass(kube::GatewayClass),
+    HttpRoute(HttpRoute),
+    ReferenceGrant(kube::ReferenceGrant),
 }
 
 impl Decoded {
@@ -62,6 +71,10 @@ impl Decoded {
             Self::DestinationRule(resource) => resources.destination_rules.push(resource),
             Self::Secret(resource) => resources.secrets.push(resource),
             Self::MeshConfig(resource) => resources.mesh_configs.push(resource),
+            Self::KubeGateway(resource) => resources.kube_gateways.push(resource),
+            Self::GatewayClass(resource) => resources.gateway_classes.push(resource),
+            Self::HttpRoute(resource) => resources.http_routes.push(resource),
+            Self::ReferenceGrant(resource) => resources.reference_grants.push(resource),
         }
     }
 }
@@ -70,6 +83,12 @@ impl Decoded {
 pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut Diagnostics) -> Option<Decoded> {
     let spec = document.get("spec");
     match kind.name {
+        "Gateway" if kind.group == GATEWAY_API => {
+            gateway_api::gateway(spec?, meta, diagnostics).map(Decoded::KubeGateway)
+        }
+        "GatewayClass" => gateway_api::class(spec?, meta).map(Decoded::GatewayClass),
+        "HTTPRoute" => http_route::decode(spec?, meta, diagnostics).map(Decoded::HttpRoute),
+        "ReferenceGrant" => Some(Decoded::ReferenceGrant(gateway_api::grant(spec?, meta))),
         "Gateway" => gateway::decode(spec?, meta, diagnostics).map(Decoded::Gateway),
         "AuthorizationPolicy" => {
             authorization_policy::decode(document, meta, diagnostics).map(Decoded::AuthorizationPolicy)

@@ -59,6 +59,14 @@ pub(super) fn route_host(text: &str) -> Check {
     }
 }
 
+/// Gateway API's `Hostname`.
+pub(super) fn hostname(text: &str) -> Check {
+    if text == "*" {
+        return Err(Fault::new("invalid-host", "is every host").help("leave it out to mean every host"));
+    }
+    route_host(text)
+}
+
 pub(super) fn dns_name(text: &str) -> Check {
     let fault = |reason: &'static str| Fault::new("invalid-host", reason);
     if let Some((_, rest)) = text.split_once("://") {

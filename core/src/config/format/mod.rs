@@ -107,6 +107,14 @@ pub(crate) enum Format {
     RequestHeaderChange,
     /// What it changes it to: never shown, since it may be a credential.
     ChangedValue,
+    /// A host of Gateway API: `*.suffix` or a DNS name.
+    Hostname,
+    /// A header field's name.
+    FieldName,
+    /// A header field that an HTTPRoute changes.
+    ModifiedHeader,
+    /// A path, without a query, that stands for another; empty for none.
+    NewPath,
 }
 
 /// Why a text does not fit.
@@ -143,7 +151,7 @@ impl Format {
         if text.is_empty()
             && !matches!(
                 self,
-                Self::Any | Self::LabelValue | Self::ChangedValue | Self::Hidden | Self::HiddenBase64
+                Self::Any | Self::LabelValue | Self::ChangedValue | Self::NewPath | Self::Hidden | Self::HiddenBase64
             )
         {
             return Err(Fault::new("empty-text", "is empty").help("give it a value, or remove it"));
@@ -201,6 +209,10 @@ impl Format {
             Self::HeaderChange => route::header_change(text),
             Self::RequestHeaderChange => route::request_header_change(text),
             Self::ChangedValue => route::changed_value(text),
+            Self::Hostname => host::hostname(text),
+            Self::FieldName => field_name(text),
+            Self::ModifiedHeader => route::modified_header(text),
+            Self::NewPath => new_path(text),
         }
     }
 
@@ -221,7 +233,8 @@ impl Format {
             Self::RouteHost => Some(r"(\*|(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)"),
             Self::RequestPath => Some("/.*"),
             Self::StatusCode => Some("[1-5][0-9][0-9]"),
-            Self::Any | Self::LabelValue | Self::ChangedValue => None,
+            Self::Hostname => Some(r"(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?"),
+            Self::Any | Self::LabelValue | Self::ChangedValue | Self::NewPath => None,
             _ => Some(r"[\s\S]+"),
         }
     }
@@ -311,6 +324,13 @@ fn request_path(text: &str) -> Check {
         ));
     }
     visible(text, "invalid-path")
+}
+
+fn new_path(text: &str) -> Check {
+    if text.contains('?') {
+        return Err(Fault::new("invalid-path", "has a query, which stays the client's"));
+    }
+    if text.is_empty() { Ok(()) } else { request_path(text) }
 }
 
 fn regex(text: &str) -> Check {

@@ -1,4 +1,5 @@
-//! Texts of VirtualServices: Istio's rules (`pkg/config/validation`), narrowed where a header field is the gateway's own.
+//! Texts of VirtualServices and HTTPRoutes: Istio's rules (`pkg/config/validation`), narrowed where a header field is
+//! the gateway's own.
 
 use alloc::format;
 
@@ -100,6 +101,16 @@ pub(super) fn request_header_change(text: &str) -> Check {
         lower if lower.starts_with(':') => Err(Fault::new("reserved-header", "is not a header that can be changed")),
         _ => changed_name(text),
     }
+}
+
+pub(super) fn modified_header(text: &str) -> Check {
+    if text.eq_ignore_ascii_case("host") {
+        return Err(
+            Fault::new("reserved-header", "is not a header that can be changed here")
+                .help("`hostname` of a URLRewrite filter sets the Host that is sent"),
+        );
+    }
+    changed_name(text)
 }
 
 fn changed_name(text: &str) -> Check {

@@ -8,6 +8,8 @@
 mod authorization_policy;
 mod destination_rule;
 mod gateway;
+pub mod gateway_api;
+pub mod http_route;
 mod kubernetes_secret;
 mod llm_provider;
 mod llm_route;
@@ -105,6 +107,14 @@ pub struct Resources {
     pub destination_rules: Vec<DestinationRule>,
     /// Kubernetes' Secret.
     pub secrets: Vec<KubernetesSecret>,
+    /// `gateway.networking.k8s.io` Gateway.
+    pub kube_gateways: Vec<gateway_api::Gateway>,
+    /// `gateway.networking.k8s.io` GatewayClass.
+    pub gateway_classes: Vec<gateway_api::GatewayClass>,
+    /// `gateway.networking.k8s.io` HTTPRoute.
+    pub http_routes: Vec<http_route::HttpRoute>,
+    /// `gateway.networking.k8s.io` ReferenceGrant.
+    pub reference_grants: Vec<gateway_api::ReferenceGrant>,
     /// Istio's MeshConfig, of whatever origin; at most one is allowed.
     pub mesh_configs: Vec<MeshConfig>,
     /// Kinds of which a document was refused, so that a reference to one that is missing says nothing new.

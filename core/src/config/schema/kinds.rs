@@ -3,6 +3,8 @@
 use super::authorization_policy::AUTHORIZATION_POLICY;
 use super::destination_rule::DESTINATION_RULE;
 use super::gateway::GATEWAY;
+use super::gateway_api::{GATEWAY_CLASS, KUBE_GATEWAY, REFERENCE_GRANT};
+use super::http_route::HTTP_ROUTE;
 use super::llm::{LLM_PROVIDER, LLM_ROUTE};
 use super::mesh_config::MESH_CONFIG;
 use super::request_authentication::REQUEST_AUTHENTICATION;
@@ -48,14 +50,17 @@ pub(crate) const LOCKGATE: &str = "lockgate.dev";
 /// Kubernetes' core group, that of `apiVersion: v1`.
 pub(crate) const CORE: &str = "";
 
+/// Kubernetes' Gateway API.
+pub(crate) const GATEWAY_API: &str = crate::config::resource::gateway_api::GROUP;
+
 const NETWORKING: &str = "networking.istio.io";
 const SECURITY: &str = "security.istio.io";
 const ASM: &str = "istio.alibabacloud.com";
 const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const OTHER_VERSIONS: &[&str] = &["v1", "v1beta1"];
 
-/// Every kind that is decoded.
-pub(crate) static KINDS: [Kind; 10] = [
+/// Every kind that is decoded. Of two with one name, that of the first group is meant under `lockgate.dev`.
+pub(crate) static KINDS: [Kind; 14] = [
     Kind {
         name: "Gateway",
         group: NETWORKING,
@@ -126,6 +131,34 @@ pub(crate) static KINDS: [Kind; 10] = [
         doc: "How heads are read: Istio's MeshConfig, with fields of our own.",
         body: Body::Spec(&MESH_CONFIG),
     },
+    Kind {
+        name: "Gateway",
+        group: GATEWAY_API,
+        versions: OTHER_VERSIONS,
+        doc: "Which ports listen, and for which hosts.",
+        body: Body::Spec(&KUBE_GATEWAY),
+    },
+    Kind {
+        name: "GatewayClass",
+        group: GATEWAY_API,
+        versions: OTHER_VERSIONS,
+        doc: "Whose the Gateways of a class are.",
+        body: Body::Spec(&GATEWAY_CLASS),
+    },
+    Kind {
+        name: "HTTPRoute",
+        group: GATEWAY_API,
+        versions: OTHER_VERSIONS,
+        doc: "Which requests of a Gateway go to which backend, or are sent elsewhere.",
+        body: Body::Spec(&HTTP_ROUTE),
+    },
+    Kind {
+        name: "ReferenceGrant",
+        group: GATEWAY_API,
+        versions: OTHER_VERSIONS,
+        doc: "What of a namespace the resources of another may refer to.",
+        body: Body::Spec(&REFERENCE_GRANT),
+    },
 ];
 
 /// Groups whose kinds shape traffic, with the kinds that are known and not supported yet.
@@ -162,16 +195,12 @@ pub(crate) static KNOWN_UNSUPPORTED: [(&str, &[&str]); 11] = [
     ("extensions.istio.io", &["WasmPlugin", "TrafficExtension"]),
     ("install.istio.io", &["IstioOperator"]),
     (
-        "gateway.networking.k8s.io",
+        GATEWAY_API,
         &[
-            "Gateway",
-            "GatewayClass",
-            "HTTPRoute",
             "GRPCRoute",
             "TLSRoute",
             "TCPRoute",
             "UDPRoute",
-            "ReferenceGrant",
             "BackendTLSPolicy",
             "ListenerSet",
         ],

@@ -10,6 +10,8 @@ mod authorization_policy;
 mod destination_rule;
 mod extension_provider;
 mod gateway;
+mod gateway_api;
+mod http_route;
 mod kinds;
 mod llm;
 mod mesh_config;
@@ -20,7 +22,7 @@ mod secret;
 mod service_entry;
 mod virtual_service;
 
-pub(crate) use kinds::{Body, CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
+pub(crate) use kinds::{Body, CORE, GATEWAY_API, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
 pub(crate) use mesh_config::{CONFIG_MAP_DATA, MESH_CONFIG};
 pub(crate) use meta::METADATA;
 

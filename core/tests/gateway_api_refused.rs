@@ -1,0 +1,440 @@
+//! What of Gateway API refuses to load: the CRD's own rules, what is not supported yet, and references that lead nowhere.
+//! In a cluster such a resource is not accepted or its requests are answered 500 (`HTTPRouteInvalid…` of the suite).
+
+#![cfg(feature = "yaml")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use lockgate_core::build;
+use lockgate_core::compile::Settings;
+use lockgate_core::config::LoadOptions;
+use lockgate_core::config::diagnostic::{Severity, Source};
+
+const BASE: &str = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: backends, namespace: infra}
+spec: {hosts: [v1.infra.svc.cluster.local, web.apps.svc.cluster.local], resolution: DNS, ports: [{number: 8080, name: http}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: infra}
+spec: {gatewayClassName: istio, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+";
+
+/// Code, field and the text pointed at, of each finding of this severity.
+fn found(severity: Severity, text: &str) -> Vec<String> {
+    let source = Source {
+        name: "test.yaml".to_owned(),
+        text: text.to_owned(),
+    };
+    let options = LoadOptions {
+        env: &|_| None,
+        ignore_kinds: &[],
+        mesh_config: None,
+    };
+    let built = build(&[source], &options, &Settings::default());
+    let findings = built.diagnostics.as_slice().iter();
+    let found = findings.filter(|finding| finding.severity == severity).map(|finding| {
+        let at = usize::try_from(finding.at.start).unwrap()..usize::try_from(finding.at.end).unwrap();
+        format!("{} {} `{}`", finding.code, finding.field, text.get(at).unwrap())
+    });
+    found.collect()
+}
+
+fn document(kind: &str, name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: infra}}\nspec: {spec}\n---\n"
+    )
+}
+
+/// `spec` of an HTTPRoute is refused with exactly this.
+#[track_caller]
+fn refused(spec: &str, expected: &str) {
+    let text = format!("{BASE}{}", document("HTTPRoute", "route", spec));
+    assert_eq!(found(Severity::Error, &text), [expected], "{spec}");
+}
+
+/// A rule is.
+#[track_caller]
+fn rule(rule: &str, expected: &str) {
+    refused(&format!("{{parentRefs: [{{name: gw}}], rules: [{rule}]}}"), expected);
+}
+
+#[test]
+fn the_base_is_fine() {
+    let route = "{parentRefs: [{name: gw}], rules: [{backendRefs: [{name: v1, port: 8080}]}]}";
+    let text = format!("{BASE}{}", document("HTTPRoute", "route", route));
+    assert_eq!(found(Severity::Error, &text), Vec::<String>::new());
+    assert_eq!(found(Severity::Warning, &text), Vec::<String>::new());
+}
+
+#[test]
+fn paths_that_no_request_has() {
+    for path in [
+        "a", "//a", "/a//b", "/a/./b", "/a/../b", "/a/..", "/a/.", "/a%2fb", "/a%2Fb", "/a#b", "/a?b", "/a b", "/%g1",
+    ] {
+        for form in ["Exact", "PathPrefix"] {
+            rule(
+                &format!("{{matches: [{{path: {{type: {form}, value: '{path}'}}}}]}}"),
+                &format!("invalid-path spec.rules[0].matches[0].path.value `'{path}'`"),
+            );
+        }
+    }
+    rule(
+        "{matches: [{path: {type: RegularExpression, value: '/a['}}]}",
+        "invalid-regex  `'/a['`",
+    );
+}
+
+#[test]
+fn matches() {
+    rule(
+        "{matches: [{headers: [{name: x-a, value: '1'}, {name: X-A, value: '2'}]}]}",
+        "duplicate-name spec.rules[0].matches[0].headers[1].name `X-A`",
+    );
+    rule(
+        "{matches: [{queryParams: [{name: x, value: '1'}, {name: x, value: '2'}]}]}",
+        "duplicate-name spec.rules[0].matches[0].queryParams[1].name `x`",
+    );
+    rule(
+        "{matches: [{headers: [{name: 'a b', value: '1'}]}]}",
+        "invalid-header spec.rules[0].matches[0].headers[0].name `'a b'`",
+    );
+    rule(
+        "{matches: [{method: get}]}",
+        "unknown-value spec.rules[0].matches[0].method `get`",
+    );
+    rule(
+        "{matches: [{header: []}]}",
+        "unknown-field spec.rules[0].matches[0].header `header`",
+    );
+}
+
+#[test]
+fn filters() {
+    let modifier = "{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}";
+    rule(
+        &format!("{{filters: [{modifier}, {modifier}]}}"),
+        "conflicting-fields spec.rules[0].filters[1] `RequestHeaderModifier`",
+    );
+    rule(
+        "{filters: [{type: RequestRedirect, requestRedirect: {port: 81}}, {type: URLRewrite, urlRewrite: {hostname: a.test}}]}",
+        "conflicting-fields spec.rules[0].filters[1] `URLRewrite`",
+    );
+    rule(
+        "{filters: [{type: RequestRedirect, requestRedirect: {port: 81}}], backendRefs: [{name: v1, port: 8080}]}",
+        "conflicting-fields spec.rules[0].backendRefs `backendRefs`",
+    );
+    rule(
+        "{backendRefs: [{name: v1, port: 8080, filters: [{type: RequestRedirect, requestRedirect: {port: 81}}]}]}",
+        "conflicting-fields spec.rules[0].backendRefs[0].filters[0] `RequestRedirect`",
+    );
+    rule(
+        "{filters: [{type: URLRewrite, requestRedirect: {port: 81}, urlRewrite: {hostname: a.test}}]}",
+        "conflicting-fields spec.rules[0].filters[0] `requestRedirect`",
+    );
+    rule(
+        "{filters: [{type: URLRewrite}]}",
+        "missing-field spec.rules[0].filters[0].urlRewrite `type`",
+    );
+    rule(
+        "{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 304}}]}",
+        "unknown-value spec.rules[0].filters[0].requestRedirect.statusCode `304`",
+    );
+    for name in ["Host", "connection", "content-length"] {
+        rule(
+            &format!(
+                "{{filters: [{{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: {name}, value: a}}]}}}}]}}"
+            ),
+            &format!("reserved-header spec.rules[0].filters[0].requestHeaderModifier.set[0].name `{name}`"),
+        );
+    }
+    rule(
+        "{filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {add: [{name: a, value: '1'}, {name: A, value: '2'}]}}]}",
+        "duplicate-name spec.rules[0].filters[0].responseHeaderModifier.add[1].name `A`",
+    );
+}
+
+#[test]
+fn a_prefix_is_replaced_where_there_is_one() {
+    let rewrite = "{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}";
+    for matches in [
+        "[{path: {type: Exact, value: /a}}]",
+        "[{path: {type: RegularExpression, value: /a}}]",
+        "[{path: {value: /a}}, {path: {value: /b}}]",
+    ] {
+        rule(
+            &format!("{{matches: {matches}, filters: [{rewrite}]}}"),
+            "conflicting-fields spec.rules[0].filters[0].urlRewrite.path `ReplacePrefixMatch`",
+        );
+    }
+    for (modifier, expected) in [
+        ("{type: ReplacePrefixMatch, replaceFullPath: /b}", "missing-field"),
+        (
+            "{type: ReplaceFullPath, replaceFullPath: /b, replacePrefixMatch: /c}",
+            "conflicting-fields",
+        ),
+    ] {
+        let form = modifier.split(['{', ',']).nth(1).unwrap().replace("type: ", "");
+        rule(
+            &format!("{{filters: [{{type: RequestRedirect, requestRedirect: {{path: {modifier}}}}}]}}"),
+            &format!("{expected} spec.rules[0].filters[0].requestRedirect.path `{form}`"),
+        );
+    }
+    rule(
+        "{filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: b}}}]}",
+        "invalid-path spec.rules[0].filters[0].urlRewrite.path.replaceFullPath `b`",
+    );
+    rule(
+        "{filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: '/b?c'}}}]}",
+        "invalid-path spec.rules[0].filters[0].urlRewrite.path.replaceFullPath `'/b?c'`",
+    );
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    rule(
+        "{timeouts: {request: 10s}}",
+        "unsupported-field spec.rules[0].timeouts `timeouts`",
+    );
+    rule(
+        "{retry: {attempts: 3}}",
+        "unsupported-field spec.rules[0].retry `retry`",
+    );
+    rule(
+        "{sessionPersistence: {}}",
+        "unsupported-field spec.rules[0].sessionPersistence `sessionPersistence`",
+    );
+    for form in ["RequestMirror", "CORS", "ExtensionRef", "ExternalAuth"] {
+        rule(
+            &format!("{{filters: [{{type: {form}}}]}}"),
+            &format!("unsupported-value spec.rules[0].filters[0].type `{form}`"),
+        );
+    }
+    let text = format!("{BASE}{}", document("GRPCRoute", "route", "{}"));
+    assert_eq!(found(Severity::Error, &text), ["unsupported-kind kind `GRPCRoute`"]);
+}
+
+/// `HTTPRouteInvalidNonExistentBackendRef`, `…BackendRefUnknownKind`, `…CrossNamespaceBackendRef`.
+#[test]
+fn http_route_invalid_backends() {
+    rule(
+        "{backendRefs: [{name: nonexistent, port: 8080}]}",
+        "unknown-destination spec.rules[0].backendRefs[0].name `nonexistent`",
+    );
+    rule(
+        "{backendRefs: [{name: v1, port: 81}]}",
+        "unknown-port spec.rules[0].backendRefs[0].port `81`",
+    );
+    rule(
+        "{backendRefs: [{name: v1}]}",
+        "missing-port spec.rules[0].backendRefs[0].port `v1`",
+    );
+    rule(
+        "{backendRefs: [{group: unknown.example, kind: Nonexistent, name: v1, port: 8080}]}",
+        "unsupported-value spec.rules[0].backendRefs[0].kind `Nonexistent`",
+    );
+    rule(
+        "{backendRefs: [{name: web, namespace: apps, port: 8080}]}",
+        "reference-not-granted spec.rules[0].backendRefs[0].namespace `web`",
+    );
+    rule(
+        "{backendRefs: [{group: networking.istio.io, kind: Hostname, name: web.apps.svc.cluster.local, namespace: apps, port: 8080}]}",
+        "conflicting-fields spec.rules[0].backendRefs[0].namespace `namespace`",
+    );
+}
+
+/// `HTTPRouteInvalidReferenceGrant` and `HTTPRoutePartiallyInvalidViaInvalidReferenceGrant`.
+#[test]
+fn http_route_invalid_reference_grant() {
+    let route = document(
+        "HTTPRoute",
+        "route",
+        "{parentRefs: [{name: gw}], rules: [{backendRefs: [{name: web, namespace: apps, port: 8080}, {name: v1, port: 8080}]}]}",
+    );
+    let grant = |namespace: &str, from: &str, to: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {{name: grant, namespace: {namespace}}}\nspec: {{from: [{from}], to: [{to}]}}\n---\n"
+        )
+    };
+    let from = "{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: infra}";
+    let to = "{group: '', kind: Service}";
+    let granted = |grant: &str| found(Severity::Error, &format!("{BASE}{grant}{route}")).is_empty();
+    assert!(granted(&grant("apps", from, to)));
+    assert!(granted(&grant("apps", from, "{group: '', kind: Service, name: web}")));
+    assert!(!granted(""));
+    for (namespace, from, to) in [
+        ("infra", from, to),
+        (
+            "apps",
+            "{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: other}",
+            to,
+        ),
+        (
+            "apps",
+            "{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}",
+            to,
+        ),
+        ("apps", "{group: '', kind: HTTPRoute, namespace: infra}", to),
+        ("apps", from, "{group: '', kind: Secret}"),
+        ("apps", from, "{group: '', kind: Service, name: other}"),
+        ("apps", from, "{group: other.example, kind: Service}"),
+    ] {
+        assert!(!granted(&grant(namespace, from, to)), "{namespace} {from} {to}");
+    }
+}
+
+/// `HTTPRouteInvalidParentRefNotMatchingSectionName`, `…ListenerPort`, and parents that are none.
+#[test]
+fn http_route_invalid_parents() {
+    let parent = |parent: &str, expected: &str| {
+        refused(
+            &format!("{{parentRefs: [{parent}], rules: [{{backendRefs: [{{name: v1, port: 8080}}]}}]}}"),
+            expected,
+        );
+    };
+    parent("{name: gv}", "unknown-gateway spec.parentRefs[0] `gv`");
+    parent("{name: gw, namespace: apps}", "unknown-gateway spec.parentRefs[0] `gw`");
+    parent(
+        "{name: gw, sectionName: htp}",
+        "unknown-listener spec.parentRefs[0] `htp`",
+    );
+    parent("{name: gw, port: 81}", "unknown-listener spec.parentRefs[0] `81`");
+    parent(
+        "{group: networking.istio.io, kind: Gateway, name: gw}",
+        "unsupported-value spec.parentRefs[0] `{group: networking.istio.io, kind: Gateway, name: gw}`",
+    );
+}
+
+#[test]
+fn hostnames_and_names() {
+    for hostname in ["'*'", "'*a.test'", "a.*.test", "'a.test:80'"] {
+        refused(
+            &format!("{{parentRefs: [{{name: gw}}], hostnames: [{hostname}], rules: [{{}}]}}"),
+            &format!("invalid-host spec.hostnames[0] `{hostname}`"),
+        );
+    }
+    refused(
+        "{parentRefs: [{name: gw}], rules: [{name: a}, {name: a, matches: [{path: {value: /b}}]}]}",
+        "duplicate-name spec.rules[1].name `a`",
+    );
+    refused(
+        "{parentRef: [], rules: [{}]}",
+        "unknown-field spec.parentRef `parentRef`",
+    );
+}
+
+#[test]
+fn gateways() {
+    let gateway = |spec: &str, expected: &str| {
+        let text = document("Gateway", "other", spec);
+        assert_eq!(found(Severity::Error, &text), [expected], "{spec}");
+    };
+    let listener = |rest: &str| format!("{{gatewayClassName: istio, listeners: [{{name: a, port: 80, {rest}}}]}}");
+    for protocol in ["HTTPS", "TLS", "TCP", "UDP"] {
+        gateway(
+            &listener(&format!("protocol: {protocol}")),
+            &format!("unsupported-value spec.listeners[0].protocol `{protocol}`"),
+        );
+    }
+    gateway(
+        &listener("protocol: HTTP, tls: {mode: Terminate}"),
+        "unsupported-field spec.listeners[0].tls `tls`",
+    );
+    gateway(
+        &listener("protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}"),
+        "unsupported-value spec.listeners[0].allowedRoutes.namespaces.selector `team`",
+    );
+    gateway(
+        &listener("protocol: HTTP, allowedRoutes: {namespaces: {from: All, selector: {}}}"),
+        "conflicting-fields spec.listeners[0].allowedRoutes.namespaces `selector`",
+    );
+    gateway(
+        "{gatewayClassName: istio, listeners: [{name: a, port: 80, protocol: HTTP}, {name: a, port: 81, protocol: HTTP}]}",
+        "duplicate-name spec.listeners[1].name `a`",
+    );
+    gateway(
+        "{gatewayClassName: istio, listeners: [{name: a, port: 80, protocol: HTTP, hostname: a.test}, {name: b, port: 80, protocol: HTTP, hostname: A.test}]}",
+        "duplicate-name spec.listeners[1] `{name: b, port: 80, protocol: HTTP, hostname: A.test}`",
+    );
+    gateway(
+        "{listeners: [{name: a, port: 80, protocol: HTTP}]}",
+        "missing-field spec.gatewayClassName `spec`",
+    );
+    let twice = document(
+        "Gateway",
+        "gw",
+        "{gatewayClassName: istio, listeners: [{name: http, port: 80, protocol: HTTP}]}",
+    );
+    assert_eq!(
+        found(Severity::Error, &format!("{BASE}{twice}")),
+        ["duplicate-resource metadata.name `gw`"]
+    );
+}
+
+/// Rules of the two worlds are ordered differently, so no host of a port has both.
+#[test]
+fn a_host_has_routes_of_one_world() {
+    let istio = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: infra}
+spec: {servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: old, namespace: infra}
+spec: {hosts: [a.test, b.test], gateways: [gw], http: [{directResponse: {status: 204}}]}
+---
+";
+    let route = |host: &str| {
+        document(
+            "HTTPRoute",
+            "route",
+            &format!(
+                "{{parentRefs: [{{name: gw}}], hostnames: [{host}], rules: [{{backendRefs: [{{name: v1, port: 8080}}]}}]}}"
+            ),
+        )
+    };
+    let both = |host| found(Severity::Error, &format!("{BASE}{istio}{}", route(host)));
+    assert_eq!(both("b.test"), ["host-of-two-apis  `route`"]);
+    assert_eq!(both("c.test"), Vec::<String>::new());
+    assert_eq!(both("'*.test'"), Vec::<String>::new());
+}
+
+#[test]
+fn a_route_that_is_served_nowhere_is_warned_about() {
+    let warned = |spec: &str| {
+        found(
+            Severity::Warning,
+            &format!("{BASE}{}", document("HTTPRoute", "route", spec)),
+        )
+    };
+    // Its backends may well be known to another gateway only.
+    let rules = "rules: [{backendRefs: [{name: v1, port: 8080}]}]";
+    assert_eq!(warned(&format!("{{{rules}}}")), ["route-without-gateway  `route`"]);
+    assert_eq!(
+        warned(&format!(
+            "{{parentRefs: [{{group: '', kind: Service, name: v1}}], {rules}}}"
+        )),
+        ["route-without-gateway  `route`"]
+    );
+    let other = document(
+        "Gateway",
+        "other",
+        "{gatewayClassName: nginx, listeners: [{name: http, port: 80, protocol: HTTP}]}",
+    );
+    let text = format!(
+        "{BASE}{other}{}",
+        document(
+            "HTTPRoute",
+            "route",
+            "{parentRefs: [{name: other}], rules: [{backendRefs: [{name: elsewhere, port: 1}]}]}"
+        )
+    );
+    assert_eq!(
+        found(Severity::Warning, &text),
+        ["route-not-bound spec.parentRefs[0] `{name: other}`"]
+    );
+}
