@@ -2,10 +2,11 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io::{IoSlice, Result};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -37,6 +38,14 @@ impl ClientStream {
                 let first = first.get(..bytes).filter(|first| !first.is_empty())?;
                 Some(Bytes::copy_from_slice(first))
             }
+        }
+    }
+
+    /// Ends a connection over which nothing is under way.
+    pub(super) async fn leave(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            // One attempt at TLS's goodbye: who does not read is not waited for.
+            let _ = tokio::time::timeout(Duration::ZERO, stream.shutdown()).await;
         }
     }
 }

@@ -14,7 +14,7 @@ use lockgate_core::snapshot::Secrets;
 use lockgate_core::tables::TlsServerId;
 use lockgate_core::tls::{CipherSuite, ClientVerification, Pem, TlsServer, TlsVersion};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
@@ -143,7 +143,7 @@ impl<'s> Reader<'s> {
         let (chain_text, key_text) = (self.read(chain)?, self.read(key)?);
         let certificates = CertificateDer::pem_slice_iter(&chain_text)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| format!("{} is no PEM: {error}", named(chain)))?;
+            .map_err(|error| is_no_pem(chain, &error))?;
         if certificates.is_empty() {
             return Err(format!("{} holds no PEM certificate", named(chain)));
         }
@@ -179,11 +179,12 @@ impl<'s> Reader<'s> {
             let text = self.read(pem)?;
             let lists = CertificateRevocationListDer::pem_slice_iter(&text)
                 .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| format!("{} is no PEM: {error}", named(pem)))?;
+                .map_err(|error| is_no_pem(pem, &error))?;
             if lists.is_empty() {
                 return Err(format!("{} holds no PEM list of revoked certificates", named(pem)));
             }
-            builder = builder.with_crls(lists);
+            // As Envoy does: whoever keeps newer lists away must not keep a certificate alive by that.
+            builder = builder.with_crls(lists).enforce_revocation_expiration();
         }
         if !clients.required {
             builder = builder.allow_unauthenticated();
@@ -218,6 +219,17 @@ impl<'s> Reader<'s> {
         self.digest.update(&text);
         Ok(text)
     }
+}
+
+/// The error's own words quote the line, which may be a key whose line breaks were lost.
+fn is_no_pem(pem: &Pem, error: &pem::Error) -> String {
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section does not end",
+        pem::Error::IllegalSectionStart { .. } => "the line that begins a section does not end with five hyphens",
+        pem::Error::Base64Decode(_) => "a section is no base64",
+        _ => "it cannot be read",
+    };
+    format!("{} is no PEM: {why}", named(pem))
 }
 
 fn named(pem: &Pem) -> String {
