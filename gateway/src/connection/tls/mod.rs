@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use self::server::{ServerError, Servers};
+pub(crate) use self::server::{ServerError, Servers, files};
 use super::Peer;
 use super::stream::Begun;
 use crate::metrics::HandshakeFailure;
