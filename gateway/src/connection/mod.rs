@@ -185,6 +185,13 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Pe
     }
 }
 
+/// Resolves when there are bytes to read; `None` when there never will be.
+async fn arrived(socket: &TcpStream) -> Option<()> {
+    // Not `readable`, which is also true of a socket that nobody has tried to read yet.
+    let bytes = socket.peek(&mut [0]).await.ok()?;
+    (bytes > 0).then_some(())
+}
+
 /// Waits for bytes; `None` when the connection should end instead.
 async fn wait<T>(worker: &Worker, arrived: impl Future<Output = Option<T>>, limit: Duration) -> Option<T> {
     let mut arrived = core::pin::pin!(arrived);

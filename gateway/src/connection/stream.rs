@@ -26,11 +26,7 @@ impl ClientStream {
     /// Resolves when there are bytes to read, with those that had to be read to know; `None` when there never will be.
     pub(super) async fn arrived(&mut self) -> Option<Bytes> {
         match self {
-            // Not `readable`, which is also true of a socket that nobody has tried to read yet.
-            Self::Plain(socket) => {
-                let bytes = socket.peek(&mut [0]).await.ok()?;
-                (bytes > 0).then(Bytes::new)
-            }
+            Self::Plain(socket) => super::arrived(socket).await.map(|()| Bytes::new()),
             // A socket has bytes too when they are TLS's own.
             Self::Tls(stream) => {
                 let mut first = [0; FIRST_BYTES];

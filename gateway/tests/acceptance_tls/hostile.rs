@@ -103,8 +103,27 @@ async fn handshake_has_its_time_and_others_go_on() {
     let _ = within_patience("the end", reading.read_to_end(&mut rest)).await;
     assert!(begun.elapsed() >= Duration::from_secs(9), "{:?}", begun.elapsed());
     drip.await.expect("a slow hello is refused");
-    turned_away(&bed.gateway, "timeout", 3.0).await;
+    turned_away(&bed.gateway, "timeout", 2.0).await;
     all_gone(&bed.gateway).await;
+}
+
+#[tokio::test]
+async fn who_only_asks_whether_the_port_is_open_is_no_failure() {
+    let (ca, mut bed) = bed(&[]).await;
+    for _ in 0..20 {
+        TcpStream::connect(bed.gateway.https).await.expect("a connection");
+    }
+    let silent = TcpStream::connect(bed.gateway.https).await.expect("a connection");
+    let answer = Tls::new(&ca).ask(bed.gateway.https, "a.test", &post("a.test", &[], QUESTION)).await;
+    assert_eq!(answer.expect("an answer").status, 200);
+    let begun = Instant::now();
+    for reason in ["protocol", "timeout", "server_name", "client_certificate"] {
+        turned_away(&bed.gateway, reason, 0.0).await;
+    }
+    bed.gateway.signal("TERM");
+    assert_eq!(bed.gateway.ends().await.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(5), "a silent client is waited for: {:?}", begun.elapsed());
+    drop(silent);
 }
 
 #[tokio::test]
