@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::case::{all_gone, gateway, secret_of, simple, start, turned_away};
@@ -137,30 +137,49 @@ async fn tls_at_a_port_in_plain_text_is_a_bad_request() {
     all_gone(&bed.gateway).await;
 }
 
-#[tokio::test]
-async fn who_does_not_read_costs_little_and_is_let_go() {
+/// What each of many clients costs at most that ask for a large answer and do not read it.
+async fn cost_of_not_reading<S, F>(bed: &Bed, connect: impl Fn(usize) -> F) -> u64
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Client<S>>,
+{
     const MANY: usize = 20;
-    let (ca, bed) = bed(&["--stream-idle-timeout", "1s"]).await;
     let body = "x".repeat(8 * 1024 * 1024);
     let before = bed.gateway.resident();
     let mut clients = Vec::new();
     for index in 0..MANY {
         bed.upstream.answer(Answer::whole("200 OK", &[], &body));
-        let tls = Tls::with(&ca, &[VERSIONS[index % 2]], None);
-        let mut client = tls.client(bed.gateway.https, "a.test").await;
+        let mut client = connect(index).await;
         client.send(post("a.test", &[], QUESTION)).await;
         clients.push(client);
     }
     for index in 0..MANY {
         bed.upstream.closed(index).await;
     }
-    let each = bed.gateway.peak().saturating_sub(before) / MANY as u64;
-    println!("a client that does not read: {each} bytes");
-    assert!(each < 1024 * 1024, "{each} bytes for a client that does not read");
+    let peak = bed.gateway.peak();
     for client in &mut clients {
         assert_eq!(client.response().await.end, Part::Cut);
     }
     all_gone(&bed.gateway).await;
+    peak.saturating_sub(before) / MANY as u64
+}
+
+#[tokio::test]
+async fn who_does_not_read_costs_little_and_is_let_go() {
+    let args = ["--stream-idle-timeout", "1s"];
+    let (ca, tls) = bed(&args).await;
+    let text = gateway(&[("'*'", "")]).replace("HTTPS}, tls: {}", "HTTP}");
+    let plain = start(simple(&ca.issue("a.test", 1)).file("gateway.yaml", &text).args(&args)).await;
+    let in_plain_text = cost_of_not_reading(&plain, |_| Client::connect(plain.gateway.https)).await;
+    let of_tls = cost_of_not_reading(&tls, |index| {
+        let speaks = Tls::with(&ca, &[VERSIONS[index % 2]], None);
+        let to = tls.gateway.https;
+        async move { speaks.client(to, "a.test").await }
+    })
+    .await;
+    println!("a client that does not read: {of_tls} bytes, in plain text {in_plain_text}");
+    assert!(of_tls < in_plain_text + 256 * 1024, "{of_tls} bytes, in plain text {in_plain_text}");
+    assert!(of_tls < 2 * 1024 * 1024, "{of_tls} bytes");
 }
 
 #[tokio::test]
