@@ -137,9 +137,9 @@ fn sent_authority<'d>(request: &Request<'d>) -> Result<&'d [u8], BadRequest> {
     Ok(text)
 }
 
-/// Whether a request for `scheme` may come over this connection. A target `https://…` in plain text was meant for
-/// another; `:scheme` is what a proxy in front may have been asked for.
+/// Whether a request for `scheme` may come over this connection. A target of the other scheme was meant for another;
+/// `:scheme` is what a proxy in front may have been asked for.
 fn is_spoken(scheme: &str, form: AuthorityForm, spoken: Scheme) -> bool {
-    scheme.eq_ignore_ascii_case("http")
-        || scheme.eq_ignore_ascii_case("https") && (spoken == Scheme::Https || form == AuthorityForm::Pseudo)
+    let is = |known: Scheme| scheme.eq_ignore_ascii_case(known.as_str());
+    is(spoken) || form == AuthorityForm::Pseudo && (is(Scheme::Http) || is(Scheme::Https))
 }

@@ -34,7 +34,8 @@ pub(crate) fn listener(tables: &Tables<'_>, connection: &Connection<'_>) -> Opti
 }
 
 /// Whether the request is for a host that its connection was not made for: one that another server of the port takes,
-/// maybe under other rules for client certificates; or whether no server takes the connection at all.
+/// maybe under other rules for client certificates; or whether no server takes the connection at all, as it is from
+/// before the port spoke TLS.
 ///
 /// HTTP/2 clients send the requests of several hosts over one connection (RFC 9113 §9.1.1), and anybody may claim a
 /// host that the server name did not.
@@ -49,7 +50,7 @@ pub(crate) fn is_misdirected(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool
     let of = |name| named(tables, tables.server_names, scope, has_suffixes, name).or(any);
     let asked = connection.sni.unwrap_or_default().as_bytes();
     let server = of(asked);
-    server.is_none() || seen.authority.host != asked && server != of(seen.authority.host)
+    connection.scheme == Scheme::Http || server.is_none() || seen.authority.host != asked && server != of(seen.authority.host)
 }
 
 fn port<'d>(tables: &Tables<'d>, number: u16) -> Option<(u32, &'d PortRow)> {

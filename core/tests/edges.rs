@@ -143,6 +143,8 @@ fn a_target_of_another_scheme_is_refused() {
         (scheme(target, "HTTP"), Scheme::Http, true),
         (scheme(target, "https"), Scheme::Http, false),
         (scheme(target, "HttpS"), Scheme::Https, true),
+        (scheme(target, "http"), Scheme::Https, false),
+        (scheme(pseudo, "http"), Scheme::Https, true),
         (scheme(target, "ftp"), Scheme::Http, false),
         (scheme(target, ""), Scheme::Http, false),
         (scheme(pseudo, "https"), Scheme::Http, true),

@@ -15,6 +15,7 @@ use lockgate_core::config::Document;
 use tokio::sync::mpsc;
 
 use crate::config::Inputs;
+use crate::connection::tls;
 use crate::limits::RELOAD_DEBOUNCE;
 use crate::live::Live;
 use crate::shared::Shared;
@@ -41,6 +42,10 @@ pub(crate) struct Refused(pub(crate) String);
 /// Loads, compiles and prepares: everything that can go wrong before a socket is touched.
 pub(crate) fn load(inputs: &mut Inputs) -> Result<Live, Refused> {
     let (compiled, documents) = compile(inputs)?;
+    prepare(compiled, documents)
+}
+
+fn prepare(compiled: Compiled, documents: Vec<Document>) -> Result<Live, Refused> {
     Live::new(compiled, documents).map_err(|error| Refused(format!("error: {error}\n")))
 }
 
@@ -155,16 +160,24 @@ fn cannot_bind(port: u16, address: SocketAddr, error: &std::io::Error) -> Refuse
 }
 
 /// Loads again and, if all is well, swaps.
-pub(crate) async fn reload(inputs: &mut Inputs, ports: &mut Ports, shared: &Arc<Shared>, workers: &[Handle]) {
+pub(crate) async fn reload(
+    inputs: &Inputs,
+    ports: &mut Ports,
+    shared: &Arc<Shared>,
+    workers: &[Handle],
+    watch: &mut FileWatch,
+) {
     let mut aside = inputs.clone();
-    let loaded = tokio::task::spawn_blocking(move || load(&mut aside)).await;
-    let swapped = match loaded {
-        Ok(Ok(live)) => ports.bind(&live, workers.len()).map(|bound| (live, bound)),
-        Ok(Err(refused)) => Err(refused),
-        Err(panic) => Err(Refused(format!("error: the compiler failed: {panic}\n"))),
+    let loaded = match off_thread(move || compile(&mut aside)).await {
+        Ok((compiled, documents)) => {
+            // Before they are read, so that no change of theirs is missed, and also when they are refused then.
+            watch.follow([&shared.live.load().compiled, &compiled]);
+            off_thread(move || prepare(compiled, documents)).await
+        }
+        Err(refused) => Err(refused),
     };
-    match swapped {
-        Ok((mut live, bound)) => {
+    match loaded.and_then(|live| Ok((ports.bind(&live, workers.len())?, live))) {
+        Ok((bound, mut live)) => {
             let before = shared.live.load_full();
             live.tokens.start(Some(&before.tokens), &shared.fetcher);
             live.servers.resume(&before.servers);
@@ -184,6 +197,14 @@ pub(crate) async fn reload(inputs: &mut Inputs, ports: &mut Ports, shared: &Arc<
             );
         }
     }
+}
+
+/// Runs what may take long beside what must not wait.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
+    let failed = |panic| Err(Refused(format!("error: the compiler failed: {panic}\n")));
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
 }
 
 /// Tells of changed files, after they have been quiet for a moment.
@@ -226,9 +247,9 @@ impl FileWatch {
         watch
     }
 
-    /// Watches the files that `live` was made of besides the configuration's own.
-    pub(crate) fn follow(&mut self, live: &Live) {
-        let files: Vec<PathBuf> = live.servers.files().map(Path::to_owned).collect();
+    /// Watches the files besides the configuration's own that some configurations are made of.
+    pub(crate) fn follow<'c>(&mut self, configurations: impl IntoIterator<Item = &'c Compiled>) {
+        let files: Vec<PathBuf> = configurations.into_iter().flat_map(tls::files).collect();
         for directory in files.iter().filter_map(|file| file.parent()) {
             let here = if directory.as_os_str().is_empty() {
                 Path::new(".")

@@ -142,8 +142,8 @@ impl Gateway {
             Err(error) => return refused(&Refused(format!("error: cannot receive signals: {error}\n"))),
         };
         let mut files = FileWatch::new(&self.inputs);
+        files.follow([&self.shared.live.load().compiled]);
         loop {
-            files.follow(&self.shared.live.load());
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
@@ -155,7 +155,7 @@ impl Gateway {
                 biased;
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                () = reload::reload(&mut self.inputs, &mut self.ports, &self.shared, &self.workers) => {}
+                () = reload::reload(&self.inputs, &mut self.ports, &self.shared, &self.workers, &mut files) => {}
             }
         }
         tokio::select! {

@@ -138,10 +138,8 @@ impl AsyncWrite for ClientIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
-        if result.is_pending() {
-            // What TLS has taken and the socket has not.
-            self.activity.write_blocked.set(true);
-        }
+        // What TLS has taken and the socket has not. hyper flushes when nothing is left to be written.
+        self.activity.write_blocked.set(result.is_pending());
         result
     }
 

@@ -160,11 +160,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Pe
     if read.is_empty() {
         match wait(&worker, stream.arrived(), times.idle).await {
             Some(first) => read = first,
-            None => return,
+            None => return stream.leave().await,
         }
     }
     let Some((protocol, mut read)) = first_bytes(&mut stream, read, times.header_read).await else {
-        return;
+        return stream.leave().await;
     };
     if protocol == Protocol::Http2 {
         return Box::pin(http2::serve(worker, stream, read, peer)).await;
@@ -179,10 +179,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Pe
         if read.is_empty() {
             match wait(&worker, stream.arrived(), worker.shared.times.idle).await {
                 Some(first) => read = first,
-                None => return,
+                None => return stream.leave().await,
             }
         }
     }
+}
+
+/// Resolves when there are bytes to read; `None` when there never will be.
+async fn arrived(socket: &TcpStream) -> Option<()> {
+    // Not `readable`, which is also true of a socket that nobody has tried to read yet.
+    let bytes = socket.peek(&mut [0]).await.ok()?;
+    (bytes > 0).then_some(())
 }
 
 /// Waits for bytes; `None` when the connection should end instead.

@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Peer, wait};
+use super::{Peer, arrived, wait};
 use crate::worker::Worker;
 
 /// Room for a common header and the head of a request in one read.
@@ -31,12 +31,6 @@ pub(super) async fn read(worker: &Worker, stream: &mut TcpStream, peer: &Peer) -
         let _ = peer.proxied.set(Box::new(proxied));
     }
     Some(rest)
-}
-
-/// Resolves when there are bytes to read; `None` when there never will be.
-async fn arrived(stream: &TcpStream) -> Option<()> {
-    let bytes = stream.peek(&mut [0]).await.ok()?;
-    (bytes > 0).then_some(())
 }
 
 async fn header(stream: &mut TcpStream) -> Option<(ProxyHeader, Bytes)> {

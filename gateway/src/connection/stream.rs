@@ -2,10 +2,11 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::io::{IoSlice, Result};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -25,11 +26,7 @@ impl ClientStream {
     /// Resolves when there are bytes to read, with those that had to be read to know; `None` when there never will be.
     pub(super) async fn arrived(&mut self) -> Option<Bytes> {
         match self {
-            // Not `readable`, which is also true of a socket that nobody has tried to read yet.
-            Self::Plain(socket) => {
-                let bytes = socket.peek(&mut [0]).await.ok()?;
-                (bytes > 0).then(Bytes::new)
-            }
+            Self::Plain(socket) => super::arrived(socket).await.map(|()| Bytes::new()),
             // A socket has bytes too when they are TLS's own.
             Self::Tls(stream) => {
                 let mut first = [0; FIRST_BYTES];
@@ -37,6 +34,14 @@ impl ClientStream {
                 let first = first.get(..bytes).filter(|first| !first.is_empty())?;
                 Some(Bytes::copy_from_slice(first))
             }
+        }
+    }
+
+    /// Ends a connection over which nothing is under way.
+    pub(super) async fn leave(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            // One attempt at TLS's goodbye: who does not read is not waited for.
+            let _ = tokio::time::timeout(Duration::ZERO, stream.shutdown()).await;
         }
     }
 }

@@ -25,6 +25,8 @@ mod paths;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod tls;
 
 #[cfg(test)]
 mod case {

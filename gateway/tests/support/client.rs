@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::wire::{self, Fields, Framing, Part, Reader};
@@ -86,8 +86,8 @@ impl Response {
 
 /// A connection to the gateway.
 #[derive(Debug)]
-pub struct Client {
-    reader: Reader<TcpStream>,
+pub struct Client<S = TcpStream> {
+    reader: Reader<S>,
 }
 
 impl Client {
@@ -109,9 +109,35 @@ impl Client {
         socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::from(from)), 0))?;
         let stream = within_patience("a connection", socket.connect(to)).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Self::over(stream))
+    }
+
+    /// Ends the connection as a killed client does: with a reset.
+    pub fn reset(mut self) {
+        // Without lingering, closing a socket discards what is unsent and resets the connection.
+        self.reader.stream().set_zero_linger().expect("linger");
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Speaks over a connection that is there.
+    pub fn over(stream: S) -> Self {
+        Self {
             reader: Reader::new(stream),
-        })
+        }
+    }
+
+    /// What is spoken over.
+    pub fn stream(&mut self) -> &mut S {
+        self.reader.stream()
+    }
+
+    /// Waits for the end, before which nothing comes: an error when it looks like a cut.
+    pub async fn ends(&mut self) -> std::io::Result<()> {
+        let mut rest = Vec::new();
+        within_patience("the end of the connection", self.reader.stream().read_to_end(&mut rest)).await?;
+        assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
+        Ok(())
     }
 
     /// Sends bytes as they are.
@@ -121,7 +147,11 @@ impl Client {
 
     /// Sends bytes to a gateway that may refuse to read them.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-        within_patience("sending", self.reader.stream().write_all(bytes.as_ref())).await
+        let sent = async {
+            self.reader.stream().write_all(bytes.as_ref()).await?;
+            self.reader.stream().flush().await
+        };
+        within_patience("sending", sent).await
     }
 
     /// The next head, interim answers (1xx) skipped.
@@ -200,12 +230,6 @@ impl Client {
             closed = !within_patience("the end of the connection", self.reader.fill()).await;
         }
         closed
-    }
-
-    /// Ends the connection as a killed client does: with a reset.
-    pub fn reset(mut self) {
-        // Without lingering, closing a socket discards what is unsent and resets the connection.
-        self.reader.stream().set_zero_linger().expect("linger");
     }
 
     /// Sends [`post`] and reads the answer.

@@ -168,6 +168,13 @@ impl Setup {
         self.scratch.0.join("config")
     }
 
+    /// Writes a file outside the config directory, and says where it is.
+    pub fn aside(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.scratch.0.join(name);
+        std::fs::write(&path, text).expect("writing a file");
+        path
+    }
+
     /// Runs a command on the config directory to its end: `COMMAND -f CONFIG ARGS...`.
     pub async fn run(&self, command: &str, args: &[&str]) -> Said {
         let mut all = vec![command.to_owned(), "-f".to_owned(), self.config().display().to_string()];
@@ -177,10 +184,11 @@ impl Setup {
 
     /// Starts a gateway that must refuse to.
     pub async fn refused(&self) -> Said {
-        let (http, admin) = (Port::lease(), Port::lease());
+        let (http, https, admin) = (Port::lease(), Port::lease(), Port::lease());
         let listen = format!("80=127.0.0.1:{}", http.number);
+        let listen_tls = format!("443=127.0.0.1:{}", https.number);
         let admin = format!("127.0.0.1:{}", admin.number);
-        let mut args = vec!["--listen", &listen, "--admin", &admin];
+        let mut args = vec!["--listen", &listen, "--listen", &listen_tls, "--admin", &admin];
         args.extend(self.args.iter().map(String::as_str));
         self.run("serve", &args).await
     }
@@ -195,7 +203,7 @@ impl Setup {
 
     /// Starts a gateway, or says why it refused.
     pub async fn try_start(self) -> Result<Gateway, Said> {
-        let (http, admin) = (Port::lease(), Port::lease());
+        let (http, https, admin) = (Port::lease(), Port::lease(), Port::lease());
         let dir = self.scratch.0.clone();
         let (stdout, stderr) = (dir.join("stdout"), dir.join("stderr"));
         let mut command = Command::new(BINARY);
@@ -205,6 +213,8 @@ impl Setup {
             .arg(self.config())
             .arg("--listen")
             .arg(format!("80=127.0.0.1:{}", http.number))
+            .arg("--listen")
+            .arg(format!("443=127.0.0.1:{}", https.number))
             .arg("--admin")
             .arg(format!("127.0.0.1:{}", admin.number))
             .arg("--access-log")
@@ -221,10 +231,11 @@ impl Setup {
         let local = |port: &Port| SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
         let mut gateway = Gateway {
             http: local(&http),
+            https: local(&https),
             admin: local(&admin),
             child,
             dir,
-            _ports: [http, admin],
+            _ports: [http, https, admin],
             _scratch: self.scratch,
         };
         match gateway.ready().await {
@@ -270,11 +281,13 @@ pub async fn run(env: &[(String, String)], args: &[String]) -> Said {
 pub struct Gateway {
     /// Where it listens for what the Gateway resource calls port 80.
     pub http: SocketAddr,
+    /// Where it listens for what the Gateway resource calls port 443.
+    pub https: SocketAddr,
     /// Where its admin port is.
     pub admin: SocketAddr,
     child: Child,
     dir: PathBuf,
-    _ports: [Port; 2],
+    _ports: [Port; 3],
     _scratch: Scratch,
 }
 

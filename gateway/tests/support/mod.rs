@@ -16,6 +16,7 @@ pub mod bed;
 pub mod client;
 pub mod findings;
 pub mod gateway;
+pub mod https;
 pub mod outputs;
 pub mod pki;
 pub mod ports;

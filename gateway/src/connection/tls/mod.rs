@@ -1,7 +1,8 @@
 //! TLS with a client: which server it gets is the engine's to say, by the name it asks for; the handshake is rustls's.
 //!
 //! A client that asks for a name that no server takes, or does not finish in
-//! time, is turned away without HTTP.
+//! time, is turned away without HTTP. One that never sends a byte, as a balancer
+//! that only asks whether the port is open, is not counted among those.
 
 mod client;
 mod server;
@@ -13,12 +14,13 @@ use lockgate_core::request::spiffe_id;
 use rustls::server::Acceptor;
 use rustls::{ProtocolVersion, ServerConnection};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use self::server::{ServerError, Servers};
-use super::Peer;
+pub(crate) use self::server::{ServerError, Servers, files};
 use super::stream::Begun;
+use super::{Peer, arrived, wait};
 use crate::metrics::HandshakeFailure;
 use crate::worker::Worker;
 
@@ -61,7 +63,11 @@ pub(super) async fn handshake(
     peer: &Peer,
     limit: Duration,
 ) -> Option<Box<TlsStream<Begun>>> {
-    let done = tokio::time::timeout(limit, accept(worker, Begun { first, socket }, peer)).await;
+    let end = Instant::now() + limit;
+    if first.is_empty() {
+        wait(worker, arrived(&socket), limit).await?;
+    }
+    let done = timeout_at(end, accept(worker, Begun { first, socket }, peer)).await;
     match done.unwrap_or(Err(HandshakeFailure::Timeout)) {
         Ok(stream) => Some(stream),
         Err(why) => {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -14,7 +14,7 @@ use lockgate_core::snapshot::Secrets;
 use lockgate_core::tables::TlsServerId;
 use lockgate_core::tls::{CipherSuite, ClientVerification, Pem, TlsServer, TlsVersion};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
@@ -33,7 +33,6 @@ struct Server {
     config: Arc<ServerConfig>,
     /// Of all it was made of: an equal one after a reload goes on with this one's session tickets.
     digest: [u8; digest::SHA256_OUTPUT_LEN],
-    files: Vec<PathBuf>,
 }
 
 /// Why a server cannot be served.
@@ -79,18 +78,25 @@ impl Servers {
     pub(crate) fn config(&self, id: TlsServerId) -> Option<Arc<ServerConfig>> {
         self.0.get(id.0 as usize).map(|server| Arc::clone(&server.config))
     }
+}
 
-    /// The files they were read from.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().flat_map(|server| &server.files).map(PathBuf::as_path)
-    }
+/// The files that the servers of a configuration are made of, whether or not they are there.
+pub(crate) fn files(compiled: &Compiled) -> impl Iterator<Item = PathBuf> {
+    let pems = compiled.snapshot.tls_servers().iter().flat_map(|server| {
+        let own = server.certificates.iter().flat_map(|own| [&own.chain, &own.key]);
+        let clients = server.clients.iter();
+        own.chain(clients.flat_map(|clients| clients.roots.iter().chain(&clients.crl)))
+    });
+    pems.filter_map(|pem| match pem {
+        Pem::File(path) => Some(PathBuf::from(&**path)),
+        Pem::Secret(_) => None,
+    })
 }
 
 /// Reads one server.
 struct Reader<'s> {
     secrets: &'s Secrets,
     digest: digest::Context,
-    files: Vec<PathBuf>,
 }
 
 impl<'s> Reader<'s> {
@@ -98,7 +104,6 @@ impl<'s> Reader<'s> {
         Self {
             secrets,
             digest: digest::Context::new(&digest::SHA256),
-            files: Vec::new(),
         }
     }
 
@@ -135,7 +140,6 @@ impl<'s> Reader<'s> {
         Ok(Server {
             config: Arc::new(config),
             digest,
-            files: self.files,
         })
     }
 
@@ -143,7 +147,7 @@ impl<'s> Reader<'s> {
         let (chain_text, key_text) = (self.read(chain)?, self.read(key)?);
         let certificates = CertificateDer::pem_slice_iter(&chain_text)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| format!("{} is no PEM: {error}", named(chain)))?;
+            .map_err(|error| is_no_pem(chain, &error))?;
         if certificates.is_empty() {
             return Err(format!("{} holds no PEM certificate", named(chain)));
         }
@@ -179,11 +183,12 @@ impl<'s> Reader<'s> {
             let text = self.read(pem)?;
             let lists = CertificateRevocationListDer::pem_slice_iter(&text)
                 .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| format!("{} is no PEM: {error}", named(pem)))?;
+                .map_err(|error| is_no_pem(pem, &error))?;
             if lists.is_empty() {
                 return Err(format!("{} holds no PEM list of revoked certificates", named(pem)));
             }
-            builder = builder.with_crls(lists);
+            // As Envoy does: whoever keeps newer lists away must not keep a certificate alive by that.
+            builder = builder.with_crls(lists).enforce_revocation_expiration();
         }
         if !clients.required {
             builder = builder.allow_unauthenticated();
@@ -203,11 +208,8 @@ impl<'s> Reader<'s> {
     fn read(&mut self, pem: &Pem) -> Result<Cow<'s, [u8]>, String> {
         let text: Cow<'s, [u8]> = match pem {
             Pem::File(path) => {
-                let path = PathBuf::from(&**path);
-                let text =
-                    std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-                self.files.push(path);
-                text.into()
+                let text = std::fs::read(&**path);
+                text.map_err(|error| format!("cannot read `{path}`: {error}"))?.into()
             }
             Pem::Secret(id) => {
                 let secret = self.secrets.get(*id).ok_or("a Secret is missing")?;
@@ -218,6 +220,17 @@ impl<'s> Reader<'s> {
         self.digest.update(&text);
         Ok(text)
     }
+}
+
+/// The error's own words quote the line, which may be a key whose line breaks were lost.
+fn is_no_pem(pem: &Pem, error: &pem::Error) -> String {
+    let why = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section does not end",
+        pem::Error::IllegalSectionStart { .. } => "the line that begins a section does not end with five hyphens",
+        pem::Error::Base64Decode(_) => "a section is no base64",
+        _ => "it cannot be read",
+    };
+    format!("{} is no PEM: {why}", named(pem))
 }
 
 fn named(pem: &Pem) -> String {
