@@ -26,6 +26,7 @@ pub mod differential;
 #[cfg(feature = "envoy")]
 pub mod envoy;
 pub mod head;
+pub mod many_rules;
 pub mod oracle;
 pub mod people;
 pub mod plain;
