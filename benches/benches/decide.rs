@@ -1,4 +1,5 @@
-//! Wall time of the cases in [`lockgate_benches::decide`] and [`lockgate_benches::policies`].
+//! Wall time of the cases in [`lockgate_benches::decide`], [`lockgate_benches::policies`] and
+//! [`lockgate_benches::routes`].
 
 use criterion::{criterion_group, criterion_main};
 
@@ -7,6 +8,7 @@ mod common;
 fn benches(criterion: &mut criterion::Criterion) {
     common::measure(criterion, lockgate_benches::decide::cases());
     common::measure(criterion, lockgate_benches::policies::cases());
+    common::measure(criterion, lockgate_benches::routes::cases());
 }
 
 criterion_group! { name = group; config = common::config(); targets = benches }

@@ -10,11 +10,19 @@ use lockgate_core::snapshot::Snapshot;
 use crate::Case;
 use crate::configs::yaml;
 use crate::policies;
+use crate::routes::{self, Kind};
 
 const SIZES: [(&str, usize, u32); 3] = [
     ("10 hosts", 10, 100),
     ("1,000 hosts", 1_000, 3),
     ("10,000 hosts", 10_000, 1),
+];
+
+/// Name, number of routes, and how many of them stand on each host.
+const ROUTES: [(&str, usize, usize); 3] = [
+    ("1,000 routes on one host", 1_000, 1_000),
+    ("100,000 routes on one host", 100_000, 100_000),
+    ("100,000 routes on 10,000 hosts", 100_000, 10),
 ];
 
 /// The cases of the group `compile`: from text to snapshot.
@@ -23,6 +31,9 @@ pub fn cases() -> Vec<Case> {
     let mut cases = vec![case("example", 100, seed)];
     cases.push(case("10,000 policies", 1, || vec![policies::mixed(10_000)]));
     cases.extend(SIZES.map(|(name, hosts, runs)| case(name, runs, move || vec![yaml(hosts, 0)])));
+    for (name, routes, per_host) in ROUTES {
+        cases.push(case(name, 1, move || vec![routes::yaml(routes, per_host, Kind::Mixed)]));
+    }
     cases
 }
 

@@ -11,6 +11,7 @@ pub mod decide;
 pub mod policies;
 pub mod proxy;
 pub mod report;
+pub mod routes;
 pub mod scan;
 pub mod tokens;
 
@@ -89,6 +90,7 @@ impl fmt::Debug for Case {
 pub fn cases() -> Vec<Case> {
     let mut cases = decide::cases();
     cases.extend(policies::cases());
+    cases.extend(routes::cases());
     cases.extend(tokens::cases());
     cases.extend(scan::cases());
     cases.extend(compile::cases());

@@ -28,6 +28,7 @@ pub mod differential;
 pub mod envoy;
 pub mod head;
 pub mod listening;
+pub mod many_rules;
 pub mod oracle;
 pub mod people;
 pub mod plain;

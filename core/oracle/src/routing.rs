@@ -173,11 +173,18 @@ pub fn find<'w>(
             conditional.push(found);
         }
     }
+    let many = conditional.len() > 12;
     let matched = conditional
         .iter()
         .chain(&catch_alls)
         .find(|found| holds(found.entry, sample, target))?;
     note(matched, &catch_alls, features);
+    if many {
+        features.insert(match matched.entry.is_catch_all() {
+            true => "by a catch-all behind many rules",
+            false => "by one of many rules",
+        });
+    }
     Some(*matched)
 }
 

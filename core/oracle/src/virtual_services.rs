@@ -11,6 +11,7 @@ use lockgate_core::request::Scheme;
 
 use crate::attempts;
 use crate::bytes::Bytes;
+use crate::many_rules;
 use crate::world::{gateway_ref, list, meta, selector, spanned, text, value_match};
 
 /// Two hosts: one with one port, one with two.
@@ -58,7 +59,10 @@ pub fn virtual_service(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway]
         export_to: list(bytes, &[0, 0, 0, 0, 0, 0, 1, 2], |bytes| {
             text(bytes.pick(&["*", ".", "istio-system", "team", "~"]))
         }),
-        http: bytes.some(1, 4, |bytes, index| rule(bytes, index, &named, has_claims)),
+        http: match bytes.one_in(7) {
+            false => bytes.some(1, 4, |bytes, index| rule(bytes, index, &named, has_claims)),
+            true => many_rules::rules(bytes),
+        },
         gateways: named,
     }
 }

@@ -65,13 +65,14 @@ const NEEDED: &[(usize, &[&str])] = &[
             "to a host: a prefix rewrite",
             "to a host: a rewrite by regular expression",
             "to a host: by a catch-all",
+            "to a host: by one of many rules",
             "to a host: by one of several catch-alls",
             "to a host: by the absence of a header",
             "to a host: routes of both kinds on a virtual host",
         ],
     ),
     (
-        50,
+        40,
         &[
             "to a host: by a match with port",
             "to a host: by a match with sourceNamespace",
@@ -89,6 +90,7 @@ const NEEDED: &[(usize, &[&str])] = &[
     (
         10,
         &[
+            "to a host: by a catch-all behind many rules",
             "observed: a dry run, depends on the body",
             "refused: a Gateway that is not there",
             "refused: a destination that is not there",
