@@ -404,7 +404,7 @@ spec: {hosts: [a.test, b.test], gateways: [gw], http: [{directResponse: {status:
 }
 
 #[test]
-fn a_route_that_is_served_nowhere_is_warned_about() {
+fn what_is_never_served_is_warned_about() {
     let warned = |spec: &str| {
         found(
             Severity::Warning,
@@ -419,6 +419,13 @@ fn a_route_that_is_served_nowhere_is_warned_about() {
             "{{parentRefs: [{{group: '', kind: Service, name: v1}}], {rules}}}"
         )),
         ["route-without-gateway  `route`"]
+    );
+    let equal = "{parentRefs: [{name: gw}], rules: [
+        {matches: [{headers: [{name: a, value: '1'}, {name: b, value: '2'}]}], backendRefs: [{name: v1, port: 8080}]},
+        {matches: [{path: {value: /x}}, {headers: [{name: B, value: '2'}, {name: a, value: '1'}]}], backendRefs: [{name: v1, port: 8080}]}]}";
+    assert_eq!(
+        warned(equal),
+        ["unreachable-rule spec.rules[1].matches `{headers: [{name: B, value: '2'}, {name: a, value: '1'}]}`"]
     );
     let other = document(
         "Gateway",

@@ -96,7 +96,6 @@ pub fn compile(
     let mut rows = RowWriter::new(sources);
     rows.rows.edge = edge::compile(resources, diagnostics);
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
-    let gateways = kube_gateways::compile(resources, settings, &listeners);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
     let mut upstreams = upstreams::compile(resources, &providers, diagnostics);
     let destinations = Destinations::new(resources, &mut upstreams);
@@ -104,7 +103,6 @@ pub fn compile(
         resources,
         settings,
         &listeners,
-        &gateways,
         &mut providers,
         destinations,
         &mut rows,

@@ -22,12 +22,11 @@ mod weights;
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::Settings;
 use super::destinations::Destinations;
-use super::kube_gateways::KubeGateways;
 use super::listeners::Listeners;
 use super::providers::Providers;
 use super::rows::RowWriter;
+use super::{Settings, kube_gateways};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::http_route::HttpRoute;
 use crate::config::resource::{LlmRoute, Meta, Resources, Spanned, VirtualService};
@@ -57,16 +56,16 @@ impl<'c> Route<'c> {
     }
 }
 
-pub(super) fn compile<'c>(
-    resources: &'c Resources,
+pub(super) fn compile(
+    resources: &Resources,
     settings: &Settings,
     listeners: &Listeners<'_>,
-    gateways: &KubeGateways<'_>,
     providers: &mut Providers<'_>,
     mut destinations: Destinations<'_>,
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) {
+    let gateways = &kube_gateways::compile(resources, settings, listeners);
     let mut hosts = VirtualHosts::default();
     let mut worlds = Worlds::default();
     for (listener, host) in gateways.opened() {
