@@ -159,6 +159,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         gateway_classes,
         http_routes,
         reference_grants,
+        inference_pools,
         mesh_configs: _,
         refused: _,
     } = resources;
@@ -175,4 +176,5 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         .chain(gateway_classes.iter().map(|resource| &resource.meta))
         .chain(http_routes.iter().map(|resource| &resource.meta))
         .chain(reference_grants.iter().map(|resource| &resource.meta))
+        .chain(inference_pools.iter().map(|resource| &resource.meta))
 }

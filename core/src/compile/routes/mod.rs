@@ -10,6 +10,7 @@
 //! one world or of the other.
 
 mod attach;
+mod backends;
 mod bind;
 mod conditions;
 mod header_changes;

@@ -53,6 +53,7 @@ pub(crate) enum Decoded {
     GatewayClass(kube::GatewayClass),
     HttpRoute(HttpRoute),
     ReferenceGrant(kube::ReferenceGrant),
+    InferencePool(kube::InferencePool),
 }
 
 impl Decoded {
@@ -71,6 +72,7 @@ impl Decoded {
             Self::GatewayClass(resource) => resources.gateway_classes.push(resource),
             Self::HttpRoute(resource) => resources.http_routes.push(resource),
             Self::ReferenceGrant(resource) => resources.reference_grants.push(resource),
+            Self::InferencePool(resource) => resources.inference_pools.push(resource),
         }
     }
 }
@@ -84,6 +86,7 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
         }
         "GatewayClass" => gateway_api::class(spec?, meta).map(Decoded::GatewayClass),
         "HTTPRoute" => http_route::decode(spec?, meta, diagnostics).map(Decoded::HttpRoute),
+        "InferencePool" => gateway_api::pool(spec?, meta, diagnostics).map(Decoded::InferencePool),
         "ReferenceGrant" => Some(Decoded::ReferenceGrant(gateway_api::grant(spec?, meta))),
         "Gateway" => gateway::decode(spec?, meta, diagnostics).map(Decoded::Gateway),
         "AuthorizationPolicy" => {
