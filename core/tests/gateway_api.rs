@@ -604,6 +604,37 @@ fn a_backend_may_be_a_hostname_of_istio() {
     assert_eq!(came(&compiled, &GET), "api.example.net /");
 }
 
+#[test]
+fn an_inference_pool_is_where_its_service_entry_says() {
+    let pool = "
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {name: llama, namespace: models}
+spec: {selector: {matchLabels: {app: vllm}}, targetPorts: [{number: 8000}], endpointPickerRef: {name: epp, port: {number: 9002}}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: llama, namespace: models}
+spec:
+  hosts: [llama.models.inference.cluster.local]
+  resolution: STATIC
+  ports: [{number: 8000, name: http}, {number: 9090, name: metrics}]
+  endpoints: [{address: 10.0.0.1}, {address: 10.0.0.2, weight: 3}]
+---
+";
+    let route = resource(
+        "HTTPRoute",
+        "models/chat",
+        "{parentRefs: [{name: gw}], rules: [{backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: llama}]}]}",
+    );
+    let text = format!("{pool}{}{route}", resource("Gateway", "models/gw", SAME_NAMESPACE));
+    let compiled = compiled(&text, &Settings::default());
+    let sent = forwarded(&compiled, &path("/v1/chat/completions"));
+    assert_eq!(sent.path, "/v1/chat/completions");
+    assert_eq!(sent.upstream, "llama.models.inference.cluster.local");
+    assert_eq!(sent.connect, ["http://10.0.0.1:8000", "http://10.0.0.2:8000"]);
+}
+
 /// What becomes of header fields, in order.
 fn words(changes: &[HeaderChanged]) -> Vec<String> {
     let word = |change: &HeaderChanged| match change {

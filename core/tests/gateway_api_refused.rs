@@ -245,6 +245,30 @@ fn http_route_invalid_backends() {
     );
 }
 
+#[test]
+fn inference_pools() {
+    rule(
+        "{backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: llama}]}",
+        "unknown-destination spec.rules[0].backendRefs[0].name `llama`",
+    );
+    let pool = |spec: &str| {
+        let text = format!(
+            "apiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\nmetadata: {{name: llama}}\nspec: {spec}\n"
+        );
+        (found(Severity::Error, &text), found(Severity::Warning, &text))
+    };
+    let (errors, warnings) = pool(
+        "{selector: {matchLabels: {a: b}}, targetPorts: [{number: 1}, {number: 2}], endpointPickerRef: {name: epp}}",
+    );
+    assert_eq!(errors, ["unsupported-value spec.targetPorts[1] `{number: 2}`"]);
+    assert_eq!(
+        warnings,
+        ["endpoint-picker-not-asked spec.endpointPickerRef `endpointPickerRef`"]
+    );
+    let (errors, _) = pool("{selector: {}, targetPorts: [{number: 1}], targetPort: 2}");
+    assert_eq!(errors, ["unknown-field spec.targetPort `targetPort`"]);
+}
+
 /// `HTTPRouteInvalidReferenceGrant` and `HTTPRoutePartiallyInvalidViaInvalidReferenceGrant`.
 #[test]
 fn http_route_invalid_reference_grant() {
@@ -404,7 +428,7 @@ spec: {hosts: [a.test, b.test], gateways: [gw], http: [{directResponse: {status:
 }
 
 #[test]
-fn a_route_that_is_served_nowhere_is_warned_about() {
+fn what_is_never_served_is_warned_about() {
     let warned = |spec: &str| {
         found(
             Severity::Warning,
@@ -420,6 +444,13 @@ fn a_route_that_is_served_nowhere_is_warned_about() {
         )),
         ["route-without-gateway  `route`"]
     );
+    let equal = "{parentRefs: [{name: gw}], rules: [
+        {matches: [{headers: [{name: a, value: '1'}, {name: b, value: '2'}]}], backendRefs: [{name: v1, port: 8080}]},
+        {matches: [{path: {value: /x}}, {headers: [{name: B, value: '2'}, {name: a, value: '1'}]}], backendRefs: [{name: v1, port: 8080}]}]}";
+    assert_eq!(
+        warned(equal),
+        ["unreachable-rule spec.rules[1].matches `{headers: [{name: B, value: '2'}, {name: a, value: '1'}]}`"]
+    );
     let other = document(
         "Gateway",
         "other",
@@ -430,7 +461,7 @@ fn a_route_that_is_served_nowhere_is_warned_about() {
         document(
             "HTTPRoute",
             "route",
-            "{parentRefs: [{name: other}], rules: [{backendRefs: [{name: elsewhere, port: 1}]}]}"
+            "{parentRefs: [{name: other}], rules: [{backendRefs: [{name: elsewhere, namespace: apps, port: 1}]}]}"
         )
     );
     assert_eq!(

@@ -106,7 +106,7 @@ export type Verdict = Forward | Redirect | Respond | Check | VerifyToken | ReadB
 export interface Forward {
   decision: "forward";
   rule: string;
-  /** The rule that admitted the rewritten request; `null` when a VirtualService sends it to a plain host. */
+  /** The rule that admitted the rewritten request; `null` when a VirtualService or an HTTPRoute sends it to a plain host. */
   admittedBy: string | null;
   /** `null` when it goes to a plain host. */
   provider: string | null;
@@ -119,7 +119,7 @@ export interface Forward {
   /** Secrets are named, never shown. */
   setHeaders: [name: string, value: string][];
   removeHeaders: string[];
-  /** What a VirtualService changes of the header fields after that, in this order. */
+  /** What a VirtualService or an HTTPRoute changes of the header fields after that, in this order. */
   changeHeaders?: HeaderChange[];
   /** What it changes of the answer's, in this order. */
   changeResponseHeaders?: HeaderChange[];
@@ -133,7 +133,7 @@ export type HeaderChange =
   | { change: "remove"; name: string }
   | { change: "set" | "add"; name: string; value: string };
 
-/** A VirtualService's `redirect` answers, or a server for TLS only. */
+/** A VirtualService's `redirect`, or an HTTPRoute's, answers, or a server for TLS only. */
 export interface Redirect {
   decision: "redirect";
   /** `null` when a server's `tls.httpsRedirect` sends everything away. */
@@ -143,7 +143,7 @@ export interface Redirect {
   changeHeaders?: HeaderChange[];
 }
 
-/** A VirtualService's `directResponse` answers. */
+/** A VirtualService's `directResponse`, or an HTTPRoute's rule without backends, answers. */
 export interface Respond {
   decision: "respond";
   rule: string;

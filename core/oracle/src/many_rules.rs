@@ -3,7 +3,7 @@
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
     HeaderKey, HeaderOperations, HttpAction, HttpDirectResponse, HttpMatch, HttpRewrite, HttpRoute, RouteDestination,
-    StringMatch, UriRewrite,
+    RouteSettings, StringMatch, UriRewrite,
 };
 
 use crate::bytes::Bytes;
@@ -17,6 +17,7 @@ pub fn rules(bytes: &mut Bytes<'_>) -> Vec<HttpRoute> {
         matches: bytes.some(1, 2, |bytes, _| one_match(bytes)),
         action: action(bytes),
         headers: HeaderOperations::default(),
+        settings: RouteSettings::default(),
     })
 }
 

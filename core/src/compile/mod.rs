@@ -97,7 +97,6 @@ pub fn compile(
     let mut rows = RowWriter::new(sources);
     rows.rows.edge = edge::compile(resources, diagnostics);
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
-    let gateways = kube_gateways::compile(resources, settings, &listeners, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
     let mut upstreams = upstreams::compile(resources, &providers, diagnostics);
     let destinations = Destinations::new(resources, &mut upstreams);
@@ -105,7 +104,6 @@ pub fn compile(
         resources,
         settings,
         &listeners,
-        &gateways,
         &mut providers,
         destinations,
         &mut rows,
@@ -164,6 +162,7 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         gateway_classes,
         http_routes,
         reference_grants,
+        inference_pools,
         mesh_configs: _,
         refused: _,
     } = resources;
@@ -181,4 +180,5 @@ fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
         .chain(gateway_classes.iter().map(|resource| &resource.meta))
         .chain(http_routes.iter().map(|resource| &resource.meta))
         .chain(reference_grants.iter().map(|resource| &resource.meta))
+        .chain(inference_pools.iter().map(|resource| &resource.meta))
 }

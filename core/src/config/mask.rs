@@ -64,7 +64,8 @@ pub(crate) fn masked(text: &str, start: usize, line: &str) -> Vec<Range<usize>> 
             continue;
         }
         has_key = true;
-        if inherited || sounds_secret(name) && !names_condition(line, colon, name) {
+        let is_named = name == "value" && is_beside_secret(text, start, line);
+        if inherited || is_named || sounds_secret(name) && !names_condition(line, colon, name) {
             let value = value_after(line, colon + 1);
             masked_to = value.as_ref().map_or(masked_to, |value| value.end);
             ranges.extend(value);
@@ -173,6 +174,19 @@ fn is_variable(text: &str) -> bool {
     text.strip_prefix("${")
         .and_then(|rest| rest.strip_suffix('}'))
         .is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+}
+
+/// Whether a `value` is of something that sounds secret: an entry of a list gives its name in the same line, the one
+/// above or the one below.
+fn is_beside_secret(text: &str, start: usize, line: &str) -> bool {
+    let above = tail(text, start, BYTES_BACK_MAX).lines().next_back();
+    let end = start.saturating_add(line.len());
+    let below = text
+        .get(end..)
+        .unwrap_or_default()
+        .lines()
+        .find(|line| !line.is_empty());
+    [above, Some(line), below].into_iter().flatten().any(sounds_secret)
 }
 
 /// Whether the nearest line above with a smaller indentation names something secret.
@@ -284,6 +298,23 @@ mod tests {
         assert_eq!(shown("apiKey: |\n  abc"), "*****");
         assert_eq!(shown("apiKey:\n\n    abc def"), "***********");
         assert_eq!(shown("authorization:\n  exact: abc"), "  exact: ***");
+    }
+
+    #[test]
+    fn values_of_named_entries_are_masked() {
+        for (text, expected) in [
+            ("{name: authorization, value: abc}", "{name: authorization, value: ****"),
+            ("- name: x-api-key\n  value: abc", "  value: ***"),
+            ("- name: x-team\n  value: abc", "  value: abc"),
+            (
+                "{name: authorization, value: \"${TOKEN}\"",
+                "{name: authorization, value: \"${TOKEN}\"",
+            ),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+        let text = "- value: abc\n  name: cookie\n";
+        assert_eq!(masked(text, 0, "- value: abc"), [9..12]);
     }
 
     #[test]

@@ -74,7 +74,11 @@ async fn replaced_files_are_noticed_and_broken_ones_change_nothing() {
     let tls = Tls::new(&ca);
     let setup = setup(&[]);
     let (chain, key) = (setup.aside("a.crt", &old.certificate), setup.aside("a.key", &old.key));
-    let by_file = format!("mode: SIMPLE, serverCertificate: {}, privateKey: {}", chain.display(), key.display());
+    let by_file = format!(
+        "mode: SIMPLE, serverCertificate: {}, privateKey: {}",
+        chain.display(),
+        key.display()
+    );
     let bed = start(setup.file("gateway.yaml", &gateway(&[("a.test", &by_file)]))).await;
     assert_eq!(shown(&tls, &bed).await, old.chain[0]);
 
@@ -97,7 +101,10 @@ async fn replaced_files_are_noticed_and_broken_ones_change_nothing() {
     replace(&chain, &new.certificate);
     becomes(&tls, &bed, &new).await;
     for issued in [&old, &new] {
-        assert!(!bed.gateway.read("stderr").contains(issued.key_line()), "a key is logged");
+        assert!(
+            !bed.gateway.read("stderr").contains(issued.key_line()),
+            "a key is logged"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each lint reads the compiled tables where it can, so that it speaks of what
 //! the gateway will really do.
 
+mod http_route;
 mod paths;
 mod policy;
 mod second_pass;
@@ -35,6 +36,9 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
     }
     for service in &resources.virtual_services {
         virtual_service::check(service, diagnostics);
+    }
+    for route in &resources.http_routes {
+        http_route::check(route, diagnostics);
     }
     policy::check(tables, resources, settings, diagnostics);
     if snapshot.listeners().is_empty() && !(resources.gateways.is_empty() && resources.kube_gateways.is_empty()) {

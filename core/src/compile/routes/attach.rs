@@ -26,13 +26,11 @@ pub(super) fn attach(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Binding> {
     let mut bindings = Vec::new();
-    let mut has_gateway = false;
     for (index, parent) in route.parents.iter().enumerate() {
         let field = format!("spec.parentRefs[{index}]");
         let Some(gateway) = gateway_name(parent, &field, diagnostics) else {
             continue;
         };
-        has_gateway = true;
         let Some(sections) = gateways.of(&gateway) else {
             if resources.has_all("Gateway") {
                 refuse_unknown_gateway(parent, &gateway, &field, gateways, diagnostics);
@@ -62,7 +60,7 @@ pub(super) fn attach(
             tls_only: false,
         }));
     }
-    if !has_gateway && !diagnostics.has_errors() {
+    if route.parents.iter().all(is_of_mesh) {
         diagnostics
             .warning(
                 "route-without-gateway",
@@ -81,8 +79,7 @@ pub(super) fn attach(
 fn gateway_name(parent: &ParentRef, field: &str, diagnostics: &mut Diagnostics) -> Option<String> {
     match (&*parent.group, &*parent.kind) {
         (GROUP, "Gateway") => return Some(format!("{}/{}", parent.namespace, *parent.name)),
-        // A route of the mesh, which is for sidecars.
-        ("" | "core", "Service") => return None,
+        _ if is_of_mesh(parent) => return None,
         _ => {}
     }
     diagnostics
@@ -99,6 +96,11 @@ fn gateway_name(parent: &ParentRef, field: &str, diagnostics: &mut Diagnostics) 
             "an HTTPRoute attaches to a Gateway of `{GROUP}`; to one of Istio's a VirtualService binds"
         ));
     None
+}
+
+/// Whether a parent makes the route one of the mesh, which is for sidecars.
+fn is_of_mesh(parent: &ParentRef) -> bool {
+    matches!((&*parent.group, &*parent.kind), ("" | "core", "Service"))
 }
 
 /// The listeners that a parent means; `None` when it names one that is not there.

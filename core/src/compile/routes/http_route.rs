@@ -10,19 +10,18 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::virtual_hosts::{Alternative, Rank};
-use super::{attempts, conditions, header_changes};
-use crate::compile::destinations::{Destinations, Place};
+use super::{attempts, backends, conditions, header_changes};
+use crate::compile::destinations::Destinations;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::gateway_api::{GROUP, GrantFrom, GrantTo};
 use crate::config::resource::http_route::{
-    BackendKind, BackendRef, HttpRoute, Match, PathMatch, PathModifier, Redirect, Rewrite, Rule,
+    BackendRef, HttpRoute, Match, PathMatch, PathModifier, Redirect, Rewrite, Rule,
 };
 use crate::config::resource::{HeaderChanges, Resources, Retries, RouteSettings, Spanned, StringMatch};
 use crate::request::Scheme;
 use crate::tables::{
     BackendRow, BackendTarget, ConditionRow, DirectResponseRow, MatchedPath, PathRewrite, PlainTarget, RedirectPath,
-    RedirectPort, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test,
+    RedirectPort, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test, UpstreamId,
 };
 
 /// What a rule without backends answers, as Gateway API has it.
@@ -111,9 +110,7 @@ impl HttpRouteCompiler<'_, '_, '_> {
         let mut backends = Vec::new();
         for (index, backend) in rule.backends.iter().enumerate() {
             let field = format!("{field}.backendRefs[{index}]");
-            let place = self.place(backend, &field);
-            let known = self.destinations.as_mut();
-            let upstream = known.and_then(|known| known.find(&place, self.diagnostics));
+            let upstream = self.upstream(backend, &field);
             let Some(upstream) = upstream.filter(|_| backend.weight > 0) else {
                 continue;
             };
@@ -142,6 +139,13 @@ impl HttpRouteCompiler<'_, '_, '_> {
         }
     }
 
+    fn upstream(&mut self, backend: &BackendRef, field: &str) -> Option<UpstreamId> {
+        let destinations = self.destinations.as_mut()?;
+        backends::check_grant(&self.route.meta, backend, field, self.resources, self.diagnostics);
+        let place = backends::place(backend, field, self.resources, self.diagnostics)?;
+        destinations.find(&place, self.diagnostics)
+    }
+
     /// The rule's changes, then the backend's.
     fn changes(&mut self, rules: &HeaderChanges, own: &HeaderChanges) -> Rows {
         let first = header_changes::write(&[rules], self.rows);
@@ -150,49 +154,6 @@ impl HttpRouteCompiler<'_, '_, '_> {
             start: first.start,
             len: first.len.saturating_add(second.len),
         }
-    }
-
-    fn place<'b>(&mut self, backend: &'b BackendRef, field: &str) -> Place<'b> {
-        if backend.namespace != self.route.meta.namespace && !self.is_granted(backend) {
-            self.diagnostics
-                .error(
-                    "reference-not-granted",
-                    backend.name.at,
-                    format!(
-                        "no ReferenceGrant of namespace `{}` lets HTTPRoutes of `{}` refer to Service `{}`",
-                        backend.namespace, self.route.meta.namespace, *backend.name
-                    ),
-                )
-                .field(format!("{field}.namespace"))
-                .help("add one there: without it a cluster answers 500");
-        }
-        Place {
-            host: match backend.kind {
-                BackendKind::Service => format!("{}.{}.svc.cluster.local", *backend.name, backend.namespace),
-                BackendKind::Hostname => backend.name.value.clone(),
-            },
-            at: backend.name.at,
-            host_field: format!("{field}.name"),
-            port: backend.port.as_ref(),
-            port_field: format!("{field}.port"),
-        }
-    }
-
-    fn is_granted(&self, backend: &BackendRef) -> bool {
-        let mut grants = self.resources.reference_grants.iter();
-        // One that was refused may be the one, and has been spoken of.
-        !self.resources.has_all("ReferenceGrant")
-            || grants.any(|grant| {
-                let from = |from: &GrantFrom| {
-                    *from.group == *GROUP && *from.kind == *"HTTPRoute" && from.namespace == self.route.meta.namespace
-                };
-                let to = |to: &GrantTo| {
-                    matches!(&*to.group, "" | "core")
-                        && *to.kind == *"Service"
-                        && to.name.as_ref().is_none_or(|name| **name == *backend.name.value)
-                };
-                grant.meta.namespace == backend.namespace && grant.from.iter().any(from) && grant.to.iter().any(to)
-            })
     }
 
     fn path_rewrite(&mut self, rewrite: &Rewrite) -> PathRewrite {

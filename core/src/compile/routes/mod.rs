@@ -11,6 +11,7 @@
 
 mod attach;
 mod attempts;
+mod backends;
 mod bind;
 mod conditions;
 mod header_changes;
@@ -23,12 +24,11 @@ mod weights;
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::Settings;
 use super::destinations::Destinations;
-use super::kube_gateways::KubeGateways;
 use super::listeners::Listeners;
 use super::providers::Providers;
 use super::rows::RowWriter;
+use super::{Settings, kube_gateways};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::http_route::HttpRoute;
 use crate::config::resource::{LlmRoute, Meta, Resources, Spanned, VirtualService};
@@ -58,11 +58,10 @@ impl<'c> Route<'c> {
     }
 }
 
-pub(super) fn compile<'c>(
-    resources: &'c Resources,
+pub(super) fn compile(
+    resources: &Resources,
     settings: &Settings,
     listeners: &Listeners<'_>,
-    gateways: &KubeGateways<'_>,
     providers: &mut Providers<'_>,
     mut destinations: Destinations<'_>,
     rows: &mut RowWriter<'_>,
@@ -70,6 +69,7 @@ pub(super) fn compile<'c>(
 ) {
     let mesh = resources.mesh_configs.first();
     let default_retries = mesh.and_then(|mesh| mesh.default_retries.as_ref());
+    let gateways = &kube_gateways::compile(resources, settings, listeners, diagnostics);
     let mut hosts = VirtualHosts::default();
     let mut worlds = Worlds::default();
     for (listener, host) in gateways.opened() {

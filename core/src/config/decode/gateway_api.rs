@@ -1,4 +1,4 @@
-//! Gateway API's Gateway, GatewayClass and ReferenceGrant.
+//! Gateway API's Gateway, GatewayClass and ReferenceGrant, and the InferencePool.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -8,7 +8,7 @@ use super::{boxed, each, host, integer, unique};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::Meta;
 use crate::config::resource::gateway_api::{
-    Gateway, GatewayClass, GrantFrom, GrantTo, Listener, ReferenceGrant, RouteNamespaces,
+    Gateway, GatewayClass, GrantFrom, GrantTo, InferencePool, Listener, ReferenceGrant, RouteNamespaces,
 };
 use crate::config::schema::GATEWAY_API;
 use crate::config::tree::Node;
@@ -140,6 +140,33 @@ pub(super) fn grant(spec: &Node, meta: Meta) -> ReferenceGrant {
             })
         }),
     }
+}
+
+pub(super) fn pool(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<InferencePool> {
+    if let Some(picker) = spec.entry("endpointPickerRef") {
+        diagnostics
+            .warning(
+                "endpoint-picker-not-asked",
+                picker.key.at,
+                "no endpoint picker is asked: requests are spread over the endpoints of the pool's ServiceEntry",
+            )
+            .field("spec.endpointPickerRef");
+    }
+    let ports = spec.get("targetPorts")?.items();
+    if let [_, second, ..] = ports {
+        diagnostics
+            .error(
+                "unsupported-value",
+                second.at,
+                "a pool with several ports is not supported yet",
+            )
+            .field("spec.targetPorts[1]")
+            .help("list each port as an endpoint of the pool's ServiceEntry");
+    }
+    Some(InferencePool {
+        meta,
+        port: integer(ports.first()?.get("number")?)?,
+    })
 }
 
 /// A text field.

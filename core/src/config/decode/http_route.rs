@@ -10,6 +10,7 @@ use super::http_filters::filters;
 use super::{boxed, each, host, integer, text, unique};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::quote::quoted;
+use crate::config::resource::gateway_api::INFERENCE_GROUP;
 use crate::config::resource::http_route::{
     BackendKind, BackendRef, Filters, HttpRoute, Match, ParentRef, PathMatch, Rule,
 };
@@ -247,7 +248,7 @@ fn backend(
             .field(format!("{field}.namespace"))
             .help("remove it");
     }
-    if port.is_none() {
+    if port.is_none() && kind != BackendKind::InferencePool {
         diagnostics
             .error(
                 "missing-port",
@@ -281,6 +282,7 @@ fn backend_kind(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Opti
     match (&*group, &*kind) {
         ("" | "core", "Service") => return Some(BackendKind::Service),
         ("networking.istio.io", "Hostname") => return Some(BackendKind::Hostname),
+        (INFERENCE_GROUP, "InferencePool") => return Some(BackendKind::InferencePool),
         _ => {}
     }
     let at = node
@@ -298,6 +300,6 @@ fn backend_kind(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Opti
             ),
         )
         .field(format!("{field}.kind"))
-        .help("use a Service, or `kind: Hostname` of `group: networking.istio.io` with the host of a ServiceEntry");
+        .help("use a Service, an InferencePool, or `kind: Hostname` of `group: networking.istio.io` with the host of a ServiceEntry");
     None
 }

@@ -56,6 +56,7 @@ pub(crate) enum Decoded {
     GatewayClass(kube::GatewayClass),
     HttpRoute(HttpRoute),
     ReferenceGrant(kube::ReferenceGrant),
+    InferencePool(kube::InferencePool),
 }
 
 impl Decoded {
@@ -75,6 +76,7 @@ impl Decoded {
             Self::GatewayClass(resource) => resources.gateway_classes.push(resource),
             Self::HttpRoute(resource) => resources.http_routes.push(resource),
             Self::ReferenceGrant(resource) => resources.reference_grants.push(resource),
+            Self::InferencePool(resource) => resources.inference_pools.push(resource),
         }
     }
 }
@@ -88,6 +90,7 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
         }
         "GatewayClass" => gateway_api::class(spec?, meta).map(Decoded::GatewayClass),
         "HTTPRoute" => http_route::decode(spec?, meta, diagnostics).map(Decoded::HttpRoute),
+        "InferencePool" => gateway_api::pool(spec?, meta, diagnostics).map(Decoded::InferencePool),
         "ReferenceGrant" => Some(Decoded::ReferenceGrant(gateway_api::grant(spec?, meta))),
         "Gateway" => gateway::decode(spec?, meta, diagnostics).map(Decoded::Gateway),
         "AuthorizationPolicy" => {

@@ -1,4 +1,5 @@
-//! `gateway.networking.k8s.io` Gateway, GatewayClass and ReferenceGrant: which ports listen, and who may refer to whom.
+//! `gateway.networking.k8s.io` Gateway, GatewayClass and ReferenceGrant, and the InferencePool of its inference
+//! extension: which ports listen, who may refer to whom, and what may be referred to.
 //!
 //! Its Gateway has the name of Istio's, so what is here is not re-exported.
 //! <https://gateway-api.sigs.k8s.io/reference/spec/>
@@ -12,6 +13,9 @@ use crate::config::diagnostic::Location;
 
 /// The API group.
 pub const GROUP: &str = "gateway.networking.k8s.io";
+
+/// The API group of InferencePools.
+pub const INFERENCE_GROUP: &str = "inference.networking.k8s.io";
 
 /// A Gateway.
 #[derive(Debug, Clone)]
@@ -94,4 +98,13 @@ pub struct GrantTo {
     pub kind: Box<str>,
     /// `name`; `None` is every one.
     pub name: Option<Box<str>>,
+}
+
+/// An InferencePool: model servers, the endpoints of the ServiceEntry host `name.namespace.inference.cluster.local`.
+#[derive(Debug, Clone)]
+pub struct InferencePool {
+    /// Where it came from.
+    pub meta: Meta,
+    /// `spec.targetPorts`, of which there is one.
+    pub port: Spanned<u16>,
 }

@@ -156,4 +156,6 @@ pub enum BackendKind {
     Service,
     /// Istio's `Hostname`: the host of that name.
     Hostname,
+    /// An InferencePool: the host `name.namespace.inference.cluster.local`, at the pool's own port.
+    InferencePool,
 }

@@ -115,6 +115,8 @@ pub struct Resources {
     pub http_routes: Vec<http_route::HttpRoute>,
     /// `gateway.networking.k8s.io` ReferenceGrant.
     pub reference_grants: Vec<gateway_api::ReferenceGrant>,
+    /// `inference.networking.k8s.io` InferencePool.
+    pub inference_pools: Vec<gateway_api::InferencePool>,
     /// Istio's MeshConfig, of whatever origin; at most one is allowed.
     pub mesh_configs: Vec<MeshConfig>,
     /// Kinds of which a document was refused, so that a reference to one that is missing says nothing new.

@@ -5,6 +5,7 @@ use super::destination_rule::DESTINATION_RULE;
 use super::gateway::GATEWAY;
 use super::gateway_api::{GATEWAY_CLASS, KUBE_GATEWAY, REFERENCE_GRANT};
 use super::http_route::HTTP_ROUTE;
+use super::inference_pool::INFERENCE_POOL;
 use super::llm::{LLM_PROVIDER, LLM_ROUTE};
 use super::mesh_config::MESH_CONFIG;
 use super::request_authentication::REQUEST_AUTHENTICATION;
@@ -53,6 +54,7 @@ pub(crate) const CORE: &str = "";
 /// Kubernetes' Gateway API.
 pub(crate) const GATEWAY_API: &str = crate::config::resource::gateway_api::GROUP;
 
+const INFERENCE: &str = crate::config::resource::gateway_api::INFERENCE_GROUP;
 const NETWORKING: &str = "networking.istio.io";
 const SECURITY: &str = "security.istio.io";
 const ASM: &str = "istio.alibabacloud.com";
@@ -60,7 +62,7 @@ const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const OTHER_VERSIONS: &[&str] = &["v1", "v1beta1"];
 
 /// Every kind that is decoded. Of two with one name, that of the first group is meant under `lockgate.dev`.
-pub(crate) static KINDS: [Kind; 14] = [
+pub(crate) static KINDS: [Kind; 15] = [
     Kind {
         name: "Gateway",
         group: NETWORKING,
@@ -159,6 +161,13 @@ pub(crate) static KINDS: [Kind; 14] = [
         doc: "What of a namespace the resources of another may refer to.",
         body: Body::Spec(&REFERENCE_GRANT),
     },
+    Kind {
+        name: "InferencePool",
+        group: INFERENCE,
+        versions: &["v1"],
+        doc: "Model servers that an HTTPRoute sends to.",
+        body: Body::Spec(&INFERENCE_POOL),
+    },
 ];
 
 /// Groups whose kinds shape traffic, with the kinds that are known and not supported yet.
@@ -205,7 +214,7 @@ pub(crate) static KNOWN_UNSUPPORTED: [(&str, &[&str]); 11] = [
             "ListenerSet",
         ],
     ),
-    ("inference.networking.k8s.io", &["InferencePool"]),
+    (INFERENCE, &[]),
     (
         "inference.networking.x-k8s.io",
         &["InferencePool", "InferenceModel", "InferenceObjective"],

@@ -12,6 +12,7 @@ mod extension_provider;
 mod gateway;
 mod gateway_api;
 mod http_route;
+mod inference_pool;
 mod kinds;
 mod llm;
 mod mesh_config;

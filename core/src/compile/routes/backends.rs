@@ -1,0 +1,101 @@
+//! What a `backendRef` of an HTTPRoute refers to, and whether it may.
+
+use alloc::format;
+
+use crate::compile::destinations::Place;
+use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::gateway_api::{GROUP, GrantFrom, GrantTo, INFERENCE_GROUP};
+use crate::config::resource::http_route::{BackendKind, BackendRef};
+use crate::config::resource::{Meta, Resources};
+use crate::config::suggest::did_you_mean;
+
+/// Where a backend is; `None` when it is a pool that is not there.
+pub(super) fn place<'b>(
+    backend: &'b BackendRef,
+    field: &str,
+    resources: &'b Resources,
+    diagnostics: &mut Diagnostics,
+) -> Option<Place<'b>> {
+    let (name, namespace) = (backend.name.as_str(), &backend.namespace);
+    let (host, port) = match backend.kind {
+        BackendKind::Service => (format!("{name}.{namespace}.svc.cluster.local"), backend.port.as_ref()),
+        BackendKind::Hostname => (backend.name.value.clone(), backend.port.as_ref()),
+        BackendKind::InferencePool => {
+            let mut pools = resources.inference_pools.iter();
+            let Some(pool) = pools.find(|pool| **pool.meta.name == *name && pool.meta.namespace == *namespace) else {
+                refuse_unknown_pool(backend, field, resources, diagnostics);
+                return None;
+            };
+            (format!("{name}.{namespace}.inference.cluster.local"), Some(&pool.port))
+        }
+    };
+    Some(Place {
+        host,
+        at: backend.name.at,
+        host_field: format!("{field}.name"),
+        port,
+        port_field: format!("{field}.port"),
+    })
+}
+
+fn refuse_unknown_pool(backend: &BackendRef, field: &str, resources: &Resources, diagnostics: &mut Diagnostics) {
+    if !resources.has_all("InferencePool") {
+        return;
+    }
+    let finding = diagnostics
+        .error(
+            "unknown-destination",
+            backend.name.at,
+            format!("there is no InferencePool `{}/{}`", backend.namespace, *backend.name),
+        )
+        .field(format!("{field}.name"));
+    let names = resources.inference_pools.iter().map(|pool| &**pool.meta.name);
+    if let Some(help) = did_you_mean(&backend.name, names) {
+        finding.help(help);
+    }
+}
+
+/// Refuses a backend of another namespace that no ReferenceGrant there lets `route` refer to.
+pub(super) fn check_grant(
+    route: &Meta,
+    backend: &BackendRef,
+    field: &str,
+    resources: &Resources,
+    diagnostics: &mut Diagnostics,
+) {
+    // A grant that was refused may be the one, and has been spoken of.
+    if backend.namespace == route.namespace || !resources.has_all("ReferenceGrant") {
+        return;
+    }
+    let kind = match backend.kind {
+        BackendKind::InferencePool => "InferencePool",
+        BackendKind::Service | BackendKind::Hostname => "Service",
+    };
+    let from =
+        |from: &GrantFrom| *from.group == *GROUP && *from.kind == *"HTTPRoute" && from.namespace == route.namespace;
+    let to = |to: &GrantTo| {
+        let is_group = match backend.kind {
+            BackendKind::InferencePool => *to.group == *INFERENCE_GROUP,
+            BackendKind::Service | BackendKind::Hostname => matches!(&*to.group, "" | "core"),
+        };
+        let is_name = to.name.as_ref().is_none_or(|name| **name == *backend.name.value);
+        is_group && is_name && *to.kind == *kind
+    };
+    let mut grants = resources.reference_grants.iter();
+    let is_granted = grants.any(|grant| {
+        grant.meta.namespace == backend.namespace && grant.from.iter().any(from) && grant.to.iter().any(to)
+    });
+    if !is_granted {
+        diagnostics
+            .error(
+                "reference-not-granted",
+                backend.name.at,
+                format!(
+                    "no ReferenceGrant of namespace `{}` lets HTTPRoutes of `{}` refer to {kind} `{}`",
+                    backend.namespace, route.namespace, *backend.name
+                ),
+            )
+            .field(format!("{field}.namespace"))
+            .help("add one there: without it a cluster answers 500");
+    }
+}
