@@ -106,13 +106,15 @@ impl<'c> RowWriter<'c> {
                 format!("the configuration has more than {} bytes of text", u32::MAX),
             );
         }
+        let by_cors = read_headers::of_cors(&self.rows).map(|name| self.text.intern(name));
+        let by_cors: Vec<Span> = by_cors.collect();
         self.rows.text = self.text.text;
         let text = Text(&self.rows.text);
         let owned = OwnedRows {
             hosts_slots: index::build_slots(text, &self.rows.hosts),
             entries_by_host_slots: index::build_slots(text, &self.rows.entries_by_host),
             policy_index: policy_index::compile(&self.rows),
-            read_headers: read_headers::compile(&self.rows),
+            read_headers: read_headers::compile(&self.rows, by_cors),
             regexes: self.regexes,
             substitutions: self.substitutions,
             origins: self.origins,

@@ -9,6 +9,7 @@
 mod attempts;
 mod bind;
 mod conditions;
+mod cors;
 mod llm_route;
 mod virtual_hosts;
 mod virtual_service;

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::attempts;
 use super::bind::{Anchors, Binding, bind, qualified};
 use super::conditions;
+use super::cors;
 use super::virtual_hosts::Alternative;
 use super::weights::check_sum;
 use crate::claims::PATH_SEPARATOR;
@@ -109,6 +110,7 @@ impl ServiceCompiler<'_, '_, '_> {
                 label: self.rows.text(&rule_label(service, rule, index)),
                 action: self.action(rule, &field),
                 attempts: attempts::to_hosts(&rule.settings, self.default_retries, self.rows),
+                cors: self.cors(rule),
                 origin: self.rows.origin(&service.meta, &field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));
@@ -136,6 +138,12 @@ impl ServiceCompiler<'_, '_, '_> {
                 RuleAction::Respond(id)
             }
         }
+    }
+
+    fn cors(&mut self, rule: &HttpRoute) -> Option<u32> {
+        let sends_on = matches!(rule.action, HttpAction::Route { .. });
+        let policy = rule.settings.cors.as_ref().filter(|_| sends_on)?;
+        Some(cors::compile(policy, self.rows, self.diagnostics))
     }
 
     fn redirect(&mut self, redirect: &HttpRedirect, changes: &HeaderChanges) -> RedirectRow {
@@ -224,7 +232,7 @@ impl ServiceCompiler<'_, '_, '_> {
         }
     }
 
-    /// Changes that are made together: all that take away, then the others.
+    /// Changes that are made together: all that take away, then all that set, then all that add.
     fn changes(&mut self, changes: &[&HeaderChanges]) -> Rows {
         let removed = changes.iter().flat_map(|changes| &changes.remove);
         let mut made: Vec<HeaderChangeRow> = removed
@@ -237,6 +245,8 @@ impl ServiceCompiler<'_, '_, '_> {
             for (name, value) in &changes.set {
                 made.push(self.written(name, value, HeaderChange::Set));
             }
+        }
+        for changes in changes {
             for (name, value) in &changes.add {
                 made.push(self.written(name, value, HeaderChange::Add));
             }
