@@ -7,6 +7,7 @@
 //! authorize  what the client sent                       403, or the body first
 //! redirect   a plain-text server for TLS only           301
 //! match      pass 1 → rule                              404, a redirect, a direct response
+//! cors       the rule's policy for other origins        200 to a preflight
 //! choose     a backend of the rule by weight            forward, when it is a plain host
 //! body       may it be sent to the provider             405, 400, 413, 415
 //! rewrite    authority := the provider's host
@@ -25,7 +26,8 @@ use crate::attributes::Attributes;
 use crate::authz::{self, Permission};
 use crate::check::{self, Checked};
 use crate::claims::Claims;
-use crate::decision::{Decision, Destination, DirectResponse, Forward, Path, Refusal, ToHost, ToProvider};
+use crate::cors::{self, CrossOrigin};
+use crate::decision::{Decision, Destination, DirectResponse, Forward, Path, Preflight, Refusal, ToHost, ToProvider};
 use crate::llm::body::{BodyError, BodyFacts};
 use crate::redirect;
 use crate::request::{Headers, Request};
@@ -123,7 +125,7 @@ pub fn decide<'d>(
     if is_checked && let Some(decision) = check::settle(tables, &seen, &known) {
         return decision;
     }
-    let sent: &dyn Headers = known.checked.map_or(seen.headers, |checked| checked);
+    let sent: &'d dyn Headers = known.checked.map_or(seen.headers, |checked| checked);
     let claims = match identify(tables, &seen.with_headers(sent), known.identity) {
         Sender::Known(claims) => claims,
         Sender::Token(token) => return Decision::VerifyToken(token),
@@ -164,9 +166,14 @@ pub fn decide<'d>(
         RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, &seen),
         RuleAction::Respond(row) => return respond(tables, row, entry.rule),
     };
+    let policy = row.cors.and_then(|cors| tables.cors.get(cors as usize));
+    let cors = policy.and_then(|policy| cors::judge(tables, policy, seen.method, sent));
+    if let Some(cors) = cors.filter(CrossOrigin::answers) {
+        return Decision::Preflight(Preflight { rule: entry.rule, cors });
+    }
     match route::choose(tables, split, entropy).map(|backend| backend.to) {
         None => Decision::Refuse(Refusal::NoRoute),
-        Some(BackendTarget::Upstream(target)) => to_host(tables, &seen, known.body, entry, row, &target),
+        Some(BackendTarget::Upstream(target)) => to_host(tables, &seen, known.body, entry, row, cors, &target),
         Some(BackendTarget::Provider(target)) => to_provider(tables, &seen, &headers, &known, entry.rule, row, &target),
     }
 }
@@ -208,6 +215,7 @@ fn to_host<'d>(
     body: Body<'_>,
     entry: &EntryRow,
     rule: &RuleRow,
+    cors: Option<CrossOrigin<'d>>,
     target: &PlainTarget,
 ) -> Decision<'d> {
     if let Body::Read(Err(error)) = body {
@@ -240,6 +248,7 @@ fn to_host<'d>(
             PathRewrite::Regex { by, .. } => Path::Substituted { by, path, query },
         },
         attempts: rule.attempts,
+        cors,
         to: Destination::Host(ToHost {
             request_changes: target.request_changes.of(tables.header_changes),
             response_changes: target.response_changes.of(tables.header_changes),
@@ -297,6 +306,7 @@ fn to_provider<'d>(
             },
         },
         attempts: row.attempts,
+        cors: None,
         to: Destination::Provider(ToProvider {
             admitted_by: second.rule,
             provider: id,

@@ -6,6 +6,7 @@
 
 use core::net::IpAddr;
 
+use crate::cors::CrossOrigin;
 use crate::llm::body::BodyError;
 use crate::request::Scheme;
 use crate::tables::{
@@ -22,6 +23,8 @@ pub enum Decision<'d> {
     Forward(Forward<'d>),
     /// Answer with the place where it is to be sent.
     Redirect(Redirect<'d>),
+    /// Answer a browser that asks what a page of another origin may do.
+    Preflight(Preflight<'d>),
     /// Answer with what the configuration says.
     Respond(DirectResponse<'d>),
     /// The answer depends on what an external authorizer says: ask it and decide again.
@@ -61,6 +64,8 @@ pub struct Forward<'d> {
     pub path: Path<'d>,
     /// How often and how long it is tried ([`crate::retry`]).
     pub attempts: AttemptsId,
+    /// What its answer says to the page of another origin that asks.
+    pub cors: Option<CrossOrigin<'d>>,
     /// What else becomes of it.
     pub to: Destination<'d>,
 }
@@ -131,6 +136,15 @@ pub struct DirectResponse<'d> {
     pub body: &'d [u8],
     /// What becomes of the answer's header fields.
     pub response_changes: &'d [HeaderChangeRow],
+}
+
+/// The answer to a CORS preflight: 200 without a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preflight<'d> {
+    /// The rule that matched.
+    pub rule: RuleId,
+    /// What it says.
+    pub cors: CrossOrigin<'d>,
 }
 
 /// The path and query that are sent upstream.

@@ -70,6 +70,7 @@ pub mod compile;
 #[cfg(feature = "alloc")]
 pub mod config;
 pub mod connection_field;
+pub mod cors;
 pub mod decide;
 pub mod decision;
 #[cfg(feature = "alloc")]

@@ -17,10 +17,10 @@ use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
-    Attempts, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, DirectResponseRow,
-    EdgeRow, EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow, PolicyRow,
-    PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow, RuleIndexRows,
-    RuleRow, SecretId, Span, Tables, Text, TokenRuleRow, VirtualHostRow,
+    Attempts, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
+    DirectResponseRow, EdgeRow, EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow,
+    PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow,
+    RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
 };
 use crate::tls::TlsServer;
 
@@ -107,6 +107,8 @@ impl Snapshot {
             backends: &meaning.backends,
             attempts: &meaning.attempts,
             retry_statuses: &meaning.retry_statuses,
+            cors: &meaning.cors,
+            cors_origins: &meaning.cors_origins,
             redirects: &meaning.redirects,
             direct_responses: &meaning.direct_responses,
             bodies: &meaning.bodies,
@@ -229,6 +231,8 @@ pub(crate) struct MeaningRows {
     pub(crate) backends: Vec<BackendRow>,
     pub(crate) attempts: Vec<Attempts>,
     pub(crate) retry_statuses: Vec<u16>,
+    pub(crate) cors: Vec<CorsRow>,
+    pub(crate) cors_origins: Vec<Test>,
     pub(crate) redirects: Vec<RedirectRow>,
     pub(crate) direct_responses: Vec<DirectResponseRow>,
     pub(crate) bodies: Vec<u8>,

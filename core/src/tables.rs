@@ -6,12 +6,14 @@
 //! else does, so every index is in range. A broken one would read as empty.
 
 mod attempts;
+mod cors;
 mod policy;
 mod route;
 mod rule_index;
 mod token;
 
 pub use attempts::{Attempts, RetryOn, RetryPolicy};
+pub(crate) use cors::CorsRow;
 pub use policy::Action;
 pub(crate) use policy::*;
 pub(crate) use route::*;
@@ -136,6 +138,8 @@ pub struct Tables<'a> {
     /// How often and how long requests are tried, each once.
     pub(crate) attempts: &'a [Attempts],
     pub(crate) retry_statuses: &'a [u16],
+    pub(crate) cors: &'a [CorsRow],
+    pub(crate) cors_origins: &'a [Test],
     pub(crate) redirects: &'a [RedirectRow],
     pub(crate) direct_responses: &'a [DirectResponseRow],
     /// The bodies of direct responses, one after the other.

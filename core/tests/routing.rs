@@ -482,7 +482,7 @@ fn headers_change_in_the_order_that_envoy_makes_the_changes_in() {
     let lone = format!("[{{{rule}, route: [{{destination: {{host: a.test}}, {own}}}]}}]");
     assert_eq!(
         changes(&services(&[&lone])),
-        ["-x-r", "-x-own", "x-a=a", "x-b=b", "x-c+=c", "x-a=own"]
+        ["-x-r", "-x-own", "x-a=a", "x-b=b", "x-a=own", "x-c+=c"]
     );
     let two = format!(
         "[{{{rule}, route: [{{destination: {{host: a.test}}, weight: 1, {own}}}, {{destination: {{host: b.test}}, weight: 0}}]}}]"

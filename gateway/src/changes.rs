@@ -43,6 +43,17 @@ pub(crate) fn owned(compiled: &Compiled, rows: &[HeaderChangeRow]) -> Option<Vec
     rows.iter().map(change).collect()
 }
 
+/// Fields with one value each; `None` when one cannot stand in a head, where a client's value came from.
+pub(crate) fn fields<'v>(fields: impl Iterator<Item = (&'static str, &'v [u8])>) -> Option<Vec<Change>> {
+    let change = |(name, value)| {
+        Some(Change {
+            name: HeaderName::from_static(name),
+            to: To::Only(HeaderValue::from_bytes(value).ok()?),
+        })
+    };
+    fields.map(change).collect()
+}
+
 /// Makes the changes.
 pub(crate) fn make(headers: &mut HeaderMap, changes: Vec<Change>) {
     for Change { name, to } in changes {

@@ -94,6 +94,7 @@ pub(crate) async fn run(
                 request,
                 mut trying,
                 response_changes,
+                cors,
                 record,
             }) => {
                 let answer = if trying.is_plain() {
@@ -105,7 +106,9 @@ pub(crate) async fn run(
                 } else {
                     Box::pin(trying.carry_out(request, &pool, &record)).await
                 };
-                answered(answer, &pool, trying.deadline(), response_changes, record)
+                let mut response = answered(answer, &pool, trying.deadline(), response_changes, record);
+                changes::make(response.headers_mut(), cors);
+                response
             }
             Err(record) => respond::fault(Fault::Internal, Flag::None, record),
         },
@@ -180,6 +183,8 @@ struct Outgoing {
     trying: Trying,
     /// What a route changes of a plain host's answer; `None` for a provider's.
     response_changes: Option<Vec<Change>>,
+    /// What a plain host's answer, or ours in its place, says to pages of other origins.
+    cors: Vec<Change>,
     record: Box<Record>,
 }
 
@@ -364,6 +369,7 @@ impl Exchange {
             Decision::Respond(response) => {
                 return Step::answer(Configured::direct(&view.live.compiled, &response));
             }
+            Decision::Preflight(preflight) => return Step::answer(Configured::preflight(&tables, &preflight)),
             Decision::ReadBody => return Step::ReadBody,
             Decision::Check(check) => {
                 return Step::Check(Asked {
@@ -391,7 +397,7 @@ impl Exchange {
         };
         let pieces = pieces.map(core::mem::take);
         let (to, body) = match forward.to {
-            Destination::Host(host) => match plan::to_host(&view.live.compiled, &host, forward.path) {
+            Destination::Host(host) => match plan::to_host(&view.live.compiled, &host, &forward) {
                 Some(host) => (To::Host(host), pieces),
                 None => return internal(),
             },
@@ -443,19 +449,19 @@ impl Exchange {
         headers.insert(HOST, plan.host);
         headers.insert(X_REQUEST_ID, self.record.request_id.clone());
         headers.extend(plan.written);
-        let response_changes = match plan.to {
+        let (response_changes, cors) = match plan.to {
             To::Provider { credential } => {
                 if let Some(credential) = credential {
                     headers.insert(AUTHORIZATION, credential);
                 }
-                None
+                (None, Vec::new())
             }
             To::Host(host) => {
                 changes::make(headers, host.request_changes);
                 if let Some(original) = host.original {
                     headers.insert(X_ENVOY_ORIGINAL_PATH, original);
                 }
-                Some(host.response_changes)
+                (Some(host.response_changes), host.cors)
             }
         };
         let now = Instant::now();
@@ -465,6 +471,7 @@ impl Exchange {
             trying: Trying::new(attempts, plan.entropy, &request, watch, now),
             request,
             response_changes,
+            cors,
             record: self.record,
         })
     }

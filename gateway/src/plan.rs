@@ -9,7 +9,7 @@ use http::{HeaderValue, Uri};
 use lockgate_core::claims::Claims;
 use lockgate_core::compile::Compiled;
 use lockgate_core::decide::Identity;
-use lockgate_core::decision::{self, DirectResponse, Path, Redirect, ToProvider};
+use lockgate_core::decision::{self, DirectResponse, Forward, Path, Preflight, Redirect, ToProvider};
 use lockgate_core::llm::body::BodyFacts;
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::rewrite::{self, BadPath};
@@ -47,16 +47,23 @@ pub(crate) struct ToHost {
     pub(crate) original: Option<HeaderValue>,
     pub(crate) request_changes: Vec<Change>,
     pub(crate) response_changes: Vec<Change>,
+    /// What any answer, also one of ours in its place, says to the page of another origin that asks.
+    pub(crate) cors: Vec<Change>,
 }
 
 /// An answer that the configuration gives.
 pub(crate) struct Configured {
     pub(crate) rule: Option<RuleId>,
     pub(crate) status: u16,
+    /// As Envoy's access log has it.
+    pub(crate) details: &'static str,
     pub(crate) location: Option<HeaderValue>,
     pub(crate) body: Bytes,
     pub(crate) changes: Vec<Change>,
 }
+
+/// As Envoy's router writes it of a redirect, too.
+const DIRECT_RESPONSE: &str = "direct_response";
 
 impl Configured {
     /// The answer of a redirect; `None` when it cannot stand in a head.
@@ -65,6 +72,7 @@ impl Configured {
         Some(Self {
             rule: redirect.rule,
             status: redirect.status,
+            details: DIRECT_RESPONSE,
             location: Some(HeaderValue::try_from(location).ok()?),
             body: Bytes::new(),
             changes: changes::owned(compiled, redirect.response_changes)?,
@@ -76,9 +84,22 @@ impl Configured {
         Some(Self {
             rule: Some(response.rule),
             status: response.status,
+            details: DIRECT_RESPONSE,
             location: None,
             body: Bytes::copy_from_slice(response.body),
             changes: changes::owned(compiled, response.response_changes)?,
+        })
+    }
+
+    /// The answer to a preflight; `None` when it cannot stand in a head.
+    pub(crate) fn preflight(tables: &Tables<'_>, preflight: &Preflight<'_>) -> Option<Self> {
+        Some(Self {
+            rule: Some(preflight.rule),
+            status: 200,
+            details: "cors_response",
+            location: None,
+            body: Bytes::new(),
+            changes: changes::fields(preflight.cors.fields(tables))?,
         })
     }
 }
@@ -104,12 +125,14 @@ pub(crate) fn uri(tables: &Tables<'_>, path: Path<'_>) -> Result<Uri, NoTarget> 
 }
 
 /// What a plain host gets besides the client's head; `None` when it cannot stand in a head.
-pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, path: Path<'_>) -> Option<ToHost> {
-    let original = rewrite::original_target(&compiled.snapshot.tables(), path);
+pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward: &Forward<'_>) -> Option<ToHost> {
+    let tables = compiled.snapshot.tables();
+    let original = rewrite::original_target(&tables, forward.path);
     Some(ToHost {
         original: original.map(HeaderValue::try_from).transpose().ok()?,
         request_changes: changes::owned(compiled, host.request_changes)?,
         response_changes: changes::owned(compiled, host.response_changes)?,
+        cors: changes::fields(forward.cors.iter().flat_map(|cors| cors.fields(&tables)))?,
     })
 }
 

@@ -178,11 +178,10 @@ fn denial_details(record: &Record, denial: decision::Denial) -> String {
     }
 }
 
-/// The answer that the configuration gives: a redirect, or a direct response.
+/// The answer that the configuration gives: a redirect, a direct response, or what a preflight asks for.
 pub(crate) fn configured(configured: Configured, mut record: Box<Record>) -> Response<ClientBody> {
     record.rule = configured.rule;
-    // As Envoy's router writes it of both.
-    record.end(Flag::None, "direct_response");
+    record.end(Flag::None, configured.details);
     let content = Answer {
         status: configured.status,
         content_type: (!configured.body.is_empty()).then_some("text/plain"),

@@ -124,6 +124,7 @@ export interface Forward {
   /** What it changes of the answer's, in this order. */
   changeResponseHeaders?: HeaderChange[];
   bodyFields: { name: string; value: string; set: boolean }[];
+  originAllowed?: boolean;
   timeoutMs?: number;
   retries?: { attempts: number; on: string[]; perTryTimeoutMs?: number; backoffMs: number };
 }

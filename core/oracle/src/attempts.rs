@@ -5,6 +5,7 @@ use lockgate_core::retry::Outcome;
 use lockgate_core::tables::{self, Tables};
 
 use crate::bytes::Bytes;
+use crate::cors;
 use crate::world::World;
 
 /// What may be spent on one request.
@@ -47,6 +48,7 @@ pub fn settings(bytes: &mut Bytes<'_>) -> RouteSettings {
     RouteSettings {
         timeout_ms: bytes.pick(&[None, None, None, Some(0), Some(5_000)]),
         retries: bytes.one_in(3).then(|| retries(bytes)),
+        cors: bytes.one_in(3).then(|| cors::policy(bytes)),
     }
 }
 

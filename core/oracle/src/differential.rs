@@ -7,6 +7,7 @@ use lockgate_core::check::{Checked, OwnedAnswer, OwnedField, OwnedSaid, borrow_a
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, compile};
 use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
+use lockgate_core::cors::CrossOrigin;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Destination, External, Refusal};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
@@ -370,11 +371,17 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
             body: response.body.to_vec(),
             changes: changes(compiled, response.response_changes),
         },
+        Decision::Preflight(preflight) => Verdict::Respond {
+            rule: label(preflight.rule),
+            status: 200,
+            body: Vec::new(),
+            changes: cors_fields(tables, &preflight.cors),
+        },
         Decision::Forward(forward) => sent_on(compiled, tables, &forward),
     }
 }
 
-fn sent_on(compiled: &Compiled, tables: &Tables<'_>, forward: &lockgate_core::decision::Forward<'_>) -> Verdict {
+fn sent_on<'d>(compiled: &Compiled, tables: &Tables<'d>, forward: &lockgate_core::decision::Forward<'d>) -> Verdict {
     let rule = tables.rule_label(forward.rule).to_owned();
     let upstream = &compiled.snapshot.upstreams()[forward.upstream.0 as usize];
     let Ok(target) = rewrite::target(tables, forward.path) else {
@@ -388,7 +395,11 @@ fn sent_on(compiled: &Compiled, tables: &Tables<'_>, forward: &lockgate_core::de
             target,
             original: rewrite::original_target(tables, forward.path),
             request_changes: changes(compiled, host.request_changes),
-            response_changes: changes(compiled, host.response_changes),
+            response_changes: {
+                let mut changes = changes(compiled, host.response_changes);
+                changes.extend(forward.cors.iter().flat_map(|cors| cors_fields(tables, cors)));
+                changes
+            },
             attempts: attempts::told(tables, tables.attempts(forward.attempts), 0),
         }),
         Destination::Provider(provider) => Verdict::Forward(Forward {
@@ -404,6 +415,11 @@ fn sent_on(compiled: &Compiled, tables: &Tables<'_>, forward: &lockgate_core::de
             fields: fields(tables, provider.fields),
         }),
     }
+}
+
+fn cors_fields<'d>(tables: &Tables<'d>, cors: &CrossOrigin<'d>) -> Vec<String> {
+    let in_words = |(name, value): (&str, &[u8])| format!("{name}={}", String::from_utf8_lossy(value));
+    cors.fields(tables).map(in_words).collect()
 }
 
 fn changes(compiled: &Compiled, rows: &[HeaderChangeRow]) -> Vec<String> {

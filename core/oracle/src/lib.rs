@@ -23,6 +23,7 @@ pub mod attempts;
 pub mod binding;
 pub mod bytes;
 pub mod checks;
+pub mod cors;
 pub mod differential;
 #[cfg(feature = "envoy")]
 pub mod envoy;

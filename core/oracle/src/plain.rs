@@ -10,6 +10,7 @@ use lockgate_core::request::Scheme;
 use regex::bytes::Regex;
 
 use crate::attempts;
+use crate::cors;
 use crate::head::Head;
 use crate::routing::{Features, Found, choose};
 use crate::traffic::Sample;
@@ -40,6 +41,16 @@ pub fn carry_out(
             changes: together(&[&rule.headers.response]),
         },
         HttpAction::Route { destinations, rewrite } => {
+            let (cors, is_answered) = cors::said(rule.settings.cors.as_ref(), sample);
+            if is_answered {
+                features.insert("a preflight");
+                return Verdict::Respond {
+                    rule: label,
+                    status: 200,
+                    body: Vec::new(),
+                    changes: cors,
+                };
+            }
             let weights: Vec<u64> = match destinations.len() {
                 1 => vec![1],
                 _ => {
@@ -64,7 +75,11 @@ pub fn carry_out(
                 target: with_query(&path, head),
                 original: rewrite.uri.as_ref().map(|_| with_query(&head.path, head)),
                 request_changes: merged(&of_rule.request, &own.request, lone),
-                response_changes: merged(&of_rule.response, &own.response, lone),
+                response_changes: {
+                    let mut changes = merged(&of_rule.response, &own.response, lone);
+                    changes.extend(cors);
+                    changes
+                },
                 attempts: attempts::expected(world, &rule.settings),
             })
         }
@@ -191,6 +206,8 @@ fn together(changes: &[&HeaderChanges]) -> Vec<String> {
                 .iter()
                 .map(|(name, value)| format!("{name}={}", value.expose())),
         );
+    }
+    for changes in changes {
         all.extend(
             changes
                 .add

@@ -7,6 +7,7 @@ use lockgate_core::request::Scheme;
 
 use crate::bytes::Bytes;
 use crate::checks::{Answer, answers};
+use crate::cors;
 use crate::people::{BODIES, PEOPLE, Person, SentBody};
 
 /// A request that owns its parts.
@@ -54,6 +55,9 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
     }
     if bytes.one_in(24) {
         headers.push(("Connection", connection(bytes).to_vec()));
+    }
+    if bytes.one_in(5) {
+        headers.extend(cors::fields(bytes));
     }
     let authority = place_authority(bytes, &mut headers);
     Sample {

@@ -2,11 +2,18 @@
 
 use alloc::vec::Vec;
 
+use crate::cors::READ_FIELDS;
 use crate::snapshot::MeaningRows;
 use crate::tables::{Attribute, PlaceRow, Span, Subject, Text};
 
+/// Those that a `corsPolicy` is judged by, when there is one.
+pub(super) fn of_cors(rows: &MeaningRows) -> impl Iterator<Item = &'static str> + use<> {
+    let names: &[&str] = if rows.cors.is_empty() { &[] } else { &READ_FIELDS };
+    names.iter().copied()
+}
+
 /// Their names, sorted, each once.
-pub(super) fn compile(rows: &MeaningRows) -> Vec<Span> {
+pub(super) fn compile(rows: &MeaningRows, by_cors: Vec<Span>) -> Vec<Span> {
     let by_policy = rows
         .predicates
         .iter()
@@ -27,7 +34,7 @@ pub(super) fn compile(rows: &MeaningRows) -> Vec<Span> {
         PlaceRow::Param(_) | PlaceRow::Cookie(_) => None,
     });
     let text = Text(&rows.text);
-    let mut names: Vec<Span> = by_policy.chain(by_route).chain(by_token_rule).collect();
+    let mut names: Vec<Span> = by_policy.chain(by_route).chain(by_token_rule).chain(by_cors).collect();
     names.sort_unstable_by_key(|name| text.bytes(*name));
     // Equal texts share a span.
     names.dedup();

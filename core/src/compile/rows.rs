@@ -106,13 +106,15 @@ impl<'c> RowWriter<'c> {
                 format!("the configuration has more than {} bytes of text", u32::MAX),
             );
         }
+        let by_cors = read_headers::of_cors(&self.rows).map(|name| self.text.intern(name));
+        let by_cors: Vec<Span> = by_cors.collect();
         self.rows.text = self.text.text;
         let text = Text(&self.rows.text);
         let owned = OwnedRows {
             server_names_slots: index::build_slots(text, &self.rows.server_names),
             hosts_slots: index::build_slots(text, &self.rows.hosts),
             rule_index: rule_index::compile(&self.rows, &self.regexes),
-            read_headers: read_headers::compile(&self.rows),
+            read_headers: read_headers::compile(&self.rows, by_cors),
             regexes: self.regexes,
             substitutions: self.substitutions,
             origins: self.origins,

@@ -142,6 +142,12 @@ impl<'d> Reader<'d> {
                 body: text(response.body),
                 change_headers: self.changes(response.response_changes),
             }),
+            Decision::Preflight(preflight) => Verdict::Respond(DirectAnswer {
+                rule: self.rule(preflight.rule),
+                status: 200,
+                body: String::new(),
+                change_headers: self.cors_fields(&preflight.cors),
+            }),
             Decision::Check(check) => Verdict::Check(self.check_request(request, seen, &known, check)),
             Decision::VerifyToken(token) => {
                 let rules = token.rules(&self.tables);

@@ -139,7 +139,7 @@ pub enum Verdict {
     },
     /// It is answered with another place (`redirect`).
     Redirect(RedirectAnswer),
-    /// It is answered with what the configuration says (`directResponse`).
+    /// It is answered with what the configuration says (`directResponse`, or `corsPolicy` to a preflight).
     Respond(DirectAnswer),
     /// It is answered by the gateway.
     Refuse(RefusedAnswer),
@@ -193,6 +193,9 @@ pub struct UpstreamRequest {
     pub change_response_headers: Vec<HeaderChanged>,
     /// Top-level fields of the body and how they are set.
     pub body_fields: Vec<BodyField>,
+    /// Whether the page of another origin that asks is one that the rule's `corsPolicy` allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_allowed: Option<bool>,
     /// Time for the whole of it in milliseconds, retries included (`timeout`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u32>,
@@ -267,7 +270,7 @@ pub struct RedirectAnswer {
     pub change_headers: Vec<HeaderChanged>,
 }
 
-/// The answer of a `directResponse`.
+/// The answer of a `directResponse`, or to a CORS preflight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DirectAnswer {

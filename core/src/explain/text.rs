@@ -161,6 +161,10 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         let what = if field.set { "set to" } else { "kept as sent, default" };
         writeln!(f, "  body       {} {what} {}", field.name, field.value)?;
     }
+    if let Some(is_allowed) = upstream.origin_allowed {
+        let verdict = if is_allowed { "is allowed" } else { "is not allowed" };
+        writeln!(f, "  cors       the origin {verdict}")?;
+    }
     if let Some(timeout) = upstream.timeout_ms {
         writeln!(f, "  timeout    {timeout} ms in all")?;
     }

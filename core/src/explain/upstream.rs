@@ -9,6 +9,7 @@ use super::{BodyField, HeaderChanged, Reader, Retries, UpstreamRequest, text};
 use crate::attributes::Attributes;
 use crate::check::Checked;
 use crate::claims::Claims;
+use crate::cors::CrossOrigin;
 use crate::decide::{Body, Known};
 use crate::decision::{Destination, Forward, Path, ToProvider};
 use crate::request::Request;
@@ -51,11 +52,25 @@ impl Reader<'_> {
             set_headers: self.set_headers(seen, &known, forward),
             remove_headers: self.never_sent(&known, provider.is_some()),
             change_headers: host.map_or_else(Vec::new, |host| self.changes(host.request_changes)),
-            change_response_headers: host.map_or_else(Vec::new, |host| self.changes(host.response_changes)),
+            change_response_headers: {
+                let mut changes = host.map_or_else(Vec::new, |host| self.changes(host.response_changes));
+                changes.extend(forward.cors.iter().flat_map(|cors| self.cors_fields(cors)));
+                changes
+            },
+            origin_allowed: forward.cors.as_ref().map(CrossOrigin::is_allowed),
             body_fields: provider.map_or_else(Vec::new, |provider| self.body_fields(known.body, &provider)),
             timeout_ms: attempts.timeout_ms,
             retries: attempts.retries.as_ref().map(|policy| self.retries(policy)),
         }
+    }
+
+    /// What an answer says to a page of another origin.
+    pub(super) fn cors_fields(self, cors: &CrossOrigin<'_>) -> Vec<HeaderChanged> {
+        let fields = cors.fields(&self.tables).map(|(name, value)| HeaderChanged::Set {
+            name: name.to_owned(),
+            value: text(value),
+        });
+        fields.collect()
     }
 
     fn retries(self, policy: &RetryPolicy) -> Retries {

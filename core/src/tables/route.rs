@@ -109,6 +109,8 @@ pub(crate) struct RuleRow {
     pub(crate) label: Span,
     pub(crate) action: RuleAction,
     pub(crate) attempts: AttemptsId,
+    /// Of a rule that sends requests on: an index into `cors`.
+    pub(crate) cors: Option<u32>,
     pub(crate) origin: OriginId,
 }
 

@@ -3,6 +3,7 @@
 use super::{SentToken, TokenError, places};
 use crate::attributes::Attributes;
 use crate::claims::Claims;
+use crate::cors::is_preflight;
 use crate::decide::Identity;
 use crate::tables::Tables;
 
@@ -22,21 +23,13 @@ pub(crate) fn identify<'d, 'k>(tables: &Tables<'d>, seen: &Attributes<'d>, ident
         Identity::Verified(claims) => Sender::Known(Some(claims)),
         Identity::Anonymous => Sender::Known(None),
         Identity::Refused(error) => Sender::Refused(error),
-        Identity::Unverified if tables.token_rules.is_empty() || is_preflight(seen) => Sender::Known(None),
+        Identity::Unverified if tables.token_rules.is_empty() || is_preflight(seen.method, seen.headers) => {
+            Sender::Known(None)
+        }
         Identity::Unverified => match places::find(tables, seen) {
             Ok(None) => Sender::Known(None),
             Ok(Some(token)) => Sender::Token(token),
             Err(error) => Sender::Refused(error),
         },
     }
-}
-
-/// A CORS preflight: browsers send it without credentials, so Istio asks for none (`bypassCorsPreflight`).
-fn is_preflight(seen: &Attributes<'_>) -> bool {
-    let has = |name| {
-        let mut found = false;
-        seen.headers.each(name, &mut |value| found |= !value.is_empty());
-        found
-    };
-    seen.method == "OPTIONS" && has("origin") && has("access-control-request-method")
 }

@@ -25,6 +25,8 @@ pub enum Outcome {
         body: String,
         /// `location`.
         location: Option<String>,
+        /// What it says to pages of other origins.
+        cors: Vec<(String, Vec<u8>)>,
     },
     /// The connection was closed without an answer.
     Closed,
@@ -35,6 +37,16 @@ const FIELDS: [&str; 4] = ["x-a", "x-b", "x-c", "user-type"];
 
 /// What only VirtualServices write. To a provider the Host is the provider's, which Envoy knows nothing of.
 const ROUTED: [&str; 3] = ["host", "x-envoy-original-path", "x-forwarded-proto"];
+
+/// What begins the names of the fields that `corsPolicy` writes.
+const CORS: &str = "access-control-";
+
+fn sorted(answer: &Message, is_wanted: impl Fn(&str) -> bool) -> Vec<(String, Vec<u8>)> {
+    let wanted = answer.fields.iter().filter(|(name, _)| is_wanted(name));
+    let mut wanted: Vec<(String, Vec<u8>)> = wanted.cloned().collect();
+    wanted.sort_by(|a, b| a.0.cmp(&b.0));
+    wanted
+}
 
 impl Outcome {
     /// Reads an answer.
@@ -51,6 +63,7 @@ impl Outcome {
                 status: status.unwrap_or(0),
                 body,
                 location: location.map(|value| String::from_utf8_lossy(value).into_owned()),
+                cors: sorted(&answer, |name| name.starts_with(CORS)),
             };
         };
         let mut lines = answer.body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
@@ -65,9 +78,7 @@ impl Outcome {
             .collect();
         // Fields of one name keep their order, which is all that order means (RFC 9110 §5.3).
         fields.sort_by(|a, b| a.0.cmp(&b.0));
-        let changed = answer.fields.iter().filter(|(name, _)| FIELDS.contains(&&**name));
-        let mut changed: Vec<(String, Vec<u8>)> = changed.cloned().collect();
-        changed.sort_by(|a, b| a.0.cmp(&b.0));
+        let changed = sorted(&answer, |name| FIELDS.contains(&name) || name.starts_with(CORS));
         Self::Forwarded {
             line,
             fields,

@@ -1,8 +1,8 @@
 //! VirtualServices as Envoy's route table, as istiod would write it (`pilot/pkg/networking/core/route`).
 
 use lockgate_core::config::resource::{
-    HeaderChanges, HeaderKey, HttpAction, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, RedirectPort, Retries,
-    RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
+    CorsPolicy, HeaderChanges, HeaderKey, HttpAction, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, RedirectPort,
+    Retries, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
 };
 use lockgate_core::request::Scheme;
 use serde_json::{Map, Value, json};
@@ -121,6 +121,10 @@ fn named(name: &str, wanted: &Spanned<StringMatch>) -> Value {
 
 fn route(rule: &HttpRoute, matched: Value) -> Value {
     let mut route = json!({ "match": matched });
+    let sends_on = matches!(rule.action, HttpAction::Route { .. });
+    if let Some(policy) = rule.settings.cors.as_ref().filter(|_| sends_on) {
+        route["typed_per_filter_config"] = json!({ "envoy.filters.http.cors": cors_policy(policy) });
+    }
     change(
         &mut route,
         &[("request", &rule.headers.request), ("response", &rule.headers.response)],
@@ -185,6 +189,27 @@ fn action(route: &mut Value, rule: &HttpRoute, destinations: &[RouteDestination]
     });
     action["weighted_clusters"] = json!({ "clusters": weighted.collect::<Vec<_>>() });
     action
+}
+
+/// istiod's `TranslateCORSPolicy`.
+fn cors_policy(policy: &CorsPolicy) -> Value {
+    let origins = policy.origins.iter().map(|origin| match &origin.value {
+        StringMatch::Exact(text) => json!({ "exact": text }),
+        StringMatch::Prefix(text) => json!({ "prefix": text }),
+        StringMatch::Regex(regex) => json!({ "safe_regex": { "regex": regex } }),
+        StringMatch::Present => unreachable!("none is made"),
+    });
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": origins.collect::<Vec<_>>(),
+        "allow_methods": policy.methods.join(","),
+        "allow_headers": policy.headers.join(","),
+        "expose_headers": policy.exposed.join(","),
+        "max_age": policy.max_age_s.map_or(String::new(), |seconds| seconds.to_string()),
+        "allow_credentials": policy.credentials,
+        "forward_not_matching_preflights": policy.forwards_unmatched,
+        "filter_enabled": { "default_value": { "numerator": 100, "denominator": "HUNDRED" } },
+    })
 }
 
 fn duration(milliseconds: u32) -> String {

@@ -1,8 +1,8 @@
 //! VirtualServices as platform teams write them.
 
 use lockgate_core::config::resource::{
-    HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpMatch, HttpRoute, RedirectPort, Spanned, StringMatch,
-    UriRewrite, VirtualService,
+    CorsPolicy, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpMatch, HttpRoute, RedirectPort, Retries,
+    Spanned, StringMatch, UriRewrite, VirtualService,
 };
 use serde_json::{Map, Value, json};
 
@@ -16,8 +16,56 @@ pub fn spec(service: &VirtualService) -> Value {
     })
 }
 
+fn retry(retries: &Retries) -> Value {
+    let mut written = json!({ "attempts": retries.attempts });
+    if let Some(ignore) = retries.ignore_previous_hosts {
+        written["retryIgnorePreviousHosts"] = json!(ignore);
+    }
+    if let Some(backoff) = retries.backoff_ms {
+        written["backoff"] = json!(format!("{backoff}ms"));
+    }
+    // Without attempts the others are refused.
+    if retries.attempts > 0 {
+        if let Some(limit) = retries.per_try_timeout_ms {
+            written["perTryTimeout"] = json!(format!("{limit}ms"));
+        }
+        if let Some(conditions) = &retries.on {
+            let names = conditions.on.names().map(str::to_owned);
+            let all: Vec<String> = names.chain(conditions.statuses.iter().map(u16::to_string)).collect();
+            written["retryOn"] = json!(all.join(","));
+        }
+    }
+    written
+}
+
+fn cors(policy: &CorsPolicy) -> Value {
+    let origins: Vec<Value> = policy.origins.iter().map(string_match).collect();
+    let mut written = json!({
+        "allowOrigins": origins,
+        "allowMethods": policy.methods,
+        "allowHeaders": policy.headers,
+        "exposeHeaders": policy.exposed,
+        "allowCredentials": policy.credentials,
+        "unmatchedPreflights": if policy.forwards_unmatched { "FORWARD" } else { "IGNORE" },
+    });
+    if let Some(seconds) = policy.max_age_s {
+        written["maxAge"] = json!(format!("{seconds}s"));
+    }
+    written
+}
+
 fn rule(rule: &HttpRoute) -> Value {
     let mut written = json!({});
+    let settings = &rule.settings;
+    if let Some(timeout) = settings.timeout_ms {
+        written["timeout"] = json!(format!("{timeout}ms"));
+    }
+    if let Some(retries) = &settings.retries {
+        written["retries"] = retry(retries);
+    }
+    if let Some(policy) = &settings.cors {
+        written["corsPolicy"] = cors(policy);
+    }
     if !rule.matches.is_empty() {
         written["match"] = rule.matches.iter().map(http_match).collect();
     }

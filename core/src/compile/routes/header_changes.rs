@@ -9,7 +9,7 @@ use crate::config::secret::Secret;
 use crate::rewrite::drops_header;
 use crate::tables::{HeaderChange, HeaderChangeRow, HeaderText, Rows};
 
-/// Changes that are made together: all that take away, then the others.
+/// Changes that are made together: all that take away, then all that set, then all that add.
 pub(super) fn write(changes: &[&HeaderChanges], rows: &mut RowWriter<'_>) -> Rows {
     let removed = changes.iter().flat_map(|changes| &changes.remove);
     let mut made: Vec<HeaderChangeRow> = removed
@@ -22,6 +22,8 @@ pub(super) fn write(changes: &[&HeaderChanges], rows: &mut RowWriter<'_>) -> Row
         for (name, value) in &changes.set {
             made.push(written(name, value, HeaderChange::Set, rows));
         }
+    }
+    for changes in changes {
         for (name, value) in &changes.add {
             made.push(written(name, value, HeaderChange::Add, rows));
         }

@@ -50,6 +50,7 @@ impl HttpRouteCompiler<'_, '_, '_> {
             let row = RuleRow {
                 label: self.rows.text(&label),
                 action: self.action(rule, &field),
+                cors: None,
                 attempts: attempts::to_hosts(&RouteSettings::default(), self.default_retries, self.rows),
                 origin: self.rows.origin(&route.meta, &field, rule.at),
             };

@@ -74,6 +74,7 @@ impl RouteCompiler<'_, '_, '_> {
                 backends: append(&mut self.rows.rows.backends, backends),
             }),
             attempts: attempts::to_providers(self.rows),
+            cors: None,
             origin: self
                 .rows
                 .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),

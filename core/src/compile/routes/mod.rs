@@ -14,6 +14,7 @@ mod attempts;
 mod backends;
 mod bind;
 mod conditions;
+mod cors;
 mod header_changes;
 mod http_route;
 mod llm_route;

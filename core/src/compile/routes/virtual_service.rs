@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use super::attempts;
 use super::bind::{Anchors, Binding, bind, qualified};
+use super::cors;
 use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
 use super::{conditions, header_changes};
@@ -106,6 +107,7 @@ impl ServiceCompiler<'_, '_, '_> {
                 label: self.rows.text(&rule_label(service, rule, index)),
                 action: self.action(rule, &field),
                 attempts: attempts::to_hosts(&rule.settings, self.default_retries, self.rows),
+                cors: self.cors(rule),
                 origin: self.rows.origin(&service.meta, &field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));
@@ -133,6 +135,12 @@ impl ServiceCompiler<'_, '_, '_> {
                 RuleAction::Respond(id)
             }
         }
+    }
+
+    fn cors(&mut self, rule: &HttpRoute) -> Option<u32> {
+        let sends_on = matches!(rule.action, HttpAction::Route { .. });
+        let policy = rule.settings.cors.as_ref().filter(|_| sends_on)?;
+        Some(cors::compile(policy, self.rows, self.diagnostics))
     }
 
     fn redirect(&mut self, redirect: &HttpRedirect, changes: &HeaderChanges) -> RedirectRow {

@@ -1,11 +1,14 @@
-//! `timeout` and `retries`.
+//! `timeout`, `retries` and `corsPolicy`.
 
-use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{Retries, RetryConditions, RouteSettings};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::resource::{CorsPolicy, Retries, RetryConditions, RouteSettings, Spanned, StringMatch};
 use crate::config::time::{parse_duration_ms, parse_limit_ms};
 use crate::config::tree::{Node, Scalar};
 
-use super::integer;
+use super::{each, integer, string_match};
 
 /// The settings of a rule; `field` is the rule.
 pub(super) fn decode(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> RouteSettings {
@@ -14,6 +17,60 @@ pub(super) fn decode(node: &Node, field: &str, diagnostics: &mut Diagnostics) ->
         retries: node
             .get("retries")
             .map(|node| retries(node, &alloc::format!("{field}.retries"), diagnostics)),
+        cors: node
+            .get("corsPolicy")
+            .map(|node| cors(node, &alloc::format!("{field}.corsPolicy"), diagnostics)),
+    }
+}
+
+fn no_origin(at: Location, field: String, diagnostics: &mut Diagnostics) {
+    diagnostics
+        .error("empty-object", at, "an origin is not given")
+        .field(field)
+        .help("give it `exact`, `prefix` or `regex`; `exact: '*'` is any origin");
+}
+
+fn cors(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> CorsPolicy {
+    let mut origins: Vec<Spanned<StringMatch>> = Vec::new();
+    match node.get("allowOrigins") {
+        Some(list) => {
+            for (index, item) in list.items().iter().enumerate() {
+                let field = alloc::format!("{field}.allowOrigins[{index}]");
+                match string_match::of_item(item, &field, diagnostics) {
+                    Some(Spanned {
+                        value: StringMatch::Present,
+                        at,
+                    }) => no_origin(at, field, diagnostics),
+                    Some(Spanned {
+                        value: StringMatch::Exact(text),
+                        at,
+                    }) if text.is_empty() => no_origin(at, field, diagnostics),
+                    origin => origins.extend(origin),
+                }
+            }
+        }
+        None => origins.extend(each(Some(node), "allowOrigin", |item| {
+            let value = StringMatch::Exact(item.text()?.into());
+            Some(Spanned { value, at: item.at })
+        })),
+    }
+    let list = |name: &str| each(Some(node), name, |item| item.text().map(String::from));
+    CorsPolicy {
+        origins,
+        methods: list("allowMethods"),
+        headers: list("allowHeaders"),
+        exposed: list("exposeHeaders"),
+        max_age_s: node
+            .get("maxAge")
+            .and_then(Node::text)
+            .and_then(parse_duration_ms)
+            .map(|milliseconds| milliseconds / 1000),
+        credentials: node
+            .get("allowCredentials")
+            .and_then(Node::scalar)
+            .and_then(Scalar::as_bool)
+            == Some(true),
+        forwards_unmatched: node.get("unmatchedPreflights").and_then(Node::text) != Some("IGNORE"),
     }
 }
 

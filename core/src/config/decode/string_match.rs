@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::config::diagnostic::Diagnostics;
+use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::quote::quoted;
 use crate::config::resource::{Spanned, StringMatch};
 use crate::config::tree::{Entry, Node, Value};
@@ -65,10 +65,19 @@ pub(super) fn of_field(
 }
 
 fn of_entry(entry: &Entry, field: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<StringMatch>> {
-    let Value::Map(forms) = &entry.value.value else {
+    read(&entry.value, entry.key.at, field, diagnostics)
+}
+
+/// The match that an item of a list is.
+pub(super) fn of_item(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<StringMatch>> {
+    read(node, node.at, field, diagnostics)
+}
+
+fn read(node: &Node, key: Location, field: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<StringMatch>> {
+    let Value::Map(forms) = &node.value else {
         return None;
     };
-    let at = entry.value.at;
+    let at = node.at;
     let [form] = forms.as_slice() else {
         if forms.is_empty() {
             let value = StringMatch::Present;
@@ -77,7 +86,7 @@ fn of_entry(entry: &Entry, field: &str, diagnostics: &mut Diagnostics) -> Option
         diagnostics
             .error(
                 "conflicting-fields",
-                entry.key.at,
+                key,
                 "a match has more than one of `exact`, `prefix` and `regex`",
             )
             .field(field)

@@ -199,7 +199,10 @@ fn warn_about_settings(node: &Node, given: &[&str], field: &str, diagnostics: &m
     let [action @ ("redirect" | "directResponse")] = given else {
         return;
     };
-    for entry in ["timeout", "retries"].into_iter().filter_map(|name| node.entry(name)) {
+    for entry in ["timeout", "retries", "corsPolicy"]
+        .into_iter()
+        .filter_map(|name| node.entry(name))
+    {
         diagnostics
             .warning(
                 "no-effect",

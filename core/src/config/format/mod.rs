@@ -35,6 +35,10 @@ pub(crate) enum Format {
     Duration,
     /// The same, or `0s` for none.
     TimeLimit,
+    /// The same, in whole seconds.
+    Seconds,
+    /// A header field's name, or `*`.
+    FieldName,
     /// Conditions for retries.
     RetryOn,
     /// `[namespace/]host`, host as [`Format::RouteHost`].
@@ -109,8 +113,6 @@ pub(crate) enum Format {
     ChangedValue,
     /// A host of Gateway API: `*.suffix` or a DNS name.
     Hostname,
-    /// A header field's name.
-    FieldName,
     /// A header field that an HTTPRoute changes.
     ModifiedHeader,
     /// A path, without a query, that stands for another; empty for none.
@@ -165,6 +167,8 @@ impl Format {
             Self::Timestamp => timestamp(text),
             Self::Duration => duration(text),
             Self::TimeLimit => time_limit(text),
+            Self::Seconds => seconds(text),
+            Self::FieldName => field_name(text),
             Self::RetryOn => route::retry_on(text),
             Self::GatewayHost => host::gateway_host(text),
             Self::GatewayReference => host::gateway_reference(text),
@@ -210,7 +214,6 @@ impl Format {
             Self::RequestHeaderChange => route::request_header_change(text),
             Self::ChangedValue => route::changed_value(text),
             Self::Hostname => host::hostname(text),
-            Self::FieldName => field_name(text),
             Self::ModifiedHeader => route::modified_header(text),
             Self::NewPath => new_path(text),
         }
@@ -286,6 +289,15 @@ fn time_limit(text: &str) -> Check {
             Fault::new("invalid-duration", "is neither a duration of at least 1 ms nor `0s`")
                 .help("write it as `5s`, `500ms` or `1m30s`; `0s` is no limit"),
         ),
+    }
+}
+
+fn seconds(text: &str) -> Check {
+    match parse_duration_ms(text) {
+        Some(milliseconds) if milliseconds % 1000 == 0 => Ok(()),
+        _ => {
+            Err(Fault::new("invalid-duration", "is not a duration of whole seconds").help("write it as `60s` or `24h`"))
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Of no kind of resource in particular, so that each kind of route can have it.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::{Spanned, StringMatch};
 use crate::tables::RetryOn;
 
 /// The settings of one rule.
@@ -13,6 +15,27 @@ pub struct RouteSettings {
     pub timeout_ms: Option<u32>,
     /// `retries`; without it, the mesh's or Istio's default.
     pub retries: Option<Retries>,
+    /// `corsPolicy`
+    pub cors: Option<CorsPolicy>,
+}
+
+/// `corsPolicy`
+#[derive(Debug, Clone)]
+pub struct CorsPolicy {
+    /// `allowOrigins`, or else `allowOrigin`: any of them.
+    pub origins: Vec<Spanned<StringMatch>>,
+    /// `allowMethods`
+    pub methods: Vec<String>,
+    /// `allowHeaders`
+    pub headers: Vec<String>,
+    /// `exposeHeaders`
+    pub exposed: Vec<String>,
+    /// `maxAge`, in seconds.
+    pub max_age_s: Option<u32>,
+    /// `allowCredentials`
+    pub credentials: bool,
+    /// `unmatchedPreflights` is not `IGNORE`.
+    pub forwards_unmatched: bool,
 }
 
 /// `retries`, and MeshConfig's `defaultHttpRetryPolicy`.

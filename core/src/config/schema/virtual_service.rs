@@ -1,6 +1,6 @@
 //! The shape of `networking.istio.io` VirtualService.
 
-use super::route_settings::RETRIES;
+use super::route_settings::{CORS, RETRIES};
 use super::{
     Enumeration, Field, LABELS, Object, PORT, STRING_MATCH, Shape, field, list, list_of_some, not_yet, required, text,
 };
@@ -62,13 +62,17 @@ static HTTP_ROUTE: Object = Object::new(&[
         Shape::Object(&RETRIES),
         "What is tried again; when absent, two retries where nothing was sent yet.",
     ),
+    field(
+        "corsPolicy",
+        Shape::Object(&CORS),
+        "What pages of other origins may do.",
+    ),
     not_yet("fault"),
     not_yet("mirror"),
     not_yet("mirrors"),
     not_yet("mirrorPercent"),
     not_yet("mirror_percent"),
     not_yet("mirrorPercentage"),
-    not_yet("corsPolicy"),
     not_yet("delegate"),
 ]);
 
