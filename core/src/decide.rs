@@ -23,6 +23,7 @@
 pub use crate::attributes::Scratch;
 
 use crate::attributes::Attributes;
+use crate::authz::body;
 use crate::authz::{self, Permission};
 use crate::check::{self, Checked};
 use crate::claims::Claims;
@@ -31,7 +32,7 @@ use crate::decision::{Decision, Destination, DirectResponse, Forward, Path, Pref
 use crate::llm::body::{BodyError, BodyFacts};
 use crate::redirect;
 use crate::request::{Headers, Request};
-use crate::route;
+use crate::route::{self, Evidence, Found};
 use crate::tables::{
     BackendTarget, EntryRow, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId, RuleRow, Tables,
 };
@@ -155,7 +156,17 @@ pub fn decide<'d>(
     if route::wants_tls(tables, &routed) {
         return redirect::to_https(&seen);
     }
-    let Some((entry, row)) = taken(tables, &routed, claims.as_ref()) else {
+    let evidence = Evidence {
+        claims: claims.as_ref(),
+        body: body::facts(&seen, &known),
+    };
+    let Some(Found { entry, depends_on_body }) = route::find(tables, &routed, evidence) else {
+        return Decision::Refuse(Refusal::NoRoute);
+    };
+    if depends_on_body {
+        return up_to_body(known.body, entry.rule);
+    }
+    let Some(row) = tables.rule(entry.rule) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
     if !is_checked && let Some(decision) = check::settle(tables, &seen, &known) {
@@ -174,25 +185,30 @@ pub fn decide<'d>(
     match route::choose(tables, split, entropy).map(|backend| backend.to) {
         None => Decision::Refuse(Refusal::NoRoute),
         Some(BackendTarget::Upstream(target)) => to_host(tables, &seen, known.body, entry, row, cors, &target),
-        Some(BackendTarget::Provider(target)) => to_provider(tables, &seen, &headers, &known, entry.rule, row, &target),
+        Some(BackendTarget::Provider(target)) => {
+            to_provider(tables, &seen, &headers, &known, evidence, (entry, row), &target)
+        }
     }
 }
 
-/// The alternative that takes the request, and its rule.
-fn taken<'d>(
-    tables: &Tables<'d>,
-    seen: &Attributes<'_>,
-    claims: Option<&Claims<'_>>,
-) -> Option<(&'d EntryRow, &'d RuleRow)> {
-    let entry = route::find(tables, seen, claims)?;
-    Some((entry, tables.rule(entry.rule)?))
+/// What comes of a request when its body says whether `rule` takes it: that must be read, and be one that says it.
+fn up_to_body<'d>(body: Body<'_>, rule: RuleId) -> Decision<'d> {
+    match body {
+        Body::Read(Err(error)) => Decision::Refuse(Refusal::Body(Some(rule), error)),
+        // Of one that was read everything is known that routes ask about.
+        Body::Unread | Body::Read(Ok(_)) => Decision::ReadBody,
+    }
 }
 
 /// Whether any route takes a request as it was sent, whoever sends it.
 fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
     let headers = Overlay::new(tables, seen.headers, None);
     let seen = seen.with_headers(&headers);
-    route::wants_tls(tables, &seen) || route::find(tables, &seen, None).is_some()
+    let nothing = Evidence {
+        claims: None,
+        body: body::facts(&seen, &Known::NOTHING),
+    };
+    route::wants_tls(tables, &seen) || route::find(tables, &seen, nothing).is_some()
 }
 
 fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId) -> Decision<'d> {
@@ -221,8 +237,6 @@ fn to_host<'d>(
     if let Body::Read(Err(error)) = body {
         return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
     }
-    let (path, query) = (seen.path, seen.query);
-    let rest = entry.matched.rest(path);
     Decision::Forward(Forward {
         rule: entry.rule,
         upstream: target.upstream,
@@ -231,22 +245,7 @@ fn to_host<'d>(
             // An authority that was read is ASCII.
             None => core::str::from_utf8(seen.authority.raw).unwrap_or_default(),
         },
-        path: match target.path {
-            PathRewrite::Keep => Path::Client { path, query },
-            PathRewrite::Matched(with) => Path::Prefixed {
-                with: tables.text(with),
-                rest,
-                original: path,
-                query,
-            },
-            PathRewrite::Whole(with) => Path::Prefixed {
-                with: tables.text(with),
-                rest: "",
-                original: path,
-                query,
-            },
-            PathRewrite::Regex { by, .. } => Path::Substituted { by, path, query },
-        },
+        path: path_sent(tables, seen, entry, target.path),
         attempts: rule.attempts,
         cors,
         to: Destination::Host(ToHost {
@@ -256,17 +255,38 @@ fn to_host<'d>(
     })
 }
 
+/// What is sent of the client's path and query.
+fn path_sent<'d>(tables: &Tables<'d>, seen: &Attributes<'d>, entry: &EntryRow, rewrite: PathRewrite) -> Path<'d> {
+    let (path, query) = (seen.path, seen.query);
+    match rewrite {
+        PathRewrite::Keep => Path::Client { path, query },
+        PathRewrite::Matched(with) => Path::Prefixed {
+            with: tables.text(with),
+            rest: entry.matched.rest(path),
+            original: path,
+            query,
+        },
+        PathRewrite::Whole(with) => Path::Prefixed {
+            with: tables.text(with),
+            rest: "",
+            original: path,
+            query,
+        },
+        PathRewrite::Regex { by, .. } => Path::Substituted { by, path, query },
+    }
+}
+
 /// To an LLM provider: when its API takes the method and the body, and the second pass admits it.
 fn to_provider<'d>(
     tables: &Tables<'d>,
     seen: &Attributes<'d>,
     headers: &dyn Headers,
     known: &Known<'_>,
-    rule: RuleId,
-    row: &RuleRow,
+    evidence: Evidence<'_>,
+    (entry, row): (&EntryRow, &RuleRow),
     target: &ProviderTarget,
 ) -> Decision<'d> {
-    let id = target.provider;
+    let (id, rule) = (target.provider, entry.rule);
     let Some(provider) = tables.provider(id) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
@@ -283,9 +303,17 @@ fn to_provider<'d>(
     let fixed_path = provider.path.map(|path| tables.text(path));
     let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed_path);
     let rewritten = rewritten.with_headers(headers);
-    let Some(second) = route::find(tables, &rewritten, known.identity.claims()) else {
+    let evidence = Evidence {
+        claims: known.identity.claims(),
+        ..evidence
+    };
+    let Some(found) = route::find(tables, &rewritten, evidence) else {
         return Decision::Refuse(Refusal::NoRouteAfterRewrite(rule));
     };
+    let second = found.entry;
+    if found.depends_on_body {
+        return up_to_body(known.body, second.rule);
+    }
     if !admits(tables, second, id) {
         return Decision::Refuse(Refusal::NotAdmitted {
             rule,
@@ -300,10 +328,7 @@ fn to_provider<'d>(
         authority: tables.text(target.host_rewrite.unwrap_or(provider.host)),
         path: match fixed_path {
             Some(path) => Path::Fixed(path),
-            None => Path::Client {
-                path: seen.path,
-                query: seen.query,
-            },
+            None => path_sent(tables, seen, entry, target.path),
         },
         attempts: row.attempts,
         cors: None,
@@ -312,6 +337,8 @@ fn to_provider<'d>(
             provider: id,
             credential: config.and_then(|config| config.credential),
             fields: config.map_or(&[], |config| config.fields.of(tables.fields)),
+            request_changes: target.request_changes.of(tables.header_changes),
+            response_changes: target.response_changes.of(tables.header_changes),
         }),
     })
 }

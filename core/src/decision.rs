@@ -91,6 +91,10 @@ pub struct ToProvider<'d> {
     pub credential: Option<SecretId>,
     /// The top-level fields of the body to set.
     pub fields: &'d [FieldRow],
+    /// What becomes of the header fields on the way to the provider, before the key is attached.
+    pub request_changes: &'d [HeaderChangeRow],
+    /// On the way back to the client.
+    pub response_changes: &'d [HeaderChangeRow],
 }
 
 /// What becomes of the header fields of a request to a plain host and of its answer: in this order.

@@ -3,7 +3,8 @@
 //! The virtual host is chosen as Envoy chooses it (exact name, then the longest
 //! `*.suffix`, then `*`; there is no falling back to a wider one once chosen).
 //! Within it the first entry in order whose conditions all hold decides; which of
-//! them are looked at for that is [`search`]'s.
+//! them are looked at for that is [`search`]'s. Where that is up to the body and
+//! the body is not known, so is the answer.
 //! <https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPMatchRequest>
 
 use core::net::{IpAddr, Ipv4Addr};
@@ -13,8 +14,10 @@ mod linear;
 mod search;
 
 use crate::attributes::Attributes;
+use crate::authz::body::Facts;
 use crate::claims::Claims;
 use crate::index::Index;
+use crate::llm::body::BodyFacts;
 use crate::request::{Connection, Scheme};
 use crate::tables::{
     BackendRow, ConditionRow, EntryRow, PortListeners, PortRow, Split, Subject, Tables, Test, TlsServerId,
@@ -127,42 +130,78 @@ fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// What is known of a request beyond its head.
+#[derive(Clone, Copy)]
+pub(crate) struct Evidence<'s> {
+    pub(crate) claims: Option<&'s Claims<'s>>,
+    pub(crate) body: Facts<'s>,
+}
+
+/// The entry that a request falls to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found<'d> {
+    pub(crate) entry: &'d EntryRow,
+    /// Whether it does is said by the body, which is not known.
+    pub(crate) depends_on_body: bool,
+}
+
 /// The first entry that matches. None does for `*`: it is no path that an upstream could be sent.
-pub(crate) fn find<'d>(
-    tables: &Tables<'d>,
-    seen: &Attributes<'_>,
-    claims: Option<&Claims<'_>>,
-) -> Option<&'d EntryRow> {
+pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, evidence: Evidence<'_>) -> Option<Found<'d>> {
     if seen.path == "*" {
         return None;
     }
     let listener = listener(tables, &seen.connection)?;
     let (id, _) = virtual_host(tables, listener, seen.authority.host)?;
-    search::first(tables, id, seen, claims)
+    search::first(tables, id, seen, evidence)
 }
 
-/// The first condition of `entry` that does not hold.
-pub(crate) fn failed_condition<'d>(
+/// What the conditions of an entry say together.
+#[derive(Clone, Copy)]
+pub(crate) enum Judged<'d> {
+    /// All of them hold.
+    Matches,
+    /// All that can be told hold; this is the first that the body decides.
+    DependsOnBody(&'d ConditionRow),
+    /// This is the first that does not hold.
+    Fails(&'d ConditionRow),
+}
+
+/// Judges the conditions of `entry`.
+pub(crate) fn judge<'d>(
     tables: &Tables<'d>,
     entry: &EntryRow,
     seen: &Attributes<'_>,
-    claims: Option<&Claims<'_>>,
-) -> Option<&'d ConditionRow> {
-    entry
-        .conditions
-        .of(tables.conditions)
-        .iter()
-        .find(|condition| !holds(tables, condition, seen, claims))
+    evidence: Evidence<'_>,
+) -> Judged<'d> {
+    let mut judged = Judged::Matches;
+    for condition in entry.conditions.of(tables.conditions) {
+        if is_unknown(condition.subject, evidence) {
+            if let Judged::Matches = judged {
+                judged = Judged::DependsOnBody(condition);
+            }
+        } else if !holds(tables, condition, seen, evidence) {
+            return Judged::Fails(condition);
+        }
+    }
+    judged
+}
+
+/// Whether only the body could tell the subject's value.
+fn is_unknown(subject: Subject, evidence: Evidence<'_>) -> bool {
+    matches!(
+        (subject, evidence.body),
+        (Subject::Model | Subject::Stream, Facts::Unknown)
+    )
 }
 
 /// A negated condition is about fields and claims only. A field that is absent counts as an empty one there, as Istio
 /// has it (`treat_missing_header_as_empty`), unless the test is whether it is there.
-fn holds(tables: &Tables<'_>, condition: &ConditionRow, seen: &Attributes<'_>, claims: Option<&Claims<'_>>) -> bool {
+fn holds(tables: &Tables<'_>, condition: &ConditionRow, seen: &Attributes<'_>, evidence: Evidence<'_>) -> bool {
     if let Some(value) = single(condition.subject, seen) {
         return passes(tables, condition.test, value) != condition.negated;
     }
     let (mut found, mut matched) = (false, false);
-    each_value(tables, condition.subject, seen, claims, &mut |value| {
+    each_value(tables, condition.subject, seen, evidence, &mut |value| {
         found = true;
         matched = matched || passes(tables, condition.test, value);
     });
@@ -182,7 +221,7 @@ fn single<'s>(subject: Subject, seen: &Attributes<'s>) -> Option<&'s [u8]> {
         Subject::Path => Some(seen.path.as_bytes()),
         Subject::Method => Some(seen.method.as_bytes()),
         Subject::Scheme => Some(seen.connection.scheme.as_str().as_bytes()),
-        Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) => None,
+        Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) | Subject::Model | Subject::Stream => None,
     }
 }
 
@@ -191,7 +230,7 @@ pub(crate) fn each_value(
     tables: &Tables<'_>,
     subject: Subject,
     seen: &Attributes<'_>,
-    claims: Option<&Claims<'_>>,
+    evidence: Evidence<'_>,
     visit: &mut dyn FnMut(&[u8]),
 ) {
     if let Some(value) = single(subject, seen) {
@@ -205,8 +244,22 @@ pub(crate) fn each_value(
             }
         }
         Subject::Claim(path) => {
-            let values = claims.map(|claims| claims.strings(tables.text(path)));
+            let values = evidence.claims.map(|claims| claims.strings(tables.text(path)));
             values.into_iter().flatten().for_each(|value| visit(value.as_bytes()));
+        }
+        Subject::Model => {
+            if let Some(model) = facts(evidence).and_then(BodyFacts::model) {
+                visit(model.as_bytes());
+            }
+        }
+        Subject::Stream => {
+            if let Some(facts) = facts(evidence) {
+                visit(if facts.stream() == Some(true) {
+                    b"true"
+                } else {
+                    b"false"
+                });
+            }
         }
         // Each of these has a single value.
         Subject::Host
@@ -215,6 +268,13 @@ pub(crate) fn each_value(
         | Subject::Path
         | Subject::Method
         | Subject::Scheme => {}
+    }
+}
+
+fn facts<'s>(evidence: Evidence<'s>) -> Option<&'s BodyFacts> {
+    match evidence.body {
+        Facts::Known(facts) => facts,
+        Facts::Unknown => None,
     }
 }
 

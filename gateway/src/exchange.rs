@@ -181,8 +181,8 @@ struct Outgoing {
     pool: Rc<Pool>,
     request: Request<UpstreamBody>,
     trying: Trying,
-    /// What a route changes of a plain host's answer; `None` for a provider's.
-    response_changes: Option<Vec<Change>>,
+    /// What a route changes of the answer.
+    response_changes: Vec<Change>,
     /// What a plain host's answer, or ours in its place, says to pages of other origins.
     cors: Vec<Change>,
     record: Box<Record>,
@@ -235,7 +235,7 @@ impl Exchange {
             *headers = checked.unwrap_or_else(|| core::mem::take(headers));
             let tables = self.record.view.live.compiled.snapshot.tables();
             match plan.to {
-                To::Provider { .. } => head::clean_request(headers),
+                To::Provider(_) => head::clean_request(headers),
                 To::Host(_) => {
                     head::clean_request_to_host(headers, &tables);
                     if !knows_client {
@@ -403,8 +403,7 @@ impl Exchange {
             },
             Destination::Provider(provider) => {
                 self.record.provider = Some(provider.provider);
-                let credential = provider.credential.map(|id| view.live.credential(id).cloned());
-                let (None | Some(Some(_))) = credential else {
+                let Some(to) = plan::to_provider(&view.live, &provider) else {
                     return internal();
                 };
                 let body = match (body, pieces) {
@@ -417,8 +416,7 @@ impl Exchange {
                     }
                     (_, pieces) => pieces,
                 };
-                let credential = credential.flatten();
-                (To::Provider { credential }, body)
+                (To::Provider(to), body)
             }
         };
         Step::Send(Plan {
@@ -450,18 +448,19 @@ impl Exchange {
         headers.insert(X_REQUEST_ID, self.record.request_id.clone());
         headers.extend(plan.written);
         let (response_changes, cors) = match plan.to {
-            To::Provider { credential } => {
-                if let Some(credential) = credential {
+            To::Provider(provider) => {
+                changes::make(headers, provider.request_changes);
+                if let Some(credential) = provider.credential {
                     headers.insert(AUTHORIZATION, credential);
                 }
-                (None, Vec::new())
+                (provider.response_changes, Vec::new())
             }
             To::Host(host) => {
                 changes::make(headers, host.request_changes);
                 if let Some(original) = host.original {
                     headers.insert(X_ENVOY_ORIGINAL_PATH, original);
                 }
-                (Some(host.response_changes), host.cors)
+                (host.response_changes, host.cors)
             }
         };
         let now = Instant::now();
@@ -482,7 +481,7 @@ fn answered(
     answer: Result<(Response<Incoming>, upstream::Connection), SendError>,
     pool: &Rc<Pool>,
     deadline: Option<Instant>,
-    response_changes: Option<Vec<Change>>,
+    response_changes: Vec<Change>,
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
     match answer {
@@ -506,10 +505,10 @@ fn refuse_body(rule: RuleId, error: BodyError) -> Step {
 
 /// The upstream's answer as the client gets it.
 ///
-/// A plain host's is changed as the route says, and holds no tokens to count.
+/// It is changed as the route says. A plain host's holds no tokens to count.
 fn pass_on(
     answer: Response<Incoming>,
-    changes: Option<Vec<Change>>,
+    changes: Vec<Change>,
     passing: impl FnOnce(Meter, Incoming, Box<Record>) -> Passing,
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
@@ -524,13 +523,11 @@ fn pass_on(
     if respond::closes(&record) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let meter = match changes {
-        None => Meter::new(&record.worker, head.status, &head.headers),
-        Some(changes) => {
-            changes::make(&mut head.headers, changes);
-            Meter::none()
-        }
+    let meter = match record.provider {
+        Some(_) => Meter::new(&record.worker, head.status, &head.headers),
+        None => Meter::none(),
     };
+    changes::make(&mut head.headers, changes);
     let mut response = Response::new(ClientBody::Upstream(Box::new(passing(meter, incoming, record))));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

@@ -9,13 +9,14 @@ use http::{HeaderValue, Uri};
 use lockgate_core::claims::Claims;
 use lockgate_core::compile::Compiled;
 use lockgate_core::decide::Identity;
-use lockgate_core::decision::{self, DirectResponse, Forward, Path, Preflight, Redirect, ToProvider};
+use lockgate_core::decision::{self, DirectResponse, Forward, Path, Preflight, Redirect};
 use lockgate_core::llm::body::BodyFacts;
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::rewrite::{self, BadPath};
 use lockgate_core::tables::{AttemptsId, RuleId, Tables, UpstreamId};
 
 use crate::changes::{self, Change};
+use crate::live::Live;
 use crate::splice;
 
 /// How to send a request.
@@ -36,9 +37,16 @@ pub(crate) struct Plan {
 /// What only one kind of upstream gets.
 pub(crate) enum To {
     /// An LLM provider.
-    Provider { credential: Option<HeaderValue> },
+    Provider(ToProvider),
     /// A plain host.
     Host(ToHost),
+}
+
+/// What an LLM provider gets besides the client's head.
+pub(crate) struct ToProvider {
+    pub(crate) credential: Option<HeaderValue>,
+    pub(crate) request_changes: Vec<Change>,
+    pub(crate) response_changes: Vec<Change>,
 }
 
 /// What a plain host gets besides the client's head.
@@ -136,6 +144,19 @@ pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward:
     })
 }
 
+/// What an LLM provider gets besides the client's head; `None` when it cannot stand in a head.
+pub(crate) fn to_provider(live: &Live, provider: &decision::ToProvider<'_>) -> Option<ToProvider> {
+    let credential = provider.credential.map(|id| live.credential(id).cloned());
+    Some(ToProvider {
+        credential: match credential {
+            None => None,
+            Some(credential) => Some(credential?),
+        },
+        request_changes: changes::owned(&live.compiled, provider.request_changes)?,
+        response_changes: changes::owned(&live.compiled, provider.response_changes)?,
+    })
+}
+
 /// The header fields that the token writes. The engine leaves out what no field can carry.
 pub(crate) fn written(identity: Identity<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let headers = identity.claims().into_iter().flat_map(Claims::headers);
@@ -147,7 +168,7 @@ pub(crate) fn written(identity: Identity<'_>) -> Vec<(HeaderName, HeaderValue)> 
 /// The body as it goes out, and the model that it names then.
 pub(crate) fn edit(
     tables: &Tables<'_>,
-    provider: &ToProvider<'_>,
+    provider: &decision::ToProvider<'_>,
     facts: &BodyFacts,
     pieces: VecDeque<Bytes>,
     model: &mut Option<Box<str>>,

@@ -102,7 +102,14 @@ impl<'w> Oracle<'w> {
             ..Target::of(head)
         };
         let hosts = self.hosts(sample);
-        let route = routing::find(self.world, hosts, sample, &asked, &mut Features::new());
+        let route = routing::find(
+            self.world,
+            hosts,
+            sample,
+            &asked,
+            BodySeen::Unread,
+            &mut Features::new(),
+        );
         let is_answered = self.wants_tls(sample, head) || head.path != "*" && route.is_some();
         if self.is_misdirected(sample, head) || !is_answered {
             return Checked {
@@ -182,9 +189,17 @@ impl<'w> Oracle<'w> {
         if self.speaks_tls(sample.port) {
             features.insert("through an HTTPS server");
         }
-        let Some(first) = routing::find(self.world, hosts, &routed, &Target::of(&head), features) else {
+        let Some(first) = routing::find(self.world, hosts, &routed, &Target::of(&head), body, features) else {
             return Verdict::NoRoute;
         };
+        if first.depends_on_body {
+            return match body {
+                BodySeen::Unread => Verdict::ReadBody,
+                BodySeen::Read(_) => Verdict::Body {
+                    rule: Some(first.label()),
+                },
+            };
+        }
         let rule = match first.rule() {
             Rule::Llm(rule) => rule,
             Rule::Http(rule) => {
@@ -230,9 +245,17 @@ impl<'w> Oracle<'w> {
             has_claims: true,
         };
         let mut second_features = Features::new();
-        let Some(second) = routing::find(self.world, hosts, &changed, &rewritten, &mut second_features) else {
+        let Some(second) = routing::find(self.world, hosts, &changed, &rewritten, body, &mut second_features) else {
             return Verdict::NoRouteAfterRewrite { rule: first.label() };
         };
+        if second.depends_on_body {
+            return match body {
+                BodySeen::Unread => Verdict::ReadBody,
+                BodySeen::Read(_) => Verdict::Body {
+                    rule: Some(second.label()),
+                },
+            };
+        }
         if !admits(second, backend) {
             return Verdict::NotAdmitted {
                 rule: first.label(),

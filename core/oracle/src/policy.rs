@@ -311,7 +311,9 @@ fn tools_hold(predicate: &Predicate, every: bool, seen: &Seen<'_>) -> Option<boo
     })
 }
 
-fn is_bodiless(sample: &Sample) -> bool {
+/// Whether no server gives the request's body a meaning.
+#[must_use]
+pub fn is_bodiless(sample: &Sample) -> bool {
     ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"].contains(&sample.method)
 }
 

@@ -10,7 +10,7 @@ use regex::bytes::Regex;
 
 use crate::binding::{Bound, Route, VirtualHost, absolute, covers};
 use crate::head::{Head, split_authority, values};
-use crate::policy::selects;
+use crate::policy::{BodySeen, is_bodiless, selects};
 use crate::traffic::Sample;
 use crate::world::World;
 
@@ -58,6 +58,8 @@ pub struct Found<'w> {
     pub index: usize,
     /// The alternative that matched.
     pub entry: Entry<'w>,
+    /// Whether the body, which is not known, says if it matches.
+    pub depends_on_body: bool,
 }
 
 /// One way to reach a rule.
@@ -118,7 +120,10 @@ impl Entry<'_> {
     pub fn is_catch_all(&self) -> bool {
         match self {
             Self::Any => true,
-            Self::Llm(entry) => entry.headers.is_empty(),
+            Self::Llm(entry) => {
+                let asks_of_body = !entry.models.is_empty() || entry.stream.is_some();
+                entry.headers.is_empty() && !asks_of_body && Entry::Http(&entry.more).is_catch_all()
+            }
             Self::Http(entry) => {
                 let one = [&entry.scheme, &entry.method, &entry.authority];
                 path_condition(entry).is_none()
@@ -148,6 +153,7 @@ pub fn find<'w>(
     hosts: &[VirtualHost<'w>],
     sample: &Sample,
     target: &Target,
+    body: BodySeen,
     features: &mut Features,
 ) -> Option<Found<'w>> {
     let host = choose_host(hosts, &target.host)?;
@@ -174,18 +180,21 @@ pub fn find<'w>(
         }
     }
     let many = conditional.len() > 12;
-    let matched = conditional
-        .iter()
-        .chain(&catch_alls)
-        .find(|found| holds(found.entry, sample, target))?;
-    note(matched, &catch_alls, features);
+    let matched = conditional.iter().chain(&catch_alls).find_map(|found| {
+        let held = holds(found.entry, sample, target, body);
+        (held != Some(false)).then(|| Found {
+            depends_on_body: held.is_none(),
+            ..*found
+        })
+    })?;
+    note(&matched, &catch_alls, features);
     if many {
         features.insert(match matched.entry.is_catch_all() {
             true => "by a catch-all behind many rules",
             false => "by one of many rules",
         });
     }
-    Some(*matched)
+    Some(matched)
 }
 
 fn note(matched: &Found<'_>, catch_alls: &[Found<'_>], features: &mut Features) {
@@ -279,12 +288,16 @@ pub fn alternatives<'w>(world: &World, bound: &Bound<'w>, port: u16) -> Vec<Foun
             route: bound.route,
             index,
             entry,
+            depends_on_body: false,
         }));
     };
     match bound.route {
         Route::Llm(route) => {
             for (index, rule) in route.rules.iter().enumerate() {
-                let counted = rule.matches.iter().filter(|entry| counts_llm(world, bound, entry));
+                let counted = rule
+                    .matches
+                    .iter()
+                    .filter(|entry| counts_llm(world, bound, entry, port));
                 match rule.matches.is_empty() {
                     true => add(index, vec![Entry::Any]),
                     false => add(index, counted.map(Entry::Llm).collect()),
@@ -316,8 +329,9 @@ fn has_labels(world: &World, labels: Option<&Labels>) -> bool {
     labels.is_none_or(|labels| selects(labels, &world.settings))
 }
 
-fn counts_llm(world: &World, bound: &Bound<'_>, entry: &LlmMatch) -> bool {
-    let here = entry.gateways.is_empty() || comes_through(bound, &entry.gateways);
+fn counts_llm(world: &World, bound: &Bound<'_>, entry: &LlmMatch, port: u16) -> bool {
+    let here = entry.more.port.is_none_or(|wanted| wanted == port);
+    let here = here && (entry.gateways.is_empty() || comes_through(bound, &entry.gateways));
     here && has_labels(world, entry.source_labels.as_ref())
 }
 
@@ -334,17 +348,36 @@ fn counts_http(world: &World, bound: &Bound<'_>, entry: &HttpMatch, port: u16) -
         && namespace.is_none_or(|namespace| *namespace == world.settings.namespace)
 }
 
-fn holds(entry: Entry<'_>, sample: &Sample, target: &Target) -> bool {
+/// `None` when it is up to the body, which is not known.
+fn holds(entry: Entry<'_>, sample: &Sample, target: &Target, body: BodySeen) -> Option<bool> {
     match entry {
-        Entry::Any => true,
-        Entry::Llm(entry) => entry.headers.iter().all(|(name, condition)| {
-            if **name == "host" {
-                host_holds(condition, target)
-            } else {
-                values(sample, name).iter().any(|value| value_holds(condition, value))
+        Entry::Any => Some(true),
+        Entry::Llm(entry) => {
+            let by_head = http_holds(&entry.more, sample, target)
+                && entry.headers.iter().all(|(name, condition)| {
+                    if **name == "host" {
+                        host_holds(condition, target)
+                    } else {
+                        values(sample, name).iter().any(|value| value_holds(condition, value))
+                    }
+                });
+            let asks_of_body = !entry.models.is_empty() || entry.stream.is_some();
+            if !by_head || !asks_of_body {
+                return Some(by_head);
             }
-        }),
-        Entry::Http(entry) => http_holds(entry, sample, target),
+            let facts = match body {
+                _ if is_bodiless(sample) => return Some(false),
+                BodySeen::Unread | BodySeen::Read(None) => return None,
+                BodySeen::Read(Some(facts)) => facts,
+            };
+            let is_one = |model: &str| entry.models.iter().any(|wanted| value_holds(wanted, model.as_bytes()));
+            let model = entry.models.is_empty() || facts.model.is_some_and(is_one);
+            let stream = entry
+                .stream
+                .is_none_or(|wanted| facts.stream.unwrap_or(false) == wanted);
+            Some(model && stream)
+        }
+        Entry::Http(entry) => Some(http_holds(entry, sample, target)),
     }
 }
 

@@ -7,8 +7,9 @@
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    BackendRef, ClientCertificates, Gateway, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule, MeshConfig, Meta,
-    ProviderConfig, Resources, Server, ServerCredential, ServerProtocol, ServerTls, Spanned, StringMatch, TlsVersion,
+    BackendRef, ClientCertificates, Gateway, HeaderOperations, HttpMatch, HttpRewrite, Labels, LlmMatch, LlmProvider,
+    LlmRoute, LlmRule, MeshConfig, Meta, ProviderConfig, Resources, RouteSettings, Server, ServerCredential,
+    ServerProtocol, ServerTls, Spanned, StringMatch, TlsVersion,
 };
 use lockgate_core::config::secret::Secret;
 use lockgate_core::path::{Normalization, PathParameters};
@@ -246,6 +247,9 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], provi
         name: name.map(text),
         matches: list(bytes, &[1, 2, 1, 0, 2, 3, 1], |bytes| llm_match(bytes, gateways)),
         backend_refs: backends(bytes, providers),
+        rewrite: HttpRewrite::default(),
+        headers: HeaderOperations::default(),
+        settings: RouteSettings::default(),
     }
 }
 
@@ -272,6 +276,25 @@ fn llm_match(bytes: &mut Bytes<'_>, gateways: &[Spanned<String>]) -> LlmMatch {
             }
         }),
         source_labels: bytes.one_in(8).then(|| selector(bytes)),
+        models: list(bytes, &[0, 0, 0, 0, 0, 0, 1, 2], |bytes| {
+            spanned(match bytes.below(4) {
+                0 => StringMatch::Prefix("qw".into()),
+                1 => StringMatch::Regex("q.*|g.*".into()),
+                _ => StringMatch::Exact(bytes.pick(&MODELS).into()),
+            })
+        }),
+        stream: bytes.pick(&[None, None, None, None, None, None, Some(true), Some(false)]),
+        more: HttpMatch {
+            uri: bytes
+                .one_in(8)
+                .then(|| spanned(value_match(bytes)))
+                .filter(|uri| uri.value != StringMatch::Present),
+            method: bytes
+                .one_in(8)
+                .then(|| spanned(StringMatch::Exact(bytes.pick(&["POST", "GET"]).into()))),
+            port: bytes.one_in(12).then(|| bytes.pick(&[80, 443])),
+            ..HttpMatch::default()
+        },
     }
 }
 

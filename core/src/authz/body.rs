@@ -1,19 +1,20 @@
-//! What policy sees of the body.
+//! What policies and routes see of the body.
 
 use crate::attributes::Attributes;
 use crate::decide::{Body, Known};
 use crate::llm::body::BodyFacts;
 
-/// The body's facts, as far as policy can know them.
+/// The body's facts, as far as they can be known.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Facts<'k> {
+pub(crate) enum Facts<'k> {
     /// These; `None` when the request has no body that an LLM API would read, so that every fact is absent.
     Known(Option<&'k BodyFacts>),
-    /// The body is not read yet, or cannot be read: a DENY on it must count as matching, an ALLOW must not.
+    /// The body is not read yet, or cannot be read: a DENY on it must count as matching, an ALLOW must not, and no route
+    /// may be taken or passed over for it.
     Unknown,
 }
 
-pub(super) fn facts<'k>(seen: &Attributes<'_>, known: &Known<'k>) -> Facts<'k> {
+pub(crate) fn facts<'k>(seen: &Attributes<'_>, known: &Known<'k>) -> Facts<'k> {
     if is_bodiless(seen.method) {
         return Facts::Known(None);
     }

@@ -13,7 +13,7 @@
 //! Which rules are judged at all is [`search()`]'s; that it leaves out none that
 //! could matter is tested against `linear`, which judges every one.
 
-mod body;
+pub(crate) mod body;
 mod identity;
 #[cfg(all(test, feature = "yaml"))]
 pub(crate) mod linear;

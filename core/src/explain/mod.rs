@@ -3,7 +3,7 @@
 //!
 //! The verdict is [`decide`]'s own. The reasons are found by asking the same
 //! leaf predicates that `decide` asks (`authz::judge`,
-//! `route::failed_condition`) about every rule in order, including those that
+//! `route::judge`) about every rule in order, including those that
 //! an index let `decide` skip. So there is no second engine that could disagree,
 //! and nothing on the decision path pays for explanations.
 
@@ -25,12 +25,13 @@ pub use shape::*;
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};
 use crate::authority;
+use crate::authz::body;
 use crate::check::{Authorizer, CheckBody, CheckProtocol};
 use crate::decide::{Known, decide};
 use crate::decision::{Check, Decision, Denial, External, Redirect, Refusal};
 use crate::request::{Headers, Request};
 use crate::rewrite::{self, BadPath};
-use crate::route;
+use crate::route::{self, Evidence};
 use crate::snapshot::{Snapshot, Upstream};
 use crate::tables::{OriginId, RuleId, Tables};
 use crate::token::overlay::Overlay;
@@ -159,8 +160,14 @@ impl<'d> Reader<'d> {
             }
             Decision::ReadBody => Verdict::ReadBody {
                 rule: seen
-                    .and_then(|seen| route::find(&self.tables, seen, known.identity.claims()))
-                    .map(|entry| self.rule(entry.rule)),
+                    .and_then(|seen| {
+                        let evidence = Evidence {
+                            claims: known.identity.claims(),
+                            body: body::facts(seen, &known),
+                        };
+                        route::find(&self.tables, seen, evidence)
+                    })
+                    .map(|found| self.rule(found.entry.rule)),
             },
             Decision::Refuse(refusal) => self.refused(request, refusal),
         }

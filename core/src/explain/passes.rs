@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 
 use super::{Failed, PassTrace, Reader, RuleTrace, text};
 use crate::attributes::Attributes;
-use crate::claims::Claims;
+use crate::authz::body;
 use crate::decide::Known;
 use crate::decision::{Decision, Refusal};
 use crate::rewrite;
-use crate::route;
+use crate::route::{self, Evidence, Judged};
 use crate::tables::{BackendTarget, ConditionRow, EntryRow, Subject, Test};
 
 impl<'d> Reader<'d> {
@@ -24,15 +24,18 @@ impl<'d> Reader<'d> {
         decision: Decision<'_>,
         entropy: u64,
     ) -> Vec<PassTrace> {
-        let claims = known.identity.claims();
-        let mut passes = Vec::from([self.pass(1, routed, claims)]);
+        let evidence = Evidence {
+            claims: known.identity.claims(),
+            body: body::facts(seen, known),
+        };
+        let mut passes = Vec::from([self.pass(1, routed, evidence)]);
         // The second pass runs on the provider's host, unless the decision ended before.
         let reached = !matches!(
             decision,
             Decision::ReadBody | Decision::Refuse(Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..))
         );
-        if let Some((host, path)) = self.chosen_provider(routed, claims, entropy).filter(|_| reached) {
-            passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes(), path), claims));
+        if let Some((host, path)) = self.chosen_provider(routed, evidence, entropy).filter(|_| reached) {
+            passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes(), path), evidence));
         }
         passes
     }
@@ -41,10 +44,12 @@ impl<'d> Reader<'d> {
     fn chosen_provider(
         self,
         seen: &Attributes<'d>,
-        claims: Option<&Claims<'_>>,
+        evidence: Evidence<'_>,
         entropy: u64,
     ) -> Option<(&'d str, Option<&'d str>)> {
-        let rule = self.tables.rule(route::find(&self.tables, seen, claims)?.rule)?;
+        let rule = self
+            .tables
+            .rule(route::find(&self.tables, seen, evidence)?.entry.rule)?;
         match route::choose(&self.tables, rule.split(), entropy)?.to {
             BackendTarget::Upstream(_) => None,
             BackendTarget::Provider(target) => {
@@ -55,17 +60,17 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn pass(self, pass: u8, seen: &Attributes<'d>, claims: Option<&Claims<'_>>) -> PassTrace {
+    fn pass(self, pass: u8, seen: &Attributes<'d>, evidence: Evidence<'_>) -> PassTrace {
         let found = route::listener(&self.tables, &seen.connection)
             .and_then(|listener| route::virtual_host(&self.tables, listener, seen.authority.host));
         // As `route::find` has it: nothing takes the `*` of OPTIONS.
         let host = found.map(|(_, row)| row).filter(|_| seen.path != "*");
         let mut rules = Vec::new();
         for entry in host.map_or(&[][..], |row| row.entries.of(self.tables.entries)) {
-            let trace = self.entry(entry, seen, claims);
-            let matched = trace.matched;
+            let trace = self.entry(entry, seen, evidence);
+            let is_last = trace.matched || trace.failed.as_ref().is_some_and(|failed| failed.needs_body);
             rules.push(trace);
-            if matched {
+            if is_last {
                 break;
             }
         }
@@ -77,13 +82,20 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn entry(self, entry: &EntryRow, seen: &Attributes<'d>, claims: Option<&Claims<'_>>) -> RuleTrace {
-        let failed = route::failed_condition(&self.tables, entry, seen, claims);
+    fn entry(self, entry: &EntryRow, seen: &Attributes<'d>, evidence: Evidence<'_>) -> RuleTrace {
+        let (failed, needs_body) = match route::judge(&self.tables, entry, seen, evidence) {
+            Judged::Matches => (None, false),
+            Judged::DependsOnBody(condition) => (Some(condition), true),
+            Judged::Fails(condition) => (Some(condition), false),
+        };
         RuleTrace {
             name: self.tables.rule_label(entry.rule).to_owned(),
             at: self.place(entry.origin),
             matched: failed.is_none(),
-            failed: failed.map(|condition| self.failed(entry, condition, seen, claims)),
+            failed: failed.map(|condition| Failed {
+                needs_body,
+                ..self.failed(entry, condition, seen, evidence)
+            }),
         }
     }
 
@@ -92,10 +104,10 @@ impl<'d> Reader<'d> {
         entry: &EntryRow,
         condition: &ConditionRow,
         seen: &Attributes<'_>,
-        claims: Option<&Claims<'_>>,
+        evidence: Evidence<'_>,
     ) -> Failed {
         let mut values = Vec::new();
-        route::each_value(&self.tables, condition.subject, seen, claims, &mut |value| {
+        route::each_value(&self.tables, condition.subject, seen, evidence, &mut |value| {
             values.push(text(value));
         });
         Failed {
@@ -126,6 +138,8 @@ impl<'d> Reader<'d> {
             Subject::RawAuthority => "authority".to_owned(),
             Subject::Path => path.to_owned(),
             Subject::Method => "method".to_owned(),
+            Subject::Model => "model".to_owned(),
+            Subject::Stream => "stream".to_owned(),
             Subject::Scheme => "scheme".to_owned(),
             Subject::Header(name) => format!("{headers}[{}]", self.tables.text(name)),
             Subject::QueryParam(name) => format!("queryParams[{}]", self.tables.text(name)),

@@ -33,9 +33,13 @@ impl Reader<'_> {
         };
         let attempts = self.tables.attempts(forward.attempts);
         let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints);
-        let (provider, host) = match forward.to {
-            Destination::Provider(provider) => (Some(provider), None),
-            Destination::Host(host) => (None, Some(host)),
+        let provider = match forward.to {
+            Destination::Provider(provider) => Some(provider),
+            Destination::Host(_) => None,
+        };
+        let (request_changes, response_changes) = match &forward.to {
+            Destination::Provider(provider) => (provider.request_changes, provider.response_changes),
+            Destination::Host(host) => (host.request_changes, host.response_changes),
         };
         UpstreamRequest {
             rule: self.rule(forward.rule),
@@ -51,9 +55,9 @@ impl Reader<'_> {
             path,
             set_headers: self.set_headers(seen, &known, forward),
             remove_headers: self.never_sent(&known, provider.is_some()),
-            change_headers: host.map_or_else(Vec::new, |host| self.changes(host.request_changes)),
+            change_headers: self.changes(request_changes),
             change_response_headers: {
-                let mut changes = host.map_or_else(Vec::new, |host| self.changes(host.response_changes));
+                let mut changes = self.changes(response_changes);
                 changes.extend(forward.cors.iter().flat_map(|cors| self.cors_fields(cors)));
                 changes
             },

@@ -1,19 +1,22 @@
 //! Every entry of a virtual host, one after the other: what [`super::search`] must agree with.
 
+use super::{Evidence, Found, Judged};
 use crate::attributes::Attributes;
-use crate::claims::Claims;
-use crate::tables::{EntryRow, Tables};
+use crate::tables::Tables;
 
 /// As [`super::find`].
-pub(super) fn find<'d>(
-    tables: &Tables<'d>,
-    seen: &Attributes<'_>,
-    claims: Option<&Claims<'_>>,
-) -> Option<&'d EntryRow> {
+pub(super) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, evidence: Evidence<'_>) -> Option<Found<'d>> {
     let listener = super::listener(tables, &seen.connection)?;
     let (_, host) = super::virtual_host(tables, listener, seen.authority.host)?;
-    let mut entries = host.entries.of(tables.entries).iter();
-    entries.find(|entry| super::failed_condition(tables, entry, seen, claims).is_none() && seen.path != "*")
+    let mut entries = host.entries.of(tables.entries).iter().filter(|_| seen.path != "*");
+    entries.find_map(|entry| {
+        let depends_on_body = match super::judge(tables, entry, seen, evidence) {
+            Judged::Matches => false,
+            Judged::DependsOnBody(_) => true,
+            Judged::Fails(_) => return None,
+        };
+        Some(Found { entry, depends_on_body })
+    })
 }
 
 mod tests;

@@ -24,37 +24,37 @@
 
 use core::ops::ControlFlow::Continue;
 
+use super::{Evidence, Found, Judged};
 use crate::attributes::Attributes;
-use crate::claims::Claims;
 use crate::lookup;
-use crate::tables::{EntryRow, Feature, FeatureRow, Rows, Tables};
+use crate::tables::{Feature, FeatureRow, Rows, Tables};
 
 /// The first entry of a virtual host that matches.
 pub(super) fn first<'d>(
     tables: &Tables<'d>,
     virtual_host: u32,
     seen: &Attributes<'_>,
-    claims: Option<&Claims<'_>>,
-) -> Option<&'d EntryRow> {
+    evidence: Evidence<'_>,
+) -> Option<Found<'d>> {
     let index = &tables.rule_index;
     let host = index.virtual_hosts.get(virtual_host as usize)?;
     let mut search = Search {
         tables,
         seen,
-        claims,
+        evidence,
         found: None,
     };
     let features: &[FeatureRow] = host.features.of(index.features);
     features.iter().for_each(|feature| search.feature(feature));
     search.look_at(host.always);
-    search.found.map(|(_, entry)| entry)
+    search.found.map(|(_, found)| found)
 }
 
 struct Search<'s, 'd> {
     tables: &'s Tables<'d>,
     seen: &'s Attributes<'s>,
-    claims: Option<&'s Claims<'s>>,
-    found: Option<(u32, &'d EntryRow)>,
+    evidence: Evidence<'s>,
+    found: Option<(u32, Found<'d>)>,
 }
 
 impl Search<'_, '_> {
@@ -62,8 +62,11 @@ impl Search<'_, '_> {
         let Feature::Route(subject) = feature.feature else {
             return;
         };
-        let (tables, seen, claims) = (self.tables, self.seen, self.claims);
-        super::each_value(tables, subject, seen, claims, &mut |value| {
+        if super::is_unknown(subject, self.evidence) {
+            return self.look_at(feature.all);
+        }
+        let (tables, seen, evidence) = (self.tables, self.seen, self.evidence);
+        super::each_value(tables, subject, seen, evidence, &mut |value| {
             let _ = lookup::text(tables, feature, value, &mut |entries| {
                 self.look_at(entries);
                 Continue(())
@@ -80,10 +83,14 @@ impl Search<'_, '_> {
             let Some(entry) = self.tables.entries.get(number as usize) else {
                 continue;
             };
-            if super::failed_condition(self.tables, entry, self.seen, self.claims).is_none() {
-                self.found = Some((number, entry));
-                break;
-            }
+            let depends_on_body = match super::judge(self.tables, entry, self.seen, self.evidence) {
+                Judged::Matches => false,
+                Judged::DependsOnBody(_) => true,
+                Judged::Fails(_) => continue,
+            };
+            let found = Found { entry, depends_on_body };
+            self.found = Some((number, found));
+            break;
         }
     }
 }

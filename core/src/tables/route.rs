@@ -78,6 +78,10 @@ pub(crate) enum Subject {
     Header(Span),
     /// The first parameter of the query by that name, not decoded.
     QueryParam(Span),
+    /// `model` of the body.
+    Model,
+    /// `stream` of the body: `true`, or `false` when it is absent too.
+    Stream,
     /// A claim of the verified token, by a path as [`crate::claims`] has it.
     Claim(Span),
 }
@@ -169,6 +173,11 @@ pub(crate) struct ProviderTarget {
     pub(crate) config: u32,
     /// The Host to send instead of the provider's.
     pub(crate) host_rewrite: Option<Span>,
+    /// What becomes of the client's path, where the provider's is not fixed.
+    pub(crate) path: PathRewrite,
+    /// In `header_changes`.
+    pub(crate) request_changes: Rows,
+    pub(crate) response_changes: Rows,
 }
 
 /// A host as the target of a rule.

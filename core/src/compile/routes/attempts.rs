@@ -38,9 +38,23 @@ pub(super) fn to_hosts(settings: &RouteSettings, of_mesh: Option<&Retries>, rows
     row(attempts, rows)
 }
 
-/// Of a rule that sends to LLM providers.
-pub(super) fn to_providers(rows: &mut RowWriter<'_>) -> AttemptsId {
-    row(Attempts::ONE, rows)
+/// Of a rule that sends to LLM providers, where nothing is tried again unless the rule says so: an answer that was lost
+/// has been paid for.
+pub(super) fn to_providers(settings: &RouteSettings, rows: &mut RowWriter<'_>) -> AttemptsId {
+    match (settings.timeout_ms, &settings.retries) {
+        (None, None) => row(Attempts::ONE, rows),
+        (_, Some(_)) => to_hosts(settings, None, rows),
+        (_, None) => {
+            let never = Retries {
+                attempts: 0,
+                per_try_timeout_ms: None,
+                on: None,
+                backoff_ms: None,
+                ignore_previous_hosts: None,
+            };
+            to_hosts(settings, Some(&never), rows)
+        }
+    }
 }
 
 fn row(attempts: Attempts, rows: &mut RowWriter<'_>) -> AttemptsId {

@@ -5,21 +5,20 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::attempts;
 use super::bind::qualified;
-use super::conditions;
 use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
+use super::{attempts, conditions, header_changes, http_match, rewrites};
 use crate::authority;
 use crate::compile::Settings;
 use crate::compile::providers::Providers;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Spanned, StringMatch};
+use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Spanned, StringMatch, UriRewrite};
 use crate::config::suggest::did_you_mean;
 use crate::tables::{
-    BackendRow, BackendTarget, ConditionRow, MatchedPath, ProviderTarget, Rows, RuleAction, RuleId, RuleRow, Split,
-    Subject,
+    BackendRow, BackendTarget, ConditionRow, MatchedPath, PathRewrite, ProviderId, ProviderTarget, Rows, RuleAction,
+    RuleId, RuleRow, Split, Subject, Test,
 };
 use crate::text_map::TextSet;
 
@@ -30,7 +29,7 @@ pub(in crate::compile) fn rule_label(route: &LlmRoute, rule: &LlmRule, index: us
     format!("{}/{}/{name}", route.meta.namespace, *route.meta.name)
 }
 
-/// An LLMRoute has no conditions on the path.
+/// Without a condition on the path, every path has this.
 const NO_PATH: MatchedPath = MatchedPath::Prefix(1);
 
 /// Compiles the rules of one LLMRoute.
@@ -50,20 +49,31 @@ impl RouteCompiler<'_, '_, '_> {
         let mut alternatives = Vec::new();
         for (index, rule) in self.route.rules.iter().enumerate() {
             let field = format!("spec.rules[{index}]");
-            let id = self.rule(rule, index);
+            let id = self.rule(rule, index, &field);
             alternatives.extend(self.alternatives(rule, id, &field));
         }
         self.warn_about_unreachable_rules();
         alternatives
     }
 
-    fn rule(&mut self, rule: &LlmRule, index: usize) -> RuleId {
+    fn rule(&mut self, rule: &LlmRule, index: usize, field: &str) -> RuleId {
         let weights = self.weights(rule);
+        let sent = Sent {
+            authority: rule
+                .headers
+                .request
+                .authority
+                .as_ref()
+                .or(rule.rewrite.authority.as_ref()),
+            path: rewrites::path(&rule.rewrite, field, self.rows, self.diagnostics),
+            request_changes: header_changes::write(&[&rule.headers.request], self.rows),
+            response_changes: header_changes::write(&[&rule.headers.response], self.rows),
+        };
         let backends: Vec<BackendRow> = rule
             .backend_refs
             .iter()
             .zip(weights)
-            .filter_map(|(backend, weight)| self.backend(rule, backend, weight))
+            .filter_map(|(backend, weight)| self.backend(rule, &sent, backend, weight))
             .collect();
         let row = RuleRow {
             label: self.rows.text(&rule_label(self.route, rule, index)),
@@ -73,7 +83,7 @@ impl RouteCompiler<'_, '_, '_> {
                     .fold(0, |sum, backend| sum.saturating_add(backend.weight)),
                 backends: append(&mut self.rows.rows.backends, backends),
             }),
-            attempts: attempts::to_providers(self.rows),
+            attempts: attempts::to_providers(&rule.settings, self.rows),
             cors: None,
             origin: self
                 .rows
@@ -109,7 +119,7 @@ impl RouteCompiler<'_, '_, '_> {
         weights
     }
 
-    fn backend(&mut self, rule: &LlmRule, backend: &BackendRef, weight: u32) -> Option<BackendRow> {
+    fn backend(&mut self, rule: &LlmRule, sent: &Sent<'_>, backend: &BackendRef, weight: u32) -> Option<BackendRow> {
         let host = backend.provider_host.to_ascii_lowercase();
         let Some(provider) = self.providers.get(&host) else {
             self.refuse_unknown_provider(backend, &host);
@@ -121,8 +131,12 @@ impl RouteCompiler<'_, '_, '_> {
                     .error("invalid-host", rewrite.at, format!("`{}` is not a host", **rewrite));
                 None
             }
-            rewrite => rewrite.as_ref().map(|rewrite| self.rows.text(rewrite)),
+            rewrite => rewrite
+                .as_ref()
+                .or(sent.authority)
+                .map(|rewrite| self.rows.text(rewrite)),
         };
+        self.refuse_rewrite_of_fixed_path(rule, provider, &host);
         let rule_name = rule.name.as_ref().map(|name| name.as_str());
         Some(BackendRow {
             weight,
@@ -130,8 +144,36 @@ impl RouteCompiler<'_, '_, '_> {
                 provider,
                 config: self.providers.config(provider, rule_name, self.rows),
                 host_rewrite,
+                path: sent.path,
+                request_changes: sent.request_changes,
+                response_changes: sent.response_changes,
             }),
         })
+    }
+
+    /// Where the provider's path is fixed, nothing is left of the client's that could be rewritten.
+    fn refuse_rewrite_of_fixed_path(&mut self, rule: &LlmRule, provider: ProviderId, host: &str) {
+        let is_fixed = self
+            .rows
+            .rows
+            .providers
+            .get(provider.0 as usize)
+            .is_some_and(|row| row.path.is_some());
+        let at = match &rule.rewrite.uri {
+            Some(UriRewrite::Matched(with)) => with.at,
+            Some(UriRewrite::Regex { pattern, .. }) => pattern.at,
+            None => return,
+        };
+        if is_fixed {
+            self.diagnostics
+                .error(
+                    "conflicting-fields",
+                    at,
+                    format!("provider `{host}` has a `path` of its own, which stands for every path"),
+                )
+                .field("spec.rules[].rewrite")
+                .help("remove the rewrite of the path, or the provider's `path`");
+        }
     }
 
     fn refuse_unknown_provider(&mut self, backend: &BackendRef, host: &str) {
@@ -173,35 +215,74 @@ impl RouteCompiler<'_, '_, '_> {
         }
         let matches = rule.matches.iter().enumerate();
         matches
-            .filter_map(|(index, alternative)| self.alternative(alternative, id, &format!("{field}.matches[{index}]")))
+            .flat_map(|(index, alternative)| {
+                self.alternatives_of(alternative, id, &format!("{field}.matches[{index}]"))
+            })
             .collect()
     }
 
-    /// `None` when it can never match here.
-    fn alternative(&mut self, alternative: &LlmMatch, rule: RuleId, field: &str) -> Option<Alternative> {
-        let mut conditions = Vec::new();
-        for (name, test) in &alternative.headers {
-            conditions.push(self.condition(name, test)?);
-        }
-        let gateways = alternative
+    /// One for each model that it lists; none when it can never match here.
+    fn alternatives_of(&mut self, one: &LlmMatch, rule: RuleId, field: &str) -> Vec<Alternative> {
+        self.refuse_foreign_gateways(one);
+        let namespace = &one.more.source_namespace;
+        let selected = one
+            .source_labels
+            .as_ref()
+            .is_none_or(|labels| self.settings.has_labels(labels))
+            && namespace
+                .as_ref()
+                .is_none_or(|namespace| *namespace == self.settings.namespace);
+        let Some((matched, conditions)) = self.conditions(one) else {
+            return Vec::new();
+        };
+        let models: Vec<Option<Test>> = if one.models.is_empty() {
+            Vec::from([None])
+        } else {
+            let models = one.models.iter();
+            models
+                .filter_map(|model| conditions::test(model, self.rows, self.diagnostics).map(Some))
+                .collect()
+        };
+        let gateways: Vec<String> = one
             .gateways
             .iter()
             .map(|reference| qualified(reference, &self.route.meta))
             .collect();
-        self.refuse_foreign_gateways(alternative);
-        let selected = alternative
-            .source_labels
-            .as_ref()
-            .is_none_or(|labels| self.settings.has_labels(labels));
-        selected.then(|| Alternative {
-            rule,
-            conditions: append(&mut self.rows.rows.conditions, conditions),
-            matched: NO_PATH,
-            origin: self.rows.origin(&self.route.meta, field, alternative.at),
-            gateways,
-            port: None,
-            rank: Rank::default(),
-        })
+        let alternatives = models.into_iter().filter(|_| selected).map(|model| {
+            let model = model.map(|test| ConditionRow {
+                subject: Subject::Model,
+                test,
+                negated: false,
+            });
+            Alternative {
+                rule,
+                conditions: append(&mut self.rows.rows.conditions, conditions.iter().copied().chain(model)),
+                matched,
+                origin: self.rows.origin(&self.route.meta, field, one.at),
+                gateways: gateways.clone(),
+                port: one.more.port,
+                rank: Rank::default(),
+            }
+        });
+        alternatives.collect()
+    }
+
+    /// All but the model.
+    fn conditions(&mut self, one: &LlmMatch) -> Option<(MatchedPath, Vec<ConditionRow>)> {
+        let mut conditions = Vec::new();
+        for (name, test) in &one.headers {
+            conditions.push(self.condition(name, test)?);
+        }
+        let (matched, more) = http_match::conditions(&one.more, self.rows, self.diagnostics)?;
+        conditions.extend(more);
+        if let Some(stream) = one.stream {
+            conditions.push(ConditionRow {
+                subject: Subject::Stream,
+                test: Test::Exact(self.rows.text(if stream { "true" } else { "false" })),
+                negated: false,
+            });
+        }
+        Some((matched, conditions))
     }
 
     fn condition(&mut self, name: &Spanned<String>, test: &Spanned<StringMatch>) -> Option<ConditionRow> {
@@ -260,7 +341,7 @@ impl RouteCompiler<'_, '_, '_> {
     fn warn_about_unreachable_rules(&mut self) {
         let catches_all = |rule: &LlmRule| {
             let everything =
-                |it: &LlmMatch| it.headers.is_empty() && it.gateways.is_empty() && it.source_labels.is_none();
+                |one: &LlmMatch| one.is_catch_all() && one.gateways.is_empty() && one.source_labels.is_none();
             rule.matches.is_empty() || rule.matches.iter().any(everything)
         };
         let mut rules = self.route.rules.iter();
@@ -296,6 +377,14 @@ impl RouteCompiler<'_, '_, '_> {
             }
         }
     }
+}
+
+/// What a rule makes of its requests, whichever backend gets them.
+struct Sent<'r> {
+    authority: Option<&'r Spanned<String>>,
+    path: PathRewrite,
+    request_changes: Rows,
+    response_changes: Rows,
 }
 
 /// A match of the host, which is compared in lower case.

@@ -13,20 +13,19 @@ use super::bind::{Anchors, Binding, bind, qualified};
 use super::cors;
 use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
-use super::{conditions, header_changes};
-use crate::claims::PATH_SEPARATOR;
+use super::{header_changes, http_match, rewrites};
 use crate::compile::Settings;
 use crate::compile::destinations::{Destinations, full_name};
 use crate::compile::listeners::Listeners;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    HeaderChanges, HeaderKey, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
-    RedirectPort, Retries, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
+    HeaderChanges, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, RedirectPort,
+    Retries, RouteDestination, Spanned, VirtualService,
 };
 use crate::tables::{
-    self, BackendRow, BackendTarget, ConditionRow, DirectResponseRow, MatchedPath, PathRewrite, PlainTarget,
-    RedirectPath, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test,
+    self, BackendRow, BackendTarget, DirectResponseRow, PlainTarget, RedirectPath, RedirectRow, Rows, RuleAction,
+    RuleId, RuleRow, Split,
 };
 
 /// What logs and metrics call a rule: `namespace/name/rule`, the rule by name or by position.
@@ -185,7 +184,7 @@ impl ServiceCompiler<'_, '_, '_> {
         } else {
             check_sum(&weights, rule.at, &format!("{field}.route[].weight"), self.diagnostics);
         }
-        let path = self.path_rewrite(rewrite, field);
+        let path = rewrites::path(rewrite, field, self.rows, self.diagnostics);
         let mut backends = Vec::new();
         for (index, (destination, &weight)) in destinations.iter().zip(&weights).enumerate() {
             let field = format!("{field}.route[{index}]");
@@ -237,26 +236,6 @@ impl ServiceCompiler<'_, '_, '_> {
         header_changes::write(changes, self.rows)
     }
 
-    fn path_rewrite(&mut self, rewrite: &HttpRewrite, field: &str) -> PathRewrite {
-        match &rewrite.uri {
-            None => PathRewrite::Keep,
-            Some(UriRewrite::Matched(with)) => PathRewrite::Matched(self.rows.text(with)),
-            Some(UriRewrite::Regex { pattern, substitution }) => match self.rows.substitution(pattern, substitution) {
-                Ok(by) => PathRewrite::Regex {
-                    by,
-                    pattern: self.rows.text(pattern),
-                    substitution: self.rows.text(substitution),
-                },
-                Err(why) => {
-                    conditions::refuse_regex(pattern, &why, pattern.at, self.diagnostics)
-                        .field(format!("{field}.rewrite.uriRegexRewrite"))
-                        .help("RE2 syntax; `\\1` in `rewrite` is the first group of `match`");
-                    PathRewrite::Keep
-                }
-            },
-        }
-    }
-
     fn alternatives(&mut self, rule: &HttpRoute, id: RuleId, field: &str) -> Vec<Alternative> {
         if rule.matches.is_empty() {
             let everything = HttpMatch {
@@ -273,28 +252,7 @@ impl ServiceCompiler<'_, '_, '_> {
 
     /// `None` when it can never match here.
     fn alternative(&mut self, one: &HttpMatch, rule: RuleId, field: &str) -> Option<Alternative> {
-        let mut conditions = Vec::new();
-        let matched = self.uri(one, &mut conditions)?;
-        let mut single = |subject, wanted: &Option<Spanned<StringMatch>>| {
-            wanted
-                .as_ref()
-                .map_or(Some(()), |wanted| self.push(subject, wanted, false, &mut conditions))
-        };
-        single(Subject::Method, &one.method)?;
-        single(Subject::Scheme, &one.scheme)?;
-        single(Subject::RawAuthority, &one.authority)?;
-        for (key, wanted) in &one.headers {
-            let subject = self.subject(key);
-            self.push(subject, wanted, false, &mut conditions)?;
-        }
-        for (key, wanted) in &one.without_headers {
-            let subject = self.subject(key);
-            self.push(subject, wanted, true, &mut conditions)?;
-        }
-        for (name, wanted) in &one.query_params {
-            let subject = Subject::QueryParam(self.rows.text(name));
-            self.push(subject, wanted, false, &mut conditions)?;
-        }
+        let (matched, conditions) = http_match::conditions(one, self.rows, self.diagnostics)?;
         self.warn_about_foreign_gateways(one, field);
         self.is_selected(one).then(|| Alternative {
             rule,
@@ -309,56 +267,6 @@ impl ServiceCompiler<'_, '_, '_> {
             port: one.port,
             rank: Rank::default(),
         })
-    }
-
-    /// Adds the condition on the path, and says what of it a rewrite takes the place of. The prefix `/` is no condition:
-    /// every path has it.
-    fn uri(&mut self, one: &HttpMatch, conditions: &mut Vec<ConditionRow>) -> Option<MatchedPath> {
-        const EVERY_PATH: MatchedPath = MatchedPath::Prefix(1);
-        let Some(uri) = &one.uri else { return Some(EVERY_PATH) };
-        let matched = match &uri.value {
-            StringMatch::Present => return Some(EVERY_PATH),
-            StringMatch::Prefix(prefix) if prefix == "/" => return Some(EVERY_PATH),
-            StringMatch::Prefix(prefix) => MatchedPath::Prefix(number(prefix.len())),
-            StringMatch::Exact(_) | StringMatch::Regex(_) => MatchedPath::Whole,
-        };
-        let test = conditions::test(uri, self.rows, self.diagnostics)?;
-        let test = match test {
-            Test::Exact(path) if one.ignore_uri_case => Test::ExactAnyCase(path),
-            Test::Prefix(prefix) if one.ignore_uri_case => Test::PrefixAnyCase(prefix),
-            test => test,
-        };
-        conditions.push(ConditionRow {
-            subject: Subject::Path,
-            test,
-            negated: false,
-        });
-        Some(matched)
-    }
-
-    fn push(
-        &mut self,
-        subject: Subject,
-        wanted: &Spanned<StringMatch>,
-        negated: bool,
-        conditions: &mut Vec<ConditionRow>,
-    ) -> Option<()> {
-        let test = conditions::test(wanted, self.rows, self.diagnostics)?;
-        conditions.push(ConditionRow { subject, test, negated });
-        Some(())
-    }
-
-    fn subject(&mut self, key: &HeaderKey) -> Subject {
-        match key {
-            HeaderKey::Field(name) => Subject::Header(self.rows.text(name)),
-            HeaderKey::Authority => Subject::RawAuthority,
-            HeaderKey::Method => Subject::Method,
-            HeaderKey::Scheme => Subject::Scheme,
-            HeaderKey::Claim(names) => {
-                let mut separator = [0; 4];
-                Subject::Claim(self.rows.text(&names.join(PATH_SEPARATOR.encode_utf8(&mut separator))))
-            }
-        }
     }
 
     /// As istiod has it, labels and namespace count only where no gateways are named.

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::cidr::Cidr;
 use crate::snapshot::MeaningRows;
-use crate::tables::{Attribute, Feature, PatternRow, PredicateRow, RequestPrincipalRow, Span, Text, Values};
+use crate::tables::{Attribute, Feature, PatternRow, PredicateRow, RequestPrincipalRow, Span, Subject, Text, Values};
 
 /// A value to look up, and the number of what it leads to.
 #[derive(Debug, Clone, Copy)]
@@ -177,6 +177,7 @@ pub(super) fn needs_body(feature: Feature) -> bool {
     matches!(
         feature,
         Feature::Attribute(Attribute::LlmModel | Attribute::LlmTools { .. })
+            | Feature::Route(Subject::Model | Subject::Stream)
     )
 }
 

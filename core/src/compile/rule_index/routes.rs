@@ -69,7 +69,7 @@ fn key(rows: &MeaningRows, regexes: &[Regex], condition: &ConditionRow) -> Optio
         Test::Regex(regex, pattern) => Form::Prefix(beginning(rows, regexes.get(regex as usize)?, pattern)?),
         Test::Present | Test::Prefix(_) | Test::Segments(_) | Test::PrefixAnyCase(_) | Test::ExactAnyCase(_) => {
             match condition.subject {
-                Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) => Form::Any,
+                Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) | Subject::Model => Form::Any,
                 _ => return None,
             }
         }
@@ -101,10 +101,10 @@ fn breadth(key: &Key) -> u8 {
     };
     let of_subject = match subject {
         Subject::Path | Subject::Host | Subject::Authority | Subject::RawAuthority => 0,
-        Subject::Header(_) | Subject::QueryParam(_) => 2,
+        Subject::Header(_) | Subject::QueryParam(_) | Subject::Model => 2,
         Subject::Claim(_) => 4,
         // Every client has one of a few.
-        Subject::Method | Subject::Scheme => 6,
+        Subject::Method | Subject::Scheme | Subject::Stream => 6,
     };
     match key.form {
         Form::Exact(_) => of_subject,

@@ -1,49 +1,128 @@
-//! LLMRoute.
+//! LLMRoute: ASM's, and what `lockgate.dev` adds to it.
 
 use alloc::format;
+use alloc::vec::Vec;
 
-use super::string_match::by_header;
-use super::{each, host, integer, labels, text};
+use super::string_match::{by_header, of_field};
+use super::virtual_service::{by_key, conditions, operations, refuse_two_hosts, rewrite_of};
+use super::{each, host, integer, labels, route_settings, text};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Meta};
-use crate::config::tree::Node;
+use crate::config::resource::{
+    BackendRef, HeaderKey, HttpMatch, HttpRewrite, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch,
+};
+use crate::config::schema::LOCKGATE;
+use crate::config::tree::{Node, Scalar};
 
-pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<LlmRoute> {
+pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<LlmRoute> {
+    let spec = document.get("spec")?;
+    let api_version = document.get("apiVersion").and_then(Node::text).unwrap_or_default();
+    let mut decoder = Decoder {
+        is_lockgate: api_version.split('/').next() == Some(LOCKGATE),
+        diagnostics,
+    };
     let rules = spec.get("rules").map(Node::items).unwrap_or_default();
-    let rules = rules
-        .iter()
-        .enumerate()
-        .map(|(index, node)| rule(node, index, diagnostics))
-        .collect();
+    let rules = rules.iter().enumerate();
     Some(LlmRoute {
         meta,
         host: host(spec.get("host")?)?,
         gateways: each(Some(spec), "gateways", text),
-        rules,
+        rules: rules
+            .map(|(index, node)| decoder.rule(node, &format!("spec.rules[{index}]")))
+            .collect(),
     })
 }
 
-fn rule(node: &Node, index: usize, diagnostics: &mut Diagnostics) -> LlmRule {
-    let matches = node.get("matches").map(Node::items).unwrap_or_default();
-    let matches = matches
-        .iter()
-        .enumerate()
-        .map(|(at, node)| request_match(node, &format!("spec.rules[{index}].matches[{at}].headers"), diagnostics))
-        .collect();
-    LlmRule {
-        at: node.at,
-        name: node.get("name").and_then(text),
-        matches,
-        backend_refs: each(Some(node), "backendRefs", backend_ref),
-    }
+struct Decoder<'d> {
+    is_lockgate: bool,
+    diagnostics: &'d mut Diagnostics,
 }
 
-fn request_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> LlmMatch {
-    LlmMatch {
-        at: node.at,
-        headers: by_header(node.get("headers"), field, diagnostics),
-        gateways: each(Some(node), "gateways", text),
-        source_labels: node.get("sourceLabels").map(labels),
+impl Decoder<'_> {
+    fn rule(&mut self, node: &Node, field: &str) -> LlmRule {
+        let matches = node.get("matches").map(Node::items).unwrap_or_default();
+        let matches = matches
+            .iter()
+            .enumerate()
+            .map(|(index, node)| self.request_match(node, &format!("{field}.matches[{index}]")))
+            .collect();
+        let rewrite = node.get("rewrite");
+        let rewrite = rewrite.and_then(|rewrite| rewrite_of(rewrite, &format!("{field}.rewrite"), self.diagnostics));
+        let rule = LlmRule {
+            at: node.at,
+            name: node.get("name").and_then(text),
+            matches,
+            backend_refs: each(Some(node), "backendRefs", backend_ref),
+            rewrite: rewrite.unwrap_or_else(HttpRewrite::default),
+            headers: operations(node.get("headers"), &format!("{field}.headers"), self.diagnostics),
+            settings: route_settings::decode(node, field, self.diagnostics),
+        };
+        refuse_two_hosts(&rule.rewrite, &rule.headers, field, self.diagnostics);
+        rule
+    }
+
+    fn request_match(&mut self, node: &Node, field: &str) -> LlmMatch {
+        let field_of = |name: &str| format!("{field}.{name}");
+        let named = by_header(node.get("headers"), &field_of("headers"), self.diagnostics);
+        let (claims, headers): (Vec<_>, Vec<_>) = named.into_iter().partition(|(name, _)| name.starts_with('@'));
+        if let (Some((name, _)), false) = (claims.first(), self.is_lockgate) {
+            self.diagnostics
+                .error(
+                    "lockgate-field",
+                    name.at,
+                    format!("`{}` is a condition of Lockgate's own here", **name),
+                )
+                .field(field_of("headers"))
+                .help("it belongs under `apiVersion: lockgate.dev/v1`");
+        }
+        LlmMatch {
+            at: node.at,
+            headers,
+            gateways: each(Some(node), "gateways", text),
+            source_labels: node.get("sourceLabels").map(labels),
+            more: HttpMatch {
+                headers: self.claims(node),
+                ..conditions(node, field, self.diagnostics)
+            },
+            models: self.models(node, &field_of("model")),
+            stream: node.get("stream").and_then(Node::scalar).and_then(Scalar::as_bool),
+        }
+    }
+
+    /// The conditions on claims, whose names keep their case.
+    fn claims(&mut self, node: &Node) -> Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)> {
+        let headers = node.get("headers").map(Node::entries).unwrap_or_default();
+        let claims = headers.iter().filter(|entry| entry.key.value.starts_with('@'));
+        // What is wrong with a match has been reported with the other headers.
+        let mut known = Diagnostics::default();
+        let holder = node.get("headers");
+        let named = claims.filter_map(|entry| {
+            let wanted = of_field(holder?, &entry.key.value, "", &mut known)?;
+            Some((entry.key.clone(), wanted))
+        });
+        by_key(named.collect())
+    }
+
+    fn models(&mut self, node: &Node, field: &str) -> Vec<Spanned<StringMatch>> {
+        let Some(model) = node.get("model") else {
+            return Vec::new();
+        };
+        if let [_, second, ..] = model.entries() {
+            self.diagnostics
+                .error("conflicting-fields", second.key.at, "a model is matched in one way")
+                .field(field)
+                .help("keep one of `exact`, `prefix`, `regex` and `in`; alternatives are matches of their own");
+            return Vec::new();
+        }
+        if model.get("in").is_some() {
+            return each(Some(model), "in", |name| {
+                let Spanned { value, at } = text(name)?;
+                Some(Spanned {
+                    value: StringMatch::Exact(value),
+                    at,
+                })
+            });
+        }
+        of_field(node, "model", field, self.diagnostics).into_iter().collect()
     }
 }
 

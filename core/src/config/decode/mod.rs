@@ -100,7 +100,7 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
             request_authentication::decode(document, meta, diagnostics).map(Decoded::RequestAuthentication)
         }
         "LLMProvider" => llm_provider::decode(spec?, meta, diagnostics).map(Decoded::LlmProvider),
-        "LLMRoute" => llm_route::decode(spec?, meta, diagnostics).map(Decoded::LlmRoute),
+        "LLMRoute" => llm_route::decode(document, meta, diagnostics).map(Decoded::LlmRoute),
         "VirtualService" => virtual_service::decode(spec?, meta, diagnostics).map(Decoded::VirtualService),
         "ServiceEntry" => service_entry::decode(spec?, meta, diagnostics).map(Decoded::ServiceEntry),
         "MeshConfig" => Some(Decoded::MeshConfig(mesh_config::decode(spec?, diagnostics))),

@@ -67,26 +67,39 @@ fn route(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Http
         headers,
         settings: route_settings::decode(node, field, diagnostics),
     };
-    if let (HttpAction::Route { rewrite, .. }, Some(header)) = (&route.action, &route.headers.request.authority)
-        && rewrite.authority.is_some()
-    {
+    if let HttpAction::Route { rewrite, .. } = &route.action {
+        refuse_two_hosts(rewrite, &route.headers, field, diagnostics);
+    }
+    Some(route)
+}
+
+pub(super) fn refuse_two_hosts(
+    rewrite: &HttpRewrite,
+    headers: &HeaderOperations,
+    field: &str,
+    diagnostics: &mut Diagnostics,
+) {
+    if let (Some(_), Some(header)) = (&rewrite.authority, &headers.request.authority) {
         diagnostics
             .error("conflicting-fields", header.at, "the Host that is sent is given twice")
             .field(format!("{field}.headers.request"))
             .help("keep either `rewrite.authority` or the header");
     }
-    Some(route)
 }
 
 fn request_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HttpMatch {
+    HttpMatch {
+        headers: keyed(node, "headers", field, diagnostics),
+        gateways: each(Some(node), "gateways", text),
+        source_labels: node.get("sourceLabels").map(labels),
+        ..conditions(node, field, diagnostics)
+    }
+}
+
+/// What LLMRoutes of `lockgate.dev` match alike: all but `headers`, `gateways` and `sourceLabels`.
+pub(super) fn conditions(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HttpMatch {
     let mut one = |name: &str| of_field(node, name, &format!("{field}.{name}"), diagnostics);
     let (uri, scheme, method, authority) = (one("uri"), one("scheme"), one("method"), one("authority"));
-    let mut keyed = |name: &str| {
-        let field = format!("{field}.{name}");
-        unique_fields(node.get(name), &field, diagnostics);
-        by_key(by_name(node.get(name), &field, diagnostics))
-    };
-    let (headers, without_headers) = (keyed("headers"), keyed("withoutHeaders"));
     HttpMatch {
         at: node.at,
         uri,
@@ -99,16 +112,23 @@ fn request_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Htt
         method,
         authority,
         port: node.get("port").and_then(integer).map(|port| port.value),
-        headers,
-        without_headers,
+        without_headers: keyed(node, "withoutHeaders", field, diagnostics),
         query_params: by_name(node.get("queryParams"), &format!("{field}.queryParams"), diagnostics),
-        gateways: each(Some(node), "gateways", text),
-        source_labels: node.get("sourceLabels").map(labels),
         source_namespace: node.get("sourceNamespace").and_then(Node::text).map(String::from),
+        ..HttpMatch::default()
     }
 }
 
-fn by_key(named: Named) -> Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)> {
+fn keyed(node: &Node, name: &str, field: &str, diagnostics: &mut Diagnostics) -> Keyed {
+    let field = format!("{field}.{name}");
+    unique_fields(node.get(name), &field, diagnostics);
+    by_key(by_name(node.get(name), &field, diagnostics))
+}
+
+/// Matches by what their keys mean.
+pub(super) type Keyed = Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)>;
+
+pub(super) fn by_key(named: Named) -> Keyed {
     let keyed = named.into_iter().filter_map(|(name, wanted)| {
         let key = Spanned {
             value: HeaderKey::of(&name.value)?,
@@ -225,7 +245,7 @@ fn destination(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Optio
     })
 }
 
-fn rewrite_of(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRewrite> {
+pub(super) fn rewrite_of(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRewrite> {
     let uri = node.get("uri").and_then(text);
     let authority = node.get("authority").and_then(text);
     let regex = node.entry("uriRegexRewrite");
@@ -372,7 +392,7 @@ fn direct_response(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> O
     })
 }
 
-fn operations(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> HeaderOperations {
+pub(super) fn operations(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> HeaderOperations {
     let mut of = |name: &str| {
         let changed = node.and_then(|node| node.get(name));
         changes(changed, &format!("{field}.{name}"), diagnostics)

@@ -72,7 +72,6 @@ pub(crate) enum Format {
     LlmNumber,
     RequestPath,
     Regex,
-    HeaderName,
     Model,
     /// A provider's key: never shown.
     Secret,
@@ -105,6 +104,8 @@ pub(crate) enum Format {
     Base64,
     /// A header field or claim that a VirtualService matches.
     MatchedHeader,
+    /// A header field that an LLMRoute matches, or a claim.
+    LlmHeader,
     /// A header field that a VirtualService changes.
     HeaderChange,
     /// The same, or the Host.
@@ -188,7 +189,6 @@ impl Format {
             Self::LlmNumber => policy::llm_number(text),
             Self::RequestPath => request_path(text),
             Self::Regex => regex(text),
-            Self::HeaderName => header_name(text),
             Self::Model => model(text),
             Self::Secret => visible(text, "invalid-secret"),
             Self::KeySet => key_set::check(text).map_err(|reason| Fault::new("invalid-key-set", reason)),
@@ -209,7 +209,8 @@ impl Format {
                     Err(Fault::new("invalid-encoding", "is not base64").help("write text as it is under `stringData`"))
                 }
             },
-            Self::MatchedHeader => route::matched_header(text),
+            Self::LlmHeader if !text.starts_with('@') => header_name(text),
+            Self::LlmHeader | Self::MatchedHeader => route::matched_header(text),
             Self::HeaderChange => route::header_change(text),
             Self::RequestHeaderChange => route::request_header_change(text),
             Self::ChangedValue => route::changed_value(text),
@@ -580,7 +581,7 @@ mod tests {
     #[test]
     fn what_requests_carry() {
         table(
-            Format::HeaderName,
+            Format::LlmHeader,
             &["host", "X-Team", "user-type"],
             &["uri", "Method", ":authority", "a b", "a:b", "ä"],
         );

@@ -1,5 +1,9 @@
 //! The shapes of `istio.alibabacloud.com` LLMProvider and LLMRoute.
 
+use super::virtual_service::{
+    AUTHORITY_MATCH, HEADERS, IGNORE_URI_CASE, METHOD_MATCH, PORT_MATCH, QUERY_PARAMS, RETRIES, REWRITE, SCHEME_MATCH,
+    SOURCE_NAMESPACE, TIMEOUT, URI, WITHOUT_HEADERS,
+};
 use super::{Field, LABELS, Object, STRING_MATCH, Shape, Support, field, list, list_of_some, not_yet, required, text};
 use crate::config::format::Format;
 
@@ -98,16 +102,20 @@ static RULE: Object = Object::new(&[
         list_of_some(&Shape::Object(&BACKEND_REF)),
         "The providers that share the rule's traffic.",
     ),
+    lockgate(REWRITE),
+    lockgate(HEADERS),
+    lockgate(TIMEOUT),
+    lockgate(RETRIES),
 ]);
 
 static MATCH: Object = Object::new(&[
     field(
         "headers",
         Shape::Map {
-            key: Format::HeaderName,
+            key: Format::LlmHeader,
             value: &Shape::Object(&STRING_MATCH),
         },
-        "By header name; all of them must match.",
+        "By header name; all of them must match. Under `lockgate.dev/v1` also by claim, as `@request.auth.claims[a]`.",
     ),
     field(
         "gateways",
@@ -115,6 +123,32 @@ static MATCH: Object = Object::new(&[
         "Narrows the route's own list.",
     ),
     field("sourceLabels", LABELS, "Compared with the gateway's own labels."),
+    lockgate(field(
+        "model",
+        Shape::Object(&MODEL_MATCH),
+        "The model that the body names: one of `exact`, `prefix`, `regex` and `in`.",
+    )),
+    lockgate(field(
+        "stream",
+        Shape::Bool,
+        "Whether the body asks for a stream; `false` when it does not say.",
+    )),
+    lockgate(URI),
+    lockgate(IGNORE_URI_CASE),
+    lockgate(SCHEME_MATCH),
+    lockgate(METHOD_MATCH),
+    lockgate(AUTHORITY_MATCH),
+    lockgate(PORT_MATCH),
+    lockgate(WITHOUT_HEADERS),
+    lockgate(QUERY_PARAMS),
+    lockgate(SOURCE_NAMESPACE),
+]);
+
+static MODEL_MATCH: Object = Object::not_empty(&[
+    field("exact", text(Format::Model), "The whole name."),
+    field("prefix", text(Format::NonEmpty), "The beginning of the name."),
+    field("regex", text(Format::Regex), "RE2 expression for the whole name."),
+    field("in", list_of_some(&Shape::Text(Format::Model)), "Any of these names."),
 ]);
 
 static BACKEND_REF: Object = Object::new(&[
@@ -134,6 +168,13 @@ static BACKEND_REF: Object = Object::new(&[
     ),
     not_yet("backendRef"),
 ]);
+
+const fn lockgate(field: Field) -> Field {
+    Field {
+        support: Support::Lockgate,
+        ..field
+    }
+}
 
 const fn lockgate_not_yet(name: &'static str) -> Field {
     Field {

@@ -1,6 +1,6 @@
 //! The shape of `networking.istio.io` VirtualService.
 
-use super::route_settings::{CORS, RETRIES};
+use super::route_settings::{CORS, RETRIES as RETRIES_SHAPE};
 use super::{
     Enumeration, Field, LABELS, Object, PORT, STRING_MATCH, Shape, field, list, list_of_some, not_yet, required, text,
 };
@@ -50,18 +50,10 @@ static HTTP_ROUTE: Object = Object::new(&[
         Shape::Object(&DIRECT_RESPONSE),
         "Answers without an upstream.",
     ),
-    field("rewrite", Shape::Object(&REWRITE), "What the upstream gets instead."),
-    field("headers", Shape::Object(&HEADERS), "Changes of header fields."),
-    field(
-        "timeout",
-        text(Format::TimeLimit),
-        "Longest time from the end of a request to the end of its answer, retries included; none when absent or `0s`.",
-    ),
-    field(
-        "retries",
-        Shape::Object(&RETRIES),
-        "What is tried again; when absent, two retries where nothing was sent yet.",
-    ),
+    REWRITE,
+    HEADERS,
+    TIMEOUT,
+    RETRIES,
     field(
         "corsPolicy",
         Shape::Object(&CORS),
@@ -78,55 +70,84 @@ static HTTP_ROUTE: Object = Object::new(&[
 
 static MATCH: Object = Object::new(&[
     field("name", text(Format::NonEmpty), "Name of the match."),
-    field(
-        "uri",
-        Shape::Object(&STRING_MATCH),
-        "The path in its normal form, without the query.",
-    ),
-    field(
-        "ignoreUriCase",
-        Shape::Bool,
-        "`exact` and `prefix` of `uri` ignore case.",
-    ),
-    field("scheme", Shape::Object(&STRING_MATCH), "`http` or `https`."),
-    field("method", Shape::Object(&STRING_MATCH), "The method."),
-    field(
-        "authority",
-        Shape::Object(&STRING_MATCH),
-        "The authority as sent: with its port, in its case.",
-    ),
-    field("port", PORT, "The port of the Gateway server."),
+    URI,
+    IGNORE_URI_CASE,
+    SCHEME_MATCH,
+    METHOD_MATCH,
+    AUTHORITY_MATCH,
+    PORT_MATCH,
     field("headers", HEADER_MATCHES, "By header name; all of them must match."),
-    field(
-        "withoutHeaders",
-        HEADER_MATCHES,
-        "By header name; none of them must match.",
-    ),
-    field(
-        "queryParams",
-        Shape::Map {
-            key: Format::NonEmpty,
-            value: &Shape::Object(&STRING_MATCH),
-        },
-        "By parameter name; the first of several counts, as it is written.",
-    ),
+    WITHOUT_HEADERS,
+    QUERY_PARAMS,
     field(
         "gateways",
         list(&Shape::Text(Format::GatewayReference)),
         "Narrows the resource's own list.",
     ),
     field("sourceLabels", LABELS, "Compared with the gateway's own labels."),
-    field(
-        "sourceNamespace",
-        text(Format::Namespace),
-        "Compared with the gateway's own namespace.",
-    ),
+    SOURCE_NAMESPACE,
     field(
         "statPrefix",
         text(Format::NonEmpty),
         "Accepted; metrics are by the rule's name.",
     ),
 ]);
+
+static STRING: Shape = Shape::Object(&STRING_MATCH);
+
+// What LLMRoutes of `lockgate.dev` have too.
+pub(super) const REWRITE: Field = field(
+    "rewrite",
+    Shape::Object(&REWRITE_SHAPE),
+    "What the upstream gets instead.",
+);
+pub(super) const HEADERS: Field = field("headers", Shape::Object(&HEADERS_SHAPE), "Changes of header fields.");
+pub(super) const TIMEOUT: Field = field(
+    "timeout",
+    text(Format::TimeLimit),
+    "Longest time from the end of a request to the end of its answer, retries included; none when absent or `0s`.",
+);
+pub(super) const RETRIES: Field = field(
+    "retries",
+    Shape::Object(&RETRIES_SHAPE),
+    "What is tried again; when absent, two retries where nothing was sent yet.",
+);
+pub(super) const URI: Field = field(
+    "uri",
+    Shape::Object(&STRING_MATCH),
+    "The path in its normal form, without the query.",
+);
+pub(super) const IGNORE_URI_CASE: Field = field(
+    "ignoreUriCase",
+    Shape::Bool,
+    "`exact` and `prefix` of `uri` ignore case.",
+);
+pub(super) const SCHEME_MATCH: Field = field("scheme", Shape::Object(&STRING_MATCH), "`http` or `https`.");
+pub(super) const METHOD_MATCH: Field = field("method", Shape::Object(&STRING_MATCH), "The method.");
+pub(super) const AUTHORITY_MATCH: Field = field(
+    "authority",
+    Shape::Object(&STRING_MATCH),
+    "The authority as sent: with its port, in its case.",
+);
+pub(super) const PORT_MATCH: Field = field("port", PORT, "The port of the Gateway server.");
+pub(super) const WITHOUT_HEADERS: Field = field(
+    "withoutHeaders",
+    HEADER_MATCHES,
+    "By header name; none of them must match.",
+);
+pub(super) const QUERY_PARAMS: Field = field(
+    "queryParams",
+    Shape::Map {
+        key: Format::NonEmpty,
+        value: &STRING,
+    },
+    "By parameter name; the first of several counts, as it is written.",
+);
+pub(super) const SOURCE_NAMESPACE: Field = field(
+    "sourceNamespace",
+    text(Format::Namespace),
+    "Compared with the gateway's own namespace.",
+);
 
 const HEADER_MATCHES: Shape = Shape::Map {
     key: Format::MatchedHeader,
@@ -145,7 +166,7 @@ static DESTINATION: Object = Object::new(&[
     ),
     field(
         "headers",
-        Shape::Object(&HEADERS),
+        Shape::Object(&HEADERS_SHAPE),
         "Changes of header fields, of this destination only.",
     ),
 ]);
@@ -209,7 +230,7 @@ static BODY: Object = Object::new(&[
     field("bytes", text(Format::Base64), "The body in base64."),
 ]);
 
-static REWRITE: Object = Object::new(&[
+static REWRITE_SHAPE: Object = Object::new(&[
     field(
         "uri",
         text(Format::RequestPath),
@@ -232,7 +253,7 @@ static REGEX_REWRITE: Object = Object::new(&[
     ),
 ]);
 
-static HEADERS: Object = Object::new(&[
+static HEADERS_SHAPE: Object = Object::new(&[
     field(
         "request",
         Shape::Object(&REQUEST_CHANGES),

@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use super::*;
+use crate::authz::body::facts;
 use crate::authz::linear::tests::{Random, compiled};
 use crate::claims::ClaimSet;
 use crate::compile::Compiled;
-use crate::decide::{Identity, Known, Scratch};
-use crate::explain::explain;
+use crate::decide::{Body, Identity, Known, Scratch};
+use crate::explain::{RuleTrace, explain};
+use crate::llm::body::BodyScan;
 use crate::request::{Connection, Request};
 use crate::token::overlay::Overlay;
 
@@ -122,7 +124,7 @@ impl Random {
 
     fn llm_route(&mut self, number: usize, rules: usize) -> String {
         let mut text = format!(
-            "---\napiVersion: istio.alibabacloud.com/v1beta1\nkind: LLMRoute\nmetadata: {{name: l{number}, namespace: istio-system}}\nspec:\n  host: '*'\n  gateways: [istio-system/gw]\n  rules:\n"
+            "---\napiVersion: lockgate.dev/v1\nkind: LLMRoute\nmetadata: {{name: l{number}, namespace: istio-system}}\nspec:\n  host: '*'\n  gateways: [istio-system/gw]\n  rules:\n"
         );
         for rule in 0..rules {
             let host = format!("host: {{exact: '{}'}}", self.of(&HOSTS));
@@ -132,8 +134,14 @@ impl Random {
                 1 => header,
                 _ => format!("{host}, {header}"),
             };
+            let body = match self.below(4) {
+                0 => format!(", model: {{exact: {}}}", self.word()),
+                1 => format!(", model: {{in: [{}, {}]}}, stream: true", self.word(), self.word()),
+                2 => ", model: {prefix: a}".to_string(),
+                _ => String::new(),
+            };
             text += &format!(
-                "  - name: r{rule}\n    matches: [{{headers: {{{headers}}}}}]\n    backendRefs: [{{providerHost: p.test}}]\n"
+                "  - name: r{rule}\n    matches: [{{headers: {{{headers}}}{body}}}]\n    backendRefs: [{{providerHost: p.test}}]\n"
             );
         }
         text
@@ -181,19 +189,32 @@ fn agree(random: &mut Random, compiled: &Compiled, noted: &mut Vec<Option<usize>
     let seen = Attributes::read(tables, &request, &mut scratch).unwrap();
     let overlay = Overlay::new(tables, seen.headers, claims);
     let seen = seen.with_headers(&overlay);
-    let found = super::super::find(tables, &seen, claims.as_ref());
-    assert_eq!(found, find(tables, &seen, claims.as_ref()), "{request:?} {payload}");
-    noted.push(found.map(|found| tables.entries.iter().position(|entry| entry == found).unwrap()));
+    let text = format!(r#"{{"model":"{}","stream":{}}}"#, words[7], random.below(2) == 0);
+    let mut scan = BodyScan::new(1 << 20);
+    scan.feed(text.as_bytes()).unwrap();
+    let known = Known {
+        body: match random.below(3) {
+            0 => Body::Unread,
+            _ => Body::Read(scan.finish()),
+        },
+        identity: claims.map_or(Identity::Anonymous, Identity::Verified),
+        ..Known::NOTHING
+    };
+    let evidence = Evidence {
+        claims: claims.as_ref(),
+        body: facts(&seen, &known),
+    };
+    let found = super::super::find(tables, &seen, evidence);
+    assert_eq!(found, find(tables, &seen, evidence), "{request:?} {payload} {text}");
+    let number = |found: Found<'_>| tables.entries.iter().position(|entry| entry == found.entry).unwrap();
+    noted.push(found.map(number));
     if noted.len().is_multiple_of(16) {
-        let known = Known {
-            identity: claims.map_or(Identity::Anonymous, Identity::Verified),
-            ..Known::NOTHING
-        };
         let explained = explain(&compiled.snapshot, &request, known, 0);
         let rules = &explained.passes[0].rules;
-        let matched = rules.iter().filter(|rule| rule.matched);
+        let up_to_body = |rule: &RuleTrace| rule.failed.as_ref().is_some_and(|failed| failed.needs_body);
+        let matched = rules.iter().filter(|rule| rule.matched || up_to_body(rule));
         let matched: Vec<&str> = matched.map(|rule| rule.name.as_str()).collect();
-        let expected: Vec<&str> = found.iter().map(|entry| tables.rule_label(entry.rule)).collect();
+        let expected: Vec<&str> = found.iter().map(|found| tables.rule_label(found.entry.rule)).collect();
         assert_eq!(matched, expected, "{request:?} {payload}");
         assert!(rules.iter().all(|rule| rule.matched != rule.failed.is_some()));
     }
