@@ -15,4 +15,5 @@ pub(super) fn find<'d>(
     entries.find(|entry| super::failed_condition(tables, entry, seen, claims).is_none() && seen.path != "*")
 }
 
+#[cfg(test)]
 mod tests;
