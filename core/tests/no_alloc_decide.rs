@@ -412,3 +412,80 @@ fn a_hundred_thousand_decisions_by_virtual_services_allocate_nothing() {
         (50_000, 25_000, 12_500, 12_500)
     );
 }
+
+/// Rules of one host that are found by every kind of condition, prefixes of few and of many lengths among them, and
+/// one that is walked; the last of each kind takes one of the requests below.
+fn many_routes() -> String {
+    let mut text = format!(
+        "{}\n---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: many, namespace: istio-system}}\nspec:\n  hosts: ['*']\n  gateways: [ingress-gw]\n  http:\n",
+        include_str!("../../examples/seed/gateway.yaml")
+    );
+    text += "  - match: [{uri: {regex: '.*/tail'}}]\n    directResponse: {status: 200}\n";
+    for number in 0..100 {
+        let long = "x".repeat(number);
+        for one in [
+            format!("uri: {{exact: /exact/{number}}}"),
+            format!("uri: {{prefix: /p/{long}y}}"),
+            format!("uri: {{prefix: /Fold/{long}Y}}, ignoreUriCase: true"),
+            format!("uri: {{regex: '/r/{number}/[a-z]+'}}"),
+            format!("headers: {{x-team: {{exact: team-{number}}}}}"),
+            format!("headers: {{'@request.auth.claims[groups]': {{exact: group-{number}}}}}"),
+            format!("queryParams: {{q: {{prefix: value-{number}-}}}}"),
+            format!("authority: {{exact: 'h{number}.test'}}"),
+        ] {
+            text += &format!("  - match: [{{{one}}}]\n    directResponse: {{status: 200}}\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn a_hundred_thousand_lookups_among_many_routes_allocate_nothing() {
+    let compiled = compiled_of(&many_routes());
+    let tables = compiled.snapshot.tables();
+    let claims = ClaimSet::parse::<&str>(br#"{"iss":"i","sub":"s","groups":["ops","group-99"]}"#, &[]).unwrap();
+    let long = "x".repeat(99);
+    let (prefix, folded) = (format!("/p/{long}y/z"), format!("/fOLD/{long}y/z"));
+    let sent: [(&str, &[u8], &[u8], bool); 10] = [
+        ("/exact/99", b"a.test", b"", false),
+        (&prefix, b"a.test", b"", false),
+        (&folded, b"a.test", b"", false),
+        ("/r/99/abc", b"a.test", b"", false),
+        ("/x/tail", b"a.test", b"", false),
+        ("/", b"a.test", b"team-99", false),
+        ("/", b"a.test", b"", true),
+        ("/?q=value-99-1", b"a.test", b"", false),
+        ("/", b"h99.test", b"", false),
+        ("/none", b"a.test", b"team-100", false),
+    ];
+    let mut scratch = Scratch::new();
+    let (mut answered, mut refused) = (0, 0);
+    let counted = allocation_counter::measure(|| {
+        for round in 0..100_000_usize {
+            let (target, host, team, has_token) = sent[round % sent.len()];
+            let headers: &[(&str, &[u8])] = &[("host", host), ("x-team", team)];
+            let request = Request {
+                method: "GET",
+                authority: None,
+                target,
+                headers: &headers,
+                connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+            };
+            let known = Known {
+                identity: if has_token {
+                    Identity::Verified(claims.claims())
+                } else {
+                    Identity::Anonymous
+                },
+                ..Known::NOTHING
+            };
+            match decide(&tables, &request, known, 0, &mut scratch) {
+                Decision::Respond(_) => answered += 1,
+                Decision::Refuse(Refusal::NoRoute) => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
+    assert_eq!((answered, refused), (90_000, 10_000));
+}

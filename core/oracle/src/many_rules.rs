@@ -30,20 +30,22 @@ fn one_match(bytes: &mut Bytes<'_>) -> HttpMatch {
     // A rule without any condition would take everything from all others.
     let least = usize::from(one.uri.is_none());
     for _ in 0..bytes.pick(&[0, 1, 0, 2]).max(least) {
-        let field = HeaderKey::Field(bytes.pick(&["x-a", "x-b", "user-type", "x-a"]).to_owned());
+        let field = spanned(HeaderKey::Field(
+            bytes.pick(&["x-a", "x-b", "user-type", "x-a"]).to_owned(),
+        ));
         match bytes.below(8) {
-            0 => one.method = Some(spanned(StringMatch::Exact(bytes.pick(&["POST", "GET", "PUT"]).into()))),
-            1 => {
-                one.authority = Some(spanned(StringMatch::Exact(
-                    bytes.pick(&["a.test", "p.test", "A.Test"]).into(),
-                )))
-            }
-            2 => one.query_params = vec![(text("x"), spanned(StringMatch::Exact(bytes.pick(&["1", "red"]).into())))],
-            3 => one.without_headers = vec![(spanned(field), spanned(value(bytes)))],
-            _ => one.headers = vec![(spanned(field), spanned(value(bytes)))],
+            0 => one.method = Some(spanned(exact(bytes, &["POST", "GET", "PUT"]))),
+            1 => one.authority = Some(spanned(exact(bytes, &["a.test", "p.test", "A.Test"]))),
+            2 => one.query_params = vec![(text("x"), spanned(exact(bytes, &["1", "red"])))],
+            3 => one.without_headers = vec![(field, spanned(value(bytes)))],
+            _ => one.headers = vec![(field, spanned(value(bytes)))],
         }
     }
     one
+}
+
+fn exact(bytes: &mut Bytes<'_>, values: &[&str]) -> StringMatch {
+    StringMatch::Exact(bytes.pick(values).into())
 }
 
 /// Paths that nest, by segments and by bytes, in either case.

@@ -19,4 +19,5 @@ pub(super) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, evidence: Evi
     })
 }
 
+#[cfg(test)]
 mod tests;

@@ -43,7 +43,10 @@ impl Random {
         match self.below(8) {
             0..=2 => format!("uri: {{exact: {path}}}{folded}"),
             // Not only whole segments, and at times all paths.
-            3..=5 => format!("uri: {{prefix: '{}'}}{folded}", &path[..=self.below(path.len())]),
+            3..=5 => format!(
+                "uri: {{prefix: '{}'}}{folded}",
+                path.get(..=self.below(path.len())).unwrap()
+            ),
             6 => format!("uri: {{regex: '{path}(/.*)?'}}"),
             _ => format!(
                 "uri: {{regex: '{}'}}",
