@@ -47,7 +47,9 @@ pub(crate) fn is_misdirected(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool
     let of = |name| named(tables, tables.server_names, scope, has_suffixes, name).or(any);
     let asked = connection.sni.unwrap_or_default().as_bytes();
     let server = of(asked);
-    connection.scheme == Scheme::Http || server.is_none() || seen.authority.host != asked && server != of(seen.authority.host)
+    connection.scheme == Scheme::Http
+        || server.is_none()
+        || seen.authority.host != asked && server != of(seen.authority.host)
 }
 
 fn port<'d>(tables: &Tables<'d>, number: u16) -> Option<(u32, &'d PortRow)> {

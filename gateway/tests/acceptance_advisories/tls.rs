@@ -85,7 +85,11 @@ async fn a_client_of_only_one_version_gets_no_laxer_server() {
             }
             // And by the other server it is not come to.
             let request = post("closed.corp.test", &[], QUESTION);
-            let answer = nobody.clone().alpn(&["http/1.1"]).ask(gateway.https, "open.corp.test", &request).await;
+            let answer = nobody
+                .clone()
+                .alpn(&["http/1.1"])
+                .ask(gateway.https, "open.corp.test", &request)
+                .await;
             assert_eq!(answer.expect("an answer").status, 421, "{:?}", version.version);
             let known = Tls::with(&ca, &[version], Some(&own)).alpn(&["http/1.1"]);
             let answer = known.ask(gateway.https, "closed.corp.test", &request).await;

@@ -108,7 +108,11 @@ async fn policy_and_log_know_who_it_is() {
     let other = clients.issue("ok.test", 3);
     for (version, name) in VERSIONS.into_iter().zip(["TLSv1.2", "TLSv1.3"]) {
         for (own, host, denied) in [
-            (Some(&bot), "must.corp.test", &["bot", "namespace", "principal", "sni"][..]),
+            (
+                Some(&bot),
+                "must.corp.test",
+                &["bot", "namespace", "principal", "sni"][..],
+            ),
             (Some(&other), "must.corp.test", &["nobody", "sni"]),
             (None, "may.corp.test", &["nobody"]),
         ] {
@@ -199,7 +203,10 @@ async fn clients_authorities_are_found_where_istio_has_them() {
     let both = [("cert", &*issued.certificate), ("key", &issued.key)];
     let servers = [
         ("apart.corp.test", "mode: MUTUAL, credentialName: a"),
-        ("named.corp.test", "mode: MUTUAL, credentialName: a, caCertCredentialName: roots"),
+        (
+            "named.corp.test",
+            "mode: MUTUAL, credentialName: a, caCertCredentialName: roots",
+        ),
     ];
     let bed = start(
         setup(&servers)
@@ -212,8 +219,13 @@ async fn clients_authorities_are_found_where_istio_has_them() {
     let own = clients.issue_uri(BOT, 2);
     for host in ["apart.corp.test", "named.corp.test"] {
         let request = post(host, &[], QUESTION);
-        let answer = Tls::with(&ca, &VERSIONS, Some(&own)).ask(bed.gateway.https, host, &request).await;
+        let answer = Tls::with(&ca, &VERSIONS, Some(&own))
+            .ask(bed.gateway.https, host, &request)
+            .await;
         assert_eq!(answer.expect("an answer").status, 200, "{host}");
-        assert!(Tls::new(&ca).ask(bed.gateway.https, host, &request).await.is_none(), "{host}");
+        assert!(
+            Tls::new(&ca).ask(bed.gateway.https, host, &request).await.is_none(),
+            "{host}"
+        );
     }
 }

@@ -78,7 +78,11 @@ async fn name_that_no_server_takes_gets_no_handshake() {
     let nameless = tls.clone().without_name();
     assert!(nameless.connect(bed.gateway.https, "a.test").await.is_err());
     turned_away(&bed.gateway, "server_name", 4.0).await;
-    assert!(tls.ask(bed.gateway.https, "a.test", &post("a.test", &[], QUESTION)).await.is_some());
+    assert!(
+        tls.ask(bed.gateway.https, "a.test", &post("a.test", &[], QUESTION))
+            .await
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -113,9 +117,15 @@ async fn versions_and_suites_are_those_of_the_server() {
     const OLD: &str = "mode: SIMPLE, credentialName: a, maxProtocolVersion: TLSV1_2, cipherSuites: \
                        [ECDHE-ECDSA-AES256-GCM-SHA384]";
     let servers = [
-        ("new.corp.test", "mode: SIMPLE, credentialName: a, minProtocolVersion: TLSV1_3"),
+        (
+            "new.corp.test",
+            "mode: SIMPLE, credentialName: a, minProtocolVersion: TLSV1_3",
+        ),
         ("old.corp.test", OLD),
-        ("both.corp.test", "mode: SIMPLE, credentialName: a, cipherSuites: [ECDHE-ECDSA-AES256-GCM-SHA384]"),
+        (
+            "both.corp.test",
+            "mode: SIMPLE, credentialName: a, cipherSuites: [ECDHE-ECDSA-AES256-GCM-SHA384]",
+        ),
     ];
     let bed = start(setup(&servers).file("a.yaml", &secret_of("a", &issued))).await;
     let https = bed.gateway.https;
@@ -206,7 +216,13 @@ async fn ticket_of_one_server_opens_no_other() {
         let store = stolen::Store::new();
         let tls = Tls::with(&ca, &[version], None).resuming(Resumption::store(store));
         let question = |host| post(host, &[], QUESTION);
-        assert_eq!(tls.ask(https, "open.corp.test", &question("open.corp.test")).await.expect("an answer").status, 200);
+        assert_eq!(
+            tls.ask(https, "open.corp.test", &question("open.corp.test"))
+                .await
+                .expect("an answer")
+                .status,
+            200
+        );
         let mut resumed = tls.client(https, "open.corp.test").await;
         assert_eq!(resumed.ask("open.corp.test", QUESTION).await.status, 200);
         let kind = resumed.stream().get_ref().1.handshake_kind();
@@ -215,7 +231,11 @@ async fn ticket_of_one_server_opens_no_other() {
         assert_eq!(twin.ask("twin.corp.test", QUESTION).await.status, 200);
         let kind = twin.stream().get_ref().1.handshake_kind();
         assert_eq!(kind, Some(HandshakeKind::Full), "{:?}", version.version);
-        assert!(tls.ask(https, "closed.corp.test", &question("closed.corp.test")).await.is_none());
+        assert!(
+            tls.ask(https, "closed.corp.test", &question("closed.corp.test"))
+                .await
+                .is_none()
+        );
     }
     turned_away(&bed.gateway, "client_certificate", 2.0).await;
 }

@@ -92,9 +92,15 @@ async fn handshake_has_its_time_and_others_go_on() {
     });
     let begun = Instant::now();
     assert!(end(&mut closed).await.len() < 16);
-    assert!(begun.elapsed() < Duration::from_secs(5), "half-closed: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "half-closed: {:?}",
+        begun.elapsed()
+    );
     let tls = Tls::new(&ca);
-    let answer = tls.ask(bed.gateway.https, "a.test", &post("a.test", &[], QUESTION)).await;
+    let answer = tls
+        .ask(bed.gateway.https, "a.test", &post("a.test", &[], QUESTION))
+        .await;
     assert_eq!(answer.expect("an answer").status, 200);
 
     end(&mut silent).await;
@@ -114,7 +120,9 @@ async fn who_only_asks_whether_the_port_is_open_is_no_failure() {
         TcpStream::connect(bed.gateway.https).await.expect("a connection");
     }
     let silent = TcpStream::connect(bed.gateway.https).await.expect("a connection");
-    let answer = Tls::new(&ca).ask(bed.gateway.https, "a.test", &post("a.test", &[], QUESTION)).await;
+    let answer = Tls::new(&ca)
+        .ask(bed.gateway.https, "a.test", &post("a.test", &[], QUESTION))
+        .await;
     assert_eq!(answer.expect("an answer").status, 200);
     let begun = Instant::now();
     for reason in ["protocol", "timeout", "server_name", "client_certificate"] {
@@ -122,7 +130,11 @@ async fn who_only_asks_whether_the_port_is_open_is_no_failure() {
     }
     bed.gateway.signal("TERM");
     assert_eq!(bed.gateway.ends().await.code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(5), "a silent client is waited for: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "a silent client is waited for: {:?}",
+        begun.elapsed()
+    );
     drop(silent);
 }
 
@@ -178,7 +190,10 @@ async fn who_does_not_read_costs_little_and_is_let_go() {
     })
     .await;
     println!("a client that does not read: {of_tls} bytes, in plain text {in_plain_text}");
-    assert!(of_tls < in_plain_text + 256 * 1024, "{of_tls} bytes, in plain text {in_plain_text}");
+    assert!(
+        of_tls < in_plain_text + 256 * 1024,
+        "{of_tls} bytes, in plain text {in_plain_text}"
+    );
     assert!(of_tls < 2 * 1024 * 1024, "{of_tls} bytes");
 }
 
@@ -213,7 +228,10 @@ async fn records_that_are_forged_end_the_connection() {
     let (ca, bed) = bed(&[]).await;
     let steps = |_| Step::Send([STREAM_HEAD, &chunk(b"data: 1\n\n")].concat());
     for version in VERSIONS {
-        bed.upstream.answer(Answer(vec![steps(()), Step::Wait(crate::support::upstream::Gate::new())]));
+        bed.upstream.answer(Answer(vec![
+            steps(()),
+            Step::Wait(crate::support::upstream::Gate::new()),
+        ]));
         let tls = Tls::with(&ca, &[version], None);
         for under_way in [false, true] {
             let mut client = tls.client(bed.gateway.https, "a.test").await;
@@ -246,7 +264,12 @@ async fn many_that_leave_in_the_middle_leave_nothing() {
             stream.set_zero_linger().expect("linger");
         }
     }
-    let mut client = Client::over(Tls::new(&ca).connect(bed.gateway.https, "a.test").await.expect("a handshake"));
+    let mut client = Client::over(
+        Tls::new(&ca)
+            .connect(bed.gateway.https, "a.test")
+            .await
+            .expect("a handshake"),
+    );
     assert_eq!(client.ask("a.test", QUESTION).await.status, 200);
     drop(client);
     turned_away(&bed.gateway, "timeout", 0.0).await;

@@ -15,7 +15,8 @@ use crate::support::upstream::{Answer, Gate, STREAM_HEAD, Step};
 use crate::support::wire::{Part, chunk};
 use crate::support::{QUESTION, within_patience};
 
-const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n";
+const USAGE: &str =
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n";
 const EVENTS: [&str; 4] = ["data: {\"choices\":[]}\n\n", "data: {}\n\n", USAGE, "data: [DONE]\n\n"];
 
 async fn bed() -> (Authority, Bed) {
@@ -64,10 +65,15 @@ async fn requests_of_one_connection_do_not_wait_for_each_other() {
     let gate = Gate::new();
     bed.upstream.answer(Answer::gated_stream(&EVENTS, &gate));
     let mut slow = http2.post("a.test", QUESTION).await.expect("an answer").into_body();
-    within_patience("an event", slow.frame()).await.expect("an event").expect("a frame");
+    within_patience("an event", slow.frame())
+        .await
+        .expect("an event")
+        .expect("a frame");
     for _ in 0..20 {
         let answer = http2.post("a.test", QUESTION).await.expect("an answer");
-        let body = within_patience("a body", answer.into_body().collect()).await.expect("a body");
+        let body = within_patience("a body", answer.into_body().collect())
+            .await
+            .expect("a body");
         assert!(!body.to_bytes().is_empty());
     }
     (0..4).for_each(|_| gate.open());
@@ -78,7 +84,9 @@ async fn requests_of_one_connection_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn large_bodies_are_intact_in_both_directions() {
     let (ca, bed) = bed().await;
-    let text: String = (0..4 * 1024 * 1024_u32).map(|n| char::from(b'a' + u8::try_from(n % 23).expect("small"))).collect();
+    let text: String = (0..4 * 1024 * 1024_u32)
+        .map(|n| char::from(b'a' + u8::try_from(n % 23).expect("small")))
+        .collect();
     let question = format!("{{\"messages\": [{{\"role\": \"user\", \"content\": \"{text}\"}}]}}");
     let answer = format!("{{\"text\":\"{text}\"}}");
     for version in VERSIONS {
@@ -89,14 +97,22 @@ async fn large_bodies_are_intact_in_both_directions() {
         let got = client.ask("a.test", &question).await;
         assert_eq!(got.end, Part::End);
         assert!(got.text() == answer, "a changed answer");
-        assert!(bed.upstream.request().await.text().contains(&text), "a changed question");
+        assert!(
+            bed.upstream.request().await.text().contains(&text),
+            "a changed question"
+        );
 
         bed.upstream.answer(whole);
         let mut http2 = tls.http2(bed.gateway.https, "a.test").await;
         let got = http2.post("a.test", question.clone()).await.expect("an answer");
-        let got = within_patience("a body", got.into_body().collect()).await.expect("a body");
+        let got = within_patience("a body", got.into_body().collect())
+            .await
+            .expect("a body");
         assert!(got.to_bytes() == answer, "a changed answer");
-        assert!(bed.upstream.request().await.text().contains(&text), "a changed question");
+        assert!(
+            bed.upstream.request().await.text().contains(&text),
+            "a changed question"
+        );
     }
 }
 
@@ -104,7 +120,9 @@ async fn large_bodies_are_intact_in_both_directions() {
 async fn connection_that_rests_goes_on() {
     let (ca, bed) = bed().await;
     for version in VERSIONS {
-        let mut client = Tls::with(&ca, &[version], None).client(bed.gateway.https, "a.test").await;
+        let mut client = Tls::with(&ca, &[version], None)
+            .client(bed.gateway.https, "a.test")
+            .await;
         for pause in [0, 350, 10, 250, 0, 120] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             assert_eq!(client.ask("a.test", QUESTION).await.status, 200);
@@ -145,7 +163,12 @@ async fn last_answer_ends_with_goodbye() {
 async fn provider_that_is_cut_is_a_cut_for_the_client() {
     let (ca, bed) = bed().await;
     let tls = Tls::new(&ca);
-    let half = || Answer(vec![Step::Send([STREAM_HEAD, &chunk(b"data: half\n\n")].concat()), Step::Cut]);
+    let half = || {
+        Answer(vec![
+            Step::Send([STREAM_HEAD, &chunk(b"data: half\n\n")].concat()),
+            Step::Cut,
+        ])
+    };
     bed.upstream.answer(half());
     let mut client = tls.client(bed.gateway.https, "a.test").await;
     client.send(post("a.test", &[], QUESTION)).await;
@@ -155,7 +178,9 @@ async fn provider_that_is_cut_is_a_cut_for_the_client() {
     // Without a framing of its own only the end of the connection tells.
     bed.upstream.answer(half());
     let mut client = tls.client(bed.gateway.https, "a.test").await;
-    let old = String::from_utf8(post("a.test", &[], QUESTION)).expect("text").replace("HTTP/1.1", "HTTP/1.0");
+    let old = String::from_utf8(post("a.test", &[], QUESTION))
+        .expect("text")
+        .replace("HTTP/1.1", "HTTP/1.0");
     client.send(old).await;
     if let Some(head) = client.try_head().await
         && head.status == 200
@@ -167,7 +192,9 @@ async fn provider_that_is_cut_is_a_cut_for_the_client() {
     bed.upstream.answer(half());
     let mut http2 = tls.http2(bed.gateway.https, "a.test").await;
     let body = http2.post("a.test", QUESTION).await.expect("an answer").into_body();
-    within_patience("the end", body.collect()).await.expect_err("an end that looks whole");
+    within_patience("the end", body.collect())
+        .await
+        .expect_err("an end that looks whole");
 }
 
 #[tokio::test]
@@ -195,9 +222,7 @@ async fn plain_text_leads_to_tls() {
     let ca = Authority::new();
     let issued = ca.issue("a.test", 1);
     let mut text = gateway(&[("a.test, dashscope.aliyuncs.com", "mode: SIMPLE, credentialName: a")]);
-    text.push_str(
-        "  - {hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}, tls: {httpsRedirect: true}}\n",
-    );
+    text.push_str("  - {hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}, tls: {httpsRedirect: true}}\n");
     let bed = start(
         Setup::empty()
             .file("route.yaml", crate::case::ROUTE)
@@ -208,17 +233,57 @@ async fn plain_text_leads_to_tls() {
     let mut plain = Client::connect(bed.http()).await;
     plain.send(request("GET", "/x?y=1", "a.test", &[], "")).await;
     let answer = plain.response().await;
-    assert_eq!((answer.status, answer.header("location")), (301, Some("https://a.test/x?y=1")));
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (301, Some("https://a.test/x?y=1"))
+    );
     bed.assert_no_contact();
-    let answer = Tls::new(&ca).client(bed.gateway.https, "a.test").await.ask("a.test", QUESTION).await;
+    let answer = Tls::new(&ca)
+        .client(bed.gateway.https, "a.test")
+        .await
+        .ask("a.test", QUESTION)
+        .await;
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn servers_of_one_port_lead_to_one_provider() {
+    let (ca, clients) = (Authority::new(), Authority::new());
+    let setup = simple(&ca.issue("*.corp.test", 1));
+    let roots = setup.aside("clients.pem", &clients.pem());
+    let mutual = format!("mode: MUTUAL, credentialName: a, caCertificates: {}", roots.display());
+    let servers = [
+        (
+            "open.corp.test, dashscope.aliyuncs.com",
+            "mode: SIMPLE, credentialName: a",
+        ),
+        ("closed.corp.test, '*.aliyuncs.com'", &*mutual),
+        ("alone.corp.test", "mode: SIMPLE, credentialName: a"),
+    ];
+    let bed = start(setup.file("gateway.yaml", &gateway(&servers))).await;
+    let own = clients.issue("bot.test", 2);
+    for (host, own, status) in [
+        ("open.corp.test", None, 200),
+        ("closed.corp.test", Some(&own), 200),
+        ("alone.corp.test", None, 404),
+    ] {
+        let tls = Tls::with(&ca, &VERSIONS, own);
+        let answer = tls.ask(bed.gateway.https, host, &post(host, &[], QUESTION)).await;
+        assert_eq!(answer.expect("an answer").status, status, "{host}");
+    }
+    assert_eq!(bed.upstream.request_count(), 2);
+    let said = bed.gateway.read("stderr");
+    assert!(said.contains("rewrite-without-route"), "{said}");
+    assert!(said.contains("the host `dashscope.aliyuncs.com` too"), "{said}");
 }
 
 #[tokio::test]
 async fn scheme_of_a_request_is_that_of_its_connection() {
     let (ca, bed) = bed().await;
     let mut client = Tls::new(&ca).client(bed.gateway.https, "a.test").await;
-    client.send(request("POST", "http://a.test/", "a.test", &[], QUESTION)).await;
+    client
+        .send(request("POST", "http://a.test/", "a.test", &[], QUESTION))
+        .await;
     assert_eq!(client.response().await.status, 400);
     bed.assert_no_contact();
 }

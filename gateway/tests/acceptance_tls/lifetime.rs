@@ -38,13 +38,19 @@ async fn drain_ends_what_is_idle_at_once_and_the_rest_when_it_is_whole() {
     bed.upstream.answer(Answer::gated_stream(&events, &gate2));
     let mut busy2 = tls.http2(bed.gateway.https, "a.test").await;
     let mut body2 = busy2.post("a.test", QUESTION).await.expect("an answer").into_body();
-    within_patience("an event", body2.frame()).await.expect("an event").expect("a frame");
+    within_patience("an event", body2.frame())
+        .await
+        .expect("an event")
+        .expect("a frame");
 
     let begun = Instant::now();
     bed.gateway.signal("TERM");
     unused.ends().await.expect("an end that is no cut");
     used.ends().await.expect("an end that is no cut");
-    within_patience("GOAWAY", idle2.connection).await.expect("a task").expect("an orderly end");
+    within_patience("GOAWAY", idle2.connection)
+        .await
+        .expect("a task")
+        .expect("an orderly end");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 
     for gate in [&gate, &gate2] {
@@ -56,7 +62,10 @@ async fn drain_ends_what_is_idle_at_once_and_the_rest_when_it_is_whole() {
     busy.ends().await.expect("an end that is no cut");
     let rest = within_patience("the rest", body2.collect()).await.expect("the rest");
     assert_eq!(rest.to_bytes(), "data: 2\n\n");
-    within_patience("GOAWAY", busy2.connection).await.expect("a task").expect("an orderly end");
+    within_patience("GOAWAY", busy2.connection)
+        .await
+        .expect("a task")
+        .expect("an orderly end");
     assert_eq!(bed.gateway.ends().await.code(), Some(0));
 }
 

@@ -64,9 +64,8 @@ spec:
 
     /// A Secret of these values.
     pub(crate) fn secret(name: &str, values: &[(&str, &str)]) -> String {
-        let mut text = format!(
-            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: istio-system}}\nstringData:\n"
-        );
+        let mut text =
+            format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: istio-system}}\nstringData:\n");
         for (key, value) in values {
             text.push_str(&format!("  {key}: |\n"));
             for line in value.lines() {

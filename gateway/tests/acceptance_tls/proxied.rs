@@ -80,7 +80,10 @@ async fn header_names_the_client_and_tls_follows() {
         let tls = Tls::with(&ca, &[version], None);
         for header in [V1.to_vec(), v2()] {
             let (stream, bytes) = (connect().await, header.clone());
-            let together = tls.over(behind::Header { stream, bytes }, "a.test").await.expect("a handshake");
+            let together = tls
+                .over(behind::Header { stream, bytes }, "a.test")
+                .await
+                .expect("a handshake");
             assert_eq!(Client::over(together).ask("a.test", QUESTION).await.status, 200);
 
             let mut stream = connect().await;
@@ -96,5 +99,8 @@ async fn header_names_the_client_and_tls_follows() {
         assert_eq!(field(&line, "downstream_remote_address"), "192.0.2.1:51234", "{line}");
         assert_eq!(field(&line, "requested_server_name"), "a.test", "{line}");
     }
-    assert!(Tls::new(&ca).connect(bed.gateway.https, "a.test").await.is_err(), "without a header");
+    assert!(
+        Tls::new(&ca).connect(bed.gateway.https, "a.test").await.is_err(),
+        "without a header"
+    );
 }

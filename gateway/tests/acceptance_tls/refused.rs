@@ -24,7 +24,8 @@ async fn nothing_is_served_with_what_cannot_be_used() {
     let by_secret = || setup(&[("a.test", "mode: SIMPLE, credentialName: a")]);
     refused(&by_secret(), key, &["Secret"]).await;
 
-    let with = |chain: &str, key: &str| by_secret().file("a.yaml", &secret("a", &[("tls.crt", chain), ("tls.key", key)]));
+    let with =
+        |chain: &str, key: &str| by_secret().file("a.yaml", &secret("a", &[("tls.crt", chain), ("tls.key", key)]));
     let encrypted = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     for (chain, its_key, reason) in [
         (&*other.certificate, &*good.key, "is not the certificate of"),
@@ -43,7 +44,12 @@ async fn files_that_cannot_be_used_are_named() {
     let ca = Authority::new();
     let good = ca.issue("a.test", 1);
     for broken in ["a.crt", "a.key", "ca.pem", "ca.crl"] {
-        for with in [None, Some("garbage"), Some(""), Some("-----BEGIN X-----\nAAAA\n-----END X-----\n")] {
+        for with in [
+            None,
+            Some("garbage"),
+            Some(""),
+            Some("-----BEGIN X-----\nAAAA\n-----END X-----\n"),
+        ] {
             let setup = setup(&[]);
             let contents = [
                 ("a.crt", &*good.certificate),
@@ -59,7 +65,9 @@ async fn files_that_cannot_be_used_are_named() {
                 }
                 paths.push(path.display().to_string());
             }
-            let [chain, key, roots, crl] = &*paths else { panic!("four paths") };
+            let [chain, key, roots, crl] = &*paths else {
+                panic!("four paths")
+            };
             let tls = format!(
                 "mode: MUTUAL, serverCertificate: {chain}, privateKey: {key}, caCertificates: {roots}, caCrl: {crl}"
             );
@@ -78,9 +86,21 @@ async fn key_whose_line_breaks_were_lost_is_not_said() {
     let bytes = format!("{:?}", key.as_bytes()).trim_matches(['[', ']']).to_owned();
     let roots = ca.pem();
     for values in [
-        [("tls.crt", &*one_line(&good.key)), ("tls.key", &good.key), ("ca.crl", "")],
-        [("tls.crt", &good.certificate), ("tls.key", &one_line(&good.key)), ("ca.crl", "")],
-        [("tls.crt", &good.certificate), ("tls.key", &good.key), ("ca.crl", &one_line(&good.key))],
+        [
+            ("tls.crt", &*one_line(&good.key)),
+            ("tls.key", &good.key),
+            ("ca.crl", ""),
+        ],
+        [
+            ("tls.crt", &good.certificate),
+            ("tls.key", &one_line(&good.key)),
+            ("ca.crl", ""),
+        ],
+        [
+            ("tls.crt", &good.certificate),
+            ("tls.key", &good.key),
+            ("ca.crl", &one_line(&good.key)),
+        ],
     ] {
         let values = [&values[..], &[("ca.crt", &*roots)]].concat();
         let setup = setup(&[("a.test", "mode: MUTUAL, credentialName: a")]).file("a.yaml", &secret("a", &values));
@@ -109,7 +129,10 @@ async fn key_is_on_no_page_and_in_no_log() {
     for command in ["check", "explain"] {
         let host = ["--host", "a.test"];
         let args = if command == "explain" { &host[..] } else { &[] };
-        let said = simple(&issued).file("b.yaml", &secret_of("b", &issued)).run(command, args).await;
+        let said = simple(&issued)
+            .file("b.yaml", &secret_of("b", &issued))
+            .run(command, args)
+            .await;
         assert!(!said.all().contains(key), "a key in {}", said.all());
     }
 }

@@ -47,11 +47,7 @@ impl Tls {
     }
 
     /// Only one cipher suite.
-    pub fn with_suite(
-        authority: &Authority,
-        suite: CipherSuite,
-        version: &'static SupportedProtocolVersion,
-    ) -> Self {
+    pub fn with_suite(authority: &Authority, suite: CipherSuite, version: &'static SupportedProtocolVersion) -> Self {
         let mut provider = aws_lc_rs::default_provider();
         provider.cipher_suites.retain(|known| known.suite() == suite);
         Self::of(provider, authority, &[version], None)
@@ -152,7 +148,11 @@ pub struct Http2 {
 
 impl Http2 {
     /// Posts a body to a host.
-    pub async fn post(&mut self, host: &str, body: impl Into<Bytes>) -> hyper::Result<http::Response<hyper::body::Incoming>> {
+    pub async fn post(
+        &mut self,
+        host: &str,
+        body: impl Into<Bytes>,
+    ) -> hyper::Result<http::Response<hyper::body::Incoming>> {
         let request = http::Request::post(format!("https://{host}/v1/chat/completions"))
             .header("content-type", "application/json")
             .body(Full::new(body.into()))
