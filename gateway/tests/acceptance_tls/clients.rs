@@ -160,8 +160,9 @@ async fn resumed_session_is_the_same_client_until_it_is_revoked() {
             let pem = clients.revoke(serials, 2100);
             pem.lines().map(|line| format!("    {line}\n")).collect::<String>()
         };
-        let before = text.find("  ca.crl: |\n").expect("a list") + "  ca.crl: |\n".len();
-        std::fs::write(&config, format!("{}{}", &text[..before], list(&[5, 66]))).expect("a new list");
+        let (before, _) = text.split_once("  ca.crl: |\n").expect("a list");
+        let revoked = format!("{before}  ca.crl: |\n{}", list(&[5, 66]));
+        std::fs::write(&config, revoked).expect("a new list");
         eventually("who is revoked is let in no more", || async {
             let answer = tls.ask(bed.gateway.https, "must.corp.test", &question).await;
             answer.is_none().then_some(())
