@@ -127,6 +127,14 @@ fn a_host_of_another_server_is_misdirected() {
     ] {
         assert_eq!(came(&compiled, &over_tls(sni, host)), came_of, "{sni:?} {host}");
     }
+    // A connection from before the port spoke TLS, whatever the servers want of clients now.
+    for host in ["a.test", "else"] {
+        let in_plain_text = Sent {
+            scheme: Scheme::Http,
+            ..over_tls(None, host)
+        };
+        assert_eq!(came(&compiled, &in_plain_text), "421", "{host}");
+    }
 }
 
 /// Else a route behind a server that asks for certificates could be had through one that does not.

@@ -1,14 +1,16 @@
 //! Clients' certificates: who is let in, and what policy and logs know of them.
 
 use rcgen::{CertificateParams, date_time_ymd};
+use rustls::HandshakeKind;
+use rustls::client::Resumption;
 
 use crate::case::{gateway, secret, setup, start, turned_away};
-use crate::support::QUESTION;
 use crate::support::bed::Bed;
 use crate::support::client::post;
 use crate::support::https::{Tls, VERSIONS};
 use crate::support::outputs::field;
 use crate::support::pki::{Authority, Issued};
+use crate::support::{QUESTION, eventually};
 
 const BOT: &str = "spiffe://cluster.local/ns/batch/sa/bot";
 
@@ -134,6 +136,43 @@ async fn policy_and_log_know_who_it_is() {
         assert_eq!(field(line, "requested_server_name"), host, "{line}");
         assert_eq!(field(line, "downstream_tls_version"), version, "{line}");
         assert_eq!(field(line, "downstream_peer_principal"), principal, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn resumed_session_is_the_same_client_until_it_is_revoked() {
+    let (ca, clients) = (Authority::new(), Authority::new());
+    let bed = bed(&ca, &clients).await;
+    let own = clients.issue_uri(BOT, 5);
+    let question = post("must.corp.test", &[("x-ask", "bot")], QUESTION);
+    for version in VERSIONS {
+        let tls = Tls::with(&ca, &[version], Some(&own)).resuming(Resumption::in_memory_sessions(8));
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let mut client = tls.client(bed.gateway.https, "must.corp.test").await;
+            client.send(&question).await;
+            assert_eq!(client.response().await.status, 403, "the bot is known");
+            let done = client.stream().get_ref().1.handshake_kind();
+            assert_eq!(done, Some(kind), "{:?}", version.version);
+        }
+        let config = bed.gateway.config().join("a.yaml");
+        let text = std::fs::read_to_string(&config).expect("the Secret");
+        let list = |serials: &[u64]| {
+            let pem = clients.revoke(serials, 2100);
+            pem.lines().map(|line| format!("    {line}\n")).collect::<String>()
+        };
+        let (before, _) = text.split_once("  ca.crl: |\n").expect("a list");
+        let revoked = format!("{before}  ca.crl: |\n{}", list(&[5, 66]));
+        std::fs::write(&config, revoked).expect("a new list");
+        eventually("who is revoked is let in no more", || async {
+            let answer = tls.ask(bed.gateway.https, "must.corp.test", &question).await;
+            answer.is_none().then_some(())
+        })
+        .await;
+        std::fs::write(&config, text).expect("the old list");
+        eventually("who is not revoked is let in", || async {
+            tls.ask(bed.gateway.https, "must.corp.test", &question).await
+        })
+        .await;
     }
 }
 

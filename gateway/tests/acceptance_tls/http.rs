@@ -247,6 +247,37 @@ async fn plain_text_leads_to_tls() {
 }
 
 #[tokio::test]
+async fn servers_of_one_port_lead_to_one_provider() {
+    let (ca, clients) = (Authority::new(), Authority::new());
+    let setup = simple(&ca.issue("*.corp.test", 1));
+    let roots = setup.aside("clients.pem", &clients.pem());
+    let mutual = format!("mode: MUTUAL, credentialName: a, caCertificates: {}", roots.display());
+    let servers = [
+        (
+            "open.corp.test, dashscope.aliyuncs.com",
+            "mode: SIMPLE, credentialName: a",
+        ),
+        ("closed.corp.test, '*.aliyuncs.com'", &*mutual),
+        ("alone.corp.test", "mode: SIMPLE, credentialName: a"),
+    ];
+    let bed = start(setup.file("gateway.yaml", &gateway(&servers))).await;
+    let own = clients.issue("bot.test", 2);
+    for (host, own, status) in [
+        ("open.corp.test", None, 200),
+        ("closed.corp.test", Some(&own), 200),
+        ("alone.corp.test", None, 404),
+    ] {
+        let tls = Tls::with(&ca, &VERSIONS, own);
+        let answer = tls.ask(bed.gateway.https, host, &post(host, &[], QUESTION)).await;
+        assert_eq!(answer.expect("an answer").status, status, "{host}");
+    }
+    assert_eq!(bed.upstream.request_count(), 2);
+    let said = bed.gateway.read("stderr");
+    assert!(said.contains("rewrite-without-route"), "{said}");
+    assert!(said.contains("give it to the route and the Gateway's server"), "{said}");
+}
+
+#[tokio::test]
 async fn scheme_of_a_request_is_that_of_its_connection() {
     let (ca, bed) = bed().await;
     let mut client = Tls::new(&ca).client(bed.gateway.https, "a.test").await;

@@ -4,13 +4,15 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use rustls::HandshakeKind;
+use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 
 use crate::case::{gateway, secret_of, setup, simple, start};
 use crate::support::bed::Bed;
 use crate::support::client::{Client, post};
 use crate::support::gateway::edit;
-use crate::support::https::Tls;
+use crate::support::https::{Tls, VERSIONS};
 use crate::support::pki::{Authority, Issued};
 use crate::support::upstream::{Answer, Gate};
 use crate::support::wire::Part;
@@ -105,6 +107,36 @@ async fn replaced_files_are_noticed_and_broken_ones_change_nothing() {
             !bed.gateway.read("stderr").contains(issued.key_line()),
             "a key is logged"
         );
+    }
+}
+
+#[tokio::test]
+async fn sessions_outlive_a_reload_and_not_their_certificate() {
+    let ca = Authority::new();
+    let (old, new) = (ca.issue("a.test", 1), ca.issue("a.test", 2));
+    let bed = start(simple(&old)).await;
+    for version in VERSIONS {
+        let tls = Tls::with(&ca, &[version], None).resuming(Resumption::in_memory_sessions(8));
+        let kind = async || {
+            let mut client = tls.client(bed.gateway.https, "a.test").await;
+            assert_eq!(client.ask("a.test", QUESTION).await.status, 200);
+            client.stream().get_ref().1.handshake_kind()
+        };
+        let reloads = || bed.gateway.read("stderr").matches("configuration loaded").count();
+        assert_eq!(kind().await, Some(HandshakeKind::Full));
+        let before = reloads();
+        let route = bed.gateway.config().join("route.yaml");
+        let text = fs::read_to_string(&route).expect("a route");
+        replace(&route, &text.replace("'*'", "'*.test'"));
+        eventually("it is loaded again", || async { (reloads() > before).then_some(()) }).await;
+        replace(&route, &text);
+        eventually("and again", || async { (reloads() > before + 1).then_some(()) }).await;
+        assert_eq!(kind().await, Some(HandshakeKind::Resumed), "{:?}", version.version);
+        for issued in [&new, &old] {
+            replace(&bed.gateway.config().join("secret-a.yaml"), &secret_of("a", issued));
+            becomes(&Tls::new(&ca), &bed, issued).await;
+            assert_eq!(kind().await, Some(HandshakeKind::Full), "{:?}", version.version);
+        }
     }
 }
 

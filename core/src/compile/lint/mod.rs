@@ -155,7 +155,7 @@ fn warn_about_second_pass(
                 at,
                 format!("every request of rule `{rule}` is answered 404: after the rewrite to `{host}` no rule on port {port} matches it"),
             )
-            .help(format!("routes are matched again after the rewrite; add a match `headers: {{host: {{exact: {host}}}}}` to the rule"));
+            .help("routes are matched again after the rewrite: let the rule match that host too, and give it to the route and the Gateway's server if they do not have it");
     } else {
         let label = second.first().map_or("", |entry| tables.rule_label(entry.rule));
         diagnostics
