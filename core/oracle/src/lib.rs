@@ -25,7 +25,9 @@ pub mod checks;
 pub mod differential;
 #[cfg(feature = "envoy")]
 pub mod envoy;
+pub mod gateway_api;
 pub mod head;
+pub mod http_routes;
 pub mod oracle;
 pub mod people;
 pub mod plain;
