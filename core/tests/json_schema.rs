@@ -92,6 +92,46 @@ fn the_seed_is_declared() {
     }
 }
 
+/// Both kinds of Gateways have one name, so the group chooses.
+#[test]
+fn gateway_api_is_declared() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/gateway-api/gateway-api.yaml");
+    let source = Source {
+        name: path.into(),
+        text: std::fs::read_to_string(path).unwrap(),
+    };
+    let options = LoadOptions {
+        env: &|_| None,
+        ignore_kinds: &[],
+        mesh_config: None,
+    };
+    let loaded = load(&[source], &options);
+    assert_eq!(loaded.documents.len(), 6);
+    let schema = schema();
+    for document in &loaded.documents {
+        let value = serde_json::to_value(document).unwrap();
+        let definition = match document.kind {
+            "Gateway" => "Gateway.gateway.networking.k8s.io",
+            kind => kind,
+        };
+        assert_declared(&schema["$defs"][definition], &value, document.kind);
+    }
+    let choices = schema["allOf"].as_array().unwrap().iter();
+    let gateways = choices.filter(|choice| choice["if"]["properties"]["kind"]["const"] == "Gateway");
+    let chosen: Vec<(&Value, &Value)> = gateways
+        .map(|choice| (&choice["if"]["properties"]["apiVersion"], &choice["then"]["$ref"]))
+        .collect();
+    let pattern = serde_json::json!({"pattern": r"^gateway\.networking\.k8s\.io/"});
+    let other = serde_json::json!({ "not": pattern });
+    assert_eq!(
+        chosen,
+        [
+            (&other, &Value::from("#/$defs/Gateway")),
+            (&pattern, &Value::from("#/$defs/Gateway.gateway.networking.k8s.io")),
+        ]
+    );
+}
+
 #[test]
 fn each_kind_is_chosen_by_its_name() {
     let schema = schema();

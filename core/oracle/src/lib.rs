@@ -27,7 +27,9 @@ pub mod cors;
 pub mod differential;
 #[cfg(feature = "envoy")]
 pub mod envoy;
+pub mod gateway_api;
 pub mod head;
+pub mod http_routes;
 pub mod listening;
 pub mod many_rules;
 pub mod oracle;

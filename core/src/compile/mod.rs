@@ -125,9 +125,39 @@ pub fn compile(
 
 /// Two resources of one kind, namespace and name: the API server would have kept only one of them.
 fn refuse_duplicate_names(resources: &Resources, diagnostics: &mut Diagnostics) {
-    let mut kube = resources.kube_gateways.iter().map(|resource| &resource.meta);
-    refuse_duplicates(&mut metas(resources), diagnostics);
-    refuse_duplicates(&mut kube, diagnostics);
+    let Resources {
+        gateways,
+        authorization_policies,
+        request_authentications,
+        llm_providers,
+        llm_routes,
+        virtual_services,
+        service_entries,
+        destination_rules,
+        secrets,
+        kube_gateways,
+        gateway_classes,
+        http_routes,
+        reference_grants,
+        inference_pools,
+        mesh_configs: _,
+        refused: _,
+    } = resources;
+    // One kind after the other, since both kinds of Gateways have one name.
+    refuse_duplicates(&mut gateways.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut authorization_policies.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut request_authentications.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut llm_providers.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut llm_routes.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut virtual_services.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut service_entries.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut destination_rules.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut secrets.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut kube_gateways.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut gateway_classes.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut http_routes.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut reference_grants.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut inference_pools.iter().map(|it| &it.meta), diagnostics);
 }
 
 fn refuse_duplicates(metas: &mut dyn Iterator<Item = &Meta>, diagnostics: &mut Diagnostics) {
@@ -144,41 +174,4 @@ fn refuse_duplicates(metas: &mut dyn Iterator<Item = &Meta>, diagnostics: &mut D
                 .field("metadata.name");
         }
     }
-}
-
-/// All but Gateway API's Gateways, which share their kind's name with Istio's.
-fn metas(resources: &Resources) -> impl Iterator<Item = &Meta> {
-    let Resources {
-        gateways,
-        authorization_policies,
-        request_authentications,
-        llm_providers,
-        llm_routes,
-        virtual_services,
-        service_entries,
-        destination_rules,
-        secrets,
-        kube_gateways: _,
-        gateway_classes,
-        http_routes,
-        reference_grants,
-        inference_pools,
-        mesh_configs: _,
-        refused: _,
-    } = resources;
-    gateways
-        .iter()
-        .map(|resource| &resource.meta)
-        .chain(authorization_policies.iter().map(|resource| &resource.meta))
-        .chain(request_authentications.iter().map(|resource| &resource.meta))
-        .chain(llm_providers.iter().map(|resource| &resource.meta))
-        .chain(llm_routes.iter().map(|resource| &resource.meta))
-        .chain(virtual_services.iter().map(|resource| &resource.meta))
-        .chain(service_entries.iter().map(|resource| &resource.meta))
-        .chain(destination_rules.iter().map(|resource| &resource.meta))
-        .chain(secrets.iter().map(|resource| &resource.meta))
-        .chain(gateway_classes.iter().map(|resource| &resource.meta))
-        .chain(http_routes.iter().map(|resource| &resource.meta))
-        .chain(reference_grants.iter().map(|resource| &resource.meta))
-        .chain(inference_pools.iter().map(|resource| &resource.meta))
 }

@@ -314,7 +314,7 @@ mod tests {
             assert_eq!(shown(text), expected, "{text}");
         }
         let text = "- value: abc\n  name: cookie\n";
-        assert_eq!(masked(text, 0, "- value: abc"), [9..12]);
+        assert_eq!(masked(text, 0, "- value: abc").first(), Some(&(9..12)));
     }
 
     #[test]
