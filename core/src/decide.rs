@@ -5,8 +5,9 @@
 //! identify   the token, when there are rules for tokens 401, 403, or verify it first
 //! authorize  what the client sent                       403, or the body first
 //! match      pass 1 → rule                              404, a redirect, a direct response
-//! cors       the rule's policy for other origins        200 to a preflight
-//! choose     a backend of the rule by weight            forward, when it is a plain host
+//! choose     a backend of the rule by weight
+//! fault      of a plain host, by chance                 an answer in its place
+//! cors       what pages of other origins may do         200 to a preflight; forward
 //! body       may it be sent to the provider             405, 400, 413, 415
 //! rewrite    authority := the provider's host
 //! match      pass 2 → its rule must list the provider   404, 500
@@ -26,6 +27,7 @@ use crate::check::{self, Checked};
 use crate::claims::Claims;
 use crate::cors::{self, CrossOrigin};
 use crate::decision::{Decision, Destination, DirectResponse, Forward, Path, Preflight, Refusal, ToHost, ToProvider};
+use crate::fault::{self, Abort, Drawn};
 use crate::llm::body::{BodyError, BodyFacts};
 use crate::redirect;
 use crate::request::{Headers, Request};
@@ -101,8 +103,8 @@ pub enum Body<'b> {
 
 /// Decides what happens to `request`.
 ///
-/// A pure function of its arguments. `entropy` is uniform over all of `u64`; its upper half chooses among weighted backends;
-/// `scratch` is overwritten. When the answer is [`Decision::Check`], [`Decision::VerifyToken`] or [`Decision::ReadBody`],
+/// A pure function of its arguments. `entropy` is uniform over all of `u64`; its upper half chooses among weighted backends,
+/// and what else is left to chance draws bits of its own out of it (`chance`). `scratch` is overwritten. When the answer is [`Decision::Check`], [`Decision::VerifyToken`] or [`Decision::ReadBody`],
 /// do that and call again with what is known then and the same `entropy`.
 pub fn decide<'d>(
     tables: &Tables<'d>,
@@ -159,14 +161,11 @@ pub fn decide<'d>(
         RuleAction::Redirect(row) => return redirect::answer(tables, row, entry.rule, &seen),
         RuleAction::Respond(row) => return respond(tables, row, entry.rule),
     };
-    let policy = row.cors.and_then(|cors| tables.cors.get(cors as usize));
-    let cors = policy.and_then(|policy| cors::judge(tables, policy, seen.method, sent));
-    if let Some(cors) = cors.filter(CrossOrigin::answers) {
-        return Decision::Preflight(Preflight { rule: entry.rule, cors });
-    }
     match route::choose(tables, split, entropy).map(|backend| backend.to) {
         None => Decision::Refuse(Refusal::NoRoute),
-        Some(BackendTarget::Upstream(target)) => to_host(tables, &seen, known.body, entry, row, cors, &target),
+        Some(BackendTarget::Upstream(target)) => {
+            to_host(tables, &seen, sent, known.body, (entry, row), &target, entropy)
+        }
         Some(BackendTarget::Provider(target)) => to_provider(tables, &seen, &headers, &known, entry.rule, row, &target),
     }
 }
@@ -204,14 +203,34 @@ fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId) -> Decision<'d> {
 fn to_host<'d>(
     tables: &Tables<'d>,
     seen: &Attributes<'d>,
+    sent: &'d dyn Headers,
     body: Body<'_>,
-    entry: &EntryRow,
-    rule: &RuleRow,
-    cors: Option<CrossOrigin<'d>>,
+    (entry, row): (&EntryRow, &RuleRow),
     target: &PlainTarget,
+    entropy: u64,
 ) -> Decision<'d> {
     if let Body::Read(Err(error)) = body {
         return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
+    }
+    let response_changes = target.response_changes.of(tables.header_changes);
+    let fault = row.fault.and_then(|fault| tables.faults.get(fault as usize));
+    let Drawn { delay_ms, abort } = fault.map_or_else(Drawn::default, |fault| fault::drawn(fault, entropy));
+    if let Some(status) = abort {
+        return Decision::Abort(Abort {
+            rule: entry.rule,
+            delay_ms,
+            answer: fault::answer(status, sent),
+            response_changes,
+        });
+    }
+    let policy = row.cors.and_then(|cors| tables.cors.get(cors as usize));
+    let cors = policy.and_then(|policy| cors::judge(tables, policy, seen.method, sent));
+    if let Some(cors) = cors.filter(CrossOrigin::answers) {
+        return Decision::Preflight(Preflight {
+            rule: entry.rule,
+            delay_ms,
+            cors,
+        });
     }
     let (path, query) = (seen.path, seen.query);
     let rest = match entry.matched {
@@ -236,11 +255,12 @@ fn to_host<'d>(
             },
             PathRewrite::Regex { by, .. } => Path::Substituted { by, path, query },
         },
-        attempts: rule.attempts,
+        delay_ms,
+        attempts: row.attempts,
         cors,
         to: Destination::Host(ToHost {
             request_changes: target.request_changes.of(tables.header_changes),
-            response_changes: target.response_changes.of(tables.header_changes),
+            response_changes,
         }),
     })
 }
@@ -294,6 +314,7 @@ fn to_provider<'d>(
                 query: seen.query,
             },
         },
+        delay_ms: 0,
         attempts: row.attempts,
         cors: None,
         to: Destination::Provider(ToProvider {

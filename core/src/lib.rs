@@ -75,6 +75,7 @@ pub mod decide;
 pub mod decision;
 #[cfg(feature = "alloc")]
 pub mod explain;
+pub mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;

@@ -18,9 +18,9 @@ use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
     Attempts, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
-    DirectResponseRow, EdgeRow, EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow,
-    PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow,
-    RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
+    DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow,
+    PlaceRow, PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow,
+    RequestPrincipalRow, RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
 };
 
 /// A configuration, compiled and immutable.
@@ -102,6 +102,7 @@ impl Snapshot {
             backends: &meaning.backends,
             attempts: &meaning.attempts,
             retry_statuses: &meaning.retry_statuses,
+            faults: &meaning.faults,
             cors: &meaning.cors,
             cors_origins: &meaning.cors_origins,
             redirects: &meaning.redirects,
@@ -212,6 +213,7 @@ pub(crate) struct MeaningRows {
     pub(crate) backends: Vec<BackendRow>,
     pub(crate) attempts: Vec<Attempts>,
     pub(crate) retry_statuses: Vec<u16>,
+    pub(crate) faults: Vec<FaultRow>,
     pub(crate) cors: Vec<CorsRow>,
     pub(crate) cors_origins: Vec<Test>,
     pub(crate) redirects: Vec<RedirectRow>,

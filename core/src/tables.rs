@@ -7,6 +7,7 @@
 
 mod attempts;
 mod cors;
+mod fault;
 mod policy;
 mod policy_index;
 mod route;
@@ -14,6 +15,8 @@ mod token;
 
 pub use attempts::{Attempts, RetryOn, RetryPolicy};
 pub(crate) use cors::CorsRow;
+pub(crate) use fault::FaultRow;
+pub use fault::{AbortStatus, Chance};
 pub use policy::Action;
 pub(crate) use policy::*;
 pub(crate) use policy_index::*;
@@ -137,6 +140,7 @@ pub struct Tables<'a> {
     /// How often and how long requests are tried, each once.
     pub(crate) attempts: &'a [Attempts],
     pub(crate) retry_statuses: &'a [u16],
+    pub(crate) faults: &'a [FaultRow],
     pub(crate) cors: &'a [CorsRow],
     pub(crate) cors_origins: &'a [Test],
     pub(crate) redirects: &'a [RedirectRow],

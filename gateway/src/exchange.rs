@@ -18,6 +18,7 @@ mod ask;
 mod attempts;
 
 use core::convert::Infallible;
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -77,6 +78,7 @@ pub(crate) async fn run(
         body: None,
         checks: None,
         challenge: None,
+        delay_ms: 0,
     };
     let step = exchange.next().await;
     if !matches!(step, Step::Send(..)) && !exchange.incoming.is_end_stream() {
@@ -147,6 +149,8 @@ struct Exchange {
     checks: Option<Box<Checks>>,
     /// `www-authenticate`, when a token is refused.
     challenge: Option<HeaderValue>,
+    /// How long the decision has it held up.
+    delay_ms: u32,
 }
 
 /// A body that was read before the request is sent on.
@@ -226,6 +230,11 @@ impl Exchange {
         };
         if let Some(body) = self.body.take() {
             self.record.worker.put_scan(body.scan);
+        }
+        if self.delay_ms > 0 {
+            self.record.is_delayed = true;
+            // Apart, since it is seldom needed.
+            Box::pin(tokio::time::sleep(Duration::from_millis(u64::from(self.delay_ms)))).await;
         }
         if let Step::Send(plan) = &step {
             let checked = self.checks.as_mut().map(|checks| core::mem::take(&mut checks.headers));
@@ -369,7 +378,14 @@ impl Exchange {
             Decision::Respond(response) => {
                 return Step::answer(Configured::direct(&view.live.compiled, &response));
             }
-            Decision::Preflight(preflight) => return Step::answer(Configured::preflight(&tables, &preflight)),
+            Decision::Abort(abort) => {
+                self.delay_ms = abort.delay_ms;
+                return Step::answer(Configured::abort(&view.live.compiled, &abort));
+            }
+            Decision::Preflight(preflight) => {
+                self.delay_ms = preflight.delay_ms;
+                return Step::answer(Configured::preflight(&tables, &preflight));
+            }
             Decision::ReadBody => return Step::ReadBody,
             Decision::Check(check) => {
                 return Step::Check(Asked {
@@ -384,6 +400,7 @@ impl Exchange {
                 return Step::Refuse(refusal);
             }
         };
+        self.delay_ms = forward.delay_ms;
         self.record.rule = Some(forward.rule);
         self.record.upstream = Some(forward.upstream);
         let internal = || Step::Fail(Fault::Internal, Flag::None);
@@ -496,7 +513,12 @@ fn answered(
                 record,
             )
         }
-        Err(error) => failed(&error, record),
+        Err(error) => {
+            let mut response = failed(&error, record);
+            // As in Envoy, a rule's changes are made to our answers in place of its host's, too.
+            changes::make(response.headers_mut(), response_changes.unwrap_or_default());
+            response
+        }
     }
 }
 

@@ -10,11 +10,13 @@ use lockgate_core::claims::Claims;
 use lockgate_core::compile::Compiled;
 use lockgate_core::decide::Identity;
 use lockgate_core::decision::{self, DirectResponse, Forward, Path, Preflight, Redirect, ToProvider};
+use lockgate_core::fault::{self, ABORT_BODY, Abort, AbortAnswer};
 use lockgate_core::llm::body::BodyFacts;
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::rewrite::{self, BadPath};
 use lockgate_core::tables::{AttemptsId, RuleId, Tables, UpstreamId};
 
+use crate::access::Flag;
 use crate::changes::{self, Change};
 use crate::splice;
 
@@ -55,6 +57,7 @@ pub(crate) struct ToHost {
 pub(crate) struct Configured {
     pub(crate) rule: RuleId,
     pub(crate) status: u16,
+    pub(crate) flag: Flag,
     /// As Envoy's access log has it.
     pub(crate) details: &'static str,
     pub(crate) location: Option<HeaderValue>,
@@ -72,6 +75,7 @@ impl Configured {
         Some(Self {
             rule: redirect.rule,
             status: redirect.status,
+            flag: Flag::None,
             details: DIRECT_RESPONSE,
             location: Some(HeaderValue::try_from(location).ok()?),
             body: Bytes::new(),
@@ -84,10 +88,34 @@ impl Configured {
         Some(Self {
             rule: response.rule,
             status: response.status,
+            flag: Flag::None,
             details: DIRECT_RESPONSE,
             location: None,
             body: Bytes::copy_from_slice(response.body),
             changes: changes::owned(compiled, response.response_changes)?,
+        })
+    }
+
+    /// The answer in place of an upstream's; `None` when it cannot stand in a head.
+    pub(crate) fn abort(compiled: &Compiled, abort: &Abort<'_>) -> Option<Self> {
+        let own = changes::owned(compiled, abort.response_changes)?;
+        let (status, body, changes) = match abort.answer {
+            AbortAnswer::Text(status) => (status, ABORT_BODY, own),
+            AbortAnswer::Grpc(status) => {
+                let fields = fault::grpc_fields(status);
+                let mut changes = changes::fields(fields.iter().map(|(name, value)| (*name, value.as_bytes())))?;
+                changes.extend(own);
+                (200, "", changes)
+            }
+        };
+        Some(Self {
+            rule: abort.rule,
+            status,
+            flag: Flag::FaultInjected,
+            details: "fault_filter_abort",
+            location: None,
+            body: Bytes::from_static(body.as_bytes()),
+            changes,
         })
     }
 
@@ -96,6 +124,7 @@ impl Configured {
         Some(Self {
             rule: preflight.rule,
             status: 200,
+            flag: Flag::None,
             details: "cors_response",
             location: None,
             body: Bytes::new(),

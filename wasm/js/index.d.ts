@@ -122,6 +122,7 @@ export interface Forward {
   changeResponseHeaders?: HeaderChange[];
   bodyFields: { name: string; value: string; set: boolean }[];
   originAllowed?: boolean;
+  delayMs?: number;
   timeoutMs?: number;
   retries?: { attempts: number; on: string[]; perTryTimeoutMs?: number; backoffMs: number };
 }
@@ -140,13 +141,16 @@ export interface Redirect {
   changeHeaders?: HeaderChange[];
 }
 
-/** A VirtualService's `directResponse` answers. */
+/** A VirtualService's `directResponse` answers, or its `fault`, or its `corsPolicy` a preflight. */
 export interface Respond {
   decision: "respond";
   rule: string;
   status: number;
   /** Bytes that are no UTF-8 are replaced. */
   body: string;
+  /** A `fault` answers in place of the upstream. */
+  aborted?: true;
+  delayMs?: number;
   changeHeaders?: HeaderChange[];
 }
 

@@ -1,8 +1,8 @@
 //! How often and how long a request is tried: made up, read naively, and asked of the engine.
 
-use lockgate_core::config::resource::{Retries, RetryConditions, RouteSettings};
+use lockgate_core::config::resource::{HttpFault, Retries, RetryConditions, RouteSettings};
 use lockgate_core::retry::Outcome;
-use lockgate_core::tables::{self, Tables};
+use lockgate_core::tables::{self, AbortStatus, Chance, Tables};
 
 use crate::bytes::Bytes;
 use crate::cors;
@@ -49,6 +49,21 @@ pub fn settings(bytes: &mut Bytes<'_>) -> RouteSettings {
         timeout_ms: bytes.pick(&[None, None, None, Some(0), Some(5_000)]),
         retries: bytes.one_in(3).then(|| retries(bytes)),
         cors: bytes.one_in(3).then(|| cors::policy(bytes)),
+        fault: bytes.one_in(6).then(|| fault(bytes)),
+    }
+}
+
+/// One that always or never happens, so that both evaluators and Envoy draw alike.
+fn fault(bytes: &mut Bytes<'_>) -> HttpFault {
+    let mut chance = || bytes.pick(&[Chance(0), Chance(1_000_000)]);
+    let (delayed, aborted) = (chance(), chance());
+    HttpFault {
+        delay: bytes.pick(&[None, Some((delayed, 1))]),
+        abort: bytes.pick(&[
+            None,
+            Some((aborted, AbortStatus::Http(418))),
+            Some((aborted, AbortStatus::Grpc(14))),
+        ]),
     }
 }
 

@@ -50,6 +50,10 @@ impl Display for Explanation {
             Verdict::Respond(answer) => {
                 writeln!(f, "verdict    RESPOND with {}", answer.status)?;
                 writeln!(f, "  rule       {}", answer.rule)?;
+                write_delay(f, answer.delay_ms)?;
+                if answer.aborted {
+                    writeln!(f, "  fault      aborted by chance")?;
+                }
                 if !answer.body.is_empty() {
                     writeln!(f, "  body       {}", answer.body.trim_end().escape_debug())?;
                 }
@@ -162,6 +166,7 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         let verdict = if is_allowed { "is allowed" } else { "is not allowed" };
         writeln!(f, "  cors       the origin {verdict}")?;
     }
+    write_delay(f, upstream.delay_ms)?;
     if let Some(timeout) = upstream.timeout_ms {
         writeln!(f, "  timeout    {timeout} ms in all")?;
     }
@@ -183,6 +188,13 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         }
     }
     Ok(())
+}
+
+fn write_delay(f: &mut Formatter<'_>, delay_ms: u32) -> Result {
+    match delay_ms {
+        0 => Ok(()),
+        _ => writeln!(f, "  fault      held up for {delay_ms} ms by chance"),
+    }
 }
 
 /// Header fields that the configuration changes.

@@ -59,6 +59,7 @@ impl Reader<'_> {
             },
             origin_allowed: forward.cors.as_ref().map(CrossOrigin::is_allowed),
             body_fields: provider.map_or_else(Vec::new, |provider| self.body_fields(known.body, &provider)),
+            delay_ms: forward.delay_ms,
             timeout_ms: attempts.timeout_ms,
             retries: attempts.retries.as_ref().map(|policy| self.retries(policy)),
         }

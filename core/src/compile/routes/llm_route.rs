@@ -75,6 +75,7 @@ impl RouteCompiler<'_, '_, '_> {
             }),
             attempts: attempts::to_providers(self.rows),
             cors: None,
+            fault: None,
             origin: self
                 .rows
                 .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),

@@ -10,6 +10,7 @@ mod attempts;
 mod bind;
 mod conditions;
 mod cors;
+mod fault;
 mod llm_route;
 mod virtual_hosts;
 mod virtual_service;

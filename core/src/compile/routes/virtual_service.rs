@@ -12,6 +12,7 @@ use super::attempts;
 use super::bind::{Anchors, Binding, bind, qualified};
 use super::conditions;
 use super::cors;
+use super::fault;
 use super::virtual_hosts::Alternative;
 use super::weights::check_sum;
 use crate::claims::PATH_SEPARATOR;
@@ -111,6 +112,11 @@ impl ServiceCompiler<'_, '_, '_> {
                 action: self.action(rule, &field),
                 attempts: attempts::to_hosts(&rule.settings, self.default_retries, self.rows),
                 cors: self.cors(rule),
+                fault: rule
+                    .settings
+                    .fault
+                    .as_ref()
+                    .and_then(|one| fault::compile(one, self.rows)),
                 origin: self.rows.origin(&service.meta, &field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));

@@ -129,8 +129,9 @@ fn by_key(named: Named) -> Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)> {
 fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpAction> {
     const ACTIONS: [&str; 3] = ["route", "redirect", "directResponse"];
     let given: Vec<&str> = ACTIONS.into_iter().filter(|name| node.get(name).is_some()).collect();
-    let rewrite = node.entry("rewrite");
-    match (given.as_slice(), rewrite) {
+    // As in istiod, what changes a request or its fate goes with `route`.
+    let misplaced = ["rewrite", "fault"].into_iter().find_map(|name| node.entry(name));
+    match (given.as_slice(), misplaced) {
         // Which has been refused by name.
         ([], _) if node.get("delegate").is_some() => return None,
         ([], _) => {
@@ -145,15 +146,16 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
             return None;
         }
         ([_], None) | (["route"], Some(_)) => {}
-        ([one], Some(rewrite)) => {
+        ([one], Some(misplaced)) => {
+            let name = &misplaced.key.value;
             diagnostics
                 .error(
                     "conflicting-fields",
-                    rewrite.key.at,
-                    format!("`rewrite` changes nothing beside `{one}`"),
+                    misplaced.key.at,
+                    format!("`{name}` changes nothing beside `{one}`"),
                 )
-                .field(format!("{field}.rewrite"))
-                .help("a rewrite goes with `route`");
+                .field(format!("{field}.{name}"))
+                .help("it goes with `route`");
             return None;
         }
         (several, _) => {

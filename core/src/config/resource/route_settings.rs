@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Spanned, StringMatch};
-use crate::tables::RetryOn;
+use crate::tables::{AbortStatus, Chance, RetryOn};
 
 /// The settings of one rule.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,17 @@ pub struct RouteSettings {
     pub retries: Option<Retries>,
     /// `corsPolicy`
     pub cors: Option<CorsPolicy>,
+    /// `fault`
+    pub fault: Option<HttpFault>,
+}
+
+/// `fault`
+#[derive(Debug, Clone)]
+pub struct HttpFault {
+    /// `delay`: of how many requests, and its `fixedDelay` in milliseconds.
+    pub delay: Option<(Chance, u32)>,
+    /// `abort`: of how many, and with what.
+    pub abort: Option<(Chance, AbortStatus)>,
 }
 
 /// `corsPolicy`

@@ -1,6 +1,6 @@
 //! The shape of `networking.istio.io` VirtualService.
 
-use super::route_settings::{CORS, RETRIES};
+use super::route_settings::{CORS, FAULT, RETRIES};
 use super::{
     Enumeration, Field, LABELS, Object, PORT, STRING_MATCH, Shape, field, list, list_of_some, not_yet, required, text,
 };
@@ -67,7 +67,11 @@ static HTTP_ROUTE: Object = Object::new(&[
         Shape::Object(&CORS),
         "What pages of other origins may do.",
     ),
-    not_yet("fault"),
+    field(
+        "fault",
+        Shape::Object(&FAULT),
+        "Requests that are held up or aborted by chance.",
+    ),
     not_yet("mirror"),
     not_yet("mirrors"),
     not_yet("mirrorPercent"),
