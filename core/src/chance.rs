@@ -15,6 +15,8 @@ pub(crate) enum Draw {
     Abort,
     /// The pause before a retry, by how many there were before.
     Backoff(u32),
+    /// Whether a copy goes to a mirror, by its place in the list.
+    Mirror(u32),
     /// The endpoint of a retry, by how many there were before.
     Endpoint(u32),
 }
@@ -26,6 +28,7 @@ impl Draw {
             Self::Abort => (2, 0),
             Self::Backoff(index) => (3, index),
             Self::Endpoint(index) => (4, index),
+            Self::Mirror(index) => (5, index),
         };
         (kind << 32) | u64::from(index)
     }

@@ -29,6 +29,7 @@ use crate::cors::{self, CrossOrigin};
 use crate::decision::{Decision, Destination, DirectResponse, Forward, Path, Preflight, Refusal, ToHost, ToProvider};
 use crate::fault::{self, Abort, Drawn};
 use crate::llm::body::{BodyError, BodyFacts};
+use crate::mirror::Mirrors;
 use crate::redirect;
 use crate::request::{Headers, Request};
 use crate::route;
@@ -257,6 +258,10 @@ fn to_host<'d>(
         },
         delay_ms,
         attempts: row.attempts,
+        mirrors: Mirrors {
+            rows: row.mirrors.of(tables.mirrors),
+            entropy,
+        },
         cors,
         to: Destination::Host(ToHost {
             request_changes: target.request_changes.of(tables.header_changes),
@@ -316,6 +321,7 @@ fn to_provider<'d>(
         },
         delay_ms: 0,
         attempts: row.attempts,
+        mirrors: Mirrors::default(),
         cors: None,
         to: Destination::Provider(ToProvider {
             admitted_by: second.rule,

@@ -9,6 +9,7 @@ use core::net::IpAddr;
 use crate::cors::CrossOrigin;
 use crate::fault::Abort;
 use crate::llm::body::BodyError;
+use crate::mirror::Mirrors;
 use crate::request::Scheme;
 use crate::tables::{
     AttemptsId, AuthorizerId, FieldRow, HeaderChangeRow, PolicyId, ProviderId, RuleId, SecretId, SubstitutionId,
@@ -69,6 +70,8 @@ pub struct Forward<'d> {
     pub delay_ms: u32,
     /// How often and how long it is tried ([`crate::retry`]).
     pub attempts: AttemptsId,
+    /// Where copies of it go.
+    pub mirrors: Mirrors<'d>,
     /// What its answer says to the page of another origin that asks.
     pub cors: Option<CrossOrigin<'d>>,
     /// What else becomes of it.

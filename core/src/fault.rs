@@ -8,9 +8,10 @@
 #[cfg(feature = "alloc")]
 use alloc::{format, string::String};
 
-use crate::chance::{Draw, draw};
+use crate::chance::Draw;
+use crate::mirror::falls;
 use crate::request::Headers;
-use crate::tables::{AbortStatus, Chance, FaultRow, HeaderChangeRow, RuleId};
+use crate::tables::{AbortStatus, FaultRow, HeaderChangeRow, RuleId};
 
 /// Envoy's words.
 pub const ABORT_BODY: &str = "fault filter abort";
@@ -57,13 +58,8 @@ pub(crate) struct Drawn {
 }
 
 pub(crate) fn drawn(row: &FaultRow, entropy: u64) -> Drawn {
-    let falls = |chance: Chance, what| {
-        // The upper half of the bits scaled to a million.
-        let ticket = (draw(entropy, what) >> 32).saturating_mul(1_000_000) >> 32;
-        ticket < u64::from(chance.0)
-    };
-    let delay = row.delay.filter(|(chance, _)| falls(*chance, Draw::Delay));
-    let abort = row.abort.filter(|(chance, _)| falls(*chance, Draw::Abort));
+    let delay = row.delay.filter(|(chance, _)| falls(*chance, entropy, Draw::Delay));
+    let abort = row.abort.filter(|(chance, _)| falls(*chance, entropy, Draw::Abort));
     Drawn {
         delay_ms: delay.map_or(0, |(_, delay_ms)| delay_ms),
         abort: abort.map(|(_, status)| status),

@@ -82,6 +82,7 @@ mod index;
 pub mod limits;
 pub mod llm;
 mod method;
+pub mod mirror;
 pub mod observe;
 pub mod path;
 pub mod proxy_header;

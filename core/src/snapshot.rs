@@ -18,8 +18,8 @@ use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
     Attempts, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
-    DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow,
-    PlaceRow, PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow,
+    DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, MirrorRow, OriginRow,
+    PatternRow, PlaceRow, PolicyIndexRows, PolicyRow, PolicyRuleRow, PredicateRow, ProviderRow, RangeRow, RedirectRow,
     RequestPrincipalRow, RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
 };
 
@@ -103,6 +103,7 @@ impl Snapshot {
             attempts: &meaning.attempts,
             retry_statuses: &meaning.retry_statuses,
             faults: &meaning.faults,
+            mirrors: &meaning.mirrors,
             cors: &meaning.cors,
             cors_origins: &meaning.cors_origins,
             redirects: &meaning.redirects,
@@ -214,6 +215,7 @@ pub(crate) struct MeaningRows {
     pub(crate) attempts: Vec<Attempts>,
     pub(crate) retry_statuses: Vec<u16>,
     pub(crate) faults: Vec<FaultRow>,
+    pub(crate) mirrors: Vec<MirrorRow>,
     pub(crate) cors: Vec<CorsRow>,
     pub(crate) cors_origins: Vec<Test>,
     pub(crate) redirects: Vec<RedirectRow>,

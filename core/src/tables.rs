@@ -8,6 +8,7 @@
 mod attempts;
 mod cors;
 mod fault;
+mod mirror;
 mod policy;
 mod policy_index;
 mod route;
@@ -17,6 +18,7 @@ pub use attempts::{Attempts, RetryOn, RetryPolicy};
 pub(crate) use cors::CorsRow;
 pub(crate) use fault::FaultRow;
 pub use fault::{AbortStatus, Chance};
+pub(crate) use mirror::MirrorRow;
 pub use policy::Action;
 pub(crate) use policy::*;
 pub(crate) use policy_index::*;
@@ -141,6 +143,7 @@ pub struct Tables<'a> {
     pub(crate) attempts: &'a [Attempts],
     pub(crate) retry_statuses: &'a [u16],
     pub(crate) faults: &'a [FaultRow],
+    pub(crate) mirrors: &'a [MirrorRow],
     pub(crate) cors: &'a [CorsRow],
     pub(crate) cors_origins: &'a [Test],
     pub(crate) redirects: &'a [RedirectRow],

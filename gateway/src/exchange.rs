@@ -16,6 +16,7 @@
 
 mod ask;
 mod attempts;
+mod mirrors;
 
 use core::convert::Infallible;
 use core::time::Duration;
@@ -446,6 +447,7 @@ impl Exchange {
             written: plan::written(self.sender.identity()),
             entropy,
             attempts: forward.attempts,
+            mirrors: forward.mirrors.upstreams().collect(),
             body,
         })
     }
@@ -457,7 +459,13 @@ impl Exchange {
         };
         let attempts = *self.record.view.live.compiled.snapshot.tables().attempts(plan.attempts);
         let headers = &self.head.headers;
-        let (body, watch) = attempts::body(plan.body, self.incoming, &attempts, headers, &mut self.record);
+        let (body, watch) = attempts::body(
+            plan.body,
+            self.incoming,
+            (&attempts, headers),
+            !plan.mirrors.is_empty(),
+            &mut self.record,
+        );
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method;
         *request.uri_mut() = plan.uri;
@@ -478,11 +486,12 @@ impl Exchange {
                 if let Some(original) = host.original {
                     headers.insert(X_ENVOY_ORIGINAL_PATH, original);
                 }
-                (Some(host.response_changes), host.cors)
+                (Some(host.response_changes), host.cors.into_vec())
             }
         };
         let now = Instant::now();
         self.record.upstream_started = Some(now);
+        mirrors::send(&plan.mirrors, &request, watch.as_ref(), plan.entropy, &self.record);
         Ok(Outgoing {
             pool,
             trying: Trying::new(attempts, plan.entropy, &request, watch, now),

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) entropy: u64,
     /// How often and how long it is tried.
     pub(crate) attempts: AttemptsId,
+    /// Where copies of it go.
+    pub(crate) mirrors: Box<[UpstreamId]>,
 }
 
 /// What only one kind of upstream gets.
@@ -50,7 +52,7 @@ pub(crate) struct ToHost {
     pub(crate) request_changes: Vec<Change>,
     pub(crate) response_changes: Vec<Change>,
     /// What any answer, also one of ours in its place, says to the page of another origin that asks.
-    pub(crate) cors: Vec<Change>,
+    pub(crate) cors: Box<[Change]>,
 }
 
 /// An answer that the configuration gives.
@@ -161,7 +163,7 @@ pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward:
         original: original.map(HeaderValue::try_from).transpose().ok()?,
         request_changes: changes::owned(compiled, host.request_changes)?,
         response_changes: changes::owned(compiled, host.response_changes)?,
-        cors: changes::fields(forward.cors.iter().flat_map(|cors| cors.fields(&tables)))?,
+        cors: changes::fields(forward.cors.iter().flat_map(|cors| cors.fields(&tables)))?.into(),
     })
 }
 

@@ -122,6 +122,7 @@ export interface Forward {
   changeResponseHeaders?: HeaderChange[];
   bodyFields: { name: string; value: string; set: boolean }[];
   originAllowed?: boolean;
+  mirrors?: string[];
   delayMs?: number;
   timeoutMs?: number;
   retries?: { attempts: number; on: string[]; perTryTimeoutMs?: number; backoffMs: number };

@@ -16,7 +16,7 @@ use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::{DryRun, Observation, observe};
 use lockgate_core::request::{Connection, Request, SentAuthority};
 use lockgate_core::rewrite;
-use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables};
+use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables, UpstreamId};
 
 use crate::attempts;
 use crate::bytes::Bytes;
@@ -410,6 +410,11 @@ fn sent_on<'d>(compiled: &Compiled, tables: &Tables<'d>, forward: &lockgate_core
                 let mut changes = changes(compiled, host.response_changes);
                 changes.extend(forward.cors.iter().flat_map(|cors| cors_fields(tables, cors)));
                 changes
+            },
+            mirrors: {
+                let upstreams = compiled.snapshot.upstreams();
+                let host = |id: UpstreamId| upstreams[id.0 as usize].host.to_string();
+                forward.mirrors.upstreams().map(host).collect()
             },
             delay_ms: forward.delay_ms,
             attempts: attempts::told(tables, tables.attempts(forward.attempts), 0),

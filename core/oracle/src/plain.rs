@@ -103,6 +103,10 @@ pub fn carry_out(
                     changes.extend(cors);
                     changes
                 },
+                mirrors: {
+                    let mirrors = rule.settings.mirrors.iter().filter(|mirror| always(mirror.chance));
+                    mirrors.map(|mirror| mirror.destination.host.value.clone()).collect()
+                },
                 delay_ms: delay.map_or(0, |(_, delay_ms)| delay_ms),
                 attempts: attempts::expected(world, &rule.settings),
             })

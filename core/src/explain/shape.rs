@@ -196,6 +196,9 @@ pub struct UpstreamRequest {
     /// Whether the page of another origin that asks is one that the rule's `corsPolicy` allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_allowed: Option<bool>,
+    /// The hosts that get a copy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<String>,
     /// How long it is held up first, in milliseconds (`fault`).
     #[serde(skip_serializing_if = "is_zero")]
     pub delay_ms: u32,

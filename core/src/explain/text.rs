@@ -166,6 +166,9 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         let verdict = if is_allowed { "is allowed" } else { "is not allowed" };
         writeln!(f, "  cors       the origin {verdict}")?;
     }
+    if !upstream.mirrors.is_empty() {
+        writeln!(f, "  mirrors    {}", upstream.mirrors.join(", "))?;
+    }
     write_delay(f, upstream.delay_ms)?;
     if let Some(timeout) = upstream.timeout_ms {
         writeln!(f, "  timeout    {timeout} ms in all")?;

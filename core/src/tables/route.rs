@@ -101,6 +101,8 @@ pub(crate) struct RuleRow {
     pub(crate) cors: Option<u32>,
     /// An index into `faults`.
     pub(crate) fault: Option<u32>,
+    /// In `mirrors`.
+    pub(crate) mirrors: Rows,
     pub(crate) origin: OriginId,
 }
 

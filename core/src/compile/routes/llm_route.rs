@@ -76,6 +76,7 @@ impl RouteCompiler<'_, '_, '_> {
             attempts: attempts::to_providers(self.rows),
             cors: None,
             fault: None,
+            mirrors: Rows::default(),
             origin: self
                 .rows
                 .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),

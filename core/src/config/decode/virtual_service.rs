@@ -201,7 +201,7 @@ fn warn_about_settings(node: &Node, given: &[&str], field: &str, diagnostics: &m
     let [action @ ("redirect" | "directResponse")] = given else {
         return;
     };
-    for entry in ["timeout", "retries", "corsPolicy"]
+    for entry in ["timeout", "retries", "corsPolicy", "mirror", "mirrors"]
         .into_iter()
         .filter_map(|name| node.entry(name))
     {
@@ -217,13 +217,21 @@ fn warn_about_settings(node: &Node, given: &[&str], field: &str, diagnostics: &m
 }
 
 fn destination(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<RouteDestination> {
-    let to = node.get("destination")?;
     Some(RouteDestination {
-        at: node.at,
-        host: host(to.get("host")?)?,
-        port: to.get("port").and_then(|port| port.get("number")).and_then(integer),
         weight: node.get("weight").and_then(integer),
         headers: operations(node.get("headers"), &format!("{field}.headers"), diagnostics),
+        ..host_of(node.get("destination")?, node.at)?
+    })
+}
+
+/// A destination that is no more than a host.
+pub(super) fn host_of(to: &Node, at: Location) -> Option<RouteDestination> {
+    Some(RouteDestination {
+        at,
+        host: host(to.get("host")?)?,
+        port: to.get("port").and_then(|port| port.get("number")).and_then(integer),
+        weight: None,
+        headers: HeaderOperations::default(),
     })
 }
 

@@ -5,7 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Spanned, StringMatch};
+use super::{RouteDestination, Spanned, StringMatch};
 use crate::tables::{AbortStatus, Chance, RetryOn};
 
 /// The settings of one rule.
@@ -19,6 +19,19 @@ pub struct RouteSettings {
     pub cors: Option<CorsPolicy>,
     /// `fault`
     pub fault: Option<HttpFault>,
+    /// `mirrors`, or `mirror` with its percentage.
+    pub mirrors: Vec<HttpMirror>,
+}
+
+/// One of `mirrors`.
+#[derive(Debug, Clone)]
+pub struct HttpMirror {
+    /// `destination`; a mirror has no `weight` and no `headers`.
+    pub destination: RouteDestination,
+    /// How many requests are copied.
+    pub chance: Chance,
+    /// The field, for findings: `mirror`, `mirrors[0]`.
+    pub field: String,
 }
 
 /// `fault`
