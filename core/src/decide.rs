@@ -199,8 +199,8 @@ fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId) -> Decision<'d> {
     })
 }
 
-/// To a plain host: at once, with the body as it comes. Where a policy asked for the body it must be one that policy
-/// could read, or it was not judged.
+/// To a plain host: at once, with the body as it comes, unless a fault or a preflight is answered in its place. Where a
+/// policy asked for the body it must be one that policy could read to be sent on.
 fn to_host<'d>(
     tables: &Tables<'d>,
     seen: &Attributes<'d>,
@@ -210,9 +210,6 @@ fn to_host<'d>(
     target: &PlainTarget,
     entropy: u64,
 ) -> Decision<'d> {
-    if let Body::Read(Err(error)) = body {
-        return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
-    }
     let response_changes = target.response_changes.of(tables.header_changes);
     let fault = row.fault.and_then(|fault| tables.faults.get(fault as usize));
     let Drawn { delay_ms, abort } = fault.map_or_else(Drawn::default, |fault| fault::drawn(fault, entropy));
@@ -232,6 +229,9 @@ fn to_host<'d>(
             delay_ms,
             cors,
         });
+    }
+    if let Body::Read(Err(error)) = body {
+        return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
     }
     let (path, query) = (seen.path, seen.query);
     let rest = match entry.matched {

@@ -52,7 +52,7 @@ pub fn settings(bytes: &mut Bytes<'_>) -> RouteSettings {
         timeout_ms: bytes.pick(&[None, None, None, Some(0), Some(5_000)]),
         retries: bytes.one_in(3).then(|| retries(bytes)),
         cors: bytes.one_in(3).then(|| cors::policy(bytes)),
-        fault: bytes.one_in(6).then(|| fault(bytes)),
+        fault: bytes.one_in(12).then(|| fault(bytes)),
         mirrors: list(bytes, &[0, 0, 0, 0, 1, 2], |bytes| HttpMirror {
             destination: RouteDestination {
                 at: Location::default(),
