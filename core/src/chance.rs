@@ -9,8 +9,14 @@
 /// What bits are drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Draw {
+    /// Whether a request is held up.
+    Delay,
+    /// Whether it is aborted.
+    Abort,
     /// The pause before a retry, by how many there were before.
     Backoff(u32),
+    /// Whether a copy goes to a mirror, by its place in the list.
+    Mirror(u32),
     /// The endpoint of a retry, by how many there were before.
     Endpoint(u32),
 }
@@ -18,8 +24,11 @@ pub(crate) enum Draw {
 impl Draw {
     fn number(self) -> u64 {
         let (kind, index) = match self {
-            Self::Backoff(index) => (1, index),
-            Self::Endpoint(index) => (2, index),
+            Self::Delay => (1, 0),
+            Self::Abort => (2, 0),
+            Self::Backoff(index) => (3, index),
+            Self::Endpoint(index) => (4, index),
+            Self::Mirror(index) => (5, index),
         };
         (kind << 32) | u64::from(index)
     }
@@ -43,7 +52,14 @@ mod tests {
     #[test]
     fn draws_do_not_follow_each_other() {
         // Of 64 bits each, two independent ones differ in 32 on average.
-        let draws = [Draw::Backoff(0), Draw::Backoff(1), Draw::Endpoint(0), Draw::Endpoint(1)];
+        let draws = [
+            Draw::Delay,
+            Draw::Abort,
+            Draw::Backoff(0),
+            Draw::Backoff(1),
+            Draw::Endpoint(0),
+            Draw::Endpoint(1),
+        ];
         for (index, one) in draws.iter().enumerate() {
             for other in draws.iter().skip(index + 1) {
                 let differing = |entropy| u64::from((draw(entropy, *one) ^ draw(entropy, *other)).count_ones());

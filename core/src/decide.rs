@@ -7,8 +7,9 @@
 //! authorize  what the client sent                       403, or the body first
 //! redirect   a plain-text server for TLS only           301
 //! match      pass 1 → rule                              404, a redirect, a direct response
-//! cors       the rule's policy for other origins        200 to a preflight
-//! choose     a backend of the rule by weight            forward, when it is a plain host
+//! choose     a backend of the rule by weight
+//! fault      of a plain host, by chance                 an answer in its place
+//! cors       what pages of other origins may do         200 to a preflight; forward
 //! body       may it be sent to the provider             405, 400, 413, 415
 //! rewrite    authority := the provider's host
 //! match      pass 2 → its rule must list the provider   404, 500
@@ -29,7 +30,9 @@ use crate::check::{self, Checked};
 use crate::claims::Claims;
 use crate::cors::{self, CrossOrigin};
 use crate::decision::{Decision, Destination, DirectResponse, Forward, Path, Preflight, Refusal, ToHost, ToProvider};
+use crate::fault::{self, Abort, Drawn};
 use crate::llm::body::{BodyError, BodyFacts};
+use crate::mirror::Mirrors;
 use crate::redirect;
 use crate::request::{Headers, Request};
 use crate::route::{self, Evidence, Found};
@@ -103,8 +106,8 @@ pub enum Body<'b> {
 
 /// Decides what happens to `request`.
 ///
-/// A pure function of its arguments. `entropy` is uniform over all of `u64`; its upper half chooses among weighted backends;
-/// `scratch` is overwritten. When the answer is [`Decision::Check`], [`Decision::VerifyToken`] or [`Decision::ReadBody`],
+/// A pure function of its arguments. `entropy` is uniform over all of `u64`; its upper half chooses among weighted backends,
+/// and what else is left to chance draws bits of its own out of it (`chance`). `scratch` is overwritten. When the answer is [`Decision::Check`], [`Decision::VerifyToken`] or [`Decision::ReadBody`],
 /// do that and call again with what is known then and the same `entropy`.
 pub fn decide<'d>(
     tables: &Tables<'d>,
@@ -177,14 +180,11 @@ pub fn decide<'d>(
         RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, &seen),
         RuleAction::Respond(row) => return respond(tables, row, entry.rule),
     };
-    let policy = row.cors.and_then(|cors| tables.cors.get(cors as usize));
-    let cors = policy.and_then(|policy| cors::judge(tables, policy, seen.method, sent));
-    if let Some(cors) = cors.filter(CrossOrigin::answers) {
-        return Decision::Preflight(Preflight { rule: entry.rule, cors });
-    }
     match route::choose(tables, split, entropy).map(|backend| backend.to) {
         None => Decision::Refuse(Refusal::NoRoute),
-        Some(BackendTarget::Upstream(target)) => to_host(tables, &seen, known.body, entry, row, cors, &target),
+        Some(BackendTarget::Upstream(target)) => {
+            to_host(tables, &seen, sent, known.body, (entry, row), &target, entropy)
+        }
         Some(BackendTarget::Provider(target)) => {
             to_provider(tables, &seen, &headers, &known, evidence, (entry, row), &target)
         }
@@ -223,17 +223,37 @@ fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId) -> Decision<'d> {
     })
 }
 
-/// To a plain host: at once, with the body as it comes. Where a policy asked for the body it must be one that policy
-/// could read, or it was not judged.
+/// To a plain host: at once, with the body as it comes, unless a fault or a preflight is answered in its place. Where a
+/// policy asked for the body it must be one that policy could read to be sent on.
 fn to_host<'d>(
     tables: &Tables<'d>,
     seen: &Attributes<'d>,
+    sent: &'d dyn Headers,
     body: Body<'_>,
-    entry: &EntryRow,
-    rule: &RuleRow,
-    cors: Option<CrossOrigin<'d>>,
+    (entry, row): (&EntryRow, &RuleRow),
     target: &PlainTarget,
+    entropy: u64,
 ) -> Decision<'d> {
+    let response_changes = target.response_changes.of(tables.header_changes);
+    let fault = row.fault.and_then(|fault| tables.faults.get(fault as usize));
+    let Drawn { delay_ms, abort } = fault.map_or_else(Drawn::default, |fault| fault::drawn(fault, entropy));
+    if let Some(status) = abort {
+        return Decision::Abort(Abort {
+            rule: entry.rule,
+            delay_ms,
+            answer: fault::answer(status, sent),
+            response_changes,
+        });
+    }
+    let policy = row.cors.and_then(|cors| tables.cors.get(cors as usize));
+    let cors = policy.and_then(|policy| cors::judge(tables, policy, seen.method, sent));
+    if let Some(cors) = cors.filter(CrossOrigin::answers) {
+        return Decision::Preflight(Preflight {
+            rule: entry.rule,
+            delay_ms,
+            cors,
+        });
+    }
     if let Body::Read(Err(error)) = body {
         return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
     }
@@ -246,11 +266,16 @@ fn to_host<'d>(
             None => core::str::from_utf8(seen.authority.raw).unwrap_or_default(),
         },
         path: path_sent(tables, seen, entry, target.path),
-        attempts: rule.attempts,
+        delay_ms,
+        attempts: row.attempts,
+        mirrors: Mirrors {
+            rows: row.mirrors.of(tables.mirrors),
+            entropy,
+        },
         cors,
         to: Destination::Host(ToHost {
             request_changes: target.request_changes.of(tables.header_changes),
-            response_changes: target.response_changes.of(tables.header_changes),
+            response_changes,
         }),
     })
 }
@@ -330,7 +355,9 @@ fn to_provider<'d>(
             Some(path) => Path::Fixed(path),
             None => path_sent(tables, seen, entry, target.path),
         },
+        delay_ms: 0,
         attempts: row.attempts,
+        mirrors: Mirrors::default(),
         cors: None,
         to: Destination::Provider(ToProvider {
             admitted_by: second.rule,

@@ -7,7 +7,9 @@
 use core::net::IpAddr;
 
 use crate::cors::CrossOrigin;
+use crate::fault::Abort;
 use crate::llm::body::BodyError;
+use crate::mirror::Mirrors;
 use crate::request::Scheme;
 use crate::tables::{
     AttemptsId, AuthorizerId, FieldRow, HeaderChangeRow, PolicyId, ProviderId, RuleId, SecretId, SubstitutionId,
@@ -23,6 +25,8 @@ pub enum Decision<'d> {
     Forward(Forward<'d>),
     /// Answer with the place where it is to be sent.
     Redirect(Redirect<'d>),
+    /// Answer it in place of its upstream, as a rule's `fault` has it.
+    Abort(Abort<'d>),
     /// Answer a browser that asks what a page of another origin may do.
     Preflight(Preflight<'d>),
     /// Answer with what the configuration says.
@@ -62,8 +66,12 @@ pub struct Forward<'d> {
     pub authority: &'d str,
     /// The path and query to send.
     pub path: Path<'d>,
+    /// How long it is held up first, in milliseconds (`fault`).
+    pub delay_ms: u32,
     /// How often and how long it is tried ([`crate::retry`]).
     pub attempts: AttemptsId,
+    /// Where copies of it go.
+    pub mirrors: Mirrors<'d>,
     /// What its answer says to the page of another origin that asks.
     pub cors: Option<CrossOrigin<'d>>,
     /// What else becomes of it.
@@ -147,6 +155,8 @@ pub struct DirectResponse<'d> {
 pub struct Preflight<'d> {
     /// The rule that matched.
     pub rule: RuleId,
+    /// How long it is held up first, in milliseconds.
+    pub delay_ms: u32,
     /// What it says.
     pub cors: CrossOrigin<'d>,
 }

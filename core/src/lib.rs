@@ -75,6 +75,7 @@ pub mod decide;
 pub mod decision;
 #[cfg(feature = "alloc")]
 pub mod explain;
+pub mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
@@ -82,6 +83,7 @@ pub mod limits;
 pub mod llm;
 mod lookup;
 mod method;
+pub mod mirror;
 pub mod observe;
 pub mod path;
 pub mod proxy_header;

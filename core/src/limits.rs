@@ -102,6 +102,12 @@ pub const RETRIES_MAX: u32 = 100;
 /// How many times as long as the first pause between two attempts a later one may be, as in Envoy.
 pub const BACKOFF_GROWTH_MAX: u32 = 10;
 
+/// Milliseconds that a `fault` may hold up a request: as long as clients of LLM APIs wait. Each takes memory meanwhile.
+pub const FAULT_DELAY_MS_MAX: u32 = 600_000;
+
+/// Mirrors of one rule. Each costs as much as the request itself.
+pub const MIRRORS_MAX: usize = 8;
+
 /// Bytes of the body of a `directResponse`, as Istio bounds it.
 pub const DIRECT_RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 

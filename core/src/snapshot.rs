@@ -18,9 +18,9 @@ use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
     Attempts, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
-    DirectResponseRow, EdgeRow, EntryRow, FieldRow, HeaderChangeRow, ListenerRow, OriginRow, PatternRow, PlaceRow,
-    PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow, RequestPrincipalRow,
-    RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
+    DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, MirrorRow, OriginRow,
+    PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow,
+    RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
 };
 use crate::tls::TlsServer;
 
@@ -107,6 +107,8 @@ impl Snapshot {
             backends: &meaning.backends,
             attempts: &meaning.attempts,
             retry_statuses: &meaning.retry_statuses,
+            faults: &meaning.faults,
+            mirrors: &meaning.mirrors,
             cors: &meaning.cors,
             cors_origins: &meaning.cors_origins,
             redirects: &meaning.redirects,
@@ -231,6 +233,8 @@ pub(crate) struct MeaningRows {
     pub(crate) backends: Vec<BackendRow>,
     pub(crate) attempts: Vec<Attempts>,
     pub(crate) retry_statuses: Vec<u16>,
+    pub(crate) faults: Vec<FaultRow>,
+    pub(crate) mirrors: Vec<MirrorRow>,
     pub(crate) cors: Vec<CorsRow>,
     pub(crate) cors_origins: Vec<Test>,
     pub(crate) redirects: Vec<RedirectRow>,

@@ -7,6 +7,8 @@
 
 mod attempts;
 mod cors;
+mod fault;
+mod mirror;
 mod policy;
 mod route;
 mod rule_index;
@@ -14,6 +16,9 @@ mod token;
 
 pub use attempts::{Attempts, RetryOn, RetryPolicy};
 pub(crate) use cors::CorsRow;
+pub(crate) use fault::FaultRow;
+pub use fault::{AbortStatus, Chance};
+pub(crate) use mirror::MirrorRow;
 pub use policy::Action;
 pub(crate) use policy::*;
 pub(crate) use route::*;
@@ -138,6 +143,8 @@ pub struct Tables<'a> {
     /// How often and how long requests are tried, each once.
     pub(crate) attempts: &'a [Attempts],
     pub(crate) retry_statuses: &'a [u16],
+    pub(crate) faults: &'a [FaultRow],
+    pub(crate) mirrors: &'a [MirrorRow],
     pub(crate) cors: &'a [CorsRow],
     pub(crate) cors_origins: &'a [Test],
     pub(crate) redirects: &'a [RedirectRow],

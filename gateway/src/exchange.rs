@@ -16,8 +16,10 @@
 
 mod ask;
 mod attempts;
+mod mirrors;
 
 use core::convert::Infallible;
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -77,6 +79,7 @@ pub(crate) async fn run(
         body: None,
         checks: None,
         challenge: None,
+        delay_ms: 0,
     };
     let step = exchange.next().await;
     if !matches!(step, Step::Send(..)) && !exchange.incoming.is_end_stream() {
@@ -147,6 +150,8 @@ struct Exchange {
     checks: Option<Box<Checks>>,
     /// `www-authenticate`, when a token is refused.
     challenge: Option<HeaderValue>,
+    /// How long the decision has it held up.
+    delay_ms: u32,
 }
 
 /// A body that was read before the request is sent on.
@@ -226,6 +231,11 @@ impl Exchange {
         };
         if let Some(body) = self.body.take() {
             self.record.worker.put_scan(body.scan);
+        }
+        if self.delay_ms > 0 {
+            self.record.is_delayed = true;
+            // Apart, since it is seldom needed.
+            Box::pin(tokio::time::sleep(Duration::from_millis(u64::from(self.delay_ms)))).await;
         }
         if let Step::Send(plan) = &step {
             let checked = self.checks.as_mut().map(|checks| core::mem::take(&mut checks.headers));
@@ -369,7 +379,14 @@ impl Exchange {
             Decision::Respond(response) => {
                 return Step::answer(Configured::direct(&view.live.compiled, &response));
             }
-            Decision::Preflight(preflight) => return Step::answer(Configured::preflight(&tables, &preflight)),
+            Decision::Abort(abort) => {
+                self.delay_ms = abort.delay_ms;
+                return Step::answer(Configured::abort(&view.live.compiled, &abort));
+            }
+            Decision::Preflight(preflight) => {
+                self.delay_ms = preflight.delay_ms;
+                return Step::answer(Configured::preflight(&tables, &preflight));
+            }
             Decision::ReadBody => return Step::ReadBody,
             Decision::Check(check) => {
                 return Step::Check(Asked {
@@ -384,6 +401,7 @@ impl Exchange {
                 return Step::Refuse(refusal);
             }
         };
+        self.delay_ms = forward.delay_ms;
         self.record.rule = Some(forward.rule);
         self.record.upstream = Some(forward.upstream);
         let internal = || Step::Fail(Fault::Internal, Flag::None);
@@ -427,6 +445,7 @@ impl Exchange {
             written: plan::written(self.sender.identity()),
             entropy,
             attempts: forward.attempts,
+            mirrors: forward.mirrors.upstreams().collect(),
             body,
         })
     }
@@ -438,7 +457,13 @@ impl Exchange {
         };
         let attempts = *self.record.view.live.compiled.snapshot.tables().attempts(plan.attempts);
         let headers = &self.head.headers;
-        let (body, watch) = attempts::body(plan.body, self.incoming, &attempts, headers, &mut self.record);
+        let (body, watch) = attempts::body(
+            plan.body,
+            self.incoming,
+            (&attempts, headers),
+            !plan.mirrors.is_empty(),
+            &mut self.record,
+        );
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method;
         *request.uri_mut() = plan.uri;
@@ -460,11 +485,12 @@ impl Exchange {
                 if let Some(original) = host.original {
                     headers.insert(X_ENVOY_ORIGINAL_PATH, original);
                 }
-                (host.response_changes, host.cors)
+                (host.response_changes, host.cors.into_vec())
             }
         };
         let now = Instant::now();
         self.record.upstream_started = Some(now);
+        mirrors::send(&plan.mirrors, &request, watch.as_ref(), plan.entropy, &self.record);
         Ok(Outgoing {
             pool,
             trying: Trying::new(attempts, plan.entropy, &request, watch, now),
@@ -495,7 +521,12 @@ fn answered(
                 record,
             )
         }
-        Err(error) => failed(&error, record),
+        Err(error) => {
+            let mut response = failed(&error, record);
+            // As in Envoy, a rule's changes are made to our answers in place of its host's, too.
+            changes::make(response.headers_mut(), response_changes);
+            response
+        }
     }
 }
 

@@ -55,9 +55,19 @@ pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// See [`LINGER`].
 pub(crate) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Bytes of a body of which a copy is kept while it is passed on, because it may have to be sent again; of a larger one
+/// Bytes of a body of which a copy is kept while it is passed on, because it may have to be sent again, or to a
+/// mirror; of a larger one
 /// nothing is. Envoy's default for what it buffers.
-pub(crate) const RETRY_BODY_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const COPIED_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Copies for mirrors that one worker has under way. Beyond it requests are not copied, and counted.
+pub(crate) const MIRRORS_UNDER_WAY_MAX: usize = 64;
+
+/// Time for one of them, its answer included.
+pub(crate) const MIRROR: Duration = Duration::from_secs(30);
+
+/// Bytes of its answer that are read so that its connection can be used again.
+pub(crate) const MIRROR_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Idle connections that one worker keeps per upstream. More are closed rather than kept.
 pub(crate) const POOL_IDLE_MAX: usize = 256;

@@ -10,11 +10,13 @@ use lockgate_core::claims::Claims;
 use lockgate_core::compile::Compiled;
 use lockgate_core::decide::Identity;
 use lockgate_core::decision::{self, DirectResponse, Forward, Path, Preflight, Redirect};
+use lockgate_core::fault::{self, ABORT_BODY, Abort, AbortAnswer};
 use lockgate_core::llm::body::BodyFacts;
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::rewrite::{self, BadPath};
 use lockgate_core::tables::{AttemptsId, RuleId, Tables, UpstreamId};
 
+use crate::access::Flag;
 use crate::changes::{self, Change};
 use crate::live::Live;
 use crate::splice;
@@ -32,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) entropy: u64,
     /// How often and how long it is tried.
     pub(crate) attempts: AttemptsId,
+    /// Where copies of it go.
+    pub(crate) mirrors: Box<[UpstreamId]>,
 }
 
 /// What only one kind of upstream gets.
@@ -56,13 +60,14 @@ pub(crate) struct ToHost {
     pub(crate) request_changes: Vec<Change>,
     pub(crate) response_changes: Vec<Change>,
     /// What any answer, also one of ours in its place, says to the page of another origin that asks.
-    pub(crate) cors: Vec<Change>,
+    pub(crate) cors: Box<[Change]>,
 }
 
 /// An answer that the configuration gives.
 pub(crate) struct Configured {
     pub(crate) rule: Option<RuleId>,
     pub(crate) status: u16,
+    pub(crate) flag: Flag,
     /// As Envoy's access log has it.
     pub(crate) details: &'static str,
     pub(crate) location: Option<HeaderValue>,
@@ -80,6 +85,7 @@ impl Configured {
         Some(Self {
             rule: redirect.rule,
             status: redirect.status,
+            flag: Flag::None,
             details: DIRECT_RESPONSE,
             location: Some(HeaderValue::try_from(location).ok()?),
             body: Bytes::new(),
@@ -92,10 +98,34 @@ impl Configured {
         Some(Self {
             rule: Some(response.rule),
             status: response.status,
+            flag: Flag::None,
             details: DIRECT_RESPONSE,
             location: None,
             body: Bytes::copy_from_slice(response.body),
             changes: changes::owned(compiled, response.response_changes)?,
+        })
+    }
+
+    /// The answer in place of an upstream's; `None` when it cannot stand in a head.
+    pub(crate) fn abort(compiled: &Compiled, abort: &Abort<'_>) -> Option<Self> {
+        let own = changes::owned(compiled, abort.response_changes)?;
+        let (status, body, changes) = match abort.answer {
+            AbortAnswer::Text(status) => (status, ABORT_BODY, own),
+            AbortAnswer::Grpc(status) => {
+                let fields = fault::grpc_fields(status);
+                let mut changes = changes::fields(fields.iter().map(|(name, value)| (*name, value.as_bytes())))?;
+                changes.extend(own);
+                (200, "", changes)
+            }
+        };
+        Some(Self {
+            rule: Some(abort.rule),
+            status,
+            flag: Flag::FaultInjected,
+            details: "fault_filter_abort",
+            location: None,
+            body: Bytes::from_static(body.as_bytes()),
+            changes,
         })
     }
 
@@ -104,6 +134,7 @@ impl Configured {
         Some(Self {
             rule: Some(preflight.rule),
             status: 200,
+            flag: Flag::None,
             details: "cors_response",
             location: None,
             body: Bytes::new(),
@@ -140,7 +171,7 @@ pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward:
         original: original.map(HeaderValue::try_from).transpose().ok()?,
         request_changes: changes::owned(compiled, host.request_changes)?,
         response_changes: changes::owned(compiled, host.response_changes)?,
-        cors: changes::fields(forward.cors.iter().flat_map(|cors| cors.fields(&tables)))?,
+        cors: changes::fields(forward.cors.iter().flat_map(|cors| cors.fields(&tables)))?.into(),
     })
 }
 

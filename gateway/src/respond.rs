@@ -178,10 +178,11 @@ fn denial_details(record: &Record, denial: decision::Denial) -> String {
     }
 }
 
-/// The answer that the configuration gives: a redirect, a direct response, or what a preflight asks for.
+/// The answer that the configuration gives: a redirect, a direct response, a fault's, or what a preflight
+/// asks for.
 pub(crate) fn configured(configured: Configured, mut record: Box<Record>) -> Response<ClientBody> {
     record.rule = configured.rule;
-    record.end(Flag::None, configured.details);
+    record.end(configured.flag, configured.details);
     let content = Answer {
         status: configured.status,
         content_type: (!configured.body.is_empty()).then_some("text/plain"),

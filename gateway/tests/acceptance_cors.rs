@@ -38,7 +38,7 @@ spec:
   http:
   - route: [{{destination: {{host: a.test}}}}]
     retries: {{attempts: 0}}
-    headers: {{request: {{remove: [origin]}}}}
+    headers: {{request: {{remove: [origin]}}, response: {{set: {{x-by: rule}}}}}}
     corsPolicy:
       allowOrigins: [{{exact: 'https://page.test'}}]
       allowMethods: [GET, PUT]
@@ -144,7 +144,7 @@ async fn a_page_may_read_that_the_upstream_is_down() {
     let port = Port::lease();
     let gateway = gateway(port.number).await;
     let answer = send(&gateway, "GET", &[PAGE]).await;
-    assert_eq!(answer.status, 503);
+    assert_eq!((answer.status, answer.header("x-by")), (503, Some("rule")));
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://page.test"));
     let answer = send(&gateway, "GET", &[("origin", "https://other.test")]).await;
     assert_eq!((answer.status, cors(&answer).len()), (503, 0));

@@ -125,6 +125,8 @@ export interface Forward {
   changeResponseHeaders?: HeaderChange[];
   bodyFields: { name: string; value: string; set: boolean }[];
   originAllowed?: boolean;
+  mirrors?: string[];
+  delayMs?: number;
   timeoutMs?: number;
   retries?: { attempts: number; on: string[]; perTryTimeoutMs?: number; backoffMs: number };
 }
@@ -144,13 +146,16 @@ export interface Redirect {
   changeHeaders?: HeaderChange[];
 }
 
-/** A VirtualService's `directResponse`, or an HTTPRoute's rule without backends, answers. */
+/** A VirtualService's `directResponse` answers, or its `fault`, its `corsPolicy` a preflight, or an HTTPRoute's rule without backends. */
 export interface Respond {
   decision: "respond";
   rule: string;
   status: number;
   /** Bytes that are no UTF-8 are replaced. */
   body: string;
+  /** A `fault` answers in place of the upstream. */
+  aborted?: true;
+  delayMs?: number;
   changeHeaders?: HeaderChange[];
 }
 

@@ -1,12 +1,15 @@
 //! How often and how long a request is tried: made up, read naively, and asked of the engine.
 
-use lockgate_core::config::resource::{Retries, RetryConditions, RouteSettings};
+use lockgate_core::config::diagnostic::Location;
+use lockgate_core::config::resource::{
+    HeaderOperations, HttpFault, HttpMirror, Retries, RetryConditions, RouteDestination, RouteSettings,
+};
 use lockgate_core::retry::Outcome;
-use lockgate_core::tables::{self, Tables};
+use lockgate_core::tables::{self, AbortStatus, Chance, Tables};
 
 use crate::bytes::Bytes;
 use crate::cors;
-use crate::world::World;
+use crate::world::{World, list, text};
 
 /// What may be spent on one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,32 @@ pub fn settings(bytes: &mut Bytes<'_>) -> RouteSettings {
         timeout_ms: bytes.pick(&[None, None, None, Some(0), Some(5_000)]),
         retries: bytes.one_in(3).then(|| retries(bytes)),
         cors: bytes.one_in(3).then(|| cors::policy(bytes)),
+        fault: bytes.one_in(12).then(|| fault(bytes)),
+        mirrors: list(bytes, &[0, 0, 0, 0, 1, 2], |bytes| HttpMirror {
+            destination: RouteDestination {
+                at: Location::default(),
+                host: text(bytes.pick(&["one.test", "also.test"])),
+                port: None,
+                weight: None,
+                headers: HeaderOperations::default(),
+            },
+            chance: bytes.pick(&[Chance(0), Chance(1_000_000)]),
+            field: "mirror".into(),
+        }),
+    }
+}
+
+/// One that always or never happens, so that both evaluators and Envoy draw alike.
+fn fault(bytes: &mut Bytes<'_>) -> HttpFault {
+    let mut chance = || bytes.pick(&[Chance(0), Chance(1_000_000)]);
+    let (delayed, aborted) = (chance(), chance());
+    HttpFault {
+        delay: bytes.pick(&[None, Some((delayed, 1))]),
+        abort: bytes.pick(&[
+            None,
+            Some((aborted, AbortStatus::Http(418))),
+            Some((aborted, AbortStatus::Grpc(14))),
+        ]),
     }
 }
 

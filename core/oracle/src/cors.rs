@@ -7,6 +7,9 @@ use crate::head::values;
 use crate::traffic::Sample;
 use crate::world::{list, spanned};
 
+/// As clients write it here.
+pub const REQUEST_METHOD: &str = "Access-Control-Request-Method";
+
 /// Makes one.
 pub fn policy(bytes: &mut Bytes<'_>) -> CorsPolicy {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -32,7 +35,7 @@ pub fn fields(bytes: &mut Bytes<'_>) -> Vec<(&'static str, Vec<u8>)> {
     let origin = bytes.pick(&["https://a.test", "null", "http://a.test:80", "https://b.test", ""]);
     let mut fields = vec![("Origin", origin.into())];
     if bytes.one_in(2) {
-        fields.push(("Access-Control-Request-Method", bytes.pick(&["PUT", "", "GET"]).into()));
+        fields.push((REQUEST_METHOD, bytes.pick(&["PUT", "", "GET"]).into()));
     }
     if bytes.one_in(2) {
         fields.push(("access-control-request-headers", bytes.pick(&["x-a", "x-a,x-b"]).into()));

@@ -10,12 +10,13 @@ use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
 use lockgate_core::cors::CrossOrigin;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Destination, External, Refusal};
+use lockgate_core::fault::{ABORT_BODY, AbortAnswer};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::{DryRun, Observation, observe};
 use lockgate_core::request::{Connection, Request, SentAuthority, spiffe_id};
 use lockgate_core::rewrite;
-use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables};
+use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables, UpstreamId};
 
 use crate::attempts;
 use crate::bytes::Bytes;
@@ -371,6 +372,17 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
             body: response.body.to_vec(),
             changes: changes(compiled, response.response_changes),
         },
+        Decision::Abort(abort) => {
+            let AbortAnswer::Text(status) = abort.answer else {
+                panic!("nothing speaks gRPC")
+            };
+            Verdict::Respond {
+                rule: label(abort.rule),
+                status,
+                body: ABORT_BODY.as_bytes().to_vec(),
+                changes: changes(compiled, abort.response_changes),
+            }
+        }
         Decision::Preflight(preflight) => Verdict::Respond {
             rule: label(preflight.rule),
             status: 200,
@@ -400,6 +412,12 @@ fn sent_on<'d>(compiled: &Compiled, tables: &Tables<'d>, forward: &lockgate_core
                 changes.extend(forward.cors.iter().flat_map(|cors| cors_fields(tables, cors)));
                 changes
             },
+            mirrors: {
+                let upstreams = compiled.snapshot.upstreams();
+                let host = |id: UpstreamId| upstreams[id.0 as usize].host.to_string();
+                forward.mirrors.upstreams().map(host).collect()
+            },
+            delay_ms: forward.delay_ms,
             attempts: attempts::told(tables, tables.attempts(forward.attempts), 0),
         }),
         Destination::Provider(provider) => Verdict::Forward(Forward {

@@ -7,6 +7,7 @@ use lockgate_core::config::resource::{
 use lockgate_core::limits::{PATH_BYTES_MAX, SUBSTITUTIONS_MAX};
 use lockgate_core::path::Normalization;
 use lockgate_core::request::Scheme;
+use lockgate_core::tables::{AbortStatus, Chance};
 use regex::bytes::Regex;
 
 use crate::attempts;
@@ -41,16 +42,6 @@ pub fn carry_out(
             changes: together(&[&rule.headers.response]),
         },
         HttpAction::Route { destinations, rewrite } => {
-            let (cors, is_answered) = cors::said(rule.settings.cors.as_ref(), sample);
-            if is_answered {
-                features.insert("a preflight");
-                return Verdict::Respond {
-                    rule: label,
-                    status: 200,
-                    body: Vec::new(),
-                    changes: cors,
-                };
-            }
             let weights: Vec<u64> = match destinations.len() {
                 1 => vec![1],
                 _ => {
@@ -61,6 +52,38 @@ pub fn carry_out(
             let chosen = choose(destinations, &weights, sample.entropy, features);
             let lone = destinations.len() == 1;
             let (of_rule, own) = (&rule.headers, &chosen.headers);
+            let fault = rule.settings.fault.as_ref();
+            let always = |chance: Chance| chance == Chance(1_000_000);
+            let delay = fault
+                .and_then(|fault| fault.delay)
+                .filter(|(chance, _)| always(*chance));
+            let abort = fault
+                .and_then(|fault| fault.abort)
+                .filter(|(chance, _)| always(*chance));
+            if let Some((_, status)) = abort {
+                features.insert("an abort");
+                // No request of the traffic speaks gRPC.
+                let status = match status {
+                    AbortStatus::Http(status) => status,
+                    AbortStatus::Grpc(_) => 200,
+                };
+                return Verdict::Respond {
+                    rule: label,
+                    status,
+                    body: b"fault filter abort".to_vec(),
+                    changes: merged(&of_rule.response, &own.response, lone),
+                };
+            }
+            let (cors, is_answered) = cors::said(rule.settings.cors.as_ref(), sample);
+            if is_answered {
+                features.insert("a preflight");
+                return Verdict::Respond {
+                    rule: label,
+                    status: 200,
+                    body: Vec::new(),
+                    changes: cors,
+                };
+            }
             let authorities = [&rewrite.authority, &of_rule.request.authority, &own.request.authority];
             let authority = authorities.into_iter().flatten().next();
             let Some(path) = rewritten(world, found, rewrite.uri.as_ref(), head, features) else {
@@ -80,6 +103,11 @@ pub fn carry_out(
                     changes.extend(cors);
                     changes
                 },
+                mirrors: {
+                    let mirrors = rule.settings.mirrors.iter().filter(|mirror| always(mirror.chance));
+                    mirrors.map(|mirror| mirror.destination.host.value.clone()).collect()
+                },
+                delay_ms: delay.map_or(0, |(_, delay_ms)| delay_ms),
                 attempts: attempts::expected(world, &rule.settings),
             })
         }

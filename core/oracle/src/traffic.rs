@@ -56,14 +56,19 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
     if bytes.one_in(24) {
         headers.push(("Connection", connection(bytes).to_vec()));
     }
-    if bytes.one_in(5) {
+    if bytes.one_in(4) {
         headers.extend(cors::fields(bytes));
     }
+    let asks = headers.iter().any(|(name, _)| *name == cors::REQUEST_METHOD);
     let authority = place_authority(bytes, &mut headers);
-    Sample {
-        method: bytes.pick(&[
+    let method = match asks && !bytes.one_in(4) {
+        true => "OPTIONS",
+        false => bytes.pick(&[
             "POST", "POST", "POST", "GET", "POST", "POST", "POST", "OPTIONS", "PUT", "POST", "post", "PATCH",
         ]),
+    };
+    Sample {
+        method,
         authority,
         target: target(bytes),
         headers,

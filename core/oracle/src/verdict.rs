@@ -105,6 +105,10 @@ pub struct ToHost {
     pub request_changes: Vec<String>,
     /// Changes of the answer.
     pub response_changes: Vec<String>,
+    /// The hosts that get a copy.
+    pub mirrors: Vec<String>,
+    /// How long it is held up.
+    pub delay_ms: u32,
     /// How often and how long it is tried.
     pub attempts: Attempts,
 }

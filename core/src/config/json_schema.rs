@@ -166,6 +166,7 @@ fn shape(shape: &Shape, doc: &str) -> String {
         Shape::Integer { min, max } => {
             or_variable(&format!(r#"{{"type":"integer","minimum":{min},"maximum":{max}}}"#), doc)
         }
+        Shape::Percent => or_variable(r#"{"type":"number","minimum":0,"maximum":100}"#, doc),
         Shape::PolicyPort => port(0, "(0|[1-9][0-9]{0,4})", doc),
         Shape::ServicePort => port(1, "[1-9][0-9]{0,4}", doc),
         Shape::Enum(words) => or_variable(&enumeration(words), doc),

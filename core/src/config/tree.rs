@@ -90,6 +90,20 @@ impl Scalar {
         let canonical = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
         (self.plain && canonical).then(|| self.text.parse().ok()).flatten()
     }
+
+    /// Ten-thousandths of a number from 0 to 100, as Istio reads percentages: what is smaller is cut off.
+    pub(crate) fn as_percent(&self) -> Option<u32> {
+        let (whole, fraction) = self.text.split_once('.').unwrap_or((&self.text, ""));
+        let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+        if !self.plain || whole.is_empty() || whole.len() > 3 || !is_number(whole) || !is_number(fraction) {
+            return None;
+        }
+        let fourths = fraction.bytes().chain(core::iter::repeat(b'0')).take(4);
+        let digits = whole.bytes().chain(fourths);
+        let value = digits.fold(0_u32, |value, digit| value * 10 + u32::from(digit - b'0'));
+        let is_within = value < 1_000_000 || value == 1_000_000 && fraction.bytes().all(|digit| digit == b'0');
+        is_within.then_some(value)
+    }
 }
 
 impl Node {

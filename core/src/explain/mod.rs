@@ -29,6 +29,7 @@ use crate::authz::body;
 use crate::check::{Authorizer, CheckBody, CheckProtocol};
 use crate::decide::{Known, decide};
 use crate::decision::{Check, Decision, Denial, External, Redirect, Refusal};
+use crate::fault::{self, ABORT_BODY, AbortAnswer};
 use crate::request::{Headers, Request};
 use crate::rewrite::{self, BadPath};
 use crate::route::{self, Evidence};
@@ -141,12 +142,31 @@ impl<'d> Reader<'d> {
                 rule: self.rule(response.rule),
                 status: response.status,
                 body: text(response.body),
+                aborted: false,
+                delay_ms: 0,
                 change_headers: self.changes(response.response_changes),
             }),
+            Decision::Abort(abort) => {
+                let (status, body, mut change_headers) = match abort.answer {
+                    AbortAnswer::Text(status) => (status, ABORT_BODY, Vec::new()),
+                    AbortAnswer::Grpc(status) => (200, "", fault::grpc_fields(status).map(set).to_vec()),
+                };
+                change_headers.extend(self.changes(abort.response_changes));
+                Verdict::Respond(DirectAnswer {
+                    rule: self.rule(abort.rule),
+                    status,
+                    body: body.to_owned(),
+                    aborted: true,
+                    delay_ms: abort.delay_ms,
+                    change_headers,
+                })
+            }
             Decision::Preflight(preflight) => Verdict::Respond(DirectAnswer {
                 rule: self.rule(preflight.rule),
                 status: 200,
                 body: String::new(),
+                aborted: false,
+                delay_ms: preflight.delay_ms,
                 change_headers: self.cors_fields(&preflight.cors),
             }),
             Decision::Check(check) => Verdict::Check(self.check_request(request, seen, &known, check)),
@@ -286,6 +306,13 @@ impl<'d> Reader<'d> {
             | Refusal::MethodNotAllowed(_)
             | Refusal::Body(..) => refusal.detail().message.to_owned(),
         }
+    }
+}
+
+fn set((name, value): (&str, String)) -> HeaderChanged {
+    HeaderChanged::Set {
+        name: name.to_owned(),
+        value,
     }
 }
 

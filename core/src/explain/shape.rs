@@ -196,12 +196,22 @@ pub struct UpstreamRequest {
     /// Whether the page of another origin that asks is one that the rule's `corsPolicy` allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_allowed: Option<bool>,
+    /// The hosts that get a copy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<String>,
+    /// How long it is held up first, in milliseconds (`fault`).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delay_ms: u32,
     /// Time for the whole of it in milliseconds, retries included (`timeout`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u32>,
     /// What is tried again (`retries`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What is tried again when it fails.
@@ -280,6 +290,12 @@ pub struct DirectAnswer {
     pub status: u16,
     /// The body; bytes that are no UTF-8 are replaced.
     pub body: String,
+    /// Whether it stands in place of an upstream's, as the rule's `fault` has it.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub aborted: bool,
+    /// How long it is held up first, in milliseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub delay_ms: u32,
     /// What the configuration changes of the answer's header fields, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub change_headers: Vec<HeaderChanged>,

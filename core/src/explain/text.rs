@@ -53,6 +53,10 @@ impl Display for Explanation {
             Verdict::Respond(answer) => {
                 writeln!(f, "verdict    RESPOND with {}", answer.status)?;
                 writeln!(f, "  rule       {}", answer.rule)?;
+                write_delay(f, answer.delay_ms)?;
+                if answer.aborted {
+                    writeln!(f, "  fault      aborted by chance")?;
+                }
                 if !answer.body.is_empty() {
                     writeln!(f, "  body       {}", answer.body.trim_end().escape_debug())?;
                 }
@@ -165,6 +169,10 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         let verdict = if is_allowed { "is allowed" } else { "is not allowed" };
         writeln!(f, "  cors       the origin {verdict}")?;
     }
+    if !upstream.mirrors.is_empty() {
+        writeln!(f, "  mirrors    {}", upstream.mirrors.join(", "))?;
+    }
+    write_delay(f, upstream.delay_ms)?;
     if let Some(timeout) = upstream.timeout_ms {
         writeln!(f, "  timeout    {timeout} ms in all")?;
     }
@@ -186,6 +194,13 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         }
     }
     Ok(())
+}
+
+fn write_delay(f: &mut Formatter<'_>, delay_ms: u32) -> Result {
+    match delay_ms {
+        0 => Ok(()),
+        _ => writeln!(f, "  fault      held up for {delay_ms} ms by chance"),
+    }
 }
 
 /// Header fields that the configuration changes.

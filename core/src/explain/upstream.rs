@@ -63,6 +63,12 @@ impl Reader<'_> {
             },
             origin_allowed: forward.cors.as_ref().map(CrossOrigin::is_allowed),
             body_fields: provider.map_or_else(Vec::new, |provider| self.body_fields(known.body, &provider)),
+            mirrors: forward
+                .mirrors
+                .upstreams()
+                .filter_map(|id| Some(self.upstreams.get(id.0 as usize)?.host.to_string()))
+                .collect(),
+            delay_ms: forward.delay_ms,
             timeout_ms: attempts.timeout_ms,
             retries: attempts.retries.as_ref().map(|policy| self.retries(policy)),
         }

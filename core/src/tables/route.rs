@@ -113,8 +113,12 @@ pub(crate) struct RuleRow {
     pub(crate) label: Span,
     pub(crate) action: RuleAction,
     pub(crate) attempts: AttemptsId,
-    /// Of a rule that sends requests on: an index into `cors`.
+    /// Of a rule that sends requests on, as the next: an index into `cors`.
     pub(crate) cors: Option<u32>,
+    /// An index into `faults`.
+    pub(crate) fault: Option<u32>,
+    /// In `mirrors`.
+    pub(crate) mirrors: Rows,
     pub(crate) origin: OriginId,
 }
 

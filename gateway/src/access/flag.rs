@@ -20,6 +20,10 @@ pub(crate) enum Flag {
     StreamIdle,
     /// An external authorizer denied the request, or gave no answer.
     ExternalAuthorization,
+    /// A route's fault held the request up.
+    DelayInjected,
+    /// A route's fault answered it.
+    FaultInjected,
     /// The client went away.
     DownstreamTermination,
     /// The client did not speak HTTP as it must.
@@ -38,6 +42,8 @@ impl Flag {
             Self::UpstreamProtocol => "UPE",
             Self::StreamIdle => "SI",
             Self::ExternalAuthorization => "UAEX",
+            Self::DelayInjected => "DI",
+            Self::FaultInjected => "FI",
             Self::DownstreamTermination => "DC",
             Self::DownstreamProtocol => "DPE",
         }

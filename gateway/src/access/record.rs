@@ -57,6 +57,8 @@ pub(crate) struct Record {
     pub(crate) upstream: Option<UpstreamId>,
     pub(crate) upstream_host: Option<SocketAddr>,
     pub(crate) upstream_failure: Option<String>,
+    /// A route's fault has held it up.
+    pub(crate) is_delayed: bool,
     /// When the request was handed to the upstream connection.
     pub(crate) upstream_started: Option<Instant>,
     pub(crate) upstream_answered: Option<Instant>,
@@ -108,6 +110,7 @@ impl Record {
             upstream: None,
             upstream_host: None,
             upstream_failure: None,
+            is_delayed: false,
             upstream_started: None,
             upstream_answered: None,
             first_byte: None,
@@ -121,7 +124,10 @@ impl Record {
 
     /// The exchange came to an end as `flag` and `details` say. Without this call it counts as left by the client.
     pub(crate) fn end(&mut self, flag: Flag, details: impl Into<Cow<'static, str>>) {
-        self.flag = flag;
+        self.flag = match flag {
+            Flag::None if self.is_delayed => Flag::DelayInjected,
+            flag => flag,
+        };
         self.details = details.into();
     }
 

@@ -59,15 +59,15 @@ struct Copy {
 pub(super) fn body(
     pieces: Option<VecDeque<Bytes>>,
     incoming: Incoming,
-    attempts: &Attempts,
-    headers: &HeaderMap,
+    (attempts, headers): (&Attempts, &HeaderMap),
+    is_mirrored: bool,
     record: &mut Record,
 ) -> (UpstreamBody, Option<Rc<Watch>>) {
     if let Some(pieces) = pieces {
         return (UpstreamBody::of_pieces(pieces), None);
     }
     let bytes = record.bytes_streamed.insert(Rc::default());
-    let keeps_copy = repeats(attempts, headers);
+    let keeps_copy = is_mirrored || repeats(attempts, headers);
     if incoming.is_end_stream() || !keeps_copy && !has_limits(attempts) {
         return (UpstreamBody::Stream(incoming, Rc::clone(bytes)), None);
     }

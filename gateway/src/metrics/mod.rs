@@ -105,6 +105,8 @@ pub(crate) struct Shard {
     pub(crate) upstream_connections: AtomicI64,
     pub(crate) upstream_connect_failures_total: AtomicU64,
     pub(crate) upstream_retries_total: AtomicU64,
+    pub(crate) mirrors_total: AtomicU64,
+    pub(crate) mirrors_skipped_total: AtomicU64,
     counted: Mutex<Counted>,
 }
 

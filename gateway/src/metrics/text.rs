@@ -203,6 +203,20 @@ impl Metrics {
         );
         single(
             out,
+            "lockgate_mirrors_total",
+            "counter",
+            "Copies of requests that were begun for mirrors.",
+            self.sum(|s| &s.mirrors_total),
+        );
+        single(
+            out,
+            "lockgate_mirrors_skipped_total",
+            "counter",
+            "Copies that were not, since too many were under way.",
+            self.sum(|s| &s.mirrors_skipped_total),
+        );
+        single(
+            out,
             "lockgate_config_reloads_total",
             "counter",
             "Configurations that took effect.",

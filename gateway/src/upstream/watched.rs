@@ -13,7 +13,7 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-use crate::limits::RETRY_BODY_BYTES_MAX;
+use crate::limits::COPIED_BODY_BYTES_MAX;
 
 /// The body on its way.
 #[derive(Debug)]
@@ -28,7 +28,9 @@ pub(crate) struct Watch {
     /// Bytes so far.
     bytes: Rc<Cell<u64>>,
     ended: Cell<Option<Instant>>,
-    has_ended: Notify,
+    /// Nothing more will come of it.
+    is_over: Cell<bool>,
+    changed: Notify,
     /// A copy of what came; `None` when none is wanted, or it cannot be whole.
     copy: RefCell<Option<BytesMut>>,
 }
@@ -39,7 +41,8 @@ impl Watch {
         Rc::new(Self {
             bytes,
             ended: Cell::new(None),
-            has_ended: Notify::new(),
+            is_over: Cell::new(false),
+            changed: Notify::new(),
             copy: RefCell::new(keeps_copy.then(BytesMut::new)),
         })
     }
@@ -60,7 +63,14 @@ impl Watch {
     /// Waits for that.
     pub(crate) async fn end(&self) {
         while self.ended.get().is_none() {
-            self.has_ended.notified().await;
+            self.changed.notified().await;
+        }
+    }
+
+    /// Waits for that, or for it to break off.
+    pub(crate) async fn last(&self) {
+        while !self.is_over.get() {
+            self.changed.notified().await;
         }
     }
 
@@ -78,7 +88,7 @@ impl Watch {
             return;
         };
         self.bytes.set(self.bytes.get().saturating_add(data.len() as u64));
-        let fits = |kept: usize| kept.saturating_add(data.len()) <= RETRY_BODY_BYTES_MAX;
+        let fits = |kept: usize| kept.saturating_add(data.len()) <= COPIED_BODY_BYTES_MAX;
         if let Some(kept) = copy.as_mut().filter(|kept| fits(kept.len())) {
             kept.extend_from_slice(data);
         } else {
@@ -89,8 +99,19 @@ impl Watch {
     fn end_now(&self) {
         if self.ended.get().is_none() {
             self.ended.set(Some(Instant::now()));
-            self.has_ended.notify_waiters();
         }
+        self.finish();
+    }
+
+    fn finish(&self) {
+        self.is_over.set(true);
+        self.changed.notify_waiters();
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watch.finish();
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Handle {
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) shard: Arc<Shard>,
+    /// Copies of requests that are on their way to mirrors.
+    pub(crate) mirrors_under_way: Cell<usize>,
     pub(crate) entropy: Entropy,
     /// Working memory of decisions, of which there is one at a time.
     pub(crate) scratch: RefCell<Box<Scratch>>,
@@ -133,6 +135,7 @@ impl Worker {
         let view = View::new(&shared, shared.live.load_full(), None, &shard);
         Self {
             shard,
+            mirrors_under_way: Cell::new(0),
             entropy: Entropy::new(),
             scratch: RefCell::default(),
             line: RefCell::default(),

@@ -71,6 +71,7 @@ fn decision(address: u32, body: Body<'_>) -> u32 {
     ) {
         Decision::Forward(forward) => u32::from(matches!(forward.to, Destination::Provider(_))),
         Decision::Redirect(redirect) => u32::from(redirect.status),
+        Decision::Abort(abort) => abort.delay_ms,
         Decision::Preflight(_) => 200,
         Decision::Respond(response) => u32::from(response.status),
         Decision::Check(_) | Decision::ReadBody | Decision::VerifyToken(_) => 1,

@@ -118,6 +118,7 @@ impl Outcome {
             }
             Self::Forwarded { .. } => "passed on, alike in every byte compared",
             Self::Answered { location: Some(_), .. } => "redirected to the same place",
+            Self::Answered { body, .. } if body == "fault filter abort" => "aborted by a fault alike",
             Self::Answered { status: 403, body, .. } if body.starts_with("RBAC") => "403 by policy",
             Self::Answered { body, .. } if is_authorizers(body) => {
                 "denied by the external authorizer, in its own words"

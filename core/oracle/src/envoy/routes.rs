@@ -1,10 +1,11 @@
 //! VirtualServices as Envoy's route table, as istiod would write it (`pilot/pkg/networking/core/route`).
 
 use lockgate_core::config::resource::{
-    CorsPolicy, HeaderChanges, HeaderKey, HttpAction, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, RedirectPort,
-    Retries, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
+    CorsPolicy, HeaderChanges, HeaderKey, HttpAction, HttpFault, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
+    RedirectPort, Retries, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
 };
 use lockgate_core::request::Scheme;
+use lockgate_core::tables::{AbortStatus, Chance};
 use serde_json::{Map, Value, json};
 
 /// The port of the Gateway server.
@@ -125,6 +126,9 @@ fn route(rule: &HttpRoute, matched: Value) -> Value {
     if let Some(policy) = rule.settings.cors.as_ref().filter(|_| sends_on) {
         route["typed_per_filter_config"] = json!({ "envoy.filters.http.cors": cors_policy(policy) });
     }
+    if let Some(fault) = rule.settings.fault.as_ref().filter(|_| sends_on) {
+        route["typed_per_filter_config"]["envoy.filters.http.fault"] = http_fault(fault);
+    }
     change(
         &mut route,
         &[("request", &rule.headers.request), ("response", &rule.headers.response)],
@@ -210,6 +214,23 @@ fn cors_policy(policy: &CorsPolicy) -> Value {
         "forward_not_matching_preflights": policy.forwards_unmatched,
         "filter_enabled": { "default_value": { "numerator": 100, "denominator": "HUNDRED" } },
     })
+}
+
+/// istiod's `TranslateFault`.
+fn http_fault(fault: &HttpFault) -> Value {
+    let percentage = |chance: Chance| json!({ "numerator": chance.0, "denominator": "MILLION" });
+    let mut written = json!({ "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault" });
+    if let Some((chance, delay_ms)) = fault.delay {
+        written["delay"] = json!({ "fixed_delay": duration(delay_ms), "percentage": percentage(chance) });
+    }
+    if let Some((chance, status)) = fault.abort {
+        let (name, status) = match status {
+            AbortStatus::Http(status) => ("http_status", u32::from(status)),
+            AbortStatus::Grpc(status) => ("grpc_status", u32::from(status)),
+        };
+        written["abort"] = json!({ name: status, "percentage": percentage(chance) });
+    }
+    written
 }
 
 fn duration(milliseconds: u32) -> String {

@@ -1,9 +1,10 @@
 //! VirtualServices as platform teams write them.
 
 use lockgate_core::config::resource::{
-    CorsPolicy, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpMatch, HttpRoute, RedirectPort, Retries,
-    Spanned, StringMatch, UriRewrite, VirtualService,
+    CorsPolicy, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpFault, HttpMatch, HttpRoute, RedirectPort,
+    Retries, Spanned, StringMatch, UriRewrite, VirtualService,
 };
+use lockgate_core::tables::{AbortStatus, Chance};
 use serde_json::{Map, Value, json};
 
 /// `spec` of a VirtualService.
@@ -38,6 +39,26 @@ fn retry(retries: &Retries) -> Value {
     written
 }
 
+fn http_fault(fault: &HttpFault) -> Value {
+    let percentage = |chance: Chance| json!({ "value": chance.0 / 10_000 });
+    let mut written = json!({});
+    if let Some((chance, delay_ms)) = fault.delay {
+        written["delay"] = json!({ "fixedDelay": format!("{delay_ms}ms"), "percentage": percentage(chance) });
+    }
+    if let Some((chance, status)) = fault.abort {
+        let status = match status {
+            AbortStatus::Http(status) => json!({ "httpStatus": status }),
+            AbortStatus::Grpc(_) => json!({ "grpcStatus": "UNAVAILABLE" }),
+        };
+        written["abort"] = status;
+        written["abort"]["percentage"] = percentage(chance);
+    }
+    if written == json!({}) {
+        written["delay"] = json!({ "fixedDelay": "1s" });
+    }
+    written
+}
+
 fn cors(policy: &CorsPolicy) -> Value {
     let origins: Vec<Value> = policy.origins.iter().map(string_match).collect();
     let mut written = json!({
@@ -62,6 +83,10 @@ fn rule(rule: &HttpRoute) -> Value {
     }
     if let Some(retries) = &settings.retries {
         written["retries"] = retry(retries);
+    }
+    // Both refuse it elsewhere.
+    if let (Some(fault), HttpAction::Route { .. }) = (&settings.fault, &rule.action) {
+        written["fault"] = http_fault(fault);
     }
     if let Some(policy) = &settings.cors {
         written["corsPolicy"] = cors(policy);

@@ -68,6 +68,10 @@ pub fn listener(set: &Set, keys: &Keys, port: u16) -> Value {
         }
     }
     filters.push(json!({
+        "name": "envoy.filters.http.fault",
+        "typed_config": { "@type": format!("{TYPES}.extensions.filters.http.fault.v3.HTTPFault") },
+    }));
+    filters.push(json!({
         "name": "envoy.filters.http.cors",
         "typed_config": { "@type": format!("{TYPES}.extensions.filters.http.cors.v3.Cors") },
     }));

@@ -51,6 +51,8 @@ impl HttpRouteCompiler<'_, '_, '_> {
                 label: self.rows.text(&label),
                 action: self.action(rule, &field),
                 cors: None,
+                fault: None,
+                mirrors: Rows::default(),
                 attempts: attempts::to_hosts(&RouteSettings::default(), self.default_retries, self.rows),
                 origin: self.rows.origin(&route.meta, &field, rule.at),
             };

@@ -85,6 +85,8 @@ impl RouteCompiler<'_, '_, '_> {
             }),
             attempts: attempts::to_providers(&rule.settings, self.rows),
             cors: None,
+            fault: None,
+            mirrors: Rows::default(),
             origin: self
                 .rows
                 .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),

@@ -15,6 +15,7 @@ mod backends;
 mod bind;
 mod conditions;
 mod cors;
+mod fault;
 mod header_changes;
 mod http_match;
 mod http_route;

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::attempts;
 use super::bind::{Anchors, Binding, bind, qualified};
 use super::cors;
+use super::fault;
 use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
 use super::{header_changes, http_match, rewrites};
@@ -24,8 +25,8 @@ use crate::config::resource::{
     Retries, RouteDestination, Spanned, VirtualService,
 };
 use crate::tables::{
-    self, BackendRow, BackendTarget, DirectResponseRow, PlainTarget, RedirectPath, RedirectRow, Rows, RuleAction,
-    RuleId, RuleRow, Split,
+    self, BackendRow, BackendTarget, DirectResponseRow, MirrorRow, PlainTarget, RedirectPath, RedirectRow, Rows,
+    RuleAction, RuleId, RuleRow, Split, UpstreamId,
 };
 
 /// What logs and metrics call a rule: `namespace/name/rule`, the rule by name or by position.
@@ -107,6 +108,12 @@ impl ServiceCompiler<'_, '_, '_> {
                 action: self.action(rule, &field),
                 attempts: attempts::to_hosts(&rule.settings, self.default_retries, self.rows),
                 cors: self.cors(rule),
+                mirrors: self.mirrors(rule, &field),
+                fault: rule
+                    .settings
+                    .fault
+                    .as_ref()
+                    .and_then(|one| fault::compile(one, self.rows)),
                 origin: self.rows.origin(&service.meta, &field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));
@@ -134,6 +141,27 @@ impl ServiceCompiler<'_, '_, '_> {
                 RuleAction::Respond(id)
             }
         }
+    }
+
+    /// Copies go with what is sent on. One that never goes has only to be there.
+    fn mirrors(&mut self, rule: &HttpRoute, field: &str) -> Rows {
+        let sends_on = matches!(rule.action, HttpAction::Route { .. });
+        let mut mirrors = Vec::new();
+        for mirror in rule.settings.mirrors.iter().filter(|_| sends_on) {
+            let upstream = self.upstream(&mirror.destination, &format!("{field}.{}", mirror.field));
+            let row = upstream.map(|upstream| MirrorRow {
+                upstream,
+                chance: mirror.chance,
+            });
+            mirrors.extend(row.filter(|row| row.chance.0 > 0));
+        }
+        append(&mut self.rows.rows.mirrors, mirrors)
+    }
+
+    fn upstream(&mut self, destination: &RouteDestination, field: &str) -> Option<UpstreamId> {
+        let namespace = &self.service.meta.namespace;
+        let known = self.destinations.as_mut()?;
+        known.upstream(destination, namespace, field, self.diagnostics)
     }
 
     fn cors(&mut self, rule: &HttpRoute) -> Option<u32> {
@@ -188,10 +216,7 @@ impl ServiceCompiler<'_, '_, '_> {
         let mut backends = Vec::new();
         for (index, (destination, &weight)) in destinations.iter().zip(&weights).enumerate() {
             let field = format!("{field}.route[{index}]");
-            let upstream = self
-                .destinations
-                .as_mut()
-                .and_then(|known| known.upstream(destination, &self.service.meta.namespace, &field, self.diagnostics));
+            let upstream = self.upstream(destination, &field);
             let Some(upstream) = upstream.filter(|_| weight > 0) else {
                 continue;
             };

@@ -122,6 +122,7 @@ impl Checker<'_> {
             Shape::Text(format) => self.text(node, *format, here),
             Shape::Bool => self.bool(node, here),
             Shape::Integer { min, max } => self.integer(node, *min, *max, here),
+            Shape::Percent => self.percent(node, here),
             Shape::PolicyPort => self.port(node, 0, here),
             Shape::ServicePort => self.port(node, 1, here),
             Shape::Enum(words) => self.word(node, words, here),
@@ -253,6 +254,16 @@ impl Checker<'_> {
             return;
         }
         self.wrong_type(node, "`true` or `false`", here);
+    }
+
+    fn percent(&mut self, node: &mut Node, here: Here<'_>) {
+        let at = node.at;
+        if let Value::Scalar(scalar) = &mut node.value
+            && (!self.replace_variables(scalar, at, here) || scalar.as_percent().is_some())
+        {
+            return;
+        }
+        self.wrong_type(node, "a number from 0 to 100", here);
     }
 
     fn integer(&mut self, node: &mut Node, min: i64, max: i64, here: Here<'_>) {

@@ -1,14 +1,19 @@
-//! `timeout`, `retries` and `corsPolicy`.
+//! `timeout`, `retries`, `corsPolicy`, `fault` and mirrors.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{CorsPolicy, Retries, RetryConditions, RouteSettings, Spanned, StringMatch};
+use crate::config::resource::{
+    CorsPolicy, HttpFault, HttpMirror, Retries, RetryConditions, RouteSettings, Spanned, StringMatch,
+};
+use crate::config::schema::GRPC_STATUSES;
 use crate::config::time::{parse_duration_ms, parse_limit_ms};
 use crate::config::tree::{Node, Scalar};
+use crate::limits::MIRRORS_MAX;
+use crate::tables::{AbortStatus, Chance};
 
-use super::{each, integer, string_match};
+use super::{each, integer, string_match, virtual_service};
 
 /// The settings of a rule; `field` is the rule.
 pub(super) fn decode(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> RouteSettings {
@@ -20,7 +25,122 @@ pub(super) fn decode(node: &Node, field: &str, diagnostics: &mut Diagnostics) ->
         cors: node
             .get("corsPolicy")
             .map(|node| cors(node, &alloc::format!("{field}.corsPolicy"), diagnostics)),
+        fault: node
+            .get("fault")
+            .map(|node| fault(node, &alloc::format!("{field}.fault"), diagnostics)),
+        mirrors: mirrors(node, field, diagnostics),
     }
+}
+
+fn fault(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HttpFault {
+    let (delay, abort) = (node.get("delay"), node.get("abort"));
+    if delay.is_none() && abort.is_none() {
+        diagnostics
+            .error("empty-object", node.at, "`fault` says nothing")
+            .field(field)
+            .help("give it `delay` or `abort`");
+    }
+    HttpFault {
+        delay: delay.and_then(|node| {
+            let delay_ms = parse_duration_ms(node.get("fixedDelay")?.text()?)?;
+            // What Istio had before `percentage`, and still reads.
+            let percent = node.get("percent").and_then(Node::scalar);
+            Some((percentage(node).or(percent_of(percent)).unwrap_or(Chance(0)), delay_ms))
+        }),
+        abort: abort.and_then(|node| {
+            let field = alloc::format!("{field}.abort");
+            let status = abort_status(node, &field, diagnostics)?;
+            // As in Istio, one without a percentage never happens.
+            Some((percentage(node).unwrap_or(Chance(0)), status))
+        }),
+    }
+}
+
+fn abort_status(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<AbortStatus> {
+    match (node.get("httpStatus"), node.entry("grpcStatus")) {
+        (Some(status), None) => Some(AbortStatus::Http(integer(status)?.value)),
+        (None, Some(status)) => {
+            let name = status.value.text()?;
+            let number = GRPC_STATUSES.iter().position(|known| *known == name)?;
+            Some(AbortStatus::Grpc(u8::try_from(number).ok()?))
+        }
+        (Some(_), Some(status)) => {
+            diagnostics
+                .error(
+                    "conflicting-fields",
+                    status.key.at,
+                    "`httpStatus` and `grpcStatus` exclude each other",
+                )
+                .field(field)
+                .help("keep one of them");
+            None
+        }
+        (None, None) => {
+            diagnostics
+                .error("missing-field", node.at, "an abort has no status")
+                .field(field)
+                .help("give it `httpStatus` or `grpcStatus`");
+            None
+        }
+    }
+}
+
+/// `percentage` of a fault or a mirror.
+fn percentage(node: &Node) -> Option<Chance> {
+    node.get("percentage").and_then(value_of)
+}
+
+/// Without a value it is 0, as a number is.
+fn value_of(percentage: &Node) -> Option<Chance> {
+    Some(percent_of(percentage.get("value").and_then(Node::scalar)).unwrap_or(Chance(0)))
+}
+
+fn percent_of(scalar: Option<&Scalar>) -> Option<Chance> {
+    scalar?.as_percent().map(Chance)
+}
+
+fn mirrors(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Vec<HttpMirror> {
+    // Without a percentage all are copied.
+    const ALL: Chance = Chance(1_000_000);
+    let listed = node.get("mirrors").map_or(&[][..], Node::items);
+    if let (Some(one), Some(_)) = (node.entry("mirror"), listed.first()) {
+        diagnostics
+            .error(
+                "conflicting-fields",
+                one.key.at,
+                "`mirror` and `mirrors` exclude each other",
+            )
+            .field(field)
+            .help("keep one of them");
+    }
+    if let Some(beyond) = listed.get(MIRRORS_MAX) {
+        diagnostics
+            .error("out-of-range", beyond.at, "a rule has too many mirrors")
+            .field(alloc::format!("{field}.mirrors"))
+            .help(alloc::format!("list at most {MIRRORS_MAX}"));
+    }
+    let old = || percent_of(node.get("mirrorPercent").and_then(Node::scalar));
+    let of_one = || {
+        node.get("mirrorPercentage")
+            .and_then(value_of)
+            .or_else(old)
+            .unwrap_or(ALL)
+    };
+    let one = node.get("mirror").and_then(|to| {
+        Some(HttpMirror {
+            destination: virtual_service::host_of(to, to.at)?,
+            chance: of_one(),
+            field: "mirror".into(),
+        })
+    });
+    let listed = listed.iter().enumerate().filter_map(|(index, mirror)| {
+        Some(HttpMirror {
+            destination: virtual_service::host_of(mirror.get("destination")?, mirror.at)?,
+            chance: percentage(mirror).unwrap_or(ALL),
+            field: alloc::format!("mirrors[{index}]"),
+        })
+    });
+    one.into_iter().chain(listed).collect()
 }
 
 fn no_origin(at: Location, field: String, diagnostics: &mut Diagnostics) {

@@ -149,8 +149,9 @@ pub(super) fn by_key(named: Named) -> Keyed {
 fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpAction> {
     const ACTIONS: [&str; 3] = ["route", "redirect", "directResponse"];
     let given: Vec<&str> = ACTIONS.into_iter().filter(|name| node.get(name).is_some()).collect();
-    let rewrite = node.entry("rewrite");
-    match (given.as_slice(), rewrite) {
+    // As in istiod, what changes a request or its fate goes with `route`.
+    let misplaced = ["rewrite", "fault"].into_iter().find_map(|name| node.entry(name));
+    match (given.as_slice(), misplaced) {
         // Which has been refused by name.
         ([], _) if node.get("delegate").is_some() => return None,
         ([], _) => {
@@ -165,15 +166,16 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
             return None;
         }
         ([_], None) | (["route"], Some(_)) => {}
-        ([one], Some(rewrite)) => {
+        ([one], Some(misplaced)) => {
+            let name = &misplaced.key.value;
             diagnostics
                 .error(
                     "conflicting-fields",
-                    rewrite.key.at,
-                    format!("`rewrite` changes nothing beside `{one}`"),
+                    misplaced.key.at,
+                    format!("`{name}` changes nothing beside `{one}`"),
                 )
-                .field(format!("{field}.rewrite"))
-                .help("a rewrite goes with `route`");
+                .field(format!("{field}.{name}"))
+                .help("it goes with `route`");
             return None;
         }
         (several, _) => {
@@ -219,7 +221,7 @@ fn warn_about_settings(node: &Node, given: &[&str], field: &str, diagnostics: &m
     let [action @ ("redirect" | "directResponse")] = given else {
         return;
     };
-    for entry in ["timeout", "retries", "corsPolicy"]
+    for entry in ["timeout", "retries", "corsPolicy", "mirror", "mirrors"]
         .into_iter()
         .filter_map(|name| node.entry(name))
     {
@@ -235,13 +237,21 @@ fn warn_about_settings(node: &Node, given: &[&str], field: &str, diagnostics: &m
 }
 
 fn destination(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<RouteDestination> {
-    let to = node.get("destination")?;
     Some(RouteDestination {
-        at: node.at,
-        host: host(to.get("host")?)?,
-        port: to.get("port").and_then(|port| port.get("number")).and_then(integer),
         weight: node.get("weight").and_then(integer),
         headers: operations(node.get("headers"), &format!("{field}.headers"), diagnostics),
+        ..host_of(node.get("destination")?, node.at)?
+    })
+}
+
+/// A destination that is no more than a host.
+pub(super) fn host_of(to: &Node, at: Location) -> Option<RouteDestination> {
+    Some(RouteDestination {
+        at,
+        host: host(to.get("host")?)?,
+        port: to.get("port").and_then(|port| port.get("number")).and_then(integer),
+        weight: None,
+        headers: HeaderOperations::default(),
     })
 }
 

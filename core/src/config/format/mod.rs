@@ -18,7 +18,7 @@ use super::time::{parse_duration_ms, parse_limit_ms, parse_timestamp};
 use crate::check::Authorizer;
 use crate::cidr::{Cidr, CidrError};
 use crate::config::{key_set, secret};
-use crate::limits::{MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX, URL_BYTES_MAX};
+use crate::limits::{FAULT_DELAY_MS_MAX, MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX, URL_BYTES_MAX};
 use crate::rewrite::drops_header;
 
 /// The formats of text fields and of map keys.
@@ -35,6 +35,8 @@ pub(crate) enum Format {
     Duration,
     /// The same, or `0s` for none.
     TimeLimit,
+    /// The same, for as long as a fault may hold up a request.
+    FaultDelay,
     /// The same, in whole seconds.
     Seconds,
     /// A header field's name, or `*`.
@@ -168,6 +170,7 @@ impl Format {
             Self::Timestamp => timestamp(text),
             Self::Duration => duration(text),
             Self::TimeLimit => time_limit(text),
+            Self::FaultDelay => fault_delay(text),
             Self::Seconds => seconds(text),
             Self::FieldName => field_name(text),
             Self::RetryOn => route::retry_on(text),
@@ -290,6 +293,16 @@ fn time_limit(text: &str) -> Check {
             Fault::new("invalid-duration", "is neither a duration of at least 1 ms nor `0s`")
                 .help("write it as `5s`, `500ms` or `1m30s`; `0s` is no limit"),
         ),
+    }
+}
+
+fn fault_delay(text: &str) -> Check {
+    duration(text)?;
+    match parse_duration_ms(text) {
+        Some(delay) if delay > FAULT_DELAY_MS_MAX => {
+            Err(Fault::new("out-of-range", "is too long a delay").help("use at most `10m`"))
+        }
+        _ => Ok(()),
     }
 }
 

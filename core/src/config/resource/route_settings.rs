@@ -5,8 +5,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Spanned, StringMatch};
-use crate::tables::RetryOn;
+use super::{RouteDestination, Spanned, StringMatch};
+use crate::tables::{AbortStatus, Chance, RetryOn};
 
 /// The settings of one rule.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,30 @@ pub struct RouteSettings {
     pub retries: Option<Retries>,
     /// `corsPolicy`
     pub cors: Option<CorsPolicy>,
+    /// `fault`
+    pub fault: Option<HttpFault>,
+    /// `mirrors`, or `mirror` with its percentage.
+    pub mirrors: Vec<HttpMirror>,
+}
+
+/// One of `mirrors`.
+#[derive(Debug, Clone)]
+pub struct HttpMirror {
+    /// `destination`; a mirror has no `weight` and no `headers`.
+    pub destination: RouteDestination,
+    /// How many requests are copied.
+    pub chance: Chance,
+    /// The field, for findings: `mirror`, `mirrors[0]`.
+    pub field: String,
+}
+
+/// `fault`
+#[derive(Debug, Clone)]
+pub struct HttpFault {
+    /// `delay`: of how many requests, and its `fixedDelay` in milliseconds.
+    pub delay: Option<(Chance, u32)>,
+    /// `abort`: of how many, and with what.
+    pub abort: Option<(Chance, AbortStatus)>,
 }
 
 /// `corsPolicy`

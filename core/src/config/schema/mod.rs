@@ -27,6 +27,8 @@ pub(crate) use kinds::{Body, CORE, GATEWAY_API, KINDS, KNOWN_UNSUPPORTED, Kind, 
 pub(crate) use mesh_config::{CONFIG_MAP_DATA, MESH_CONFIG};
 pub(crate) use meta::METADATA;
 
+pub(crate) use route_settings::GRPC_STATUSES;
+
 use super::format::Format;
 
 /// A map with named fields.
@@ -69,6 +71,8 @@ pub(crate) enum Shape {
         min: i64,
         max: i64,
     },
+    /// A number from 0 to 100, maybe with decimals.
+    Percent,
     /// A port of a policy: Istio has it as text, people write a number.
     PolicyPort,
     /// A port of a service, from 1: Istio has it as a number, people write text.

@@ -1,6 +1,6 @@
-//! The shape of a rule's `retries` and `corsPolicy`.
+//! The shape of a rule's `retries`, `corsPolicy` and `fault`.
 
-use super::{Enumeration, Object, STRING_MATCH, Shape, field, list, text};
+use super::{Enumeration, Object, STRING_MATCH, Shape, field, list, not_yet, required, text};
 use crate::config::format::Format;
 use crate::limits::RETRIES_MAX;
 
@@ -43,6 +43,77 @@ pub(super) static CORS: Object = Object::new(&[
         "Preflights of other origins: `FORWARD` sends them upstream, `IGNORE` answers them.",
     ),
 ]);
+
+/// `fault`
+pub(super) static FAULT: Object = Object::new(&[
+    field("delay", Shape::Object(&DELAY), "Holds up some requests."),
+    field(
+        "abort",
+        Shape::Object(&ABORT),
+        "Answers some, in place of the upstream.",
+    ),
+]);
+
+static DELAY: Object = Object::new(&[
+    required("fixedDelay", text(Format::FaultDelay), "For how long, such as `5s`."),
+    field(
+        "percentage",
+        Shape::Object(&PERCENTAGE),
+        "How many of a hundred; none when absent.",
+    ),
+    field(
+        "percent",
+        Shape::Integer { min: 0, max: 100 },
+        "The same as a whole number.",
+    ),
+    not_yet("exponentialDelay"),
+]);
+
+static ABORT: Object = Object::new(&[
+    field("httpStatus", Shape::Integer { min: 200, max: 599 }, "The status code."),
+    field(
+        "grpcStatus",
+        Shape::Enum(&GRPC_STATUS),
+        "The status of gRPC, by its name.",
+    ),
+    field(
+        "percentage",
+        Shape::Object(&PERCENTAGE),
+        "How many of a hundred; none when absent.",
+    ),
+    not_yet("http2Error"),
+]);
+
+/// Istio's `Percent`.
+pub(super) static PERCENTAGE: Object =
+    Object::new(&[field("value", Shape::Percent, "From 0 to 100, to four decimals.")]);
+
+static GRPC_STATUS: Enumeration = Enumeration {
+    values: &GRPC_STATUSES,
+    not_yet: &[],
+    ignore_case: false,
+};
+
+/// By number.
+pub(crate) static GRPC_STATUSES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 static CORS_METHOD: Enumeration = Enumeration {
     values: &[

@@ -1,6 +1,6 @@
 //! The shape of `networking.istio.io` VirtualService.
 
-use super::route_settings::{CORS, RETRIES as RETRIES_SHAPE};
+use super::route_settings::{CORS, FAULT, PERCENTAGE, RETRIES as RETRIES_SHAPE};
 use super::{
     Enumeration, Field, LABELS, Object, PORT, STRING_MATCH, Shape, field, list, list_of_some, not_yet, required, text,
 };
@@ -59,13 +59,38 @@ static HTTP_ROUTE: Object = Object::new(&[
         Shape::Object(&CORS),
         "What pages of other origins may do.",
     ),
-    not_yet("fault"),
-    not_yet("mirror"),
-    not_yet("mirrors"),
-    not_yet("mirrorPercent"),
+    field(
+        "fault",
+        Shape::Object(&FAULT),
+        "Requests that are held up or aborted by chance.",
+    ),
+    field(
+        "mirror",
+        Shape::Object(&HOST),
+        "Gets copies of the requests; its answers are dropped.",
+    ),
+    field(
+        "mirrorPercentage",
+        Shape::Object(&PERCENTAGE),
+        "How many of a hundred `mirror` gets; all when absent.",
+    ),
+    field(
+        "mirrorPercent",
+        Shape::Integer { min: 0, max: 100 },
+        "The same as a whole number.",
+    ),
     not_yet("mirror_percent"),
-    not_yet("mirrorPercentage"),
+    field("mirrors", list(&Shape::Object(&MIRROR)), "Several of them."),
     not_yet("delegate"),
+]);
+
+static MIRROR: Object = Object::new(&[
+    required("destination", Shape::Object(&HOST), "Where the copies go."),
+    field(
+        "percentage",
+        Shape::Object(&PERCENTAGE),
+        "How many of a hundred requests are copied; all when absent.",
+    ),
 ]);
 
 static MATCH: Object = Object::new(&[
