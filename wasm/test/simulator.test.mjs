@@ -101,6 +101,19 @@ test("virtual_services_decide_as_the_gateway_explains_them", async () => {
   assert.equal(simulator.decide({ ...api, target: "/catalogue" }).location, "http://shop.example.com/products");
 });
 
+test("http_routes_decide_by_how_specific_they_are", async () => {
+  const text = await readFile(new URL("../../examples/gateway-api/gateway-api.yaml", import.meta.url), "utf8");
+  const simulator = new Simulator({ "gateway-api.yaml": text });
+  assert.deepEqual(simulator.diagnostics, []);
+  const get = (target, ...more) =>
+    simulator.decide({ method: "GET", target, headers: [["host", "shop.example.com"], ...more] });
+  const api = get("/api/orders?page=2");
+  assert.deepEqual([api.decision, api.rule, api.path], ["forward", "shop/shop/api", "/orders?page=2"]);
+  assert.equal(get("/api", ["x-preview", "true"]).rule, "shop/shop/preview");
+  assert.equal(get("/cart").location, "https://shop.example.com/basket");
+  assert.equal(get("/").rule, "shop/shop/pages");
+});
+
 test("wrong_arguments_throw_and_say_what_is_wrong", () => {
   const simulator = new Simulator(files, { env: ENV });
   assert.throws(() => new Simulator({ a: 1 }), /expected a string/);

@@ -99,7 +99,7 @@ impl VirtualHosts {
         }
     }
 
-    /// Adds a host of a listener from which no other host of its port takes requests, whether or not a route is for it.
+    /// Adds a host of a listener that keeps its requests from wider hosts of the port, whether or not a route is for it.
     pub(super) fn open(&mut self, listener: u32, host: String) {
         self.opened.push((listener, host));
     }
