@@ -6,6 +6,7 @@ use lockgate_core::config::resource::MeshConfig;
 use lockgate_core::decision::BadRequest;
 use lockgate_core::limits::{AUTHORITY_BYTES_MAX, PATH_BYTES_MAX};
 use lockgate_core::path::{Normalization, PathParameters};
+use lockgate_core::request::Scheme;
 
 use crate::traffic::Sample;
 
@@ -69,6 +70,10 @@ pub fn read(sample: &Sample, reading: Reading) -> Result<Head, Vec<BadRequest>> 
     // Of the methods that requests are made with here, this is the one that HTTP does not have.
     if sample.method == "post" {
         faults.push(BadRequest::Method);
+    }
+    // Absolute targets are `http://…` here.
+    if sample.authority.is_some() && sample.scheme == Scheme::Https {
+        faults.push(BadRequest::Scheme);
     }
     let authority = authority(sample, &mut faults);
     let (host, port) = split_authority(&authority).unwrap_or_else(|| {

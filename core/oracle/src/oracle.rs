@@ -133,7 +133,8 @@ impl<'w> Oracle<'w> {
     fn is_misdirected(&self, sample: &Sample, head: &Head) -> bool {
         let asked_for = listening::reached(&self.served, sample.port, sample.sni.unwrap_or(""));
         let meant = listening::reached(&self.served, sample.port, &head.host);
-        self.speaks_tls(sample.port) && (asked_for.is_none() || asked_for != meant)
+        let in_plain_text = sample.scheme == Scheme::Http;
+        self.speaks_tls(sample.port) && (in_plain_text || asked_for.is_none() || asked_for != meant)
     }
 
     fn speaks_tls(&self, port: u16) -> bool {
@@ -323,7 +324,7 @@ fn asked_by(world: &World, bound: &Bound<'_>, port: u16) -> Vec<String> {
     for found in routing::alternatives(world, bound, port) {
         match found.entry {
             Entry::Any => return asked,
-            Entry::Llm(entry) if entry.headers.is_empty() => return asked,
+            entry @ Entry::Llm(_) if entry.is_catch_all() => return asked,
             Entry::Llm(entry) => asked.extend(entry.headers.iter().map(|(name, _)| name.value.clone())),
             entry @ Entry::Http(_) if entry.is_catch_all() => return asked,
             Entry::Http(entry) => {

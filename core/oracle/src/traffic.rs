@@ -77,7 +77,7 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
         local: address(bytes),
         port: bytes.pick(&[80, 80, 80, 8080, 80, 80, 80, 443, 80, 80, 80, 443, 80, 80, 80, 9999]),
         destination_port: bytes.pick(&[80, 80, 80, 8080]),
-        scheme: bytes.pick(&[Scheme::Http, Scheme::Https]),
+        scheme: bytes.pick(&[Scheme::Http, Scheme::Https, Scheme::Https]),
         sni: bytes.pick(&[None, Some("a.test"), Some("b.test"), Some("x.b.test")]),
         uri_names: bytes.pick(&URI_NAMES),
         person: match bytes.below(2) {

@@ -285,10 +285,11 @@ fn llm_match(bytes: &mut Bytes<'_>, gateways: &[Spanned<String>]) -> LlmMatch {
         }),
         stream: bytes.pick(&[None, None, None, None, None, None, Some(true), Some(false)]),
         more: HttpMatch {
-            uri: bytes
-                .one_in(8)
-                .then(|| spanned(value_match(bytes)))
-                .filter(|uri| uri.value != StringMatch::Present),
+            uri: bytes.one_in(8).then(|| {
+                spanned(bytes.pick(&[StringMatch::Prefix, StringMatch::Exact])(
+                    bytes.pick(&["/a", "/v1/chat", "/"]).into(),
+                ))
+            }),
             method: bytes
                 .one_in(8)
                 .then(|| spanned(StringMatch::Exact(bytes.pick(&["POST", "GET"]).into()))),

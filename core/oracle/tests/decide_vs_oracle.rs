@@ -4,7 +4,7 @@ use lockgate_oracle::differential::{Coverage, check, minimise};
 
 /// Bytes per input: a configuration takes about 350, a request about 30.
 const INPUT_BYTES: usize = 2304;
-const REQUESTS: usize = 240_000;
+const REQUESTS: usize = 280_000;
 
 /// What has to happen, and how often at least, or the agreement would say little.
 const NEEDED: &[(usize, &[&str])] = &[
