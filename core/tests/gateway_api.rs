@@ -987,6 +987,31 @@ fn a_rule_without_backends_is_500() {
     assert_eq!(came(&compiled, &GET), "500");
 }
 
+/// `HTTPRouteRequestTimeout` and `HTTPRouteBackendTimeout`: of a rule without `retry` both are a limit over all tries.
+#[test]
+fn http_route_timeouts() {
+    for (timeouts, expected) in [
+        ("{}", None),
+        ("{request: 500ms}", Some(500)),
+        ("{request: 1h30m}", Some(5_400_000)),
+        ("{backendRequest: 1m2s3ms}", Some(62_003)),
+        ("{request: 10s, backendRequest: 2s}", Some(2_000)),
+        ("{request: 10s, backendRequest: 10000ms}", Some(10_000)),
+        ("{request: 10s, backendRequest: 0s}", Some(10_000)),
+        ("{request: 0s, backendRequest: 2s}", Some(2_000)),
+        ("{request: 0s}", None),
+        ("{request: 0h0m, backendRequest: 0ms}", None),
+    ] {
+        let compiled = routes(&[&format!(
+            "[{{backendRefs: [{{name: v1, port: 8080}}], timeouts: {timeouts}}}]"
+        )]);
+        let upstream = forwarded(&compiled, &GET);
+        assert_eq!(upstream.timeout_ms, expected, "{timeouts}");
+        let retries = upstream.retries.map(|retries| retries.per_try_timeout_ms);
+        assert_eq!(retries, Some(None), "{timeouts}");
+    }
+}
+
 #[test]
 fn classes_and_labels_say_which_gateways_are_served() {
     let served = |before: &str, class: &str, settings: &Settings| {

@@ -195,10 +195,6 @@ fn a_prefix_is_replaced_where_there_is_one() {
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     rule(
-        "{timeouts: {request: 10s}}",
-        "unsupported-field spec.rules[0].timeouts `timeouts`",
-    );
-    rule(
         "{retry: {attempts: 3}}",
         "unsupported-field spec.rules[0].retry `retry`",
     );
@@ -214,6 +210,37 @@ fn what_is_not_supported_is_refused_by_name() {
     }
     let text = format!("{BASE}{}", document("GRPCRoute", "route", "{}"));
     assert_eq!(found(Severity::Error, &text), ["unsupported-kind kind `GRPCRoute`"]);
+}
+
+/// The format of GEP-2257, and the CRD's rule over both.
+#[test]
+fn timeouts() {
+    for text in [
+        "'10'",
+        "1.5s",
+        "-1s",
+        "100000s",
+        "1us",
+        "1d",
+        "1h1m1s1ms1h",
+        "s",
+        "1sm",
+        "5 s",
+        "99999h",
+    ] {
+        rule(
+            &format!("{{timeouts: {{request: {text}}}}}"),
+            &format!("invalid-duration spec.rules[0].timeouts.request `{text}`"),
+        );
+    }
+    rule(
+        "{timeouts: {request: 1s, backendRequest: 1001ms}}",
+        "out-of-range spec.rules[0].timeouts.backendRequest `1001ms`",
+    );
+    rule(
+        "{timeouts: {idle: 1s}}",
+        "unknown-field spec.rules[0].timeouts.idle `idle`",
+    );
 }
 
 /// `HTTPRouteInvalidNonExistentBackendRef`, `…BackendRefUnknownKind`, `…CrossNamespaceBackendRef`.

@@ -19,8 +19,9 @@ pub enum Outcome {
     NoBackend(String, Vec<String>),
     /// The rule, the status, the place and the changes of the answer.
     Redirect(String, u16, String, Vec<String>),
-    /// The rule, the host it goes to, the Host, the path with its query, the changes of the request and of the answer.
-    Forward(String, String, String, String, Vec<String>, Vec<String>),
+    /// The rule, the host it goes to, the Host, the path with its query, the changes of the request and of the answer,
+    /// and the milliseconds it may take.
+    Forward(String, String, String, String, Vec<String>, Vec<String>, Option<u32>),
 }
 
 /// What comes of the request.
@@ -211,6 +212,10 @@ fn act(route: &HttpRoute, index: usize, one: &Match, asked: &Asked) -> Outcome {
         with_query(modified(modifier, one, asked.path), asked),
         both(&rules.request, &own.request),
         both(&rules.response, &own.response),
+        [rule.timeouts.backend_request_ms, rule.timeouts.request_ms]
+            .into_iter()
+            .flatten()
+            .find(|limit| *limit != 0),
     )
 }
 

@@ -4,6 +4,7 @@ use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::gateway_api::{Gateway, Listener, RouteNamespaces};
 use lockgate_core::config::resource::http_route::{
     BackendKind, BackendRef, Filters, HttpRoute, Match, ParentRef, PathMatch, PathModifier, Redirect, Rewrite, Rule,
+    Timeouts,
 };
 use lockgate_core::config::resource::{
     HeaderChanges, Meta, Resolution, Resources, ServiceEntry, ServicePort, Spanned, StringMatch,
@@ -188,8 +189,13 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, namespace: &str) -> Rule {
     } else {
         &[1, 1, 2, 3, 0]
     };
+    let timeouts = Timeouts {
+        request_ms: bytes.pick(&[None, None, Some(0), Some(2_000)]),
+        backend_request_ms: bytes.pick(&[None, None, Some(0), Some(1_000)]),
+    };
     Rule {
         at: Location::default(),
+        timeouts,
         name: bytes
             .one_in(2)
             .then(|| spanned(["first", "second", "third"][index].into())),

@@ -15,7 +15,7 @@ use crate::compile::destinations::Destinations;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::http_route::{
-    BackendRef, HttpRoute, Match, PathMatch, PathModifier, Redirect, Rewrite, Rule,
+    BackendRef, HttpRoute, Match, PathMatch, PathModifier, Redirect, Rewrite, Rule, Timeouts,
 };
 use crate::config::resource::{HeaderChanges, Resources, Retries, RouteSettings, Spanned, StringMatch};
 use crate::request::Scheme;
@@ -53,7 +53,7 @@ impl HttpRouteCompiler<'_, '_, '_> {
                 cors: None,
                 fault: None,
                 mirrors: Rows::default(),
-                attempts: attempts::to_hosts(&RouteSettings::default(), self.default_retries, self.rows),
+                attempts: attempts::to_hosts(&settings(&rule.timeouts), self.default_retries, self.rows),
                 origin: self.rows.origin(&route.meta, &field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));
@@ -224,6 +224,18 @@ impl HttpRouteCompiler<'_, '_, '_> {
         };
         conditions.push(condition(Subject::Path, test));
         Some(matched)
+    }
+}
+
+/// As istiod has it, of a rule without `retry` the time for a backend is the time for everything. Not that of each try:
+/// such a limit ends, in Envoy, where the answer begins, and `backendRequest` is for all of it.
+fn settings(timeouts: &Timeouts) -> RouteSettings {
+    RouteSettings {
+        timeout_ms: timeouts
+            .backend_request_ms
+            .filter(|limit| *limit > 0)
+            .or(timeouts.request_ms),
+        ..RouteSettings::default()
     }
 }
 

@@ -12,10 +12,11 @@ use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::quote::quoted;
 use crate::config::resource::gateway_api::INFERENCE_GROUP;
 use crate::config::resource::http_route::{
-    BackendKind, BackendRef, Filters, HttpRoute, Match, ParentRef, PathMatch, Rule,
+    BackendKind, BackendRef, Filters, HttpRoute, Match, ParentRef, PathMatch, Rule, Timeouts,
 };
 use crate::config::resource::{Meta, Spanned, StringMatch};
 use crate::config::schema::GATEWAY_API;
+use crate::config::time::parse_limit_ms;
 use crate::config::tree::{Node, Scalar};
 use crate::limits::REGEX_BYTES_MAX;
 use crate::text_map::TextSet;
@@ -36,6 +37,7 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
             matches: Vec::from([everything(spec.at)]),
             filters: Filters::default(),
             backends: Vec::new(),
+            timeouts: Timeouts::default(),
         });
     }
     Some(HttpRoute {
@@ -101,7 +103,26 @@ fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics
         matches,
         filters,
         backends,
+        timeouts: timeouts(node.get("timeouts"), &format!("{field}.timeouts"), diagnostics),
     }
+}
+
+fn timeouts(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> Timeouts {
+    let limit = |name: &str| node.and_then(|node| node.get(name)?.text().and_then(parse_limit_ms));
+    let timeouts = Timeouts {
+        request_ms: limit("request"),
+        backend_request_ms: limit("backendRequest"),
+    };
+    if let Some(request_ms) = timeouts.request_ms.filter(|request_ms| *request_ms > 0)
+        && timeouts.backend_request_ms > Some(request_ms)
+        && let Some(longer) = node.and_then(|node| node.get("backendRequest"))
+    {
+        diagnostics
+            .error("out-of-range", longer.at, "`backendRequest` is longer than `request`")
+            .field(format!("{field}.backendRequest"))
+            .help("what goes to a backend is a part of the request: make it no longer");
+    }
+    timeouts
 }
 
 /// The CRD's default: the prefix `/`.

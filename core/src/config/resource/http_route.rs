@@ -56,6 +56,17 @@ pub struct Rule {
     pub filters: Filters,
     /// `backendRefs`
     pub backends: Vec<BackendRef>,
+    /// `timeouts`
+    pub timeouts: Timeouts,
+}
+
+/// `timeouts`, in milliseconds: `None` and 0 are none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timeouts {
+    /// `request`
+    pub request_ms: Option<u32>,
+    /// `backendRequest`, no longer than `request`.
+    pub backend_request_ms: Option<u32>,
 }
 
 /// One entry of `matches`: all that is given must hold.

@@ -57,9 +57,22 @@ static RULE: Object = Object::new(&[
         list(&Shape::Object(&BACKEND_REF)),
         "What shares the rule's traffic; without any, the answer is 500.",
     ),
-    not_yet("timeouts"),
+    field("timeouts", Shape::Object(&TIMEOUTS), "How long a request may take."),
     not_yet("retry"),
     not_yet("sessionPersistence"),
+]);
+
+static TIMEOUTS: Object = Object::new(&[
+    field(
+        "request",
+        text(Format::GatewayDuration),
+        "From the end of the request to the end of its answer; `0s` and nothing are no limit.",
+    ),
+    field(
+        "backendRequest",
+        text(Format::GatewayDuration),
+        "The same for what is sent to a backend, and no longer than `request`: the limit, as in Istio, of a rule without `retry`.",
+    ),
 ]);
 
 static MATCH: Object = Object::new(&[
