@@ -1012,6 +1012,69 @@ fn http_route_timeouts() {
     }
 }
 
+/// `HTTPRouteRequestMirror` and `HTTPRouteRequestMultipleMirrors`.
+#[test]
+fn http_route_request_mirror() {
+    let mirrored = |filters: &str| {
+        let compiled = routes(&[&format!(
+            "[{{backendRefs: [{{name: v1, port: 8080}}], filters: [{filters}]}}]"
+        )]);
+        forwarded(&compiled, &GET).mirrors
+    };
+    let mirror = |name: &str, share: &str| {
+        format!("{{type: RequestMirror, requestMirror: {{backendRef: {{name: {name}, port: 8080}}{share}}}}}")
+    };
+    let (v2, v3) = ("v2.infra.svc.cluster.local", "v3.infra.svc.cluster.local");
+    for share in [
+        "",
+        ", percent: 100",
+        ", fraction: {numerator: 100}",
+        ", fraction: {numerator: 7, denominator: 7}",
+    ] {
+        assert_eq!(mirrored(&mirror("v2", share)), [v2], "{share}");
+    }
+    for share in [
+        ", percent: 0",
+        ", fraction: {numerator: 0}",
+        ", fraction: {numerator: 0, denominator: 1}",
+    ] {
+        assert_eq!(mirrored(&mirror("v2", share)), [""; 0], "{share}");
+    }
+    assert_eq!(
+        mirrored(&format!("{}, {}", mirror("v3", ""), mirror("v2", ""))),
+        [v3, v2]
+    );
+    assert_eq!(
+        mirrored(
+            "{type: RequestMirror, requestMirror: {backendRef: {group: networking.istio.io, kind: Hostname, name: api.example.net, port: 8080}}}"
+        ),
+        ["api.example.net"]
+    );
+}
+
+/// `HTTPRouteRequestPercentageMirror`
+#[test]
+fn http_route_request_percentage_mirror() {
+    const STEPS: u64 = 2000;
+    for (share, expected) in [
+        ("percent: 20", 0.2),
+        ("fraction: {numerator: 20}", 0.2),
+        ("fraction: {numerator: 3, denominator: 4}", 0.75),
+        ("fraction: {numerator: 1500000000, denominator: 2000000000}", 0.75),
+    ] {
+        let compiled = routes(&[&format!(
+            "[{{backendRefs: [{{name: v1, port: 8080}}], filters: [{{type: RequestMirror, requestMirror: {{backendRef: {{name: v2, port: 8080}}, {share}}}}}]}}]"
+        )]);
+        let copied = (0..STEPS).filter(|entropy| {
+            let explained = GET.ask(|request, known| explain(&compiled.snapshot, request, known, *entropy));
+            matches!(explained.verdict, Verdict::Forward(to) if !to.mirrors.is_empty())
+        });
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let copied = copied.count() as f64 / STEPS as f64;
+        assert!((copied - expected).abs() < 0.04, "{share}: {copied}");
+    }
+}
+
 #[test]
 fn classes_and_labels_say_which_gateways_are_served() {
     let served = |before: &str, class: &str, settings: &Settings| {

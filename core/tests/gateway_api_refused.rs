@@ -202,7 +202,7 @@ fn what_is_not_supported_is_refused_by_name() {
         "{sessionPersistence: {}}",
         "unsupported-field spec.rules[0].sessionPersistence `sessionPersistence`",
     );
-    for form in ["RequestMirror", "CORS", "ExtensionRef", "ExternalAuth"] {
+    for form in ["CORS", "ExtensionRef", "ExternalAuth"] {
         rule(
             &format!("{{filters: [{{type: {form}}}]}}"),
             &format!("unsupported-value spec.rules[0].filters[0].type `{form}`"),
@@ -210,6 +210,81 @@ fn what_is_not_supported_is_refused_by_name() {
     }
     let text = format!("{BASE}{}", document("GRPCRoute", "route", "{}"));
     assert_eq!(found(Severity::Error, &text), ["unsupported-kind kind `GRPCRoute`"]);
+}
+
+#[test]
+fn mirrors() {
+    let mirror = |mirror: &str, expected: &str| {
+        rule(
+            &format!(
+                "{{backendRefs: [{{name: v1, port: 8080}}], filters: [{{type: RequestMirror, requestMirror: {mirror}}}]}}"
+            ),
+            expected,
+        );
+    };
+    mirror(
+        "{backendRef: {name: v1, port: 8080}, percent: 1, fraction: {numerator: 1}}",
+        "conflicting-fields spec.rules[0].filters[0].requestMirror `fraction`",
+    );
+    mirror(
+        "{backendRef: {name: v1, port: 8080}, fraction: {numerator: 101}}",
+        "out-of-range spec.rules[0].filters[0].requestMirror.fraction `{numerator: 101}`",
+    );
+    mirror(
+        "{backendRef: {name: v1, port: 8080}, fraction: {numerator: 0, denominator: 0}}",
+        "out-of-range spec.rules[0].filters[0].requestMirror.fraction.denominator `0`",
+    );
+    mirror(
+        "{backendRef: {name: v1, port: 8080}, percent: 101}",
+        "out-of-range spec.rules[0].filters[0].requestMirror.percent `101`",
+    );
+    mirror(
+        "{backendRef: {name: v1, port: 8080, weight: 1}}",
+        "unknown-field spec.rules[0].filters[0].requestMirror.backendRef.weight `weight`",
+    );
+    mirror(
+        "{percent: 1}",
+        "missing-field spec.rules[0].filters[0].requestMirror.backendRef `requestMirror`",
+    );
+    // One that never goes has to be there, too.
+    mirror(
+        "{backendRef: {name: nonexistent, port: 8080}, percent: 0}",
+        "unknown-destination spec.rules[0].filters[0].requestMirror.backendRef.name `nonexistent`",
+    );
+    mirror(
+        "{backendRef: {name: v1}}",
+        "missing-port spec.rules[0].filters[0].requestMirror.backendRef.port `v1`",
+    );
+    mirror(
+        "{backendRef: {name: web, namespace: apps, port: 8080}}",
+        "reference-not-granted spec.rules[0].filters[0].requestMirror.backendRef.namespace `web`",
+    );
+    let one = "{type: RequestMirror, requestMirror: {backendRef: {name: v1, port: 8080}}}";
+    rule(
+        &format!("{{backendRefs: [{{name: v1, port: 8080, filters: [{one}]}}]}}"),
+        "conflicting-fields spec.rules[0].backendRefs[0].filters[0] `RequestMirror`",
+    );
+    rule(
+        &format!(
+            "{{backendRefs: [{{name: v1, port: 8080}}], filters: [{}]}}",
+            [one; 9].join(", ")
+        ),
+        "out-of-range spec.rules[0].filters[8] `RequestMirror`",
+    );
+}
+
+#[test]
+fn what_changes_nothing_beside_a_redirect_is_warned_about() {
+    let route = "{parentRefs: [{name: gw}], rules: [{timeouts: {request: 1s}, filters: [{type: RequestRedirect, requestRedirect: {port: 81}}, {type: RequestMirror, requestMirror: {backendRef: {name: v1, port: 8080}}}]}]}";
+    let text = format!("{BASE}{}", document("HTTPRoute", "route", route));
+    assert_eq!(found(Severity::Error, &text), Vec::<String>::new());
+    assert_eq!(
+        found(Severity::Warning, &text),
+        [
+            "no-effect spec.rules[0].timeouts `timeouts`",
+            "no-effect spec.rules[0].filters[1].requestMirror.backendRef `{name: v1, port: 8080}`",
+        ]
+    );
 }
 
 /// The format of GEP-2257, and the CRD's rule over both.

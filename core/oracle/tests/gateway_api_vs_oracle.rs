@@ -67,6 +67,7 @@ fn engine(compiled: &Compiled, asked: &Asked) -> Outcome {
                 words(&to.change_headers),
                 words(&to.change_response_headers),
                 to.timeout_ms,
+                to.mirrors.clone(),
             )
         }
         Verdict::Redirect(to) => Outcome::Redirect(

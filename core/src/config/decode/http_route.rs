@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::gateway_api::word;
-use super::http_filters::filters;
+use super::http_filters::{FiltersOf, filters};
 use super::{boxed, each, host, integer, text, unique};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::quote::quoted;
@@ -84,9 +84,22 @@ fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics
         node.get("filters"),
         &format!("{field}.filters"),
         &matches,
-        true,
+        FiltersOf::Rule { namespace },
         diagnostics,
     );
+    if filters.redirect.is_some() {
+        let timeouts = node.entry("timeouts").map(|timeouts| (timeouts.key.at, "timeouts"));
+        let mirrors = filters
+            .mirrors
+            .iter()
+            .map(|mirror| (mirror.backend.at, mirror.field.as_str()));
+        for (at, name) in timeouts.into_iter().chain(mirrors) {
+            diagnostics
+                .warning("no-effect", at, "this changes nothing beside a redirect")
+                .field(format!("{field}.{name}"))
+                .help("remove it: nothing is sent upstream");
+        }
+    }
     if let (Some(_), Some(refs)) = (&filters.redirect, refs.filter(|refs| !refs.value.items().is_empty())) {
         diagnostics
             .error(
@@ -259,6 +272,28 @@ fn backend(
     matches: &[Match],
     diagnostics: &mut Diagnostics,
 ) -> Option<BackendRef> {
+    let backend = backend_object(node, field, namespace, diagnostics)?;
+    let weight: Option<Spanned<u32>> = node.get("weight").and_then(integer);
+    Some(BackendRef {
+        weight: weight.map_or(backend.weight, |weight| weight.value),
+        filters: filters(
+            node.get("filters"),
+            &format!("{field}.filters"),
+            matches,
+            FiltersOf::Backend,
+            diagnostics,
+        ),
+        ..backend
+    })
+}
+
+/// What is referred to, as it is without weight and filters.
+pub(super) fn backend_object(
+    node: &Node,
+    field: &str,
+    namespace: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<BackendRef> {
     let kind = backend_kind(node, field, diagnostics)?;
     let name = host(node.get("name")?)?;
     let port: Option<Spanned<u16>> = node.get("port").and_then(integer);
@@ -279,21 +314,14 @@ fn backend(
             .field(format!("{field}.port"))
             .help("a Service and a Hostname need one");
     }
-    let weight: Option<Spanned<u32>> = node.get("weight").and_then(integer);
     Some(BackendRef {
         at: node.at,
         kind,
         namespace: given.and_then(|given| given.value.text()).unwrap_or(namespace).into(),
         name,
         port,
-        weight: weight.map_or(1, |weight| weight.value),
-        filters: filters(
-            node.get("filters"),
-            &format!("{field}.filters"),
-            matches,
-            false,
-            diagnostics,
-        ),
+        weight: 1,
+        filters: Filters::default(),
     })
 }
 
