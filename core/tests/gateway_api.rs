@@ -8,6 +8,7 @@ mod support;
 
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::explain::{HeaderChanged, UpstreamRequest, Verdict, explain};
+use lockgate_core::request::Scheme;
 use support::{GET, Sent, compiled};
 
 /// Where the backends are, in two namespaces.
@@ -1073,6 +1074,80 @@ fn http_route_request_percentage_mirror() {
         let copied = copied.count() as f64 / STEPS as f64;
         assert!((copied - expected).abs() < 0.04, "{share}: {copied}");
     }
+}
+
+/// Over TLS to the server name of the host, on port 443.
+fn over_tls<'s>(sni: Option<&'s str>, host: &'s str) -> Sent<'s> {
+    Sent {
+        sni,
+        host,
+        port: 443,
+        scheme: Scheme::Https,
+        ..GET
+    }
+}
+
+/// `GatewayWithTLS` and `HTTPRouteHTTPSListener`: a section is reached by its own name, and requests for another's are 421.
+#[test]
+fn https_listeners() {
+    let secrets = ["infra/a", "apps/b"].map(|name| {
+        let (namespace, name) = name.split_once('/').unwrap();
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\nstringData: {{tls.crt: c, tls.key: k}}\n---\n"
+        )
+    });
+    let grant = resource(
+        "ReferenceGrant",
+        "apps/from-infra",
+        "{from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}], to: [{group: '', kind: Secret, name: b}]}",
+    );
+    let gateway = resource(
+        "Gateway",
+        "gw",
+        "{gatewayClassName: istio, listeners: [
+          {name: http, port: 80, protocol: HTTP},
+          {name: a, port: 443, protocol: HTTPS, hostname: a.test, tls: {certificateRefs: [{name: a}]}},
+          {name: b, port: 443, protocol: HTTPS, hostname: '*.b.test', tls: {mode: Terminate, certificateRefs: [{kind: Secret, group: '', name: b, namespace: apps}]}}]}",
+    );
+    let route = |name: &str, parent: &str, backend: &str| {
+        resource(
+            "HTTPRoute",
+            name,
+            &format!(
+                "{{parentRefs: [{{name: gw{parent}}}], rules: [{{backendRefs: [{{name: {backend}, port: 8080}}]}}]}}"
+            ),
+        )
+    };
+    let text = [
+        BACKENDS,
+        &secrets.concat(),
+        &grant,
+        &gateway,
+        &route("a", ", sectionName: a", "v1"),
+        &route("b", ", sectionName: b", "v2"),
+        &route("plain", ", port: 80", "v3"),
+    ]
+    .concat();
+    let compiled = compiled(&text, &Settings::default());
+    expect(
+        &compiled,
+        &[
+            (over_tls(Some("a.test"), "a.test"), "v1 /"),
+            (over_tls(Some("x.b.test"), "x.b.test"), "v2 /"),
+            (over_tls(Some("x.b.test"), "y.b.test"), "v2 /"),
+            (over_tls(Some("a.test"), "x.b.test"), "421"),
+            (over_tls(Some("x.b.test"), "a.test"), "421"),
+            (over_tls(Some("b.test"), "b.test"), "421"),
+            (over_tls(None, "a.test"), "421"),
+            (at("a.test", "/"), "v3 /"),
+        ],
+    );
+    let servers = compiled.snapshot.tls_servers();
+    let labels: Vec<(&str, usize)> = servers
+        .iter()
+        .map(|server| (&*server.label, server.certificates.len()))
+        .collect();
+    assert_eq!(labels, [("infra/gw listeners[1]", 1), ("infra/gw listeners[2]", 1)]);
 }
 
 #[test]

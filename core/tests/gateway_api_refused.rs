@@ -318,6 +318,80 @@ fn timeouts() {
     );
 }
 
+/// A grant for Secrets is one for Gateways: `GatewaySecretReferenceGrantSpecific`, `GatewaySecretMissingReferenceGrant`.
+#[test]
+fn secrets_of_other_namespaces() {
+    let gateway = document(
+        "Gateway",
+        "secure",
+        "{gatewayClassName: istio, listeners: [{name: a, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a, namespace: apps}]}}]}",
+    );
+    let granted = |from: &str, to: &str| {
+        let grant = format!(
+            "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {{name: grant, namespace: apps}}\nspec: {{from: [{from}], to: [{to}]}}\n---\n"
+        );
+        found(Severity::Error, &(grant + &gateway)).is_empty()
+    };
+    let from = "{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}";
+    assert!(granted(from, "{group: '', kind: Secret}"));
+    assert!(granted(from, "{group: '', kind: Secret, name: a}"));
+    assert!(!granted(from, "{group: '', kind: Secret, name: b}"));
+    assert!(!granted(from, "{group: '', kind: Service}"));
+    assert!(!granted(
+        "{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: infra}",
+        "{group: '', kind: Secret}"
+    ));
+}
+
+/// What cannot be there together with an older one, or with Istio's, is left out.
+#[test]
+fn listeners_in_each_others_way_are_warned_about() {
+    let warned = |name: &str, listener: &str| {
+        let https = "{name: a, port: 443, protocol: HTTPS, hostname: a.test, tls: {certificateRefs: [{name: a}]}}";
+        let first = document(
+            "Gateway",
+            "first",
+            &format!("{{gatewayClassName: istio, listeners: [{https}]}}"),
+        );
+        let second = document(
+            "Gateway",
+            name,
+            &format!("{{gatewayClassName: istio, listeners: [{listener}]}}"),
+        );
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: infra}\nstringData: {tls.crt: a, tls.key: b}\n---\n";
+        let istio = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: istio, namespace: infra}\nspec: {servers: [{port: {number: 8443, name: s, protocol: HTTPS}, hosts: [i.test], tls: {mode: SIMPLE, serverCertificate: a, privateKey: b}}]}\n---\n";
+        let text = format!("{secret}{first}{second}{istio}");
+        assert_eq!(found(Severity::Error, &text), Vec::<String>::new());
+        found(Severity::Warning, &text)
+    };
+    let tls = "protocol: HTTPS, tls: {certificateRefs: [{name: a}]}";
+    assert_eq!(
+        warned("same-name", &format!("{{name: b, port: 443, hostname: a.test, {tls}}}")),
+        ["duplicate-server-name spec.listeners[0].hostname `a.test`"]
+    );
+    assert_eq!(
+        warned("plain", "{name: b, port: 443, hostname: b.test, protocol: HTTP}"),
+        ["port-conflict spec.listeners[0].protocol `443`"]
+    );
+    assert_eq!(
+        warned("istios", &format!("{{name: b, port: 8443, hostname: i.test, {tls}}}")),
+        ["duplicate-server-name spec.listeners[0].hostname `i.test`"]
+    );
+    for beside in [
+        format!("{{name: b, port: 443, hostname: '*.test', {tls}}}"),
+        format!("{{name: b, port: 8443, {tls}}}"),
+    ] {
+        assert_eq!(warned("beside", &beside), Vec::<String>::new());
+    }
+    assert_eq!(
+        warned(
+            "lost",
+            "{name: b, port: 444, protocol: HTTPS, tls: {certificateRefs: [{name: lost}]}}"
+        ),
+        ["unknown-secret spec.listeners[0].tls.certificateRefs[0] `lost`"]
+    );
+}
+
 /// `HTTPRouteInvalidNonExistentBackendRef`, `…BackendRefUnknownKind`, `…CrossNamespaceBackendRef`.
 #[test]
 fn http_route_invalid_backends() {
@@ -458,7 +532,7 @@ fn gateways() {
         assert_eq!(found(Severity::Error, &text), [expected], "{spec}");
     };
     let listener = |rest: &str| format!("{{gatewayClassName: istio, listeners: [{{name: a, port: 80, {rest}}}]}}");
-    for protocol in ["HTTPS", "TLS", "TCP", "UDP"] {
+    for protocol in ["TLS", "TCP", "UDP"] {
         gateway(
             &listener(&format!("protocol: {protocol}")),
             &format!("unsupported-value spec.listeners[0].protocol `{protocol}`"),
@@ -466,8 +540,44 @@ fn gateways() {
     }
     gateway(
         &listener("protocol: HTTP, tls: {mode: Terminate}"),
-        "unsupported-field spec.listeners[0].tls `tls`",
+        "conflicting-fields spec.listeners[0].tls `tls`",
     );
+    for (tls, expected) in [
+        (
+            "",
+            "missing-field spec.listeners[0].tls.certificateRefs `{name: a, port: 80, protocol: HTTPS}`",
+        ),
+        (
+            ", tls: {mode: Terminate}",
+            "missing-field spec.listeners[0].tls.certificateRefs `{name: a, port: 80, protocol: HTTPS, tls: {mode: Terminate}}`",
+        ),
+        (
+            ", tls: {mode: Passthrough, certificateRefs: [{name: a}]}",
+            "unsupported-value spec.listeners[0].tls.mode `Passthrough`",
+        ),
+        (
+            ", tls: {certificateRefs: [{name: a}], options: {}}",
+            "unsupported-field spec.listeners[0].tls.options `options`",
+        ),
+        (
+            ", tls: {certificateRefs: [{name: a}], frontendValidation: {}}",
+            "unsupported-field spec.listeners[0].tls.frontendValidation `frontendValidation`",
+        ),
+        (
+            ", tls: {certificateRefs: [{kind: ConfigMap, name: a}]}",
+            "unsupported-value spec.listeners[0].tls.certificateRefs[0] `{kind: ConfigMap, name: a}`",
+        ),
+        (
+            ", tls: {certificateRefs: [{group: example.net, name: a}]}",
+            "unsupported-value spec.listeners[0].tls.certificateRefs[0] `{group: example.net, name: a}`",
+        ),
+        (
+            ", tls: {certificateRefs: [{name: a, namespace: apps}]}",
+            "reference-not-granted spec.listeners[0].tls.certificateRefs[0].namespace `a`",
+        ),
+    ] {
+        gateway(&listener(&format!("protocol: HTTPS{tls}")), expected);
+    }
     gateway(
         &listener("protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}"),
         "unsupported-value spec.listeners[0].allowedRoutes.namespaces.selector `team`",

@@ -124,6 +124,7 @@ fn gateway(bytes: &mut Bytes<'_>, index: usize) -> Gateway {
                 _ => RouteNamespaces::None,
             },
             takes_http_routes: !bytes.one_in(16),
+            certificates: None,
         };
         listeners.push(listener);
     }
