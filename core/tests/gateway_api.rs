@@ -8,6 +8,7 @@ mod support;
 
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::explain::{HeaderChanged, UpstreamRequest, Verdict, explain};
+use lockgate_core::request::Scheme;
 use support::{GET, Sent, compiled};
 
 /// Where the backends are, in two namespaces.
@@ -985,6 +986,168 @@ fn a_rule_without_backends_is_500() {
     }
     let compiled = with_gateway(SAME_NAMESPACE, &[("route", "{parentRefs: [{name: gw}]}")]);
     assert_eq!(came(&compiled, &GET), "500");
+}
+
+/// `HTTPRouteRequestTimeout` and `HTTPRouteBackendTimeout`: of a rule without `retry` both are a limit over all tries.
+#[test]
+fn http_route_timeouts() {
+    for (timeouts, expected) in [
+        ("{}", None),
+        ("{request: 500ms}", Some(500)),
+        ("{request: 1h30m}", Some(5_400_000)),
+        ("{backendRequest: 1m2s3ms}", Some(62_003)),
+        ("{request: 10s, backendRequest: 2s}", Some(2_000)),
+        ("{request: 10s, backendRequest: 10000ms}", Some(10_000)),
+        ("{request: 10s, backendRequest: 0s}", Some(10_000)),
+        ("{request: 0s, backendRequest: 2s}", Some(2_000)),
+        ("{request: 0s}", None),
+        ("{request: 0h0m, backendRequest: 0ms}", None),
+    ] {
+        let compiled = routes(&[&format!(
+            "[{{backendRefs: [{{name: v1, port: 8080}}], timeouts: {timeouts}}}]"
+        )]);
+        let upstream = forwarded(&compiled, &GET);
+        assert_eq!(upstream.timeout_ms, expected, "{timeouts}");
+        let retries = upstream.retries.map(|retries| retries.per_try_timeout_ms);
+        assert_eq!(retries, Some(None), "{timeouts}");
+    }
+}
+
+/// `HTTPRouteRequestMirror` and `HTTPRouteRequestMultipleMirrors`.
+#[test]
+fn http_route_request_mirror() {
+    let mirrored = |filters: &str| {
+        let compiled = routes(&[&format!(
+            "[{{backendRefs: [{{name: v1, port: 8080}}], filters: [{filters}]}}]"
+        )]);
+        forwarded(&compiled, &GET).mirrors
+    };
+    let mirror = |name: &str, share: &str| {
+        format!("{{type: RequestMirror, requestMirror: {{backendRef: {{name: {name}, port: 8080}}{share}}}}}")
+    };
+    let (v2, v3) = ("v2.infra.svc.cluster.local", "v3.infra.svc.cluster.local");
+    for share in [
+        "",
+        ", percent: 100",
+        ", fraction: {numerator: 100}",
+        ", fraction: {numerator: 7, denominator: 7}",
+    ] {
+        assert_eq!(mirrored(&mirror("v2", share)), [v2], "{share}");
+    }
+    for share in [
+        ", percent: 0",
+        ", fraction: {numerator: 0}",
+        ", fraction: {numerator: 0, denominator: 1}",
+    ] {
+        assert_eq!(mirrored(&mirror("v2", share)), [""; 0], "{share}");
+    }
+    assert_eq!(
+        mirrored(&format!("{}, {}", mirror("v3", ""), mirror("v2", ""))),
+        [v3, v2]
+    );
+    assert_eq!(
+        mirrored(
+            "{type: RequestMirror, requestMirror: {backendRef: {group: networking.istio.io, kind: Hostname, name: api.example.net, port: 8080}}}"
+        ),
+        ["api.example.net"]
+    );
+}
+
+/// `HTTPRouteRequestPercentageMirror`
+#[test]
+fn http_route_request_percentage_mirror() {
+    const STEPS: u64 = 2000;
+    for (share, expected) in [
+        ("percent: 20", 0.2),
+        ("fraction: {numerator: 20}", 0.2),
+        ("fraction: {numerator: 3, denominator: 4}", 0.75),
+        ("fraction: {numerator: 1500000000, denominator: 2000000000}", 0.75),
+    ] {
+        let compiled = routes(&[&format!(
+            "[{{backendRefs: [{{name: v1, port: 8080}}], filters: [{{type: RequestMirror, requestMirror: {{backendRef: {{name: v2, port: 8080}}, {share}}}}}]}}]"
+        )]);
+        let copied = (0..STEPS).filter(|entropy| {
+            let explained = GET.ask(|request, known| explain(&compiled.snapshot, request, known, *entropy));
+            matches!(explained.verdict, Verdict::Forward(to) if !to.mirrors.is_empty())
+        });
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let copied = copied.count() as f64 / STEPS as f64;
+        assert!((copied - expected).abs() < 0.04, "{share}: {copied}");
+    }
+}
+
+/// Over TLS to the server name of the host, on port 443.
+fn over_tls<'s>(sni: Option<&'s str>, host: &'s str) -> Sent<'s> {
+    Sent {
+        sni,
+        host,
+        port: 443,
+        scheme: Scheme::Https,
+        ..GET
+    }
+}
+
+/// `GatewayWithTLS` and `HTTPRouteHTTPSListener`: a section is reached by its own name, and requests for another's are 421.
+#[test]
+fn https_listeners() {
+    let secrets = ["infra/a", "apps/b"].map(|name| {
+        let (namespace, name) = name.split_once('/').unwrap();
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\nstringData: {{tls.crt: c, tls.key: k}}\n---\n"
+        )
+    });
+    let grant = resource(
+        "ReferenceGrant",
+        "apps/from-infra",
+        "{from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}], to: [{group: '', kind: Secret, name: b}]}",
+    );
+    let gateway = resource(
+        "Gateway",
+        "gw",
+        "{gatewayClassName: istio, listeners: [
+          {name: http, port: 80, protocol: HTTP},
+          {name: a, port: 443, protocol: HTTPS, hostname: a.test, tls: {certificateRefs: [{name: a}]}},
+          {name: b, port: 443, protocol: HTTPS, hostname: '*.b.test', tls: {mode: Terminate, certificateRefs: [{kind: Secret, group: '', name: b, namespace: apps}]}}]}",
+    );
+    let route = |name: &str, parent: &str, backend: &str| {
+        resource(
+            "HTTPRoute",
+            name,
+            &format!(
+                "{{parentRefs: [{{name: gw{parent}}}], rules: [{{backendRefs: [{{name: {backend}, port: 8080}}]}}]}}"
+            ),
+        )
+    };
+    let text = [
+        BACKENDS,
+        &secrets.concat(),
+        &grant,
+        &gateway,
+        &route("a", ", sectionName: a", "v1"),
+        &route("b", ", sectionName: b", "v2"),
+        &route("plain", ", port: 80", "v3"),
+    ]
+    .concat();
+    let compiled = compiled(&text, &Settings::default());
+    expect(
+        &compiled,
+        &[
+            (over_tls(Some("a.test"), "a.test"), "v1 /"),
+            (over_tls(Some("x.b.test"), "x.b.test"), "v2 /"),
+            (over_tls(Some("x.b.test"), "y.b.test"), "v2 /"),
+            (over_tls(Some("a.test"), "x.b.test"), "421"),
+            (over_tls(Some("x.b.test"), "a.test"), "421"),
+            (over_tls(Some("b.test"), "b.test"), "421"),
+            (over_tls(None, "a.test"), "421"),
+            (at("a.test", "/"), "v3 /"),
+        ],
+    );
+    let servers = compiled.snapshot.tls_servers();
+    let labels: Vec<(&str, usize)> = servers
+        .iter()
+        .map(|server| (&*server.label, server.certificates.len()))
+        .collect();
+    assert_eq!(labels, [("infra/gw listeners[1]", 1), ("infra/gw listeners[2]", 1)]);
 }
 
 #[test]

@@ -195,10 +195,6 @@ fn a_prefix_is_replaced_where_there_is_one() {
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     rule(
-        "{timeouts: {request: 10s}}",
-        "unsupported-field spec.rules[0].timeouts `timeouts`",
-    );
-    rule(
         "{retry: {attempts: 3}}",
         "unsupported-field spec.rules[0].retry `retry`",
     );
@@ -206,7 +202,7 @@ fn what_is_not_supported_is_refused_by_name() {
         "{sessionPersistence: {}}",
         "unsupported-field spec.rules[0].sessionPersistence `sessionPersistence`",
     );
-    for form in ["RequestMirror", "CORS", "ExtensionRef", "ExternalAuth"] {
+    for form in ["CORS", "ExtensionRef", "ExternalAuth"] {
         rule(
             &format!("{{filters: [{{type: {form}}}]}}"),
             &format!("unsupported-value spec.rules[0].filters[0].type `{form}`"),
@@ -214,6 +210,186 @@ fn what_is_not_supported_is_refused_by_name() {
     }
     let text = format!("{BASE}{}", document("GRPCRoute", "route", "{}"));
     assert_eq!(found(Severity::Error, &text), ["unsupported-kind kind `GRPCRoute`"]);
+}
+
+#[test]
+fn mirrors() {
+    let mirror = |mirror: &str, expected: &str| {
+        rule(
+            &format!(
+                "{{backendRefs: [{{name: v1, port: 8080}}], filters: [{{type: RequestMirror, requestMirror: {mirror}}}]}}"
+            ),
+            expected,
+        );
+    };
+    mirror(
+        "{backendRef: {name: v1, port: 8080}, percent: 1, fraction: {numerator: 1}}",
+        "conflicting-fields spec.rules[0].filters[0].requestMirror `fraction`",
+    );
+    mirror(
+        "{backendRef: {name: v1, port: 8080}, fraction: {numerator: 101}}",
+        "out-of-range spec.rules[0].filters[0].requestMirror.fraction `{numerator: 101}`",
+    );
+    mirror(
+        "{backendRef: {name: v1, port: 8080}, fraction: {numerator: 0, denominator: 0}}",
+        "out-of-range spec.rules[0].filters[0].requestMirror.fraction.denominator `0`",
+    );
+    mirror(
+        "{backendRef: {name: v1, port: 8080}, percent: 101}",
+        "out-of-range spec.rules[0].filters[0].requestMirror.percent `101`",
+    );
+    mirror(
+        "{backendRef: {name: v1, port: 8080, weight: 1}}",
+        "unknown-field spec.rules[0].filters[0].requestMirror.backendRef.weight `weight`",
+    );
+    mirror(
+        "{percent: 1}",
+        "missing-field spec.rules[0].filters[0].requestMirror.backendRef `requestMirror`",
+    );
+    // One that never goes has to be there, too.
+    mirror(
+        "{backendRef: {name: nonexistent, port: 8080}, percent: 0}",
+        "unknown-destination spec.rules[0].filters[0].requestMirror.backendRef.name `nonexistent`",
+    );
+    mirror(
+        "{backendRef: {name: v1}}",
+        "missing-port spec.rules[0].filters[0].requestMirror.backendRef.port `v1`",
+    );
+    mirror(
+        "{backendRef: {name: web, namespace: apps, port: 8080}}",
+        "reference-not-granted spec.rules[0].filters[0].requestMirror.backendRef.namespace `web`",
+    );
+    let one = "{type: RequestMirror, requestMirror: {backendRef: {name: v1, port: 8080}}}";
+    rule(
+        &format!("{{backendRefs: [{{name: v1, port: 8080, filters: [{one}]}}]}}"),
+        "conflicting-fields spec.rules[0].backendRefs[0].filters[0] `RequestMirror`",
+    );
+    rule(
+        &format!(
+            "{{backendRefs: [{{name: v1, port: 8080}}], filters: [{}]}}",
+            [one; 9].join(", ")
+        ),
+        "out-of-range spec.rules[0].filters[8] `RequestMirror`",
+    );
+}
+
+#[test]
+fn what_changes_nothing_beside_a_redirect_is_warned_about() {
+    let route = "{parentRefs: [{name: gw}], rules: [{timeouts: {request: 1s}, filters: [{type: RequestRedirect, requestRedirect: {port: 81}}, {type: RequestMirror, requestMirror: {backendRef: {name: v1, port: 8080}}}]}]}";
+    let text = format!("{BASE}{}", document("HTTPRoute", "route", route));
+    assert_eq!(found(Severity::Error, &text), Vec::<String>::new());
+    assert_eq!(
+        found(Severity::Warning, &text),
+        [
+            "no-effect spec.rules[0].timeouts `timeouts`",
+            "no-effect spec.rules[0].filters[1].requestMirror.backendRef `{name: v1, port: 8080}`",
+        ]
+    );
+}
+
+/// The format of GEP-2257, and the CRD's rule over both.
+#[test]
+fn timeouts() {
+    for text in [
+        "'10'",
+        "1.5s",
+        "-1s",
+        "100000s",
+        "1us",
+        "1d",
+        "1h1m1s1ms1h",
+        "s",
+        "1sm",
+        "5 s",
+        "99999h",
+    ] {
+        rule(
+            &format!("{{timeouts: {{request: {text}}}}}"),
+            &format!("invalid-duration spec.rules[0].timeouts.request `{text}`"),
+        );
+    }
+    rule(
+        "{timeouts: {request: 1s, backendRequest: 1001ms}}",
+        "out-of-range spec.rules[0].timeouts.backendRequest `1001ms`",
+    );
+    rule(
+        "{timeouts: {idle: 1s}}",
+        "unknown-field spec.rules[0].timeouts.idle `idle`",
+    );
+}
+
+/// A grant for Secrets is one for Gateways: `GatewaySecretReferenceGrantSpecific`, `GatewaySecretMissingReferenceGrant`.
+#[test]
+fn secrets_of_other_namespaces() {
+    let gateway = document(
+        "Gateway",
+        "secure",
+        "{gatewayClassName: istio, listeners: [{name: a, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: a, namespace: apps}]}}]}",
+    );
+    let granted = |from: &str, to: &str| {
+        let grant = format!(
+            "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {{name: grant, namespace: apps}}\nspec: {{from: [{from}], to: [{to}]}}\n---\n"
+        );
+        found(Severity::Error, &(grant + &gateway)).is_empty()
+    };
+    let from = "{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}";
+    assert!(granted(from, "{group: '', kind: Secret}"));
+    assert!(granted(from, "{group: '', kind: Secret, name: a}"));
+    assert!(!granted(from, "{group: '', kind: Secret, name: b}"));
+    assert!(!granted(from, "{group: '', kind: Service}"));
+    assert!(!granted(
+        "{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: infra}",
+        "{group: '', kind: Secret}"
+    ));
+}
+
+/// What cannot be there together with an older one, or with Istio's, is left out.
+#[test]
+fn listeners_in_each_others_way_are_warned_about() {
+    let warned = |name: &str, listener: &str| {
+        let https = "{name: a, port: 443, protocol: HTTPS, hostname: a.test, tls: {certificateRefs: [{name: a}]}}";
+        let first = document(
+            "Gateway",
+            "first",
+            &format!("{{gatewayClassName: istio, listeners: [{https}]}}"),
+        );
+        let second = document(
+            "Gateway",
+            name,
+            &format!("{{gatewayClassName: istio, listeners: [{listener}]}}"),
+        );
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: infra}\nstringData: {tls.crt: a, tls.key: b}\n---\n";
+        let istio = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: istio, namespace: infra}\nspec: {servers: [{port: {number: 8443, name: s, protocol: HTTPS}, hosts: [i.test], tls: {mode: SIMPLE, serverCertificate: a, privateKey: b}}]}\n---\n";
+        let text = format!("{secret}{first}{second}{istio}");
+        assert_eq!(found(Severity::Error, &text), Vec::<String>::new());
+        found(Severity::Warning, &text)
+    };
+    let tls = "protocol: HTTPS, tls: {certificateRefs: [{name: a}]}";
+    assert_eq!(
+        warned("same-name", &format!("{{name: b, port: 443, hostname: a.test, {tls}}}")),
+        ["duplicate-server-name spec.listeners[0].hostname `a.test`"]
+    );
+    assert_eq!(
+        warned("plain", "{name: b, port: 443, hostname: b.test, protocol: HTTP}"),
+        ["port-conflict spec.listeners[0].protocol `443`"]
+    );
+    assert_eq!(
+        warned("istios", &format!("{{name: b, port: 8443, hostname: i.test, {tls}}}")),
+        ["duplicate-server-name spec.listeners[0].hostname `i.test`"]
+    );
+    for beside in [
+        format!("{{name: b, port: 443, hostname: '*.test', {tls}}}"),
+        format!("{{name: b, port: 8443, {tls}}}"),
+    ] {
+        assert_eq!(warned("beside", &beside), Vec::<String>::new());
+    }
+    assert_eq!(
+        warned(
+            "lost",
+            "{name: b, port: 444, protocol: HTTPS, tls: {certificateRefs: [{name: lost}]}}"
+        ),
+        ["unknown-secret spec.listeners[0].tls.certificateRefs[0] `lost`"]
+    );
 }
 
 /// `HTTPRouteInvalidNonExistentBackendRef`, `…BackendRefUnknownKind`, `…CrossNamespaceBackendRef`.
@@ -356,7 +532,7 @@ fn gateways() {
         assert_eq!(found(Severity::Error, &text), [expected], "{spec}");
     };
     let listener = |rest: &str| format!("{{gatewayClassName: istio, listeners: [{{name: a, port: 80, {rest}}}]}}");
-    for protocol in ["HTTPS", "TLS", "TCP", "UDP"] {
+    for protocol in ["TLS", "TCP", "UDP"] {
         gateway(
             &listener(&format!("protocol: {protocol}")),
             &format!("unsupported-value spec.listeners[0].protocol `{protocol}`"),
@@ -364,8 +540,44 @@ fn gateways() {
     }
     gateway(
         &listener("protocol: HTTP, tls: {mode: Terminate}"),
-        "unsupported-field spec.listeners[0].tls `tls`",
+        "conflicting-fields spec.listeners[0].tls `tls`",
     );
+    for (tls, expected) in [
+        (
+            "",
+            "missing-field spec.listeners[0].tls.certificateRefs `{name: a, port: 80, protocol: HTTPS}`",
+        ),
+        (
+            ", tls: {mode: Terminate}",
+            "missing-field spec.listeners[0].tls.certificateRefs `{name: a, port: 80, protocol: HTTPS, tls: {mode: Terminate}}`",
+        ),
+        (
+            ", tls: {mode: Passthrough, certificateRefs: [{name: a}]}",
+            "unsupported-value spec.listeners[0].tls.mode `Passthrough`",
+        ),
+        (
+            ", tls: {certificateRefs: [{name: a}], options: {}}",
+            "unsupported-field spec.listeners[0].tls.options `options`",
+        ),
+        (
+            ", tls: {certificateRefs: [{name: a}], frontendValidation: {}}",
+            "unsupported-field spec.listeners[0].tls.frontendValidation `frontendValidation`",
+        ),
+        (
+            ", tls: {certificateRefs: [{kind: ConfigMap, name: a}]}",
+            "unsupported-value spec.listeners[0].tls.certificateRefs[0] `{kind: ConfigMap, name: a}`",
+        ),
+        (
+            ", tls: {certificateRefs: [{group: example.net, name: a}]}",
+            "unsupported-value spec.listeners[0].tls.certificateRefs[0] `{group: example.net, name: a}`",
+        ),
+        (
+            ", tls: {certificateRefs: [{name: a, namespace: apps}]}",
+            "reference-not-granted spec.listeners[0].tls.certificateRefs[0].namespace `a`",
+        ),
+    ] {
+        gateway(&listener(&format!("protocol: HTTPS{tls}")), expected);
+    }
     gateway(
         &listener("protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: a}}}}"),
         "unsupported-value spec.listeners[0].allowedRoutes.namespaces.selector `team`",

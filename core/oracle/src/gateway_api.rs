@@ -19,8 +19,18 @@ pub enum Outcome {
     NoBackend(String, Vec<String>),
     /// The rule, the status, the place and the changes of the answer.
     Redirect(String, u16, String, Vec<String>),
-    /// The rule, the host it goes to, the Host, the path with its query, the changes of the request and of the answer.
-    Forward(String, String, String, String, Vec<String>, Vec<String>),
+    /// The rule, the host it goes to, the Host, the path with its query, the changes of the request and of the answer,
+    /// the milliseconds it may take, and the hosts that get copies.
+    Forward(
+        String,
+        String,
+        String,
+        String,
+        Vec<String>,
+        Vec<String>,
+        Option<u32>,
+        Vec<String>,
+    ),
 }
 
 /// What comes of the request.
@@ -204,13 +214,20 @@ fn act(route: &HttpRoute, index: usize, one: &Match, asked: &Asked) -> Outcome {
     let modifier = own.rewrite.path.as_ref().or(rules.rewrite.path.as_ref());
     let hostname = own.rewrite.hostname.as_ref().or(rules.rewrite.hostname.as_ref());
     let both = |a: &HeaderChanges, b: &HeaderChanges| [words(a), words(b)].concat();
+    let service = |to: &BackendRef| format!("{}.{}.svc.cluster.local", *to.name, to.namespace);
+    let copies = rules.mirrors.iter().filter(|mirror| mirror.chance.0 != 0);
     Outcome::Forward(
         name,
-        format!("{}.{}.svc.cluster.local", *backend.name, backend.namespace),
+        service(backend),
         hostname.map_or(asked.host, |hostname| hostname).to_owned(),
         with_query(modified(modifier, one, asked.path), asked),
         both(&rules.request, &own.request),
         both(&rules.response, &own.response),
+        [rule.timeouts.backend_request_ms, rule.timeouts.request_ms]
+            .into_iter()
+            .flatten()
+            .find(|limit| *limit != 0),
+        copies.map(|mirror| service(&mirror.backend)).collect(),
     )
 }
 

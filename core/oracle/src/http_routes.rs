@@ -3,13 +3,15 @@
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::gateway_api::{Gateway, Listener, RouteNamespaces};
 use lockgate_core::config::resource::http_route::{
-    BackendKind, BackendRef, Filters, HttpRoute, Match, ParentRef, PathMatch, PathModifier, Redirect, Rewrite, Rule,
+    BackendKind, BackendRef, Filters, HttpRoute, Match, Mirror, ParentRef, PathMatch, PathModifier, Redirect, Rewrite,
+    Rule, Timeouts,
 };
 use lockgate_core::config::resource::{
     HeaderChanges, Meta, Resolution, Resources, ServiceEntry, ServicePort, Spanned, StringMatch,
 };
 use lockgate_core::config::secret::Secret;
 use lockgate_core::request::Scheme;
+use lockgate_core::tables::Chance;
 
 use crate::bytes::Bytes;
 use crate::world::{spanned, text};
@@ -122,6 +124,7 @@ fn gateway(bytes: &mut Bytes<'_>, index: usize) -> Gateway {
                 _ => RouteNamespaces::None,
             },
             takes_http_routes: !bytes.one_in(16),
+            certificates: None,
         };
         listeners.push(listener);
     }
@@ -188,8 +191,28 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, namespace: &str) -> Rule {
     } else {
         &[1, 1, 2, 3, 0]
     };
+    let mirrors = list(bytes, &[0, 0, 1, 2], |bytes| bytes.pick(&SERVICES));
+    filters.mirrors.extend(mirrors.into_iter().map(|service| Mirror {
+        backend: BackendRef {
+            at: Location::default(),
+            kind: BackendKind::Service,
+            namespace: namespace.into(),
+            name: text(service),
+            port: Some(spanned(8080)),
+            weight: 1,
+            filters: Filters::default(),
+        },
+        // How often chance has it is not for this reading.
+        chance: Chance(bytes.pick(&[0, 1_000_000, 1_000_000])),
+        field: "filters[0].requestMirror.backendRef".into(),
+    }));
+    let timeouts = Timeouts {
+        request_ms: bytes.pick(&[None, None, Some(0), Some(2_000)]),
+        backend_request_ms: bytes.pick(&[None, None, Some(0), Some(1_000)]),
+    };
     Rule {
         at: Location::default(),
+        timeouts,
         name: bytes
             .one_in(2)
             .then(|| spanned(["first", "second", "third"][index].into())),
@@ -255,6 +278,7 @@ fn filters(bytes: &mut Bytes<'_>, has_prefix: bool) -> Filters {
             path: modifier(bytes, has_prefix),
         },
         redirect: None,
+        mirrors: Vec::new(),
     }
 }
 

@@ -66,6 +66,8 @@ fn engine(compiled: &Compiled, asked: &Asked) -> Outcome {
                 to.path.clone(),
                 words(&to.change_headers),
                 words(&to.change_response_headers),
+                to.timeout_ms,
+                to.mirrors.clone(),
             )
         }
         Verdict::Redirect(to) => Outcome::Redirect(

@@ -12,7 +12,6 @@ use alloc::vec::Vec;
 
 use super::Settings;
 use super::listeners::{Listeners, covers};
-use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::Resources;
 use crate::config::resource::gateway_api::{Gateway, Listener};
 use crate::text_map::TextMap;
@@ -36,7 +35,7 @@ pub(super) struct Section<'c> {
     pub(super) listener: &'c Listener,
     /// The namespace of its Gateway.
     pub(super) namespace: &'c str,
-    /// Its index among the ports that are open here; `None` when its Gateway is not this gateway's.
+    /// Its listener here; `None` when its Gateway is not this gateway's, or it is left out.
     pub(super) index: Option<u32>,
 }
 
@@ -47,7 +46,7 @@ impl<'c> Section<'c> {
     }
 }
 
-fn host(listener: &Listener) -> &str {
+pub(super) fn host(listener: &Listener) -> &str {
     listener.hostname.as_ref().map_or("*", |hostname| hostname.as_str())
 }
 
@@ -67,42 +66,16 @@ pub(super) fn is_selected(gateway: &Gateway, resources: &Resources, settings: &S
             .is_none_or(|(_, name)| **gateway.meta.name == **name && *gateway.meta.namespace == *settings.namespace)
 }
 
-/// The ports that Gateways of this gateway open.
-pub(super) fn ports<'c>(resources: &'c Resources, settings: &'c Settings) -> impl Iterator<Item = u16> + 'c {
-    let selected = resources.kube_gateways.iter();
-    let selected = selected.filter(|gateway| is_selected(gateway, resources, settings));
-    selected.flat_map(|gateway| gateway.listeners.iter().map(|listener| *listener.port))
-}
-
-pub(super) fn compile<'c>(
-    resources: &'c Resources,
-    settings: &Settings,
-    listeners: &Listeners<'_>,
-    diagnostics: &mut Diagnostics,
-) -> KubeGateways<'c> {
+pub(super) fn compile<'c>(resources: &'c Resources, listeners: &Listeners<'_>) -> KubeGateways<'c> {
     let mut gateways = TextMap::default();
     let mut opened = Vec::new();
     for gateway in &resources.kube_gateways {
-        let is_selected = is_selected(gateway, resources, settings);
         let sections = gateway.listeners.iter().map(|listener| Section {
             listener,
             namespace: &gateway.meta.namespace,
-            index: listeners.plain(*listener.port).filter(|_| is_selected),
+            index: listeners.section(&gateway.meta, &listener.name),
         });
         let sections: Vec<Section<'_>> = sections.collect();
-        for section in sections.iter().filter(|section| is_selected && section.index.is_none()) {
-            let port = &section.listener.port;
-            diagnostics
-                .warning(
-                    "port-conflict",
-                    port.at,
-                    format!(
-                        "port {} is in TLS by a Gateway of Istio's: this listener is left out",
-                        **port
-                    ),
-                )
-                .help("give it another port");
-        }
         opened.extend(
             sections
                 .iter()

@@ -15,7 +15,8 @@ use super::tls_servers::TlsCompiler;
 use super::{Settings, kube_gateways};
 use crate::authority;
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{Gateway, Resources, Server, ServerProtocol, Spanned};
+use crate::config::resource::gateway_api as kube;
+use crate::config::resource::{Gateway, Meta, Resources, Server, ServerProtocol, Spanned};
 use crate::index::KeyRow;
 use crate::snapshot::Listener;
 use crate::tables::{ListenerRow, PortListeners, PortRow, Rows, TlsServerId};
@@ -30,6 +31,8 @@ pub(super) struct Listeners<'c> {
     tls_servers: Vec<TlsServer>,
     /// By `namespace/name`; what a Gateway that does not select this proxy opens is empty.
     gateways: TextMap<Vec<Opened<'c>>>,
+    /// Of each section of Gateway API's Gateways that is here, by [`section_key`].
+    sections: TextMap<u32>,
     some_refused: bool,
 }
 
@@ -56,11 +59,9 @@ impl<'c> Listeners<'c> {
         self.ports.get(listener as usize).copied()
     }
 
-    /// The listener of a port in plain text.
-    pub(super) fn plain(&self, port: u16) -> Option<u32> {
-        let is_plain = self.open.iter().any(|open| open.port == port && !open.is_tls);
-        let listener = self.ports.iter().position(|known| *known == port);
-        listener.filter(|_| is_plain).map(number)
+    /// The listener of a section of one of Gateway API's Gateways, if it is here.
+    pub(super) fn section(&self, gateway: &Meta, name: &str) -> Option<u32> {
+        self.sections.get(&section_key(gateway, name)).copied()
     }
 
     /// What the gateway `namespace/name` opens here; `None` when there is no such Gateway.
@@ -84,12 +85,40 @@ impl<'c> Listeners<'c> {
     }
 }
 
-/// A server that is there.
-struct Accepted<'c> {
-    gateway: &'c Gateway,
-    /// Its place among the Gateway's servers.
+/// A server of Istio's Gateways or a listener of Gateway API's.
+struct Opening<'c> {
+    gateway: &'c Meta,
+    /// Its place in the Gateway's list.
     index: usize,
-    server: &'c Server,
+    port: u16,
+    /// Where its port and what it speaks are.
+    at: Location,
+    /// Lower-cased.
+    hosts: Vec<Spanned<String>>,
+    of: Api<'c>,
+}
+
+#[derive(Clone, Copy)]
+enum Api<'c> {
+    Istio(&'c Server),
+    Kube(&'c kube::Listener),
+}
+
+impl Opening<'_> {
+    fn is_tls(&self) -> bool {
+        match self.of {
+            Api::Istio(server) => matches!(*server.protocol, ServerProtocol::Https(_)),
+            Api::Kube(listener) => listener.certificates.is_some(),
+        }
+    }
+
+    /// What it is called, its list, and the fields of its port and of its hosts.
+    fn words(&self) -> [&'static str; 4] {
+        match self.of {
+            Api::Istio(_) => ["server", "servers", "port.protocol", "hosts"],
+            Api::Kube(_) => ["listener", "listeners", "protocol", "hostname"],
+        }
+    }
 }
 
 pub(super) fn compile<'c>(
@@ -104,21 +133,28 @@ pub(super) fn compile<'c>(
             check_host(&name_of(host), host, diagnostics);
         }
     }
-    let mut oldest_first: Vec<&Gateway> = resources.gateways.iter().filter(|gateway| selected(gateway)).collect();
-    oldest_first.sort_by_key(|gateway| {
-        let Location { source, start, .. } = gateway.meta.at;
-        (gateway.meta.created.is_none(), gateway.meta.created, source, start)
-    });
-    let accepted = accept(&oldest_first, diagnostics);
+    let mut istio: Vec<&Gateway> = resources.gateways.iter().filter(|gateway| selected(gateway)).collect();
+    istio.sort_by_key(|gateway| age(&gateway.meta));
+    let selected = |gateway: &&kube::Gateway| kube_gateways::is_selected(gateway, resources, settings);
+    let mut kube: Vec<&kube::Gateway> = resources.kube_gateways.iter().filter(selected).collect();
+    kube.sort_by_key(|gateway| age(&gateway.meta));
+    let accepted = accept(
+        istio
+            .into_iter()
+            .flat_map(servers)
+            .chain(kube.into_iter().flat_map(sections)),
+        diagnostics,
+    );
     let mut listeners = Listeners {
         ports: Vec::new(),
         open: Vec::new(),
         tls_servers: Vec::new(),
         gateways: TextMap::default(),
+        sections: TextMap::default(),
         some_refused: !resources.has_all("Gateway"),
     };
     for gateway in &resources.gateways {
-        listeners.gateways.insert(&full_name(gateway), Vec::new());
+        listeners.gateways.insert(&full_name(&gateway.meta), Vec::new());
     }
     let mut tls = TlsCompiler {
         resources,
@@ -126,86 +162,115 @@ pub(super) fn compile<'c>(
         rows,
         diagnostics,
     };
-    let mut ports: Vec<u16> = accepted.iter().map(|accepted| *accepted.server.port).collect();
-    ports.extend(kube_gateways::ports(resources, settings));
-    ports.sort_unstable();
-    ports.dedup();
-    for port in ports {
-        let first = accepted.partition_point(|accepted| *accepted.server.port < port);
-        let servers = accepted.get(first..).unwrap_or_default();
-        let own = servers.partition_point(|accepted| *accepted.server.port == port);
-        listeners.add_port(port, servers.get(..own).unwrap_or_default(), &mut tls);
+    for openings in accepted.chunk_by(|one, next| one.port == next.port) {
+        listeners.add_port(openings, &mut tls);
     }
     listeners
 }
 
-/// The servers that can be there together, by port.
-fn accept<'c>(oldest_first: &[&'c Gateway], diagnostics: &mut Diagnostics) -> Vec<Accepted<'c>> {
-    let mut accepted: Vec<Accepted<'c>> = Vec::new();
+/// The lesser is the older.
+fn age(gateway: &Meta) -> impl Ord + use<> {
+    let Location { source, start, .. } = gateway.at;
+    (gateway.created.is_none(), gateway.created, source, start)
+}
+
+fn servers(gateway: &Gateway) -> impl Iterator<Item = Opening<'_>> {
+    let servers = gateway.servers.iter().enumerate();
+    servers.map(|(index, server)| Opening {
+        gateway: &gateway.meta,
+        index,
+        port: *server.port,
+        at: server.protocol.at,
+        hosts: server
+            .hosts
+            .iter()
+            .map(|host| Spanned {
+                value: name_of(host),
+                at: host.at,
+            })
+            .collect(),
+        of: Api::Istio(server),
+    })
+}
+
+fn sections(gateway: &kube::Gateway) -> impl Iterator<Item = Opening<'_>> {
+    let listeners = gateway.listeners.iter().enumerate();
+    listeners.map(|(index, listener)| Opening {
+        gateway: &gateway.meta,
+        index,
+        port: *listener.port,
+        at: listener.port.at,
+        hosts: Vec::from([Spanned {
+            value: kube_gateways::host(listener).into(),
+            at: listener.hostname.as_ref().map_or(listener.at, |hostname| hostname.at),
+        }]),
+        of: Api::Kube(listener),
+    })
+}
+
+/// Those that can be there together, by port. Istio's Gateways come before Gateway API's.
+fn accept<'c>(oldest_first: impl Iterator<Item = Opening<'c>>, diagnostics: &mut Diagnostics) -> Vec<Opening<'c>> {
+    let mut accepted: Vec<Opening<'c>> = Vec::new();
     let mut is_tls_port: TextMap<(bool, String)> = TextMap::default();
     let mut tls_names: TextMap<String> = TextMap::default();
-    for gateway in oldest_first {
-        for (index, server) in gateway.servers.iter().enumerate() {
-            let port = *server.port;
-            let is_tls = matches!(*server.protocol, ServerProtocol::Https(_));
-            let port_key = format!("{port}");
-            if let Some((other, first)) = is_tls_port.get(&port_key)
-                && *other != is_tls
-            {
-                let what = if *other { "TLS" } else { "plain text" };
+    for opening in oldest_first {
+        let (port, is_tls) = (opening.port, opening.is_tls());
+        let [what, list, port_field, hosts_field] = opening.words();
+        let field = |name: &str| format!("spec.{list}[{}].{name}", opening.index);
+        let port_key = format!("{port}");
+        if let Some((other, first)) = is_tls_port.get(&port_key)
+            && *other != is_tls
+        {
+            let spoken = if *other { "TLS" } else { "plain text" };
+            diagnostics
+                .warning(
+                    "port-conflict",
+                    opening.at,
+                    format!("port {port} is in {spoken} since Gateway `{first}`: this {what} is left out"),
+                )
+                .field(field(port_field))
+                .help("a port speaks TLS, or it does not; as in Istio the older Gateway stays");
+            continue;
+        }
+        is_tls_port.insert(&port_key, (is_tls, full_name(opening.gateway)));
+        if is_tls {
+            let key = |host: &Spanned<String>| format!("{port} {}", **host);
+            let mut hosts = opening.hosts.iter();
+            if let Some((host, first)) = hosts.find_map(|host| Some((host, tls_names.get(&key(host))?))) {
                 diagnostics
                     .warning(
-                        "port-conflict",
-                        server.protocol.at,
-                        format!("port {port} is in {what} since Gateway `{first}`: this server is left out"),
+                        "duplicate-server-name",
+                        host.at,
+                        format!(
+                            "`{}` is already a host of port {port}, by Gateway `{first}`: this {what} is left out",
+                            **host
+                        ),
                     )
-                    .field(format!("spec.servers[{index}].port.protocol"))
-                    .help("a port speaks TLS, or it does not; as in Istio the older Gateway stays");
+                    .field(field(hosts_field))
+                    .help("a server name has one certificate; as in Istio the older Gateway stays");
                 continue;
             }
-            is_tls_port.insert(&port_key, (is_tls, full_name(gateway)));
-            if is_tls {
-                let key = |host: &Spanned<String>| format!("{port} {}", name_of(host));
-                let taken = server
-                    .hosts
-                    .iter()
-                    .find_map(|host| Some((host, tls_names.get(&key(host))?)));
-                if let Some((host, first)) = taken {
-                    diagnostics
-                        .warning(
-                            "duplicate-server-name",
-                            host.at,
-                            format!(
-                                "`{}` is already a host of port {port}, by Gateway `{first}`: this server is left out",
-                                name_of(host)
-                            ),
-                        )
-                        .field(format!("spec.servers[{index}].hosts"))
-                        .help("a server name has one certificate; as in Istio the older Gateway stays");
-                    continue;
-                }
-                for host in &server.hosts {
-                    tls_names.insert(&key(host), full_name(gateway));
-                }
+            for host in &opening.hosts {
+                tls_names.insert(&key(host), full_name(opening.gateway));
             }
-            accepted.push(Accepted { gateway, index, server });
         }
+        accepted.push(opening);
     }
-    accepted.sort_by_key(|accepted| *accepted.server.port);
+    accepted.sort_by_key(|opening| opening.port);
     accepted
 }
 
 impl<'c> Listeners<'c> {
-    /// Adds a port with its servers, which all speak TLS or all do not. Without any it is Gateway API's, in plain text.
-    fn add_port(&mut self, port: u16, servers: &[Accepted<'c>], tls: &mut TlsCompiler<'_, '_, '_>) {
-        let first = servers.first();
-        let is_tls = first.is_some_and(|first| matches!(*first.server.protocol, ServerProtocol::Https(_)));
+    /// Adds the port of what is opened there, which all speaks TLS or all does not.
+    fn add_port(&mut self, openings: &[Opening<'c>], tls: &mut TlsCompiler<'_, '_, '_>) {
+        let Some(first) = openings.first() else { return };
+        let (port, is_tls) = (first.port, first.is_tls());
         let listeners = if is_tls {
-            self.tls_listeners(port, servers, tls)
+            self.tls_listeners(port, openings, tls)
         } else {
             let listener = self.add_listener(port, None, tls);
-            for accepted in servers {
-                self.open_hosts(accepted, listener);
+            for opening in openings {
+                self.open_hosts(opening, listener);
             }
             PortListeners::Plain(listener)
         };
@@ -213,29 +278,37 @@ impl<'c> Listeners<'c> {
         self.open.push(Listener { port, is_tls });
     }
 
-    /// One listener for each server, and its server names.
+    /// One listener for each, and its server names.
     fn tls_listeners(
         &mut self,
         port: u16,
-        servers: &[Accepted<'c>],
+        openings: &[Opening<'c>],
         tls: &mut TlsCompiler<'_, '_, '_>,
     ) -> PortListeners {
         let scope = number(tls.rows.rows.ports.len());
         let (mut any, mut has_suffixes) = (None, false);
-        for accepted in servers {
-            let ServerProtocol::Https(settings) = &*accepted.server.protocol else {
-                continue;
+        for opening in openings {
+            let [_, list, ..] = opening.words();
+            let label = format!("{} {list}[{}]", full_name(opening.gateway), opening.index);
+            let field = format!("spec.{list}[{}]", opening.index);
+            let server = match opening.of {
+                Api::Istio(Server { protocol, .. }) => match &**protocol {
+                    ServerProtocol::Https(settings) => tls.compile(settings, label, &field),
+                    ServerProtocol::Http { .. } => continue,
+                },
+                Api::Kube(listener) => {
+                    let refs = listener.certificates.as_deref().unwrap_or_default();
+                    tls.listener(refs, opening.gateway, label, &field)
+                }
             };
             let id = TlsServerId(number(self.tls_servers.len()));
-            let label = format!("{} servers[{}]", full_name(accepted.gateway), accepted.index);
-            let server = tls.compile(settings, label, &format!("spec.servers[{}]", accepted.index));
             self.tls_servers.push(server);
             let listener = self.add_listener(port, Some(id), tls);
-            self.open_hosts(accepted, listener);
-            let mut names: Vec<String> = accepted.server.hosts.iter().map(|host| name_of(host)).collect();
+            self.open_hosts(opening, listener);
+            let mut names: Vec<&str> = opening.hosts.iter().map(|host| host.as_str()).collect();
             names.sort_unstable();
             names.dedup();
-            for name in &names {
+            for name in names {
                 let suffix = name.strip_prefix('*');
                 if suffix == Some("") {
                     any = Some(listener);
@@ -269,15 +342,22 @@ impl<'c> Listeners<'c> {
         id
     }
 
-    fn open_hosts(&mut self, accepted: &Accepted<'c>, listener: u32) {
-        let Accepted { gateway, server, .. } = *accepted;
+    fn open_hosts(&mut self, opening: &Opening<'c>, listener: u32) {
+        let gateway = opening.gateway;
+        let server = match opening.of {
+            Api::Istio(server) => server,
+            Api::Kube(section) => {
+                self.sections.insert(&section_key(gateway, &section.name), listener);
+                return;
+            }
+        };
         let tls_only = matches!(*server.protocol, ServerProtocol::Http { https_redirect: true });
         let opened = server.hosts.iter().map(|host| Opened {
             listener,
             host: name_of(host),
             namespace: match host.split_once('/') {
                 None | Some(("*", _)) => None,
-                Some((".", _)) => Some(&*gateway.meta.namespace),
+                Some((".", _)) => Some(&*gateway.namespace),
                 Some((namespace, _)) => Some(namespace),
             },
             tls_only,
@@ -288,8 +368,12 @@ impl<'c> Listeners<'c> {
     }
 }
 
-fn full_name(gateway: &Gateway) -> String {
-    format!("{}/{}", gateway.meta.namespace, *gateway.meta.name)
+fn full_name(gateway: &Meta) -> String {
+    format!("{}/{}", gateway.namespace, *gateway.name)
+}
+
+fn section_key(gateway: &Meta, section: &str) -> String {
+    format!("{}/{} {section}", gateway.namespace, *gateway.name)
 }
 
 /// `[namespace/]host` without its namespace, lower-cased.

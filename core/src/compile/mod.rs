@@ -11,6 +11,7 @@
 mod authorizers;
 mod destinations;
 mod edge;
+mod grants;
 mod kube_gateways;
 mod lint;
 mod listeners;

@@ -10,10 +10,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Settings;
+use super::grants::{self, Referred};
 use super::rows::RowWriter;
 use crate::config::diagnostic::Diagnostics;
+use crate::config::resource::gateway_api::CertificateRef;
 use crate::config::resource::{
-    ClientCertificates, ClientRoots, KubernetesSecret, Resources, ServerCredential, ServerTls, Spanned,
+    ClientCertificates, ClientRoots, KubernetesSecret, Meta, Resources, ServerCredential, ServerTls, Spanned,
+    TlsVersion,
 };
 use crate::config::suggest::did_you_mean;
 use crate::tls::{CipherSuite, ClientVerification, Pem, ServerCertificate, TlsServer};
@@ -65,6 +68,49 @@ impl<'r> TlsCompiler<'r, '_, '_> {
             min_version: tls.min_version,
             max_version: tls.max_version,
             cipher_suites: self.cipher_suites(&tls.cipher_suites, field),
+        }
+    }
+
+    /// A listener of Gateway API's Gateway `of`; `field` is that of the listener.
+    pub(super) fn listener(&mut self, refs: &[CertificateRef], of: &Meta, label: String, field: &str) -> TlsServer {
+        let mut certificates = Vec::new();
+        for (index, to) in refs.iter().enumerate() {
+            let field = format!("{field}.tls.certificateRefs[{index}]");
+            let referred = Referred {
+                group: "",
+                kind: "Secret",
+                namespace: &to.namespace,
+                name: &to.name,
+            };
+            if !grants::allow(of, &referred, self.resources) {
+                self.diagnostics
+                    .error(
+                        "reference-not-granted",
+                        to.name.at,
+                        format!(
+                            "no ReferenceGrant of namespace `{}` lets Gateways of `{}` refer to Secret `{}`",
+                            to.namespace, of.namespace, *to.name
+                        ),
+                    )
+                    .field(format!("{field}.namespace"))
+                    .help("add one there: without it a cluster does not serve the listener");
+                continue;
+            }
+            let looked = "it is looked for in namespace";
+            let Some(secret) = self.secret_in(&to.namespace, &to.name, &field, looked) else {
+                continue;
+            };
+            let chain = self.value(secret, &CHAIN, &to.name, &field);
+            let key = self.value(secret, &KEY, &to.name, &field);
+            certificates.extend(chain.zip(key).map(|(chain, key)| ServerCertificate { chain, key }));
+        }
+        TlsServer {
+            label: label.into(),
+            certificates,
+            clients: None,
+            min_version: TlsVersion::V12,
+            max_version: TlsVersion::V13,
+            cipher_suites: Vec::new(),
         }
     }
 
@@ -121,15 +167,27 @@ impl<'r> TlsCompiler<'r, '_, '_> {
     }
 
     fn secret(&mut self, name: &Spanned<Box<str>>, field: &str) -> Option<&'r KubernetesSecret> {
-        let namespace = &self.settings.namespace;
+        let looked = "Istio looks in the gateway's own namespace,";
+        let settings = self.settings;
+        self.secret_in(&settings.namespace, name, field, looked)
+    }
+
+    /// `looked` is how a name means a namespace, for people.
+    fn secret_in(
+        &mut self,
+        namespace: &str,
+        name: &Spanned<Box<str>>,
+        field: &str,
+        looked: &str,
+    ) -> Option<&'r KubernetesSecret> {
         let found = find(self.resources, namespace, name);
         if found.is_none() && self.resources.has_all("Secret") {
             let here = self.resources.secrets.iter();
             let elsewhere = here.clone().find(|secret| secret.meta.name.value == name.value);
-            let names = here.filter(|secret| *secret.meta.namespace == **namespace);
+            let names = here.filter(|secret| *secret.meta.namespace == *namespace);
             let help = match elsewhere {
                 Some(secret) => format!(
-                    "there is `{}/{}`, but Istio looks in the gateway's own namespace, `{namespace}`",
+                    "there is `{}/{}`, but {looked} `{namespace}`",
                     secret.meta.namespace, **name
                 ),
                 None => did_you_mean(name, names.map(|secret| &*secret.meta.name.value))

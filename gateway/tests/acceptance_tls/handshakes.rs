@@ -8,8 +8,10 @@ use rustls::{CipherSuite, HandshakeKind, version};
 use crate::case::{gateway, secret_of, setup, simple, start, turned_away};
 use crate::support::QUESTION;
 use crate::support::client::{Client, post, request};
+use crate::support::gateway::Setup;
 use crate::support::https::{Tls, VERSIONS};
 use crate::support::pki::Authority;
+use crate::support::wire::values;
 
 #[tokio::test]
 async fn server_name_chooses_the_certificate() {
@@ -285,4 +287,47 @@ mod stolen {
             self.new.lock().expect("sessions").pop()
         }
     }
+}
+
+#[tokio::test]
+async fn listeners_of_gateway_api_are_served() {
+    let ca = Authority::new();
+    let (a, b) = (ca.issue("a.test", 1), ca.issue("*.b.test", 2));
+    let gateway = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec:
+  gatewayClassName: istio
+  listeners:
+  - {name: a, port: 443, protocol: HTTPS, hostname: a.test, tls: {certificateRefs: [{name: a}]}}
+  - {name: b, port: 443, protocol: HTTPS, hostname: '*.b.test', tls: {certificateRefs: [{name: b}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: route, namespace: istio-system}
+spec:
+  parentRefs: [{name: gw}]
+  rules: [{filters: [{type: RequestRedirect, requestRedirect: {hostname: to.test}}]}]
+";
+    let bed = start(
+        Setup::empty()
+            .file("gateway.yaml", gateway)
+            .file("a.yaml", &secret_of("a", &a))
+            .file("b.yaml", &secret_of("b", &b)),
+    )
+    .await;
+    let tls = Tls::new(&ca);
+    for (name, issued) in [("a.test", &a), ("x.b.test", &b)] {
+        let mut client = tls.client(bed.gateway.https, name).await;
+        let shown = client.stream().get_ref().1.peer_certificates();
+        assert_eq!(shown, Some(&*issued.chain), "{name}");
+        client.send(request("GET", "/p", name, &[], "")).await;
+        let answer = client.response().await;
+        assert_eq!(answer.status, 302, "{name}");
+        assert_eq!(values(&answer.fields, "location"), ["https://to.test/p"]);
+        let other = if name == "a.test" { "x.b.test" } else { "a.test" };
+        assert_eq!(client.ask(other, QUESTION).await.status, 421, "{name}");
+    }
+    assert!(tls.connect(bed.gateway.https, "b.test").await.is_err());
 }

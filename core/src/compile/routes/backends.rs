@@ -3,8 +3,9 @@
 use alloc::format;
 
 use crate::compile::destinations::Place;
+use crate::compile::grants::{self, Referred};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::gateway_api::{GROUP, GrantFrom, GrantTo, INFERENCE_GROUP};
+use crate::config::resource::gateway_api::INFERENCE_GROUP;
 use crate::config::resource::http_route::{BackendKind, BackendRef};
 use crate::config::resource::{Meta, Resources};
 use crate::config::suggest::did_you_mean;
@@ -63,29 +64,17 @@ pub(super) fn check_grant(
     resources: &Resources,
     diagnostics: &mut Diagnostics,
 ) {
-    // A grant that was refused may be the one, and has been spoken of.
-    if backend.namespace == route.namespace || !resources.has_all("ReferenceGrant") {
-        return;
-    }
-    let kind = match backend.kind {
-        BackendKind::InferencePool => "InferencePool",
-        BackendKind::Service | BackendKind::Hostname => "Service",
+    let (group, kind) = match backend.kind {
+        BackendKind::InferencePool => (INFERENCE_GROUP, "InferencePool"),
+        BackendKind::Service | BackendKind::Hostname => ("", "Service"),
     };
-    let from =
-        |from: &GrantFrom| *from.group == *GROUP && *from.kind == *"HTTPRoute" && from.namespace == route.namespace;
-    let to = |to: &GrantTo| {
-        let is_group = match backend.kind {
-            BackendKind::InferencePool => *to.group == *INFERENCE_GROUP,
-            BackendKind::Service | BackendKind::Hostname => matches!(&*to.group, "" | "core"),
-        };
-        let is_name = to.name.as_ref().is_none_or(|name| **name == *backend.name.value);
-        is_group && is_name && *to.kind == *kind
+    let to = Referred {
+        group,
+        kind,
+        namespace: &backend.namespace,
+        name: &backend.name,
     };
-    let mut grants = resources.reference_grants.iter();
-    let is_granted = grants.any(|grant| {
-        grant.meta.namespace == backend.namespace && grant.from.iter().any(from) && grant.to.iter().any(to)
-    });
-    if !is_granted {
+    if !grants::allow(route, &to, resources) {
         diagnostics
             .error(
                 "reference-not-granted",

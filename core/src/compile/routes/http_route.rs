@@ -15,13 +15,13 @@ use crate::compile::destinations::Destinations;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::http_route::{
-    BackendRef, HttpRoute, Match, PathMatch, PathModifier, Redirect, Rewrite, Rule,
+    BackendRef, HttpRoute, Match, PathMatch, PathModifier, Redirect, Rewrite, Rule, Timeouts,
 };
 use crate::config::resource::{HeaderChanges, Resources, Retries, RouteSettings, Spanned, StringMatch};
 use crate::request::Scheme;
 use crate::tables::{
-    BackendRow, BackendTarget, ConditionRow, DirectResponseRow, MatchedPath, PathRewrite, PlainTarget, RedirectPath,
-    RedirectPort, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test, UpstreamId,
+    BackendRow, BackendTarget, ConditionRow, DirectResponseRow, MatchedPath, MirrorRow, PathRewrite, PlainTarget,
+    RedirectPath, RedirectPort, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test, UpstreamId,
 };
 
 /// What a rule without backends answers, as Gateway API has it.
@@ -52,8 +52,8 @@ impl HttpRouteCompiler<'_, '_, '_> {
                 action: self.action(rule, &field),
                 cors: None,
                 fault: None,
-                mirrors: Rows::default(),
-                attempts: attempts::to_hosts(&RouteSettings::default(), self.default_retries, self.rows),
+                mirrors: self.mirrors(rule, &field),
+                attempts: attempts::to_hosts(&settings(&rule.timeouts), self.default_retries, self.rows),
                 origin: self.rows.origin(&route.meta, &field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));
@@ -84,6 +84,21 @@ impl HttpRouteCompiler<'_, '_, '_> {
         let id = number(self.rows.rows.direct_responses.len());
         self.rows.rows.direct_responses.push(row);
         RuleAction::Respond(id)
+    }
+
+    /// Copies go with what is sent on. One that never goes has only to be there.
+    fn mirrors(&mut self, rule: &Rule, field: &str) -> Rows {
+        let sends_on = rule.filters.redirect.is_none();
+        let mut mirrors = Vec::new();
+        for mirror in rule.filters.mirrors.iter().filter(|_| sends_on) {
+            let upstream = self.upstream(&mirror.backend, &format!("{field}.{}", mirror.field));
+            let row = upstream.map(|upstream| MirrorRow {
+                upstream,
+                chance: mirror.chance,
+            });
+            mirrors.extend(row.filter(|row| row.chance.0 > 0));
+        }
+        append(&mut self.rows.rows.mirrors, mirrors)
     }
 
     /// Its port is the one given, otherwise the given scheme's, otherwise the listener's.
@@ -224,6 +239,18 @@ impl HttpRouteCompiler<'_, '_, '_> {
         };
         conditions.push(condition(Subject::Path, test));
         Some(matched)
+    }
+}
+
+/// As istiod has it, of a rule without `retry` the time for a backend is the time for everything. Not that of each try:
+/// such a limit ends, in Envoy, where the answer begins, and `backendRequest` is for all of it.
+fn settings(timeouts: &Timeouts) -> RouteSettings {
+    RouteSettings {
+        timeout_ms: timeouts
+            .backend_request_ms
+            .filter(|limit| *limit > 0)
+            .or(timeouts.request_ms),
+        ..RouteSettings::default()
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn compile(
 ) {
     let mesh = resources.mesh_configs.first();
     let default_retries = mesh.and_then(|mesh| mesh.default_retries.as_ref());
-    let gateways = &kube_gateways::compile(resources, settings, listeners, diagnostics);
+    let gateways = &kube_gateways::compile(resources, listeners);
     let mut hosts = VirtualHosts::default();
     let mut worlds = Worlds::default();
     for (listener, host) in gateways.opened() {

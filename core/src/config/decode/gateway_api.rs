@@ -8,7 +8,7 @@ use super::{boxed, each, host, integer, unique};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::Meta;
 use crate::config::resource::gateway_api::{
-    Gateway, GatewayClass, GrantFrom, GrantTo, InferencePool, Listener, ReferenceGrant, RouteNamespaces,
+    CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo, InferencePool, Listener, ReferenceGrant, RouteNamespaces,
 };
 use crate::config::schema::GATEWAY_API;
 use crate::config::tree::Node;
@@ -24,7 +24,7 @@ pub(super) fn gateway(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) ->
     let mut listeners: Vec<Listener> = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
         let field = format!("spec.listeners[{index}]");
-        let Some(listener) = listener(node, &field, diagnostics) else {
+        let Some(listener) = listener(node, &field, &meta.namespace, diagnostics) else {
             continue;
         };
         let hostname = |one: &Listener| one.hostname.as_ref().map(|hostname| hostname.value.clone());
@@ -48,7 +48,7 @@ pub(super) fn gateway(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) ->
     })
 }
 
-fn listener(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Listener> {
+fn listener(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics) -> Option<Listener> {
     let allowed = node.get("allowedRoutes");
     let namespaces = allowed.and_then(|allowed| allowed.get("namespaces"));
     let kinds = allowed.and_then(|allowed| allowed.get("kinds")).map(Node::items);
@@ -62,7 +62,63 @@ fn listener(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<L
             self::namespaces(node, &format!("{field}.allowedRoutes.namespaces"), diagnostics)
         })?,
         takes_http_routes: kinds.is_empty() || kinds.iter().any(is_http_route),
+        certificates: match node.get("protocol").and_then(Node::text) {
+            Some("HTTPS") => Some(certificates(node, field, namespace, diagnostics)?),
+            _ => {
+                refuse_tls(node, field, diagnostics);
+                None
+            }
+        },
     })
+}
+
+fn refuse_tls(node: &Node, field: &str, diagnostics: &mut Diagnostics) {
+    if let Some(tls) = node.entry("tls") {
+        diagnostics
+            .error(
+                "conflicting-fields",
+                tls.key.at,
+                "`tls` is not of a listener in plain text",
+            )
+            .field(format!("{field}.tls"))
+            .help("use protocol `HTTPS`, or remove it");
+    }
+}
+
+fn certificates(
+    node: &Node,
+    field: &str,
+    namespace: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<CertificateRef>> {
+    let Some(refs) = node.get("tls").and_then(|tls| tls.get("certificateRefs")) else {
+        diagnostics
+            .error("missing-field", node.at, "an HTTPS listener has no certificate")
+            .field(format!("{field}.tls.certificateRefs"))
+            .help("name a Secret, such as `tls: {certificateRefs: [{name: NAME}]}`");
+        return None;
+    };
+    let mut read = Vec::new();
+    for (index, node) in refs.items().iter().enumerate() {
+        let (group, kind) = (word(node, "group"), word(node, "kind"));
+        let is_secret =
+            matches!(group.as_deref(), None | Some("" | "core")) && matches!(kind.as_deref(), None | Some("Secret"));
+        if !is_secret {
+            diagnostics
+                .error(
+                    "unsupported-value",
+                    node.at,
+                    "a certificate that is no Secret is not supported",
+                )
+                .field(format!("{field}.tls.certificateRefs[{index}]"))
+                .help("leave `group` and `kind` out");
+        }
+        read.push(CertificateRef {
+            namespace: word(node, "namespace").unwrap_or_else(|| namespace.into()),
+            name: boxed(node.get("name")?)?,
+        });
+    }
+    Some(read)
 }
 
 fn is_http_route(kind: &Node) -> bool {

@@ -4,22 +4,34 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::http_route::backend_object;
 use super::{each, integer};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
 use crate::config::quote::quoted;
 use crate::config::resource::HeaderChanges;
-use crate::config::resource::http_route::{Filters, Match, PathMatch, PathModifier, Redirect, Rewrite};
+use crate::config::resource::http_route::{Filters, Match, Mirror, PathMatch, PathModifier, Redirect, Rewrite};
 use crate::config::secret::Secret;
 use crate::config::tree::{Entry, Node};
+use crate::limits::MIRRORS_MAX;
 use crate::request::Scheme;
+use crate::tables::Chance;
 use crate::text_map::TextSet;
 
-/// Reads `filters`. `matches` are the rule's, `of_rule` whether they are its own and no backend's.
+/// Whose filters are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum FiltersOf<'n> {
+    /// A rule's, of a route in this namespace.
+    Rule { namespace: &'n str },
+    /// One backend's.
+    Backend,
+}
+
+/// Reads `filters`. `matches` are the rule's.
 pub(super) fn filters(
     node: Option<&Node>,
     field: &str,
     matches: &[Match],
-    of_rule: bool,
+    of: FiltersOf<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Filters {
     let mut filters = Filters::default();
@@ -35,13 +47,20 @@ pub(super) fn filters(
             "RequestRedirect" => "URLRewrite",
             _ => "",
         };
-        if !seen.insert(kind) {
+        if !seen.insert(kind) && kind != "RequestMirror" {
             refuse(form, &format!("a second {kind} filter"), &field, diagnostics).help("put both into one");
         } else if seen.contains(excluded) {
             refuse(form, "a redirect beside a rewrite", &field, diagnostics).help("keep one of them");
-        } else if kind == "RequestRedirect" && !of_rule {
+        } else if let ("RequestRedirect", FiltersOf::Backend) = (kind, of) {
             refuse(form, "a redirect of one backend", &field, diagnostics)
                 .help("redirect in a rule without `backendRefs`");
+        } else if let ("RequestMirror", FiltersOf::Backend) = (kind, of) {
+            refuse(form, "a mirror of one backend", &field, diagnostics).help("give it to the rule, as in Istio");
+        } else if kind == "RequestMirror" && filters.mirrors.len() == MIRRORS_MAX {
+            diagnostics
+                .error("out-of-range", form.value.at, "a rule has too many mirrors")
+                .field(field.as_str())
+                .help(format!("list at most {MIRRORS_MAX}"));
         }
         let inner = format!("{field}.{}", given.key.value);
         let node = &given.value;
@@ -55,10 +74,58 @@ pub(super) fn filters(
                     path: path_modifier(node, &inner, matches, diagnostics),
                 }
             }
-            _ => {}
+            _ => {
+                if let FiltersOf::Rule { namespace } = of {
+                    filters
+                        .mirrors
+                        .extend(mirror(node, &inner, index, namespace, diagnostics));
+                }
+            }
         }
     }
     filters
+}
+
+/// `field` is the `requestMirror`, of the filter at `index`.
+fn mirror(node: &Node, field: &str, index: usize, namespace: &str, diagnostics: &mut Diagnostics) -> Option<Mirror> {
+    const ALL: u64 = 1_000_000;
+    let number = |node: &Node, name: &str| Some(integer::<u32>(node.get(name)?)?.value);
+    let percent = number(node, "percent").map(|percent| u64::from(percent).saturating_mul(ALL / 100));
+    let fraction = node.entry("fraction");
+    let of_fraction = fraction.and_then(|fraction| {
+        let (numerator, denominator) = (
+            number(&fraction.value, "numerator")?,
+            number(&fraction.value, "denominator").unwrap_or(100),
+        );
+        if numerator > denominator {
+            diagnostics
+                .error("out-of-range", fraction.value.at, "the fraction is more than all")
+                .field(format!("{field}.fraction"))
+                .help("`numerator` is at most `denominator`, which is 100 when absent");
+        }
+        u64::from(numerator).saturating_mul(ALL).checked_div(denominator.into())
+    });
+    if let (Some(fraction), Some(_)) = (fraction, percent) {
+        diagnostics
+            .error(
+                "conflicting-fields",
+                fraction.key.at,
+                "`percent` and `fraction` exclude each other",
+            )
+            .field(field)
+            .help("keep one of them");
+    }
+    let chance = percent.or(of_fraction).unwrap_or(ALL).min(ALL);
+    Some(Mirror {
+        backend: backend_object(
+            node.get("backendRef")?,
+            &format!("{field}.backendRef"),
+            namespace,
+            diagnostics,
+        )?,
+        chance: Chance(u32::try_from(chance).ok()?),
+        field: format!("filters[{index}].requestMirror.backendRef"),
+    })
 }
 
 /// The `type` and the one field that it names.
@@ -69,6 +136,7 @@ fn given<'n>(node: &'n Node, field: &str, diagnostics: &mut Diagnostics) -> Opti
         "ResponseHeaderModifier" => "responseHeaderModifier",
         "RequestRedirect" => "requestRedirect",
         "URLRewrite" => "urlRewrite",
+        "RequestMirror" => "requestMirror",
         // Which has been refused by name.
         _ => return None,
     };

@@ -6,16 +6,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::gateway_api::word;
-use super::http_filters::filters;
+use super::http_filters::{FiltersOf, filters};
 use super::{boxed, each, host, integer, text, unique};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::quote::quoted;
 use crate::config::resource::gateway_api::INFERENCE_GROUP;
 use crate::config::resource::http_route::{
-    BackendKind, BackendRef, Filters, HttpRoute, Match, ParentRef, PathMatch, Rule,
+    BackendKind, BackendRef, Filters, HttpRoute, Match, ParentRef, PathMatch, Rule, Timeouts,
 };
 use crate::config::resource::{Meta, Spanned, StringMatch};
 use crate::config::schema::GATEWAY_API;
+use crate::config::time::parse_limit_ms;
 use crate::config::tree::{Node, Scalar};
 use crate::limits::REGEX_BYTES_MAX;
 use crate::text_map::TextSet;
@@ -36,6 +37,7 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
             matches: Vec::from([everything(spec.at)]),
             filters: Filters::default(),
             backends: Vec::new(),
+            timeouts: Timeouts::default(),
         });
     }
     Some(HttpRoute {
@@ -82,9 +84,22 @@ fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics
         node.get("filters"),
         &format!("{field}.filters"),
         &matches,
-        true,
+        FiltersOf::Rule { namespace },
         diagnostics,
     );
+    if filters.redirect.is_some() {
+        let timeouts = node.entry("timeouts").map(|timeouts| (timeouts.key.at, "timeouts"));
+        let mirrors = filters
+            .mirrors
+            .iter()
+            .map(|mirror| (mirror.backend.at, mirror.field.as_str()));
+        for (at, name) in timeouts.into_iter().chain(mirrors) {
+            diagnostics
+                .warning("no-effect", at, "this changes nothing beside a redirect")
+                .field(format!("{field}.{name}"))
+                .help("remove it: nothing is sent upstream");
+        }
+    }
     if let (Some(_), Some(refs)) = (&filters.redirect, refs.filter(|refs| !refs.value.items().is_empty())) {
         diagnostics
             .error(
@@ -101,7 +116,26 @@ fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics
         matches,
         filters,
         backends,
+        timeouts: timeouts(node.get("timeouts"), &format!("{field}.timeouts"), diagnostics),
     }
+}
+
+fn timeouts(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> Timeouts {
+    let limit = |name: &str| node.and_then(|node| node.get(name)?.text().and_then(parse_limit_ms));
+    let timeouts = Timeouts {
+        request_ms: limit("request"),
+        backend_request_ms: limit("backendRequest"),
+    };
+    if let Some(request_ms) = timeouts.request_ms.filter(|request_ms| *request_ms > 0)
+        && timeouts.backend_request_ms > Some(request_ms)
+        && let Some(longer) = node.and_then(|node| node.get("backendRequest"))
+    {
+        diagnostics
+            .error("out-of-range", longer.at, "`backendRequest` is longer than `request`")
+            .field(format!("{field}.backendRequest"))
+            .help("what goes to a backend is a part of the request: make it no longer");
+    }
+    timeouts
 }
 
 /// The CRD's default: the prefix `/`.
@@ -238,6 +272,28 @@ fn backend(
     matches: &[Match],
     diagnostics: &mut Diagnostics,
 ) -> Option<BackendRef> {
+    let backend = backend_object(node, field, namespace, diagnostics)?;
+    let weight: Option<Spanned<u32>> = node.get("weight").and_then(integer);
+    Some(BackendRef {
+        weight: weight.map_or(backend.weight, |weight| weight.value),
+        filters: filters(
+            node.get("filters"),
+            &format!("{field}.filters"),
+            matches,
+            FiltersOf::Backend,
+            diagnostics,
+        ),
+        ..backend
+    })
+}
+
+/// What is referred to, as it is without weight and filters.
+pub(super) fn backend_object(
+    node: &Node,
+    field: &str,
+    namespace: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<BackendRef> {
     let kind = backend_kind(node, field, diagnostics)?;
     let name = host(node.get("name")?)?;
     let port: Option<Spanned<u16>> = node.get("port").and_then(integer);
@@ -258,21 +314,14 @@ fn backend(
             .field(format!("{field}.port"))
             .help("a Service and a Hostname need one");
     }
-    let weight: Option<Spanned<u32>> = node.get("weight").and_then(integer);
     Some(BackendRef {
         at: node.at,
         kind,
         namespace: given.and_then(|given| given.value.text()).unwrap_or(namespace).into(),
         name,
         port,
-        weight: weight.map_or(1, |weight| weight.value),
-        filters: filters(
-            node.get("filters"),
-            &format!("{field}.filters"),
-            matches,
-            false,
-            diagnostics,
-        ),
+        weight: 1,
+        filters: Filters::default(),
     })
 }
 

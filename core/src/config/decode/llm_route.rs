@@ -8,7 +8,7 @@ use super::virtual_service::{by_key, conditions, operations, refuse_two_hosts, r
 use super::{each, host, integer, labels, route_settings, text};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    BackendRef, HeaderKey, HttpMatch, HttpRewrite, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch,
+    BackendRef, HeaderKey, HttpMatch, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch,
 };
 use crate::config::schema::LOCKGATE;
 use crate::config::tree::{Node, Scalar};
@@ -52,7 +52,7 @@ impl Decoder<'_> {
             name: node.get("name").and_then(text),
             matches,
             backend_refs: each(Some(node), "backendRefs", backend_ref),
-            rewrite: rewrite.unwrap_or_else(HttpRewrite::default),
+            rewrite: rewrite.unwrap_or_default(),
             headers: operations(node.get("headers"), &format!("{field}.headers"), self.diagnostics),
             settings: route_settings::decode(node, field, self.diagnostics),
         };

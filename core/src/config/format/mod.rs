@@ -35,6 +35,8 @@ pub(crate) enum Format {
     Duration,
     /// The same, or `0s` for none.
     TimeLimit,
+    /// The same, as Gateway API writes it (GEP-2257).
+    GatewayDuration,
     /// The same, for as long as a fault may hold up a request.
     FaultDelay,
     /// The same, in whole seconds.
@@ -170,6 +172,7 @@ impl Format {
             Self::Timestamp => timestamp(text),
             Self::Duration => duration(text),
             Self::TimeLimit => time_limit(text),
+            Self::GatewayDuration => route::gateway_duration(text),
             Self::FaultDelay => fault_delay(text),
             Self::Seconds => seconds(text),
             Self::FieldName => field_name(text),
@@ -240,6 +243,7 @@ impl Format {
             Self::RouteHost => Some(r"(\*|(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)"),
             Self::RequestPath => Some("/.*"),
             Self::StatusCode => Some("[1-5][0-9][0-9]"),
+            Self::GatewayDuration => Some("([0-9]{1,5}(h|m|s|ms)){1,4}"),
             Self::Hostname => Some(r"(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?"),
             Self::Any | Self::LabelValue | Self::ChangedValue | Self::NewPath => None,
             _ => Some(r"[\s\S]+"),

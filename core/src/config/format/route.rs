@@ -6,6 +6,7 @@ use alloc::format;
 use super::{Check, Fault, field_name, host, name};
 use crate::config::quote::quoted;
 use crate::config::resource::{HeaderKey, RetryConditions};
+use crate::config::time::parse_limit_ms;
 use crate::tables::RetryOn;
 
 /// Namespaces that see a resource.
@@ -45,6 +46,20 @@ pub(super) fn retry_on(text: &str) -> Check {
         )
         .help(format!("use {}, or a status code", RetryOn::NAMES.join(", ")))),
     }
+}
+
+/// At most four numbers of at most five digits: GEP-2257.
+pub(super) fn gateway_duration(text: &str) -> Check {
+    let mut numbers = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|digits| !digits.is_empty());
+    let is_short = numbers.clone().count() <= 4 && numbers.all(|digits| digits.len() <= 5);
+    let has_units = text.bytes().all(|b| b.is_ascii_digit() || b"hms".contains(&b));
+    if is_short && has_units && parse_limit_ms(text).is_some() {
+        return Ok(());
+    }
+    Err(Fault::new("invalid-duration", "is no duration of Gateway API")
+        .help("write it as `5s`, `500ms` or `1h30m`, without decimals and at most 49 days; `0s` is no limit"))
 }
 
 /// Names that Istio's documents call ignored, each with a field of its own.

@@ -28,7 +28,7 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
 }
 
-/// One entry of `spec.listeners`. What it speaks is HTTP in plain text.
+/// One entry of `spec.listeners`.
 #[derive(Debug, Clone)]
 pub struct Listener {
     /// The entry.
@@ -43,6 +43,17 @@ pub struct Listener {
     pub namespaces: RouteNamespaces,
     /// Whether `allowedRoutes.kinds` has HTTPRoute.
     pub takes_http_routes: bool,
+    /// `certificateRefs` of `tls`, at least one; `None` is HTTP in plain text.
+    pub certificates: Option<Vec<CertificateRef>>,
+}
+
+/// One of `certificateRefs`: a Secret.
+#[derive(Debug, Clone)]
+pub struct CertificateRef {
+    /// `namespace`; the Gateway's own when absent.
+    pub namespace: Box<str>,
+    /// `name`
+    pub name: Spanned<Box<str>>,
 }
 
 /// The namespaces whose routes may attach to a listener.

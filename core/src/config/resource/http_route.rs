@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use super::{HeaderChanges, Meta, Spanned, StringMatch};
 use crate::config::diagnostic::Location;
 use crate::request::Scheme;
+use crate::tables::Chance;
 
 /// An HTTPRoute.
 #[derive(Debug, Clone)]
@@ -56,6 +57,17 @@ pub struct Rule {
     pub filters: Filters,
     /// `backendRefs`
     pub backends: Vec<BackendRef>,
+    /// `timeouts`
+    pub timeouts: Timeouts,
+}
+
+/// `timeouts`, in milliseconds: `None` and 0 are none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timeouts {
+    /// `request`
+    pub request_ms: Option<u32>,
+    /// `backendRequest`, no longer than `request`.
+    pub backend_request_ms: Option<u32>,
 }
 
 /// One entry of `matches`: all that is given must hold.
@@ -84,7 +96,7 @@ pub enum PathMatch {
     Regex(String),
 }
 
-/// `filters` of a rule or of a backend: at most one of each.
+/// `filters` of a rule or of a backend: at most one of each, but for mirrors.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
     /// `RequestHeaderModifier`
@@ -95,6 +107,19 @@ pub struct Filters {
     pub rewrite: Rewrite,
     /// `RequestRedirect`, of a rule only.
     pub redirect: Option<Redirect>,
+    /// Each `RequestMirror`, of a rule only.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// `requestMirror`
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    /// `backendRef`, which has neither weight nor filters.
+    pub backend: BackendRef,
+    /// `percent` or `fraction`: how many requests are copied.
+    pub chance: Chance,
+    /// The `backendRef`, for findings: `filters[0].requestMirror.backendRef`.
+    pub field: String,
 }
 
 /// `urlRewrite`

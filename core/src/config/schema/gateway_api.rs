@@ -49,14 +49,42 @@ static LISTENER: Object = Object::new(&[
         Shape::Object(&ALLOWED_ROUTES),
         "Which routes may attach; without it, HTTPRoutes of the Gateway's own namespace.",
     ),
-    not_yet("tls"),
+    field("tls", Shape::Object(&TLS), "With `HTTPS`: what proves the hostname."),
 ]);
 
 static PROTOCOL: Enumeration = Enumeration {
-    values: &["HTTP"],
-    not_yet: &["HTTPS", "TLS", "TCP", "UDP"],
+    values: &["HTTP", "HTTPS"],
+    not_yet: &["TLS", "TCP", "UDP"],
     ignore_case: false,
 };
+
+static TLS: Object = Object::new(&[
+    field("mode", Shape::Enum(&TLS_MODE), "`Terminate` when absent."),
+    field(
+        "certificateRefs",
+        list_of_some(&Shape::Object(&CERTIFICATE_REF)),
+        "Secrets with certificates and their keys.",
+    ),
+    not_yet("options"),
+    not_yet("frontendValidation"),
+]);
+
+static TLS_MODE: Enumeration = Enumeration {
+    values: &["Terminate"],
+    not_yet: &["Passthrough"],
+    ignore_case: false,
+};
+
+static CERTIFICATE_REF: Object = Object::new(&[
+    field("group", text(Format::Any), "Empty when absent: that of Secrets."),
+    field("kind", text(Format::NonEmpty), "`Secret` when absent."),
+    field(
+        "namespace",
+        text(Format::Namespace),
+        "The Gateway's own when absent; another needs a ReferenceGrant there.",
+    ),
+    required("name", text(Format::ResourceName), "Name of the Secret."),
+]);
 
 static ALLOWED_ROUTES: Object = Object::new(&[
     field(

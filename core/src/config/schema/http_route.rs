@@ -1,6 +1,6 @@
 //! The shape of `gateway.networking.k8s.io` HTTPRoute.
 
-use super::{Enumeration, Object, PORT, Shape, field, list, list_of_some, not_yet, required, text};
+use super::{Enumeration, Field, Object, PORT, Shape, field, list, list_of_some, not_yet, required, text};
 use crate::config::format::Format;
 
 /// `spec` of an HTTPRoute.
@@ -57,9 +57,22 @@ static RULE: Object = Object::new(&[
         list(&Shape::Object(&BACKEND_REF)),
         "What shares the rule's traffic; without any, the answer is 500.",
     ),
-    not_yet("timeouts"),
+    field("timeouts", Shape::Object(&TIMEOUTS), "How long a request may take."),
     not_yet("retry"),
     not_yet("sessionPersistence"),
+]);
+
+static TIMEOUTS: Object = Object::new(&[
+    field(
+        "request",
+        text(Format::GatewayDuration),
+        "From the end of the request to the end of its answer; `0s` and nothing are no limit.",
+    ),
+    field(
+        "backendRequest",
+        text(Format::GatewayDuration),
+        "The same for what is sent to a backend, and no longer than `request`: the limit, as in Istio, of a rule without `retry`.",
+    ),
 ]);
 
 static MATCH: Object = Object::new(&[
@@ -114,24 +127,34 @@ static METHOD: Enumeration = Enumeration {
     ignore_case: false,
 };
 
+const BACKEND_GROUP: Field = field(
+    "group",
+    text(Format::Any),
+    "Empty when absent: that of Services; `networking.istio.io` for a Hostname.",
+);
+
+const BACKEND_KIND: Field = field("kind", text(Format::NonEmpty), "`Service` when absent.");
+
+const BACKEND_NAMESPACE: Field = field(
+    "namespace",
+    text(Format::Namespace),
+    "The route's own when absent; another needs a ReferenceGrant there.",
+);
+
+const BACKEND_NAME: Field = required(
+    "name",
+    text(Format::DnsName),
+    "Name of the Service, or the host of a Hostname.",
+);
+
+const BACKEND_PORT: Field = field("port", PORT, "Its port.");
+
 static BACKEND_REF: Object = Object::new(&[
-    field(
-        "group",
-        text(Format::Any),
-        "Empty when absent: that of Services; `networking.istio.io` for a Hostname.",
-    ),
-    field("kind", text(Format::NonEmpty), "`Service` when absent."),
-    field(
-        "namespace",
-        text(Format::Namespace),
-        "The route's own when absent; another needs a ReferenceGrant there.",
-    ),
-    required(
-        "name",
-        text(Format::DnsName),
-        "Name of the Service, or the host of a Hostname.",
-    ),
-    field("port", PORT, "Its port."),
+    BACKEND_GROUP,
+    BACKEND_KIND,
+    BACKEND_NAMESPACE,
+    BACKEND_NAME,
+    BACKEND_PORT,
     field(
         "weight",
         Shape::Integer { min: 0, max: 1_000_000 },
@@ -162,7 +185,11 @@ static FILTER: Object = Object::new(&[
         "Answers with another place.",
     ),
     field("urlRewrite", Shape::Object(&REWRITE), "What the backend gets instead."),
-    not_yet("requestMirror"),
+    field(
+        "requestMirror",
+        Shape::Object(&MIRROR),
+        "Gets copies of the requests; its answers are dropped. There may be several such filters.",
+    ),
     not_yet("cors"),
     not_yet("externalAuth"),
     not_yet("extensionRef"),
@@ -174,10 +201,52 @@ static FILTER_TYPE: Enumeration = Enumeration {
         "ResponseHeaderModifier",
         "RequestRedirect",
         "URLRewrite",
+        "RequestMirror",
     ],
-    not_yet: &["RequestMirror", "CORS", "ExternalAuth", "ExtensionRef"],
+    not_yet: &["CORS", "ExternalAuth", "ExtensionRef"],
     ignore_case: false,
 };
+
+static MIRROR: Object = Object::new(&[
+    required("backendRef", Shape::Object(&MIRROR_REF), "Where the copies go."),
+    field(
+        "percent",
+        Shape::Integer { min: 0, max: 100 },
+        "How many of a hundred requests are copied; all when absent.",
+    ),
+    field(
+        "fraction",
+        Shape::Object(&FRACTION),
+        "The same as a fraction, instead of `percent`.",
+    ),
+]);
+
+static MIRROR_REF: Object = Object::new(&[
+    BACKEND_GROUP,
+    BACKEND_KIND,
+    BACKEND_NAMESPACE,
+    BACKEND_NAME,
+    BACKEND_PORT,
+]);
+
+static FRACTION: Object = Object::new(&[
+    required(
+        "numerator",
+        Shape::Integer {
+            min: 0,
+            max: 2_147_483_647,
+        },
+        "How many; at most `denominator`.",
+    ),
+    field(
+        "denominator",
+        Shape::Integer {
+            min: 1,
+            max: 2_147_483_647,
+        },
+        "Of how many; 100 when absent.",
+    ),
+]);
 
 static HEADER_MODIFIER: Object = Object::new(&[
     field("set", list(&Shape::Object(&CHANGED_HEADER)), "A field's one value."),
