@@ -15,6 +15,7 @@ mod grants;
 mod kube_gateways;
 mod lint;
 mod listeners;
+mod openings;
 mod policies;
 mod providers;
 mod read_headers;
