@@ -157,6 +157,10 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, evidence: Evi
 
 /// What the conditions of an entry say together.
 #[derive(Clone, Copy)]
+#[cfg_attr(
+    not(feature = "alloc"),
+    expect(dead_code, reason = "only `explain` asks which condition it was")
+)]
 pub(crate) enum Judged<'d> {
     /// All of them hold.
     Matches,

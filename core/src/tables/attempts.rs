@@ -80,6 +80,7 @@ impl RetryOn {
     pub(crate) const INTERNAL: Self = Self(1 << 10);
     pub(crate) const RESOURCE_EXHAUSTED: Self = Self(1 << 11);
     pub(crate) const UNAVAILABLE: Self = Self(1 << 12);
+    #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` reads names"))]
     pub(crate) const REFUSED_STREAM: Self = Self(1 << 13);
 
     /// Istio's default (`retry.DefaultPolicy`), but for status codes, of which its list is empty.
