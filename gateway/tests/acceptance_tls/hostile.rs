@@ -155,8 +155,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Client<S>>,
 {
-    const MANY: usize = 20;
+    // Enough of them that what the allocator takes at once, about 2 MiB, is little to each.
+    const MANY: usize = 60;
     let body = "x".repeat(8 * 1024 * 1024);
+    bed.upstream
+        .answer(Answer::whole("200 OK", &[("connection", "close")], "first"));
+    let mut first = connect(0).await;
+    assert_eq!(first.ask("a.test", QUESTION).await.status, 200);
+    drop(first);
     let before = bed.gateway.resident();
     let mut clients = Vec::new();
     for index in 0..MANY {
@@ -165,7 +171,7 @@ where
         client.send(post("a.test", &[], QUESTION)).await;
         clients.push(client);
     }
-    for index in 0..MANY {
+    for index in 0..=MANY {
         bed.upstream.closed(index).await;
     }
     let peak = bed.gateway.peak();
