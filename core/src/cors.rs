@@ -8,7 +8,7 @@
 
 use crate::request::Headers;
 use crate::route;
-use crate::tables::{CorsRow, Span, Tables};
+use crate::tables::{CorsRow, RuleRow, Span, Tables};
 
 /// What an answer says to a page of another origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,13 +65,14 @@ impl<'d> CrossOrigin<'d> {
     }
 }
 
-/// What the policy says of a request; `None` when it names no origin.
+/// What the rule's policy says of a request; `None` when there is none, or the request names no origin.
 pub(crate) fn judge<'d>(
     tables: &Tables<'d>,
-    row: &'d CorsRow,
+    rule: &RuleRow,
     method: &str,
     headers: &'d dyn Headers,
 ) -> Option<CrossOrigin<'d>> {
+    let row = tables.cors.get(rule.cors? as usize)?;
     let origin = only(headers, "origin").filter(|origin| !origin.is_empty())?;
     let mut tests = row.origins.of(tables.cors_origins).iter();
     // A test that takes a star takes every origin.

@@ -8,7 +8,7 @@
 //! redirect   a plain-text server for TLS only           301
 //! match      pass 1 → rule                              404, a redirect, a direct response
 //! choose     a backend of the rule by weight
-//! fault      of a plain host, by chance                 an answer in its place
+//! fault      by chance                                  an answer in its place
 //! cors       what pages of other origins may do         200 to a preflight; forward
 //! body       may it be sent to the provider             405, 400, 413, 415
 //! rewrite    authority := the provider's host
@@ -180,15 +180,49 @@ pub fn decide<'d>(
         RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, &seen),
         RuleAction::Respond(row) => return respond(tables, row, entry.rule),
     };
-    match route::choose(tables, split, entropy).map(|backend| backend.to) {
-        None => Decision::Refuse(Refusal::NoRoute),
-        Some(BackendTarget::Upstream(target)) => {
-            to_host(tables, &seen, sent, known.body, (entry, row), &target, entropy)
-        }
-        Some(BackendTarget::Provider(target)) => {
-            to_provider(tables, &seen, &headers, &known, evidence, (entry, row), &target)
-        }
+    let Some(to) = route::choose(tables, split, entropy).map(|backend| backend.to) else {
+        return Decision::Refuse(Refusal::NoRoute);
+    };
+    let Drawn { delay_ms, abort } = fault::drawn(tables, row, entropy);
+    if let Some(status) = abort {
+        return Decision::Abort(Abort {
+            rule: entry.rule,
+            delay_ms,
+            answer: fault::answer(status, &to, sent),
+            response_changes: to.response_changes().of(tables.header_changes),
+        });
     }
+    let cors = cors::judge(tables, row, seen.method, sent);
+    if let Some(cors) = cors.filter(CrossOrigin::answers) {
+        return Decision::Preflight(Preflight {
+            rule: entry.rule,
+            delay_ms,
+            cors,
+        });
+    }
+    let taken = Taken {
+        entry,
+        row,
+        delay_ms,
+        cors,
+        mirrors: Mirrors {
+            rows: row.mirrors.of(tables.mirrors),
+            entropy,
+        },
+    };
+    match to {
+        BackendTarget::Upstream(target) => to_host(tables, &seen, known.body, &taken, &target),
+        BackendTarget::Provider(target) => to_provider(tables, &seen, &headers, &known, evidence, &taken, &target),
+    }
+}
+
+/// The rule that a request is sent on by, and what it says wherever that is.
+struct Taken<'d> {
+    entry: &'d EntryRow,
+    row: &'d RuleRow,
+    delay_ms: u32,
+    cors: Option<CrossOrigin<'d>>,
+    mirrors: Mirrors<'d>,
 }
 
 /// What comes of a request when its body says whether `rule` takes it: that must be read, and be one that says it.
@@ -223,37 +257,16 @@ fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId) -> Decision<'d> {
     })
 }
 
-/// To a plain host: at once, with the body as it comes, unless a fault or a preflight is answered in its place. Where a
-/// policy asked for the body it must be one that policy could read to be sent on.
+/// To a plain host: at once, with the body as it comes. Where a policy asked for the body it must be one that policy
+/// could read to be sent on.
 fn to_host<'d>(
     tables: &Tables<'d>,
     seen: &Attributes<'d>,
-    sent: &'d dyn Headers,
     body: Body<'_>,
-    (entry, row): (&EntryRow, &RuleRow),
+    taken: &Taken<'d>,
     target: &PlainTarget,
-    entropy: u64,
 ) -> Decision<'d> {
-    let response_changes = target.response_changes.of(tables.header_changes);
-    let fault = row.fault.and_then(|fault| tables.faults.get(fault as usize));
-    let Drawn { delay_ms, abort } = fault.map_or_else(Drawn::default, |fault| fault::drawn(fault, entropy));
-    if let Some(status) = abort {
-        return Decision::Abort(Abort {
-            rule: entry.rule,
-            delay_ms,
-            answer: fault::answer(status, sent),
-            response_changes,
-        });
-    }
-    let policy = row.cors.and_then(|cors| tables.cors.get(cors as usize));
-    let cors = policy.and_then(|policy| cors::judge(tables, policy, seen.method, sent));
-    if let Some(cors) = cors.filter(CrossOrigin::answers) {
-        return Decision::Preflight(Preflight {
-            rule: entry.rule,
-            delay_ms,
-            cors,
-        });
-    }
+    let entry = taken.entry;
     if let Body::Read(Err(error)) = body {
         return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
     }
@@ -266,16 +279,13 @@ fn to_host<'d>(
             None => core::str::from_utf8(seen.authority.raw).unwrap_or_default(),
         },
         path: path_sent(tables, seen, entry, target.path),
-        delay_ms,
-        attempts: row.attempts,
-        mirrors: Mirrors {
-            rows: row.mirrors.of(tables.mirrors),
-            entropy,
-        },
-        cors,
+        delay_ms: taken.delay_ms,
+        attempts: taken.row.attempts,
+        mirrors: taken.mirrors,
+        cors: taken.cors,
         to: Destination::Host(ToHost {
             request_changes: target.request_changes.of(tables.header_changes),
-            response_changes,
+            response_changes: target.response_changes.of(tables.header_changes),
         }),
     })
 }
@@ -308,9 +318,10 @@ fn to_provider<'d>(
     headers: &dyn Headers,
     known: &Known<'_>,
     evidence: Evidence<'_>,
-    (entry, row): (&EntryRow, &RuleRow),
+    taken: &Taken<'d>,
     target: &ProviderTarget,
 ) -> Decision<'d> {
+    let entry = taken.entry;
     let (id, rule) = (target.provider, entry.rule);
     let Some(provider) = tables.provider(id) else {
         return Decision::Refuse(Refusal::NoRoute);
@@ -355,10 +366,10 @@ fn to_provider<'d>(
             Some(path) => Path::Fixed(path),
             None => path_sent(tables, seen, entry, target.path),
         },
-        delay_ms: 0,
-        attempts: row.attempts,
-        mirrors: Mirrors::default(),
-        cors: None,
+        delay_ms: taken.delay_ms,
+        attempts: taken.row.attempts,
+        mirrors: taken.mirrors,
+        cors: taken.cors,
         to: Destination::Provider(ToProvider {
             admitted_by: second.rule,
             provider: id,

@@ -2,16 +2,18 @@
 //!
 //! As Envoy's fault filter has it, which stands behind every policy and before
 //! CORS: first the delay, then the abort, each by a draw of its own. A delay
-//! does not count towards `timeout`.
+//! does not count towards `timeout`. Where an LLM API is spoken the answer is
+//! that API's error object, so that an SDK meets what it would meet in earnest.
 //! <https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPFaultInjection>
 
 #[cfg(feature = "alloc")]
 use alloc::{format, string::String};
 
+use crate::answer::{Answer, ErrorDetail, ErrorShape};
 use crate::chance::Draw;
 use crate::mirror::falls;
 use crate::request::Headers;
-use crate::tables::{AbortStatus, FaultRow, HeaderChangeRow, RuleId};
+use crate::tables::{AbortStatus, BackendTarget, HeaderChangeRow, RuleId, RuleRow, Tables};
 
 /// Envoy's words.
 pub const ABORT_BODY: &str = "fault filter abort";
@@ -37,6 +39,20 @@ pub enum AbortAnswer {
     Text(u16),
     /// 200 without a body, this `grpc-status`, and [`ABORT_BODY`] as `grpc-message`.
     Grpc(u8),
+    /// This status, with the error object that [`api_error`] writes.
+    Api(u16),
+}
+
+/// What a client of an LLM API gets.
+#[must_use]
+pub fn api_error(status: u16, shape: ErrorShape) -> Answer {
+    let detail = ErrorDetail {
+        status,
+        message: ABORT_BODY,
+        code: "fault_injected",
+        param: None,
+    };
+    detail.answer(shape)
 }
 
 /// The header fields of an answer to a client that speaks gRPC.
@@ -57,7 +73,10 @@ pub(crate) struct Drawn {
     pub(crate) abort: Option<AbortStatus>,
 }
 
-pub(crate) fn drawn(row: &FaultRow, entropy: u64) -> Drawn {
+pub(crate) fn drawn(tables: &Tables<'_>, rule: &RuleRow, entropy: u64) -> Drawn {
+    let Some(row) = rule.fault.and_then(|fault| tables.faults.get(fault as usize)) else {
+        return Drawn::default();
+    };
     let delay = row.delay.filter(|(chance, _)| falls(*chance, entropy, Draw::Delay));
     let abort = row.abort.filter(|(chance, _)| falls(*chance, entropy, Draw::Abort));
     Drawn {
@@ -67,7 +86,11 @@ pub(crate) fn drawn(row: &FaultRow, entropy: u64) -> Drawn {
 }
 
 /// As Envoy translates between the two for a client that speaks gRPC, and for one that does not.
-pub(crate) fn answer(status: AbortStatus, headers: &dyn Headers) -> AbortAnswer {
+pub(crate) fn answer(status: AbortStatus, to: &BackendTarget, headers: &dyn Headers) -> AbortAnswer {
+    let told = match to {
+        BackendTarget::Upstream(_) => AbortAnswer::Text,
+        BackendTarget::Provider(_) => AbortAnswer::Api,
+    };
     let mut is_grpc = false;
     headers.each("content-type", &mut |value| {
         let rest = value.strip_prefix(b"application/grpc");
@@ -82,8 +105,8 @@ pub(crate) fn answer(status: AbortStatus, headers: &dyn Headers) -> AbortAnswer 
             429 | 502..=504 => 14,
             _ => 2,
         }),
-        AbortStatus::Http(status) => AbortAnswer::Text(status),
+        AbortStatus::Http(status) => told(status),
         AbortStatus::Grpc(status) if is_grpc => AbortAnswer::Grpc(status),
-        AbortStatus::Grpc(_) => AbortAnswer::Text(200),
+        AbortStatus::Grpc(_) => told(200),
     }
 }

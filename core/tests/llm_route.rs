@@ -218,6 +218,154 @@ fn a_provider_gets_what_the_rule_makes_of_the_head() {
     assert_eq!(upstream.change_response_headers, [set("x-served-by", "edge")]);
 }
 
+/// A plain host that a copy may go to.
+const ENTRY: &str = "---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: log, namespace: istio-system}
+spec: {hosts: [log.test, Free.test], resolution: DNS, ports: [{number: 8000, name: http}]}
+";
+
+fn with_entry(rules: &str) -> Compiled {
+    let text = text_of("lockgate.dev/v1", rules);
+    compiled(&format!("{text}{ENTRY}"), &Settings::default())
+}
+
+#[test]
+fn copies_of_what_a_provider_gets_go_to_plain_hosts() {
+    let compiled = with_entry(
+        "[{name: r, backendRefs: [{providerHost: fixed.test}], mirrors: [{destination: {host: log.test}}, {destination: {host: log.test}, percentage: {value: 0}}]}]",
+    );
+    let sent = Sent {
+        body: Some("{}"),
+        ..POST
+    };
+    let Verdict::Forward(upstream) = sent.explained_by(&compiled).verdict else {
+        panic!("it is sent on");
+    };
+    assert_eq!(upstream.provider.as_deref(), Some("fixed.test"));
+    assert_eq!(upstream.mirrors, ["log.test"]);
+}
+
+#[test]
+fn no_copy_goes_to_a_provider() {
+    for (mirror, code) in [
+        ("mirror: {host: fixed.test}", "mirror-to-provider"),
+        // It has a ServiceEntry too, in another case.
+        ("mirrors: [{destination: {host: free.test}}]", "mirror-to-provider"),
+        ("mirror: {host: nowhere.test}", "unknown-destination"),
+    ] {
+        let source = Source {
+            name: "route.yaml".to_owned(),
+            text: text_of(
+                "lockgate.dev/v1",
+                &format!("[{{{mirror}, backendRefs: [{{providerHost: free.test}}]}}]"),
+            ) + ENTRY,
+        };
+        let options = LoadOptions {
+            env: &|_| None,
+            ignore_kinds: &[],
+            mesh_config: None,
+        };
+        let built = build(&[source], &options, &Settings::default());
+        assert!(built.compiled.is_none(), "{mirror}");
+        let found = built.diagnostics.as_slice().iter();
+        let codes: Vec<_> = found.map(|finding| finding.code.to_string()).collect();
+        assert!(codes.iter().any(|found| found == code), "{mirror}: {codes:?}");
+    }
+}
+
+#[test]
+fn a_fault_speaks_the_clients_api() {
+    let always = "percentage: {value: 100}";
+    let compiled = route(&format!(
+        "[{{name: r, fault: {{delay: {{fixedDelay: 2s, {always}}}, abort: {{httpStatus: 429, {always}}}}},
+           headers: {{response: {{set: {{retry-after: '1'}}}}}}, backendRefs: [{{providerHost: fixed.test}}]}}]"
+    ));
+    let set = |name: &str, value: &str| HeaderChanged::Set {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    for (target, body) in [
+        (
+            "/v1/chat/completions",
+            r#"{"error":{"message":"fault filter abort","type":"invalid_request_error","param":null,"code":"fault_injected"}}"#,
+        ),
+        (
+            "/v1/messages",
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"fault filter abort"}}"#,
+        ),
+    ] {
+        // Before the body is read, and before the method is looked at.
+        for method in ["POST", "GET"] {
+            let sent = Sent { method, target, ..GET };
+            let Verdict::Respond(answer) = sent.explained_by(&compiled).verdict else {
+                panic!("it is answered");
+            };
+            assert_eq!((answer.status, answer.aborted, answer.delay_ms), (429, true, 2000));
+            assert_eq!(answer.body, body);
+            assert_eq!(
+                answer.change_headers,
+                [set("content-type", "application/json"), set("retry-after", "1")]
+            );
+        }
+    }
+    let delayed = route(&format!(
+        "[{{name: r, fault: {{delay: {{fixedDelay: 2s, {always}}}}}, backendRefs: [{{providerHost: free.test}}]}}]"
+    ));
+    let Verdict::Forward(upstream) = GET.explained_by(&delayed).verdict else {
+        panic!("it is sent on");
+    };
+    assert_eq!(upstream.delay_ms, 2000);
+}
+
+#[test]
+fn pages_of_other_origins_may_ask_a_provider() {
+    let compiled = route(
+        "[{name: r, corsPolicy: {allowOrigins: [{exact: 'https://page.test'}], allowMethods: [POST], allowHeaders: ['*']},
+           backendRefs: [{providerHost: fixed.test}]}]",
+    );
+    let of = |method, origin, body| Sent {
+        method,
+        headers: if origin {
+            &[
+                ("origin", "https://page.test"),
+                ("access-control-request-method", "POST"),
+                ("access-control-request-headers", "authorization"),
+            ]
+        } else {
+            &[]
+        },
+        body,
+        ..POST
+    };
+    let set = |name: &str, value: &str| HeaderChanged::Set {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    let Verdict::Respond(answer) = of("OPTIONS", true, None).explained_by(&compiled).verdict else {
+        panic!("a preflight is answered");
+    };
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    assert_eq!(
+        answer.change_headers,
+        [
+            set("access-control-allow-origin", "https://page.test"),
+            set("access-control-allow-methods", "POST"),
+            set("access-control-allow-headers", "authorization"),
+        ]
+    );
+    let Verdict::Forward(upstream) = of("POST", true, Some("{}")).explained_by(&compiled).verdict else {
+        panic!("it is sent on");
+    };
+    assert_eq!(upstream.origin_allowed, Some(true));
+    assert_eq!(
+        upstream.change_response_headers,
+        [set("access-control-allow-origin", "https://page.test")]
+    );
+    assert_eq!(came(&compiled, &of("OPTIONS", false, None)), "405");
+}
+
 #[test]
 fn nothing_is_tried_again_at_a_provider_unless_the_rule_says_so() {
     let rules = |more: &str| format!("[{{name: r{more}, backendRefs: [{{providerHost: free.test}}]}}]");
@@ -256,6 +404,11 @@ fn asms_own_form_stays_asms() {
         "timeout: 1s",
         "retries: {attempts: 1}",
         "headers: {request: {remove: [a]}}",
+        "corsPolicy: {allowOrigins: [{exact: '*'}]}",
+        "fault: {abort: {httpStatus: 503, percentage: {value: 1}}}",
+        "mirror: {host: log.test}",
+        "mirrorPercentage: {value: 1}",
+        "mirrors: [{destination: {host: log.test}}]",
     ] {
         let found = findings(ASM, &format!("[{{{field}, {backend}}}]"));
         assert!(

@@ -54,6 +54,11 @@ pub(crate) fn fields<'v>(fields: impl Iterator<Item = (&'static str, &'v [u8])>)
     fields.map(change).collect()
 }
 
+/// The fields that are changed.
+pub(crate) fn names(changes: &[Change]) -> Vec<HeaderName> {
+    changes.iter().map(|change| change.name.clone()).collect()
+}
+
 /// Makes the changes.
 pub(crate) fn make(headers: &mut HeaderMap, changes: Vec<Change>) {
     for Change { name, to } in changes {

@@ -45,6 +45,7 @@ use lockgate_core::token::TokenError;
 
 use self::ask::Asked;
 use self::attempts::Trying;
+use self::mirrors::Copied;
 use crate::access::{Flag, Record};
 use crate::body::{ReadBody, ReadError, Reading};
 use crate::changes::{self, Change};
@@ -188,7 +189,7 @@ struct Outgoing {
     trying: Trying,
     /// What a route changes of the answer.
     response_changes: Vec<Change>,
-    /// What a plain host's answer, or ours in its place, says to pages of other origins.
+    /// What any answer, also one of ours in its place, says to pages of other origins.
     cors: Vec<Change>,
     record: Box<Record>,
 }
@@ -381,7 +382,7 @@ impl Exchange {
             }
             Decision::Abort(abort) => {
                 self.delay_ms = abort.delay_ms;
-                return Step::answer(Configured::abort(&view.live.compiled, &abort));
+                return Step::answer(Configured::abort(&view.live.compiled, &abort, self.head.uri.path()));
             }
             Decision::Preflight(preflight) => {
                 self.delay_ms = preflight.delay_ms;
@@ -411,6 +412,9 @@ impl Exchange {
             Err(NoTarget::Internal) => return internal(),
         };
         let Ok(host) = HeaderValue::from_str(forward.authority) else {
+            return internal();
+        };
+        let Some(cors) = plan::cors(&tables, &forward) else {
             return internal();
         };
         let pieces = pieces.map(core::mem::take);
@@ -446,6 +450,7 @@ impl Exchange {
             entropy,
             attempts: forward.attempts,
             mirrors: forward.mirrors.upstreams().collect(),
+            cors,
             body,
         })
     }
@@ -472,31 +477,39 @@ impl Exchange {
         headers.insert(HOST, plan.host);
         headers.insert(X_REQUEST_ID, self.record.request_id.clone());
         headers.extend(plan.written);
-        let (response_changes, cors) = match plan.to {
+        let (response_changes, withheld) = match plan.to {
             To::Provider(provider) => {
+                let withheld = match plan.mirrors.is_empty() {
+                    true => Vec::new(),
+                    false => changes::names(&provider.request_changes),
+                };
                 changes::make(headers, provider.request_changes);
                 if let Some(credential) = provider.credential {
                     headers.insert(AUTHORIZATION, credential);
                 }
-                (provider.response_changes, Vec::new())
+                (provider.response_changes, Some(withheld))
             }
             To::Host(host) => {
                 changes::make(headers, host.request_changes);
                 if let Some(original) = host.original {
                     headers.insert(X_ENVOY_ORIGINAL_PATH, original);
                 }
-                (host.response_changes, host.cors.into_vec())
+                (host.response_changes, None)
             }
         };
         let now = Instant::now();
         self.record.upstream_started = Some(now);
-        mirrors::send(&plan.mirrors, &request, watch.as_ref(), plan.entropy, &self.record);
+        let copied = Copied {
+            request: &request,
+            withheld: withheld.as_deref(),
+        };
+        mirrors::send(&plan.mirrors, copied, watch.as_ref(), plan.entropy, &self.record);
         Ok(Outgoing {
             pool,
             trying: Trying::new(attempts, plan.entropy, &request, watch, now),
             request,
             response_changes,
-            cors,
+            cors: plan.cors.into_vec(),
             record: self.record,
         })
     }

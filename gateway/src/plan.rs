@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Uri};
+use lockgate_core::answer::ErrorShape;
 use lockgate_core::claims::Claims;
 use lockgate_core::compile::Compiled;
 use lockgate_core::decide::Identity;
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) attempts: AttemptsId,
     /// Where copies of it go.
     pub(crate) mirrors: Box<[UpstreamId]>,
+    /// What any answer, also one of ours in its place, says to the page of another origin that asks.
+    pub(crate) cors: Box<[Change]>,
 }
 
 /// What only one kind of upstream gets.
@@ -59,8 +62,6 @@ pub(crate) struct ToHost {
     pub(crate) original: Option<HeaderValue>,
     pub(crate) request_changes: Vec<Change>,
     pub(crate) response_changes: Vec<Change>,
-    /// What any answer, also one of ours in its place, says to the page of another origin that asks.
-    pub(crate) cors: Box<[Change]>,
 }
 
 /// An answer that the configuration gives.
@@ -106,25 +107,36 @@ impl Configured {
         })
     }
 
-    /// The answer in place of an upstream's; `None` when it cannot stand in a head.
-    pub(crate) fn abort(compiled: &Compiled, abort: &Abort<'_>) -> Option<Self> {
-        let own = changes::owned(compiled, abort.response_changes)?;
-        let (status, body, changes) = match abort.answer {
-            AbortAnswer::Text(status) => (status, ABORT_BODY, own),
+    /// The answer in place of an upstream's to a request for `path`; `None` when it cannot stand in a head.
+    pub(crate) fn abort(compiled: &Compiled, abort: &Abort<'_>, path: &str) -> Option<Self> {
+        let fields = |fields: &[(&'static str, &str)]| {
+            changes::fields(fields.iter().map(|(name, value)| (*name, value.as_bytes())))
+        };
+        let (status, body, mut changes) = match abort.answer {
+            AbortAnswer::Text(status) => (status, Bytes::from_static(ABORT_BODY.as_bytes()), Vec::new()),
+            AbortAnswer::Api(status) => {
+                let answer = fault::api_error(status, ErrorShape::of_path(path));
+                let content_type = answer.content_type.map(|content_type| ("content-type", content_type));
+                (
+                    status,
+                    Bytes::copy_from_slice(&answer.body),
+                    fields(content_type.as_slice())?,
+                )
+            }
             AbortAnswer::Grpc(status) => {
-                let fields = fault::grpc_fields(status);
-                let mut changes = changes::fields(fields.iter().map(|(name, value)| (*name, value.as_bytes())))?;
-                changes.extend(own);
-                (200, "", changes)
+                let written = fault::grpc_fields(status);
+                let written = written.each_ref().map(|(name, value)| (*name, value.as_str()));
+                (200, Bytes::new(), fields(&written)?)
             }
         };
+        changes.extend(changes::owned(compiled, abort.response_changes)?);
         Some(Self {
             rule: Some(abort.rule),
             status,
             flag: Flag::FaultInjected,
             details: "fault_filter_abort",
             location: None,
-            body: Bytes::from_static(body.as_bytes()),
+            body,
             changes,
         })
     }
@@ -171,8 +183,12 @@ pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward:
         original: original.map(HeaderValue::try_from).transpose().ok()?,
         request_changes: changes::owned(compiled, host.request_changes)?,
         response_changes: changes::owned(compiled, host.response_changes)?,
-        cors: changes::fields(forward.cors.iter().flat_map(|cors| cors.fields(&tables)))?.into(),
     })
+}
+
+/// What an answer says to the page of another origin; `None` when it cannot stand in a head.
+pub(crate) fn cors(tables: &Tables<'_>, forward: &Forward<'_>) -> Option<Box<[Change]>> {
+    changes::fields(forward.cors.iter().flat_map(|cors| cors.fields(tables))).map(Into::into)
 }
 
 /// What an LLM provider gets besides the client's head; `None` when it cannot stand in a head.

@@ -6,14 +6,14 @@
 mod support;
 
 use support::KEY;
-use support::client::{Client, Response, post};
+use support::client::{Client, Response, post, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
 use support::upstream::{Answer, Gate, Upstream};
 use support::wire::Framing;
 
 /// Two providers at ports of this machine, and a route with these rules.
-fn config(ports: [u16; 2], rules: &str) -> String {
+fn config(ports: [u16; 2], more: &str, rules: &str) -> String {
     let [a, b] = ports;
     let provider = |name: &str, port: u16| {
         format!(
@@ -47,7 +47,7 @@ spec:
   selector: {{istio: ingressgateway}}
   servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
 ---
-{}{}apiVersion: lockgate.dev/v1
+{}{}{more}apiVersion: lockgate.dev/v1
 kind: LLMRoute
 metadata: {{name: models, namespace: istio-system}}
 spec:
@@ -56,7 +56,7 @@ spec:
   rules:
 {rules}",
         provider("a", a),
-        provider("b", b)
+        provider("b", b),
     )
 }
 
@@ -68,7 +68,7 @@ struct Bed {
 
 async fn bed(rules: &str) -> Bed {
     let (a, b) = (Upstream::plain().await, Upstream::plain().await);
-    let text = config([a.addr.port(), b.addr.port()], rules);
+    let text = config([a.addr.port(), b.addr.port()], "", rules);
     let gateway = Setup::empty().file("models.yaml", &text).start().await;
     Bed { a, b, gateway }
 }
@@ -208,4 +208,101 @@ async fn without_retries_a_provider_is_asked_once() {
     bed.a.answer(Answer::whole("503 Service Unavailable", &[], "busy"));
     assert_eq!(send(&bed.gateway, post("llm.test", &[], "{}")).await.status, 503);
     assert_eq!(bed.a.request_count(), 1);
+}
+
+/// Whatever a rule writes for its provider, and wherever a key may stand, a mirror sees none of it.
+#[tokio::test]
+async fn a_copy_has_what_was_asked_and_no_key() {
+    let (a, b, log) = (
+        Upstream::plain().await,
+        Upstream::plain().await,
+        Upstream::plain().await,
+    );
+    let entry = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: log, namespace: istio-system}}
+spec:
+  hosts: [log.test]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]
+---
+",
+        log.addr.port()
+    );
+    let rules = "  - name: all
+    mirror: {host: log.test}
+    headers:
+      request: {set: {api-key: '${API_KEY}', x-innocent: '${API_KEY}', authorization: '${API_KEY}'}, add: {x-more: '${API_KEY}'}}
+    backendRefs: [{providerHost: a.test}]
+";
+    let text = config([a.addr.port(), b.addr.port()], &entry, rules);
+    let gateway = Setup::empty().file("models.yaml", &text).start().await;
+    a.answer(Answer::completion());
+    log.answer(Answer::whole("500 No", &[], "the log's"));
+    let fields = [
+        ("authorization", "Bearer client"),
+        ("cookie", "session=1"),
+        ("x-team", "red"),
+        ("x-more", "client's"),
+    ];
+    let body = r#"{"model":"m","messages":[]}"#;
+    let asked = String::from_utf8(post("llm.test", &fields, body)).expect("text");
+    let target = asked.split(' ').nth(1).expect("a target").to_owned();
+    let asked = asked.replacen(&target, &format!("{target}?api-version=1&key=2"), 1);
+    assert_eq!(send(&gateway, asked).await.status, 200);
+    let (own, copy) = (a.request().await, log.request().await);
+    assert!(own.request_line.contains("key=2"), "{}", own.request_line);
+    assert_eq!(own.header("x-innocent"), Some(KEY));
+    assert_eq!(copy.request_line, format!("POST {target} HTTP/1.1"));
+    assert_eq!(
+        (own.header("host"), copy.header("host")),
+        (Some("a.test"), Some("a.test-shadow"))
+    );
+    assert_eq!((copy.text(), copy.header("x-team")), (own.text(), Some("red")));
+    let everything = format!("{copy:?}");
+    assert!(!everything.contains(KEY), "{everything}");
+    for name in ["authorization", "api-key", "x-innocent", "x-more", "cookie"] {
+        assert_eq!(copy.header(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_and_a_preflight_are_answered_without_the_provider() {
+    let bed = bed("  - name: faulty
+    matches: [{headers: {x-fault: {exact: 'on'}}}]
+    fault: {abort: {httpStatus: 503, percentage: {value: 100}}}
+    backendRefs: [{providerHost: a.test}]
+  - name: pages
+    corsPolicy: {allowOrigins: [{exact: 'https://page.test'}], allowMethods: [POST], exposeHeaders: [x-request-id]}
+    backendRefs: [{providerHost: a.test}]
+")
+    .await;
+    let aborted = send(&bed.gateway, post("llm.test", &[("x-fault", "on")], "{}")).await;
+    assert_eq!(aborted.openai_error(503)["code"], "fault_injected");
+    let page = ("origin", "https://page.test");
+    let preflight = request(
+        "OPTIONS",
+        "/v1/chat/completions",
+        "llm.test",
+        &[page, ("access-control-request-method", "POST")],
+        "",
+    );
+    let answer = send(&bed.gateway, preflight).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, ""));
+    assert_eq!(answer.header("access-control-allow-methods"), Some("POST"));
+    assert_eq!(bed.a.request_count(), 0);
+    bed.a.answer(Answer::completion());
+    let answer = send(&bed.gateway, post("llm.test", &[page], "{}")).await;
+    assert_eq!(
+        (
+            answer.status,
+            answer.header("access-control-allow-origin"),
+            answer.header("access-control-expose-headers")
+        ),
+        (200, Some("https://page.test"), Some("x-request-id"))
+    );
+    let lines = bed.gateway.log_of(3).await;
+    assert_eq!(field(&lines[0], "response_flags"), "FI");
 }

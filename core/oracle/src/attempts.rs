@@ -1,8 +1,9 @@
 //! How often and how long a request is tried: made up, read naively, and asked of the engine.
 
+use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    HeaderOperations, HttpFault, HttpMirror, Retries, RetryConditions, RouteDestination, RouteSettings,
+    HeaderOperations, HttpFault, HttpMirror, Resources, Retries, RetryConditions, RouteDestination, RouteSettings,
 };
 use lockgate_core::retry::Outcome;
 use lockgate_core::tables::{self, AbortStatus, Chance, Tables};
@@ -131,6 +132,23 @@ pub fn expected(world: &World, settings: &RouteSettings) -> Attempts {
             given.and_then(|retries| retries.ignore_previous_hosts) != Some(false),
         )),
         again: OUTCOMES.iter().filter(is_again).copied().collect(),
+    }
+}
+
+/// Of a rule that sends to LLM providers: nothing but what it says itself.
+#[must_use]
+pub fn to_provider(settings: &RouteSettings) -> Attempts {
+    let nobody = World {
+        resources: Resources::default(),
+        settings: Settings::default(),
+    };
+    match settings.retries {
+        Some(_) => expected(&nobody, settings),
+        None => Attempts {
+            timeout_ms: settings.timeout_ms.filter(|timeout| *timeout != 0),
+            retries: None,
+            again: Vec::new(),
+        },
     }
 }
 

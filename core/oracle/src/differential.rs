@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use lockgate_core::answer::ErrorShape;
 use lockgate_core::check::{Checked, OwnedAnswer, OwnedField, OwnedSaid, borrow_answers, borrow_fields};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, compile};
@@ -10,7 +11,7 @@ use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
 use lockgate_core::cors::CrossOrigin;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Destination, External, Refusal};
-use lockgate_core::fault::{ABORT_BODY, AbortAnswer};
+use lockgate_core::fault::{ABORT_BODY, AbortAnswer, api_error};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::{DryRun, Observation, observe};
@@ -147,6 +148,7 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
         let sent_on = match expected.verdict {
             Verdict::Forward(_) => "forward",
             Verdict::ToHost(_) => "to a host",
+            Verdict::Respond { .. } => "answered",
             _ => "",
         };
         if !sent_on.is_empty() {
@@ -373,13 +375,15 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
             changes: changes(compiled, response.response_changes),
         },
         Decision::Abort(abort) => {
-            let AbortAnswer::Text(status) = abort.answer else {
-                panic!("nothing speaks gRPC")
+            let (status, body) = match abort.answer {
+                AbortAnswer::Text(status) => (status, ABORT_BODY.as_bytes().to_vec()),
+                AbortAnswer::Api(status) => (status, api_error(status, ErrorShape::OpenAi).body.to_vec()),
+                AbortAnswer::Grpc(_) => panic!("nothing speaks gRPC"),
             };
             Verdict::Respond {
                 rule: label(abort.rule),
                 status,
-                body: ABORT_BODY.as_bytes().to_vec(),
+                body,
                 changes: changes(compiled, abort.response_changes),
             }
         }
@@ -399,6 +403,15 @@ fn sent_on<'d>(compiled: &Compiled, tables: &Tables<'d>, forward: &lockgate_core
     let Ok(target) = rewrite::target(tables, forward.path) else {
         return Verdict::BadRewrite { rule };
     };
+    let response_changes = |rows| {
+        let mut changes = changes(compiled, rows);
+        changes.extend(forward.cors.iter().flat_map(|cors| cors_fields(tables, cors)));
+        changes
+    };
+    let upstreams = compiled.snapshot.upstreams();
+    let host_of = |id: UpstreamId| upstreams[id.0 as usize].host.to_string();
+    let mirrors = forward.mirrors.upstreams().map(host_of).collect();
+    let attempts = attempts::told(tables, tables.attempts(forward.attempts), 0);
     match forward.to {
         Destination::Host(host) => Verdict::ToHost(ToHost {
             rule,
@@ -407,18 +420,10 @@ fn sent_on<'d>(compiled: &Compiled, tables: &Tables<'d>, forward: &lockgate_core
             target,
             original: rewrite::original_target(tables, forward.path),
             request_changes: changes(compiled, host.request_changes),
-            response_changes: {
-                let mut changes = changes(compiled, host.response_changes);
-                changes.extend(forward.cors.iter().flat_map(|cors| cors_fields(tables, cors)));
-                changes
-            },
-            mirrors: {
-                let upstreams = compiled.snapshot.upstreams();
-                let host = |id: UpstreamId| upstreams[id.0 as usize].host.to_string();
-                forward.mirrors.upstreams().map(host).collect()
-            },
+            response_changes: response_changes(host.response_changes),
+            mirrors,
             delay_ms: forward.delay_ms,
-            attempts: attempts::told(tables, tables.attempts(forward.attempts), 0),
+            attempts,
         }),
         Destination::Provider(provider) => Verdict::Forward(Forward {
             rule,
@@ -431,6 +436,11 @@ fn sent_on<'d>(compiled: &Compiled, tables: &Tables<'d>, forward: &lockgate_core
                 .credential
                 .map(|id| compiled.secrets.get(id).expect("a secret").expose().to_owned()),
             fields: fields(tables, provider.fields),
+            request_changes: changes(compiled, provider.request_changes),
+            response_changes: response_changes(provider.response_changes),
+            mirrors,
+            delay_ms: forward.delay_ms,
+            attempts,
         }),
     }
 }

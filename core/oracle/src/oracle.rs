@@ -8,6 +8,7 @@ use lockgate_core::config::resource::{
 use lockgate_core::decision::BadRequest;
 use lockgate_core::request::Scheme;
 
+use crate::attempts;
 use crate::binding::{Bound, VirtualHost, virtual_hosts};
 use crate::checks::{self, Checked};
 use crate::head::{self, Head, Reading};
@@ -217,6 +218,31 @@ impl<'w> Oracle<'w> {
         let weights = routing::weights(&rule.backend_refs);
         let backend = routing::choose(&rule.backend_refs, &weights, sample.entropy, features);
         let provider = self.provider(backend);
+        let changes = plain::together(&[&rule.headers.response]);
+        let said = plain::sent_on(
+            &first.label(),
+            &rule.settings,
+            &changes,
+            api_error_of_abort,
+            sample,
+            features,
+        );
+        let (delay_ms, cors) = match said {
+            Ok(said) => said,
+            Err(answer) => {
+                features.insert("in place of a provider");
+                return *answer;
+            }
+        };
+        for (is_there, what) in [
+            (delay_ms > 0, "a delay"),
+            (!cors.is_empty(), "a page of another origin"),
+            (!plain::mirrors(&rule.settings).is_empty(), "a mirror"),
+        ] {
+            if is_there {
+                features.insert(what);
+            }
+        }
         if provider.path.is_some() && sample.method != "POST" {
             return Verdict::MethodNotAllowed { rule: first.label() };
         }
@@ -267,7 +293,11 @@ impl<'w> Oracle<'w> {
         if first.label() != second.label() {
             features.insert("admitted by another rule");
         }
-        forward((first, rule), second, backend, provider, &head, features)
+        Verdict::Forward(Forward {
+            response_changes: changes.into_iter().chain(cors).collect(),
+            delay_ms,
+            ..forward((first, rule), second, backend, provider, &head, features)
+        })
     }
 
     /// Reads the head; `Connection` must not name a field that anything here asks about.
@@ -367,7 +397,7 @@ fn forward(
     provider: &LlmProvider,
     head: &Head,
     features: &mut Features,
-) -> Verdict {
+) -> Forward {
     let path = match (&provider.path, &head.query) {
         (Some(fixed), _) => fixed.value.clone(),
         (None, Some(query)) => format!("{}?{query}", head.path),
@@ -392,12 +422,14 @@ fn forward(
     }
     let configs: Vec<&ProviderConfig> = specific.into_iter().chain(&provider.default_config).collect();
     let host = provider.host.to_ascii_lowercase();
-    Verdict::Forward(Forward {
+    let by_rule = rule.headers.request.authority.as_ref();
+    Forward {
         rule: first.label(),
         second: second.label(),
         authority: backend
             .host_rewrite
             .as_ref()
+            .or(by_rule)
             .map_or(&host, |rewrite| &rewrite.value)
             .clone(),
         upstream: host.clone(),
@@ -408,7 +440,23 @@ fn forward(
             .find_map(|config| config.api_key.as_ref())
             .map(|key| key.expose().to_owned()),
         fields: fields(&configs),
-    })
+        request_changes: plain::together(&[&rule.headers.request]),
+        response_changes: Vec::new(),
+        mirrors: plain::mirrors(&rule.settings),
+        delay_ms: 0,
+        attempts: attempts::to_provider(&rule.settings),
+    }
+}
+
+/// OpenAI's error object: no request of the traffic is for `/v1/messages`.
+fn api_error_of_abort(status: u16) -> Vec<u8> {
+    let kind = if status < 500 {
+        "invalid_request_error"
+    } else {
+        "server_error"
+    };
+    format!(r#"{{"error":{{"message":"fault filter abort","type":"{kind}","param":null,"code":"fault_injected"}}}}"#)
+        .into_bytes()
 }
 
 /// What is set in a body that lacks it: the most specific configuration that says something.

@@ -1,8 +1,8 @@
 //! What a VirtualService does with a request: `semantics/policy.md` §12 and §15.
 
 use lockgate_core::config::resource::{
-    HeaderChanges, HttpAction, HttpDirectResponse, HttpRedirect, HttpRoute, MeshConfig, RedirectPort, ServiceEntry,
-    UriRewrite,
+    HeaderChanges, HttpAction, HttpDirectResponse, HttpRedirect, HttpRoute, MeshConfig, RedirectPort, RouteSettings,
+    ServiceEntry, UriRewrite,
 };
 use lockgate_core::limits::{PATH_BYTES_MAX, SUBSTITUTIONS_MAX};
 use lockgate_core::path::Normalization;
@@ -52,38 +52,11 @@ pub fn carry_out(
             let chosen = choose(destinations, &weights, sample.entropy, features);
             let lone = destinations.len() == 1;
             let (of_rule, own) = (&rule.headers, &chosen.headers);
-            let fault = rule.settings.fault.as_ref();
-            let always = |chance: Chance| chance == Chance(1_000_000);
-            let delay = fault
-                .and_then(|fault| fault.delay)
-                .filter(|(chance, _)| always(*chance));
-            let abort = fault
-                .and_then(|fault| fault.abort)
-                .filter(|(chance, _)| always(*chance));
-            if let Some((_, status)) = abort {
-                features.insert("an abort");
-                // No request of the traffic speaks gRPC.
-                let status = match status {
-                    AbortStatus::Http(status) => status,
-                    AbortStatus::Grpc(_) => 200,
-                };
-                return Verdict::Respond {
-                    rule: label,
-                    status,
-                    body: b"fault filter abort".to_vec(),
-                    changes: merged(&of_rule.response, &own.response, lone),
-                };
-            }
-            let (cors, is_answered) = cors::said(rule.settings.cors.as_ref(), sample);
-            if is_answered {
-                features.insert("a preflight");
-                return Verdict::Respond {
-                    rule: label,
-                    status: 200,
-                    body: Vec::new(),
-                    changes: cors,
-                };
-            }
+            let changed = merged(&of_rule.response, &own.response, lone);
+            let (delay_ms, cors) = match sent_on(&label, &rule.settings, &changed, text_of_abort, sample, features) {
+                Ok(said) => said,
+                Err(answer) => return *answer,
+            };
             let authorities = [&rewrite.authority, &of_rule.request.authority, &own.request.authority];
             let authority = authorities.into_iter().flatten().next();
             let Some(path) = rewritten(world, found, rewrite.uri.as_ref(), head, features) else {
@@ -98,20 +71,68 @@ pub fn carry_out(
                 target: with_query(&path, head),
                 original: rewrite.uri.as_ref().map(|_| with_query(&head.path, head)),
                 request_changes: merged(&of_rule.request, &own.request, lone),
-                response_changes: {
-                    let mut changes = merged(&of_rule.response, &own.response, lone);
-                    changes.extend(cors);
-                    changes
-                },
-                mirrors: {
-                    let mirrors = rule.settings.mirrors.iter().filter(|mirror| always(mirror.chance));
-                    mirrors.map(|mirror| mirror.destination.host.value.clone()).collect()
-                },
-                delay_ms: delay.map_or(0, |(_, delay_ms)| delay_ms),
+                response_changes: changed.into_iter().chain(cors).collect(),
+                mirrors: mirrors(&rule.settings),
+                delay_ms,
                 attempts: attempts::expected(world, &rule.settings),
             })
         }
     }
+}
+
+/// Chances are all or nothing here.
+fn always(chance: Chance) -> bool {
+    chance == Chance(1_000_000)
+}
+
+fn text_of_abort(_: u16) -> Vec<u8> {
+    b"fault filter abort".to_vec()
+}
+
+/// How long a request that goes on is held up and what its answer says to pages of other origins, or else the answer
+/// that it gets here. `body` is that of an abort.
+pub fn sent_on(
+    rule: &str,
+    settings: &RouteSettings,
+    changes: &[String],
+    body: fn(u16) -> Vec<u8>,
+    sample: &Sample,
+    features: &mut Features,
+) -> Result<(u32, Vec<String>), Box<Verdict>> {
+    let respond = |status, body, changes| {
+        Err(Box::new(Verdict::Respond {
+            rule: rule.to_owned(),
+            status,
+            body,
+            changes,
+        }))
+    };
+    let fault = settings.fault.as_ref();
+    let abort = fault.and_then(|fault| fault.abort);
+    if let Some((_, status)) = abort.filter(|(chance, _)| always(*chance)) {
+        features.insert("an abort");
+        // No request of the traffic speaks gRPC.
+        let status = match status {
+            AbortStatus::Http(status) => status,
+            AbortStatus::Grpc(_) => 200,
+        };
+        return respond(status, body(status), changes.to_vec());
+    }
+    let (cors, is_answered) = cors::said(settings.cors.as_ref(), sample);
+    if is_answered {
+        features.insert("a preflight");
+        return respond(200, Vec::new(), cors);
+    }
+    let delay = fault.and_then(|fault| fault.delay);
+    let delay = delay.filter(|(chance, _)| always(*chance));
+    Ok((delay.map_or(0, |(_, delay_ms)| delay_ms), cors))
+}
+
+/// The hosts that get a copy.
+#[must_use]
+pub fn mirrors(settings: &RouteSettings) -> Vec<String> {
+    let mirrors = settings.mirrors.iter().filter(|mirror| always(mirror.chance));
+    mirrors.map(|mirror| mirror.destination.host.value.clone()).collect()
 }
 
 fn weight_of(weight: &lockgate_core::config::resource::Spanned<u32>) -> u32 {
@@ -221,7 +242,8 @@ fn merged(of_rule: &HeaderChanges, own: &HeaderChanges, lone: bool) -> Vec<Strin
     all
 }
 
-fn together(changes: &[&HeaderChanges]) -> Vec<String> {
+/// Changes that are made together.
+pub fn together(changes: &[&HeaderChanges]) -> Vec<String> {
     let removed = changes
         .iter()
         .flat_map(|changes| &changes.remove)

@@ -132,6 +132,16 @@ pub struct Forward {
     pub credential: Option<String>,
     /// The body fields that are set when absent, as JSON, by name.
     pub fields: Vec<(String, String)>,
+    /// Changes of the request: `-name`, `name=value`, `name+=value`.
+    pub request_changes: Vec<String>,
+    /// Changes of the answer.
+    pub response_changes: Vec<String>,
+    /// The hosts that get a copy.
+    pub mirrors: Vec<String>,
+    /// How long it is held up.
+    pub delay_ms: u32,
+    /// How often and how long it is tried.
+    pub attempts: Attempts,
 }
 
 impl Verdict {

@@ -261,7 +261,8 @@ fn rewrite(bytes: &mut Bytes<'_>) -> HttpRewrite {
     }
 }
 
-fn operations(bytes: &mut Bytes<'_>) -> HeaderOperations {
+/// Makes the changes of header fields of a rule.
+pub fn operations(bytes: &mut Bytes<'_>) -> HeaderOperations {
     if !bytes.one_in(3) {
         return HeaderOperations::default();
     }

@@ -7,9 +7,9 @@
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    BackendRef, ClientCertificates, Gateway, HeaderOperations, HttpMatch, HttpRewrite, Labels, LlmMatch, LlmProvider,
-    LlmRoute, LlmRule, MeshConfig, Meta, ProviderConfig, Resources, RouteSettings, Server, ServerCredential,
-    ServerProtocol, ServerTls, Spanned, StringMatch, TlsVersion,
+    BackendRef, ClientCertificates, Gateway, HttpMatch, HttpRewrite, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule,
+    MeshConfig, Meta, ProviderConfig, Resources, RouteSettings, Server, ServerCredential, ServerProtocol, ServerTls,
+    Spanned, StringMatch, TlsVersion,
 };
 use lockgate_core::config::secret::Secret;
 use lockgate_core::path::{Normalization, PathParameters};
@@ -18,7 +18,7 @@ use crate::attempts;
 use crate::bytes::Bytes;
 use crate::checks;
 use crate::policies::{crowd, policy};
-use crate::virtual_services::{service_entries, virtual_service};
+use crate::virtual_services::{operations, service_entries, virtual_service};
 
 /// A configuration and the gateway that loads it.
 #[derive(Debug, Clone)]
@@ -248,8 +248,11 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], provi
         matches: list(bytes, &[1, 2, 1, 0, 2, 3, 1], |bytes| llm_match(bytes, gateways)),
         backend_refs: backends(bytes, providers),
         rewrite: HttpRewrite::default(),
-        headers: HeaderOperations::default(),
-        settings: RouteSettings::default(),
+        headers: operations(bytes),
+        settings: match bytes.one_in(3) {
+            true => attempts::settings(bytes),
+            false => RouteSettings::default(),
+        },
     }
 }
 

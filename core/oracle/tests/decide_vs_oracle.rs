@@ -33,6 +33,8 @@ const NEEDED: &[(usize, &[&str])] = &[
             "verdict: forward",
             "forward: a backend that is not the first",
             "forward: a host rewrite",
+            "forward: a mirror",
+            "answered: an abort",
             "forward: a route-specific configuration",
             "forward: admitted by another rule",
             "forward: by a catch-all",
@@ -74,6 +76,10 @@ const NEEDED: &[(usize, &[&str])] = &[
     (
         40,
         &[
+            "answered: a preflight",
+            "answered: in place of a provider",
+            "forward: a delay",
+            "forward: a page of another origin",
             "to a host: by a match with port",
             "to a host: by a match with sourceNamespace",
             "to a host: by authority",

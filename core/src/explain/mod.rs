@@ -148,14 +148,20 @@ impl<'d> Reader<'d> {
             }),
             Decision::Abort(abort) => {
                 let (status, body, mut change_headers) = match abort.answer {
-                    AbortAnswer::Text(status) => (status, ABORT_BODY, Vec::new()),
-                    AbortAnswer::Grpc(status) => (200, "", fault::grpc_fields(status).map(set).to_vec()),
+                    AbortAnswer::Text(status) => (status, ABORT_BODY.to_owned(), Vec::new()),
+                    AbortAnswer::Api(status) => {
+                        let answer = fault::api_error(status, ErrorShape::of_path(request.target));
+                        let content_type = answer.content_type.map(|text| ("content-type", text.to_owned()));
+                        let fields = content_type.map(set).into_iter().collect();
+                        (status, text(&answer.body), fields)
+                    }
+                    AbortAnswer::Grpc(status) => (200, String::new(), fault::grpc_fields(status).map(set).to_vec()),
                 };
                 change_headers.extend(self.changes(abort.response_changes));
                 Verdict::Respond(DirectAnswer {
                     rule: self.rule(abort.rule),
                     status,
-                    body: body.to_owned(),
+                    body,
                     aborted: true,
                     delay_ms: abort.delay_ms,
                     change_headers,

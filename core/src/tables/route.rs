@@ -169,6 +169,16 @@ pub(crate) enum BackendTarget {
     Upstream(PlainTarget),
 }
 
+impl BackendTarget {
+    /// What becomes of the header fields of answers to the client.
+    pub(crate) fn response_changes(&self) -> Rows {
+        match self {
+            Self::Provider(target) => target.response_changes,
+            Self::Upstream(target) => target.response_changes,
+        }
+    }
+}
+
 /// An LLM provider as the target of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ProviderTarget {

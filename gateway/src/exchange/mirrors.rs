@@ -4,16 +4,21 @@
 //! A copy goes out when all of the body is at hand, and only if it is; its
 //! answer is read to an end, within bounds, and dropped. There are bounds on how
 //! many are under way and on how long each may take.
+//!
+//! What goes to an LLM provider may hold its key, and a mirror is another host:
+//! of such a request the copy has neither the credentials nor what the rule
+//! writes, whatever its name, nor a query.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::HOST;
-use http::{HeaderValue, Request};
+use http::header::{HOST, HeaderName};
+use http::{HeaderValue, Request, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use lockgate_core::mirror;
+use lockgate_core::rewrite;
 use lockgate_core::tables::UpstreamId;
 
 use crate::access::Record;
@@ -21,10 +26,19 @@ use crate::limits::{MIRROR, MIRROR_ANSWER_BYTES_MAX, MIRRORS_UNDER_WAY_MAX};
 use crate::upstream::{self, Pool, Towards, UpstreamBody, Watch};
 use crate::worker::Worker;
 
-/// Sends a copy of `request` to each of `mirrors`; `watch` is the eye on a body that is passed on.
+/// What a copy is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Copied<'r> {
+    /// As it goes to its upstream.
+    pub(super) request: &'r Request<UpstreamBody>,
+    /// Of one to an LLM provider, which keeps its secrets to itself: the fields that its rule changes.
+    pub(super) withheld: Option<&'r [HeaderName]>,
+}
+
+/// Sends a copy to each of `mirrors`; `watch` is the eye on a body that is passed on.
 pub(super) fn send(
     mirrors: &[UpstreamId],
-    request: &Request<UpstreamBody>,
+    copied: Copied<'_>,
     watch: Option<&Rc<Watch>>,
     entropy: u64,
     record: &Record,
@@ -38,11 +52,11 @@ pub(super) fn send(
             skipped.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        let pieces = match request.body() {
+        let pieces = match copied.request.body() {
             UpstreamBody::Pieces(pieces, _) => pieces.clone(),
             UpstreamBody::Stream(..) | UpstreamBody::Watched(_) => VecDeque::new(),
         };
-        let Some(copy) = copy(request) else { continue };
+        let Some(copy) = copied.head() else { continue };
         let (pool, watch) = (Rc::clone(pool), watch.cloned());
         tokio::task::spawn_local(async move {
             let sent = carry(copy, pieces, watch, &pool, entropy);
@@ -53,16 +67,30 @@ pub(super) fn send(
     }
 }
 
-/// The head of the copy.
-fn copy(request: &Request<UpstreamBody>) -> Option<Request<()>> {
-    let mut copy = Request::new(());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    let host = request.headers().get(HOST)?.to_str().ok()?;
-    let shadow = HeaderValue::try_from(mirror::shadow(host)).ok()?;
-    copy.headers_mut().insert(HOST, shadow);
-    Some(copy)
+impl Copied<'_> {
+    /// The head of the copy.
+    fn head(self) -> Option<Request<()>> {
+        let Self { request, withheld } = self;
+        let mut copy = Request::new(());
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = match withheld {
+            None => request.uri().clone(),
+            Some(_) => Uri::try_from(request.uri().path()).ok()?,
+        };
+        let kept = request.headers().iter().filter(|(name, value)| {
+            withheld.is_none_or(|withheld| !withheld.contains(name) && !is_secret(name, value))
+        });
+        copy.headers_mut()
+            .extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+        let host = request.headers().get(HOST)?.to_str().ok()?;
+        let shadow = HeaderValue::try_from(mirror::shadow(host)).ok()?;
+        copy.headers_mut().insert(HOST, shadow);
+        Some(copy)
+    }
+}
+
+fn is_secret(name: &HeaderName, value: &HeaderValue) -> bool {
+    value.is_sensitive() || rewrite::drops_header(name.as_str())
 }
 
 async fn carry(

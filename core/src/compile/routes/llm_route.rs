@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 use super::bind::qualified;
 use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
-use super::{attempts, conditions, header_changes, http_match, rewrites};
+use super::{attempts, conditions, cors, fault, header_changes, http_match, mirrors, rewrites};
 use crate::authority;
 use crate::compile::Settings;
+use crate::compile::destinations::{Destinations, full_name};
 use crate::compile::providers::Providers;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
@@ -33,17 +34,17 @@ pub(in crate::compile) fn rule_label(route: &LlmRoute, rule: &LlmRule, index: us
 const NO_PATH: MatchedPath = MatchedPath::Prefix(1);
 
 /// Compiles the rules of one LLMRoute.
-pub(super) struct RouteCompiler<'r, 'c, 's> {
+pub(super) struct RouteCompiler<'r, 'c, 'd, 's> {
     pub(super) route: &'r LlmRoute,
     pub(super) settings: &'r Settings,
     pub(super) providers: &'r mut Providers<'c>,
     pub(super) rows: &'r mut RowWriter<'s>,
     pub(super) diagnostics: &'r mut Diagnostics,
-    /// Whether any listener here serves the route.
-    pub(super) bound_here: bool,
+    /// `None` when no listener here serves the route.
+    pub(super) destinations: Option<&'r mut Destinations<'d>>,
 }
 
-impl RouteCompiler<'_, '_, '_> {
+impl RouteCompiler<'_, '_, '_, '_> {
     pub(super) fn compile(&mut self) -> Vec<Alternative> {
         self.refuse_duplicate_rule_names();
         let mut alternatives = Vec::new();
@@ -84,9 +85,17 @@ impl RouteCompiler<'_, '_, '_> {
                 backends: append(&mut self.rows.rows.backends, backends),
             }),
             attempts: attempts::to_providers(&rule.settings, self.rows),
-            cors: None,
-            fault: None,
-            mirrors: Rows::default(),
+            cors: rule
+                .settings
+                .cors
+                .as_ref()
+                .map(|policy| cors::compile(policy, self.rows, self.diagnostics)),
+            fault: rule
+                .settings
+                .fault
+                .as_ref()
+                .and_then(|one| fault::compile(one, self.rows)),
+            mirrors: self.mirrors(rule, field),
             origin: self
                 .rows
                 .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),
@@ -94,6 +103,30 @@ impl RouteCompiler<'_, '_, '_> {
         let id = RuleId(number(self.rows.rows.rules.len()));
         self.rows.rows.rules.push(row);
         id
+    }
+
+    fn mirrors(&mut self, rule: &LlmRule, field: &str) -> Rows {
+        let namespace = &self.route.meta.namespace;
+        for mirror in &rule.settings.mirrors {
+            let host = full_name(&mirror.destination.host, namespace).to_ascii_lowercase();
+            if self.providers.get(&host).is_some() || self.providers.is_hidden(&host) {
+                self.diagnostics
+                    .error(
+                        "mirror-to-provider",
+                        mirror.destination.host.at,
+                        format!("`{host}` is the host of an LLMProvider, and a copy has no key for it"),
+                    )
+                    .field(format!("{field}.{}", mirror.field))
+                    .help("name a host of a ServiceEntry that is no provider's: keys never leave their provider, and nobody reads a copy's answer");
+            }
+        }
+        mirrors::compile(
+            &rule.settings.mirrors,
+            (namespace, field),
+            self.destinations.as_deref_mut(),
+            self.rows,
+            self.diagnostics,
+        )
     }
 
     /// The weights in effect: one backend takes all, none given means equal.
@@ -181,7 +214,7 @@ impl RouteCompiler<'_, '_, '_> {
     fn refuse_unknown_provider(&mut self, backend: &BackendRef, host: &str) {
         let at = backend.provider_host.at;
         let hidden = self.providers.is_hidden(host);
-        if hidden && !self.bound_here {
+        if hidden && self.destinations.is_none() {
             // Another gateway's route and provider; neither exists for this one.
             return;
         }

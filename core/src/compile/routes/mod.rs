@@ -20,6 +20,7 @@ mod header_changes;
 mod http_match;
 mod http_route;
 mod llm_route;
+mod mirrors;
 mod rewrites;
 mod virtual_hosts;
 mod virtual_service;
@@ -97,7 +98,7 @@ pub(super) fn compile(
                     providers,
                     rows,
                     diagnostics,
-                    bound_here: is_bound(&bindings),
+                    destinations: is_bound(&bindings).then_some(&mut destinations),
                 };
                 let alternatives = compiler.compile();
                 (bindings, alternatives)

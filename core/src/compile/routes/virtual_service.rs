@@ -14,7 +14,7 @@ use super::cors;
 use super::fault;
 use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
-use super::{header_changes, http_match, rewrites};
+use super::{header_changes, http_match, mirrors, rewrites};
 use crate::compile::Settings;
 use crate::compile::destinations::{Destinations, full_name};
 use crate::compile::listeners::Listeners;
@@ -25,8 +25,8 @@ use crate::config::resource::{
     Retries, RouteDestination, Spanned, VirtualService,
 };
 use crate::tables::{
-    self, BackendRow, BackendTarget, DirectResponseRow, MirrorRow, PlainTarget, RedirectPath, RedirectRow, Rows,
-    RuleAction, RuleId, RuleRow, Split, UpstreamId,
+    self, BackendRow, BackendTarget, DirectResponseRow, PlainTarget, RedirectPath, RedirectRow, Rows, RuleAction,
+    RuleId, RuleRow, Split, UpstreamId,
 };
 
 /// What logs and metrics call a rule: `namespace/name/rule`, the rule by name or by position.
@@ -143,19 +143,16 @@ impl ServiceCompiler<'_, '_, '_> {
         }
     }
 
-    /// Copies go with what is sent on. One that never goes has only to be there.
+    /// Copies go with what is sent on.
     fn mirrors(&mut self, rule: &HttpRoute, field: &str) -> Rows {
         let sends_on = matches!(rule.action, HttpAction::Route { .. });
-        let mut mirrors = Vec::new();
-        for mirror in rule.settings.mirrors.iter().filter(|_| sends_on) {
-            let upstream = self.upstream(&mirror.destination, &format!("{field}.{}", mirror.field));
-            let row = upstream.map(|upstream| MirrorRow {
-                upstream,
-                chance: mirror.chance,
-            });
-            mirrors.extend(row.filter(|row| row.chance.0 > 0));
-        }
-        append(&mut self.rows.rows.mirrors, mirrors)
+        mirrors::compile(
+            rule.settings.mirrors.iter().filter(|_| sends_on),
+            (&self.service.meta.namespace, field),
+            self.destinations.as_deref_mut(),
+            self.rows,
+            self.diagnostics,
+        )
     }
 
     fn upstream(&mut self, destination: &RouteDestination, field: &str) -> Option<UpstreamId> {

@@ -1,8 +1,8 @@
 //! The shapes of `istio.alibabacloud.com` LLMProvider and LLMRoute.
 
 use super::virtual_service::{
-    AUTHORITY_MATCH, HEADERS, IGNORE_URI_CASE, METHOD_MATCH, PORT_MATCH, QUERY_PARAMS, RETRIES, REWRITE, SCHEME_MATCH,
-    SOURCE_NAMESPACE, TIMEOUT, URI, WITHOUT_HEADERS,
+    AUTHORITY_MATCH, CORS_POLICY, FAULTS, HEADERS, IGNORE_URI_CASE, METHOD_MATCH, MIRROR, MIRROR_PERCENTAGE, MIRRORS,
+    PORT_MATCH, QUERY_PARAMS, RETRIES, REWRITE, SCHEME_MATCH, SOURCE_NAMESPACE, TIMEOUT, URI, WITHOUT_HEADERS,
 };
 use super::{Field, LABELS, Object, STRING_MATCH, Shape, Support, field, list, list_of_some, not_yet, required, text};
 use crate::config::format::Format;
@@ -106,6 +106,11 @@ static RULE: Object = Object::new(&[
     lockgate(HEADERS),
     lockgate(TIMEOUT),
     lockgate(RETRIES),
+    lockgate(CORS_POLICY),
+    lockgate(FAULTS),
+    lockgate(MIRROR),
+    lockgate(MIRROR_PERCENTAGE),
+    lockgate(MIRRORS),
 ]);
 
 static MATCH: Object = Object::new(&[

@@ -54,37 +54,23 @@ static HTTP_ROUTE: Object = Object::new(&[
     HEADERS,
     TIMEOUT,
     RETRIES,
-    field(
-        "corsPolicy",
-        Shape::Object(&CORS),
-        "What pages of other origins may do.",
-    ),
-    field(
-        "fault",
-        Shape::Object(&FAULT),
-        "Requests that are held up or aborted by chance.",
-    ),
-    field(
-        "mirror",
-        Shape::Object(&HOST),
-        "Gets copies of the requests; its answers are dropped.",
-    ),
-    field(
-        "mirrorPercentage",
-        Shape::Object(&PERCENTAGE),
-        "How many of a hundred `mirror` gets; all when absent.",
-    ),
+    CORS_POLICY,
+    FAULTS,
+    MIRROR,
+    MIRROR_PERCENTAGE,
     field(
         "mirrorPercent",
         Shape::Integer { min: 0, max: 100 },
         "The same as a whole number.",
     ),
     not_yet("mirror_percent"),
-    field("mirrors", list(&Shape::Object(&MIRROR)), "Several of them."),
+    MIRRORS,
     not_yet("delegate"),
 ]);
 
-static MIRROR: Object = Object::new(&[
+static LISTED_MIRROR: Shape = Shape::Object(&ONE_MIRROR);
+
+static ONE_MIRROR: Object = Object::new(&[
     required("destination", Shape::Object(&HOST), "Where the copies go."),
     field(
         "percentage",
@@ -137,6 +123,27 @@ pub(super) const RETRIES: Field = field(
     Shape::Object(&RETRIES_SHAPE),
     "What is tried again; when absent, two retries where nothing was sent yet.",
 );
+pub(super) const CORS_POLICY: Field = field(
+    "corsPolicy",
+    Shape::Object(&CORS),
+    "What pages of other origins may do.",
+);
+pub(super) const FAULTS: Field = field(
+    "fault",
+    Shape::Object(&FAULT),
+    "Requests that are held up or aborted by chance.",
+);
+pub(super) const MIRROR: Field = field(
+    "mirror",
+    Shape::Object(&HOST),
+    "Gets copies of the requests; its answers are dropped.",
+);
+pub(super) const MIRROR_PERCENTAGE: Field = field(
+    "mirrorPercentage",
+    Shape::Object(&PERCENTAGE),
+    "How many of a hundred `mirror` gets; all when absent.",
+);
+pub(super) const MIRRORS: Field = field("mirrors", list(&LISTED_MIRROR), "Several of them.");
 pub(super) const URI: Field = field(
     "uri",
     Shape::Object(&STRING_MATCH),
