@@ -167,6 +167,12 @@ impl Snapshot {
         self.rows.meaning.edge.proxy_protocol
     }
 
+    /// Whether proxies of one's own stand in front, which name their clients in `X-Forwarded-For`.
+    #[must_use]
+    pub fn trusts_proxies(&self) -> bool {
+        self.rows.meaning.edge.trusted_proxies > 0
+    }
+
     /// Where the keys of tokens come from; [`crate::tables::KeySourceId`] is the index.
     #[must_use]
     pub fn key_sources(&self) -> &[KeySource] {

@@ -157,6 +157,7 @@ fn metrics(metrics: &Metrics, shared: &Shared) -> Answer {
     let body = metrics.expose(&crate::metrics::Facts {
         snapshot: live.compiled.snapshot.id(),
         log_lines_dropped: shared.access_log.queue.dropped(),
+        load: &shared.load,
         namespace: &shared.namespace,
         keys: &live.tokens.status(),
     });

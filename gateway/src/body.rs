@@ -15,20 +15,22 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use lockgate_core::llm::body::{BodyError, BodyScan};
 use lockgate_core::llm::media::media;
 
 use crate::limits::{BODY_JOIN_BYTES, BODY_PIECE_BYTES_MIN};
+use crate::overload::{Held, NoRoom};
+use crate::pace::{BodyFailure, Pace};
 
 /// A body as far as it was read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ReadBody {
     pieces: VecDeque<Bytes>,
     /// Small pieces being joined.
     tail: BytesMut,
     bytes: u64,
+    held: Held,
 }
 
 /// Why a body could not be read to its end.
@@ -38,6 +40,8 @@ pub(crate) enum ReadError {
     Refused(BodyError),
     /// Not within the time for a body.
     Timeout,
+    /// All bodies together are more than may be in memory.
+    NoRoom,
     /// The client broke off or broke the rules of framing.
     Client,
 }
@@ -55,6 +59,7 @@ impl ReadBody {
     /// Reads `incoming` to its end, at most `limit` bytes and `time`, feeding `scan`.
     ///
     /// What is known to be refused is refused at once: a body that says it is too large, before it is read.
+    /// Its bytes count as `held` until nothing refers to them any more.
     pub(crate) async fn read(
         incoming: &mut Incoming,
         headers: &HeaderMap,
@@ -62,19 +67,30 @@ impl ReadBody {
         limit: u64,
         reading: Reading,
         time: Duration,
+        held: Held,
     ) -> (Self, Result<(), ReadError>) {
-        let mut body = Self::default();
+        let mut body = Self::new(held);
         let head = check_head(incoming, headers, limit);
         let result = match head {
             Err(error) if error == BodyError::TooLarge || reading == Reading::UntilRefused => {
                 Err(ReadError::Refused(error))
             }
+            _ if body.held.has_no_room_for(incoming.size_hint().lower()) => Err(ReadError::NoRoom),
             _ => match within(time, body.fill(incoming, scan, limit, reading)).await {
                 Some(result) => result.and_then(|()| head.map_err(ReadError::Refused)),
                 None => Err(ReadError::Timeout),
             },
         };
         (body, result)
+    }
+
+    fn new(held: Held) -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            tail: BytesMut::new(),
+            bytes: 0,
+            held,
+        }
     }
 
     async fn fill(
@@ -84,13 +100,19 @@ impl ReadBody {
         limit: u64,
         reading: Reading,
     ) -> Result<(), ReadError> {
-        while let Some(frame) = incoming.frame().await {
+        let mut pace = Pace::default();
+        while let Some(frame) = poll_fn(|cx| pace.poll_frame(incoming, cx)).await {
+            let frame = frame.map_err(|failure| match failure {
+                BodyFailure::Client(_) => ReadError::Client,
+                BodyFailure::TooSlow => ReadError::Timeout,
+            })?;
             // Trailers say nothing about an LLM request, and are dropped.
-            if let Ok(data) = frame.map_err(|_| ReadError::Client)?.into_data() {
+            if let Ok(data) = frame.into_data() {
                 self.bytes = self.bytes.saturating_add(data.len() as u64);
                 if self.bytes > limit {
                     return Err(ReadError::Refused(BodyError::TooLarge));
                 }
+                self.held.add(data.len()).map_err(|NoRoom| ReadError::NoRoom)?;
                 match scan.feed(&data) {
                     Err(error) if reading == Reading::UntilRefused => return Err(ReadError::Refused(error)),
                     // The scan remembers.
@@ -133,7 +155,8 @@ impl ReadBody {
     /// The pieces, in order.
     pub(crate) fn into_pieces(mut self) -> VecDeque<Bytes> {
         self.flush();
-        self.pieces
+        let held = &mut self.held;
+        self.pieces.into_iter().map(|piece| held.tie(piece)).collect()
     }
 }
 
@@ -160,9 +183,16 @@ fn check_head(incoming: &Incoming, headers: &HeaderMap, limit: u64) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overload::Load;
+    use crate::shared::Bounds;
+    use std::sync::Arc;
+
+    fn body() -> ReadBody {
+        ReadBody::new(Held::none(&Arc::new(Load::new(Bounds::default()))))
+    }
 
     fn pieces(sizes: &[usize]) -> Vec<usize> {
-        let mut body = ReadBody::default();
+        let mut body = body();
         for size in sizes {
             body.push(Bytes::from(vec![7; *size]), None);
         }
@@ -187,7 +217,7 @@ mod tests {
     #[test]
     fn a_body_in_one_piece_is_not_copied() {
         let piece = Bytes::from_static(b"{}");
-        let mut body = ReadBody::default();
+        let mut body = body();
         body.push(piece.clone(), Some(0));
         assert_eq!(body.into_pieces()[0].as_ptr(), piece.as_ptr());
     }

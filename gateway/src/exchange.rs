@@ -55,6 +55,7 @@ use crate::ext_authz::Checks;
 use crate::head::{self, HeadFields};
 use crate::jwt;
 use crate::meter::Meter;
+use crate::overload::Held;
 use crate::plan::{self, Configured, NoTarget, Plan, To};
 use crate::respond::{self, Fault, X_REQUEST_ID};
 use crate::upstream::{self, Pool, SendError, UpstreamBody};
@@ -217,6 +218,9 @@ impl Exchange {
         if self.head.version < Version::HTTP_11 {
             return Step::Fail(Fault::OldProtocol, Flag::None);
         }
+        if self.record.worker.shared.load.has_too_many_requests() {
+            return Step::Fail(Fault::TooManyRequests, Flag::Overloaded);
+        }
         let entropy = self.record.worker.entropy.next();
         let step = loop {
             let found_out = match self.decide(entropy) {
@@ -305,7 +309,7 @@ impl Exchange {
     /// The decision needs the body.
     async fn want_body(&mut self) -> Result<(), Step> {
         if self.body.is_none() {
-            let limit = self.record.worker.shared.bounds.body_bytes;
+            let limit = self.record.worker.shared.load.bounds().body_bytes;
             self.read_body(limit, Reading::UntilRefused).await?;
         }
         match &mut self.body {
@@ -327,6 +331,7 @@ impl Exchange {
             limit,
             reading,
             shared.times.body_read,
+            Held::none(&shared.load),
         );
         let (body, result) = read.await;
         self.record.bytes_received = body.bytes();
@@ -334,6 +339,7 @@ impl Exchange {
             Ok(()) => None,
             Err(ReadError::Refused(error)) => Some(error),
             Err(ReadError::Timeout) => return Err(Step::Fail(Fault::BodyTimeout, Flag::None)),
+            Err(ReadError::NoRoom) => return Err(Step::Fail(Fault::NoRoomForBody, Flag::Overloaded)),
             Err(ReadError::Client) => return Err(Step::Fail(Fault::BodyBroken, Flag::DownstreamProtocol)),
         };
         self.body = Some(Taken {
@@ -580,6 +586,9 @@ fn pass_on(
 
 fn failed(error: &SendError, mut record: Box<Record>) -> Response<ClientBody> {
     let (fault, flag) = Fault::of_send(error);
+    if fault == Fault::BodyTimeout {
+        record.peer.body_left_unread();
+    }
     record.upstream_failure = Some(error.to_string());
     respond::fault(fault, flag, record)
 }

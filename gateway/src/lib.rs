@@ -38,6 +38,8 @@ mod live;
 mod log;
 mod meter;
 mod metrics;
+mod overload;
+mod pace;
 mod plan;
 mod reload;
 mod respond;

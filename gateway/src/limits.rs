@@ -29,8 +29,14 @@ pub(crate) const STREAM_SEND_BYTES_MAX: usize = 64 * 1024;
 /// holding a slot, not asking.
 pub(crate) const HEADER_READ: Duration = Duration::from_secs(10);
 
-/// Time for a whole request body. 32 MiB in it is 1 Mbit/s; a body that drips in forever must end.
+/// Time for a whole request body that is kept until it is whole. 32 MiB in it is 1 Mbit/s.
 pub(crate) const BODY_READ: Duration = Duration::from_secs(300);
+
+/// Time for a body to begin to come, and bytes of it that are worth a second more: whoever is slower is holding a slot,
+/// not sending. Kestrel's default is half as many bytes, Apache's the same; a modem of 1998 sends ten times as fast.
+pub(crate) const BODY_BEGIN: Duration = Duration::from_secs(10);
+/// See [`BODY_BEGIN`].
+pub(crate) const BODY_BYTES_PER_SECOND_MIN: u64 = 500;
 
 /// Time a connection may wait for its next request.
 pub(crate) const IDLE: Duration = Duration::from_secs(600);
@@ -115,11 +121,34 @@ pub(crate) const RELOAD_DEBOUNCE: Duration = Duration::from_millis(200);
 /// and 25 KiB and its bodies while it is served.
 pub(crate) const CONNECTIONS_MAX_DEFAULT: u32 = 50_000;
 
+/// What part of them one source may have, unless told otherwise: it takes several to keep all others out, and yet a
+/// quarter is more than a company or a city behind one address needs.
+pub(crate) const SOURCES_MIN: u32 = 4;
+/// And how many it may have in any case: fewer do no harm.
+pub(crate) const CONNECTIONS_PER_SOURCE_MIN: u32 = 100;
+
+/// Requests at once, unless told otherwise: as many as connections, so that HTTP/1.1 never meets it and the streams of
+/// HTTP/2 do not multiply it.
+pub(crate) const REQUESTS_MAX_DEFAULT: u32 = CONNECTIONS_MAX_DEFAULT;
+
+/// Bytes of request bodies that are in memory at once, unless told otherwise: sixteen of the greatest size, or thirty
+/// thousand of the usual 16 KiB.
+pub(crate) const BUFFERED_BYTES_MAX_DEFAULT: u64 = 512 * 1024 * 1024;
+
+/// When a client that was refused for want of room may ask again. Requests end all the time.
+pub(crate) const RETRY_AFTER: &str = "1";
+
 /// Pending connections per listening socket.
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;
 
 /// How often a worker closes idle upstream connections and gives freed memory back to the system.
 pub(crate) const SWEEP: Duration = Duration::from_secs(2);
+
+/// How often a thread says that it cannot accept connections. Each attempt would be a line otherwise.
+pub(crate) const ACCEPT_WARNING: Duration = Duration::from_secs(10);
+
+/// Time for the rest of the access log to be written when the process ends; its file may be stuck for good.
+pub(crate) const LOG_CLOSE: Duration = Duration::from_secs(2);
 
 /// Pause after a failed `accept`, which is nearly always for want of descriptors: trying at once would only burn CPU.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

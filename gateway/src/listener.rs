@@ -124,7 +124,7 @@ async fn take(worker: &Rc<Worker>, port: u16, accepted: io::Result<(TcpStream, S
         }
         Err(error) if is_about_one_connection(&error) => {}
         Err(error) => {
-            crate::log::warning("cannot accept connections", &[("error", &error.to_string())]);
+            worker.cannot_accept(&error);
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }

@@ -5,7 +5,7 @@
 //! own error object too, or a line of text where a plain host was asked.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, UPGRADE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use lockgate_core::answer::{Answer, ErrorDetail, ErrorShape};
 use lockgate_core::decision::{self, External, Refusal};
@@ -14,6 +14,7 @@ use crate::access::{Flag, Record};
 use crate::changes;
 use crate::client_body::ClientBody;
 use crate::ext_authz::Denial;
+use crate::limits;
 use crate::plan::Configured;
 use crate::upstream::SendError;
 
@@ -27,6 +28,10 @@ pub(crate) enum Fault {
     OldProtocol,
     /// 408: the body did not come in time.
     BodyTimeout,
+    /// 503: there are as many requests as may be.
+    TooManyRequests,
+    /// 503: bodies take as much memory as they may.
+    NoRoomForBody,
     /// 400: the body's framing is broken, or the client left in the middle of it.
     BodyBroken,
     /// 503: no connection to the provider.
@@ -52,6 +57,16 @@ impl Fault {
         let (status, code, message) = match self {
             Self::OldProtocol => (426, "http_1_1_required", "HTTP/1.1 or HTTP/2 is required"),
             Self::BodyTimeout => (408, "body_timeout", "the request body did not arrive in time"),
+            Self::TooManyRequests => (
+                503,
+                "max_requests_reached",
+                "the gateway has as many requests as it takes at once; try again in a moment",
+            ),
+            Self::NoRoomForBody => (
+                503,
+                "max_buffered_bytes_reached",
+                "the gateway holds as many bytes of request bodies as it may; try again in a moment",
+            ),
             Self::BodyBroken => (
                 400,
                 "bad_body_framing",
@@ -109,6 +124,7 @@ impl Fault {
             SendError::Closed(_) => (Self::Broken, Flag::UpstreamTermination),
             SendError::Garbage(_) => (Self::Garbage, Flag::UpstreamProtocol),
             SendError::ClientBody(_) => (Self::BodyBroken, Flag::DownstreamProtocol),
+            SendError::ClientTooSlow => (Self::BodyTimeout, Flag::None),
         }
     }
 }
@@ -211,6 +227,11 @@ pub(crate) fn fault(fault: Fault, flag: Flag, mut record: Box<Record>) -> Respon
     let detail = fault.detail(shape);
     record.end(flag, detail.code);
     let mut response = answer(&detail.answer(shape), record);
+    if matches!(fault, Fault::TooManyRequests | Fault::NoRoomForBody) {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static(limits::RETRY_AFTER));
+    }
     if fault == Fault::OldProtocol {
         response
             .headers_mut()

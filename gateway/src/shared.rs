@@ -5,11 +5,16 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 
 use crate::access::AccessLog;
 use crate::jwt::Fetcher;
+use crate::limits::{
+    BUFFERED_BYTES_MAX_DEFAULT, CONNECTIONS_MAX_DEFAULT, CONNECTIONS_PER_SOURCE_MIN, REQUESTS_MAX_DEFAULT, SOURCES_MIN,
+};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::overload::Load;
 
 /// What all threads share: one pointer that a reload swaps, and things that never change.
 #[derive(Debug)]
@@ -18,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) times: Times,
-    pub(crate) bounds: Bounds,
+    pub(crate) load: Arc<Load>,
     /// The gateway's namespace, for metrics.
     pub(crate) namespace: String,
     /// Fetches keys of tokens.
@@ -33,6 +38,29 @@ pub(crate) struct Bounds {
     pub(crate) body_bytes: u64,
     /// Client connections of the process at once; further ones are closed as soon as they are accepted.
     pub(crate) connections: u32,
+    /// Of one source, an IPv4 address or an IPv6 /64.
+    pub(crate) connections_per_source: u32,
+    /// Requests of the process at once; further ones are answered 503.
+    pub(crate) requests: u32,
+    /// Bytes of request bodies in memory at once; requests beyond it are answered 503.
+    pub(crate) buffered_bytes: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            body_bytes: BODY_BYTES_MAX_DEFAULT,
+            connections: CONNECTIONS_MAX_DEFAULT,
+            connections_per_source: per_source(CONNECTIONS_MAX_DEFAULT),
+            requests: REQUESTS_MAX_DEFAULT,
+            buffered_bytes: BUFFERED_BYTES_MAX_DEFAULT,
+        }
+    }
+}
+
+/// What one source may have of so many connections, unless told otherwise.
+pub(crate) fn per_source(connections: u32) -> u32 {
+    (connections / SOURCES_MIN).max(CONNECTIONS_PER_SOURCE_MIN)
 }
 
 /// How long things may take.
@@ -61,7 +89,7 @@ impl Shared {
             metrics,
             access_log,
             times,
-            bounds,
+            load: Arc::new(Load::new(bounds)),
             namespace,
             fetcher,
             draining: AtomicBool::new(false),

@@ -24,6 +24,8 @@ pub(crate) enum Flag {
     DelayInjected,
     /// A route's fault answered it.
     FaultInjected,
+    /// There was no room for it.
+    Overloaded,
     /// The client went away.
     DownstreamTermination,
     /// The client did not speak HTTP as it must.
@@ -44,6 +46,7 @@ impl Flag {
             Self::ExternalAuthorization => "UAEX",
             Self::DelayInjected => "DI",
             Self::FaultInjected => "FI",
+            Self::Overloaded => "OM",
             Self::DownstreamTermination => "DC",
             Self::DownstreamProtocol => "DPE",
         }

@@ -7,11 +7,13 @@
 //! an idle one none.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crate::limits::{LOG_GATHER, LOG_QUEUE_BYTES_MAX};
+use crate::limits::{LOG_CLOSE, LOG_GATHER, LOG_QUEUE_BYTES_MAX};
 
 /// The lines on their way to the file.
 #[derive(Debug, Default)]
@@ -102,12 +104,18 @@ impl Queue {
 /// Room kept between batches; a burst's is given back.
 const LOG_BUFFER_BYTES_KEPT: usize = 256 * 1024;
 
+/// How often the end of the thread is looked for.
+const CLOSE_POLL: Duration = Duration::from_millis(1);
+
 impl Writer {
-    /// Writes what is queued and ends the thread.
+    /// Writes what is queued and ends the thread, unless the file is stuck: nobody waits for that.
     pub(crate) fn close(self) {
         lock(&self.queue.state).closed = true;
         self.queue.wake.notify_one();
-        let _ = self.thread.join();
+        let begun = Instant::now();
+        while !self.thread.is_finished() && begun.elapsed() < LOG_CLOSE {
+            std::thread::sleep(CLOSE_POLL);
+        }
     }
 }
 
@@ -173,5 +181,14 @@ mod tests {
         drop(release);
         writer.close();
         assert_eq!(queue.dropped(), 100);
+    }
+
+    #[test]
+    fn a_file_that_stays_stuck_holds_nobody_up_at_the_end() {
+        let (release, stuck) = mpsc::channel();
+        let (queue, writer) = Queue::start(Stuck(stuck)).unwrap();
+        queue.append(b"line\n");
+        writer.close();
+        drop(release);
     }
 }

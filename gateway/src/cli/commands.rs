@@ -12,7 +12,7 @@ use crate::explain::Question;
 use crate::limits::{BODY_READ, HEADER_READ, IDLE};
 use crate::reload::{self, Addresses, Refused};
 use crate::serve::Options;
-use crate::shared::{Bounds, Times};
+use crate::shared::Times;
 use crate::{config, serve};
 
 /// The configuration or the arguments are wrong.
@@ -40,6 +40,7 @@ impl Inputs {
 pub(super) fn serve(args: Serve) -> ExitCode {
     let addresses = Addresses(args.addresses().into_iter().collect());
     let cores = || std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
+    let bounds = args.bounds();
     let options = Options {
         addresses,
         admin: args.admin.0,
@@ -52,10 +53,7 @@ pub(super) fn serve(args: Serve) -> ExitCode {
             first_byte: args.first_byte_timeout,
             stream_idle: args.stream_idle_timeout,
         },
-        bounds: Bounds {
-            body_bytes: args.max_body_bytes,
-            connections: args.max_connections,
-        },
+        bounds,
         allow_private_jwks: args.allow_private_jwks,
         log_format: args.log_format,
         access_log: args.access_log,

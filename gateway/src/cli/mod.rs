@@ -10,8 +10,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::limits::{CONNECTIONS_MAX_DEFAULT, DRAIN, FIRST_BYTE, STREAM_IDLE};
+use crate::limits::{
+    BUFFERED_BYTES_MAX_DEFAULT, CONNECTIONS_MAX_DEFAULT, DRAIN, FIRST_BYTE, REQUESTS_MAX_DEFAULT, STREAM_IDLE,
+};
 use crate::log::Format;
+use crate::shared::{Bounds, per_source};
 use values::{AdminAddress, Label, Listen};
 
 /// An LLM ingress gateway that speaks Istio's and ASM's own resources.
@@ -99,6 +102,15 @@ struct Serve {
     /// Client connections at once, of all workers together; further ones are closed at once.
     #[arg(long, value_name = "N", default_value_t = CONNECTIONS_MAX_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
+    /// Of these from one IPv4 address or IPv6 /64 (default: a quarter of them, at least 100). With trusted proxies in front there is no such limit.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections_per_source: Option<u32>,
+    /// Requests at once; further ones are answered 503 with `retry-after`.
+    #[arg(long, value_name = "N", default_value_t = REQUESTS_MAX_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
+    max_requests: u32,
+    /// Bytes of request bodies in memory at once; requests beyond it are answered 503 with `retry-after`.
+    #[arg(long, value_name = "N", default_value_t = BUFFERED_BYTES_MAX_DEFAULT, value_parser = clap::value_parser!(u64).range(1..))]
+    max_buffered_bytes: u64,
     /// Let the keys of tokens (`jwksUri`) be fetched from private, loopback and link-local addresses too.
     #[arg(long)]
     allow_private_jwks: bool,
@@ -197,6 +209,18 @@ pub fn main() -> ExitCode {
 }
 
 impl Serve {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            body_bytes: self.max_body_bytes,
+            connections: self.max_connections,
+            connections_per_source: self
+                .max_connections_per_source
+                .unwrap_or_else(|| per_source(self.max_connections)),
+            requests: self.max_requests,
+            buffered_bytes: self.max_buffered_bytes,
+        }
+    }
+
     fn addresses(&self) -> Vec<(u16, SocketAddr)> {
         self.listen.iter().map(|listen| (listen.port, listen.address)).collect()
     }
@@ -215,7 +239,7 @@ mod tests {
     #[test]
     fn the_contract_is_accepted() {
         for line in [
-            "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --max-connections 9 --log-format text --access-log -",
+            "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --max-connections 9 --max-connections-per-source 2 --max-requests 9 --max-buffered-bytes 1000 --log-format text --access-log -",
             "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
             "check -f a --strict -o json",
             "explain -f a -X POST -H Host:test.com --peer ::1 --proxied 192.0.2.1 --destination-ip ::2 --destination-port 443 --claims {} --checks {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",
@@ -238,6 +262,9 @@ mod tests {
             "serve -f a --admin here",
             "serve -f a --workers 0",
             "serve -f a --max-connections 0",
+            "serve -f a --max-connections-per-source 0",
+            "serve -f a --max-requests 0",
+            "serve -f a --max-buffered-bytes 0",
             "serve -f a --drain-timeout 5",
             "check -f a -o yaml",
             "explain -f a -H nocolon /",

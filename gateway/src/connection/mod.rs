@@ -26,6 +26,7 @@ pub(crate) mod tls;
 
 use core::cell::{Cell, OnceCell};
 use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -39,6 +40,7 @@ use tokio::net::TcpStream;
 use self::http1::After;
 use self::stream::ClientStream;
 use self::tls::Secured;
+use crate::overload::FromSource;
 use crate::worker::Worker;
 
 /// Who is at the other end, and how the connection stands.
@@ -147,6 +149,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Pe
             None => return,
         }
     }
+    let Ok(_from) = from_source(&worker, &peer) else {
+        return;
+    };
     let times = &worker.shared.times;
     let mut stream = if peer.is_tls {
         let first = core::mem::take(&mut read);
@@ -183,6 +188,22 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Pe
             }
         }
     }
+}
+
+/// Its source has as many connections as it may.
+struct TooMany;
+
+/// Counts a connection by its source: the socket's other end, or whom a PROXY header names. Where the mesh trusts
+/// proxies in front, connections are theirs, and their clients' many.
+fn from_source(worker: &Worker, peer: &Peer) -> Result<Option<FromSource>, TooMany> {
+    if worker.view().live.compiled.snapshot.trusts_proxies() {
+        return Ok(None);
+    }
+    let from = worker.shared.load.connect(peer.downstream_remote().ip());
+    if from.is_none() {
+        worker.shard.sources_refused_total.fetch_add(1, Ordering::Relaxed);
+    }
+    from.map(Some).ok_or(TooMany)
 }
 
 /// Resolves when there are bytes to read; `None` when there never will be.

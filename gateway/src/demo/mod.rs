@@ -10,10 +10,9 @@ use std::process::ExitCode;
 
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 
 use crate::config::Inputs;
-use crate::limits::{BODY_READ, CONNECTIONS_MAX_DEFAULT, DRAIN, FIRST_BYTE, HEADER_READ, IDLE, STREAM_IDLE};
+use crate::limits::{BODY_READ, DRAIN, FIRST_BYTE, HEADER_READ, IDLE, STREAM_IDLE};
 use crate::log::Format;
 use crate::reload::{Addresses, Refused};
 use crate::serve::{Gateway, Options};
@@ -92,10 +91,7 @@ fn options(provider: SocketAddr) -> Options {
             first_byte: FIRST_BYTE,
             stream_idle: STREAM_IDLE,
         },
-        bounds: Bounds {
-            body_bytes: BODY_BYTES_MAX_DEFAULT,
-            connections: CONNECTIONS_MAX_DEFAULT,
-        },
+        bounds: Bounds::default(),
         allow_private_jwks: false,
         log_format: Format::Text,
         access_log: PathBuf::from("-"),

@@ -91,7 +91,7 @@ impl Exchange {
             if self.incoming.is_end_stream() {
                 return Ok(Ok(None));
             }
-            let most = self.record.worker.shared.bounds.body_bytes;
+            let most = self.record.worker.shared.load.bounds().body_bytes;
             let limit = match wanted.partial {
                 true => most,
                 false => most.min(wanted.bytes_max.into()),

@@ -23,6 +23,8 @@ use lockgate_core::retry::{self, Outcome};
 use lockgate_core::tables::{Attempts, RetryPolicy};
 
 use crate::access::Record;
+use crate::overload::Held;
+use crate::pace::Paced;
 use crate::upstream::{self, Connection, Failed, Pool, SendError, Towards, UpstreamBody, Watch};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -69,10 +71,15 @@ pub(super) fn body(
     let bytes = record.bytes_streamed.insert(Rc::default());
     let keeps_copy = is_mirrored || repeats(attempts, headers);
     if incoming.is_end_stream() || !keeps_copy && !has_limits(attempts) {
-        return (UpstreamBody::Stream(incoming, Rc::clone(bytes)), None);
+        return (
+            UpstreamBody::Stream(Paced::new(incoming, headers), Rc::clone(bytes)),
+            None,
+        );
     }
-    let watch = Watch::new(Rc::clone(bytes), keeps_copy);
-    (UpstreamBody::Watched(watch.over(incoming)), Some(watch))
+    let held = keeps_copy.then(|| Held::none(&record.worker.shared.load));
+    let watch = Watch::new(Rc::clone(bytes), held);
+    let paced = Paced::new(incoming, headers);
+    (UpstreamBody::Watched(watch.over(paced)), Some(watch))
 }
 
 fn repeats(attempts: &Attempts, headers: &HeaderMap) -> bool {
@@ -279,7 +286,10 @@ impl Trying {
                     begun: unsent.is_none(),
                 },
                 SendError::PerTryTimeout => Outcome::PerTryTimeout,
-                SendError::Timeout | SendError::ResponseTimeout | SendError::ClientBody(_) => return None,
+                SendError::Timeout
+                | SendError::ResponseTimeout
+                | SendError::ClientBody(_)
+                | SendError::ClientTooSlow => return None,
             },
         };
         let tables = record.view.live.compiled.snapshot.tables();

@@ -96,11 +96,13 @@ impl HandshakeFailure {
 pub(crate) struct Shard {
     pub(crate) connections_total: AtomicU64,
     pub(crate) connections: AtomicI64,
+    /// Since the process has as many as it may.
     pub(crate) connections_refused_total: AtomicU64,
+    /// Since their source has.
+    pub(crate) sources_refused_total: AtomicU64,
     pub(crate) proxy_headers_refused_total: AtomicU64,
     /// By [`HandshakeFailure`].
     pub(crate) tls_handshakes_failed: [AtomicU64; HandshakeFailure::ALL.len()],
-    pub(crate) requests_active: AtomicI64,
     pub(crate) upstream_connections_total: AtomicU64,
     pub(crate) upstream_connections: AtomicI64,
     pub(crate) upstream_connect_failures_total: AtomicU64,

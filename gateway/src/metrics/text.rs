@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Counted, DURATION_MS, Durations, HandshakeFailure, Metrics, RequestKey};
 use crate::jwt::Status;
+use crate::overload::Load;
 
 /// What a scrape needs to know besides the counters.
 pub(crate) struct Facts<'a> {
@@ -14,6 +15,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) snapshot: &'a str,
     /// Lines the access log had to drop.
     pub(crate) log_lines_dropped: u64,
+    /// What is held for clients.
+    pub(crate) load: &'a Load,
     /// The gateway's namespace.
     pub(crate) namespace: &'a str,
     /// How the fetching of keys goes, by source.
@@ -140,13 +143,39 @@ impl Metrics {
             "Client connections now open.",
             self.connections(),
         );
-        single(
+        const REFUSED: &str = "lockgate_downstream_connections_refused_total";
+        head(
             out,
-            "lockgate_downstream_connections_refused_total",
+            REFUSED,
             "counter",
-            "Client connections closed at once, since there were as many as there may be.",
-            self.sum(|s| &s.connections_refused_total),
+            "Client connections closed at once, since there were as many as a limit lets be.",
         );
+        for (limit, refused) in [
+            ("max_connections", self.sum(|s| &s.connections_refused_total)),
+            ("max_connections_per_source", self.sum(|s| &s.sources_refused_total)),
+        ] {
+            let mut labels = String::new();
+            label(&mut labels, "limit", limit);
+            line(out, REFUSED, &labels, refused);
+        }
+        const LIMIT: &str = "lockgate_limit";
+        head(
+            out,
+            LIMIT,
+            "gauge",
+            "How much there may be of what clients hold at once.",
+        );
+        let bounds = facts.load.bounds();
+        for (limit, most) in [
+            ("max_connections", u64::from(bounds.connections)),
+            ("max_connections_per_source", u64::from(bounds.connections_per_source)),
+            ("max_requests", u64::from(bounds.requests)),
+            ("max_buffered_bytes", bounds.buffered_bytes),
+        ] {
+            let mut labels = String::new();
+            label(&mut labels, "limit", limit);
+            line(out, LIMIT, &labels, most);
+        }
         single(
             out,
             "lockgate_proxy_headers_refused_total",
@@ -171,7 +200,14 @@ impl Metrics {
             "lockgate_requests_active",
             "gauge",
             "Requests in progress.",
-            self.gauge(|s| &s.requests_active),
+            facts.load.requests(),
+        );
+        single(
+            out,
+            "lockgate_buffered_bytes",
+            "gauge",
+            "Bytes of request bodies in memory.",
+            facts.load.body_bytes(),
         );
         single(
             out,
@@ -344,6 +380,7 @@ mod tests {
     use crate::access::Flag;
     use crate::metrics::TokenKey;
     use crate::metrics::labels::Label;
+    use crate::shared::Bounds;
     use core::time::Duration;
 
     #[test]
@@ -368,6 +405,10 @@ mod tests {
         let text = metrics.expose(&Facts {
             snapshot: "0123",
             log_lines_dropped: 7,
+            load: &Load::new(Bounds {
+                requests: 4,
+                ..Bounds::default()
+            }),
             namespace: "istio-system",
             keys: &[],
         });
@@ -379,6 +420,7 @@ mod tests {
             &format!("istio_request_duration_milliseconds_sum{{{labels}}} 33"),
             r#"lockgate_prompt_tokens_total{route="ns/route/a\"b\\c\nd",provider="unknown",model="qwen"} 13"#,
             "lockgate_access_log_dropped_total 7",
+            r#"lockgate_limit{limit="max_requests"} 4"#,
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }

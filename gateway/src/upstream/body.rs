@@ -8,9 +8,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::Watched;
+use crate::pace::{BodyFailure, Paced};
 
 /// A request body on its way out.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) enum UpstreamBody {
     /// Read already: the pieces of it, and their bytes in all, which becomes the Content-Length.
     Pieces(VecDeque<Bytes>, u64),
     /// Not needed for the decision: passed on as it comes, and counted.
-    Stream(Incoming, Rc<Cell<u64>>),
+    Stream(Paced, Rc<Cell<u64>>),
     /// The same, and watched.
     Watched(Watched),
 }
@@ -33,16 +33,16 @@ impl UpstreamBody {
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyFailure;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
         match self.get_mut() {
             Self::Pieces(pieces, rest) => Poll::Ready(pieces.pop_front().map(|piece| {
                 *rest = rest.saturating_sub(piece.len() as u64);
                 Ok(Frame::data(piece))
             })),
             Self::Stream(incoming, received) => {
-                let frame = Pin::new(incoming).poll_frame(cx);
+                let frame = incoming.poll_frame(cx);
                 if let Poll::Ready(Some(Ok(frame))) = &frame {
                     received.set(
                         received
@@ -59,16 +59,16 @@ impl Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Pieces(pieces, _) => pieces.is_empty(),
-            Self::Stream(incoming, _) => incoming.is_end_stream(),
-            Self::Watched(watched) => watched.incoming.is_end_stream(),
+            Self::Stream(paced, _) => paced.incoming.is_end_stream(),
+            Self::Watched(watched) => watched.body.incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Pieces(_, rest) => SizeHint::with_exact(*rest),
-            Self::Stream(incoming, _) => incoming.size_hint(),
-            Self::Watched(watched) => watched.incoming.size_hint(),
+            Self::Stream(paced, _) => paced.incoming.size_hint(),
+            Self::Watched(watched) => watched.body.incoming.size_hint(),
         }
     }
 }

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use super::connect::{ConnectError, connect};
 use super::pool::{Connection, Pool};
 use super::{Target, UpstreamBody};
+use crate::pace::BodyFailure;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) enum SendError {
     Garbage(String),
     /// The client's body broke off while it was passed on.
     ClientBody(hyper::Error),
+    /// The client's body came too slowly.
+    ClientTooSlow,
 }
 
 impl fmt::Display for SendError {
@@ -40,6 +43,7 @@ impl fmt::Display for SendError {
             Self::Closed(error) => write!(f, "connection closed before an answer: {error}"),
             Self::Garbage(what) => f.write_str(what),
             Self::ClientBody(error) => write!(f, "client's body: {error}"),
+            Self::ClientTooSlow => BodyFailure::TooSlow.fmt(f),
         }
     }
 }
@@ -143,6 +147,10 @@ async fn send_on(
 
 fn classify(error: hyper::Error) -> SendError {
     if error.is_user() {
+        let failure = core::error::Error::source(&error).and_then(|source| source.downcast_ref());
+        if let Some(BodyFailure::TooSlow) = failure {
+            return SendError::ClientTooSlow;
+        }
         return SendError::ClientBody(error);
     }
     if error.is_parse() {

@@ -3,22 +3,22 @@
 //! may have to be sent again.
 
 use core::cell::{Cell, RefCell};
-use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::limits::COPIED_BODY_BYTES_MAX;
+use crate::overload::Held;
+use crate::pace::{BodyFailure, Paced};
 
 /// The body on its way.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    pub(super) incoming: Incoming,
+    pub(super) body: Paced,
     watch: Rc<Watch>,
 }
 
@@ -32,25 +32,47 @@ pub(crate) struct Watch {
     is_over: Cell<bool>,
     changed: Notify,
     /// A copy of what came; `None` when none is wanted, or it cannot be whole.
-    copy: RefCell<Option<BytesMut>>,
+    copy: RefCell<Option<Copy>>,
+}
+
+/// What came of a body so far.
+#[derive(Debug)]
+struct Copy {
+    kept: BytesMut,
+    held: Held,
+}
+
+impl Copy {
+    /// Keeps more, if there may be more.
+    fn keep(&mut self, data: &[u8]) -> bool {
+        let fits = self.kept.len().saturating_add(data.len()) <= COPIED_BODY_BYTES_MAX;
+        let keeps = fits && self.held.add(data.len()).is_ok();
+        if keeps {
+            self.kept.extend_from_slice(data);
+        }
+        keeps
+    }
 }
 
 impl Watch {
-    /// Watches a body whose bytes are counted in `bytes`.
-    pub(crate) fn new(bytes: Rc<Cell<u64>>, keeps_copy: bool) -> Rc<Self> {
+    /// Watches a body whose bytes are counted in `bytes`, and of which a copy is kept as `held`.
+    pub(crate) fn new(bytes: Rc<Cell<u64>>, held: Option<Held>) -> Rc<Self> {
         Rc::new(Self {
             bytes,
             ended: Cell::new(None),
             is_over: Cell::new(false),
             changed: Notify::new(),
-            copy: RefCell::new(keeps_copy.then(BytesMut::new)),
+            copy: RefCell::new(held.map(|held| Copy {
+                kept: BytesMut::new(),
+                held,
+            })),
         })
     }
 
     /// The body, to be sent on.
-    pub(crate) fn over(self: &Rc<Self>, incoming: Incoming) -> Watched {
+    pub(crate) fn over(self: &Rc<Self>, body: Paced) -> Watched {
         Watched {
-            incoming,
+            body,
             watch: Rc::clone(self),
         }
     }
@@ -77,7 +99,7 @@ impl Watch {
     /// All of it, once it has ended, unless it is more than may be kept.
     pub(crate) fn whole(&self) -> Option<Bytes> {
         self.ended.get()?;
-        self.copy.borrow().as_ref().map(|copy| copy.clone().freeze())
+        self.copy.borrow().as_ref().map(|copy| copy.kept.clone().freeze())
     }
 
     fn saw(&self, frame: &Frame<Bytes>) {
@@ -88,10 +110,7 @@ impl Watch {
             return;
         };
         self.bytes.set(self.bytes.get().saturating_add(data.len() as u64));
-        let fits = |kept: usize| kept.saturating_add(data.len()) <= COPIED_BODY_BYTES_MAX;
-        if let Some(kept) = copy.as_mut().filter(|kept| fits(kept.len())) {
-            kept.extend_from_slice(data);
-        } else {
+        if copy.as_mut().is_some_and(|copy| !copy.keep(data)) {
             *copy = None;
         }
     }
@@ -116,12 +135,12 @@ impl Drop for Watched {
 }
 
 impl Watched {
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
+        let frame = self.body.poll_frame(cx);
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 self.watch.saw(frame);
-                if self.incoming.is_end_stream() {
+                if self.body.incoming.is_end_stream() {
                     self.watch.end_now();
                 }
             }

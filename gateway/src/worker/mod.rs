@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 
 use self::view::View;
 use crate::entropy::Entropy;
-use crate::limits::SWEEP;
+use crate::limits::{ACCEPT_WARNING, SWEEP};
 use crate::listener;
 use crate::metrics::Shard;
 use crate::metrics::labels::Label;
@@ -65,6 +65,8 @@ pub(crate) struct Worker {
     /// Wakes idle connections when draining begins.
     drain: Notify,
     connections: Cell<usize>,
+    /// When it was last said that none can be accepted.
+    warned: Cell<Option<Instant>>,
     /// Wakes the worker when its last connection is gone.
     quiet: Notify,
 }
@@ -145,6 +147,7 @@ impl Worker {
             draining: Cell::new(false),
             drain: Notify::new(),
             connections: Cell::new(0),
+            warned: Cell::new(None),
             quiet: Notify::new(),
             shared,
         }
@@ -165,7 +168,7 @@ impl Worker {
         self.scans
             .borrow_mut()
             .pop()
-            .unwrap_or_else(|| Box::new(BodyScan::new(self.shared.bounds.body_bytes)))
+            .unwrap_or_else(|| Box::new(BodyScan::new(self.shared.load.bounds().body_bytes)))
     }
 
     /// Keeps a scan for the next body.
@@ -215,16 +218,16 @@ impl Worker {
     }
 
     pub(crate) fn request_began(&self) {
-        self.shard.requests_active.fetch_add(1, Ordering::Relaxed);
+        self.shared.load.request_began();
     }
 
     pub(crate) fn request_ended(&self) {
-        self.shard.requests_active.fetch_sub(1, Ordering::Relaxed);
+        self.shared.load.request_ended();
     }
 
     /// Whether the process has as many connections as it may.
     pub(crate) fn is_full(&self) -> bool {
-        self.shared.metrics.connections() >= i64::from(self.shared.bounds.connections)
+        self.shared.metrics.connections() >= i64::from(self.shared.load.bounds().connections)
     }
 
     pub(crate) fn connection_opened(&self) {
@@ -238,6 +241,16 @@ impl Worker {
         self.connections.set(self.connections.get().saturating_sub(1));
         if self.connections.get() == 0 {
             self.quiet.notify_one();
+        }
+    }
+
+    /// Says that connections cannot be accepted, now and then.
+    pub(crate) fn cannot_accept(&self, error: &io::Error) {
+        let now = Instant::now();
+        let is_said = |at: Instant| now.saturating_duration_since(at) < ACCEPT_WARNING;
+        if !self.warned.get().is_some_and(is_said) {
+            self.warned.set(Some(now));
+            crate::log::warning("cannot accept connections", &[("error", &error.to_string())]);
         }
     }
 
@@ -255,5 +268,53 @@ impl Worker {
         }
         // It gives nothing back while nobody asks it for anything, so that an idle gateway would keep what a burst took.
         drop(black_box(Vec::<u8>::with_capacity(NUDGE_BYTES)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::rt::Executor;
+
+    struct Ends(Rc<Cell<bool>>);
+
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    /// Connections are spawned as this one is, and hyper's streams of HTTP/2 by the executor.
+    #[test]
+    fn a_panic_ends_its_task_alone() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build_local(LocalOptions::default())
+            .unwrap();
+        let (of_connection, of_stream) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+        let (one, other) = (Ends(Rc::clone(&of_connection)), Ends(Rc::clone(&of_stream)));
+        let answer = runtime.block_on(async {
+            let bystander = tokio::task::spawn_local(async {
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                "answer"
+            });
+            let connection = tokio::task::spawn_local(async move {
+                let _open = one;
+                tokio::task::yield_now().await;
+                panic!("in a connection");
+            });
+            OnThisThread.execute(async move {
+                let _record = other;
+                panic!("in a stream");
+            });
+            assert!(connection.await.unwrap_err().is_panic());
+            bystander.await.unwrap()
+        });
+        assert_eq!(answer, "answer");
+        assert!(
+            of_connection.get() && of_stream.get(),
+            "what a task holds is given back"
+        );
     }
 }

@@ -67,6 +67,15 @@ impl Bed {
         }
     }
 
+    /// A gateway that runs, before a provider in plain text.
+    pub fn of(upstream: Upstream, gateway: Gateway) -> Self {
+        Self {
+            upstream,
+            gateway,
+            transport: Transport::Plain,
+        }
+    }
+
     /// The seed's steps 1 to 3, in plain text.
     pub async fn seed() -> Self {
         Self::start(Transport::Plain, Setup::seed()).await

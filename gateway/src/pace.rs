@@ -1,0 +1,148 @@
+//! How slowly a client's body may come.
+//!
+//! A limit on the pause between two reads would let a client hold a request with
+//! a byte a second, and one on the whole would cut a large body on a slow line.
+//! So a body has a while to begin, and more for each byte that has come. Only
+//! time that is spent waiting for the client counts: an upstream that does not
+//! read makes nobody slow.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::fmt;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::limits::{BODY_BEGIN, BODY_BYTES_PER_SECOND_MIN};
+
+/// Why a client's body breaks off.
+#[derive(Debug)]
+pub(crate) enum BodyFailure {
+    /// The client left, or broke the rules of framing.
+    Client(hyper::Error),
+    /// It came too slowly.
+    TooSlow,
+}
+
+impl fmt::Display for BodyFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => write!(f, "client's body: {error}"),
+            Self::TooSlow => f.write_str("the client's body came too slowly"),
+        }
+    }
+}
+
+impl core::error::Error for BodyFailure {}
+
+/// Watches how fast one body comes. A body that is there already costs no look at a clock.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    bytes: u64,
+    waited: Duration,
+    /// Since when the client is waited for.
+    since: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    /// The next frame of the body.
+    pub(crate) fn poll_frame(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
+        match Pin::new(incoming).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.came(
+                    frame
+                        .as_ref()
+                        .and_then(|frame| frame.as_ref().ok()?.data_ref())
+                        .map_or(0, Bytes::len),
+                );
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyFailure::Client)))
+            }
+            Poll::Pending => self.wait(cx).map(|()| Some(Err(BodyFailure::TooSlow))),
+        }
+    }
+
+    fn came(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if let Some(since) = self.since.take() {
+            self.waited = self.waited.saturating_add(since.elapsed());
+        }
+    }
+
+    /// Ready once the client has been waited for longer than what came is worth.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(BODY_BEGIN)));
+        while sleep.as_mut().poll(cx).is_ready() {
+            let worth = worth(self.bytes).saturating_sub(self.waited);
+            let end = since.checked_add(worth).unwrap_or(since);
+            if end <= Instant::now() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(end.into());
+        }
+        Poll::Pending
+    }
+}
+
+/// A body that is passed on as it comes.
+#[derive(Debug)]
+pub(crate) struct Paced {
+    pub(crate) incoming: Incoming,
+    /// `None` where silence is no slowness.
+    pace: Option<Pace>,
+}
+
+impl Paced {
+    /// The body of a request with these fields. gRPC's streams may be silent for as long as they want.
+    pub(crate) fn new(incoming: Incoming, headers: &HeaderMap) -> Self {
+        let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let is_grpc = content_type.starts_with(b"application/grpc");
+        Self {
+            incoming,
+            pace: (!is_grpc).then(Pace::default),
+        }
+    }
+
+    /// The next frame of it.
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
+        match &mut self.pace {
+            Some(pace) => pace.poll_frame(&mut self.incoming, cx),
+            None => Pin::new(&mut self.incoming).poll_frame(cx).map_err(BodyFailure::Client),
+        }
+    }
+}
+
+/// The time that a body of so many bytes may take.
+fn worth(bytes: u64) -> Duration {
+    BODY_BEGIN.saturating_add(Duration::from_millis(
+        bytes.saturating_mul(1000) / BODY_BYTES_PER_SECOND_MIN,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_buys_time() {
+        assert_eq!(worth(0), BODY_BEGIN);
+        assert_eq!(worth(BODY_BYTES_PER_SECOND_MIN), BODY_BEGIN + Duration::from_secs(1));
+        // A byte a second never buys its second.
+        let drip = (1..600).find(|seconds| worth(*seconds) < Duration::from_secs(*seconds));
+        assert_eq!(drip, Some(BODY_BEGIN.as_secs() + 1));
+        assert!(worth(u64::MAX) > Duration::from_secs(3600));
+    }
+}

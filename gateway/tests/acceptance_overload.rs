@@ -1,0 +1,446 @@
+//! Overload: who asks for too much is refused or let go, and a client beside it that asks for little notices nothing.
+#![allow(clippy::panic, clippy::expect_used, reason = "a helper of tests fails by panicking")]
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
+#[cfg(test)]
+mod support;
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use support::bed::{Bed, Transport};
+use support::client::{Client, Response, post, request};
+use support::gateway::{Gateway, Setup};
+use support::outputs::total;
+use support::upstream::{Answer, Gate};
+use support::{QUESTION, eventually, within_patience};
+
+/// A host that is answered here, and one that a plain upstream answers; the seed's provider beside them.
+fn hosts(port: u16) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: plain, namespace: istio-system}}
+spec:
+  hosts: [plain.test]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: plain, namespace: istio-system}}
+spec:
+  hosts: [plain.test]
+  gateways: [ingress-gw]
+  http: [{{route: [{{destination: {{host: plain.test}}}}]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: here, namespace: istio-system}}
+spec:
+  hosts: [here.test]
+  gateways: [ingress-gw]
+  http: [{{directResponse: {{status: 200, body: {{string: here}}}}}}]
+"
+    )
+}
+
+async fn bed(args: &[&str]) -> Bed {
+    let (upstream, setup) = support::bed::join(Transport::Plain, Setup::seed().args(args)).await;
+    start(upstream, setup).await
+}
+
+async fn start(upstream: support::upstream::Upstream, setup: Setup) -> Bed {
+    let port = upstream.addr.port();
+    Bed::of(upstream, setup.file("hosts.yaml", &hosts(port)).start().await)
+}
+
+fn here() -> Vec<u8> {
+    request("GET", "/", "here.test", &[], "")
+}
+
+/// A client that asks all the time, on one connection, and must always be answered.
+struct Bystander {
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<u32>,
+}
+
+impl Bystander {
+    async fn begin(to: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&stop);
+        let mut client = Client::connect_from([127, 0, 0, 9], to).await;
+        client.send(here()).await;
+        assert_eq!(client.response().await.status, 200);
+        let task = tokio::spawn(async move {
+            let mut answers = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                client.send(here()).await;
+                assert_eq!(client.response().await.text(), "here", "after {answers} answers");
+                answers += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            answers
+        });
+        Self { stop, task }
+    }
+
+    async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let answers = within_patience("the bystander", self.task)
+            .await
+            .expect("a client without an error");
+        assert!(answers > 0, "the bystander was not answered at all");
+    }
+}
+
+async fn metric(gateway: &Gateway, name: &str, labels: &[(&str, &str)]) -> f64 {
+    total(&gateway.metrics().await, name, labels)
+}
+
+async fn becomes(gateway: &Gateway, name: &str, labels: &[(&str, &str)], value: f64) {
+    eventually(&format!("{name} is {value}"), || async {
+        (metric(gateway, name, labels).await == value).then_some(())
+    })
+    .await;
+}
+
+const REFUSED: &str = "lockgate_downstream_connections_refused_total";
+const BY_SOURCE: [(&str, &str); 1] = [("limit", "max_connections_per_source")];
+
+fn assert_overloaded(answer: &Response, code: &str) {
+    assert_eq!(answer.openai_error(503)["code"], code);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn one_source_has_its_share_of_connections_and_others_have_theirs() {
+    let bed = bed(&["--max-connections-per-source", "3"]).await;
+    let bystander = Bystander::begin(bed.http()).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(bed.http()).await;
+        client.send(here()).await;
+        assert_eq!(client.response().await.status, 200);
+        clients.push(client);
+    }
+    for _ in 0..50 {
+        assert!(Client::connect(bed.http()).await.closes().await);
+    }
+    assert_eq!(metric(&bed.gateway, REFUSED, &BY_SOURCE).await, 50.0);
+    assert_eq!(
+        metric(&bed.gateway, REFUSED, &[("limit", "max_connections")]).await,
+        0.0
+    );
+    clients.pop();
+    eventually("room for one more", || async {
+        let mut client = Client::connect(bed.http()).await;
+        client.try_send(here()).await.ok()?;
+        client.try_response().await.map(drop)
+    })
+    .await;
+    bystander.end().await;
+}
+
+fn mesh(topology: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |-\n    \
+         defaultConfig:\n      gatewayTopology: {{{topology}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn behind_a_balancer_the_source_is_whom_its_header_names() {
+    let setup = Setup::seed()
+        .args(&["--max-connections-per-source", "2"])
+        .file("mesh.yaml", &mesh("proxyProtocol: {}"));
+    let (upstream, setup) = support::bed::join(Transport::Plain, setup).await;
+    let bed = start(upstream, setup).await;
+    let mut open = Vec::new();
+    let mut is_served = async |header: &str| {
+        let mut client = Client::connect(bed.http()).await;
+        let sent = client.try_send([header.as_bytes(), &here()].concat()).await.is_ok();
+        let answer = if sent { client.try_response().await } else { None };
+        open.push(client);
+        answer.is_some_and(|answer| answer.status == 200)
+    };
+    let v4 = |last: u8| format!("PROXY TCP4 192.0.2.{last} 198.51.100.1 51234 80\r\n");
+    let v6 = |address: &str| format!("PROXY TCP6 {address} 2001:db8::2 51234 80\r\n");
+    for (header, wanted) in [
+        (v4(1), true),
+        (v4(1), true),
+        (v4(1), false),
+        (v4(2), true),
+        // One customer's network is one source, whatever address in it.
+        (v6("2001:db8::1"), true),
+        (v6("2001:db8::ffff:ffff:ffff:ffff"), true),
+        (v6("2001:db8::2"), false),
+        (v6("2001:db8:0:1::1"), true),
+    ] {
+        assert_eq!(is_served(&header).await, wanted, "{header}");
+    }
+    assert_eq!(metric(&bed.gateway, REFUSED, &BY_SOURCE).await, 2.0);
+}
+
+#[tokio::test]
+async fn proxies_of_ones_own_are_no_sources() {
+    let setup = Setup::seed()
+        .args(&["--max-connections-per-source", "2"])
+        .file("mesh.yaml", &mesh("numTrustedProxies: 1"));
+    let (upstream, setup) = support::bed::join(Transport::Plain, setup).await;
+    let bed = start(upstream, setup).await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = Client::connect(bed.http()).await;
+        client.send(here()).await;
+        assert_eq!(client.response().await.status, 200);
+        clients.push(client);
+    }
+}
+
+#[tokio::test]
+async fn requests_beyond_their_limit_are_told_to_come_again() {
+    let bed = bed(&["--max-requests", "3"]).await;
+    let bystander = Bystander::begin(bed.http()).await;
+    let gate = Gate::new();
+    let mut running = Vec::new();
+    for _ in 0..2 {
+        bed.upstream.answer(Answer::gated_stream(&["data: 1\n\n"], &gate));
+        let mut client = Client::connect(bed.http()).await;
+        client.send(post("test.com", &[], QUESTION)).await;
+        assert_eq!(client.head().await.status, 200);
+        running.push(client);
+    }
+    bystander.end().await;
+    // The third place, and who comes after it.
+    bed.upstream.answer(Answer::gated_stream(&["data: 1\n\n"], &gate));
+    let mut third = Client::connect(bed.http()).await;
+    third.send(post("test.com", &[], QUESTION)).await;
+    assert_eq!(third.head().await.status, 200);
+    running.push(third);
+    let seen = bed.upstream.request_count();
+    for _ in 0..20 {
+        assert_overloaded(&bed.ask("test.com").await, "max_requests_reached");
+    }
+    assert_eq!(bed.upstream.request_count(), seen, "a refused request was sent on");
+    assert_eq!(metric(&bed.gateway, "lockgate_requests_active", &[]).await, 3.0);
+    assert_eq!(
+        metric(&bed.gateway, "lockgate_limit", &[("limit", "max_requests")]).await,
+        3.0
+    );
+    let flagged = [("response_code", "503"), ("response_flags", "OM")];
+    assert_eq!(metric(&bed.gateway, "istio_requests_total", &flagged).await, 20.0);
+    for client in &mut running {
+        gate.open();
+        assert_eq!(client.text(9).await, "data: 1\n\n");
+    }
+    becomes(&bed.gateway, "lockgate_requests_active", &[], 0.0).await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+}
+
+/// A question of about so many bytes.
+fn large(bytes: usize) -> String {
+    let text = "a".repeat(bytes);
+    format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}")
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_memory_for_them_are_told_to_come_again() {
+    let bed = bed(&["--max-buffered-bytes", "300000"]).await;
+    let bystander = Bystander::begin(bed.http()).await;
+    let body = large(250_000);
+    let all = post("test.com", &[], &body);
+    let (most, rest) = all.split_at(all.len() - 1000);
+    let mut slow = Client::connect(bed.http()).await;
+    slow.send(most).await;
+    eventually("the body is counted", || async {
+        (metric(&bed.gateway, "lockgate_buffered_bytes", &[]).await > 200_000.0).then_some(())
+    })
+    .await;
+    // One that says how long it is, before it is read; one that does not, when there is no more room.
+    let mut announced = Client::connect(bed.http()).await;
+    announced
+        .send("POST / HTTP/1.1\r\nhost: test.com\r\ncontent-length: 100000\r\n\r\n")
+        .await;
+    assert_overloaded(&announced.response().await, "max_buffered_bytes_reached");
+    let mut chunked = Client::connect(bed.http()).await;
+    chunked
+        .send("POST / HTTP/1.1\r\nhost: test.com\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
+    let chunk = support::wire::chunk(&[b' '; 20_000]);
+    for _ in 0..10 {
+        if chunked.try_send(&chunk).await.is_err() {
+            break;
+        }
+    }
+    assert_overloaded(&chunked.response().await, "max_buffered_bytes_reached");
+    // A small one fits beside the large one, and that one is not harmed.
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    slow.send(rest).await;
+    assert_eq!(slow.response().await.status, 200);
+    bed.upstream.request().await;
+    assert!(bed.upstream.request().await.body.len() > body.len());
+    becomes(&bed.gateway, "lockgate_buffered_bytes", &[], 0.0).await;
+    bystander.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_drips_in_is_given_up_whether_it_is_read_or_passed_on() {
+    let bed = bed(&[]).await;
+    let bystander = Bystander::begin(bed.http()).await;
+    let drip = async |host: &str| {
+        let mut client = Client::connect(bed.http()).await;
+        client
+            .send(format!(
+                "POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1000\r\n\r\n"
+            ))
+            .await;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(18) {
+            if client.try_send(" ").await.is_err() {
+                break;
+            }
+            let answered = tokio::time::timeout(Duration::from_secs(1), client.try_response()).await;
+            if let Ok(Some(answer)) = answered {
+                return (answer, start.elapsed());
+            }
+        }
+        panic!(
+            "{host}: a body that drips in was still read after {:?}",
+            start.elapsed()
+        );
+    };
+    let (of_provider, of_host) = tokio::join!(drip("test.com"), drip("plain.test"));
+    assert_eq!(of_provider.0.openai_error(408)["code"], "body_timeout");
+    assert_eq!(of_host.0.status, 408);
+    for (_, after) in [of_provider, of_host] {
+        assert!(after > Duration::from_secs(8), "given up too soon: {after:?}");
+    }
+    assert_eq!(bed.upstream.request_count(), 0, "half a body looked whole");
+    bystander.end().await;
+}
+
+/// The processor time that a process has used, in hundredths of a second.
+fn ticks(gateway: &Gateway) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.pid())).expect("the state of a process");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let mut fields = fields
+        .split_whitespace()
+        .skip(11)
+        .map(|field| field.parse::<u64>().expect("ticks"));
+    fields.next().expect("of the user") + fields.next().expect("of the system")
+}
+
+/// Descriptors that are open.
+fn descriptors(gateway: &Gateway) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", gateway.pid()))
+        .expect("descriptors")
+        .count()
+}
+
+#[tokio::test]
+async fn without_descriptors_it_stays_calm_and_recovers_at_once() {
+    let bed = bed(&["--workers", "2"]).await;
+    let bystander = Bystander::begin(bed.http()).await;
+    let mut asking = Client::connect(bed.http()).await;
+    asking.send(here()).await;
+    assert_eq!(asking.response().await.status, 200);
+    let limit = descriptors(&bed.gateway) + 20;
+    let set = std::process::Command::new("prlimit")
+        .arg(format!("--pid={}", bed.gateway.pid()))
+        .arg(format!("--nofile={limit}:{limit}"))
+        .status();
+    assert!(set.expect("prlimit").success());
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(Client::connect(bed.http()).await);
+    }
+    eventually("no descriptor is left", || async {
+        (descriptors(&bed.gateway) >= limit).then_some(())
+    })
+    .await;
+    let before = ticks(&bed.gateway);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let used = ticks(&bed.gateway) - before;
+    println!("{used} hundredths of a second in two, among them the bystander's");
+    assert!(
+        used < 60,
+        "{used} hundredths of a second of processor time in two seconds of want"
+    );
+    // Who is connected is told that the provider cannot be reached.
+    asking.send(post("test.com", &[], QUESTION)).await;
+    assert_eq!(
+        asking.response().await.openai_error(503)["code"],
+        "upstream_unavailable"
+    );
+    assert!(
+        bed.gateway.read("stderr").matches("cannot accept").count() <= 4,
+        "each attempt is logged"
+    );
+    drop(crowd);
+    let begun = Instant::now();
+    eventually("it serves again", || async {
+        let mut client = Client::connect(bed.http()).await;
+        client.send(post("test.com", &[], QUESTION)).await;
+        (client.response().await.status == 200).then_some(())
+    })
+    .await;
+    println!("served again after {:?}", begun.elapsed());
+    bystander.end().await;
+}
+
+/// Where a gateway of `setup` writes its access log.
+fn access_log(setup: &Setup) -> PathBuf {
+    setup.config().parent().expect("a directory").join("access.log")
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_lines_and_no_answer() {
+    let (upstream, setup) = support::bed::join(Transport::Plain, Setup::seed()).await;
+    std::os::unix::fs::symlink("/dev/full", access_log(&setup)).expect("a link");
+    let mut bed = start(upstream, setup).await;
+    let mut client = Client::connect(bed.http()).await;
+    for _ in 0..100 {
+        client.send(here()).await;
+        assert_eq!(client.response().await.status, 200);
+    }
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    becomes(&bed.gateway, "lockgate_access_log_dropped_total", &[], 101.0).await;
+    drop(client);
+    bed.gateway.signal("TERM");
+    assert_eq!(bed.gateway.ends().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_costs_lines_and_no_answer() {
+    let (upstream, setup) = support::bed::join(Transport::Plain, Setup::seed()).await;
+    let path = access_log(&setup);
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo").success());
+    // Open, so that the gateway can open it too, and never read.
+    let pipe = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("a pipe");
+    let mut bed = start(upstream, setup).await;
+    let mut client = Client::connect(bed.http()).await;
+    // Some 600 bytes a line, into a pipe of 64 KiB.
+    for _ in 0..500 {
+        client.send(here()).await;
+        assert_eq!(client.response().await.status, 200);
+    }
+    drop(client);
+    bed.gateway.signal("TERM");
+    assert_eq!(
+        bed.gateway.ends().await.code(),
+        Some(0),
+        "it waits for who does not read"
+    );
+    drop(pipe);
+}
