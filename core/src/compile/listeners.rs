@@ -95,7 +95,7 @@ pub(super) fn compile<'c>(
             check_host(&name_of(host), host, diagnostics);
         }
     }
-    let openings = openings::accepted(resources, settings, diagnostics);
+    let openings = openings::accepted(resources, settings, rows, diagnostics);
     let mut listeners = Listeners {
         ports: Vec::new(),
         open: Vec::new(),

@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::rows::RowWriter;
 use super::{Settings, kube_gateways};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::gateway_api as kube;
@@ -53,6 +54,7 @@ impl Opening<'_> {
 pub(super) fn accepted<'c>(
     resources: &'c Resources,
     settings: &Settings,
+    rows: &RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Opening<'c>> {
     let selected = |gateway: &&Gateway| settings.has_labels(&gateway.selector);
@@ -66,6 +68,7 @@ pub(super) fn accepted<'c>(
             .into_iter()
             .flat_map(servers)
             .chain(kube.into_iter().flat_map(sections)),
+        rows,
         diagnostics,
     )
 }
@@ -111,16 +114,21 @@ fn sections(gateway: &kube::Gateway) -> impl Iterator<Item = Opening<'_>> {
 }
 
 /// Those that can be there together, by port. Istio's Gateways come before Gateway API's.
-fn accept<'c>(oldest_first: impl Iterator<Item = Opening<'c>>, diagnostics: &mut Diagnostics) -> Vec<Opening<'c>> {
+fn accept<'c>(
+    oldest_first: impl Iterator<Item = Opening<'c>>,
+    rows: &RowWriter<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Opening<'c>> {
+    let of = |gateway: &Meta, at| format!("Gateway `{}` ({})", full_name(gateway), rows.place(at));
     let mut accepted: Vec<Opening<'c>> = Vec::new();
-    let mut is_tls_port: TextMap<(bool, String)> = TextMap::default();
-    let mut tls_names: TextMap<String> = TextMap::default();
+    let mut is_tls_port: TextMap<(bool, &Meta, Location)> = TextMap::default();
+    let mut tls_names: TextMap<(&Meta, Location)> = TextMap::default();
     for opening in oldest_first {
         let (port, is_tls) = (opening.port, opening.is_tls());
         let [what, list, port_field, hosts_field] = opening.words();
         let field = |name: &str| format!("spec.{list}[{}].{name}", opening.index);
         let port_key = format!("{port}");
-        if let Some((other, first)) = is_tls_port.get(&port_key)
+        if let Some((other, gateway, at)) = is_tls_port.get(&port_key)
             && *other != is_tls
         {
             let spoken = if *other { "TLS" } else { "plain text" };
@@ -128,24 +136,30 @@ fn accept<'c>(oldest_first: impl Iterator<Item = Opening<'c>>, diagnostics: &mut
                 .warning(
                     "port-conflict",
                     opening.at,
-                    format!("port {port} is in {spoken} since Gateway `{first}`: this {what} is left out"),
+                    format!(
+                        "port {port} is in {spoken} since {}: this {what} is left out",
+                        of(gateway, *at)
+                    ),
                 )
                 .field(field(port_field))
                 .help("a port speaks TLS, or it does not; as in Istio the older Gateway stays");
             continue;
         }
-        is_tls_port.insert(&port_key, (is_tls, full_name(opening.gateway)));
+        if is_tls_port.get(&port_key).is_none() {
+            is_tls_port.insert(&port_key, (is_tls, opening.gateway, opening.at));
+        }
         if is_tls {
             let key = |host: &Spanned<String>| format!("{port} {}", **host);
             let mut hosts = opening.hosts.iter();
-            if let Some((host, first)) = hosts.find_map(|host| Some((host, tls_names.get(&key(host))?))) {
+            if let Some((host, (gateway, at))) = hosts.find_map(|host| Some((host, *tls_names.get(&key(host))?))) {
                 diagnostics
                     .warning(
                         "duplicate-server-name",
                         host.at,
                         format!(
-                            "`{}` is already a host of port {port}, by Gateway `{first}`: this {what} is left out",
-                            **host
+                            "`{}` is already a host of port {port}, by {}: this {what} is left out",
+                            **host,
+                            of(gateway, at)
                         ),
                     )
                     .field(field(hosts_field))
@@ -153,7 +167,7 @@ fn accept<'c>(oldest_first: impl Iterator<Item = Opening<'c>>, diagnostics: &mut
                 continue;
             }
             for host in &opening.hosts {
-                tls_names.insert(&key(host), full_name(opening.gateway));
+                tls_names.insert(&key(host), (opening.gateway, host.at));
             }
         }
         accepted.push(opening);

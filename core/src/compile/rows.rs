@@ -97,6 +97,14 @@ impl<'c> RowWriter<'c> {
         id
     }
 
+    /// `file:line` of a place.
+    pub(super) fn place(&self, at: Location) -> String {
+        let lines = self.lines.get(at.source as usize);
+        lines.map_or_else(String::new, |lines| {
+            format!("{}:{}", lines.source.name, lines.line_column(at.start).0)
+        })
+    }
+
     /// The finished rows.
     pub(super) fn finish(mut self, diagnostics: &mut Diagnostics) -> (OwnedRows, Secrets) {
         if self.text.overflowed || self.origin_text.overflowed {
