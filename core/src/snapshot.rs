@@ -355,6 +355,9 @@ pub enum KeysFrom {
 pub struct Upstream {
     /// The host it serves, e.g. `dashscope.aliyuncs.com`; names the cluster in logs and metrics.
     pub host: Box<str>,
+    /// The subset of the host's endpoints that it is, if it is not all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subset: Option<Box<str>>,
     /// Where to connect: at least one, weights at least 1.
     pub endpoints: Vec<Endpoint>,
     /// `None` is plain text.

@@ -417,8 +417,14 @@ spec:
         ("127.0.0.1", 9443, Some(2))
     );
     let rule = &loaded.resources.destination_rules[0];
-    assert_eq!(rule.connect_timeout_ms, Some(1_500));
-    assert_eq!(rule.tls.as_ref().unwrap().sni.as_ref().unwrap().value, "b.example.com");
+    assert_eq!(
+        rule.policy.connection_pool.as_ref().unwrap().connect_timeout_ms,
+        Some(1_500)
+    );
+    assert_eq!(
+        rule.policy.tls.as_ref().unwrap().sni.as_ref().unwrap().value,
+        "b.example.com"
+    );
 }
 
 #[test]

@@ -375,3 +375,68 @@ async fn llm_routes_and_virtual_services_share_a_gateway() {
     let metered = total(&metrics, "lockgate_prompt_tokens_total", &of_host[1..]);
     assert!(counted > 0.5 && metered < 0.5, "{counted} {metered}");
 }
+
+/// A team's rules stand under its prefix, and each goes to the endpoints of its subset.
+#[tokio::test]
+async fn delegated_rules_go_to_the_endpoints_of_their_subsets() {
+    let (stable, canary) = (Upstream::plain().await, Upstream::plain().await);
+    let text = format!(
+        "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: edge, namespace: istio-system}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: a, namespace: istio-system}}
+spec:
+  hosts: [a.test]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints:
+  - {{address: 127.0.0.1, ports: {{http: {}}}, labels: {{version: v1}}}}
+  - {{address: 127.0.0.1, ports: {{http: {}}}, labels: {{version: v2}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: a, namespace: istio-system}}
+spec: {{host: a.test, subsets: [{{name: stable, labels: {{version: v1}}}}, {{name: canary, labels: {{version: v2}}}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: web, namespace: istio-system}}
+spec:
+  hosts: [web.test]
+  gateways: [edge]
+  http: [{{match: [{{uri: {{prefix: /team/}}}}], rewrite: {{uri: /}}, delegate: {{name: team, namespace: team}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: team, namespace: team}}
+spec:
+  http:
+  - match: [{{headers: {{x-canary: {{exact: 'yes'}}}}}}]
+    route: [{{destination: {{host: a.test, subset: canary}}}}]
+  - route: [{{destination: {{host: a.test, subset: stable}}}}]
+",
+        stable.addr.port(),
+        canary.addr.port()
+    );
+    let gateway = Setup::empty().file("web.yaml", &text).start().await;
+    let ask = async |fields: &[(&str, &str)]| {
+        let mut client = Client::connect(gateway.http).await;
+        client.send(request("GET", "/team/x", "web.test", fields, "")).await;
+        client.response().await.text()
+    };
+    for _ in 0..8 {
+        stable.answer(Answer::whole("200 OK", &[], "stable"));
+        canary.answer(Answer::whole("200 OK", &[], "canary"));
+        assert_eq!(ask(&[]).await, "stable");
+        assert_eq!(ask(&[("x-canary", "yes")]).await, "canary");
+    }
+    for upstream in [&stable, &canary] {
+        assert_eq!(upstream.request().await.request_line, "GET /x HTTP/1.1");
+    }
+}

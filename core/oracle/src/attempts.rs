@@ -59,6 +59,7 @@ pub fn settings(bytes: &mut Bytes<'_>) -> RouteSettings {
                 at: Location::default(),
                 host: text(bytes.pick(&["one.test", "also.test"])),
                 port: None,
+                subset: None,
                 weight: None,
                 headers: HeaderOperations::default(),
             },

@@ -90,6 +90,7 @@ fn action(bytes: &mut Bytes<'_>) -> HttpAction {
             at: Location::default(),
             host: text("one.test"),
             port: None,
+            subset: None,
             weight: None,
             headers: HeaderOperations::default(),
         }],

@@ -29,6 +29,7 @@ pub fn carry_out(
 ) -> Verdict {
     let label = found.label();
     match &rule.action {
+        HttpAction::Delegate { .. } => unreachable!("they are merged before"),
         HttpAction::Redirect(redirect) => Verdict::Redirect {
             rule: Some(label),
             status: redirect.code,

@@ -224,6 +224,7 @@ fn destinations(bytes: &mut Bytes<'_>) -> Vec<RouteDestination> {
             at: Location::default(),
             host: text(host),
             port: port.map(spanned),
+            subset: None,
             weight: match bytes.below(8) {
                 0 => None,
                 1 => Some(spanned(0)),

@@ -6,9 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::rows::number;
-use super::upstreams::{entry_of, of_destination};
+use super::upstreams::{entry_of, has_endpoints, of_destination, rule_of};
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{Resources, RouteDestination, ServiceEntry, ServicePort, Spanned};
+use crate::config::resource::{Resources, RouteDestination, ServiceEntry, ServicePort, Spanned, Subset};
 use crate::config::suggest::did_you_mean;
 use crate::snapshot::Upstream;
 use crate::tables::UpstreamId;
@@ -22,6 +22,8 @@ pub(super) struct Place<'r> {
     pub(super) host_field: String,
     pub(super) port: Option<&'r Spanned<u16>>,
     pub(super) port_field: String,
+    pub(super) subset: Option<&'r Spanned<String>>,
+    pub(super) subset_field: String,
 }
 
 /// The upstreams of destinations, made when a rule first names them.
@@ -55,6 +57,8 @@ impl<'c> Destinations<'c> {
             host_field: format!("{field}.destination.host"),
             port: destination.port.as_ref(),
             port_field: format!("{field}.destination.port.number"),
+            subset: destination.subset.as_ref(),
+            subset_field: format!("{field}.destination.subset"),
         };
         self.find(&place, diagnostics)
     }
@@ -67,14 +71,68 @@ impl<'c> Destinations<'c> {
             return None;
         };
         let port = port_of(entry, place, diagnostics)?;
-        let key = format!("{host}:{}", *port.number);
+        let key = match place.subset {
+            None => format!("{host}:{}", *port.number),
+            Some(subset) => format!("{host}:{} {}", *port.number, **subset),
+        };
         if let Some(known) = self.known.get(&key) {
             return Some(*known);
         }
+        let subset = match place.subset {
+            None => None,
+            Some(_) => Some(self.subset(place, entry, diagnostics)?),
+        };
         let id = UpstreamId(number(self.upstreams.len()));
-        self.upstreams.push(of_destination(self.resources, host, entry, port));
+        self.upstreams
+            .push(of_destination(self.resources, host, entry, port, subset));
         self.known.insert(&key, id);
         Some(id)
+    }
+
+    /// The subset that is named, when it has endpoints.
+    fn subset(&self, place: &Place<'_>, entry: &ServiceEntry, diagnostics: &mut Diagnostics) -> Option<&'c Subset> {
+        let (host, name) = (place.host.as_str(), place.subset?);
+        let rule = rule_of(self.resources, host);
+        let subsets = rule.map_or(&[][..], |rule| &rule.subsets);
+        let Some(subset) = subsets.iter().find(|subset| *subset.name == **name) else {
+            if self.resources.has_all("DestinationRule") {
+                let message = match rule {
+                    Some(rule) => format!(
+                        "DestinationRule `{}` of `{host}` has no subset `{}`",
+                        *rule.meta.name, **name
+                    ),
+                    None => format!("no DestinationRule of `{host}` says what subset `{}` is", **name),
+                };
+                let finding = diagnostics
+                    .error("unknown-subset", name.at, message)
+                    .field(&*place.subset_field);
+                let names = subsets.iter().map(|subset| subset.name.as_str());
+                if let Some(help) = did_you_mean(name, names) {
+                    finding.help(help);
+                }
+            }
+            return None;
+        };
+        if !has_endpoints(entry, subset) {
+            let labels: Vec<String> = subset
+                .labels
+                .iter()
+                .map(|(key, value)| format!("`{key}: {value}`"))
+                .collect();
+            diagnostics
+                .error(
+                    "empty-subset",
+                    name.at,
+                    format!(
+                        "no endpoint of ServiceEntry `{}` has the labels of subset `{}`",
+                        *entry.meta.name, **name
+                    ),
+                )
+                .field(&*place.subset_field)
+                .help(format!("give endpoints the labels {}", labels.join(", ")));
+            return None;
+        }
+        Some(subset)
     }
 
     fn refuse_unknown_host(&self, place: &Place<'_>, diagnostics: &mut Diagnostics) {

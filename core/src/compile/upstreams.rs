@@ -13,7 +13,7 @@ use super::providers::Providers;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
     ClientTls, ClientTlsMode, DestinationRule, ExtAuthzProvider, Resolution, Resources, ServiceEntry, ServicePort,
-    Spanned, WorkloadEntry,
+    Spanned, Subset, WorkloadEntry,
 };
 use crate::snapshot::{Endpoint, Upstream, UpstreamTls};
 use crate::text_map::TextMap;
@@ -39,9 +39,9 @@ pub(super) fn compile(
         .map(|host| {
             let endpoints = entry_of(resources, host).map_or_else(
                 || vec![endpoint(host, HTTPS_PORT, 1)],
-                |entry| endpoints(entry, host, port_or_first(entry, HTTPS_PORT), HTTPS_PORT),
+                |entry| endpoints(entry, host, port_or_first(entry, HTTPS_PORT), HTTPS_PORT, None),
             );
-            upstream(resources, host, endpoints, true)
+            upstream(resources, host, endpoints, true, None)
         })
         .collect()
 }
@@ -69,16 +69,47 @@ pub(super) fn of_authorizer(
     }
     let endpoints = entry.map_or_else(
         || vec![endpoint(host, number, 1)],
-        |entry| endpoints(entry, host, port, number),
+        |entry| endpoints(entry, host, port, number, None),
     );
-    upstream(resources, host, endpoints, false)
+    upstream(resources, host, endpoints, false, None)
 }
 
 /// Where a destination is reached: in plain text at the addresses of a port of its ServiceEntry, unless a
-/// DestinationRule asks for TLS.
-pub(super) fn of_destination(resources: &Resources, host: &str, entry: &ServiceEntry, port: &ServicePort) -> Upstream {
-    let endpoints = endpoints(entry, host, Some(port), *port.number);
-    upstream(resources, host, endpoints, false)
+/// DestinationRule asks for TLS; of a subset at those that have its labels.
+pub(super) fn of_destination(
+    resources: &Resources,
+    host: &str,
+    entry: &ServiceEntry,
+    port: &ServicePort,
+    subset: Option<&Subset>,
+) -> Upstream {
+    let endpoints = endpoints(entry, host, Some(port), *port.number, subset);
+    upstream(resources, host, endpoints, false, subset)
+}
+
+/// Whether a subset has any endpoint. A host without a list of them is one without labels.
+pub(super) fn has_endpoints(entry: &ServiceEntry, subset: &Subset) -> bool {
+    match is_at_its_name(entry) {
+        true => subset.labels.is_empty(),
+        false => entry.endpoints.iter().any(|workload| takes(workload, Some(subset))),
+    }
+}
+
+fn is_at_its_name(entry: &ServiceEntry) -> bool {
+    entry.endpoints.is_empty() || entry.resolution == Resolution::None
+}
+
+/// Whether an endpoint gets traffic of the subset.
+fn takes(workload: &WorkloadEntry, subset: Option<&Subset>) -> bool {
+    let wanted = subset.map_or(&[][..], |subset| &subset.labels);
+    workload.weight != Some(0) && wanted.iter().all(|label| workload.labels.contains(label))
+}
+
+/// The DestinationRule of `host`.
+pub(super) fn rule_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c DestinationRule> {
+    most_specific(&resources.destination_rules, host, |rule| {
+        core::slice::from_ref(&rule.host)
+    })
 }
 
 /// The ServiceEntry that locates `host`.
@@ -86,14 +117,23 @@ pub(super) fn entry_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c S
     most_specific(&resources.service_entries, host, |entry| &entry.hosts)
 }
 
-fn upstream(resources: &Resources, host: &str, endpoints: Vec<Endpoint>, is_tls: bool) -> Upstream {
-    let rule = most_specific(&resources.destination_rules, host, |rule| {
-        core::slice::from_ref(&rule.host)
-    });
+fn upstream(
+    resources: &Resources,
+    host: &str,
+    endpoints: Vec<Endpoint>,
+    is_tls: bool,
+    subset: Option<&Subset>,
+) -> Upstream {
+    let of_host = rule_of(resources, host).map(|rule| &rule.policy);
+    let of_subset = subset.map(|subset| &subset.policy);
+    // As istiod merges them: field by field, and each as a whole.
+    let policies = || of_subset.into_iter().chain(of_host);
+    let pool = policies().find_map(|policy| policy.connection_pool.as_ref());
     Upstream {
         host: host.into(),
+        subset: subset.map(|subset| subset.name.as_str().into()),
         endpoints,
-        tls: match rule.and_then(|rule| rule.tls.as_ref()) {
+        tls: match policies().find_map(|policy| policy.tls.as_ref()) {
             Some(settings) => tls(settings, host),
             None => is_tls.then(|| UpstreamTls {
                 sni: host.into(),
@@ -101,8 +141,8 @@ fn upstream(resources: &Resources, host: &str, endpoints: Vec<Endpoint>, is_tls:
                 ca_certificates: None,
             }),
         },
-        connect_timeout_ms: rule
-            .and_then(|rule| rule.connect_timeout_ms)
+        connect_timeout_ms: pool
+            .and_then(|pool| pool.connect_timeout_ms)
             .unwrap_or(CONNECT_TIMEOUT_MS),
     }
 }
@@ -135,16 +175,22 @@ fn port_or_first(entry: &ServiceEntry, number: u16) -> Option<&ServicePort> {
     ports.find(|port| *port.number == number).or(entry.ports.first())
 }
 
-/// The addresses of a ServiceEntry for one of its ports; without any, `number` is the port.
-fn endpoints(entry: &ServiceEntry, host: &str, port: Option<&ServicePort>, number: u16) -> Vec<Endpoint> {
+/// The addresses of a ServiceEntry for one of its ports, or of a subset of them; without any, `number` is the port.
+fn endpoints(
+    entry: &ServiceEntry,
+    host: &str,
+    port: Option<&ServicePort>,
+    number: u16,
+    subset: Option<&Subset>,
+) -> Vec<Endpoint> {
     let number = port.map_or(number, |port| port.target_port.unwrap_or(*port.number));
-    if entry.endpoints.is_empty() || entry.resolution == Resolution::None {
+    if is_at_its_name(entry) {
         return vec![endpoint(host, number, 1)];
     }
     entry
         .endpoints
         .iter()
-        .filter(|workload| workload.weight != Some(0))
+        .filter(|workload| takes(workload, subset))
         .map(|workload| {
             endpoint(
                 &workload.address,

@@ -173,6 +173,9 @@ pub struct UpstreamRequest {
     pub provider: Option<String>,
     /// The host that the upstream is known by.
     pub upstream: String,
+    /// The subset of its endpoints that the rule names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
     /// Where it connects to, e.g. `https://dashscope.aliyuncs.com:443`.
     pub connect: Vec<String>,
     /// The server name of the TLS handshake; `None` for plain text.

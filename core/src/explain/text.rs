@@ -148,6 +148,9 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
     if let Some(admitted_by) = &upstream.admitted_by {
         writeln!(f, "  admitted   {admitted_by}")?;
     }
+    if let Some(subset) = &upstream.subset {
+        writeln!(f, "  subset     {subset}")?;
+    }
     for connect in &upstream.connect {
         writeln!(f, "  connect    {connect}")?;
     }

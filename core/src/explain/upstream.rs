@@ -46,6 +46,7 @@ impl Reader<'_> {
             admitted_by: provider.map(|provider| self.rule(provider.admitted_by)),
             provider: provider.map(|provider| self.tables.provider_host(provider.provider).to_owned()),
             upstream: upstream.map_or_else(String::new, |upstream| upstream.host.to_string()),
+            subset: upstream.and_then(|upstream| upstream.subset.as_deref().map(ToOwned::to_owned)),
             connect: endpoints
                 .iter()
                 .map(|to| format!("{scheme}://{}:{}", to.address, to.port))

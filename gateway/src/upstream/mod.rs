@@ -105,6 +105,7 @@ mod tests {
             .collect();
         let spec = Upstream {
             host: "a.example".into(),
+            subset: None,
             endpoints,
             tls: None,
             connect_timeout_ms: 1000,

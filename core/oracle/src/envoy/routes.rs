@@ -134,6 +134,7 @@ fn route(rule: &HttpRoute, matched: Value) -> Value {
         &[("request", &rule.headers.request), ("response", &rule.headers.response)],
     );
     match &rule.action {
+        HttpAction::Delegate { .. } => unreachable!("none is made"),
         HttpAction::Redirect(redirect) => route["redirect"] = redirection(redirect),
         HttpAction::DirectResponse(response) => {
             use base64::Engine as _;

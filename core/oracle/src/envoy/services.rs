@@ -98,6 +98,7 @@ fn rule(rule: &HttpRoute) -> Value {
         written["headers"] = headers;
     }
     match &rule.action {
+        HttpAction::Delegate { .. } => unreachable!("none is made"),
         HttpAction::Redirect(redirect) => {
             let mut to = json!({ "redirectCode": redirect.code });
             for (name, value) in [

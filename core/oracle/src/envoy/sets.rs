@@ -125,7 +125,7 @@ fn routed_by_both(mut service: VirtualService, index: usize) -> VirtualService {
         loads(&mut rule.headers);
         let (destinations, rewrite) = match &mut rule.action {
             HttpAction::Route { destinations, rewrite } => (destinations, rewrite),
-            HttpAction::DirectResponse(_) => continue,
+            HttpAction::DirectResponse(_) | HttpAction::Delegate { .. } => continue,
             // One that says nothing does not load.
             HttpAction::Redirect(redirect) => {
                 if (&redirect.authority, redirect.port, redirect.scheme) == (&None, None, None) {

@@ -37,6 +37,7 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
     for service in &resources.virtual_services {
         virtual_service::check(service, diagnostics);
     }
+    virtual_service::warn_about_unused_delegates(resources, diagnostics);
     for route in &resources.http_routes {
         http_route::check(route, diagnostics);
     }

@@ -4,7 +4,10 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{HttpAction, HttpMatch, HttpRoute, Spanned, StringMatch, UriRewrite, VirtualService};
+use crate::config::resource::{
+    HttpAction, HttpMatch, HttpRoute, Resources, Spanned, StringMatch, UriRewrite, VirtualService,
+};
+use crate::text_map::TextSet;
 
 pub(super) fn check(service: &VirtualService, diagnostics: &mut Diagnostics) {
     warn_about_unreachable_rules(service, diagnostics);
@@ -30,8 +33,40 @@ pub(super) fn check(service: &VirtualService, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// One that nobody delegates to takes no request.
+pub(super) fn warn_about_unused_delegates(resources: &Resources, diagnostics: &mut Diagnostics) {
+    let mut used = TextSet::default();
+    for service in &resources.virtual_services {
+        for rule in &service.http {
+            if let HttpAction::Delegate { to, .. } = &rule.action {
+                let namespace = to.namespace.as_deref().unwrap_or(&service.meta.namespace);
+                used.insert(&format!("{namespace}/{}", *to.name));
+            }
+        }
+    }
+    let delegates = resources
+        .virtual_services
+        .iter()
+        .filter(|service| service.hosts.is_empty());
+    for meta in delegates.map(|service| &service.meta) {
+        let name = format!("{}/{}", meta.namespace, *meta.name);
+        if used.insert(&name) {
+            diagnostics
+                .warning(
+                    "unused-delegate",
+                    meta.name.at,
+                    format!("VirtualService `{name}` has no `hosts`, and no rule delegates to it"),
+                )
+                .help("give it `hosts`, or let a rule of another VirtualService have `delegate`");
+        }
+    }
+}
+
 fn warn_about_unreachable_rules(service: &VirtualService, diagnostics: &mut Diagnostics) {
-    let takes_all = |rule: &HttpRoute| rule.matches.is_empty() || rule.matches.iter().any(takes_everything);
+    let takes_all = |rule: &HttpRoute| {
+        let delegates = matches!(rule.action, HttpAction::Delegate { .. });
+        !delegates && (rule.matches.is_empty() || rule.matches.iter().any(takes_everything))
+    };
     let Some(catch_all) = service.http.iter().position(takes_all) else {
         return;
     };

@@ -1,6 +1,7 @@
 //! What a `backendRef` of an HTTPRoute refers to, and whether it may.
 
 use alloc::format;
+use alloc::string::String;
 
 use crate::compile::destinations::Place;
 use crate::compile::grants::{self, Referred};
@@ -36,6 +37,8 @@ pub(super) fn place<'b>(
         host_field: format!("{field}.name"),
         port,
         port_field: format!("{field}.port"),
+        subset: None,
+        subset_field: String::new(),
     })
 }
 

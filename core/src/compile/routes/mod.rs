@@ -15,6 +15,7 @@ mod backends;
 mod bind;
 mod conditions;
 mod cors;
+mod delegate;
 mod fault;
 mod header_changes;
 mod http_match;
@@ -40,6 +41,7 @@ use crate::config::resource::{LlmRoute, Meta, Resources, Spanned, VirtualService
 
 use crate::text_map::TextMap;
 use bind::{Anchors, Binding, bind};
+use delegate::Delegates;
 use http_route::HttpRouteCompiler;
 use llm_route::RouteCompiler;
 pub(super) use llm_route::rule_label as llm_rule_label;
@@ -75,6 +77,7 @@ pub(super) fn compile(
     let mesh = resources.mesh_configs.first();
     let default_retries = mesh.and_then(|mesh| mesh.default_retries.as_ref());
     let gateways = &kube_gateways::compile(resources, listeners);
+    let delegates = Delegates::new(resources);
     let mut hosts = VirtualHosts::default();
     let mut worlds = Worlds::default();
     for (listener, host) in gateways.opened() {
@@ -105,8 +108,10 @@ pub(super) fn compile(
             }
             Route::Virtual(service) => {
                 let bindings = virtual_service::bindings(service, settings, listeners, diagnostics);
+                let rules = delegates.rules(service, is_bound(&bindings), rows, diagnostics);
                 let mut compiler = ServiceCompiler {
                     service,
+                    rules: &rules,
                     settings,
                     destinations: is_bound(&bindings).then_some(&mut destinations),
                     default_retries,
@@ -184,8 +189,11 @@ impl<'c> Worlds<'c> {
 
 fn in_order(resources: &Resources) -> Vec<Route<'_>> {
     let llm = resources.llm_routes.iter().map(Route::Llm);
+    let services = resources.virtual_services.iter();
+    // Those without hosts are rules of others.
+    let services = services.filter(|service| !service.hosts.is_empty());
     let mut order: Vec<Route<'_>> = llm
-        .chain(resources.virtual_services.iter().map(Route::Virtual))
+        .chain(services.map(Route::Virtual))
         .chain(resources.http_routes.iter().map(Route::Http))
         .collect();
     let loaded = |at: Location| (at.source, at.start);

@@ -4,6 +4,7 @@
 //! matches that a port, gateway or label takes out are left out here, the others
 //! become conditions.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 use super::attempts;
 use super::bind::{Anchors, Binding, bind, qualified};
 use super::cors;
+use super::delegate::Rule;
 use super::fault;
 use super::virtual_hosts::{Alternative, Rank};
 use super::weights::check_sum;
@@ -21,7 +23,7 @@ use crate::compile::listeners::Listeners;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    HeaderChanges, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, RedirectPort,
+    HeaderChanges, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, Meta, RedirectPort,
     Retries, RouteDestination, Spanned, VirtualService,
 };
 use crate::tables::{
@@ -29,11 +31,12 @@ use crate::tables::{
     RuleId, RuleRow, Split, UpstreamId,
 };
 
-/// What logs and metrics call a rule: `namespace/name/rule`, the rule by name or by position.
-pub(in crate::compile) fn rule_label(service: &VirtualService, rule: &HttpRoute, index: usize) -> String {
-    let position = format!("http[{index}]");
-    let name = rule.name.as_ref().map_or(position.as_str(), |name| name.as_str());
-    format!("{}/{}/{name}", service.meta.namespace, *service.meta.name)
+/// What logs and metrics call a rule within its resource: by its name, or by its position.
+pub(super) fn position(rule: &HttpRoute, index: usize) -> String {
+    match &rule.name {
+        Some(name) => name.value.clone(),
+        None => format!("http[{index}]"),
+    }
 }
 
 /// Where a VirtualService binds.
@@ -88,6 +91,8 @@ pub(super) fn bindings(
 /// Compiles the rules of one VirtualService.
 pub(super) struct ServiceCompiler<'r, 'c, 's> {
     pub(super) service: &'r VirtualService,
+    /// Its own, and those of what it delegates to.
+    pub(super) rules: &'r [Rule<'r>],
     pub(super) settings: &'r Settings,
     /// `None` when no listener here serves it: it may well name hosts that only another gateway knows.
     pub(super) destinations: Option<&'r mut Destinations<'c>>,
@@ -101,30 +106,36 @@ impl ServiceCompiler<'_, '_, '_> {
     pub(super) fn compile(&mut self) -> Vec<Alternative> {
         let service = self.service;
         let mut alternatives = Vec::new();
-        for (index, rule) in service.http.iter().enumerate() {
-            let field = format!("spec.http[{index}]");
+        for one in self.rules {
+            let (rule, field) = (&*one.rule, one.field.as_str());
+            let Some(action) = self.action(rule, field) else {
+                continue;
+            };
+            let label = format!("{}/{}/{}", service.meta.namespace, *service.meta.name, one.name);
             let row = RuleRow {
-                label: self.rows.text(&rule_label(service, rule, index)),
-                action: self.action(rule, &field),
+                label: self.rows.text(&label),
+                action,
                 attempts: attempts::to_hosts(&rule.settings, self.default_retries, self.rows),
                 cors: self.cors(rule),
-                mirrors: self.mirrors(rule, &field),
+                mirrors: self.mirrors(rule, field),
                 fault: rule
                     .settings
                     .fault
                     .as_ref()
                     .and_then(|one| fault::compile(one, self.rows)),
-                origin: self.rows.origin(&service.meta, &field, rule.at),
+                origin: self.rows.origin(one.meta, field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));
             self.rows.rows.rules.push(row);
-            alternatives.extend(self.alternatives(rule, id, &field));
+            alternatives.extend(self.alternatives(one, id));
         }
         alternatives
     }
 
-    fn action(&mut self, rule: &HttpRoute, field: &str) -> RuleAction {
-        match &rule.action {
+    /// `None` of one that stands for others.
+    fn action(&mut self, rule: &HttpRoute, field: &str) -> Option<RuleAction> {
+        Some(match &rule.action {
+            HttpAction::Delegate { .. } => return None,
             HttpAction::Route { destinations, rewrite } => {
                 RuleAction::Forward(self.split(rule, destinations, rewrite, field))
             }
@@ -140,7 +151,7 @@ impl ServiceCompiler<'_, '_, '_> {
                 self.rows.rows.direct_responses.push(row);
                 RuleAction::Respond(id)
             }
-        }
+        })
     }
 
     /// Copies go with what is sent on.
@@ -258,29 +269,38 @@ impl ServiceCompiler<'_, '_, '_> {
         header_changes::write(changes, self.rows)
     }
 
-    fn alternatives(&mut self, rule: &HttpRoute, id: RuleId, field: &str) -> Vec<Alternative> {
+    fn alternatives(&mut self, one: &Rule<'_>, id: RuleId) -> Vec<Alternative> {
+        let (rule, field) = (&*one.rule, &one.field);
+        let is_merged = matches!(one.rule, Cow::Owned(_));
         if rule.matches.is_empty() {
             let everything = HttpMatch {
                 at: rule.at,
                 ..HttpMatch::default()
             };
-            return self.alternative(&everything, id, field).into_iter().collect();
+            return self
+                .alternative(&everything, id, (one.meta, field))
+                .into_iter()
+                .collect();
         }
         let matches = rule.matches.iter().enumerate();
         matches
-            .filter_map(|(index, one)| self.alternative(one, id, &format!("{field}.match[{index}]")))
+            .filter_map(|(index, wanted)| match is_merged {
+                // It is made of those of two rules.
+                true => self.alternative(wanted, id, (one.meta, field)),
+                false => self.alternative(wanted, id, (one.meta, &format!("{field}.match[{index}]"))),
+            })
             .collect()
     }
 
     /// `None` when it can never match here.
-    fn alternative(&mut self, one: &HttpMatch, rule: RuleId, field: &str) -> Option<Alternative> {
+    fn alternative(&mut self, one: &HttpMatch, rule: RuleId, (meta, field): (&Meta, &str)) -> Option<Alternative> {
         let (matched, conditions) = http_match::conditions(one, self.rows, self.diagnostics)?;
         self.warn_about_foreign_gateways(one, field);
         self.is_selected(one).then(|| Alternative {
             rule,
             conditions: append(&mut self.rows.rows.conditions, conditions),
             matched,
-            origin: self.rows.origin(&self.service.meta, field, one.at),
+            origin: self.rows.origin(meta, field, one.at),
             gateways: one
                 .gateways
                 .iter()

@@ -105,7 +105,7 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
         "ServiceEntry" => service_entry::decode(spec?, meta, diagnostics).map(Decoded::ServiceEntry),
         "MeshConfig" => Some(Decoded::MeshConfig(mesh_config::decode(spec?, diagnostics))),
         "Secret" => Some(Decoded::Secret(secret::decode(document, meta))),
-        "DestinationRule" => destination_rule::decode(spec?, meta).map(Decoded::DestinationRule),
+        "DestinationRule" => destination_rule::decode(spec?, meta, diagnostics).map(Decoded::DestinationRule),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::{each, host, integer, text, unique};
+use super::{each, host, integer, labels, text, unique};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::quote::quoted;
 use crate::config::resource::{Meta, Resolution, ServiceEntry, ServicePort, Spanned, WorkloadEntry};
@@ -68,6 +68,7 @@ fn endpoint(node: &Node) -> Option<WorkloadEntry> {
             })
             .collect(),
         weight: node.get("weight").and_then(integer).map(|weight| weight.value),
+        labels: node.get("labels").map(labels).unwrap_or_default(),
     })
 }
 

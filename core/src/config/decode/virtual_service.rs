@@ -11,8 +11,8 @@ use super::{each, host, integer, labels, route_settings, text};
 use crate::authority::host_len;
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{
-    HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite,
-    HttpRoute, Meta, RedirectPort, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
+    Delegate, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect,
+    HttpRewrite, HttpRoute, Meta, RedirectPort, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
 };
 use crate::config::secret::Secret;
 use crate::config::tree::{Node, Scalar};
@@ -22,6 +22,9 @@ use crate::request::Scheme;
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<VirtualService> {
     let hosts = each(Some(spec), "hosts", host);
     refuse_equal_hosts(&hosts, diagnostics);
+    if spec.get("hosts").is_none() {
+        refuse_fields_of_a_root(spec, diagnostics);
+    }
     let http = spec.get("http").map(Node::items).unwrap_or_default().iter().enumerate();
     Some(VirtualService {
         meta,
@@ -48,6 +51,25 @@ fn refuse_equal_hosts(hosts: &[Spanned<String>], diagnostics: &mut Diagnostics) 
     }
 }
 
+/// What others delegate to is bound where they are, and its rules stand by themselves.
+fn refuse_fields_of_a_root(spec: &Node, diagnostics: &mut Diagnostics) {
+    let mut refuse = |at, field: &str, message: &str| {
+        diagnostics
+            .error("conflicting-fields", at, message)
+            .field(field)
+            .help("a VirtualService without `hosts` is one that others delegate to; give it `hosts` if it is none");
+    };
+    if let Some(gateways) = spec.entry("gateways") {
+        refuse(gateways.key.at, "spec.gateways", "there are `gateways` and no `hosts`");
+    }
+    for (index, rule) in spec.get("http").map(Node::items).unwrap_or_default().iter().enumerate() {
+        if let Some(delegate) = rule.entry("delegate") {
+            let field = format!("spec.http[{index}].delegate");
+            refuse(delegate.key.at, &field, "a rule that is delegated to delegates itself");
+        }
+    }
+}
+
 fn route(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRoute> {
     let matches = node
         .get("match")
@@ -67,7 +89,7 @@ fn route(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Http
         headers,
         settings: route_settings::decode(node, field, diagnostics),
     };
-    if let HttpAction::Route { rewrite, .. } = &route.action {
+    if let HttpAction::Route { rewrite, .. } | HttpAction::Delegate { rewrite, .. } = &route.action {
         refuse_two_hosts(rewrite, &route.headers, field, diagnostics);
     }
     Some(route)
@@ -145,27 +167,25 @@ pub(super) fn by_key(named: Named) -> Keyed {
     keyed.collect()
 }
 
-/// Exactly one of the three, and `rewrite` with `route` only.
+/// Exactly one of the four; `rewrite` and `fault` with what sends requests on.
 fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpAction> {
-    const ACTIONS: [&str; 3] = ["route", "redirect", "directResponse"];
+    const ACTIONS: [&str; 4] = ["route", "redirect", "directResponse", "delegate"];
     let given: Vec<&str> = ACTIONS.into_iter().filter(|name| node.get(name).is_some()).collect();
     // As in istiod, what changes a request or its fate goes with `route`.
     let misplaced = ["rewrite", "fault"].into_iter().find_map(|name| node.entry(name));
     match (given.as_slice(), misplaced) {
-        // Which has been refused by name.
-        ([], _) if node.get("delegate").is_some() => return None,
         ([], _) => {
             diagnostics
                 .error(
                     "missing-field",
                     node.at,
-                    "a rule has none of `route`, `redirect` and `directResponse`",
+                    "a rule has none of `route`, `redirect`, `directResponse` and `delegate`",
                 )
                 .field(field)
                 .help("give it one of them");
             return None;
         }
-        ([_], None) | (["route"], Some(_)) => {}
+        ([_], None) | (["route" | "delegate"], Some(_)) => {}
         ([one], Some(misplaced)) => {
             let name = &misplaced.key.value;
             diagnostics
@@ -199,6 +219,19 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
     if let Some(response) = node.get("directResponse") {
         return direct_response(response, &inner("directResponse"), diagnostics).map(HttpAction::DirectResponse);
     }
+    let rewrite = match node.get("rewrite") {
+        Some(rewrite) => rewrite_of(rewrite, &inner("rewrite"), diagnostics)?,
+        None => HttpRewrite::default(),
+    };
+    if let Some(delegate) = node.get("delegate") {
+        return Some(HttpAction::Delegate {
+            to: Delegate {
+                name: text(delegate.get("name")?)?,
+                namespace: delegate.get("namespace").and_then(Node::text).map(String::from),
+            },
+            rewrite,
+        });
+    }
     let destinations = node
         .get("route")
         .map(Node::items)
@@ -209,10 +242,7 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
         destinations: destinations
             .filter_map(|(index, node)| destination(node, &format!("{field}.route[{index}]"), diagnostics))
             .collect(),
-        rewrite: match node.get("rewrite") {
-            Some(rewrite) => rewrite_of(rewrite, &inner("rewrite"), diagnostics)?,
-            None => HttpRewrite::default(),
-        },
+        rewrite,
     })
 }
 
@@ -250,6 +280,7 @@ pub(super) fn host_of(to: &Node, at: Location) -> Option<RouteDestination> {
         at,
         host: host(to.get("host")?)?,
         port: to.get("port").and_then(|port| port.get("number")).and_then(integer),
+        subset: to.get("subset").and_then(text),
         weight: None,
         headers: HeaderOperations::default(),
     })

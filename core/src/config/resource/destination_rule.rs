@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Meta, Spanned};
+use super::{Labels, Meta, Spanned};
 
 /// A DestinationRule. <https://istio.io/latest/docs/reference/config/networking/destination-rule/>
 #[derive(Debug, Clone)]
@@ -13,13 +13,40 @@ pub struct DestinationRule {
     pub meta: Meta,
     /// `spec.host`: the upstream it shapes.
     pub host: Spanned<String>,
-    /// `spec.trafficPolicy.tls`.
+    /// `spec.trafficPolicy`.
+    pub policy: TrafficPolicy,
+    /// `spec.subsets`, of one name each.
+    pub subsets: Vec<Subset>,
+}
+
+/// `trafficPolicy` of a host or of a subset.
+#[derive(Debug, Clone, Default)]
+pub struct TrafficPolicy {
+    /// `tls`.
     pub tls: Option<ClientTls>,
-    /// `spec.trafficPolicy.connectionPool.tcp.connectTimeout`, in milliseconds.
+    /// `connectionPool`.
+    pub connection_pool: Option<ConnectionPool>,
+}
+
+/// `connectionPool`.
+#[derive(Debug, Clone)]
+pub struct ConnectionPool {
+    /// `tcp.connectTimeout`, in milliseconds.
     pub connect_timeout_ms: Option<u32>,
 }
 
-/// `spec.trafficPolicy.tls`.
+/// One of `spec.subsets`.
+#[derive(Debug, Clone)]
+pub struct Subset {
+    /// `name`.
+    pub name: Spanned<String>,
+    /// `labels` that its endpoints have.
+    pub labels: Labels,
+    /// `trafficPolicy`: each field that it has stands in place of the host's.
+    pub policy: TrafficPolicy,
+}
+
+/// `trafficPolicy.tls`.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
     /// `mode`.

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Meta, Spanned};
+use super::{Labels, Meta, Spanned};
 use crate::config::diagnostic::Location;
 
 /// A ServiceEntry. <https://istio.io/latest/docs/reference/config/networking/service-entry/>
@@ -55,4 +55,6 @@ pub struct WorkloadEntry {
     pub ports: Vec<(Spanned<Box<str>>, u16)>,
     /// `weight`; absent counts as 1, 0 takes no traffic.
     pub weight: Option<u32>,
+    /// `labels`, which subsets choose it by.
+    pub labels: Labels,
 }

@@ -13,7 +13,7 @@ use crate::request::Scheme;
 pub struct VirtualService {
     /// Where it came from.
     pub meta: Meta,
-    /// `spec.hosts`: names, `*.suffix` or `*`; at least one.
+    /// `spec.hosts`: names, `*.suffix` or `*`; without any it is one that others delegate to.
     pub hosts: Vec<Spanned<String>>,
     /// `spec.gateways`: `namespace/name`, or `name` in its own namespace, or `mesh`.
     pub gateways: Vec<Spanned<String>>,
@@ -40,9 +40,16 @@ pub struct HttpRoute {
     pub settings: RouteSettings,
 }
 
-/// `route`, `redirect` or `directResponse`.
+/// `route`, `redirect`, `directResponse` or `delegate`.
 #[derive(Debug, Clone)]
 pub enum HttpAction {
+    /// `delegate`: the rules of another VirtualService, for the requests that this one matches.
+    Delegate {
+        /// `delegate`
+        to: Delegate,
+        /// `rewrite`, where a rule of the other has none.
+        rewrite: HttpRewrite,
+    },
     /// `route` with `rewrite`.
     Route {
         /// `route`, at least one.
@@ -54,6 +61,15 @@ pub enum HttpAction {
     Redirect(HttpRedirect),
     /// `directResponse`
     DirectResponse(HttpDirectResponse),
+}
+
+/// `delegate`
+#[derive(Debug, Clone)]
+pub struct Delegate {
+    /// `name`
+    pub name: Spanned<String>,
+    /// `namespace`; when absent, that of the resource.
+    pub namespace: Option<String>,
 }
 
 /// One entry of `match`: all that is given must hold.
@@ -139,6 +155,8 @@ pub struct RouteDestination {
     pub host: Spanned<String>,
     /// `destination.port.number`
     pub port: Option<Spanned<u16>>,
+    /// `destination.subset`
+    pub subset: Option<Spanned<String>>,
     /// `weight`: share of the traffic, relative to the rule's others.
     pub weight: Option<Spanned<u32>>,
     /// `headers`

@@ -1,6 +1,6 @@
 //! The shape of `networking.istio.io` DestinationRule.
 
-use super::{EXPORT_TO, Enumeration, Object, Shape, field, list, not_yet, required, text};
+use super::{EXPORT_TO, Enumeration, LABELS, Object, Shape, field, list, not_yet, required, text};
 use crate::config::format::Format;
 
 /// `spec` of a DestinationRule.
@@ -12,8 +12,26 @@ pub(super) static DESTINATION_RULE: Object = Object::new(&[
         "How connections to the host are made.",
     ),
     field("exportTo", EXPORT_TO, "Namespaces that see it."),
-    not_yet("subsets"),
+    field(
+        "subsets",
+        list(&Shape::Object(&SUBSET)),
+        "Parts of the host's endpoints, for `destination.subset`.",
+    ),
     not_yet("workloadSelector"),
+]);
+
+static SUBSET: Object = Object::new(&[
+    required("name", text(Format::ResourceName), "What a destination calls it."),
+    field(
+        "labels",
+        LABELS,
+        "Labels that its endpoints all have; without any, all endpoints.",
+    ),
+    field(
+        "trafficPolicy",
+        Shape::Object(&TRAFFIC_POLICY),
+        "Each field of it stands in place of the host's.",
+    ),
 ]);
 
 static TRAFFIC_POLICY: Object = Object::new(&[

@@ -1,6 +1,6 @@
 //! The shape of `networking.istio.io` ServiceEntry.
 
-use super::{EXPORT_TO, Enumeration, Object, PORT, Shape, field, list, list_of_some, not_yet, required, text};
+use super::{EXPORT_TO, Enumeration, LABELS, Object, PORT, Shape, field, list, list_of_some, not_yet, required, text};
 use crate::config::format::Format;
 
 /// `spec` of a ServiceEntry.
@@ -80,7 +80,7 @@ static ENDPOINT: Object = Object::new(&[
         Shape::Integer { min: 0, max: 1_000_000 },
         "Share of the traffic, relative to the others.",
     ),
-    not_yet("labels"),
+    field("labels", LABELS, "What `subsets` of DestinationRules choose it by."),
     not_yet("locality"),
     not_yet("network"),
     not_yet("serviceAccount"),

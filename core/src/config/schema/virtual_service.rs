@@ -8,10 +8,10 @@ use crate::config::format::Format;
 
 /// `spec` of a VirtualService.
 pub(super) static VIRTUAL_SERVICE: Object = Object::new(&[
-    required(
+    field(
         "hosts",
         list_of_some(&Shape::Text(Format::RouteHost)),
-        "The hosts it is for: names, `*.example.com` or `*`.",
+        "The hosts it is for: names, `*.example.com` or `*`. Without any, other VirtualServices delegate to it.",
     ),
     field(
         "gateways",
@@ -65,7 +65,20 @@ static HTTP_ROUTE: Object = Object::new(&[
     ),
     not_yet("mirror_percent"),
     MIRRORS,
-    not_yet("delegate"),
+    field(
+        "delegate",
+        Shape::Object(&DELEGATE),
+        "The VirtualService without hosts whose rules stand here.",
+    ),
+]);
+
+static DELEGATE: Object = Object::new(&[
+    required("name", text(Format::ResourceName), "Its name."),
+    field(
+        "namespace",
+        text(Format::Namespace),
+        "Its namespace; when absent, that of the resource.",
+    ),
 ]);
 
 static LISTED_MIRROR: Shape = Shape::Object(&ONE_MIRROR);
@@ -210,7 +223,11 @@ static HOST: Object = Object::new(&[
         Shape::Object(&PORT_SELECTOR),
         "Its port; needed when it has several.",
     ),
-    not_yet("subset"),
+    field(
+        "subset",
+        text(Format::ResourceName),
+        "One of the `subsets` of the host's DestinationRule.",
+    ),
 ]);
 
 static PORT_SELECTOR: Object = Object::new(&[required("number", PORT, "The port number.")]);
