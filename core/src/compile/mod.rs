@@ -114,14 +114,14 @@ pub fn compile(
     let authorizers = authorizers::compile(resources, settings, &mut upstreams, &mut rows, diagnostics);
     policies::compile(resources, settings, &authorizers, &mut rows, diagnostics);
     let key_sources = tokens::compile(resources, settings, &mut rows, diagnostics);
-    let (rows, secrets) = rows.finish(diagnostics);
+    let (rows, secrets, places) = rows.finish(diagnostics);
     let (ports, tls_servers) = listeners.finish();
     let snapshot = Snapshot::new(rows, ports, tls_servers, upstreams, key_sources, authorizers);
     if diagnostics.has_errors() {
         // Lints would speak of rules that the errors took away.
         return None;
     }
-    lint::check(&snapshot, resources, settings, diagnostics);
+    lint::check(&snapshot, &places, resources, settings, diagnostics);
     Some(Compiled { snapshot, secrets })
 }
 

@@ -21,6 +21,7 @@ pub(super) struct RowWriter<'c> {
     pub(super) rows: MeaningRows,
     text: Arena,
     origins: Vec<OriginRow>,
+    places: Vec<Location>,
     origin_text: Arena,
     regexes: Vec<Regex>,
     regex_ids: TextMap<Result<u32, String>>,
@@ -35,6 +36,7 @@ impl<'c> RowWriter<'c> {
             rows: MeaningRows::default(),
             text: Arena::default(),
             origins: Vec::new(),
+            places: Vec::new(),
             origin_text: Arena::default(),
             regexes: Vec::new(),
             regex_ids: TextMap::default(),
@@ -94,6 +96,7 @@ impl<'c> RowWriter<'c> {
         };
         let id = OriginId(number(self.origins.len()));
         self.origins.push(row);
+        self.places.push(at);
         id
     }
 
@@ -105,8 +108,8 @@ impl<'c> RowWriter<'c> {
         })
     }
 
-    /// The finished rows.
-    pub(super) fn finish(mut self, diagnostics: &mut Diagnostics) -> (OwnedRows, Secrets) {
+    /// The finished rows, the secrets, and the places of the origins.
+    pub(super) fn finish(mut self, diagnostics: &mut Diagnostics) -> (OwnedRows, Secrets, Vec<Location>) {
         if self.text.overflowed || self.origin_text.overflowed {
             diagnostics.error(
                 "too-large",
@@ -129,7 +132,7 @@ impl<'c> RowWriter<'c> {
             origin_text: self.origin_text.text,
             meaning: self.rows,
         };
-        (owned, Secrets(self.secrets))
+        (owned, Secrets(self.secrets), self.places)
     }
 }
 

@@ -50,7 +50,7 @@ impl MatchedPath {
 }
 
 /// One test of one attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConditionRow {
     pub(crate) subject: Subject,
     pub(crate) test: Test,
@@ -87,7 +87,7 @@ pub(crate) enum Subject {
 }
 
 /// How it is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
 pub(crate) enum Test {
     /// The whole value.

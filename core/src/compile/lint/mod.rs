@@ -7,7 +7,9 @@ mod http_route;
 mod paths;
 mod policy;
 mod second_pass;
+mod shadowed;
 mod virtual_service;
+mod weights;
 
 use alloc::format;
 use alloc::string::String;
@@ -16,18 +18,25 @@ use alloc::vec::Vec;
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
+use crate::route;
 use crate::snapshot::Snapshot;
 use crate::tables::{BackendTarget, EntryRow, ProviderId, Subject, Tables, Test};
-use crate::text_map::{TextMap, TextSet};
+use crate::text_map::TextSet;
 use second_pass::SecondPass;
 
-pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
+/// `places` are those of the origins.
+pub(super) fn check(
+    snapshot: &Snapshot,
+    places: &[Location],
+    resources: &Resources,
+    settings: &Settings,
+    diagnostics: &mut Diagnostics,
+) {
     let tables = &snapshot.tables();
-    let places = rule_places(resources);
     let reach = reach(tables);
     let second_pass = SecondPass::new(tables);
     for ways in reach.chunk_by(same_provider) {
-        warn_about_second_pass(tables, ways, &second_pass, &places, diagnostics);
+        warn_about_second_pass(tables, ways, &second_pass, places, diagnostics);
     }
     for policy in policies::selected(resources, settings).filter(|policy| !policy.dry_run) {
         for rule in &policy.rules {
@@ -38,6 +47,11 @@ pub(super) fn check(snapshot: &Snapshot, resources: &Resources, settings: &Setti
         virtual_service::check(service, diagnostics);
     }
     virtual_service::warn_about_unused_delegates(resources, diagnostics);
+    for route in &resources.llm_routes {
+        virtual_service::check_rewrites_of_llm_route(route, diagnostics);
+    }
+    weights::check(resources, diagnostics);
+    shadowed::check(tables, places, diagnostics);
     for route in &resources.http_routes {
         http_route::check(route, diagnostics);
     }
@@ -126,7 +140,7 @@ fn warn_about_second_pass(
     tables: &Tables<'_>,
     ways: &[Way<'_>],
     second_pass: &SecondPass<'_>,
-    places: &TextMap<Location>,
+    places: &[Location],
     diagnostics: &mut Diagnostics,
 ) {
     let Some(&Way {
@@ -148,7 +162,11 @@ fn warn_about_second_pass(
     }
     let rule = tables.rule_label(first.rule);
     let port = tables.listeners.get(listener as usize).map_or(0, |row| row.port);
-    let at = places.get(rule).copied().unwrap_or_default();
+    let origin = tables.rule(first.rule).map(|rule| rule.origin.0 as usize);
+    let at = origin
+        .and_then(|origin| places.get(origin))
+        .copied()
+        .unwrap_or_default();
     if second.is_empty() {
         diagnostics
             .warning(
@@ -156,7 +174,13 @@ fn warn_about_second_pass(
                 at,
                 format!("every request of rule `{rule}` is answered 404: after the rewrite to `{host}` no rule on port {port} matches it"),
             )
-            .help("routes are matched again after the rewrite: let the rule match that host too, and give it to the route and the Gateway's server if they do not have it");
+            .help(match route::virtual_host(tables, listener, host.as_bytes()) {
+                Some(_) => format!("routes are matched again after the rewrite: let the rule match `{host}` too"),
+                None => format!(
+                    "routes are matched again after the rewrite: add `{host}` to the `hosts` of the Gateway's server on port {port}, which are {}, to the route's `host` if it is another, and to what the rule matches",
+                    hosts_of(tables, listener)
+                ),
+            });
     } else {
         let label = second.first().map_or("", |entry| tables.rule_label(entry.rule));
         diagnostics
@@ -168,6 +192,19 @@ fn warn_about_second_pass(
             .help(format!("add `providerHost: {host}` to that rule's backendRefs, or match `{host}` in a rule before it"));
     }
 }
+
+/// The hosts of a listener that routes stand on.
+fn hosts_of(tables: &Tables<'_>, listener: u32) -> String {
+    let hosts = tables.virtual_hosts.iter().filter(|host| host.listener == listener);
+    let named: Vec<String> = hosts
+        .map(|host| format!("`{}`", tables.text(host.name)))
+        .take(HOSTS_SHOWN_MAX)
+        .collect();
+    named.join(", ")
+}
+
+/// A server has a handful of hosts, and a hint no room for more.
+const HOSTS_SHOWN_MAX: usize = 4;
 
 /// A host of a provider that is kept closed while others reach it as well: the seed's own policy has this hole.
 fn warn_about_aliases(
@@ -237,15 +274,4 @@ fn host_matches(pattern: &str, host: &str) -> bool {
         (None, Some(prefix)) => host.starts_with(prefix),
         (None, None) => host == pattern,
     }
-}
-
-/// Where each rule stands, by label.
-fn rule_places(resources: &Resources) -> TextMap<Location> {
-    let mut places = TextMap::default();
-    for route in &resources.llm_routes {
-        for (index, rule) in route.rules.iter().enumerate() {
-            places.insert(&super::routes::llm_rule_label(route, rule, index), rule.at);
-        }
-    }
-    places
 }

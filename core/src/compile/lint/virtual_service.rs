@@ -3,9 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    HttpAction, HttpMatch, HttpRoute, Resources, Spanned, StringMatch, UriRewrite, VirtualService,
+    HttpAction, HttpMatch, HttpRoute, LlmRoute, Resources, Spanned, StringMatch, UriRewrite, VirtualService,
 };
 use crate::text_map::TextSet;
 
@@ -16,7 +16,8 @@ pub(super) fn check(service: &VirtualService, diagnostics: &mut Diagnostics) {
             continue;
         };
         if let Some(UriRewrite::Matched(with)) = &rewrite.uri {
-            warn_about_slashes(rule, with, &format!("spec.http[{index}].rewrite.uri"), diagnostics);
+            let uris = rule.matches.iter().map(|one| one.uri.as_ref());
+            warn_about_slashes(uris, with, &format!("spec.http[{index}].rewrite.uri"), diagnostics);
         }
         if destinations.len() > 1 {
             for destination in destinations.iter().filter(|destination| destination.weight.is_none()) {
@@ -103,19 +104,32 @@ fn takes_everything(one: &HttpMatch) -> bool {
         && one.source_namespace.is_none()
 }
 
+/// The same for what LLMRoutes rewrite.
+pub(super) fn check_rewrites_of_llm_route(route: &LlmRoute, diagnostics: &mut Diagnostics) {
+    for (index, rule) in route.rules.iter().enumerate() {
+        if let Some(UriRewrite::Matched(with)) = &rule.rewrite.uri {
+            let uris = rule.matches.iter().map(|one| one.more.uri.as_ref());
+            warn_about_slashes(uris, with, &format!("spec.rules[{index}].rewrite.uri"), diagnostics);
+        }
+    }
+}
+
 /// A prefix is replaced as text, so that `/v1` by `/` makes `//chat` of `/v1/chat`, and `/v1/` by `/v2` makes `/v2chat`.
-fn warn_about_slashes(rule: &HttpRoute, with: &Spanned<String>, field: &str, diagnostics: &mut Diagnostics) {
-    let prefixes = rule.matches.iter().filter_map(|one| match one.uri.as_ref()? {
-        Spanned {
-            value: StringMatch::Prefix(prefix),
-            at,
-        } => Some((prefix.as_str(), *at)),
-        _ => None,
+/// `uris` are those of the rule's matches.
+fn warn_about_slashes<'m>(
+    uris: impl ExactSizeIterator<Item = Option<&'m Spanned<StringMatch>>>,
+    with: &Spanned<String>,
+    field: &str,
+    diagnostics: &mut Diagnostics,
+) {
+    // Without a condition every path has the first slash.
+    let implied = (uris.len() == 0).then_some("/");
+    let prefixes = uris.filter_map(|uri| match uri.map(|uri| &uri.value) {
+        None => Some("/"),
+        Some(StringMatch::Prefix(prefix)) => Some(prefix.as_str()),
+        Some(_) => None,
     });
-    let without_path = |one: &HttpMatch| one.uri.is_none();
-    let implied = rule.matches.is_empty() || rule.matches.iter().any(without_path);
-    let implied: Option<(&str, Location)> = implied.then_some(("/", rule.at));
-    for (prefix, _) in prefixes.chain(implied) {
+    for prefix in prefixes.chain(implied) {
         let what = match (prefix.ends_with('/'), with.ends_with('/')) {
             (false, true) => "two slashes",
             (true, false) => "no slash",

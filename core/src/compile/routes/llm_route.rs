@@ -24,7 +24,7 @@ use crate::tables::{
 use crate::text_map::TextSet;
 
 /// What logs and metrics call a rule: `namespace/route/rule`, the rule by name or by position.
-pub(in crate::compile) fn rule_label(route: &LlmRoute, rule: &LlmRule, index: usize) -> String {
+fn rule_label(route: &LlmRoute, rule: &LlmRule, index: usize) -> String {
     let position = format!("rules[{index}]");
     let name = rule.name.as_ref().map_or(position.as_str(), |name| name.as_str());
     format!("{}/{}/{name}", route.meta.namespace, *route.meta.name)

@@ -44,7 +44,6 @@ use bind::{Anchors, Binding, bind};
 use delegate::Delegates;
 use http_route::HttpRouteCompiler;
 use llm_route::RouteCompiler;
-pub(super) use llm_route::rule_label as llm_rule_label;
 use virtual_hosts::VirtualHosts;
 use virtual_service::ServiceCompiler;
 
