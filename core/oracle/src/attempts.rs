@@ -51,8 +51,8 @@ const OUTCOMES: [Outcome; 13] = [
 pub fn settings(bytes: &mut Bytes<'_>) -> RouteSettings {
     RouteSettings {
         timeout_ms: bytes.pick(&[None, None, None, Some(0), Some(5_000)]),
-        retries: bytes.one_in(3).then(|| retries(bytes)),
-        cors: bytes.one_in(3).then(|| cors::policy(bytes)),
+        retries: bytes.one_in(3).then(|| Box::new(retries(bytes))),
+        cors: bytes.one_in(3).then(|| Box::new(cors::policy(bytes))),
         fault: bytes.one_in(12).then(|| fault(bytes)),
         mirrors: list(bytes, &[0, 0, 0, 0, 1, 2], |bytes| HttpMirror {
             destination: RouteDestination {
@@ -109,7 +109,7 @@ pub fn expected(world: &World, settings: &RouteSettings) -> Attempts {
     let timeout_ms = settings.timeout_ms.filter(|timeout| *timeout != 0);
     let mut meshes = world.resources.mesh_configs.iter();
     let of_mesh = meshes.next().and_then(|mesh| mesh.default_retries.as_ref());
-    let given = settings.retries.as_ref().or(of_mesh);
+    let given = settings.retries.as_deref().or(of_mesh);
     if given.is_some_and(|retries| retries.attempts == 0) {
         return Attempts {
             timeout_ms,

@@ -119,7 +119,7 @@ pub fn sent_on(
         };
         return respond(status, body(status), changes.to_vec());
     }
-    let (cors, is_answered) = cors::said(settings.cors.as_ref(), sample);
+    let (cors, is_answered) = cors::said(settings.cors.as_deref(), sample);
     if is_answered {
         features.insert("a preflight");
         return respond(200, Vec::new(), cors);

@@ -268,8 +268,8 @@ pub fn operations(bytes: &mut Bytes<'_>) -> HeaderOperations {
         return HeaderOperations::default();
     }
     HeaderOperations {
-        request: changes(bytes, true),
-        response: changes(bytes, false),
+        request: changes(bytes, true).into(),
+        response: changes(bytes, false).into(),
     }
 }
 

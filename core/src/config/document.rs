@@ -3,12 +3,13 @@
 use alloc::string::String;
 use core::fmt;
 
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{Serialize, Serializer};
 use zeroize::Zeroize;
 
 use super::diagnostic::Location;
+use super::flat::Flat;
 use super::schema::{Kind, Object, Shape};
-use super::tree::{Meaning, Node, Scalar, Value};
+use super::tree::{Node, Value};
 
 /// One resource as it was written, without what must not be seen.
 ///
@@ -25,7 +26,7 @@ pub struct Document {
     pub name: String,
     /// Where it stands.
     pub at: Location,
-    body: Node,
+    body: Flat,
 }
 
 impl Document {
@@ -37,7 +38,7 @@ impl Document {
             namespace,
             name,
             at: body.at,
-            body,
+            body: Flat::of(&body),
         }
     }
 }
@@ -109,44 +110,4 @@ fn redact(node: &mut Node, shape: &Shape) {
 /// `${NAME}` and nothing else.
 fn is_one_variable(written: &str) -> bool {
     written.starts_with("${") && written.find('}') == Some(written.len() - 1)
-}
-
-impl Serialize for Node {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.value {
-            Value::Scalar(scalar) => scalar.serialize(serializer),
-            Value::List(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                for item in items {
-                    list.serialize_element(item)?;
-                }
-                list.end()
-            }
-            Value::Map(entries) => {
-                let mut map = serializer.serialize_map(Some(entries.len()))?;
-                for entry in entries {
-                    map.serialize_entry(&entry.key.value, &entry.value)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
-impl Serialize for Scalar {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Some(written) = &self.written {
-            return serializer.serialize_str(written);
-        }
-        match self.meaning() {
-            Meaning::Null => serializer.serialize_unit(),
-            Meaning::Bool(truth) => serializer.serialize_bool(truth),
-            Meaning::Number => match (self.as_integer(), self.text.parse::<f64>()) {
-                (Some(whole), _) => serializer.serialize_i64(whole),
-                (None, Ok(number)) => serializer.serialize_f64(number),
-                (None, Err(_)) => serializer.serialize_str(&self.text),
-            },
-            Meaning::Text => serializer.serialize_str(&self.text),
-        }
-    }
 }

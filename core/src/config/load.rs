@@ -72,12 +72,24 @@ struct Loader<'s> {
 
 impl Loader<'_> {
     fn source(&mut self, source: &Source, index: u32, is_mesh_config: bool) {
-        let errors_before = self.loaded.diagnostics.error_count();
-        let documents = yaml::parse(source, index, &mut self.loaded.diagnostics);
-        if self.loaded.diagnostics.error_count() > errors_before {
-            self.loaded.resources.refuse(Resources::ANY_KIND);
+        let mut errors_before = self.loaded.diagnostics.error_count();
+        let mut documents = yaml::documents(source, index, &mut self.loaded.diagnostics);
+        let mut of_mesh_config = Vec::new();
+        let mut is_empty = true;
+        loop {
+            let document = documents.next(&mut self.loaded.diagnostics);
+            if self.loaded.diagnostics.error_count() > errors_before {
+                self.loaded.resources.refuse(Resources::ANY_KIND);
+                is_empty = false;
+            }
+            let Some(document) = document else { break };
+            is_empty = false;
+            match is_mesh_config {
+                true => of_mesh_config.push(document),
+                false => self.document(document),
+            }
+            errors_before = self.loaded.diagnostics.error_count();
         }
-        let is_empty = documents.is_empty() && self.loaded.diagnostics.error_count() == errors_before;
         if is_empty {
             let at = Location {
                 source: index,
@@ -88,10 +100,7 @@ impl Loader<'_> {
                 .warning("no-resources", at, "the file holds no resource");
         }
         if is_mesh_config {
-            return self.mesh_config(documents, &FieldPath::Root);
-        }
-        for document in documents {
-            self.document(document);
+            self.mesh_config(of_mesh_config, &FieldPath::Root);
         }
     }
 

@@ -20,6 +20,8 @@ mod envelope;
 #[cfg(feature = "yaml")]
 mod field_path;
 #[cfg(feature = "yaml")]
+mod flat;
+#[cfg(feature = "yaml")]
 mod format;
 #[cfg(feature = "yaml")]
 mod json_schema;

@@ -155,7 +155,7 @@ fn route(rule: &HttpRoute, matched: Value) -> Value {
 fn action(route: &mut Value, rule: &HttpRoute, destinations: &[RouteDestination], rewrite: &HttpRewrite) -> Value {
     let timeout_ms = rule.settings.timeout_ms.unwrap_or(0);
     let mut action = json!({ "timeout": duration(timeout_ms) });
-    if let Some(policy) = retry_policy(rule.settings.retries.as_ref()) {
+    if let Some(policy) = retry_policy(rule.settings.retries.as_deref()) {
         action["retry_policy"] = policy;
     }
     match &rewrite.uri {

@@ -156,7 +156,7 @@ fn routed_by_both(mut service: VirtualService, index: usize) -> VirtualService {
 
 /// Each field once in each list; none of them is one where tokens are.
 fn loads(operations: &mut HeaderOperations) {
-    for changes in [&mut operations.request, &mut operations.response] {
+    for changes in [&mut *operations.request, &mut *operations.response] {
         for list in [&mut changes.set, &mut changes.add] {
             list.retain(|(name, _)| name != "authorization");
             list.sort_by(|one, other| one.0.cmp(&other.0));

@@ -15,7 +15,7 @@ const COMPARED_MAX: usize = 16;
 
 /// Of a rule that sends to plain hosts; `of_mesh` holds where it has no `retries`.
 pub(super) fn to_hosts(settings: &RouteSettings, of_mesh: Option<&Retries>, rows: &mut RowWriter<'_>) -> AttemptsId {
-    let given = settings.retries.as_ref().or(of_mesh);
+    let given = settings.retries.as_deref().or(of_mesh);
     let (on, statuses) = match given.and_then(|retries| retries.on.as_ref()) {
         Some(conditions) => (conditions.on, &conditions.statuses[..]),
         None => (RetryOn::DEFAULT, &[][..]),

@@ -184,10 +184,7 @@ fn merged((root, rewrite): (&HttpRoute, &HttpRewrite), leaf: &HttpRoute) -> Opti
 }
 
 fn is_empty(operations: &HeaderOperations) -> bool {
-    let changes = [&operations.request, &operations.response];
-    changes.into_iter().all(|changes| {
-        changes.set.is_empty() && changes.add.is_empty() && changes.remove.is_empty() && changes.authority.is_none()
-    })
+    operations.request.is_empty() && operations.response.is_empty()
 }
 
 fn merged_matches(roots: &[HttpMatch], leaves: &[HttpMatch]) -> Option<Vec<HttpMatch>> {

@@ -151,9 +151,15 @@ fn host(node: &Node) -> Option<Spanned<String>> {
 
 /// The items of the list field that `read` can read.
 fn each<T>(node: Option<&Node>, name: &str, read: impl FnMut(&Node) -> Option<T>) -> Vec<T> {
-    node.and_then(|node| node.get(name))
-        .map(|list| list.items().iter().filter_map(read).collect())
-        .unwrap_or_default()
+    let items = node.and_then(|node| node.get(name)).map(Node::items);
+    exactly(items.unwrap_or_default().iter().filter_map(read))
+}
+
+/// A list without room for more: there may be a hundred thousand of one entry.
+fn exactly<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list: Vec<T> = items.collect();
+    list.shrink_to_fit();
+    list
 }
 
 fn integer<N: TryFrom<i64>>(node: &Node) -> Option<Spanned<N>> {

@@ -1,5 +1,6 @@
 //! `timeout`, `retries`, `corsPolicy`, `fault` and mirrors.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -21,10 +22,10 @@ pub(super) fn decode(node: &Node, field: &str, diagnostics: &mut Diagnostics) ->
         timeout_ms: node.get("timeout").and_then(Node::text).and_then(parse_limit_ms),
         retries: node
             .get("retries")
-            .map(|node| retries(node, &alloc::format!("{field}.retries"), diagnostics)),
+            .map(|node| Box::new(retries(node, &alloc::format!("{field}.retries"), diagnostics))),
         cors: node
             .get("corsPolicy")
-            .map(|node| cors(node, &alloc::format!("{field}.corsPolicy"), diagnostics)),
+            .map(|node| Box::new(cors(node, &alloc::format!("{field}.corsPolicy"), diagnostics))),
         fault: node
             .get("fault")
             .map(|node| fault(node, &alloc::format!("{field}.fault"), diagnostics)),

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::exactly;
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::quote::quoted;
 use crate::config::resource::{Spanned, StringMatch};
@@ -27,7 +28,7 @@ pub(super) fn by_header(node: Option<&Node>, field: &str, diagnostics: &mut Diag
 pub(super) fn by_name(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> Named {
     let entries = node.map(Node::entries).unwrap_or_default().iter();
     let named = entries.filter_map(|entry| Some((entry.key.clone(), of_entry(entry, field, diagnostics)?)));
-    named.collect()
+    exactly(named)
 }
 
 /// Reports names of header fields that differ in case only.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use base64::Engine as _;
 
 use super::string_match::{Named, by_name, of_field, unique_fields};
-use super::{each, host, integer, labels, route_settings, text};
+use super::{each, exactly, host, integer, labels, route_settings, text};
 use crate::authority::host_len;
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{
@@ -31,9 +31,7 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
         hosts,
         gateways: each(Some(spec), "gateways", text),
         export_to: each(Some(spec), "exportTo", text),
-        http: http
-            .filter_map(|(index, node)| route(node, &format!("spec.http[{index}]"), diagnostics))
-            .collect(),
+        http: exactly(http.filter_map(|(index, node)| route(node, &format!("spec.http[{index}]"), diagnostics))),
     })
 }
 
@@ -164,7 +162,7 @@ pub(super) fn by_key(named: Named) -> Keyed {
         };
         Some((key, wanted))
     });
-    keyed.collect()
+    exactly(keyed)
 }
 
 /// Exactly one of the four; `rewrite` and `fault` with what sends requests on.
@@ -239,9 +237,9 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
         .iter()
         .enumerate();
     Some(HttpAction::Route {
-        destinations: destinations
-            .filter_map(|(index, node)| destination(node, &format!("{field}.route[{index}]"), diagnostics))
-            .collect(),
+        destinations: exactly(
+            destinations.filter_map(|(index, node)| destination(node, &format!("{field}.route[{index}]"), diagnostics)),
+        ),
         rewrite,
     })
 }
@@ -436,7 +434,7 @@ fn direct_response(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> O
 pub(super) fn operations(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> HeaderOperations {
     let mut of = |name: &str| {
         let changed = node.and_then(|node| node.get(name));
-        changes(changed, &format!("{field}.{name}"), diagnostics)
+        changes(changed, &format!("{field}.{name}"), diagnostics).into()
     };
     HeaderOperations {
         request: of("request"),

@@ -2,6 +2,7 @@
 //!
 //! Of no kind of resource in particular, so that each kind of route can have it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -14,9 +15,9 @@ pub struct RouteSettings {
     /// `timeout`: from the end of the request to the end of its answer; `None` and 0 are none.
     pub timeout_ms: Option<u32>,
     /// `retries`; without it, the mesh's or Istio's default.
-    pub retries: Option<Retries>,
+    pub retries: Option<Box<Retries>>,
     /// `corsPolicy`
-    pub cors: Option<CorsPolicy>,
+    pub cors: Option<Box<CorsPolicy>>,
     /// `fault`
     pub fault: Option<HttpFault>,
     /// `mirrors`, or `mirror` with its percentage.

@@ -1,7 +1,9 @@
 //! `networking.istio.io` VirtualService: which requests go to which host as plain HTTP, or are answered here.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
 
 use super::{Labels, Meta, RouteSettings, Spanned, StringMatch};
 use crate::config::diagnostic::Location;
@@ -167,9 +169,39 @@ pub struct RouteDestination {
 #[derive(Debug, Clone, Default)]
 pub struct HeaderOperations {
     /// `request`
-    pub request: HeaderChanges,
+    pub request: SeldomChanges,
     /// `response`
-    pub response: HeaderChanges,
+    pub response: SeldomChanges,
+}
+
+/// [`HeaderChanges`] that most rules and destinations do not have: none of them take a pointer's room.
+#[derive(Debug, Clone, Default)]
+pub struct SeldomChanges(Option<Box<HeaderChanges>>);
+
+impl From<HeaderChanges> for SeldomChanges {
+    fn from(changes: HeaderChanges) -> Self {
+        Self((!changes.is_empty()).then(|| Box::new(changes)))
+    }
+}
+
+impl Deref for SeldomChanges {
+    type Target = HeaderChanges;
+
+    fn deref(&self) -> &HeaderChanges {
+        static NONE: HeaderChanges = HeaderChanges {
+            set: Vec::new(),
+            add: Vec::new(),
+            remove: Vec::new(),
+            authority: None,
+        };
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for SeldomChanges {
+    fn deref_mut(&mut self) -> &mut HeaderChanges {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// What becomes of header fields; names in lower case.
@@ -183,6 +215,14 @@ pub struct HeaderChanges {
     pub remove: Vec<String>,
     /// `Host` or `:authority` of a request's `set` or `add`: the Host that is sent.
     pub authority: Option<Spanned<String>>,
+}
+
+impl HeaderChanges {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty() && self.authority.is_none()
+    }
 }
 
 /// `rewrite`

@@ -24,8 +24,9 @@ use builder::{Builder, Content, Frame, Sized};
 
 use crate::limits::{SOURCE_BYTES_MAX, YAML_ALIAS_NODES_MAX, YAML_DEPTH_MAX};
 
-/// The documents of one source; empty ones are left out, broken ones are reported and left out.
-pub(crate) fn parse(source: &Source, index: u32, diagnostics: &mut Diagnostics) -> Vec<Node> {
+/// The documents of one source, one after the other; empty ones are left out, broken ones are reported and left out.
+pub(crate) fn documents<'s>(source: &'s Source, index: u32, diagnostics: &mut Diagnostics) -> Documents<'s> {
+    let mut text = source.text.as_str();
     if source.text.len() > SOURCE_BYTES_MAX {
         let at = Location {
             source: index,
@@ -39,26 +40,52 @@ pub(crate) fn parse(source: &Source, index: u32, diagnostics: &mut Diagnostics) 
                 source.text.len()
             ),
         );
-        return Vec::new();
+        text = "";
     }
-    parse_at(&source.text, Places::of_source(index), diagnostics)
+    Documents::new(text, Places::of_source(index))
 }
 
 /// The documents of a text that may be a part of a source.
 pub(crate) fn parse_at(text: &str, places: Places, diagnostics: &mut Diagnostics) -> Vec<Node> {
-    let mut options = Options::default();
-    // A missing anchor is reported with the advice it needs, and the rest of the document still read.
-    options.emit_unresolved_aliases = true;
-    options.block_nesting_limit = YAML_DEPTH_MAX;
-    options.flow_nesting_limit = YAML_DEPTH_MAX;
-    let mut reader = Reader {
-        parser: Parser::new_from_str_with_options(text, options),
-        places,
-        text,
-        alias_budget: YAML_ALIAS_NODES_MAX,
-        diagnostics,
-    };
-    reader.documents()
+    let mut documents = Documents::new(text, places);
+    core::iter::from_fn(|| documents.next(diagnostics)).collect()
+}
+
+/// What is still to be read of a text. One document is read at a time, so that no more than one tree is there at once.
+pub(crate) struct Documents<'s> {
+    parser: Parser<'s, StrInput<'s>>,
+    places: Places,
+    text: &'s str,
+    /// What aliases of this source may still expand to.
+    alias_budget: usize,
+}
+
+impl<'s> Documents<'s> {
+    fn new(text: &'s str, places: Places) -> Self {
+        let mut options = Options::default();
+        // A missing anchor is reported with the advice it needs, and the rest of the document still read.
+        options.emit_unresolved_aliases = true;
+        options.block_nesting_limit = YAML_DEPTH_MAX;
+        options.flow_nesting_limit = YAML_DEPTH_MAX;
+        Self {
+            parser: Parser::new_from_str_with_options(text, options),
+            places,
+            text,
+            alias_budget: YAML_ALIAS_NODES_MAX,
+        }
+    }
+
+    /// The next document; what is wrong with it or before it is reported.
+    pub(crate) fn next(&mut self, diagnostics: &mut Diagnostics) -> Option<Node> {
+        let reader = Reader {
+            parser: &mut self.parser,
+            places: self.places,
+            text: self.text,
+            alias_budget: &mut self.alias_budget,
+            diagnostics,
+        };
+        reader.document()
+    }
 }
 
 /// The key that YAML 1.1 readers replace by the fields of its value. It is reported and left out, quoted or not.
@@ -68,11 +95,10 @@ const MERGE_KEY: &str = "<<";
 struct Abandoned;
 
 struct Reader<'s, 'd> {
-    parser: Parser<'s, StrInput<'s>>,
+    parser: &'d mut Parser<'s, StrInput<'s>>,
     places: Places,
     text: &'s str,
-    /// What aliases of this source may still expand to.
-    alias_budget: usize,
+    alias_budget: &'d mut usize,
     diagnostics: &'d mut Diagnostics,
 }
 
@@ -117,12 +143,11 @@ impl Places {
 }
 
 impl Reader<'_, '_> {
-    fn documents(&mut self) -> Vec<Node> {
-        let mut documents = Vec::new();
+    fn document(mut self) -> Option<Node> {
         let mut builder = Builder::default();
         loop {
             let step = match self.parser.next_event() {
-                None => return documents,
+                None => return None,
                 Some(Ok((event, span))) => self.step(&mut builder, event, span),
                 Some(Err(error)) => {
                     self.syntax_error(&error);
@@ -134,13 +159,13 @@ impl Reader<'_, '_> {
                 Ok(Some(document)) => {
                     builder = Builder::default();
                     if !document.is_null() {
-                        documents.push(document);
+                        return Some(document);
                     }
                 }
                 Err(Abandoned) => {
                     builder = Builder::default();
                     if !matches!(self.parser.proceed_next_document(), Ok(true)) {
-                        return documents;
+                        return None;
                     }
                 }
             }
@@ -249,7 +274,7 @@ impl Reader<'_, '_> {
             return Err(Abandoned);
         };
         match self.alias_budget.checked_sub(anchored.cost) {
-            Some(rest) => self.alias_budget = rest,
+            Some(rest) => *self.alias_budget = rest,
             None => {
                 self.diagnostics
                     .error(

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::*;
+use crate::config::flat::Flat;
 
 fn parsed(text: &str) -> (Vec<Node>, Vec<&'static str>) {
     let source = Source {
@@ -15,7 +16,8 @@ fn parsed(text: &str) -> (Vec<Node>, Vec<&'static str>) {
         text: text.into(),
     };
     let mut diagnostics = Diagnostics::default();
-    let documents = parse(&source, 0, &mut diagnostics);
+    let mut rest = documents(&source, 0, &mut diagnostics);
+    let documents = core::iter::from_fn(|| rest.next(&mut diagnostics)).collect();
     let codes = diagnostics.as_slice().iter().map(|finding| finding.code).collect();
     (documents, codes)
 }
@@ -25,7 +27,7 @@ fn json(text: &str) -> Vec<Json> {
     assert_eq!(codes, [""; 0], "{text}");
     documents
         .iter()
-        .map(|document| serde_json::to_value(document).unwrap())
+        .map(|document| serde_json::to_value(Flat::of(document)).unwrap())
         .collect()
 }
 
