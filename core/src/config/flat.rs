@@ -157,3 +157,33 @@ impl Serialize for Next<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+    use crate::config::diagnostic::{Diagnostics, Source};
+    use crate::config::yaml::documents;
+
+    #[test]
+    fn what_is_kept_reads_as_it_was_written() {
+        let long = "x".repeat(70_000);
+        let many: Vec<u32> = (0..300).collect();
+        let text = format!(
+            "{{text: \"{long}\", many: {many:?}, none: , yes: true, no: off, less: -9000000000, part: 1.5, \
+             octal: 010, deep: [[{{}}, []], {{'': 'ü'}}]}}"
+        );
+        let source = Source {
+            name: "a.yaml".into(),
+            text,
+        };
+        let mut diagnostics = Diagnostics::default();
+        let node = documents(&source, 0, &mut diagnostics).next(&mut diagnostics).unwrap();
+        let expected = serde_json::json!({
+            "text": long, "many": many, "none": null, "yes": true, "no": false, "less": -9_000_000_000_i64, "part": 1.5,
+            "octal": 10.0, "deep": [[{}, []], {"": "ü"}],
+        });
+        assert_eq!(serde_json::to_value(Flat::of(&node)).unwrap(), expected);
+    }
+}
