@@ -5,6 +5,7 @@
 use core::convert::Infallible;
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::explain::Question;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES_MAX, HEADER_READ};
@@ -27,8 +28,9 @@ use crate::shared::Shared;
 /// The admin port, bound.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     address: SocketAddr,
+    accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +56,17 @@ const PAGES: [(&str, Page); 7] = [
 type Answer = Response<Full<Bytes>>;
 
 impl Admin {
-    /// Binds the port.
-    pub(crate) fn bind(address: SocketAddr) -> Result<Self, Refused> {
+    /// The port on a socket that is there, or on one of its own.
+    pub(crate) fn new(address: SocketAddr, there: Option<TcpListener>) -> Result<Self, Refused> {
         let bind = || {
-            let listener = std::net::TcpListener::bind(address)?;
+            let listener = there.map_or_else(|| TcpListener::bind(address), Ok)?;
             listener.set_nonblocking(true)?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address })
+            Ok(Self {
+                listener,
+                address,
+                accepting: None,
+            })
         };
         bind().map_err(|error: std::io::Error| {
             Refused(format!(
@@ -75,20 +81,32 @@ impl Admin {
         self.address
     }
 
+    /// Its socket, for the process that comes after this one.
+    pub(crate) fn socket(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    /// Stops to accept: another process serves it.
+    pub(crate) fn stop(self) {
+        if let Some(accepting) = self.accepting {
+            accepting.abort();
+        }
+    }
+
     /// Serves it on the current runtime.
-    pub(crate) fn start(&self, shared: Arc<Shared>) {
-        let listener = self.listener.try_clone().and_then(TcpListener::from_std);
+    pub(crate) fn start(&mut self, shared: Arc<Shared>) {
+        let listener = self.listener.try_clone().and_then(tokio::net::TcpListener::from_std);
         match listener {
             Ok(listener) => {
                 crate::log::info("admin port", &[("address", &self.address.to_string())]);
-                tokio::spawn(accept(listener, shared));
+                self.accepting = Some(tokio::spawn(accept(listener, shared)));
             }
             Err(error) => crate::log::warning("the admin port cannot be served", &[("error", &error.to_string())]),
         }
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
     let mut router = matchit::Router::new();
     for (path, page) in PAGES {
         // The paths are constants and differ; a test asks for each of them.
@@ -185,10 +203,13 @@ fn config_dump(shared: &Shared) -> Answer {
 
 fn snapshot(shared: &Shared) -> Answer {
     let live = shared.live.load();
-    let version = env!("CARGO_PKG_VERSION");
     json(
         StatusCode::OK,
-        &serde_json::json!({ "snapshot": live.compiled.snapshot.id(), "version": version }),
+        &serde_json::json!({
+            "snapshot": live.compiled.snapshot.id(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "process": std::process::id(),
+        }),
     )
 }
 

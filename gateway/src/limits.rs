@@ -50,6 +50,20 @@ pub(crate) const STREAM_IDLE: Duration = Duration::from_secs(300);
 /// Time for running requests to end after SIGTERM.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 
+/// Time for the next request on an idle connection whose listener ends, which is answered with `Connection: close`:
+/// longer than any request is on its way.
+pub(crate) const LEAVE: Duration = Duration::from_secs(1);
+
+/// Time for a newer process, from when it asks for the listening sockets until it serves on them. It has loaded its
+/// configuration before.
+pub(crate) const UPGRADE: Duration = Duration::from_secs(30);
+
+/// Time for the older process to answer it.
+pub(crate) const UPGRADE_ANSWER: Duration = Duration::from_secs(10);
+
+/// Sockets that pass from one process to the next: some ports on more workers than there are.
+pub(crate) const UPGRADE_SOCKETS_MAX: usize = 64 * 1024;
+
 /// How often a busy connection looks at its own clocks; also how long it keeps its buffers once idle.
 ///
 /// Taking a connection apart and together again costs about as much as a tenth of a proxied request, so it must not
@@ -137,6 +151,15 @@ pub(crate) const BUFFERED_BYTES_MAX_DEFAULT: u64 = 512 * 1024 * 1024;
 
 /// When a client that was refused for want of room may ask again. Requests end all the time.
 pub(crate) const RETRY_AFTER: &str = "1";
+
+/// Silence on a client's connection after which the kernel asks whether it is still there, how often it asks then, and
+/// how many times in vain before the connection is over. Middle boxes forget silent connections after some minutes, and
+/// a stream whose client has gone without a word costs tokens.
+pub(crate) const CLIENT_KEEPALIVE: Duration = Duration::from_secs(60);
+/// See [`CLIENT_KEEPALIVE`].
+pub(crate) const CLIENT_KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// See [`CLIENT_KEEPALIVE`].
+pub(crate) const CLIENT_KEEPALIVE_TRIES: u32 = 4;
 
 /// Pending connections per listening socket.
 pub(crate) const LISTEN_BACKLOG: i32 = 4096;

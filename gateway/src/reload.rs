@@ -4,8 +4,6 @@
 //! Anything that is wrong with the new configuration leaves the old one in
 //! place, whole. Requests end on the snapshot that they began with.
 
-use core::net::{Ipv6Addr, SocketAddr};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,22 +16,10 @@ use crate::config::Inputs;
 use crate::connection::tls;
 use crate::limits::RELOAD_DEBOUNCE;
 use crate::live::Live;
+use crate::ports::Ports;
 use crate::shared::Shared;
-use crate::worker::{Command, Handle};
-use crate::{config, listener, log};
-
-/// Where logical ports really listen.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Addresses(pub(crate) BTreeMap<u16, SocketAddr>);
-
-impl Addresses {
-    fn of(&self, port: u16) -> SocketAddr {
-        self.0
-            .get(&port)
-            .copied()
-            .unwrap_or_else(|| (Ipv6Addr::UNSPECIFIED, port).into())
-    }
-}
+use crate::worker::Handle;
+use crate::{config, log};
 
 /// A configuration that was not put to use, in words for the operator.
 #[derive(Debug)]
@@ -67,106 +53,14 @@ pub(crate) fn compile(inputs: &mut Inputs) -> Result<(Compiled, Vec<Document>), 
     Ok((compiled, documents))
 }
 
-/// The sockets that are open, on all workers.
-#[derive(Debug)]
-pub(crate) struct Ports {
-    addresses: Addresses,
-    open: BTreeMap<u16, SocketAddr>,
-}
-
-/// Sockets bound for ports that are not open yet.
-#[derive(Debug)]
-pub(crate) struct Bound(Vec<(u16, SocketAddr, Vec<std::net::TcpListener>)>);
-
-impl Ports {
-    pub(crate) fn new(addresses: Addresses) -> Self {
-        Self {
-            addresses,
-            open: BTreeMap::new(),
-        }
-    }
-
-    /// Binds the ports of `live` that are not open, for so many workers; all of them or none.
-    pub(crate) fn bind(&self, live: &Live, workers: usize) -> Result<Bound, Refused> {
-        let listeners = live.compiled.snapshot.listeners();
-        let new = listeners
-            .iter()
-            .map(|listener| listener.port)
-            .filter(|port| !self.open.contains_key(port));
-        let mut bound = Vec::new();
-        for port in new {
-            let address = self.addresses.of(port);
-            let sockets = listener::bind(address, workers).map_err(|error| cannot_bind(port, address, &error))?;
-            let address = sockets
-                .first()
-                .and_then(|socket| socket.local_addr().ok())
-                .unwrap_or(address);
-            bound.push((port, address, sockets));
-        }
-        Ok(Bound(bound))
-    }
-
-    /// Hands bound sockets to the workers.
-    pub(crate) fn open(&mut self, bound: Bound, workers: &[Handle]) {
-        for (port, address, sockets) in bound.0 {
-            for (worker, socket) in workers.iter().zip(sockets) {
-                let _ = worker.commands.send(Command::Listen(port, socket));
-            }
-            self.open.insert(port, address);
-            log::info(
-                "listening",
-                &[("port", &port.to_string()), ("address", &address.to_string())],
-            );
-        }
-    }
-
-    /// Closes the ports that `live` does not have.
-    pub(crate) fn close_others(&mut self, live: &Live, workers: &[Handle]) {
-        let wanted = live.compiled.snapshot.listeners();
-        self.open.retain(|port, address| {
-            let keep = wanted.iter().any(|listener| listener.port == *port);
-            if !keep {
-                for worker in workers {
-                    let _ = worker.commands.send(Command::Unlisten(*port));
-                }
-                log::info(
-                    "no longer listening",
-                    &[("port", &port.to_string()), ("address", &address.to_string())],
-                );
-            }
-            keep
-        });
-    }
-
-    /// Where a logical port listens.
-    pub(crate) fn address(&self, port: u16) -> Option<SocketAddr> {
-        self.open.get(&port).copied()
-    }
-}
-
-fn cannot_bind(port: u16, address: SocketAddr, error: &std::io::Error) -> Refused {
-    let mut text = format!("error: cannot listen on {address} for port {port} of the Gateway: {error}\n");
-    if error.kind() == std::io::ErrorKind::PermissionDenied && address.port() < 1024 {
-        let high = port.saturating_add(8000);
-        text.push_str(&format!(
-            "  ports below 1024 need a privilege; to listen elsewhere give\n    --listen {port}=127.0.0.1:{high}\n"
-        ));
-    } else if error.kind() == std::io::ErrorKind::AddrInUse {
-        text.push_str(&format!(
-            "  something else listens there; choose another with --listen {port}=ADDR:PORT\n"
-        ));
-    }
-    Refused(text)
-}
-
-/// Loads again and, if all is well, swaps.
+/// Loads again and, if all is well, swaps. Whether it has.
 pub(crate) async fn reload(
     inputs: &Inputs,
     ports: &mut Ports,
     shared: &Arc<Shared>,
     workers: &[Handle],
     watch: &mut FileWatch,
-) {
+) -> bool {
     let mut aside = inputs.clone();
     let loaded = match off_thread(move || compile(&mut aside)).await {
         Ok((compiled, documents)) => {
@@ -187,6 +81,7 @@ pub(crate) async fn reload(
             ports.close_others(&live, workers);
             shared.metrics.reload.succeeded();
             log::info("configuration loaded", &[("snapshot", live.compiled.snapshot.id())]);
+            true
         }
         Err(Refused(why)) => {
             shared.metrics.reload.failed();
@@ -195,6 +90,7 @@ pub(crate) async fn reload(
                 "configuration refused, the last good one stays",
                 &[("snapshot", kept.compiled.snapshot.id()), ("reason", &why)],
             );
+            false
         }
     }
 }

@@ -245,7 +245,7 @@ pub(crate) fn fault(fault: Fault, flag: Flag, mut record: Box<Record>) -> Respon
 
 /// Whether the client should be told to go elsewhere after this answer. HTTP/2 has GOAWAY for it.
 pub(crate) fn closes(record: &Record) -> bool {
-    record.worker.is_draining() && record.version != Version::HTTP_2
+    record.peer.is_leaving() && record.version != Version::HTTP_2
 }
 
 fn answer(answer: &Answer, record: Box<Record>) -> Response<ClientBody> {

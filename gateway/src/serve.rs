@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,8 +19,11 @@ use crate::config::Inputs;
 use crate::jwt::Fetcher;
 use crate::log::{self, Format};
 use crate::metrics::Metrics;
-use crate::reload::{self, Addresses, FileWatch, Ports, Refused};
+use crate::ports::{Addresses, Bound, Given, Ports};
+use crate::reload::{self, FileWatch, Refused};
 use crate::shared::{Bounds, Shared, Times};
+use crate::systemd::{self, Notifier};
+use crate::upgrade::{self, Door, Predecessor, Sockets, Successor};
 use crate::worker::{Command, Handle};
 
 /// How to serve.
@@ -38,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) log_format: Format,
     /// `-` is standard output.
     pub(crate) access_log: PathBuf,
+    /// Where this process takes over from the one before, and the next one from this.
+    pub(crate) upgrade: Option<PathBuf>,
 }
 
 /// A gateway that runs.
@@ -50,6 +56,9 @@ pub(crate) struct Gateway {
     workers: Vec<Handle>,
     writer: Writer,
     drain: Duration,
+    systemd: Arc<Notifier>,
+    /// Where the next process takes over.
+    door: Option<Door>,
 }
 
 /// Exit status for a configuration or arguments that are wrong.
@@ -57,12 +66,18 @@ const REFUSED: u8 = 2;
 
 /// Serves until told to end.
 pub(crate) fn serve(options: Options) -> ExitCode {
+    log::set_format(options.log_format);
+    // Before there is a second thread.
+    let given = match systemd::sockets() {
+        Ok(given) => given,
+        Err(why) => return refused(&why),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refused(&Refused(format!("error: cannot start: {error}\n"))),
     };
     runtime.block_on(async {
-        match Gateway::start(options) {
+        match Gateway::start(options, given) {
             Ok(gateway) => gateway.run().await,
             Err(why) => refused(&why),
         }
@@ -75,20 +90,27 @@ fn refused(why: &Refused) -> ExitCode {
 }
 
 impl Gateway {
-    /// Loads, binds and starts, or says why not. Within a runtime.
-    pub(crate) fn start(options: Options) -> Result<Self, Refused> {
+    /// Loads, gets sockets and starts, or says why not. Within a runtime.
+    pub(crate) fn start(options: Options, mut given: Vec<Given>) -> Result<Self, Refused> {
         log::set_format(options.log_format);
         let mut inputs = options.inputs;
         let mut live = reload::load(&mut inputs)?;
-        let mut ports = Ports::new(options.addresses);
+        let taken = options.upgrade.as_deref().map(upgrade::take_over).transpose()?;
+        let (predecessor, taken) = taken.flatten().unzip();
+        let Sockets { ports: taken, admin } = taken.unwrap_or_default();
+        let admin = options
+            .admin
+            .map(|address| Admin::new(address, admin_socket(address, admin, &mut given)))
+            .transpose()?;
+        let ports = Ports::new(options.addresses, given, taken);
         let bound = ports.bind(&live, options.workers)?;
-        let admin = options.admin.map(Admin::bind).transpose()?;
         let (queue, writer) = open_log(&options.access_log).and_then(Queue::start).map_err(|error| {
             Refused(format!(
                 "error: access log `{}`: {error}\n",
                 options.access_log.display()
             ))
         })?;
+        let door = options.upgrade.as_deref().map(Door::new).transpose()?;
         let fetcher = Arc::new(Fetcher::new(options.allow_private_jwks));
         live.tokens.start(None, &fetcher);
         let live = Arc::new(live);
@@ -108,13 +130,7 @@ impl Gateway {
             .map(|index| Handle::start(index, Arc::clone(&shared)))
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| Refused(format!("error: cannot start a worker: {error}\n")))?;
-        ports.open(bound, &workers);
-        shared.metrics.reload.succeeded();
-        log::info("configuration loaded", &[("snapshot", live.compiled.snapshot.id())]);
-        if let Some(admin) = &admin {
-            admin.start(Arc::clone(&shared));
-        }
-        Ok(Self {
+        let mut gateway = Self {
             inputs,
             ports,
             admin,
@@ -122,7 +138,36 @@ impl Gateway {
             workers,
             writer,
             drain: options.drain,
-        })
+            systemd: Arc::new(Notifier::from_env()),
+            door,
+        };
+        gateway.open(bound, predecessor);
+        Ok(gateway)
+    }
+
+    /// From here on clients are served, and a process before this one is no longer needed.
+    fn open(&mut self, bound: Bound, predecessor: Option<Predecessor>) {
+        let live = self.shared.live.load();
+        let snapshot = live.compiled.snapshot.id();
+        self.ports.open(bound, &self.workers);
+        self.ports.warn_of_unused(&live);
+        self.shared.metrics.reload.succeeded();
+        log::info(
+            "configuration loaded",
+            &[("snapshot", snapshot), ("workers", &self.workers.len().to_string())],
+        );
+        if let Some(admin) = &mut self.admin {
+            admin.start(Arc::clone(&self.shared));
+        }
+        if let Some(door) = &self.door {
+            door.open();
+        }
+        if let Some(predecessor) = predecessor {
+            predecessor.drain();
+        }
+        self.systemd.ready(snapshot);
+        let commands = self.workers.iter().map(|worker| worker.commands.clone());
+        tokio::spawn(systemd::keep_watch(Arc::clone(&self.systemd), commands.collect()));
     }
 
     /// Where a logical port listens.
@@ -135,7 +180,7 @@ impl Gateway {
         self.admin.as_ref().map(Admin::address)
     }
 
-    /// Runs until a signal ends it.
+    /// Runs until a signal ends it, or until a newer process has taken over.
     pub(crate) async fn run(mut self) -> ExitCode {
         let (mut terminate, mut interrupt, mut hang_up) = match signals() {
             Ok(signals) => signals,
@@ -144,18 +189,19 @@ impl Gateway {
         let mut files = FileWatch::new(&self.inputs);
         files.follow([&self.shared.live.load().compiled]);
         loop {
-            tokio::select! {
+            let asked = tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => {}
-                () = files.changed() => {}
-            }
+                _ = hang_up.recv() => Asked::Reload,
+                () = files.changed() => Asked::Reload,
+                successor = knocked(self.door.as_ref()) => Asked::HandOver(successor),
+            };
             // A signal to end must not wait for a long compilation.
             tokio::select! {
                 biased;
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                () = reload::reload(&self.inputs, &mut self.ports, &self.shared, &self.workers, &mut files) => {}
+                done = self.turn(asked, &mut files) => if done { break },
             }
         }
         tokio::select! {
@@ -169,9 +215,38 @@ impl Gateway {
         std::process::exit(0)
     }
 
+    /// Does what is asked; true if that was the last.
+    async fn turn(&mut self, asked: Asked, files: &mut FileWatch) -> bool {
+        match asked {
+            Asked::Reload => {
+                self.systemd.reloading();
+                let loaded = reload::reload(&self.inputs, &mut self.ports, &self.shared, &self.workers, files).await;
+                let live = self.shared.live.load();
+                let snapshot = live.compiled.snapshot.id();
+                if loaded {
+                    self.systemd.ready(snapshot);
+                } else {
+                    self.systemd.still_ready(snapshot);
+                }
+                false
+            }
+            Asked::HandOver(successor) => {
+                let admin = self.admin.as_ref().map(Admin::socket);
+                let serves = successor.serves(self.ports.all(), admin).await;
+                if serves && let Some(admin) = self.admin.take() {
+                    admin.stop();
+                }
+                serves
+            }
+        }
+    }
+
     async fn drain(&mut self) {
         log::info("draining", &[("limit_s", &self.drain.as_secs().to_string())]);
         self.shared.drain();
+        self.systemd.stopping(self.drain);
+        self.door = None;
+        self.ports.release();
         for worker in &self.workers {
             let _ = worker.commands.send(Command::Drain);
         }
@@ -185,6 +260,31 @@ impl Gateway {
         }
         log::info("drained", &[]);
     }
+}
+
+/// What the process is asked to do while it serves.
+#[derive(Debug)]
+enum Asked {
+    Reload,
+    HandOver(Successor),
+}
+
+async fn knocked(door: Option<&Door>) -> Successor {
+    match door {
+        Some(door) => door.knocked().await,
+        None => core::future::pending().await,
+    }
+}
+
+/// The admin port's socket, if one is there: from systemd by the name `admin`, or from the process before.
+fn admin_socket(wanted: SocketAddr, taken: Option<TcpListener>, given: &mut Vec<Given>) -> Option<TcpListener> {
+    let is_wanted = |socket: &TcpListener| {
+        let is = |at: SocketAddr| at.ip() == wanted.ip() && (wanted.port() == 0 || at.port() == wanted.port());
+        socket.local_addr().is_ok_and(is)
+    };
+    let named = given.iter().position(|given| given.name == "admin");
+    let named = named.map(|index| given.swap_remove(index).socket);
+    taken.filter(is_wanted).or(named)
 }
 
 /// How often the end of all workers is looked for.

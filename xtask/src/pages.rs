@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{Outcome, root};
 
 /// Pages that name files of this repository.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -16,10 +16,11 @@ const PAGES: [&str; 10] = [
     "docs/policy.md",
     "docs/advisories.md",
     "docs/paths-and-addresses.md",
+    "docs/operations.md",
 ];
 
 /// Folders that a path of ours begins with.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     "core/",
     "gateway/",
     "wasm/",
@@ -27,6 +28,7 @@ const FOLDERS: [&str; 8] = [
     "benches/",
     "xtask/",
     "docs/",
+    "deploy/",
     "examples/",
 ];
 

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use super::{Check, Cli, Explain, Inputs, Output, Serve};
 use crate::explain::Question;
 use crate::limits::{BODY_READ, HEADER_READ, IDLE};
-use crate::reload::{self, Addresses, Refused};
+use crate::ports::Addresses;
+use crate::reload::{self, Refused};
 use crate::serve::Options;
 use crate::shared::Times;
 use crate::{config, serve};
@@ -57,6 +58,7 @@ pub(super) fn serve(args: Serve) -> ExitCode {
         allow_private_jwks: args.allow_private_jwks,
         log_format: args.log_format,
         access_log: args.access_log,
+        upgrade: args.upgrade,
         inputs: match args.inputs.inputs() {
             Ok(inputs) => inputs,
             Err(status) => return status,

@@ -120,6 +120,10 @@ struct Serve {
     /// Where the access log goes.
     #[arg(long, value_name = "PATH|-", default_value = "-")]
     access_log: PathBuf,
+    /// A Unix socket by which processes follow one another: takes the listening sockets over from the process that
+    /// waits there, which drains then, and waits there for the next.
+    #[arg(long, value_name = "PATH")]
+    upgrade: Option<PathBuf>,
 }
 
 const DRAIN_DEFAULT: &str = "30s";
@@ -239,7 +243,7 @@ mod tests {
     #[test]
     fn the_contract_is_accepted() {
         for line in [
-            "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --max-connections 9 --max-connections-per-source 2 --max-requests 9 --max-buffered-bytes 1000 --log-format text --access-log -",
+            "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --max-connections 9 --max-connections-per-source 2 --max-requests 9 --max-buffered-bytes 1000 --log-format text --access-log - --upgrade /run/x.sock",
             "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
             "check -f a --strict -o json",
             "explain -f a -X POST -H Host:test.com --peer ::1 --proxied 192.0.2.1 --destination-ip ::2 --destination-port 443 --claims {} --checks {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",

@@ -57,11 +57,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
             },
             why = refused(&activity, peer, begun) => break Next::Refuse(why),
             () = &mut tick => {
-                let next = watch.tick();
-                if worker.is_draining() {
-                    Pin::new(&mut connection).graceful_shutdown();
-                }
-                match next {
+                match watch.tick() {
                     Next::Go => tick.as_mut().reset(tokio::time::Instant::now() + CONNECTION_TICK),
                     next => break next,
                 }

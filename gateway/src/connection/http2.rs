@@ -45,7 +45,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
                 if ending && idle >= worker.shared.times.header_read {
                     return;
                 }
-                if !ending && (worker.is_draining() || idle >= worker.shared.times.idle) {
+                if !ending && (peer.is_leaving() || idle >= worker.shared.times.idle) {
                     connection.as_mut().graceful_shutdown();
                     (ending, idle) = (true, Duration::ZERO);
                 }

@@ -20,6 +20,7 @@ mod http1;
 mod http2;
 mod intake;
 mod io;
+pub(crate) mod leaving;
 mod proxied;
 mod stream;
 pub(crate) mod tls;
@@ -38,8 +39,10 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use self::http1::After;
+use self::leaving::Leaving;
 use self::stream::ClientStream;
 use self::tls::Secured;
+use crate::limits::LEAVE;
 use crate::overload::FromSource;
 use crate::worker::Worker;
 
@@ -52,6 +55,8 @@ pub(crate) struct Peer {
     local: SocketAddr,
     /// The logical port: that of the Gateway server.
     port: u16,
+    /// Whether the listener that it came by ends.
+    leaving: Rc<Leaving>,
     /// Whether the connection was accepted to begin with a PROXY header.
     has_proxy_header: bool,
     /// What that header told. Apart, as most connections have none and should be small while they wait.
@@ -73,6 +78,7 @@ impl Peer {
         stream: &TcpStream,
         remote: SocketAddr,
         port: u16,
+        leaving: Rc<Leaving>,
         has_proxy_header: bool,
         is_tls: bool,
     ) -> std::io::Result<Self> {
@@ -83,6 +89,7 @@ impl Peer {
             remote: unmapped(remote),
             local: unmapped(local),
             port,
+            leaving,
             has_proxy_header,
             proxied: OnceCell::new(),
             is_tls,
@@ -119,6 +126,11 @@ impl Peer {
     /// What the client connected to.
     pub(crate) fn downstream_local(&self) -> SocketAddr {
         self.proxied.get().map_or(self.local, |proxied| proxied.destination())
+    }
+
+    /// Whether the connection should end at the next chance.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.has_begun()
     }
 
     pub(crate) fn request_began(&self) {
@@ -163,7 +175,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Pe
         ClientStream::Plain(socket)
     };
     if read.is_empty() {
-        match wait(&worker, stream.arrived(), times.idle).await {
+        match wait(&peer, stream.arrived(), times.idle).await {
             Some(first) => read = first,
             None => return stream.leave().await,
         }
@@ -182,7 +194,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Pe
             After::Closed => return,
         }
         if read.is_empty() {
-            match wait(&worker, stream.arrived(), worker.shared.times.idle).await {
+            match wait(&peer, stream.arrived(), worker.shared.times.idle).await {
                 Some(first) => read = first,
                 None => return stream.leave().await,
             }
@@ -214,14 +226,14 @@ async fn arrived(socket: &TcpStream) -> Option<()> {
 }
 
 /// Waits for bytes; `None` when the connection should end instead.
-async fn wait<T>(worker: &Worker, arrived: impl Future<Output = Option<T>>, limit: Duration) -> Option<T> {
+async fn wait<T>(peer: &Peer, arrived: impl Future<Output = Option<T>>, limit: Duration) -> Option<T> {
     let mut arrived = core::pin::pin!(arrived);
     tokio::select! {
         arrived = &mut arrived => arrived,
         () = tokio::time::sleep(limit) => None,
-        () = worker.drained() => {
-            // A request that has just arrived is still answered.
-            tokio::time::timeout(Duration::ZERO, arrived).await.ok().flatten()
+        () = peer.leaving.begins() => {
+            // A request may be on its way.
+            tokio::time::timeout(LEAVE, arrived).await.ok().flatten()
         }
     }
 }

@@ -14,7 +14,8 @@ use lockgate_core::config::diagnostic::Source;
 use crate::config::Inputs;
 use crate::limits::{BODY_READ, DRAIN, FIRST_BYTE, HEADER_READ, IDLE, STREAM_IDLE};
 use crate::log::Format;
-use crate::reload::{Addresses, Refused};
+use crate::ports::Addresses;
+use crate::reload::Refused;
 use crate::serve::{Gateway, Options};
 use crate::shared::{Bounds, Times};
 
@@ -54,7 +55,7 @@ pub(crate) fn run() -> ExitCode {
             Ok(address) => address,
             Err(error) => return failed(&format!("error: cannot start the provider: {error}\n")),
         };
-        match Gateway::start(options(provider)) {
+        match Gateway::start(options(provider), Vec::new()) {
             Ok(gateway) => {
                 introduce(&gateway, provider);
                 gateway.run().await
@@ -95,6 +96,7 @@ fn options(provider: SocketAddr) -> Options {
         allow_private_jwks: false,
         log_format: Format::Text,
         access_log: PathBuf::from("-"),
+        upgrade: None,
     }
 }
 

@@ -18,7 +18,7 @@ use lockgate_core::decide::Scratch;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::usage::{Framing, UsageMeter};
 use tokio::runtime::LocalOptions;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::view::View;
 use crate::entropy::Entropy;
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Unlisten(u16),
     /// Accept nothing more, finish what runs, and end.
     Drain,
+    /// Say that the worker is alive.
+    Ping(oneshot::Sender<()>),
 }
 
 /// A running worker.
@@ -61,9 +63,6 @@ pub(crate) struct Worker {
     scans: RefCell<Vec<Box<BodyScan>>>,
     meters: RefCell<Vec<Box<UsageMeter>>>,
     view: RefCell<Rc<View>>,
-    draining: Cell<bool>,
-    /// Wakes idle connections when draining begins.
-    drain: Notify,
     connections: Cell<usize>,
     /// When it was last said that none can be accepted.
     warned: Cell<Option<Instant>>,
@@ -119,15 +118,22 @@ async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::UnboundedRec
             command = commands.recv() => match command {
                 Some(Command::Listen(port, socket)) => listeners.add(&worker, port, socket),
                 Some(Command::Unlisten(port)) => listeners.remove(port),
+                Some(Command::Ping(answer)) => drop(answer.send(())),
                 Some(Command::Drain) | None => break,
             },
             _ = sweep.tick() => worker.sweep(),
         }
     }
-    worker.drain();
     listeners.close().await;
     while worker.connections.get() > 0 {
-        worker.quiet.notified().await;
+        tokio::select! {
+            () = worker.quiet.notified() => {}
+            Some(command) = commands.recv() => {
+                if let Command::Ping(answer) = command {
+                    let _ = answer.send(());
+                }
+            }
+        }
     }
 }
 
@@ -144,8 +150,6 @@ impl Worker {
             scans: RefCell::default(),
             meters: RefCell::default(),
             view: RefCell::new(view),
-            draining: Cell::new(false),
-            drain: Notify::new(),
             connections: Cell::new(0),
             warned: Cell::new(None),
             quiet: Notify::new(),
@@ -204,19 +208,6 @@ impl Worker {
         self.shared.metrics.labels.of_model(model)
     }
 
-    /// Whether connections should end at the next chance.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
-    }
-
-    /// Resolves when draining begins.
-    pub(crate) async fn drained(&self) {
-        let begins = self.drain.notified();
-        if !self.draining.get() {
-            begins.await;
-        }
-    }
-
     pub(crate) fn request_began(&self) {
         self.shared.load.request_began();
     }
@@ -252,11 +243,6 @@ impl Worker {
             self.warned.set(Some(now));
             crate::log::warning("cannot accept connections", &[("error", &error.to_string())]);
         }
-    }
-
-    fn drain(&self) {
-        self.draining.set(true);
-        self.drain.notify_waiters();
     }
 
     fn sweep(&self) {

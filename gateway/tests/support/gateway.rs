@@ -1,7 +1,10 @@
 //! Starts the real binary on files in a directory of its own, and stops it.
 
+use core::cell::Cell;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicU32, Ordering};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
@@ -79,6 +82,7 @@ pub struct Setup {
     scratch: Scratch,
     env: Vec<(String, String)>,
     args: Vec<String>,
+    given: Vec<(String, TcpListener)>,
 }
 
 impl Setup {
@@ -88,6 +92,7 @@ impl Setup {
             scratch: Scratch::new(),
             env: vec![("API_KEY".to_owned(), KEY.to_owned())],
             args: Vec::new(),
+            given: Vec::new(),
         }
     }
 
@@ -163,6 +168,15 @@ impl Setup {
         self
     }
 
+    /// Gives it sockets as systemd does, with their names: for port 80, and for the admin port if there are two.
+    pub fn given(mut self, sockets: Vec<(&str, TcpListener)>) -> Self {
+        self.given = sockets
+            .into_iter()
+            .map(|(name, socket)| (name.to_owned(), socket))
+            .collect();
+        self
+    }
+
     /// The directory of the config files.
     pub fn config(&self) -> PathBuf {
         self.scratch.0.join("config")
@@ -205,35 +219,28 @@ impl Setup {
     pub async fn try_start(self) -> Result<Gateway, Said> {
         let (http, https, admin) = (Port::lease(), Port::lease(), Port::lease());
         let dir = self.scratch.0.clone();
-        let (stdout, stderr) = (dir.join("stdout"), dir.join("stderr"));
-        let mut command = Command::new(BINARY);
-        command
-            .arg("serve")
-            .arg("-f")
-            .arg(self.config())
-            .arg("--listen")
-            .arg(format!("80=127.0.0.1:{}", http.number))
-            .arg("--listen")
-            .arg(format!("443=127.0.0.1:{}", https.number))
-            .arg("--admin")
-            .arg(format!("127.0.0.1:{}", admin.number))
-            .arg("--access-log")
-            .arg(dir.join("access.log"))
-            .args(&self.args)
-            .env_remove("API_KEY")
-            .env_remove("YOUR_LOCAL_IP")
-            .envs(self.env.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(std::fs::File::create(&stdout).expect("a file for stdout"))
-            .stderr(std::fs::File::create(&stderr).expect("a file for stderr"))
-            .kill_on_drop(true);
-        let child = command.spawn().expect("starting the gateway");
         let local = |port: &Port| SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
+        let (http_at, https_at, admin_at) = (local(&http), local(&https), local(&admin));
+        let mut args = vec!["serve".to_owned(), "-f".to_owned(), self.config().display().to_string()];
+        if self.given.is_empty() {
+            args.extend(["--listen".to_owned(), format!("80={http_at}")]);
+            args.extend(["--listen".to_owned(), format!("443={https_at}")]);
+        }
+        args.extend(["--admin".to_owned(), admin_at.to_string()]);
+        args.extend(["--access-log".to_owned(), dir.join("access.log").display().to_string()]);
+        args.extend(self.args);
+        let launch = Launch {
+            env: self.env,
+            args,
+            dir: dir.clone(),
+            started: Cell::new(0),
+        };
         let mut gateway = Gateway {
-            http: local(&http),
-            https: local(&https),
-            admin: local(&admin),
-            child,
+            http: self.given.first().map_or(http_at, |(_, socket)| address(socket)),
+            https: https_at,
+            admin: self.given.get(1).map_or(admin_at, |(_, socket)| address(socket)),
+            child: launch.start(&self.given),
+            launch,
             dir,
             _ports: [http, https, admin],
             _scratch: self.scratch,
@@ -246,6 +253,67 @@ impl Setup {
                 stderr: gateway.read("stderr"),
             }),
         }
+    }
+}
+
+fn address(socket: &TcpListener) -> SocketAddr {
+    socket.local_addr().expect("a socket's address")
+}
+
+fn stdio(socket: TcpListener) -> Stdio {
+    OwnedFd::from(socket).into()
+}
+
+/// How a gateway is started, again where another follows it.
+#[derive(Debug)]
+struct Launch {
+    env: Vec<(String, String)>,
+    args: Vec<String>,
+    dir: PathBuf,
+    started: Cell<u32>,
+}
+
+/// Moves the sockets that come as standard input and output to where systemd puts them, and says so as it does.
+const GIVE: &str = r#"exec 3<&0 0</dev/null; [ -z "$OUT" ] || exec 4<&1 1>"$OUT"; LISTEN_PID=$$ exec "$0" "$@""#;
+
+impl Launch {
+    /// Starts it; what it says goes to the files `stdout` and `stderr`, and what the second says to `stderr2`.
+    fn start(&self, given: &[(String, TcpListener)]) -> Child {
+        self.started.set(self.started.get() + 1);
+        let file = |name: &str| match self.started.get() {
+            1 => self.dir.join(name),
+            nth => self.dir.join(format!("{name}{nth}")),
+        };
+        let create = |name: &str| std::fs::File::create(file(name)).expect("a file for what the gateway says");
+        let socket = |index: usize| {
+            given
+                .get(index)
+                .map(|(_, socket)| socket.try_clone().expect("a second handle"))
+        };
+        let mut command = if given.is_empty() {
+            Command::new(BINARY)
+        } else {
+            let names: Vec<&str> = given.iter().map(|(name, _)| name.as_str()).collect();
+            let mut shell = Command::new("sh");
+            shell.args(["-c", GIVE, BINARY]);
+            shell.env("LISTEN_FDS", given.len().to_string());
+            shell.env("LISTEN_FDNAMES", names.join(":"));
+            shell
+        };
+        let (stdin, stdout) = (socket(0), socket(1));
+        if stdout.is_some() {
+            command.env("OUT", file("stdout"));
+        }
+        command
+            .args(&self.args)
+            .env_remove("API_KEY")
+            .env_remove("YOUR_LOCAL_IP")
+            .envs(self.env.iter().cloned())
+            .stdin(stdin.map_or_else(Stdio::null, stdio))
+            .stdout(stdout.map_or_else(|| create("stdout").into(), stdio))
+            .stderr(create("stderr"))
+            .kill_on_drop(true);
+        command.spawn().expect("starting the gateway")
     }
 }
 
@@ -286,6 +354,7 @@ pub struct Gateway {
     /// Where its admin port is.
     pub admin: SocketAddr,
     child: Child,
+    launch: Launch,
     dir: PathBuf,
     _ports: [Port; 3],
     _scratch: Scratch,
@@ -325,6 +394,12 @@ impl Gateway {
             );
             tokio::time::sleep(core::time::Duration::from_millis(10)).await;
         }
+    }
+
+    /// Starts another one as this one was started, with sockets as systemd gives them. From now on this is about that
+    /// one; the one before is returned.
+    pub fn follow(&mut self, given: &[(String, TcpListener)]) -> Child {
+        core::mem::replace(&mut self.child, self.launch.start(given))
     }
 
     /// Its process id.

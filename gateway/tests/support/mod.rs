@@ -17,6 +17,7 @@ pub mod client;
 pub mod findings;
 pub mod gateway;
 pub mod https;
+pub mod load;
 pub mod outputs;
 pub mod pki;
 pub mod ports;

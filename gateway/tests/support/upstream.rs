@@ -63,6 +63,11 @@ impl Gate {
         Self(Arc::new(Semaphore::new(0)))
     }
 
+    /// Lets so many steps pass.
+    pub fn open_for(&self, steps: usize) {
+        self.0.add_permits(steps);
+    }
+
     /// Lets one step pass.
     pub fn open(&self) {
         self.0.add_permits(1);
@@ -146,13 +151,25 @@ impl Answer {
 pub const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     answers: VecDeque<Answer>,
     connections: usize,
     requests: usize,
     closed: Vec<(usize, Instant)>,
+    usual: Option<Usual>,
 }
+
+impl core::fmt::Debug for State {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("State")
+            .field("requests", &self.requests)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a provider does for requests without an answer of their own.
+type Usual = Box<dyn Fn(&Recorded) -> Answer + Send>;
 
 /// A running provider; it stops when dropped.
 #[derive(Debug)]
@@ -200,6 +217,11 @@ impl Upstream {
     /// Answers the next request that has no answer yet like this; without any, [`Answer::completion`].
     pub fn answer(&self, answer: Answer) {
         self.state.lock().expect("state").answers.push_back(answer);
+    }
+
+    /// Answers all requests that have no answer of their own like this.
+    pub fn usually(&self, answer: impl Fn(&Recorded) -> Answer + Send + 'static) {
+        self.state.lock().expect("state").usual = Some(Box::new(answer));
     }
 
     /// The next request.
@@ -354,7 +376,9 @@ impl Link {
             let answer = {
                 let mut state = self.state.lock().expect("state");
                 state.requests += 1;
-                state.answers.pop_front().unwrap_or_else(Answer::completion)
+                let own = state.answers.pop_front();
+                let usual = || state.usual.as_ref().map(|usual| usual(&recorded));
+                own.or_else(usual).unwrap_or_else(Answer::completion)
             };
             // The test may be over already.
             let _ = self.record.send(recorded);

@@ -65,7 +65,7 @@ pub(super) async fn handshake(
 ) -> Option<Box<TlsStream<Begun>>> {
     let end = Instant::now() + limit;
     if first.is_empty() {
-        wait(worker, arrived(&socket), limit).await?;
+        wait(peer, arrived(&socket), limit).await?;
     }
     let done = timeout_at(end, accept(worker, Begun { first, socket }, peer)).await;
     match done.unwrap_or(Err(HandshakeFailure::Timeout)) {
