@@ -37,7 +37,8 @@ use crate::redirect;
 use crate::request::{Headers, Request};
 use crate::route::{self, Evidence, Found};
 use crate::tables::{
-    BackendTarget, EntryRow, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId, RuleRow, Tables,
+    BackendRow, BackendTarget, EntryRow, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId,
+    RuleRow, Tables,
 };
 use crate::token::TokenError;
 use crate::token::identify::{Sender, identify};
@@ -180,7 +181,7 @@ pub fn decide<'d>(
         RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, &seen),
         RuleAction::Respond(row) => return respond(tables, row, entry.rule),
     };
-    let Some(to) = route::choose(tables, split, entropy).map(|backend| backend.to) else {
+    let Some(BackendRow { to, .. }) = route::choose(tables, split, entropy) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
     let Drawn { delay_ms, abort } = fault::drawn(tables, row, entropy);
@@ -188,7 +189,7 @@ pub fn decide<'d>(
         return Decision::Abort(Abort {
             rule: entry.rule,
             delay_ms,
-            answer: fault::answer(status, &to, sent),
+            answer: fault::answer(status, to, sent),
             response_changes: to.response_changes().of(tables.header_changes),
         });
     }
@@ -211,8 +212,8 @@ pub fn decide<'d>(
         },
     };
     match to {
-        BackendTarget::Upstream(target) => to_host(tables, &seen, known.body, &taken, &target),
-        BackendTarget::Provider(target) => to_provider(tables, &seen, &headers, &known, evidence, &taken, &target),
+        BackendTarget::Upstream(target) => to_host(tables, &seen, known.body, &taken, target),
+        BackendTarget::Provider(target) => to_provider(tables, &seen, &headers, &known, evidence, &taken, target),
     }
 }
 

@@ -10,7 +10,7 @@ use core::cell::Cell;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::tree::{Meaning, Node, Scalar, Value};
+use super::tree::{Meaning, Node, Scalar, Value, whole};
 
 /// A value and all that is in it.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct Flat(Box<[u8]>);
 const NULL: u8 = b'n';
 const FALSE: u8 = b'f';
 const TRUE: u8 = b't';
-const WHOLE: u8 = b'i';
+/// As it was written: what it is worth is found out where it is shown.
 const NUMBER: u8 = b'd';
 const TEXT: u8 = b's';
 const LIST: u8 = b'l';
@@ -66,23 +66,17 @@ fn write_scalar(scalar: &Scalar, bytes: &mut Vec<u8>) {
     match scalar.meaning() {
         Meaning::Null => bytes.push(NULL),
         Meaning::Bool(truth) => bytes.push(if truth { TRUE } else { FALSE }),
-        Meaning::Number => match (scalar.as_integer(), scalar.text.parse::<f64>()) {
-            (Some(whole), _) => {
-                bytes.push(WHOLE);
-                bytes.extend(whole.to_le_bytes());
-            }
-            (None, Ok(number)) => {
-                bytes.push(NUMBER);
-                bytes.extend(number.to_le_bytes());
-            }
-            (None, Err(_)) => write_text(&scalar.text, bytes),
-        },
+        Meaning::Number => write_as(NUMBER, &scalar.text, bytes),
         Meaning::Text => write_text(&scalar.text, bytes),
     }
 }
 
 fn write_text(text: &str, bytes: &mut Vec<u8>) {
-    bytes.push(TEXT);
+    write_as(TEXT, text, bytes);
+}
+
+fn write_as(what: u8, text: &str, bytes: &mut Vec<u8>) {
+    bytes.push(what);
     write_len(text.len(), bytes);
     bytes.extend(text.as_bytes());
 }
@@ -136,8 +130,14 @@ impl Serialize for Next<'_> {
         let [what] = self.array();
         match what {
             FALSE | TRUE => serializer.serialize_bool(what == TRUE),
-            WHOLE => serializer.serialize_i64(i64::from_le_bytes(self.array())),
-            NUMBER => serializer.serialize_f64(f64::from_le_bytes(self.array())),
+            NUMBER => {
+                let text = self.text();
+                match (whole(text), text.parse::<f64>()) {
+                    (Some(whole), _) => serializer.serialize_i64(whole),
+                    (None, Ok(number)) => serializer.serialize_f64(number),
+                    (None, Err(_)) => serializer.serialize_str(text),
+                }
+            }
             TEXT => serializer.serialize_str(self.text()),
             LIST => {
                 let len = self.len();

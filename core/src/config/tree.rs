@@ -44,6 +44,13 @@ pub(crate) struct Scalar {
     pub(crate) written: Option<String>,
 }
 
+/// The whole number that `text` is in decimal digits without leading zeros.
+pub(crate) fn whole(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let canonical = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
+    canonical.then(|| text.parse().ok()).flatten()
+}
+
 /// What a scalar means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
@@ -86,9 +93,7 @@ impl Scalar {
     ///
     /// `080` and `1e3` are left out because YAML 1.1 and 1.2 read them differently.
     pub(crate) fn as_integer(&self) -> Option<i64> {
-        let digits = self.text.strip_prefix('-').unwrap_or(&self.text);
-        let canonical = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
-        (self.plain && canonical).then(|| self.text.parse().ok()).flatten()
+        whole(&self.text).filter(|_| self.plain)
     }
 
     /// Ten-thousandths of a number from 0 to 100, as Istio reads percentages: what is smaller is cut off.

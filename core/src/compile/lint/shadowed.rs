@@ -96,7 +96,10 @@ impl<'d> Takers<'d> {
                     if let (Subject::Path, Test::Prefix(prefix)) = (only.subject, only.test) {
                         let prefix = tables.text(prefix);
                         takers.prefixes.push((prefix, number));
-                        takers.lengths.push(prefix.len());
+                        // There are few, and no sort of their own is worth its code.
+                        if !takers.lengths.contains(&prefix.len()) {
+                            takers.lengths.push(prefix.len());
+                        }
                     }
                 }
                 _ => {}
@@ -104,8 +107,6 @@ impl<'d> Takers<'d> {
         }
         takers.conditions.sort_unstable();
         takers.prefixes.sort_unstable();
-        takers.lengths.sort_unstable();
-        takers.lengths.dedup();
         takers
     }
 
