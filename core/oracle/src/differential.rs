@@ -22,6 +22,7 @@ use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables, U
 use crate::attempts;
 use crate::bytes::Bytes;
 use crate::checks::{Answer, NAMES};
+use crate::delegates;
 use crate::oracle::{Evaluation, Oracle};
 use crate::policy::{Observed, Said};
 use crate::traffic::{Sample, sample};
@@ -104,7 +105,8 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
         Err(Box::new(Disagreement { what, world, request }))
     };
     coverage.count("worlds");
-    let reasons = validity::reasons(&world);
+    let (plain, mut reasons) = delegates::merged(&world);
+    reasons.extend(validity::reasons(&plain));
     let compiled = match same_validity(&world, &reasons) {
         Ok(compiled) => compiled,
         Err(what) => return disagreement(what, None),
@@ -116,7 +118,7 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
             .for_each(|reason| coverage.count(format!("refused: {reason}")));
         return Ok(());
     };
-    let oracle = Oracle::new(&world);
+    let oracle = Oracle::new(&plain);
     for _ in 0..REQUESTS_MAX {
         let sample = sample(&mut bytes);
         let expected = oracle.evaluate(&sample);
@@ -144,6 +146,11 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
                 Said::DependsOnBody => "depends on the body",
             };
             coverage.count(format!("observed: a dry run, {said}"));
+        }
+        if let Verdict::ToHost(to) = &expected.verdict
+            && to.rule.contains(".delegate.")
+        {
+            coverage.count("to a host: by a rule that is delegated to");
         }
         let sent_on = match expected.verdict {
             Verdict::Forward(_) => "forward",
@@ -193,6 +200,7 @@ fn code(reason: &str) -> &'static str {
         "a provider that is not for this gateway" => "provider-not-visible",
         "some weights are missing" => "missing-weight",
         "an authorizer that is not there" => "unknown-authorizer",
+        "a delegate that is not there" => "unknown-delegate",
         "all weights are zero" | "weights that add up to more than 32 bits" => "invalid-weights",
         other => panic!("no diagnostic tells `{other}`"),
     }

@@ -24,6 +24,7 @@ pub mod binding;
 pub mod bytes;
 pub mod checks;
 pub mod cors;
+pub mod delegates;
 pub mod differential;
 #[cfg(feature = "envoy")]
 pub mod envoy;

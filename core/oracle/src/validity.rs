@@ -178,7 +178,9 @@ fn check_matches(rule: &LlmRule, reasons: &mut Reasons) {
     }
 }
 
-fn is_bound(world: &World, route: Route<'_>) -> bool {
+/// Whether a route stands behind anything here.
+#[must_use]
+pub fn is_bound(world: &World, route: Route<'_>) -> bool {
     let listeners: BTreeSet<Listener> = served(world).iter().map(|served| served.listener).collect();
     listeners.into_iter().any(|listener| {
         let hosts = bindings(world, listener);

@@ -74,7 +74,8 @@ pub fn virtual_service_of(bytes: &mut Bytes<'_>, index: usize) -> VirtualService
     virtual_service(bytes, index, &[gateway], false)
 }
 
-fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], has_claims: bool) -> HttpRoute {
+/// Makes a rule.
+pub fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], has_claims: bool) -> HttpRoute {
     HttpRoute {
         at: Location::default(),
         name: bytes

@@ -17,6 +17,7 @@ use lockgate_core::path::{Normalization, PathParameters};
 use crate::attempts;
 use crate::bytes::Bytes;
 use crate::checks;
+use crate::delegates;
 use crate::policies::{crowd, policy};
 use crate::virtual_services::{operations, service_entries, virtual_service};
 
@@ -100,9 +101,12 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
         }
     }
     let has_claims = mesh_configs.iter().all(|mesh| mesh.authorizers.is_empty());
-    let virtual_services = bytes.some(0, 2, |bytes, index| {
+    let mut virtual_services = bytes.some(0, 2, |bytes, index| {
         virtual_service(bytes, index, &gateways, has_claims)
     });
+    if bytes.one_in(4) {
+        delegates::delegate(&mut virtual_services, bytes, has_claims);
+    }
     World {
         resources: Resources {
             mesh_configs,

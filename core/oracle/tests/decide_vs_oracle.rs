@@ -81,7 +81,6 @@ const NEEDED: &[(usize, &[&str])] = &[
             "forward: a delay",
             "forward: a page of another origin",
             "to a host: by a match with port",
-            "to a host: by a match with sourceNamespace",
             "to a host: by authority",
             "to a host: by claim",
             "to a host: by method",
@@ -97,6 +96,9 @@ const NEEDED: &[(usize, &[&str])] = &[
         10,
         &[
             "to a host: by a catch-all behind many rules",
+            "to a host: by a match with sourceNamespace",
+            "to a host: by a rule that is delegated to",
+            "refused: a delegate that is not there",
             "observed: a dry run, depends on the body",
             "refused: a Gateway that is not there",
             "refused: a destination that is not there",
