@@ -152,3 +152,36 @@ pub(crate) async fn keep_watch(notifier: Arc<Notifier>, workers: Vec<mpsc::Unbou
         notifier.send("WATCHDOG=1");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn worker_that_hangs_starves_the_watchdog() {
+        let (ours, systemd) = UnixDatagram::pair().unwrap();
+        systemd.set_nonblocking(true).unwrap();
+        let notifier = Arc::new(Notifier {
+            socket: Some(ours),
+            watchdog: Some(Duration::from_millis(20)),
+        });
+        let (well, mut pings) = mpsc::unbounded_channel();
+        let (hangs, _never_read) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(Command::Ping(answer)) = pings.recv().await {
+                let _ = answer.send(());
+            }
+        });
+        let hears = || systemd.recv(&mut [0; 64]).is_ok();
+        let watch = tokio::spawn(keep_watch(Arc::clone(&notifier), vec![well.clone()]));
+        while !hears() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        watch.abort();
+        let _ = watch.await;
+        while hears() {}
+        tokio::spawn(keep_watch(notifier, vec![well, hangs]));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!hears(), "all is said to be well while a worker hangs");
+    }
+}

@@ -2,7 +2,12 @@
 //!
 //! Nothing of it may cost anybody an answer.
 
-#![allow(clippy::panic, reason = "a helper of tests fails by panicking")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper of tests fails by panicking"
+)]
 
 #[cfg(test)]
 mod support;
@@ -22,6 +27,7 @@ use support::ports::Port;
 use support::upstream::Gate;
 use support::wire::Part;
 use support::{QUESTION, eventually, within_patience};
+use tokio::net::UnixDatagram;
 
 /// A server on port 81, whose requests are for the seed's route too.
 const SECOND_SERVER: &str =
@@ -325,4 +331,232 @@ async fn next_process_that_cannot_start_leaves_the_one_before() {
         .expect("a status");
     assert_eq!(status.code(), Some(0));
     assert_eq!(bed.ask("test.com").await.status, 200);
+}
+
+/// Where a service manager listens, and what it hears.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    /// Listens, and has the gateway told where.
+    fn of(setup: Setup) -> (Self, Setup) {
+        let path = setup.config().with_file_name("notify.sock");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        (Self(socket), setup.env("NOTIFY_SOCKET", &path.display().to_string()))
+    }
+
+    /// The next message.
+    async fn hears(&self) -> String {
+        let mut message = [0; 4096];
+        let length = within_patience("a message", self.0.recv(&mut message)).await.unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    }
+}
+
+fn monotonic_us() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+}
+
+#[tokio::test]
+async fn systemd_hears_of_readiness_reloads_and_the_end() {
+    let (manager, setup) = Manager::of(Setup::seed().args(&["--drain-timeout", "7s"]));
+    let mut bed = Bed::start(Transport::Plain, setup).await;
+    let first = manager.hears().await;
+    let snapshot = get(bed.gateway.admin, "/snapshot").await.json();
+    assert_eq!(
+        first,
+        format!(
+            "READY=1\nSTATUS=serving snapshot {}",
+            snapshot["snapshot"].as_str().unwrap()
+        )
+    );
+
+    let asked = monotonic_us();
+    bed.gateway.signal("HUP");
+    let reloading = manager.hears().await;
+    let time = reloading
+        .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
+        .expect(&reloading);
+    assert!((asked..=monotonic_us()).contains(&time.parse().unwrap()), "{reloading}");
+    assert_eq!(manager.hears().await, first);
+
+    let route = bed.gateway.config().join("llm-route.yaml");
+    edit(&route, "    backendRefs:", "    backendRef:");
+    bed.gateway.signal("HUP");
+    assert!(manager.hears().await.starts_with("RELOADING=1\n"));
+    let kept = manager.hears().await;
+    assert!(
+        kept.starts_with("READY=1\nSTATUS=the new configuration is refused"),
+        "{kept}"
+    );
+
+    bed.gateway.signal("TERM");
+    // The file's change is loaded, too, if it was noticed before the end.
+    let mut last = manager.hears().await;
+    while last.starts_with("RELOADING=1") || last.starts_with("READY=1") {
+        last = manager.hears().await;
+    }
+    assert_eq!(last, "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=12000000");
+    assert_eq!(bed.gateway.ends().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn watchdog_is_fed_also_while_a_stream_holds_up_the_end() {
+    let (manager, setup) = Manager::of(Setup::seed().env("WATCHDOG_USEC", "200000"));
+    let mut bed = Bed::start(Transport::Plain, setup).await;
+    let fed = |times: usize| {
+        let manager = &manager;
+        async move {
+            let mut left = times;
+            while left > 0 {
+                left -= usize::from(manager.hears().await == "WATCHDOG=1");
+            }
+        }
+    };
+    fed(5).await;
+    let gate = held(&bed);
+    let stream = open_stream(bed.http()).await;
+    bed.gateway.signal("TERM");
+    while !manager.hears().await.starts_with("STOPPING=1") {}
+    fed(5).await;
+    assert_whole(stream, &gate).await;
+    assert_eq!(bed.gateway.ends().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn watchdog_of_another_process_is_left_alone() {
+    let (manager, setup) = Manager::of(Setup::seed().env("WATCHDOG_USEC", "20000").env("WATCHDOG_PID", "1"));
+    let mut bed = Bed::start(Transport::Plain, setup).await;
+    assert!(manager.hears().await.starts_with("READY=1"));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    bed.gateway.signal("TERM");
+    assert!(manager.hears().await.starts_with("STOPPING=1"));
+    bed.gateway.ends().await;
+}
+
+/// A socket as systemd opens it.
+fn socket() -> TcpListener {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap()
+}
+
+#[tokio::test]
+async fn sockets_of_systemd_are_served_by_their_names_and_outlive_the_process() {
+    let (http, admin) = (socket(), socket());
+    let copies = vec![
+        ("80".to_owned(), http.try_clone().unwrap()),
+        ("admin".to_owned(), admin.try_clone().unwrap()),
+    ];
+    let setup = Setup::seed().given(vec![("80", http), ("admin", admin)]);
+    let mut bed = Bed::start(Transport::Plain, setup).await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    let said = bed.gateway.read("stderr");
+    assert!(said.contains("\"from\":\"systemd\""), "{said}");
+
+    // Who comes while no process is there waits for the next.
+    bed.gateway.signal("KILL");
+    bed.gateway.ends().await;
+    let mut early = Client::connect(bed.http()).await;
+    early.send(post("test.com", &[], QUESTION)).await;
+    let killed = Instant::now();
+    drop(bed.gateway.follow(&copies));
+    assert_eq!(early.response().await.status, 200);
+    println!(
+        "from the start of the next process to the answer: {:?}",
+        killed.elapsed()
+    );
+    assert_eq!(bed.ask("test.com").await.status, 200);
+}
+
+#[tokio::test]
+async fn socket_of_systemd_without_a_name_is_for_the_port_it_listens_on() {
+    let http = socket();
+    let port = http.local_addr().unwrap().port().to_string();
+    let setup = Setup::seed()
+        .edit("gateway.yaml", "number: 80", &format!("number: {port}"))
+        .given(vec![("lockgate.socket", http)]);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    assert!(bed.gateway.read("stderr").contains("\"from\":\"systemd\""));
+}
+
+#[tokio::test]
+async fn socket_of_systemd_that_no_port_is_for_is_told() {
+    let setup = Setup::seed().given(vec![("80", socket()), ("admin", socket())]);
+    let setup = setup.edit("gateway.yaml", "number: 80", "number: 18080");
+    let bed = Bed::start(Transport::Plain, setup).await;
+    let said = bed.gateway.read("stderr");
+    assert!(
+        said.contains("a socket from systemd is for no port of a Gateway"),
+        "{said}"
+    );
+    // A reload that brings the port finds it.
+    edit(
+        &bed.gateway.config().join("gateway.yaml"),
+        "number: 18080",
+        "number: 80",
+    );
+    bed.gateway.signal("HUP");
+    answers(bed.http(), 200).await;
+}
+
+#[tokio::test]
+async fn given_socket_that_does_not_listen_is_refused_by_name() {
+    let there = socket();
+    let connected = std::net::TcpStream::connect(there.local_addr().unwrap()).unwrap();
+    let given = TcpListener::from(std::os::fd::OwnedFd::from(connected));
+    let said = Setup::seed().given(vec![("80", given)]).try_start().await;
+    let said = said.err().expect("a refusal");
+    assert_eq!(said.code, 2, "{}", said.all());
+    assert!(said.stderr.contains("socket 1 of systemd (`80`)"), "{}", said.stderr);
+    assert!(said.stderr.contains("Accept=no"), "{}", said.stderr);
+}
+
+/// The lines of the kernel's table of sockets whose own address is this: state and timer of each.
+fn sockets_at(address: SocketAddr) -> Vec<(String, String)> {
+    let octets = match address.ip() {
+        core::net::IpAddr::V4(ip) => u32::from_ne_bytes(ip.octets()),
+        core::net::IpAddr::V6(_) => panic!("tests listen on IPv4"),
+    };
+    let own = format!("{octets:08X}:{:04X}", address.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields
+        .filter(|fields| fields.get(1) == Some(&own.as_str()))
+        .map(|fields| (fields[3].to_owned(), fields[5].chars().take(2).collect()))
+        .collect()
+}
+
+#[tokio::test]
+async fn each_worker_listens_on_its_own_and_clients_are_asked_whether_they_live() {
+    let bed = Bed::start(Transport::Plain, Setup::seed().args(&["--workers", "3"])).await;
+    let mut client = Client::connect(bed.http()).await;
+    assert_eq!(client.ask("test.com", QUESTION).await.status, 200);
+    eventually("a keepalive timer on the connection", || async {
+        let all = sockets_at(bed.http());
+        let listening = all.iter().filter(|(state, _)| state == "0A").count();
+        assert_eq!(listening, 3, "{all:?}");
+        all.contains(&("01".to_owned(), "02".to_owned())).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn workers_are_as_many_as_the_process_may_use_cores() {
+    // The gateway inherits what this thread may use.
+    let all = rustix::thread::sched_getaffinity(None).unwrap();
+    let mut one = rustix::thread::CpuSet::new();
+    one.set(
+        (0..rustix::thread::CpuSet::MAX_CPU)
+            .find(|cpu| all.is_set(*cpu))
+            .unwrap(),
+    );
+    rustix::thread::sched_setaffinity(None, &one).unwrap();
+    let bed = Bed::seed().await;
+    rustix::thread::sched_setaffinity(None, &all).unwrap();
+    let said = bed.gateway.read("stderr");
+    assert!(said.contains("\"workers\":\"1\""), "{said}");
+    assert_eq!(
+        sockets_at(bed.http()).iter().filter(|(state, _)| state == "0A").count(),
+        1
+    );
 }
