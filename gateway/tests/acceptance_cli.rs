@@ -32,7 +32,16 @@ async fn version_is_the_packages() {
 async fn help_names_every_command() {
     let said = lockgate(&["--help"]).await;
     assert_eq!(said.code, 0);
-    for command in ["serve", "check", "explain", "demo", "schema", "completions", "version"] {
+    for command in [
+        "serve",
+        "check",
+        "explain",
+        "demo",
+        "schema",
+        "completions",
+        "man",
+        "version",
+    ] {
         assert!(said.stdout.contains(command), "no {command} in {}", said.stdout);
     }
 }
@@ -72,6 +81,29 @@ async fn completions_are_made_for_each_shell() {
             "{shell}"
         );
     }
+}
+
+#[tokio::test]
+async fn manual_pages_are_made_for_each_command() {
+    for (args, title) in [
+        (&["man"][..], ".TH lockgate 1"),
+        (&["man", "serve"], ".TH lockgate-serve 1"),
+    ] {
+        let said = lockgate(args).await;
+        assert_eq!(said.code, 0, "{args:?}");
+        assert!(
+            said.stdout.contains(title) && said.stdout.contains(".SH OPTIONS"),
+            "{args:?}"
+        );
+    }
+    assert!(lockgate(&["man", "serve"]).await.stdout.contains("drain"));
+    let said = lockgate(&["man", "dance"]).await;
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr.contains("there is no command `dance`; there are serve,"),
+        "{}",
+        said.stderr
+    );
 }
 
 /// Explains the seed's question under a host, from an address, with more arguments.

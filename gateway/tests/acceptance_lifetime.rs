@@ -505,7 +505,7 @@ async fn given_socket_that_does_not_listen_is_refused_by_name() {
     let connected = std::net::TcpStream::connect(there.local_addr().unwrap()).unwrap();
     let given = TcpListener::from(std::os::fd::OwnedFd::from(connected));
     let said = Setup::seed().given(vec![("80", given)]).try_start().await;
-    let said = said.err().expect("a refusal");
+    let said = said.expect_err("a refusal");
     assert_eq!(said.code, 2, "{}", said.all());
     assert!(said.stderr.contains("socket 1 of systemd (`80`)"), "{}", said.stderr);
     assert!(said.stderr.contains("Accept=no"), "{}", said.stderr);

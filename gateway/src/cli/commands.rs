@@ -175,6 +175,28 @@ pub(super) fn completions(shell: clap_complete::Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+pub(super) fn man(name: Option<&str>) -> ExitCode {
+    let mut all = Cli::command();
+    all.build();
+    let found = match name {
+        None => Some(&all),
+        Some(name) => all.find_subcommand(name),
+    };
+    let Some(command) = found else {
+        let names: Vec<_> = all.get_subcommands().map(clap::Command::get_name).collect();
+        return wrong(&format!(
+            "there is no command `{}`; there are {}",
+            name.unwrap_or_default(),
+            names.join(", ")
+        ));
+    };
+    // Written into memory, which cannot fail.
+    let mut page = Vec::new();
+    let _ = clap_mangen::Man::new(command.clone()).render(&mut page);
+    print(&String::from_utf8_lossy(&page));
+    ExitCode::SUCCESS
+}
+
 pub(super) fn version() -> ExitCode {
     print(concat!("lockgate ", env!("CARGO_PKG_VERSION"), "\n"));
     ExitCode::SUCCESS

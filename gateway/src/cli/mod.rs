@@ -42,6 +42,11 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Print the manual page of the program, or of one of its commands, for `man -l -`.
+    Man {
+        /// The command.
+        command: Option<String>,
+    },
     /// Print the version.
     Version,
 }
@@ -208,6 +213,7 @@ pub fn main() -> ExitCode {
         Command::Demo => crate::demo::run(),
         Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
+        Command::Man { command } => commands::man(command.as_deref()),
         Command::Version => commands::version(),
     }
 }
@@ -250,6 +256,8 @@ mod tests {
             "demo",
             "schema",
             "completions bash",
+            "man",
+            "man serve",
             "version",
         ] {
             let args = core::iter::once("lockgate").chain(line.split(' '));
