@@ -208,6 +208,68 @@ async fn reloads_under_load_cost_nothing() {
     assert!(tally.streams >= 20, "{tally:?}");
 }
 
+/// What a half-written, slipped or foreign file may look like. `core/tests/mutated_names.rs` has a thousand more.
+fn broken(text: &str) -> Vec<String> {
+    let lines = text.lines().count();
+    // Labels are the user's own.
+    let is_ours = |number: &usize| {
+        text.lines()
+            .nth(*number)
+            .is_some_and(|line| !line.contains("ingressgateway"))
+    };
+    let mut all: Vec<String> = (0..lines)
+        .filter(is_ours)
+        .map(|number| {
+            // One name is slipped in.
+            let slipped = |(at, line): (usize, &str)| match (at == number, line.split_once(':')) {
+                (true, Some((name, value))) => format!("{name}x:{value}\n"),
+                (true, None) => format!("{line}: x\n"),
+                (false, _) => format!("{line}\n"),
+            };
+            text.lines().enumerate().map(slipped).collect()
+        })
+        .collect();
+    all.extend([
+        "\u{0}".to_owned(),
+        "{".to_owned(),
+        format!("{text}---\nkind: Policy\n"),
+        text.repeat(2),
+    ]);
+    all
+}
+
+#[tokio::test]
+async fn broken_configurations_change_no_policy_and_are_told_by_place() {
+    let bed = Bed::start(Transport::Plain, Setup::seed().with_policy("127.0.0.1")).await;
+    let file = bed.gateway.config().join("authorization-policy.yaml");
+    let snapshot = get(bed.gateway.admin, "/snapshot").await.text();
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (index, broken) in broken(&text).into_iter().enumerate() {
+        std::fs::write(&file, &broken).unwrap();
+        let said = bed.gateway.read("stderr").len();
+        let failures = reloads(&bed.gateway).await.1;
+        bed.gateway.signal("HUP");
+        eventually("a refusal", || async {
+            (reloads(&bed.gateway).await.1 > failures).then_some(())
+        })
+        .await;
+        let refused = bed.gateway.read("stderr").split_off(said);
+        assert!(
+            places(&refused, "authorization-policy.yaml")
+                .iter()
+                .all(|place| place.0 > 0 && place.1 > 0)
+                && !places(&refused, "authorization-policy.yaml").is_empty(),
+            "{index}: {broken}\n{refused}"
+        );
+        assert_eq!(
+            get(bed.gateway.admin, "/snapshot").await.text(),
+            snapshot,
+            "{index}: {broken}"
+        );
+        assert_eq!(bed.ask("test.com").await.status, 403, "{index}: {broken}");
+    }
+}
+
 #[tokio::test]
 async fn thousand_streams_end_whole_after_termination() {
     const STREAMS: usize = 1000;
