@@ -56,3 +56,21 @@ pub(crate) fn proxies(steps: &mut Steps) -> Outcome {
             .arg(root().join("docs/performance.md")))
     })
 }
+
+/// Carries load for so many minutes, with faults, and fails if anything is lost or grows.
+pub(crate) fn soak(steps: &mut Steps, minutes: &str) -> Outcome {
+    steps.run("soak: build", || {
+        run(&mut cargo(
+            "",
+            "build --locked --release -p lockgate -p lockgate-benches --bin lockgate --bin lockgate-proxies",
+        ))
+    })?;
+    steps.run("soak", || {
+        let built = target().join("release");
+        run(Command::new(built.join("lockgate-proxies"))
+            .arg("soak")
+            .arg(built.join("lockgate"))
+            .arg(root().join("examples"))
+            .arg(minutes))
+    })
+}

@@ -5,6 +5,7 @@
 
 mod bench;
 mod checks;
+mod dist;
 mod fuzz;
 mod layers;
 mod nostd;
@@ -45,6 +46,10 @@ usage: cargo xtask <command>
   oracle        compare the gateway with a real Envoy and write the figures into docs/conformance.md
                 (needs Python 3)
   npm           build, test and pack the npm package into target/npm
+  dist          make the release archive in target/archive: a static program, its manual and completions,
+                documents, units and sums (needs musl-gcc)
+  soak          carry load for ten minutes with a fault every few seconds, and see that memory and
+                descriptors stay as they are; --minutes N for another time
   nostd         prove that deciding links without std and without an allocator
 ";
 
@@ -82,6 +87,7 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
             return steps.run("bench: instructions", bench::instructions);
         }
         ("bench", [option]) if option == "--proxy" => return bench::proxies(steps),
+        ("soak", [option, minutes]) if option == "--minutes" => return bench::soak(steps, minutes),
         _ => {}
     }
     if let Some(option) = options.first() {
@@ -103,6 +109,8 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
         "fuzz-replay" => steps.run("fuzz replay", fuzz::replay),
         "oracle" => oracle::compare(steps),
         "npm" => simulator::pack(steps),
+        "dist" => dist::archive(steps),
+        "soak" => bench::soak(steps, "10"),
         "nostd" => nostd::prove(steps),
         _ => Err(format!("there is no command `{command}`\n\n{USAGE}")),
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! lockgate-proxies measure GATEWAY EXAMPLES [FILE]     everything, written into FILE
 //! lockgate-proxies cost GATEWAY EXAMPLES               CPU per request alone, printed
+//! lockgate-proxies soak GATEWAY EXAMPLES MINUTES       load with faults, after which nothing may have grown
 //! lockgate-proxies mock ADDRESS                        the upstream
 //! lockgate-proxies floor ADDRESS UPSTREAM              the bare hyper proxy
 //! lockgate-proxies load ADDRESS REQUESTS [--model]     the clients; --model if the proxy names the model
@@ -16,7 +17,8 @@ use std::str::FromStr;
 
 use lockgate_benches::proxy::{self, floor, load, mock};
 
-const USAGE: &str = "usage: lockgate-proxies measure GATEWAY EXAMPLES [FILE] | cost GATEWAY EXAMPLES | mock ADDRESS \
+const USAGE: &str = "usage: lockgate-proxies measure GATEWAY EXAMPLES [FILE] | cost GATEWAY EXAMPLES \
+                     | soak GATEWAY EXAMPLES MINUTES | mock ADDRESS \
                      | floor ADDRESS UPSTREAM | load ADDRESS REQUESTS [--model]";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn run(arguments: &[&str]) -> Result<(), String> {
             proxy::measure(gateway.as_ref(), examples.as_ref(), Some(Path::new(file)))
         }
         ["cost", gateway, examples] => proxy::measure_cost(gateway.as_ref(), examples.as_ref()),
+        ["soak", gateway, examples, minutes] => proxy::soak(gateway.as_ref(), examples.as_ref(), parsed(minutes)?),
         ["mock", address] => mock::serve(parsed(address)?).map_err(|error| format!("{address}: {error}")),
         ["floor", address, upstream] => {
             floor::serve(parsed(address)?, parsed(upstream)?).map_err(|error| format!("{address}: {error}"))

@@ -21,7 +21,7 @@ pub(super) struct Stage {
     examples: PathBuf,
     folder: PathBuf,
     pub(super) mock: SocketAddr,
-    _mock: Process,
+    running_mock: Option<Process>,
 }
 
 /// A proxy that runs.
@@ -73,8 +73,31 @@ impl Stage {
             examples: examples.to_owned(),
             folder,
             mock: address,
-            _mock: mock,
+            running_mock: Some(mock),
         })
+    }
+
+    /// Ends the upstream.
+    pub(super) fn stop_mock(&mut self) {
+        self.running_mock = None;
+    }
+
+    /// Starts the upstream where it was.
+    pub(super) async fn start_mock(&mut self) -> Result<(), String> {
+        let address = self.mock;
+        let mut mock = Process::start(&this_program()?, OWN_CORE, |command| {
+            command.args(["mock", &address.to_string()]);
+        })?;
+        answers(&mut mock, address).await?;
+        self.running_mock = Some(mock);
+        Ok(())
+    }
+
+    /// Writes the gateway's provider anew, with a comment that differs, and something after it.
+    pub(super) fn write_config(&self, after: &str, round: usize) -> Result<(), String> {
+        let text = provider(&self.examples, self.mock.port())?;
+        self.file("config/provider.yaml", &format!("{text}\n# {round}\n{after}"))
+            .map(drop)
     }
 
     /// Starts a proxy and waits for its first right answer.

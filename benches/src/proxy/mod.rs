@@ -20,6 +20,7 @@ pub mod load;
 mod memory;
 pub mod mock;
 mod process;
+mod soak;
 mod stats;
 mod stream;
 mod table;
@@ -60,6 +61,17 @@ pub fn measure_cost(gateway: &Path, examples: &Path) -> Result<(), String> {
         let stage = Stage::new(gateway, examples).await?;
         print!("{}", table::cost(&cost::measure(&stage).await?));
         Ok(())
+    })
+}
+
+/// Carries load through the gateway's binary for so many minutes, with faults, and prints what was seen.
+///
+/// # Errors
+/// A sentence that says what was lost or grew.
+pub fn soak(gateway: &Path, examples: &Path, minutes: u64) -> Result<(), String> {
+    prepare()?.block_on(async {
+        let mut stage = Stage::new(gateway, examples).await?;
+        soak::run(&mut stage, minutes).await
     })
 }
 

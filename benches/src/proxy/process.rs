@@ -52,6 +52,21 @@ impl Process {
         Ok(cpu)
     }
 
+    /// How many descriptors it has open.
+    pub(super) fn descriptors(&self) -> Result<usize, String> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        fs::read_dir(&folder)
+            .map(Iterator::count)
+            .map_err(|error| format!("{folder}: {error}"))
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), String> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or("no process")?;
+        kill_process(pid, signal).map_err(|error| format!("no signal to {}: {error}", self.child.id()))
+    }
+
     /// A line of `/proc/PID/status` that counts kB, in bytes: `VmRSS`, `VmHWM`.
     pub(super) fn memory(&self, line: &str) -> Result<u64, String> {
         let file = format!("/proc/{}/status", self.child.id());

@@ -121,7 +121,8 @@ async fn run(address: SocketAddr, request: &[u8]) -> Result<Vec<f64>, String> {
     Ok(delays)
 }
 
-async fn one(address: SocketAddr, request: &[u8]) -> Result<Vec<f64>, String> {
+/// One whole stream: the delays of its chunks.
+pub(super) async fn one(address: SocketAddr, request: &[u8]) -> Result<Vec<f64>, String> {
     let mut wire = Wire::connect(address).await.map_err(|error| error.to_string())?;
     wire.send(request).await.map_err(|error| error.to_string())?;
     let (mut bytes, mut delays) = (Vec::new(), Vec::new());
