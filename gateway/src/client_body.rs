@@ -9,7 +9,6 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use core::time::Duration;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
@@ -20,6 +19,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::access::{Flag, Record};
+use crate::idle::IdleLimit;
 use crate::meter::Meter;
 use crate::upstream::{Connection, Pool};
 
@@ -133,6 +133,22 @@ impl Drop for Passing {
         // Left by the client: what was used until then still counts.
         if let Some(record) = &mut self.record {
             record.usage = self.meter.finish(&record.worker);
+            if record.peer.does_not_read() {
+                record.end(Flag::StreamIdle, UNREAD);
+            }
+        }
+    }
+}
+
+/// As Envoy's access log has it, also of a client that takes nothing.
+const UNREAD: &str = "stream_idle_timeout";
+
+impl ClientBody {
+    /// The client has not taken any of it for too long.
+    pub(crate) fn unread(&mut self) {
+        match self {
+            Self::Own(_, record) => record.end(Flag::StreamIdle, UNREAD),
+            Self::Upstream(passing) => passing.cut(Flag::StreamIdle, UNREAD),
         }
     }
 }
@@ -191,47 +207,10 @@ impl Passing {
                 Poll::Ready(None)
             }
             Poll::Pending if self.idle.poll(cx).is_ready() => {
-                self.cut(Flag::StreamIdle, "stream_idle_timeout");
+                self.cut(Flag::StreamIdle, UNREAD);
                 Poll::Ready(Some(Err(Cut::StandsStill)))
             }
             Poll::Pending => Poll::Pending,
         }
-    }
-}
-
-/// A limit on silence that costs nothing per frame: the timer is made at the first wait, and looks at the clock of the
-/// last frame only when it fires.
-#[derive(Debug)]
-struct IdleLimit {
-    limit: Duration,
-    last_active: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl IdleLimit {
-    fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            last_active: None,
-            sleep: None,
-        }
-    }
-
-    fn active(&mut self) {
-        if self.sleep.is_some() {
-            self.last_active = Some(Instant::now());
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        while sleep.as_mut().poll(cx).is_ready() {
-            match self.last_active.take() {
-                Some(last) => sleep.as_mut().reset((last + limit).into()),
-                None => return Poll::Ready(()),
-            }
-        }
-        Poll::Pending
     }
 }

@@ -54,6 +54,7 @@ use crate::connection::Peer;
 use crate::ext_authz::Checks;
 use crate::head::{self, HeadFields};
 use crate::jwt;
+use crate::limits::HEADER_FIELDS_MAX;
 use crate::meter::Meter;
 use crate::overload::Held;
 use crate::plan::{self, Configured, NoTarget, Plan, To};
@@ -128,17 +129,22 @@ pub(crate) async fn run(
 /// Logs a connection that ended because its client did not speak HTTP. hyper has answered it.
 pub(crate) fn broken_connection(worker: &Rc<Worker>, peer: &Rc<Peer>, error: &hyper::Error) {
     if error.is_parse() {
-        unreadable(worker, peer, if error.is_parse_too_large() { 431 } else { 400 });
+        let status = if error.is_parse_too_large() { 431 } else { 400 };
+        unreadable(worker, peer, Version::HTTP_11, status, CODEC_ERROR);
     }
 }
 
-/// Logs a head that cannot be read and was answered with `status`.
-pub(crate) fn unreadable(worker: &Rc<Worker>, peer: &Rc<Peer>, status: u16) {
+/// As Envoy's access log has it.
+pub(crate) const CODEC_ERROR: &str = "http1.codec_error";
+
+/// Logs what is no request and was answered with `status`, or with none.
+pub(crate) fn unreadable(worker: &Rc<Worker>, peer: &Rc<Peer>, version: Version, status: u16, details: &'static str) {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = Method::from_bytes(b"-").unwrap_or_default();
+    head.version = version;
     let mut record = Record::begin(worker, peer, &head, HeaderValue::from_static("-"));
     record.status = status;
-    record.end(Flag::DownstreamProtocol, "http1.codec_error");
+    record.end(Flag::DownstreamProtocol, details);
 }
 
 struct Exchange {
@@ -220,6 +226,10 @@ impl Exchange {
         }
         if self.record.worker.shared.load.has_too_many_requests() {
             return Step::Fail(Fault::TooManyRequests, Flag::Overloaded);
+        }
+        // hyper does so over HTTP/1.1.
+        if self.head.headers.len() > HEADER_FIELDS_MAX {
+            return Step::Fail(Fault::TooManyFields, Flag::DownstreamProtocol);
         }
         let entropy = self.record.worker.entropy.next();
         let step = loop {

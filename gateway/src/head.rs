@@ -83,6 +83,18 @@ pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer) {
     headers.insert(X_FORWARDED_PROTO, scheme);
 }
 
+/// Puts a `Cookie` together that HTTP/2 has let the client take apart (RFC 9113 §8.2.3), so that all who read it read one.
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    if cookies.by_ref().nth(1).is_none() {
+        return;
+    }
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 /// Removes from a client's head what must not reach a provider: what is about the connection, credentials and
 /// addresses, and `Host` and framing, which are made anew.
 pub(crate) fn clean_request(headers: &mut HeaderMap) {
@@ -222,6 +234,16 @@ mod tests {
         clean_request(&mut head);
         assert_eq!(names(&head), ["accept-encoding", "content-type", "x-stainless-lang"]);
         assert_eq!(head[ACCEPT_ENCODING], "identity");
+    }
+
+    #[test]
+    fn cookies_of_http2_are_one_field() {
+        let mut head = map(&[("cookie", "a=1"), ("x", "1"), ("cookie", "b=2; c=3"), ("cookie", "d=4")]);
+        join_cookies(&mut head);
+        let all: Vec<_> = head.get_all(COOKIE).iter().collect();
+        assert_eq!(all, ["a=1; b=2; c=3; d=4"]);
+        join_cookies(&mut head);
+        assert_eq!(head[COOKIE], "a=1; b=2; c=3; d=4");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod exchange;
 mod explain;
 mod ext_authz;
 mod head;
+mod idle;
 mod joined;
 mod json;
 pub mod jwt;

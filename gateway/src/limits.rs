@@ -22,6 +22,36 @@ pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Streams that a client has reset and that are not yet forgotten, before its connection is closed (rapid reset).
 pub(crate) const RESET_STREAMS_MAX: usize = 20;
 
+/// Streams of a connection that end for a client's own mistakes, over its life (made-you-reset). One more closes it.
+pub(crate) const FAULTY_STREAMS_MAX: usize = 100;
+
+/// Header fields of one request: as many as hyper takes over HTTP/1.1. Answered 431.
+pub(crate) const HEADER_FIELDS_MAX: usize = 100;
+
+/// HTTP/2 frames that carry nothing (PING, PRIORITY, WINDOW_UPDATE, empty ones, unknown ones) that a client may send at
+/// once, and for each second. A client's own keeping alive and measuring takes a few; more of them only cost time.
+pub(crate) const FRAMES_BURST: u32 = 1000;
+/// See [`FRAMES_BURST`].
+pub(crate) const FRAMES_PER_SECOND: u32 = 100;
+
+/// And for each answer: browsers send priorities for each request.
+pub(crate) const FRAMES_PER_REQUEST: u32 = 10;
+
+/// And for each piece of an answer, and so many bytes of it: clients that read send windows for what they read, one
+/// for the stream and one for the connection, for each frame of it at worst.
+pub(crate) const FRAMES_PER_ANSWER_PIECE: u32 = 4;
+/// See [`FRAMES_PER_ANSWER_PIECE`].
+pub(crate) const ANSWER_BYTES_PER_FRAME: usize = 1024;
+
+/// Bytes of SETTINGS that count as another frame: ten values.
+pub(crate) const SETTINGS_BYTES_PER_FRAME: usize = 60;
+
+/// Streams that a client may open and reset before they are answered, at once, and for each second; each answer earns
+/// another. A proxy that many clients leave at once resets as many as it had running.
+pub(crate) const RESETS_BURST: u32 = 200;
+/// See [`RESETS_BURST`].
+pub(crate) const RESETS_PER_SECOND: u32 = 50;
+
 /// Bytes of one HTTP/2 stream's answer that wait for a slow client before the upstream is no longer read.
 pub(crate) const STREAM_SEND_BYTES_MAX: usize = 64 * 1024;
 

@@ -26,6 +26,8 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(crate) enum Fault {
     /// 426: HTTP/1.0.
     OldProtocol,
+    /// 431: over HTTP/2; over HTTP/1.1 it is hyper that says so.
+    TooManyFields,
     /// 408: the body did not come in time.
     BodyTimeout,
     /// 503: there are as many requests as may be.
@@ -56,6 +58,11 @@ impl Fault {
         let by = |provider, host| if shape == ErrorShape::Text { host } else { provider };
         let (status, code, message) = match self {
             Self::OldProtocol => (426, "http_1_1_required", "HTTP/1.1 or HTTP/2 is required"),
+            Self::TooManyFields => (
+                431,
+                "too_many_header_fields",
+                "the request has more than 100 header fields",
+            ),
             Self::BodyTimeout => (408, "body_timeout", "the request body did not arrive in time"),
             Self::TooManyRequests => (
                 503,

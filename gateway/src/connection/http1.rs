@@ -9,13 +9,14 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::Version;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use super::Peer;
 use super::intake::{Intake, Refused};
-use super::io::{Activity, ClientIo, HEAD_TIMEOUT, answer};
+use super::io::{Activity, ClientIo, HEAD_TIMEOUT, Strict, answer};
 use super::stream::ClientStream;
 use crate::exchange;
 use crate::limits::{CONNECTION_TICK, HEAD_BYTES_MAX};
@@ -34,7 +35,7 @@ pub(super) enum After {
 /// Serves requests on `stream`, of which `read` was read already.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes, peer: &Rc<Peer>) -> After {
     let activity = Rc::new(Activity::default());
-    let io = TokioIo::new(ClientIo::new(stream, read, &activity, Some(Intake::default())));
+    let io = TokioIo::new(ClientIo::new(stream, read, &activity, Strict::Http1(Intake::default())));
     let service = service_fn(|request| exchange::run(Rc::clone(worker), Rc::clone(peer), request));
     // hyper's own limit of 100 header fields is as wanted; head timeouts are watched below.
     let mut connection = http1::Builder::new()
@@ -72,7 +73,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
         Next::Park => After::Idle(stream, parts.read_buf),
         Next::HeadTimeout => After::Closing(answer(stream, HEAD_TIMEOUT).await),
         Next::Refuse(why) => {
-            exchange::unreadable(worker, peer, why.status());
+            exchange::unreadable(worker, peer, Version::HTTP_11, why.status(), exchange::CODEC_ERROR);
             After::Closing(answer(stream, why.answer()).await)
         }
         Next::Linger => After::Closing(stream),
@@ -144,6 +145,7 @@ impl<'c> Watch<'c> {
                 self.unread + CONNECTION_TICK
             };
             return if self.unread >= self.worker.shared.times.stream_idle {
+                self.peer.unread.set(true);
                 Next::Drop
             } else {
                 Next::Go

@@ -1,22 +1,28 @@
 //! HTTP/2 with a client that began with its preface: in plain text with prior knowledge, in TLS as agreed on.
 
+use core::convert::Infallible;
 use core::time::Duration;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::{Request, Version};
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::Peer;
-use super::io::{Activity, ClientIo};
+use super::frames::{Budget, Frames};
+use super::io::{Activity, ClientIo, Strict};
 use super::stream::ClientStream;
+use super::unread::{Answer, Rests, Streams};
 use crate::exchange;
+use crate::head;
 use crate::limits::{
-    CONNECTION_TICK, CONNECTION_WINDOW_BYTES, HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAM_SEND_BYTES_MAX,
-    STREAM_WINDOW_BYTES, STREAMS_MAX,
+    CONNECTION_TICK, CONNECTION_WINDOW_BYTES, FAULTY_STREAMS_MAX, HEAD_BYTES_MAX, RESET_STREAMS_MAX,
+    STREAM_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
-use crate::worker::{OnThisThread, Worker};
+use crate::worker::Worker;
 
 /// Pings a silent client, so that a dead one does not hold its streams' upstreams.
 const PING: Duration = Duration::from_secs(30);
@@ -24,30 +30,39 @@ const PING: Duration = Duration::from_secs(30);
 /// Serves requests on `stream`, of which `read` was read already.
 pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes, peer: Rc<Peer>) {
     let activity = Rc::new(Activity::default());
-    let io = TokioIo::new(ClientIo::new(stream, read, &activity, None));
-    let service = service_fn(|request| exchange::run(Rc::clone(&worker), Rc::clone(&peer), request));
-    let mut connection = std::pin::pin!(builder().serve_connection(io, service));
+    let budget = Rc::new(Budget::default());
+    let rests = Rc::new(Rests::default());
+    let io = ClientIo::new(stream, read, &activity, Strict::Http2(Frames::new(&budget)));
+    let streams = Streams::new(worker.shared.times.stream_idle);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let (reader, rests, budget) = (streams.begin(), Rc::clone(&rests), Rc::clone(&budget));
+        head::join_cookies(request.headers_mut());
+        let answer = exchange::run(Rc::clone(&worker), Rc::clone(&peer), request);
+        async move {
+            let answer = answer.await?;
+            budget.answered();
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, reader, &rests, &budget)))
+        }
+    });
+    let mut connection = std::pin::pin!(builder(streams.clone()).serve_connection(TokioIo::new(io), service));
     let mut tick = std::pin::pin!(tokio::time::sleep(CONNECTION_TICK));
-    let (mut idle, mut begun, mut ending) = (Duration::ZERO, 0, false);
+    let mut watch = Watch::new(&worker, &peer, &activity, &budget, &rests);
     loop {
         tokio::select! {
             biased;
             ended = &mut connection => {
-                if let Err(error) = ended {
+                if let Some(flood) = activity.flood.get() {
+                    exchange::unreadable(&worker, &peer, Version::HTTP_2, 0, flood.details());
+                } else if let Err(error) = ended {
                     exchange::broken_connection(&worker, &peer, &error);
                 }
                 return;
             }
             () = &mut tick => {
-                let busy = peer.running.get() > 0 || peer.begun.get() != begun;
-                begun = peer.begun.get();
-                idle = if busy { Duration::ZERO } else { idle + CONNECTION_TICK };
-                if ending && idle >= worker.shared.times.header_read {
-                    return;
-                }
-                if !ending && (peer.is_leaving() || idle >= worker.shared.times.idle) {
-                    connection.as_mut().graceful_shutdown();
-                    (ending, idle) = (true, Duration::ZERO);
+                match watch.tick() {
+                    Next::Go => {}
+                    Next::GoAway => connection.as_mut().graceful_shutdown(),
+                    Next::Drop => return,
                 }
                 tick.as_mut().reset(tokio::time::Instant::now() + CONNECTION_TICK);
             }
@@ -55,8 +70,8 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
     }
 }
 
-fn builder() -> http2::Builder<OnThisThread> {
-    let mut builder = http2::Builder::new(OnThisThread);
+fn builder(streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
@@ -64,8 +79,100 @@ fn builder() -> http2::Builder<OnThisThread> {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(FAULTY_STREAMS_MAX)
         .max_send_buf_size(STREAM_SEND_BYTES_MAX)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
+}
+
+/// What a look at the clocks says.
+enum Next {
+    Go,
+    /// No new streams; those that run end as they do.
+    GoAway,
+    Drop,
+}
+
+/// The clocks of a connection, in ticks.
+struct Watch<'c> {
+    worker: &'c Worker,
+    peer: &'c Peer,
+    activity: &'c Activity,
+    budget: &'c Budget,
+    rests: &'c Rests,
+    begun: u64,
+    written: u64,
+    is_ending: bool,
+    /// Since a request last ran.
+    idle: Duration,
+    /// Since the client began a head that is not whole yet.
+    head: Duration,
+    /// Since the client's socket last took a byte of what waits for it.
+    blocked: Duration,
+    /// Since [`Rests`] were last looked at.
+    period: Duration,
+}
+
+impl<'c> Watch<'c> {
+    fn new(worker: &'c Worker, peer: &'c Peer, activity: &'c Activity, budget: &'c Budget, rests: &'c Rests) -> Self {
+        Self {
+            worker,
+            peer,
+            activity,
+            budget,
+            rests,
+            begun: 0,
+            written: 0,
+            is_ending: false,
+            idle: Duration::ZERO,
+            head: Duration::ZERO,
+            blocked: Duration::ZERO,
+            period: Duration::ZERO,
+        }
+    }
+
+    fn tick(&mut self) -> Next {
+        let times = &self.worker.shared.times;
+        self.budget.passed(CONNECTION_TICK);
+
+        let is_blocked = self.activity.write_blocked.get() && self.activity.written.get() == self.written;
+        self.written = self.activity.written.get();
+        count(&mut self.blocked, is_blocked);
+        if self.blocked >= times.stream_idle {
+            self.peer.unread.set(true);
+            return Next::Drop;
+        }
+        count(&mut self.head, self.budget.in_head());
+        if self.head >= times.header_read {
+            return Next::Drop;
+        }
+
+        let is_busy = self.peer.running.get() > 0 || self.peer.begun.get() != self.begun;
+        self.begun = self.peer.begun.get();
+        count(&mut self.idle, !is_busy);
+        if self.is_ending {
+            return if self.idle >= times.header_read {
+                Next::Drop
+            } else {
+                Next::Go
+            };
+        }
+        self.period += CONNECTION_TICK;
+        let mut has_unread = false;
+        if self.period >= times.stream_idle {
+            self.period = Duration::ZERO;
+            has_unread = self.rests.period_ends();
+        }
+        if has_unread || self.peer.is_leaving() || self.idle >= times.idle {
+            (self.is_ending, self.idle) = (true, Duration::ZERO);
+            return Next::GoAway;
+        }
+        Next::Go
+    }
+}
+
+/// Another tick for which something lasts, or none.
+fn count(time: &mut Duration, lasts: bool) {
+    *time = if lasts { *time + CONNECTION_TICK } else { Duration::ZERO };
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::frames::{Flood, Frames};
 use super::intake::{Intake, Refused};
 use super::stream::ClientStream;
 use crate::limits::{LINGER, LINGER_BYTES_MAX};
@@ -29,6 +30,15 @@ pub(super) struct Activity {
     pub(super) heads: Cell<u64>,
     /// The client is not read any further.
     pub(super) refused: Cell<Option<Refused>>,
+    /// Nor is this one.
+    pub(super) flood: Cell<Option<Flood>>,
+}
+
+/// Who reads what a client sends before hyper does.
+#[derive(Debug)]
+pub(super) enum Strict {
+    Http1(Intake),
+    Http2(Frames),
 }
 
 /// A socket, preceded by bytes that were read from it already.
@@ -37,18 +47,17 @@ pub(super) struct ClientIo {
     stream: ClientStream,
     first: Bytes,
     activity: Rc<Activity>,
-    /// HTTP/2 has none.
-    intake: Option<Intake>,
+    strict: Strict,
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: ClientStream, first: Bytes, activity: &Rc<Activity>, intake: Option<Intake>) -> Self {
+    pub(super) fn new(stream: ClientStream, first: Bytes, activity: &Rc<Activity>, strict: Strict) -> Self {
         activity.read.set(!first.is_empty());
         Self {
             stream,
             first,
             activity: Rc::clone(activity),
-            intake,
+            strict,
         }
     }
 
@@ -57,18 +66,36 @@ impl ClientIo {
     }
 
     /// Hands on what was read into `out` after `before`, up to where the client is refused.
-    fn take_in(&mut self, before: usize, out: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        let Some(intake) = &mut self.intake else {
-            return Poll::Ready(Ok(()));
+    fn take_in(&mut self, before: usize, out: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let bytes = out.filled().get(before..).unwrap_or_default();
+        let (read, heads) = match &mut self.strict {
+            Strict::Http1(intake) => (intake.read(bytes), intake.heads()),
+            Strict::Http2(frames) => match frames.read(bytes) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(flood) => {
+                    let goaway = frames.goaway();
+                    self.activity.flood.set(Some(flood));
+                    return self.calm_down(&goaway, cx);
+                }
+            },
         };
-        let read = intake.read(out.filled().get(before..).unwrap_or_default());
-        self.activity.heads.set(intake.heads());
+        self.activity.heads.set(heads);
         let Err((good, why)) = read else {
             return Poll::Ready(Ok(()));
         };
         out.set_filled(before.saturating_add(good));
         self.activity.refused.set(Some(why));
         if good > 0 { Poll::Ready(Ok(())) } else { refuse(why) }
+    }
+
+    /// Ends an HTTP/2 connection: what h2 had to say, it has said, or else it is in the middle of it.
+    fn calm_down(&mut self, goaway: &[u8], cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if !self.activity.write_blocked.get() {
+            // One attempt: who does not read is not waited for.
+            let _ = Pin::new(&mut self.stream).poll_write(cx, goaway);
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        Poll::Ready(Err(Error::new(ErrorKind::InvalidData, "a flood of frames")))
     }
 
     fn wrote(&self, wanted: usize, result: &Poll<std::io::Result<usize>>) {
@@ -92,7 +119,7 @@ impl AsyncRead for ClientIo {
         if !self.first.is_empty() {
             let taken = self.first.len().min(out.remaining());
             out.put_slice(&self.first.split_to(taken));
-            return self.take_in(before, out);
+            return self.take_in(before, out, cx);
         }
         let result = Pin::new(&mut self.stream).poll_read(cx, out);
         if matches!(result, Poll::Ready(Ok(()))) {
@@ -100,7 +127,7 @@ impl AsyncRead for ClientIo {
             self.activity.read.set(self.activity.read.get() || any);
             self.activity.ended.set(!any);
             if any {
-                return self.take_in(before, out);
+                return self.take_in(before, out, cx);
             }
         }
         result

@@ -16,6 +16,7 @@
 //! is told here, from the first bytes, and not by hyper-util's `auto` server,
 //! which cannot be taken apart.
 
+mod frames;
 mod http1;
 mod http2;
 mod intake;
@@ -24,6 +25,7 @@ pub(crate) mod leaving;
 mod proxied;
 mod stream;
 pub(crate) mod tls;
+mod unread;
 
 use core::cell::{Cell, OnceCell};
 use core::net::SocketAddr;
@@ -71,6 +73,8 @@ pub(crate) struct Peer {
     running: Cell<u32>,
     /// The client may still be sending a body that was answered without it.
     sending: Cell<bool>,
+    /// The client has taken nothing of what it was sent for too long.
+    unread: Cell<bool>,
 }
 
 impl Peer {
@@ -97,6 +101,7 @@ impl Peer {
             begun: Cell::new(0),
             running: Cell::new(0),
             sending: Cell::new(false),
+            unread: Cell::new(false),
         })
     }
 
@@ -141,6 +146,11 @@ impl Peer {
     /// The client's body was answered before it was read to its end.
     pub(crate) fn body_left_unread(&self) {
         self.sending.set(true);
+    }
+
+    /// Whether the connection ends because the client takes nothing of what it is sent.
+    pub(crate) fn does_not_read(&self) -> bool {
+        self.unread.get()
     }
 
     pub(crate) fn request_ended(&self) {

@@ -2,12 +2,12 @@
 
 use crate::case::Is::{Refused, Sent};
 use crate::case::{check, get, head, open};
-use crate::h2::{
-    self, CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, End, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, frame,
-};
 use crate::support::bed::Bed;
 use crate::support::client::{Client, send_raw};
+use crate::support::frames::{
+    self as h2, CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, End, GOAWAY, HEADERS, PING, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, frame,
+};
 use crate::support::upstream::Answer;
 
 const PLAIN: &str = "GET / HTTP/1.1";

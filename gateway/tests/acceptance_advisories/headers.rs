@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::case::Is::{Denied, Refused, Sent};
 use crate::case::{OPEN, check, deny, get, head, mesh, open};
-use crate::h2::{self, Connection, END_HEADERS, END_STREAM, HEADERS};
 use crate::support::KEY;
 use crate::support::bed::{Bed, assert_none};
 use crate::support::client::{Client, send_raw};
+use crate::support::frames::{self as h2, Connection, END_HEADERS, END_STREAM, HEADERS};
 use crate::support::gateway::Setup;
 use crate::support::tokens::{ISSUER, SigningKey, claims, key_set};
 use crate::support::wire::values;

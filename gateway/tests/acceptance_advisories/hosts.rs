@@ -2,9 +2,9 @@
 
 use crate::case::Is::{Denied, Refused, Sent};
 use crate::case::{check, deny, get, head, open};
-use crate::h2::{self, Connection, END_HEADERS, END_STREAM, HEADERS};
 use crate::support::bed::{Bed, Transport};
 use crate::support::client::send_raw;
+use crate::support::frames::{self as h2, Connection, END_HEADERS, END_STREAM, HEADERS};
 use crate::support::gateway::Setup;
 use crate::support::outputs::field;
 

@@ -11,8 +11,6 @@ mod authorization;
 #[cfg(test)]
 mod floods;
 #[cfg(test)]
-mod h2;
-#[cfg(test)]
 mod headers;
 #[cfg(test)]
 mod hosts;

@@ -430,6 +430,18 @@ impl Gateway {
             * 1024
     }
 
+    /// The processor time that it has used.
+    pub fn cpu(&self) -> core::time::Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the state of a process");
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks
+            .map(|field| field.parse::<u64>().expect("a number of ticks"))
+            .sum();
+        // A hundred a second on every Linux.
+        core::time::Duration::from_millis(ticks * 10)
+    }
+
     /// The directory of its config files.
     pub fn config(&self) -> PathBuf {
         self.dir.join("config")

@@ -3,7 +3,7 @@
 //! Written from the documents, not from the implementation: [`upstream`] is a
 //! recording provider that speaks raw HTTP/1.1 (so that a mistake of an HTTP
 //! library cannot hide one of the gateway), [`client`] sends arbitrary bytes and
-//! reads answers piece by piece, [`gateway`] starts and stops the binary, and
+//! reads answers piece by piece, [`frames`] does so in HTTP/2, [`gateway`] starts and stops the binary, and
 //! [`outputs`] reads what it says about itself.
 #![allow(
     dead_code,
@@ -15,6 +15,7 @@ pub mod authorizer;
 pub mod bed;
 pub mod client;
 pub mod findings;
+pub mod frames;
 pub mod gateway;
 pub mod https;
 pub mod load;
