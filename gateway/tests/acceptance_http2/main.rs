@@ -4,6 +4,8 @@
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod floods;
 #[cfg(test)]
 mod stalls;
