@@ -274,7 +274,10 @@ async fn servers_of_one_port_lead_to_one_provider() {
     assert_eq!(bed.upstream.request_count(), 2);
     let said = bed.gateway.read("stderr");
     assert!(said.contains("rewrite-without-route"), "{said}");
-    assert!(said.contains("give it to the route and the Gateway's server"), "{said}");
+    assert!(
+        said.contains("to the `hosts` of the Gateway's server on port 443"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
