@@ -446,7 +446,7 @@ fn documents_show_no_key_and_no_environment() {
             "spec": {
                 "host": "a.example.com",
                 "configs": {
-                    "defaultConfig": {"openAIConfig": {"apiKey": "«redacted»", "stream": false}},
+                    "defaultConfig": {"openAIConfig": {"apiKey": "redacted", "stream": false}},
                     "routeSpecificConfigs": {"vip": {"openAIConfig": {"apiKey": "${API_KEY}"}}},
                 },
             },

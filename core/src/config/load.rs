@@ -17,6 +17,9 @@ use super::yaml;
 
 const MESH_CONFIG_KIND: &str = "MeshConfig";
 
+/// Where a MeshConfig is shown to be that is no resource.
+const MESH_CONFIG_NAMESPACE: &str = "istio-system";
+
 /// What the loader needs besides the text.
 #[derive(Clone, Copy)]
 pub struct LoadOptions<'e> {
@@ -100,7 +103,7 @@ impl Loader<'_> {
                 .warning("no-resources", at, "the file holds no resource");
         }
         if is_mesh_config {
-            self.mesh_config(of_mesh_config, &FieldPath::Root);
+            self.mesh_config(of_mesh_config, &FieldPath::Root, true);
         }
     }
 
@@ -123,7 +126,9 @@ impl Loader<'_> {
     fn resource(&mut self, mut document: Node, kind: &'static Kind, errors_before: usize) {
         let Some(meta) = decode::meta(&document, kind) else {
             self.loaded.resources.refuse(kind.name);
-            return redact_document(&mut document, kind);
+            // What it holds is overwritten before its memory is given back.
+            redact_document(&mut document, kind);
+            return;
         };
         let (namespace, name) = (String::from(&*meta.namespace), String::from(&*meta.name.value));
         let Loaded {
@@ -168,12 +173,14 @@ impl Loader<'_> {
             .ok()
             .and_then(|index| self.sources.get(index));
         let Some(source) = source else { return };
+        // In the text that was parsed variables are replaced already: it would show what the environment holds.
+        let may_be_shown = scalar.written.is_none();
         let documents = mesh::parse(source, at, &scalar.text, &mut self.loaded.diagnostics);
-        self.mesh_config(documents, &path.field("mesh"));
+        self.mesh_config(documents, &path.field("mesh"), may_be_shown);
     }
 
     /// The one document of a text that is a MeshConfig by itself.
-    fn mesh_config(&mut self, documents: Vec<Node>, path: &FieldPath<'_>) {
+    fn mesh_config(&mut self, documents: Vec<Node>, path: &FieldPath<'_>, may_be_shown: bool) {
         let errors_before = self.loaded.diagnostics.error_count();
         let mut documents = documents.into_iter();
         // An empty one says nothing, as in a cluster.
@@ -190,11 +197,15 @@ impl Loader<'_> {
         }
         self.checker(false).mesh_config(&mut document, path);
         let Loaded {
-            resources, diagnostics, ..
+            resources,
+            documents,
+            diagnostics,
         } = &mut self.loaded;
         let decoded = decode::mesh_config::decode(&document, diagnostics);
         if diagnostics.error_count() == errors_before {
             resources.mesh_configs.push(decoded);
+            let shown = Document::of_mesh_config(document, MESH_CONFIG_NAMESPACE);
+            documents.extend(shown.filter(|_| may_be_shown));
         } else {
             resources.refuse(MESH_CONFIG_KIND);
         }

@@ -49,7 +49,7 @@ mod tree;
 mod yaml;
 
 #[cfg(feature = "yaml")]
-pub use document::Document;
+pub use document::{Document, Variable};
 #[cfg(feature = "yaml")]
 pub use json_schema::json_schema;
 #[cfg(feature = "yaml")]

@@ -101,6 +101,8 @@ pub(crate) enum Format {
     CheckHeader,
     /// A header field's value: never shown, since it may be a credential.
     HeaderValue,
+    /// The same of a field that an HTTPRoute changes.
+    ModifiedValue,
     /// A namespace, `.`, `*` or `~`.
     ExportTo,
     /// `host[:port]`
@@ -205,7 +207,7 @@ impl Format {
             Self::StatusCode => status_code(text),
             Self::NamePattern => name_pattern(text),
             Self::CheckHeader => check_header(text),
-            Self::HeaderValue => header_value(text),
+            Self::HeaderValue | Self::ModifiedValue => header_value(text),
             Self::ExportTo => route::export_to(text),
             Self::Authority => route::authority(text),
             Self::Base64 => route::base64(text),
@@ -230,7 +232,13 @@ impl Format {
     pub(crate) fn is_hidden(self) -> bool {
         matches!(
             self,
-            Self::Secret | Self::Hidden | Self::HiddenBase64 | Self::KeySet | Self::HeaderValue | Self::ChangedValue
+            Self::Secret
+                | Self::Hidden
+                | Self::HiddenBase64
+                | Self::KeySet
+                | Self::HeaderValue
+                | Self::ModifiedValue
+                | Self::ChangedValue
         )
     }
 

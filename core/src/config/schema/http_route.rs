@@ -260,7 +260,7 @@ static HEADER_MODIFIER: Object = Object::new(&[
 
 static CHANGED_HEADER: Object = Object::new(&[
     required("name", text(Format::ModifiedHeader), "Name of the header field."),
-    required("value", text(Format::HeaderValue), "The value, as it stands."),
+    required("value", text(Format::ModifiedValue), "The value, as it stands."),
 ]);
 
 static REDIRECT: Object = Object::new(&[
