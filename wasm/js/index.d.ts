@@ -76,8 +76,8 @@ export interface SimulatedRequest {
   checks?: Record<string, CheckAnswer>;
   /** Without a body the verdict may be `readBody`. */
   body?: string;
-  /** Chooses among weighted backends; 0 by default. */
-  entropy?: number;
+  /** Chooses among weighted backends, by its upper 32 of 64 bits; 0 by default. */
+  entropy?: number | bigint;
 }
 
 /** What an external authorizer says. */

@@ -23,15 +23,15 @@ export class Simulator {
   }
 
   decide(request) {
-    return JSON.parse(this.#engine.decide(JSON.stringify(request)));
+    return JSON.parse(this.#engine.decide(textOf(request)));
   }
 
   explain(request) {
-    return JSON.parse(this.#engine.explain(JSON.stringify(request)));
+    return JSON.parse(this.#engine.explain(textOf(request)));
   }
 
   explainText(request) {
-    return this.#engine.explainText(JSON.stringify(request));
+    return this.#engine.explainText(textOf(request));
   }
 
   free() {
@@ -41,6 +41,14 @@ export class Simulator {
 
 if (Symbol.dispose !== undefined) {
   Simulator.prototype[Symbol.dispose] = Simulator.prototype.free;
+}
+
+/** The request as JSON; of numbers, only `entropy` may be beyond those that JavaScript's have room for. */
+function textOf(request) {
+  if (typeof request?.entropy !== "bigint") return JSON.stringify(request);
+  const { entropy, ...others } = request;
+  const text = JSON.stringify(others);
+  return text === "{}" ? text : `${text.slice(0, -1)},"entropy":${entropy}}`;
 }
 
 /** What a call before `init` fails with says nothing to a person; this does. */

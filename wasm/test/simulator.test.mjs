@@ -101,6 +101,17 @@ test("virtual_services_decide_as_the_gateway_explains_them", async () => {
   assert.equal(simulator.decide({ ...api, target: "/catalogue" }).location, "http://shop.example.com/products");
 });
 
+test("all_64_bits_of_entropy_can_be_given", async () => {
+  const text = await readFile(new URL("../../examples/routing/routing.yaml", import.meta.url), "utf8");
+  const simulator = new Simulator({ "policy.yaml": text });
+  const request = { method: "GET", target: "/api/orders", headers: [["host", "shop.example.com"]] };
+  const upstream = (entropy) => simulator.decide({ ...request, entropy }).upstream;
+  // Of 95 to 5.
+  assert.deepEqual([0, 0n, (1n << 64n) - 1n, 96n << 57n].map(upstream), ["shop.internal", "shop.internal", "shop-next.internal", "shop.internal"]);
+  assert.throws(() => upstream(1n << 64n), /whole number/);
+  simulator.free();
+});
+
 test("http_routes_decide_by_how_specific_they_are", async () => {
   const text = await readFile(new URL("../../examples/gateway-api/gateway-api.yaml", import.meta.url), "utf8");
   const simulator = new Simulator({ "gateway-api.yaml": text });
