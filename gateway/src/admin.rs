@@ -1,4 +1,4 @@
-//! The admin port: health, metrics, what is loaded, why a request is decided as it is.
+//! The admin port: health, metrics, what is loaded, why a request is decided as it is, and the playground.
 //!
 //! On loopback unless told otherwise. It shows no secret and changes nothing.
 
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::explain::Question;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES_MAX, HEADER_READ};
 use crate::metrics::Metrics;
+use crate::playground;
 use crate::reload::Refused;
 use crate::shared::Shared;
 
@@ -41,9 +42,11 @@ enum Page {
     ConfigDump,
     Snapshot,
     Explain,
+    Playground,
+    PlaygroundLive,
 }
 
-const PAGES: [(&str, Page); 7] = [
+const PAGES: [(&str, Page); 8] = [
     ("/healthz/ready", Page::Ready),
     ("/healthz/live", Page::Live),
     ("/metrics", Page::Metrics),
@@ -51,6 +54,14 @@ const PAGES: [(&str, Page); 7] = [
     ("/config_dump", Page::ConfigDump),
     ("/snapshot", Page::Snapshot),
     ("/explain", Page::Explain),
+    (playground::ROOT, Page::Playground),
+];
+
+/// What belongs to the playground.
+const PARTS: [(&str, Page); 3] = [
+    ("/playground", Page::Playground),
+    ("/playground/{*file}", Page::Playground),
+    ("/playground/live.json", Page::PlaygroundLive),
 ];
 
 type Answer = Response<Full<Bytes>>;
@@ -108,7 +119,7 @@ impl Admin {
 
 async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
     let mut router = matchit::Router::new();
-    for (path, page) in PAGES {
+    for (path, page) in PAGES.into_iter().chain(PARTS) {
         // The paths are constants and differ; a test asks for each of them.
         let _ = router.insert(path, page);
     }
@@ -167,6 +178,8 @@ async fn answer(
         Page::ConfigDump => config_dump(shared),
         Page::Snapshot => snapshot(shared),
         Page::Explain => explain(shared, request).await,
+        Page::Playground => playground::answer(request.uri().path(), request.headers()),
+        Page::PlaygroundLive => playground_live(shared),
     })
 }
 
@@ -196,7 +209,7 @@ fn config_dump(shared: &Shared) -> Answer {
             "snapshot": snapshot.id(),
             "listeners": snapshot.listeners(),
             "upstreams": snapshot.upstreams(),
-            "resources": live.documents,
+            "resources": live.dump.documents,
         }),
     )
 }
@@ -211,6 +224,12 @@ fn snapshot(shared: &Shared) -> Answer {
             "process": std::process::id(),
         }),
     )
+}
+
+/// What the playground loads to decide as this gateway does.
+fn playground_live(shared: &Shared) -> Answer {
+    let live = shared.live.load();
+    json(StatusCode::OK, &live.dump.told(live.compiled.snapshot.id()))
 }
 
 async fn explain(shared: &Shared, request: Request<Incoming>) -> Answer {

@@ -87,14 +87,7 @@ impl Inputs {
 
     /// Loads and compiles what [`Inputs::read`] read.
     pub(crate) fn build(&self, sources: &[Source]) -> Built {
-        let env = |name: &str| {
-            let own = self
-                .variables
-                .iter()
-                .find(|(own, _)| *own == name)
-                .map(|(_, value)| value.clone());
-            own.or_else(|| std::env::var(name).ok())
-        };
+        let env = |name: &str| self.variable(name);
         let options = LoadOptions {
             env: &env,
             ignore_kinds: &self.ignore_kinds,
@@ -104,6 +97,12 @@ impl Inputs {
             }),
         };
         lockgate_core::build(sources, &options, &self.settings)
+    }
+
+    /// What `${NAME}` is replaced by.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        let own = self.variables.iter().find(|(own, _)| *own == name);
+        own.map(|(_, value)| value.clone()).or_else(|| std::env::var(name).ok())
     }
 
     /// Whether a change of `path` may change the configuration.

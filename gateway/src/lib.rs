@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli ─► serve ─► reload ─► live        one immutable configuration in use
-//!          ├────► admin                 health, metrics, explain
+//!          ├────► admin                 health, metrics, explain, playground
 //!          └────► worker (one a core)
 //!                   listener ─► connection ─► exchange ─► upstream
 //!                                               │ head, body, splice
@@ -24,6 +24,7 @@ mod config;
 mod connection;
 mod decimal;
 mod demo;
+mod dump;
 mod entropy;
 mod exchange;
 mod explain;
@@ -42,6 +43,7 @@ mod metrics;
 mod overload;
 mod pace;
 mod plan;
+mod playground;
 mod ports;
 mod reload;
 mod respond;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::header::{HeaderName, HeaderValue};
 use lockgate_core::check::CheckProtocol;
 use lockgate_core::compile::Compiled;
-use lockgate_core::config::Document;
 use lockgate_core::tables::{AuthorizerId, SecretId, UpstreamId};
 
 use crate::connection::tls::{ServerError, Servers};
+use crate::dump::Dump;
 use crate::jwt::{Tokens, TokensError};
 use crate::upstream::Target;
 use crate::upstream::tls::{self, Speaks, TlsError};
@@ -28,7 +28,7 @@ pub(crate) struct Live {
     /// Keys, and tokens verified under this configuration.
     pub(crate) tokens: Tokens,
     /// What was loaded, without secrets.
-    pub(crate) documents: Vec<Document>,
+    pub(crate) dump: Dump,
 }
 
 /// Why a compiled configuration cannot be put to use.
@@ -61,7 +61,7 @@ impl core::fmt::Display for LiveError {
 
 impl Live {
     /// Makes what the data plane needs of a compiled configuration: reads CA files, prepares credentials.
-    pub(crate) fn new(compiled: Compiled, documents: Vec<Document>) -> Result<Self, LiveError> {
+    pub(crate) fn new(compiled: Compiled, dump: Dump) -> Result<Self, LiveError> {
         let mut credentials: Vec<Option<HeaderValue>> = compiled.secrets.iter().map(|_| None).collect();
         for id in compiled.snapshot.tables().credentials() {
             let key = compiled.secrets.get(id).map_or("", |secret| secret.expose());
@@ -96,7 +96,7 @@ impl Live {
             compiled,
             upstreams,
             credentials,
-            documents,
+            dump,
         })
     }
 

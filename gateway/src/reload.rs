@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lockgate_core::Built;
 use lockgate_core::compile::Compiled;
-use lockgate_core::config::Document;
 use tokio::sync::mpsc;
 
 use crate::config::Inputs;
 use crate::connection::tls;
+use crate::dump::Dump;
 use crate::limits::RELOAD_DEBOUNCE;
 use crate::live::Live;
 use crate::ports::Ports;
@@ -27,16 +27,16 @@ pub(crate) struct Refused(pub(crate) String);
 
 /// Loads, compiles and prepares: everything that can go wrong before a socket is touched.
 pub(crate) fn load(inputs: &mut Inputs) -> Result<Live, Refused> {
-    let (compiled, documents) = compile(inputs)?;
-    prepare(compiled, documents)
+    let (compiled, dump) = compile(inputs)?;
+    prepare(compiled, dump)
 }
 
-fn prepare(compiled: Compiled, documents: Vec<Document>) -> Result<Live, Refused> {
-    Live::new(compiled, documents).map_err(|error| Refused(format!("error: {error}\n")))
+fn prepare(compiled: Compiled, dump: Dump) -> Result<Live, Refused> {
+    Live::new(compiled, dump).map_err(|error| Refused(format!("error: {error}\n")))
 }
 
 /// Loads and compiles: what is wrong with the configuration itself, wherever it is to be served.
-pub(crate) fn compile(inputs: &mut Inputs) -> Result<(Compiled, Vec<Document>), Refused> {
+pub(crate) fn compile(inputs: &mut Inputs) -> Result<(Compiled, Dump), Refused> {
     let sources = inputs.read().map_err(|error| Refused(format!("error: {error}\n")))?;
     let Built {
         compiled,
@@ -50,7 +50,9 @@ pub(crate) fn compile(inputs: &mut Inputs) -> Result<(Compiled, Vec<Document>), 
     if !rendered.is_empty() {
         eprint!("{rendered}");
     }
-    Ok((compiled, documents))
+    let files = sources.into_iter().map(|source| source.name).collect();
+    let dump = Dump::new(documents, files, inputs.settings.clone(), |name| inputs.variable(name));
+    Ok((compiled, dump))
 }
 
 /// Loads again and, if all is well, swaps. Whether it has.
@@ -63,10 +65,10 @@ pub(crate) async fn reload(
 ) -> bool {
     let mut aside = inputs.clone();
     let loaded = match off_thread(move || compile(&mut aside)).await {
-        Ok((compiled, documents)) => {
+        Ok((compiled, dump)) => {
             // Before they are read, so that no change of theirs is missed, and also when they are refused then.
             watch.follow([&shared.live.load().compiled, &compiled]);
-            off_thread(move || prepare(compiled, documents)).await
+            off_thread(move || prepare(compiled, dump)).await
         }
         Err(refused) => Err(refused),
     };

@@ -496,6 +496,9 @@ async fn admin_port_answers_what_it_promises() {
         ("/stats/prometheus", 200),
         ("/config_dump", 200),
         ("/snapshot", 200),
+        ("/playground", 308),
+        ("/playground/", 200),
+        ("/playground/live.json", 200),
         ("/no-such-page", 404),
     ] {
         assert_eq!(get(bed.gateway.admin, path).await.status, status, "{path}");

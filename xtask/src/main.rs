@@ -11,6 +11,7 @@ mod layers;
 mod nostd;
 mod oracle;
 mod pages;
+mod playground;
 mod process;
 mod simulator;
 mod steps;
@@ -27,7 +28,7 @@ usage: cargo xtask <command>
 
   setup         install what the tests need, or say what to install
   test          set up, then run every test: the workspace's, the replay of what fuzzing found, and the
-                simulator's in Node and Chromium
+                simulator's and the playground's in Node and Chromium
   ci            what CI runs: every check below, and `test`
   fmt           format every workspace
   fmt-check     fail if something is not formatted
@@ -45,6 +46,8 @@ usage: cargo xtask <command>
   fuzz SECONDS  run every fuzz target for so long (needs nightly and cargo-fuzz)
   oracle        compare the gateway with a real Envoy and write the figures into docs/conformance.md
                 (needs Python 3)
+  playground    build the page on which configurations are tried into wasm/playground/dist/page; a gateway
+                that is built after it serves it at /playground/
   npm           build, test and pack the npm package into target/npm
   dist          make the release archive in target/archive: a static program, its manual and completions,
                 documents, units and sums (needs musl-gcc)
@@ -108,6 +111,7 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
         "features" => checks::features(steps),
         "fuzz-replay" => steps.run("fuzz replay", fuzz::replay),
         "oracle" => oracle::compare(steps),
+        "playground" => playground::build(steps),
         "npm" => simulator::pack(steps),
         "dist" => dist::archive(steps),
         "soak" => bench::soak(steps, "10"),

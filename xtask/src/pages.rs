@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{Outcome, root};
 
 /// Pages that name files of this repository.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -13,6 +13,7 @@ const PAGES: [&str; 11] = [
     "docs/life-of-a-request.md",
     "docs/explain.md",
     "docs/performance.md",
+    "docs/playground.md",
     "docs/policy.md",
     "docs/advisories.md",
     "docs/paths-and-addresses.md",

@@ -1,6 +1,6 @@
 //! The npm package: engine → wasm → JavaScript around it, and its tests in Node and in Chromium.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::process::{Outcome, cargo, program, root, run, target};
 use crate::steps::Steps;
@@ -19,19 +19,25 @@ const FOR_SIZE: [(&str, &str); 2] = [
 
 /// Builds `wasm/pkg`, which is what the package ships beside its hand-written files.
 pub(crate) fn build() -> Outcome {
-    let build = format!(
-        "build --locked -p lockgate-wasm --profile wasm --target {WASM_TARGET} \
-         -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size"
-    );
-    run(cargo("", &build).envs(FOR_SIZE))?;
-    let module = target().join(WASM_TARGET).join("wasm/lockgate_wasm.wasm");
-    let mut bindgen = cargo("xtask/bindgen", "run --locked --quiet --");
-    run(bindgen.arg(&module).arg(root().join("wasm/pkg")).arg("simulator"))?;
+    let folder = root().join("wasm/pkg");
+    module("wasm", &folder)?;
     // npm packs only what lies within the package's folder.
-    let licence = std::fs::copy(root().join("LICENSE"), root().join("wasm/pkg/LICENSE"));
+    let licence = std::fs::copy(root().join("LICENSE"), folder.join("LICENSE"));
     licence
         .map(drop)
         .map_err(|error| format!("LICENSE cannot be copied into the package: {error}"))
+}
+
+/// Builds the engine with a profile, and the JavaScript that loads it, into a folder.
+pub(crate) fn module(profile: &str, folder: &Path) -> Outcome {
+    let build = format!(
+        "build --locked -p lockgate-wasm --profile {profile} --target {WASM_TARGET} \
+         -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size"
+    );
+    run(cargo("", &build).envs(FOR_SIZE))?;
+    let module = target().join(WASM_TARGET).join(profile).join("lockgate_wasm.wasm");
+    let mut bindgen = cargo("xtask/bindgen", "run --locked --quiet --");
+    run(bindgen.arg(&module).arg(folder).arg("simulator"))
 }
 
 pub(crate) fn test(steps: &mut Steps) -> Outcome {
@@ -41,7 +47,7 @@ pub(crate) fn test(steps: &mut Steps) -> Outcome {
         let chromium = tools::chromium()?;
         let mut command = program(node, "--test");
         run(command
-            .args(test_files()?)
+            .args(test_files("wasm/test")?)
             .env("CHROMIUM", chromium)
             .current_dir(root().join("wasm")))
     })
@@ -60,8 +66,8 @@ pub(crate) fn pack(steps: &mut Steps) -> Outcome {
 }
 
 /// By name, because what `node --test FOLDER` means differs between Node's versions.
-fn test_files() -> Outcome<Vec<PathBuf>> {
-    let folder = root().join("wasm/test");
+pub(crate) fn test_files(folder: &str) -> Outcome<Vec<PathBuf>> {
+    let folder = root().join(folder);
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))

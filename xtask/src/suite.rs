@@ -2,14 +2,15 @@
 
 use crate::process::{Outcome, cargo, run};
 use crate::steps::Steps;
-use crate::{fuzz, simulator, tools};
+use crate::{fuzz, playground, simulator, tools};
 
 pub(crate) fn all(steps: &mut Steps) -> Outcome {
     tools::setup(steps)?;
     steps.run("test: workspace", workspace)?;
     steps.run("test: cargo run", gateway_is_what_runs)?;
     steps.run("test: fuzz replay", fuzz::replay)?;
-    simulator::test(steps)
+    simulator::test(steps)?;
+    playground::test(steps)
 }
 
 fn workspace() -> Outcome {

@@ -86,7 +86,7 @@ struct Serve {
     /// Where a port of a Gateway really listens (default: every address, the same port); repeatable.
     #[arg(long, value_name = "PORT=ADDR:PORT")]
     listen: Vec<Listen>,
-    /// Where the admin port listens, or `off`.
+    /// Where the admin port listens, or `off`: health, metrics, why a request is decided as it is, /playground/.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:15000")]
     admin: AdminAddress,
     /// Worker threads (default: one per core).

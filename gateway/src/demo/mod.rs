@@ -129,7 +129,10 @@ fn introduce(gateway: &Gateway, provider: SocketAddr) {
         curl("denied.example", "{}"),
     );
     if let Some(admin) = gateway.admin_address() {
-        println!("Metrics: curl http://{admin}/metrics    Ctrl-C ends. Each request is logged below.\n");
+        println!(
+            "Playground: http://{admin}/playground/    Metrics: curl http://{admin}/metrics    Ctrl-C ends. Each request is \
+             logged below.\n"
+        );
     }
 }
 

@@ -117,7 +117,13 @@ async fn key_is_on_no_page_and_in_no_log() {
     let issued = ca.issue("a.test", 1);
     let bed = start(simple(&issued)).await;
     let key = issued.key_line();
-    let pages = ["/metrics", "/config_dump", "/snapshot", "/healthz/ready"];
+    let pages = [
+        "/metrics",
+        "/config_dump",
+        "/playground/live.json",
+        "/snapshot",
+        "/healthz/ready",
+    ];
     for page in pages {
         let answer = client::get(bed.gateway.admin, page).await;
         assert_eq!(answer.status, 200, "{page}");

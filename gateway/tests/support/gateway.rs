@@ -499,6 +499,7 @@ impl Gateway {
             "/metrics",
             "/stats/prometheus",
             "/config_dump",
+            "/playground/live.json",
             "/snapshot",
             "/healthz/ready",
             "/healthz/live",

@@ -1,0 +1,127 @@
+// The parts that need no page, as the page has them.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { createServer } from "vite";
+
+let vite;
+before(async () => {
+  vite = await createServer({
+    root: fileURLToPath(new URL("..", import.meta.url)),
+    logLevel: "error",
+    appType: "custom",
+    server: { middlewareMode: true, watch: null, ws: false },
+    optimizeDeps: { noDiscovery: true },
+  });
+});
+after(() => vite?.close());
+
+const load = (name) => vite.ssrLoadModule(`/src/${name}.ts`);
+
+test("curl_commands_are_read_as_shells_and_curl_read_them", async () => {
+  const { readCurl, shellWords, writeCurl } = await load("curl");
+  assert.deepEqual(shellWords(`a 'b c'"d\\"e"f\\ g $'h\\n\\u00fc' i\\\n j | k`), ["a", `b cd"ef g`, "h\nü", "i", "j"]);
+  for (const [command, expected] of [
+    ["curl test.com", { method: "GET", target: "/", headers: "host: test.com", body: "", port: "80" }],
+    ["curl https://u:p@test.com:8443/a?b#c", { target: "/a?b", headers: "host: test.com:8443", port: "443" }],
+    ["curl -d a=1 -d b=2 http://x", { method: "POST", headers: "host: x\ncontent-type: application/x-www-form-urlencoded", body: "a=1&b=2" }],
+    ["curl -G -d a=1 'http://x/y?z'", { method: "GET", target: "/y?z&a=1", body: "" }],
+    [`curl --json '{"a":1}' http://x`, { method: "POST", headers: "host: x\ncontent-type: application/json\naccept: application/json", body: '{"a":1}' }],
+    ["curl -sSLX PUT http://x -H 'Host: y' -HA:b -H 'C;' -H 'D:'", { method: "PUT", headers: "Host: y\nA: b\nC: " }],
+    ["curl -I -u a:b --url=http://x -o /dev/null", { method: "HEAD", headers: "authorization: Basic YTpi", }],
+    ["$ curl -kvd '{}' http://x/ > out", { method: "POST", body: "{}" }],
+  ]) {
+    const draft = readCurl(command);
+    for (const [name, value] of Object.entries(expected)) {
+      if (name === "headers" && value.startsWith("authorization")) assert.ok(draft.headers.includes(value), command);
+      else assert.equal(draft[name], value, `${name} of ${command}`);
+    }
+  }
+  for (const [command, said] of [
+    ["wget http://x", /does not begin with curl/],
+    ["curl -s", /names no URL/],
+    ["curl 'http://x", /not closed/],
+    ["curl -d @body.json http://x", /file body\.json/],
+  ]) assert.throws(() => readCurl(command), said);
+  const written = readCurl(`curl http://x/p?q -X PATCH -H "a: it's" --data-raw 'b'`);
+  assert.deepEqual(readCurl(writeCurl(written)), written);
+});
+
+test("the_cursors_place_in_yaml_is_found_while_it_is_typed", async () => {
+  const { spotAt } = await load("yaml-path");
+  const at = (text) => {
+    const [before, after] = text.split("|");
+    const lines = `${before}${after}`.split("\n");
+    const row = before.split("\n").length - 1;
+    const spot = spotAt(lines, row, before.split("\n").at(-1));
+    return spot && [spot.part, spot.path.join("."), spot.typed, [...spot.siblings].sort().join()];
+  };
+  const route = "kind: A\nspec:\n  rules:\n  - name: x\n    matches:\n    - uri:\n        exact: /\n      headers: {}\n";
+  for (const [text, expected] of [
+    ["ki|", ["key", "", "ki", ""]],
+    ["kind: A|\n", ["value", "kind", "A", ""]],
+    ["a: 1\n---\nkind: A\nsp|", ["key", "", "sp", "kind"]],
+    ["kind: A\nspec:\n  ho|\n  path: /\n", ["key", "spec", "ho", "path"]],
+    [`${route}    ti|`, ["key", "spec.rules.[]", "ti", "matches,name"]],
+    [`${route}      me|`, ["key", "spec.rules.[].matches.[]", "me", "headers,uri"]],
+    [`${route}    - me|`, ["key", "spec.rules.[].matches.[]", "me", ""]],
+    [`${route}  - na|`, ["key", "spec.rules.[]", "na", ""]],
+    [`${route}  ga|`, ["key", "spec", "ga", "rules"]],
+    [route.replace("exact: /", "pre|: /"), ["key", "spec.rules.[].matches.[].uri", "pre", ""]],
+    ["spec:\n  tls:\n    mode: S|", ["value", "spec.tls.mode", "S", ""]],
+    ["spec:\n  rules:\n    - to:\n        - operation:\n            hosts:\n              - a\n            no|", ["key", "spec.rules.[].to.[].operation", "no", "hosts"]],
+    ["a: {b|", null],
+    ["a: 1 # b|", null],
+  ]) assert.deepEqual(at(text), expected, text);
+});
+
+test("schemas_offer_what_is_supported_and_not_there_yet", async () => {
+  const { optionsAt } = await load("schema");
+  const { spotAt } = await load("yaml-path");
+  const { default: schema } = await vite.ssrLoadModule("/generated/schema.json");
+  const options = (text) => {
+    const lines = text.split("\n");
+    return optionsAt(schema, spotAt(lines, lines.length - 1, lines.at(-1))).map(({ label }) => label);
+  };
+  assert.ok(options("kind: Author").includes("AuthorizationPolicy"));
+  const istio = options("apiVersion: networking.istio.io/v1\nkind: Gateway\nspec:\n  x");
+  const kubernetes = options("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nspec:\n  x");
+  assert.ok(istio.includes("servers") && !istio.includes("listeners"), istio.join());
+  assert.ok(kubernetes.includes("listeners") && !kubernetes.includes("servers"), kubernetes.join());
+  assert.deepEqual(options("kind: LLMProvider\nspec:\n  configs:\n    defaultConfig:\n      openAIConfig:\n        stream: t"), ["true", "false"]);
+});
+
+test("plain_data_is_written_as_yaml_that_means_the_same", async () => {
+  const { writeYaml } = await load("yaml-write");
+  assert.equal(
+    writeYaml({ a: { b: [{ c: 1, d: [] }, "x"] }, e: "l1\n  l2\n\nl4\n", f: "yes", g: "10.0.0.0/8", h: "*", i: {}, j: [[1, 2]], "k:": true, l: "${A}", m: "" }),
+    `a:
+  b:
+  - c: 1
+    d: []
+  - x
+e: |
+  l1
+    l2
+
+  l4
+f: "yes"
+g: "10.0.0.0/8"
+h: "*"
+i: {}
+j:
+- - 1
+  - 2
+"k:": true
+l: \${A}
+m: ""
+`,
+  );
+});
+
+test("names_of_a_gateways_files_keep_the_order_of_loading", async () => {
+  const { shortNames } = await load("live");
+  assert.deepEqual(shortNames(["/etc/lockgate/a.yaml", "/etc/lockgate/b/c.yaml"]), ["a.yaml", "b/c.yaml"]);
+  assert.deepEqual(shortNames(["b.yaml", "a.yaml"]), ["1-b.yaml", "2-a.yaml"]);
+  assert.deepEqual(shortNames(["<stdin>"]), ["<stdin>"]);
+});
