@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::compile::{self, Compiled, Settings};
 use crate::config::diagnostic::{Diagnostics, Source};
+use crate::config::resource::Scenario;
 use crate::config::{Document, LoadOptions, load};
 
 /// What came of a set of configuration texts.
@@ -11,6 +12,8 @@ use crate::config::{Document, LoadOptions, load};
 pub struct Built {
     /// What to serve; `None` when a diagnostic is an error.
     pub compiled: Option<Compiled>,
+    /// The tests of it, for [`crate::scenario::run`].
+    pub scenarios: Vec<Scenario>,
     /// The documents, redacted, for dumps.
     pub documents: Vec<Document>,
     /// Everything that is wrong or probably not meant.
@@ -25,6 +28,7 @@ pub fn build(sources: &[Source], options: &LoadOptions<'_>, settings: &Settings)
     let compiled = compile::compile(&loaded.resources, sources, settings, &mut diagnostics);
     Built {
         compiled,
+        scenarios: loaded.resources.scenarios,
         documents: loaded.documents,
         diagnostics,
     }

@@ -94,6 +94,8 @@ pub mod request;
 pub mod retry;
 pub mod rewrite;
 mod route;
+#[cfg(feature = "yaml")]
+pub mod scenario;
 #[cfg(feature = "alloc")]
 pub mod snapshot;
 #[cfg(feature = "alloc")]

@@ -16,10 +16,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use lockgate_core::explain::Question;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use crate::explain::Question;
+use crate::explain::Asked;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES_MAX, HEADER_READ};
 use crate::metrics::Metrics;
 use crate::playground;
@@ -238,8 +239,8 @@ async fn explain(shared: &Shared, request: Request<Incoming>) -> Answer {
         Ok(Ok(body)) => body.to_bytes(),
         _ => return bad_request("the body is too long, too slow or broken off"),
     };
-    let question: Question = match serde_json::from_slice(&bytes) {
-        Ok(question) => question,
+    let question = match serde_json::from_slice::<Asked>(&bytes) {
+        Ok(asked) => Question::from(asked),
         Err(error) => return bad_request(&error.to_string()),
     };
     let live = shared.live.load_full();

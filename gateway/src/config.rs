@@ -8,6 +8,9 @@ use lockgate_core::compile::Settings;
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::{Diagnostics, Source};
 
+/// What standard input is called.
+pub(crate) const STDIN: &str = "<stdin>";
+
 /// What is loaded, again at every reload.
 #[derive(Debug, Clone)]
 pub(crate) struct Inputs {
@@ -17,8 +20,8 @@ pub(crate) struct Inputs {
     pub(crate) mesh_config: Option<PathBuf>,
     /// Texts that are part of the program; after the files.
     pub(crate) embedded: Vec<Source>,
-    /// Variables that the program sets itself, before the environment.
-    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Variables that come before the environment.
+    pub(crate) variables: Vec<(String, String)>,
     /// Standard input, which can be read only once.
     stdin: Option<String>,
     pub(crate) ignore_kinds: Vec<String>,
@@ -66,7 +69,7 @@ impl Inputs {
                     None => io::read_to_string(io::stdin()).map_err(failed)?,
                 };
                 sources.push(Source {
-                    name: "<stdin>".to_owned(),
+                    name: STDIN.to_owned(),
                     text: text.clone(),
                 });
                 self.stdin = Some(text);

@@ -47,6 +47,7 @@ mod playground;
 mod ports;
 mod reload;
 mod respond;
+mod scenarios;
 mod serve;
 mod shared;
 mod splice;

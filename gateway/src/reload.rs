@@ -42,6 +42,7 @@ pub(crate) fn compile(inputs: &mut Inputs) -> Result<(Compiled, Dump), Refused> 
         compiled,
         documents,
         diagnostics,
+        scenarios: _,
     } = inputs.build(&sources);
     let rendered = config::render(&diagnostics, &sources);
     let Some(compiled) = compiled else {

@@ -27,6 +27,15 @@ export class Simulator {
   /** The same as `lockgate explain` prints it. */
   explainText(request: SimulatedRequest): string;
 
+  /** What works, but probably not as meant: the warnings among the diagnostics. */
+  lint(): Diagnostic[];
+
+  /**
+   * Tries scenarios, documents of `kind: Scenario`, as `lockgate test` does: those of the given texts by file name, or
+   * those among the configuration's files. Throws when the configuration is refused.
+   */
+  test(scenarios?: Record<string, string>): TestReport;
+
   /** Gives the memory back; the simulator cannot be used afterwards. */
   free(): void;
   [Symbol.dispose](): void;
@@ -46,9 +55,49 @@ export interface Options {
   rootNamespace?: string;
 }
 
+/** What came of scenarios. */
+export interface TestReport {
+  apiVersion: "lockgate.dev/test/v1";
+  snapshot: string;
+  cases: TestedCase[];
+  /** The rules of the configuration, those of policies first; one with 0 cases was never reached. */
+  rules: CoveredRule[];
+  /** What is wrong with the scenarios that were given; those with errors were not tried. */
+  diagnostics: Diagnostic[];
+}
+
+export interface TestedCase {
+  /** The Scenario: `namespace/name`. */
+  scenario: string;
+  name: string;
+  /** `file:line:column` */
+  at: string;
+  /** `null` when the request cannot be asked of this configuration. */
+  verdict: Verdict | null;
+  /** Empty when it passed. */
+  failures: TestFailure[];
+}
+
+export interface TestFailure {
+  /** The member of `expect`, or `request` when that cannot be asked. */
+  field: string;
+  at: string;
+  expected: string | null;
+  /** `null` when the verdict has no such member. */
+  seen: string | null;
+}
+
+export interface CoveredRule {
+  name: string;
+  at: string;
+  /** How many cases it matched in. */
+  cases: number;
+}
+
 export interface SimulatedRequest {
-  method: string;
-  /** Path and query: `/v1/chat/completions?x=1`. */
+  /** GET by default, or POST when there is a body. */
+  method?: string;
+  /** Path and query, `/v1/chat/completions?x=1`, or a URL, whose host then stands for a missing `host` header. */
   target: string;
   /** `:authority` of HTTP/2, with which a `host` header must agree; in HTTP/1.1 the `host` header says it. */
   authority?: string;
@@ -61,7 +110,7 @@ export interface SimulatedRequest {
   destinationIp?: string;
   /** The port that the client connected to, as a PROXY protocol header names it; `port` by default. */
   destinationPort?: number;
-  /** The port of the Gateway server; 80 by default. */
+  /** The port of the Gateway server; by default the URL's, else the first that listens. */
   port?: number;
   /**
    * The server name that the client asked for in TLS; the connection is then TLS. Where the port speaks TLS it is the

@@ -34,6 +34,14 @@ export class Simulator {
     return this.#engine.explainText(textOf(request));
   }
 
+  lint() {
+    return this.diagnostics.filter(({ severity }) => severity === "warning");
+  }
+
+  test(scenarios) {
+    return JSON.parse(this.#engine.test(JSON.stringify(scenarios ?? null)));
+  }
+
   free() {
     this.#engine.free();
   }

@@ -9,9 +9,11 @@ mod request;
 
 use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
-use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::{PlacedDiagnostic, Source};
+use lockgate_core::config::resource::Scenario;
+use lockgate_core::config::{LoadOptions, load};
 use lockgate_core::explain::Explanation;
+use lockgate_core::scenario::{self, Report};
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
@@ -28,11 +30,15 @@ pub fn version() -> String {
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Simulator {
+    options: Options,
+    sources: Vec<Source>,
     diagnostics: String,
     compiled: Option<Compiled>,
+    scenarios: Vec<Scenario>,
 }
 
 /// What the gateway takes from its command line and environment: `Options` of `index.d.ts`.
+#[derive(Debug)]
 struct Options {
     env: Vec<(String, String)>,
     ignore_kinds: Vec<String>,
@@ -59,9 +65,11 @@ impl Options {
         })
     }
 
-    fn variable(&self, name: &str) -> Option<String> {
-        let (_, value) = self.env.iter().find(|(known, _)| known == name)?;
-        Some(value.clone())
+    /// Scenarios' own variables come first, as when the gateway's `test` tries them.
+    fn variables(&self, sources: &[Source]) -> Vec<(String, String)> {
+        let mut variables = scenario::env(sources);
+        variables.extend(self.env.iter().cloned());
+        variables
     }
 }
 
@@ -81,10 +89,10 @@ impl Simulator {
     /// is in [`Simulator::diagnostics`].
     #[wasm_bindgen(constructor)]
     pub fn new(files: &str, options: &str) -> Result<Self, JsError> {
-        let files = texts_by_name(Json::read(files)?, "files")?;
+        let sources = sources(Json::read(files)?)?;
         let options = Options::read(options)?;
-        let sources: Vec<Source> = files.into_iter().map(|(name, text)| Source { name, text }).collect();
-        let env = |name: &str| options.variable(name);
+        let variables = options.variables(&sources);
+        let env = |name: &str| value_of(&variables, name);
         let load = LoadOptions {
             env: &env,
             ignore_kinds: &options.ignore_kinds,
@@ -96,6 +104,9 @@ impl Simulator {
         Ok(Self {
             diagnostics: json(&findings)?,
             compiled: built.compiled,
+            scenarios: built.scenarios,
+            options,
+            sources,
         })
     }
 
@@ -137,13 +148,70 @@ impl Simulator {
     pub fn explain_text(&self, request: &str) -> Result<String, JsError> {
         Ok(self.explanation(request)?.to_string())
     }
+
+    /// Tries the scenarios of `{"name.yaml": "text"}`, or those of the configuration when it is `null`.
+    ///
+    /// # Errors
+    /// When the configuration is refused or the argument is not of that shape. What is wrong with the scenarios is among
+    /// the `diagnostics` of the result.
+    pub fn test(&self, files: &str) -> Result<String, JsError> {
+        let files = Json::read(files)?;
+        if files.text == "null" {
+            return json(&Tested {
+                report: scenario::run(&self.compiled()?.snapshot, &self.scenarios, &self.sources),
+                diagnostics: Vec::new(),
+            });
+        }
+        let sources = sources(files)?;
+        let variables = self.options.variables(&sources);
+        let options = LoadOptions {
+            env: &|name| value_of(&variables, name),
+            ignore_kinds: &[],
+            mesh_config: None,
+        };
+        let loaded = load(&sources, &options);
+        if let Some(other) = loaded.documents.iter().find(|document| document.kind != "Scenario") {
+            return Err(JsError::new(&format!(
+                "the scenarios hold the {} `{}/{}`: give it to the constructor",
+                other.kind, other.namespace, other.name
+            )));
+        }
+        let findings = loaded.diagnostics.as_slice().iter();
+        json(&Tested {
+            report: scenario::run(&self.compiled()?.snapshot, &loaded.resources.scenarios, &sources),
+            diagnostics: findings.map(|finding| finding.placed(&sources)).collect(),
+        })
+    }
+}
+
+/// `TestReport` of `index.d.ts`.
+#[derive(Serialize)]
+struct Tested<'d> {
+    #[serde(flatten)]
+    report: Report,
+    diagnostics: Vec<PlacedDiagnostic<'d>>,
+}
+
+fn sources(files: Json<'_>) -> Result<Vec<Source>, JsError> {
+    let files = texts_by_name(files, "files")?.into_iter();
+    Ok(files.map(|(name, text)| Source { name, text }).collect())
+}
+
+fn value_of(variables: &[(String, String)], name: &str) -> Option<String> {
+    let (_, value) = variables.iter().find(|(known, _)| known == name)?;
+    Some(value.clone())
 }
 
 impl Simulator {
-    fn explanation(&self, request: &str) -> Result<Explanation, JsError> {
+    fn compiled(&self) -> Result<&Compiled, JsError> {
         let refused = || JsError::new("the configuration has errors, see `diagnostics`");
-        let compiled = self.compiled.as_ref().ok_or_else(refused)?;
-        request::explain(&compiled.snapshot, request)
+        self.compiled.as_ref().ok_or_else(refused)
+    }
+
+    fn explanation(&self, request: &str) -> Result<Explanation, JsError> {
+        let compiled = self.compiled()?;
+        let question = request::read(request)?;
+        question.explain(&compiled.snapshot).map_err(|why| JsError::new(&why))
     }
 }
 

@@ -143,6 +143,7 @@ fn refuse_duplicate_names(resources: &Resources, diagnostics: &mut Diagnostics) 
         reference_grants,
         inference_pools,
         mesh_configs: _,
+        scenarios: _,
         refused: _,
     } = resources;
     // One kind after the other, since both kinds of Gateways have one name.

@@ -67,6 +67,31 @@ pub fn load(sources: &[Source], options: &LoadOptions<'_>) -> Loaded {
     loader.loaded
 }
 
+/// `spec.env` of the Scenarios among the sources: what `${NAME}` stands for while they are tried.
+///
+/// What is wrong with them is for [`load`] to say.
+#[must_use]
+pub fn scenario_env(sources: &[Source]) -> Vec<(String, String)> {
+    let mut env = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        // Most sources hold none, and need not be parsed twice.
+        if !source.text.contains("Scenario") {
+            continue;
+        }
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        for document in yaml::parse(source, index, &mut Diagnostics::default()) {
+            let is_scenario = document.get("kind").and_then(Node::text) == Some("Scenario");
+            let names = document.get("spec").and_then(|spec| spec.get("env"));
+            let names = names.filter(|_| is_scenario).map(Node::entries).unwrap_or_default();
+            let values = names
+                .iter()
+                .filter_map(|entry| Some((entry.key.value.clone(), entry.value.text()?.to_string())));
+            env.extend(values);
+        }
+    }
+    env
+}
+
 struct Loader<'s> {
     sources: &'s [Source],
     options: &'s LoadOptions<'s>,

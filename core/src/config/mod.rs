@@ -53,4 +53,6 @@ pub use document::{Document, Variable};
 #[cfg(feature = "yaml")]
 pub use json_schema::json_schema;
 #[cfg(feature = "yaml")]
-pub use load::{LoadOptions, Loaded, load};
+pub use load::{LoadOptions, Loaded, load, scenario_env};
+#[cfg(feature = "yaml")]
+pub(crate) use tree::json_text;

@@ -164,10 +164,78 @@ impl Node {
             .map(|scalar| scalar.text.as_str())
     }
 
+    /// The value as JSON text.
+    pub(crate) fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write_json(&mut out);
+        out
+    }
+
+    /// Nesting is bounded by that of the document.
+    fn write_json(&self, out: &mut String) {
+        match &self.value {
+            Value::Scalar(scalar) => match scalar.meaning() {
+                Meaning::Null => out.push_str("null"),
+                Meaning::Bool(truth) => out.push_str(if truth { "true" } else { "false" }),
+                Meaning::Number if is_json_number(&scalar.text) => out.push_str(&scalar.text),
+                Meaning::Number | Meaning::Text => write_json_text(&scalar.text, out),
+            },
+            Value::List(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    item.write_json(out);
+                }
+                out.push(']');
+            }
+            Value::Map(entries) => {
+                out.push('{');
+                for (index, entry) in entries.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    write_json_text(&entry.key.value, out);
+                    out.push(':');
+                    entry.value.write_json(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+
     /// Whether nothing is there: `key:`, `~`, `null`.
     pub(crate) fn is_null(&self) -> bool {
         self.scalar().is_some_and(|scalar| scalar.meaning() == Meaning::Null)
     }
+}
+
+/// Whether JSON has the number in the same digits.
+fn is_json_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    are_digits(whole) && are_digits(fraction) && (whole == "0" || !whole.starts_with('0'))
+}
+
+/// The text as a JSON string, which is one of YAML too.
+pub(crate) fn json_text(text: &str) -> String {
+    let mut out = String::new();
+    write_json_text(text, &mut out);
+    out
+}
+
+fn write_json_text(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\0'..=' ' if c != ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ => out.push(c),
+        }
+    }
+    out.push('"');
 }
 
 /// YAML 1.1's booleans, which Kubernetes' YAML reader has.

@@ -9,6 +9,7 @@
 
 mod passes;
 mod policy;
+mod question;
 mod shape;
 mod text;
 mod upstream;
@@ -20,6 +21,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+pub use question::{Client, Question, Target};
 pub use shape::*;
 
 use crate::answer::ErrorShape;

@@ -5,16 +5,16 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use lockgate_core::compile::Settings;
+use lockgate_core::explain::{Client, Question, Target};
 use serde::de::DeserializeOwned;
 
-use super::{Check, Cli, Explain, Inputs, Output, Serve};
-use crate::explain::Question;
+use super::{Check, Cli, Explain, Inputs, Output, Serve, Test, TestOutput};
 use crate::limits::{BODY_READ, HEADER_READ, IDLE};
 use crate::ports::Addresses;
 use crate::reload::{self, Refused};
 use crate::serve::Options;
 use crate::shared::Times;
-use crate::{config, serve};
+use crate::{config, scenarios, serve};
 
 /// The configuration or the arguments are wrong.
 const WRONG: u8 = 2;
@@ -103,7 +103,11 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         Ok(body) => body,
         Err(why) => return wrong(&why),
     };
-    let claims = match args.claims.map(|text| json("--claims", text)).transpose() {
+    let claims = match args
+        .claims
+        .map(|text| json::<serde_json::Value>("--claims", text))
+        .transpose()
+    {
         Ok(claims) => claims,
         Err(why) => return wrong(&why),
     };
@@ -122,18 +126,25 @@ pub(super) fn explain(args: Explain) -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
+    let target = match Target::parse(&args.url) {
+        Ok(target) => target,
+        Err(why) => return wrong(&why),
+    };
     let question = Question {
         method: args.method,
-        url: args.url,
+        target,
+        authority: None,
         headers: args.headers,
-        peer: Some(args.peer),
-        proxied: args.proxied,
-        destination_ip: args.destination_ip,
-        destination_port: args.destination_port,
-        port: None,
-        sni: args.sni,
-        peer_uris: args.peer_uris,
-        claims,
+        client: Client {
+            peer: Some(args.peer),
+            proxied: args.proxied,
+            destination_ip: args.destination_ip,
+            destination_port: args.destination_port,
+            port: None,
+            sni: args.sni,
+            peer_uris: args.peer_uris,
+        },
+        claims: claims.map(|claims| claims.to_string()),
         checks,
         body,
         entropy: args.entropy,
@@ -144,6 +155,37 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         Err(why) => return wrong(&why),
     }
     ExitCode::SUCCESS
+}
+
+pub(super) fn test(args: Test) -> ExitCode {
+    let mut inputs = match args.inputs.inputs() {
+        Ok(inputs) => inputs,
+        Err(status) => return status,
+    };
+    let tested = match scenarios::run(&mut inputs, &args.scenarios) {
+        Ok(tested) => tested,
+        Err(Refused(why)) => {
+            eprint!("{why}");
+            return ExitCode::from(WRONG);
+        }
+    };
+    if args.update {
+        match scenarios::update(&tested) {
+            Ok(said) => eprint!("{said}"),
+            Err(why) => return wrong(&why),
+        }
+    }
+    let report = tested.report;
+    match args.output {
+        TestOutput::Text => print(&report.to_string()),
+        TestOutput::Json => print_json(&report),
+        TestOutput::Junit => print(&scenarios::junit(&report)),
+    }
+    let is_uncovered = args.strict && report.uncovered().next().is_some();
+    match (report.failed() > 0 && !args.update) || is_uncovered {
+        true => ExitCode::from(FINDINGS),
+        false => ExitCode::SUCCESS,
+    }
 }
 
 /// The text itself or `@FILE`, as curl has it.

@@ -33,6 +33,8 @@ enum Command {
     Check(Check),
     /// Say what happens to one request, and why.
     Explain(Box<Explain>),
+    /// Try scenarios: requests, and what is expected to come of each.
+    Test(Test),
     /// Serve an example with a built-in provider: no key, no network.
     Demo,
     /// Print the JSON schema of configuration files.
@@ -197,6 +199,32 @@ struct Explain {
     url: String,
 }
 
+#[derive(Debug, Args)]
+struct Test {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = TestOutput::Text)]
+    output: TestOutput,
+    /// Write what came of the failed cases into their files.
+    #[arg(long)]
+    update: bool,
+    /// Exit with 1 when there is a rule that no case reaches.
+    #[arg(long)]
+    strict: bool,
+    /// A file with scenarios, or a directory of such; by default those among the -f files.
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TestOutput {
+    Text,
+    Json,
+    /// JUnit's XML, which pipelines read.
+    Junit,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -210,6 +238,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => commands::serve(*serve),
         Command::Check(check) => commands::check(check),
         Command::Explain(explain) => commands::explain(*explain),
+        Command::Test(test) => commands::test(test),
         Command::Demo => crate::demo::run(),
         Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
@@ -253,6 +282,8 @@ mod tests {
             "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
             "check -f a --strict -o json",
             "explain -f a -X POST -H Host:test.com --peer ::1 --proxied 192.0.2.1 --destination-ip ::2 --destination-port 443 --claims {} --checks {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",
+            "test -f a b c -o junit --update --strict",
+            "test -f a",
             "demo",
             "schema",
             "completions bash",
@@ -283,6 +314,8 @@ mod tests {
             "explain -f a --proxied 192.0.2.1:80 /",
             "explain -f a --destination-port 65536 /",
             "explain -f a",
+            "test a",
+            "test -f a -o xml",
             "dance",
         ] {
             let args = core::iter::once("lockgate").chain(line.split(' '));

@@ -78,7 +78,7 @@ fn options(provider: SocketAddr) -> Options {
         text: text.replace(EXAMPLE_PORT, &port),
     };
     inputs.embedded = FILES.into_iter().map(source).collect();
-    inputs.variables = vec![("API_KEY", API_KEY.to_owned())];
+    inputs.variables = vec![("API_KEY".to_owned(), API_KEY.to_owned())];
     Options {
         inputs,
         addresses: Addresses([(80, free(GATEWAY_PORT))].into()),

@@ -17,6 +17,7 @@ mod llm_route;
 pub(super) mod mesh_config;
 mod request_authentication;
 mod route_settings;
+mod scenario;
 mod secret;
 mod service_entry;
 mod string_match;
@@ -33,7 +34,7 @@ use super::resource::gateway_api as kube;
 use super::resource::http_route::HttpRoute;
 use super::resource::{
     AuthorizationPolicy, DestinationRule, Gateway, KubernetesSecret, Labels, LlmProvider, LlmRoute, MeshConfig, Meta,
-    RequestAuthentication, Resources, ServiceEntry, Spanned, VirtualService,
+    RequestAuthentication, Resources, Scenario, ServiceEntry, Spanned, VirtualService,
 };
 use super::schema::{GATEWAY_API, Kind};
 use super::time::parse_timestamp;
@@ -57,6 +58,7 @@ pub(crate) enum Decoded {
     HttpRoute(HttpRoute),
     ReferenceGrant(kube::ReferenceGrant),
     InferencePool(kube::InferencePool),
+    Scenario(Scenario),
 }
 
 impl Decoded {
@@ -77,6 +79,7 @@ impl Decoded {
             Self::HttpRoute(resource) => resources.http_routes.push(resource),
             Self::ReferenceGrant(resource) => resources.reference_grants.push(resource),
             Self::InferencePool(resource) => resources.inference_pools.push(resource),
+            Self::Scenario(resource) => resources.scenarios.push(resource),
         }
     }
 }
@@ -104,6 +107,7 @@ pub(crate) fn decode(document: &Node, kind: &Kind, meta: Meta, diagnostics: &mut
         "VirtualService" => virtual_service::decode(spec?, meta, diagnostics).map(Decoded::VirtualService),
         "ServiceEntry" => service_entry::decode(spec?, meta, diagnostics).map(Decoded::ServiceEntry),
         "MeshConfig" => Some(Decoded::MeshConfig(mesh_config::decode(spec?, diagnostics))),
+        "Scenario" => scenario::decode(spec?, meta, diagnostics).map(Decoded::Scenario),
         "Secret" => Some(Decoded::Secret(secret::decode(document, meta))),
         "DestinationRule" => destination_rule::decode(spec?, meta, diagnostics).map(Decoded::DestinationRule),
         _ => None,

@@ -13,6 +13,7 @@ mod route;
 
 use alloc::borrow::Cow;
 use alloc::format;
+use core::net::IpAddr;
 
 use super::time::{parse_duration_ms, parse_limit_ms, parse_timestamp};
 use crate::check::Authorizer;
@@ -55,6 +56,8 @@ pub(crate) enum Format {
     DnsName,
     /// An IP address or a DNS name.
     EndpointAddress,
+    /// One IP address.
+    Address,
     Cidr,
     PolicyHost,
     PolicyMethod,
@@ -184,6 +187,7 @@ impl Format {
             Self::RouteHost => host::route_host(text),
             Self::DnsName => host::dns_name(text),
             Self::EndpointAddress => host::endpoint_address(text),
+            Self::Address => address(text),
             Self::Cidr => cidr(text),
             Self::PolicyHost | Self::PolicyMethod => visible(text, "invalid-pattern"),
             Self::PolicyPath => policy::path(text),
@@ -323,6 +327,16 @@ fn seconds(text: &str) -> Check {
         Some(milliseconds) if milliseconds % 1000 == 0 => Ok(()),
         _ => {
             Err(Fault::new("invalid-duration", "is not a duration of whole seconds").help("write it as `60s` or `24h`"))
+        }
+    }
+}
+
+fn address(text: &str) -> Check {
+    match text.parse::<IpAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            Err(Fault::new("invalid-address", "is not an IP address")
+                .help("write it as `203.0.113.7` or `2001:db8::7`"))
         }
     }
 }

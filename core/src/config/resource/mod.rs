@@ -16,6 +16,7 @@ mod llm_route;
 mod mesh_config;
 mod request_authentication;
 mod route_settings;
+mod scenario;
 mod service_entry;
 mod virtual_service;
 
@@ -33,6 +34,7 @@ pub use llm_route::*;
 pub use mesh_config::*;
 pub use request_authentication::*;
 pub use route_settings::*;
+pub use scenario::*;
 pub use service_entry::*;
 pub use virtual_service::*;
 
@@ -119,6 +121,8 @@ pub struct Resources {
     pub inference_pools: Vec<gateway_api::InferencePool>,
     /// Istio's MeshConfig, of whatever origin; at most one is allowed.
     pub mesh_configs: Vec<MeshConfig>,
+    /// Lockgate's own Scenario.
+    pub scenarios: Vec<Scenario>,
     /// Kinds of which a document was refused, so that a reference to one that is missing says nothing new.
     pub refused: Vec<&'static str>,
 }

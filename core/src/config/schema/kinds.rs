@@ -9,6 +9,7 @@ use super::inference_pool::INFERENCE_POOL;
 use super::llm::{LLM_PROVIDER, LLM_ROUTE};
 use super::mesh_config::MESH_CONFIG;
 use super::request_authentication::REQUEST_AUTHENTICATION;
+use super::scenario::SCENARIO;
 use super::secret::SECRET;
 use super::service_entry::SERVICE_ENTRY;
 use super::virtual_service::VIRTUAL_SERVICE;
@@ -62,7 +63,7 @@ const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const OTHER_VERSIONS: &[&str] = &["v1", "v1beta1"];
 
 /// Every kind that is decoded. Of two with one name, that of the first group is meant under `lockgate.dev`.
-pub(crate) static KINDS: [Kind; 15] = [
+pub(crate) static KINDS: [Kind; 16] = [
     Kind {
         name: "Gateway",
         group: NETWORKING,
@@ -132,6 +133,13 @@ pub(crate) static KINDS: [Kind; 15] = [
         versions: &["v1"],
         doc: "How heads are read: Istio's MeshConfig, with fields of our own.",
         body: Body::Spec(&MESH_CONFIG),
+    },
+    Kind {
+        name: "Scenario",
+        group: LOCKGATE,
+        versions: &["v1"],
+        doc: "Requests, and what is expected to come of each: a test of the other resources.",
+        body: Body::Spec(&SCENARIO),
     },
     Kind {
         name: "Gateway",

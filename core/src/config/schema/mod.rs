@@ -19,6 +19,7 @@ mod mesh_config;
 mod meta;
 mod request_authentication;
 mod route_settings;
+mod scenario;
 mod secret;
 mod service_entry;
 mod virtual_service;
@@ -28,6 +29,7 @@ pub(crate) use mesh_config::{CONFIG_MAP_DATA, MESH_CONFIG};
 pub(crate) use meta::METADATA;
 
 pub(crate) use route_settings::GRPC_STATUSES;
+pub(crate) use scenario::EXPECT;
 
 use super::format::Format;
 
@@ -87,7 +89,7 @@ pub(crate) enum Shape {
         key: Format,
         value: &'static Self,
     },
-    /// Accepted and never read.
+    /// Not looked at: never read, or read as it stands.
     Any,
 }
 
@@ -164,6 +166,9 @@ const LABELS: Shape = Shape::Map {
 };
 
 const PORT: Shape = Shape::Integer { min: 1, max: 65_535 };
+
+/// The status code of an answer.
+const STATUS: Shape = Shape::Integer { min: 100, max: 599 };
 
 /// `exportTo` of what locates hosts: only the default, every namespace.
 const EXPORT_TO: Shape = Shape::List {

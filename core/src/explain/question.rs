@@ -1,0 +1,258 @@
+//! A request in words, read as the gateway reads one from the network.
+//!
+//! What the command line, the admin port, the simulator and scenarios ask with:
+//! they say where its parts come from, and this is the one place that makes a
+//! [`Request`] of them.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use serde::Deserialize;
+
+use super::{Explanation, explain, presumed_server_name};
+use crate::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
+use crate::cidr::canonical;
+use crate::claims::ClaimSet;
+use crate::decide::{Body, Identity, Known};
+use crate::limits::BODY_BYTES_MAX_DEFAULT;
+use crate::llm::body::BodyScan;
+use crate::llm::media::media;
+use crate::request::{Connection, Headers, Request, Scheme, SentAuthority, spiffe_id};
+use crate::snapshot::Snapshot;
+use crate::token::assume;
+
+/// A request to explain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Question {
+    /// GET, or POST when there is a body, unless given.
+    pub method: Option<String>,
+    /// What the request line says: path and query, or a URL.
+    pub target: Target,
+    /// `:authority` of HTTP/2; in HTTP/1.1 the `host` header says it.
+    pub authority: Option<String>,
+    /// Name and value of each field, in order.
+    pub headers: Vec<(String, String)>,
+    /// Who sent it, over which connection.
+    pub client: Client,
+    /// What the client's token claims, as JSON, taken as verified.
+    pub claims: Option<String>,
+    /// What external authorizers would say, by their names; one that is not here is left open.
+    pub checks: AssumedAnswers,
+    /// The body; without one its check is left open.
+    pub body: Option<String>,
+    /// Chooses among weighted backends.
+    pub entropy: u64,
+}
+
+/// The connection of a [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Client {
+    /// The client's address; 127.0.0.1 when not given.
+    pub peer: Option<IpAddr>,
+    /// The client's address as a PROXY protocol header names it.
+    pub proxied: Option<IpAddr>,
+    /// The address the client connected to, as a PROXY protocol header or the socket has it.
+    pub destination_ip: Option<IpAddr>,
+    /// The port that policies compare, as a PROXY protocol header names it; the logical port when not given.
+    pub destination_port: Option<u16>,
+    /// The logical port; by default the URL's, else the first that listens.
+    pub port: Option<u16>,
+    /// The server name that the client asked for in TLS; the request's host by default, where the port speaks TLS.
+    pub sni: Option<String>,
+    /// The URI names of the client's certificate.
+    pub peer_uris: Vec<String>,
+}
+
+/// Where a request goes: a path, or a URL, whose authority then stands for a missing `host`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Target {
+    authority: Option<String>,
+    /// The port, when the URL tells one that is not the scheme's own.
+    port: Option<u16>,
+    is_https: bool,
+    path: String,
+}
+
+impl Target {
+    /// Reads a URL (`http://` or `https://`) or a path.
+    ///
+    /// # Errors
+    /// Why it is neither, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with('/') || text == "*" {
+            return Ok(Self {
+                path: text.to_owned(),
+                ..Self::default()
+            });
+        }
+        let (is_https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (false, rest),
+            (None, Some(rest)) => (true, rest),
+            (None, None) => return Err(not_a_target(text)),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let path = path.split('#').next().unwrap_or_default();
+        let (_, port) = authority
+            .rsplit_once(':')
+            .filter(|(_, port)| !port.ends_with(']'))
+            .unzip();
+        let port = port
+            .map(|port| port.parse().map_err(|_| format!("`{text}` has no valid port")))
+            .transpose()?;
+        if authority.is_empty() {
+            return Err(not_a_target(text));
+        }
+        Ok(Self {
+            authority: Some(authority.to_owned()),
+            port: port.or(is_https.then_some(443)),
+            is_https,
+            path: match path.starts_with('/') {
+                true => path.to_owned(),
+                false => format!("/{path}"),
+            },
+        })
+    }
+}
+
+fn not_a_target(text: &str) -> String {
+    format!("`{text}` is neither a URL nor a path: begin with http:// or /")
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+/// Fields as they arrive: blanks around a value are none of it (RFC 9110 §5.5).
+struct Fields<'q>(&'q [(String, String)]);
+
+impl Headers for Fields<'_> {
+    fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
+        for (key, value) in self.0 {
+            if key.eq_ignore_ascii_case(name) {
+                visit(value.as_bytes().trim_ascii());
+            }
+        }
+    }
+}
+
+impl Fields<'_> {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        let mut first = None;
+        self.each(name, &mut |value| first = first.or(Some(value)));
+        first
+    }
+}
+
+impl Question {
+    /// Asks the engine.
+    ///
+    /// # Errors
+    /// What is wrong with the claims, or with what authorizers would say, in words.
+    pub fn explain(&self, snapshot: &Snapshot) -> Result<Explanation, String> {
+        let Self { target, client, .. } = self;
+        let mut headers = self.headers.clone();
+        let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+        if let (Some(authority), None, false) = (&target.authority, &self.authority, names_host) {
+            headers.push(("host".to_owned(), authority.clone()));
+        }
+        let fields = Fields(&headers);
+        let first_port = snapshot.listeners().first().map_or(80, |listener| listener.port);
+        let port = client.port.or(target.port).unwrap_or(first_port);
+        let host = fields.first("host").and_then(|host| core::str::from_utf8(host).ok());
+        let host = self.authority.as_deref().or(host).unwrap_or_default();
+        let sni = match &client.sni {
+            Some(name) => Some(name.to_ascii_lowercase()),
+            None => presumed_server_name(snapshot, port, host),
+        };
+        let plain = Connection::plain(canonical(client.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))), port);
+        // Only TLS has a server name and certificates.
+        let is_tls = target.is_https || snapshot.is_tls(port) || sni.is_some() || !client.peer_uris.is_empty();
+        let default_method = if self.body.is_some() { "POST" } else { "GET" };
+        let request = Request {
+            method: self.method.as_deref().unwrap_or(default_method),
+            authority: self.authority.as_deref().map(SentAuthority::pseudo),
+            target: &target.path,
+            headers: &fields,
+            connection: Connection {
+                scheme: if is_tls { Scheme::Https } else { Scheme::Http },
+                sni: sni.as_deref(),
+                spiffe_id: spiffe_id(client.peer_uris.iter().map(String::as_str)),
+                proxied: client.proxied.map(canonical),
+                local: client.destination_ip.map_or(plain.local, canonical),
+                destination_port: client.destination_port.unwrap_or(plain.destination_port),
+                ..plain
+            },
+        };
+        let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
+        let body = match &self.body {
+            None => Body::Unread,
+            Some(text) => Body::Read(
+                media(fields.first("content-type"), fields.first("content-encoding"))
+                    .and_then(|()| scan.feed(text.as_bytes()))
+                    .and_then(|()| scan.finish()),
+            ),
+        };
+        let claims = self.claims.as_ref();
+        let claims = claims.map(|claims| verified(snapshot, claims)).transpose()?;
+        let answers = AssumedAnswer::of_all(&self.checks, snapshot.authorizers())?;
+        let changed = borrow_fields(&answers);
+        let answers = borrow_answers(&answers, &changed);
+        let checked = Checked::new(&request, &answers);
+        let known = Known {
+            body,
+            identity: claims
+                .as_ref()
+                .map_or(Identity::Unverified, |claims| Identity::Verified(claims.claims())),
+            checked: (!answers.is_empty()).then_some(&checked),
+        };
+        Ok(explain(snapshot, &request, known, self.entropy))
+    }
+}
+
+/// The claims as if a token with them had been verified.
+fn verified(snapshot: &Snapshot, claims: &str) -> Result<ClaimSet, String> {
+    assume(&snapshot.tables(), claims.as_bytes()).map_err(|error| format!("the claims are {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_or_a_path() {
+        let parsed = |url| Target::parse(url).map(|target| (target.authority, target.port, target.path));
+        let some = |text: &str| Some(text.to_owned());
+        for (text, authority, port, path) in [
+            ("/v1?x=1", None, None, "/v1?x=1"),
+            ("*", None, None, "*"),
+            ("http://test.com", some("test.com"), None, "/"),
+            ("http://test.com?a=b#c", some("test.com"), None, "/?a=b"),
+            ("http://test.com:8081/a", some("test.com:8081"), Some(8081), "/a"),
+            ("http://[::1]/", some("[::1]"), None, "/"),
+            ("http://[::1]:81/", some("[::1]:81"), Some(81), "/"),
+            ("https://test.com/", some("test.com"), Some(443), "/"),
+        ] {
+            assert_eq!(parsed(text), Ok((authority, port, path.to_owned())), "{text}");
+        }
+        for text in [
+            "test.com/a",
+            "",
+            "http://",
+            "http:///a",
+            "ftp://a/",
+            "http://a:x/",
+            "http://a:65536/",
+        ] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
+    }
+}

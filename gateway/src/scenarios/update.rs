@@ -1,0 +1,101 @@
+//! New expectations in an old file: only the `expect` of failed cases changes, line by line.
+
+use lockgate_core::config::resource::{Case, Fact};
+use lockgate_core::explain::Verdict;
+use lockgate_core::scenario;
+
+/// What a case gets that expected nothing yet.
+const TELLING: [&str; 9] = [
+    "decision",
+    "status",
+    "body",
+    "location",
+    "rule",
+    "provider",
+    "upstream",
+    "path",
+    "authorizer",
+];
+
+/// The text with the cases' expectations brought in line with their verdicts; else the case that cannot be, and why.
+pub(super) fn update<'c>(
+    text: &str,
+    cases: impl Iterator<Item = (&'c Case, &'c Verdict)>,
+) -> Result<String, (String, &'static str)> {
+    let mut cases: Vec<_> = cases.collect();
+    // From the end, so that the places of those before stay right.
+    cases.sort_unstable_by_key(|(case, _)| core::cmp::Reverse(case.at.start));
+    let mut text = text.to_owned();
+    for (case, verdict) in cases {
+        let (start, end, indent) = lines(&text, case.at.start).ok_or_else(|| {
+            let why = "its `expect` does not stand on lines of its own; write the case in block style";
+            (case.name.value.clone(), why)
+        })?;
+        text.replace_range(start..end, &expectation(case, verdict, indent));
+    }
+    Ok(text)
+}
+
+/// Where the value begins (behind `expect:`) and ends, and how far `expect` is indented. `None` in a flow mapping.
+fn lines(text: &str, value: u32) -> Option<(usize, usize, usize)> {
+    let before = text.get(..usize::try_from(value).ok()?)?;
+    let key = before.rfind("expect")?;
+    let line = before.get(..key)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let lead = before.get(line..key)?;
+    let start = key + before.get(key..)?.find(':')? + 1;
+    if !lead.chars().all(|c| c == ' ' || c == '-') {
+        return None;
+    }
+    let mut end = start;
+    let mut at = start;
+    for (index, line) in text.get(start..)?.split_inclusive('\n').enumerate() {
+        at += line.len();
+        let depth = line.len() - line.trim_start_matches(' ').len();
+        let is_blank = line.trim().is_empty();
+        if index > 0 && !is_blank && depth <= lead.len() {
+            break;
+        }
+        if !is_blank || index == 0 {
+            end = at - (line.len() - line.trim_end_matches(['\r', '\n']).len());
+        }
+    }
+    Some((start, end, lead.len()))
+}
+
+fn expectation(case: &Case, verdict: &Verdict, indent: usize) -> String {
+    let facts = scenario::facts(verdict);
+    let seen = |name: &str| facts.iter().find(|(known, _)| *known == name).map(|(_, fact)| fact);
+    let mut wanted: Vec<(&str, Fact)> = Vec::new();
+    for (name, expected) in &case.expected {
+        if let Some(fact) = seen(name).and_then(|seen| narrowed(&expected.value, seen)) {
+            wanted.push((name, fact));
+        }
+    }
+    if wanted.is_empty() {
+        let told = TELLING.iter().filter_map(|name| Some((*name, seen(name)?.clone())));
+        wanted.extend(told);
+    } else if wanted.len() < case.expected.len() && wanted.iter().all(|(name, _)| *name != "decision") {
+        wanted.extend(seen("decision").map(|fact| ("decision", fact.clone())));
+    }
+    let blanks = " ".repeat(indent + 2);
+    let lines = wanted
+        .iter()
+        .map(|(name, fact)| format!("\n{blanks}{name}: {}", scenario::yaml(fact)));
+    lines.collect()
+}
+
+/// Of what came, what was asked for; `None` when nothing of it came.
+fn narrowed(expected: &Fact, seen: &Fact) -> Option<Fact> {
+    match (expected, seen) {
+        (Fact::Fields(expected), Fact::Fields(seen)) if !expected.is_empty() => {
+            let is_asked = |name: &str| expected.iter().any(|(asked, _)| asked.eq_ignore_ascii_case(name));
+            let fields: Vec<_> = seen.iter().filter(|(name, _)| is_asked(name)).cloned().collect();
+            (!fields.is_empty()).then_some(Fact::Fields(fields))
+        }
+        (Fact::List(expected), Fact::List(seen)) if !expected.is_empty() => {
+            let items: Vec<_> = seen.iter().filter(|item| expected.contains(item)).cloned().collect();
+            Some(Fact::List(if items.is_empty() { seen.clone() } else { items }))
+        }
+        _ => Some(seen.clone()),
+    }
+}
