@@ -79,7 +79,9 @@ pub fn scenario_env(sources: &[Source]) -> Vec<(String, String)> {
             continue;
         }
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        for document in yaml::parse(source, index, &mut Diagnostics::default()) {
+        let mut known = Diagnostics::default();
+        let mut documents = yaml::documents(source, index, &mut known);
+        while let Some(document) = documents.next(&mut known) {
             let is_scenario = document.get("kind").and_then(Node::text) == Some("Scenario");
             let names = document.get("spec").and_then(|spec| spec.get("env"));
             let names = names.filter(|_| is_scenario).map(Node::entries).unwrap_or_default();

@@ -162,27 +162,28 @@ pub(super) fn test(args: Test) -> ExitCode {
         Ok(inputs) => inputs,
         Err(status) => return status,
     };
-    let tested = match scenarios::run(&mut inputs, &args.scenarios) {
-        Ok(tested) => tested,
+    let mut tried = scenarios::run(&mut inputs, &args.scenarios);
+    if let (Ok(tested), true) = (&tried, args.update) {
+        match scenarios::update(tested) {
+            Ok(said) => eprint!("{said}"),
+            Err(why) => return wrong(&why),
+        }
+        tried = scenarios::run(&mut inputs, &args.scenarios);
+    }
+    let report = match tried {
+        Ok(tested) => tested.report,
         Err(Refused(why)) => {
             eprint!("{why}");
             return ExitCode::from(WRONG);
         }
     };
-    if args.update {
-        match scenarios::update(&tested) {
-            Ok(said) => eprint!("{said}"),
-            Err(why) => return wrong(&why),
-        }
-    }
-    let report = tested.report;
     match args.output {
         TestOutput::Text => print(&report.to_string()),
         TestOutput::Json => print_json(&report),
         TestOutput::Junit => print(&scenarios::junit(&report)),
     }
     let is_uncovered = args.strict && report.uncovered().next().is_some();
-    match (report.failed() > 0 && !args.update) || is_uncovered {
+    match report.failed() > 0 || is_uncovered {
         true => ExitCode::from(FINDINGS),
         false => ExitCode::SUCCESS,
     }
