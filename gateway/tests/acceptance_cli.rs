@@ -36,6 +36,7 @@ async fn help_names_every_command() {
         "serve",
         "check",
         "explain",
+        "test",
         "demo",
         "schema",
         "completions",
@@ -341,4 +342,107 @@ async fn readiness_ends_when_the_drain_begins() {
     gate.open();
     assert_eq!(client.part().await, Part::End);
     assert_eq!(bed.gateway.ends().await.code(), Some(0));
+}
+
+/// A scenario of one answer, in a file of its own.
+fn scenario_file(name: &str, expect: &str) -> std::path::PathBuf {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenarios");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join(name);
+    let text = format!(
+        "apiVersion: lockgate.dev/v1\nkind: Scenario\nmetadata: {{name: routes}}\nspec:\n  cases:\n    # Stays.\n    - name: health & <co>\n      expect:{expect}\n      request: {{url: 'http://shop.example.com/healthz'}} # Stays too.\n    - name: one line\n      request: {{url: 'http://shop.example.com/'}}\n      expect: {{decision: forward}}\n"
+    );
+    std::fs::write(&path, text).expect("a file");
+    path
+}
+
+async fn tested(path: &std::path::Path, more: &[&str]) -> Said {
+    let routing = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/routing");
+    let path = path.to_str().expect("a path in UTF-8");
+    lockgate(&[&["test", "-f", routing, path], more].concat()).await
+}
+
+#[tokio::test]
+async fn scenarios_pass_or_say_what_came() {
+    let path = scenario_file("passes.yaml", " {status: 200, body: \"ok\\n\"}");
+    let said = tested(&path, &[]).await;
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(
+        said.stdout.contains("2 passed, 0 failed; 2 of 8 rules reached"),
+        "{}",
+        said.stdout
+    );
+    assert_eq!(tested(&path, &["--strict"]).await.code, 1);
+
+    let path = scenario_file("fails.yaml", "\n        decision: refuse\n        status: 404");
+    let said = tested(&path, &[]).await;
+    assert_eq!(said.code, 1);
+    assert!(
+        said.stdout.contains("status: expected 404, found 200"),
+        "{}",
+        said.stdout
+    );
+    assert!(said.stdout.contains("fails.yaml:10:17"), "{}", said.stdout);
+
+    let json = tested(&path, &["-o", "json"]).await.json();
+    assert_eq!(json["apiVersion"], "lockgate.dev/test/v1");
+    assert_eq!(json["cases"][0]["failures"][1]["expected"], "404");
+
+    let junit = tested(&path, &["-o", "junit"]).await.stdout;
+    assert!(
+        junit.contains("<testsuites name=\"lockgate\" tests=\"2\" failures=\"1\">"),
+        "{junit}"
+    );
+    assert!(junit.contains("name=\"health &amp; &lt;co&gt;\""), "{junit}");
+}
+
+#[tokio::test]
+async fn failed_cases_are_updated_and_nothing_else() {
+    let path = scenario_file(
+        "updated.yaml",
+        "\n        decision: refuse # Goes.\n        status: 404",
+    );
+    let before = std::fs::read_to_string(&path).expect("the file");
+    let said = tested(&path, &["--update"]).await;
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("updated.yaml: 1 updated"), "{}", said.stderr);
+    let after = std::fs::read_to_string(&path).expect("the file");
+    assert_eq!(after, before.replace("refuse # Goes.", "respond").replace("404", "200"));
+
+    let path = scenario_file("told.yaml", " {}");
+    assert_eq!(tested(&path, &["--update"]).await.code, 0);
+    let after = std::fs::read_to_string(&path).expect("the file");
+    let told = "expect:\n        decision: respond\n        status: 200\n        body: \"ok\\n\"\n        rule: istio-system/shop/health\n      request";
+    assert!(after.contains(told), "{after}");
+}
+
+#[tokio::test]
+async fn scenarios_that_cannot_be_tried_say_why() {
+    let routing = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/routing");
+    let said = lockgate(&["test", "-f", routing]).await;
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr.contains("the configuration holds no Scenario"),
+        "{}",
+        said.stderr
+    );
+
+    let path = scenario_file("misspelt.yaml", " {staus: 200}");
+    let said = tested(&path, &[]).await;
+    assert_eq!(said.code, 2);
+    assert!(said.stderr.contains("did you mean `status`?"), "{}", said.stderr);
+
+    let one_line = scenario_file("one-line.yaml", " {status: 200}");
+    let text = std::fs::read_to_string(&one_line).expect("the file");
+    let text = text
+        .replace("- name: one line\n      request:", "- {name: one line, request:")
+        .replace(
+            "'http://shop.example.com/'}\n      expect: {decision: forward}",
+            "'http://shop.example.com/'}, expect: {decision: refuse}}",
+        );
+    std::fs::write(&one_line, &text).expect("a file");
+    let said = tested(&one_line, &["--update"]).await;
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(said.stderr.contains("write the case in block style"), "{}", said.stderr);
+    assert_eq!(std::fs::read_to_string(&one_line).expect("the file"), text);
 }

@@ -89,7 +89,7 @@ fn question(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Q
         claims: node.get("claims").map(Node::to_json),
         checks: checks(node, field, diagnostics),
         body: one("body"),
-        entropy: number(node, "entropy").unwrap_or(0),
+        entropy: one("entropy").and_then(|number| number.parse().ok()).unwrap_or(0),
     })
 }
 

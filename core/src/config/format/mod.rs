@@ -58,6 +58,8 @@ pub(crate) enum Format {
     EndpointAddress,
     /// One IP address.
     Address,
+    /// A number of 64 bits.
+    Entropy,
     Cidr,
     PolicyHost,
     PolicyMethod,
@@ -188,6 +190,7 @@ impl Format {
             Self::DnsName => host::dns_name(text),
             Self::EndpointAddress => host::endpoint_address(text),
             Self::Address => address(text),
+            Self::Entropy => entropy(text),
             Self::Cidr => cidr(text),
             Self::PolicyHost | Self::PolicyMethod => visible(text, "invalid-pattern"),
             Self::PolicyPath => policy::path(text),
@@ -328,6 +331,14 @@ fn seconds(text: &str) -> Check {
         _ => {
             Err(Fault::new("invalid-duration", "is not a duration of whole seconds").help("write it as `60s` or `24h`"))
         }
+    }
+}
+
+fn entropy(text: &str) -> Check {
+    match text.parse::<u64>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Fault::new("out-of-range", "is not a number of 64 bits")
+            .help("use a number from \"0\" to \"18446744073709551615\", in quotes")),
     }
 }
 

@@ -86,8 +86,8 @@ static REQUEST: Object = Object::new(&[
     ),
     field(
         "entropy",
-        Shape::Integer { min: 0, max: i64::MAX },
-        "The random number that chooses among weighted backends; 0 by default.",
+        text(Format::Entropy),
+        "The random number of 64 bits, in quotes, whose upper half chooses among weighted backends; 0 by default.",
     ),
 ]);
 
