@@ -39,7 +39,8 @@ export class Simulator {
   }
 
   test(scenarios) {
-    return JSON.parse(this.#engine.test(JSON.stringify(scenarios ?? null)));
+    const [report, diagnostics] = JSON.parse(this.#engine.test(JSON.stringify(scenarios ?? null)));
+    return { ...report, diagnostics };
   }
 
   free() {

@@ -13,7 +13,7 @@ use lockgate_core::config::diagnostic::{PlacedDiagnostic, Source};
 use lockgate_core::config::resource::Scenario;
 use lockgate_core::config::{LoadOptions, load};
 use lockgate_core::explain::Explanation;
-use lockgate_core::scenario::{self, Report};
+use lockgate_core::scenario;
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
@@ -149,18 +149,17 @@ impl Simulator {
         Ok(self.explanation(request)?.to_string())
     }
 
-    /// Tries the scenarios of `{"name.yaml": "text"}`, or those of the configuration when it is `null`.
+    /// Tries the scenarios of `{"name.yaml": "text"}`, or those of the configuration when it is `null`: the report, and what
+    /// is wrong with the texts.
     ///
     /// # Errors
-    /// When the configuration is refused or the argument is not of that shape. What is wrong with the scenarios is among
-    /// the `diagnostics` of the result.
+    /// When the configuration is refused or the argument is not of that shape.
     pub fn test(&self, files: &str) -> Result<String, JsError> {
+        let snapshot = &self.compiled()?.snapshot;
         let files = Json::read(files)?;
         if files.text == "null" {
-            return json(&Tested {
-                report: scenario::run(&self.compiled()?.snapshot, &self.scenarios, &self.sources),
-                diagnostics: Vec::new(),
-            });
+            let nothing: [PlacedDiagnostic<'_>; 0] = [];
+            return json(&(scenario::run(snapshot, &self.scenarios, &self.sources), &nothing[..]));
         }
         let sources = sources(files)?;
         let variables = self.options.variables(&sources);
@@ -177,19 +176,12 @@ impl Simulator {
             )));
         }
         let findings = loaded.diagnostics.as_slice().iter();
-        json(&Tested {
-            report: scenario::run(&self.compiled()?.snapshot, &loaded.resources.scenarios, &sources),
-            diagnostics: findings.map(|finding| finding.placed(&sources)).collect(),
-        })
+        let findings: Vec<PlacedDiagnostic<'_>> = findings.map(|finding| finding.placed(&sources)).collect();
+        json(&(
+            scenario::run(snapshot, &loaded.resources.scenarios, &sources),
+            &findings[..],
+        ))
     }
-}
-
-/// `TestReport` of `index.d.ts`.
-#[derive(Serialize)]
-struct Tested<'d> {
-    #[serde(flatten)]
-    report: Report,
-    diagnostics: Vec<PlacedDiagnostic<'d>>,
 }
 
 fn sources(files: Json<'_>) -> Result<Vec<Source>, JsError> {

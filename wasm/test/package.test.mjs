@@ -7,10 +7,10 @@ import { version } from "@lockgate/simulator";
 
 // What it is made of stands in the README. `wasm-opt -Oz` was tried: a tenth less raw, but 5 % more after compression,
 // which is what travels. What is allowed is what it was with all that routes, Gateway API,
-// delegates, subsets and the lints of shadowed rules included, and a little more.
+// delegates, subsets, the lints of shadowed rules and scenarios included, and a little more.
 const KIB = 1024;
-const RAW_MAX = 1030 * KIB;
-const BROTLI_MAX = 312 * KIB;
+const RAW_MAX = 1062 * KIB;
+const BROTLI_MAX = 323 * KIB;
 
 test("version_is_the_package's", async () => {
   const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));

@@ -43,12 +43,15 @@ pub(crate) fn module(profile: &str, folder: &Path) -> Outcome {
 pub(crate) fn test(steps: &mut Steps) -> Outcome {
     steps.run("test: wasm build", build)?;
     steps.run("test: wasm in Node and Chromium", || {
+        // Which the answers are compared with.
+        run(&mut cargo("", "build --locked -p lockgate"))?;
         let node = tools::node()?;
         let chromium = tools::chromium()?;
         let mut command = program(node, "--test");
         run(command
             .args(test_files("wasm/test")?)
             .env("CHROMIUM", chromium)
+            .env("LOCKGATE", target().join("debug/lockgate"))
             .current_dir(root().join("wasm")))
     })
 }
