@@ -345,26 +345,26 @@ async fn readiness_ends_when_the_drain_begins() {
 }
 
 /// A scenario of one answer, in a file of its own.
-fn scenario_file(name: &str, expect: &str) -> std::path::PathBuf {
+fn scenario_file(name: &str, expect: &str) -> std::io::Result<std::path::PathBuf> {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenarios");
-    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::create_dir_all(&folder)?;
     let path = folder.join(name);
     let text = format!(
         "apiVersion: lockgate.dev/v1\nkind: Scenario\nmetadata: {{name: routes}}\nspec:\n  cases:\n    # Stays.\n    - name: health & <co>\n      expect:{expect}\n      request: {{url: 'http://shop.example.com/healthz'}} # Stays too.\n    - name: one line\n      request: {{url: 'http://shop.example.com/'}}\n      expect: {{decision: forward}}\n"
     );
-    std::fs::write(&path, text).expect("a file");
-    path
+    std::fs::write(&path, text)?;
+    Ok(path)
 }
 
 async fn tested(path: &std::path::Path, more: &[&str]) -> Said {
     let routing = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/routing");
-    let path = path.to_str().expect("a path in UTF-8");
-    lockgate(&[&["test", "-f", routing, path], more].concat()).await
+    let path = path.to_string_lossy();
+    lockgate(&[&["test", "-f", routing, &path], more].concat()).await
 }
 
 #[tokio::test]
 async fn scenarios_pass_or_say_what_came() {
-    let path = scenario_file("passes.yaml", " {status: 200, body: \"ok\\n\"}");
+    let path = scenario_file("passes.yaml", " {status: 200, body: \"ok\\n\"}").expect("a file");
     let said = tested(&path, &[]).await;
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(
@@ -374,7 +374,7 @@ async fn scenarios_pass_or_say_what_came() {
     );
     assert_eq!(tested(&path, &["--strict"]).await.code, 1);
 
-    let path = scenario_file("fails.yaml", "\n        decision: refuse\n        status: 404");
+    let path = scenario_file("fails.yaml", "\n        decision: refuse\n        status: 404").expect("a file");
     let said = tested(&path, &[]).await;
     assert_eq!(said.code, 1);
     assert!(
@@ -401,7 +401,8 @@ async fn failed_cases_are_updated_and_nothing_else() {
     let path = scenario_file(
         "updated.yaml",
         "\n        decision: refuse # Goes.\n        status: 404",
-    );
+    )
+    .expect("a file");
     let before = std::fs::read_to_string(&path).expect("the file");
     let said = tested(&path, &["--update"]).await;
     assert_eq!(said.code, 0, "{}", said.stderr);
@@ -409,7 +410,7 @@ async fn failed_cases_are_updated_and_nothing_else() {
     let after = std::fs::read_to_string(&path).expect("the file");
     assert_eq!(after, before.replace("refuse # Goes.", "respond").replace("404", "200"));
 
-    let path = scenario_file("told.yaml", " {}");
+    let path = scenario_file("told.yaml", " {}").expect("a file");
     assert_eq!(tested(&path, &["--update"]).await.code, 0);
     let after = std::fs::read_to_string(&path).expect("the file");
     let told = "expect:\n        decision: respond\n        status: 200\n        body: \"ok\\n\"\n        rule: istio-system/shop/health\n      request";
@@ -427,12 +428,12 @@ async fn scenarios_that_cannot_be_tried_say_why() {
         said.stderr
     );
 
-    let path = scenario_file("misspelt.yaml", " {staus: 200}");
+    let path = scenario_file("misspelt.yaml", " {staus: 200}").expect("a file");
     let said = tested(&path, &[]).await;
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("did you mean `status`?"), "{}", said.stderr);
 
-    let one_line = scenario_file("one-line.yaml", " {status: 200}");
+    let one_line = scenario_file("one-line.yaml", " {status: 200}").expect("a file");
     let text = std::fs::read_to_string(&one_line).expect("the file");
     let text = text
         .replace("- name: one line\n      request:", "- {name: one line, request:")

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{Outcome, root};
 
 /// Pages that name files of this repository.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -18,6 +18,7 @@ const PAGES: [&str; 12] = [
     "docs/advisories.md",
     "docs/paths-and-addresses.md",
     "docs/operations.md",
+    "docs/testing.md",
 ];
 
 /// Folders that a path of ours begins with.
