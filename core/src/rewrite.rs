@@ -15,6 +15,7 @@ use crate::llm::body::BodyFacts;
 use crate::llm::splice::{Field, Splice, SpliceError};
 #[cfg(feature = "alloc")]
 use crate::path::Normalization;
+use crate::request::{Headers, Scheme};
 use crate::tables::{FieldRow, FieldWhen, PlaceRow, Tables};
 #[cfg(feature = "alloc")]
 use crate::token::places;
@@ -37,9 +38,51 @@ pub const DROPPED_HEADERS: &[&str] = &[
 pub const DROPPED_HEADER_PREFIXES: &[&str] = &["x-forwarded-", "x-envoy-"];
 
 /// Whether the field `name`, lower case, is never sent to a provider.
+///
+/// Many servers hand `x_forwarded_for` and `x-forwarded-for` to applications under one name, so an underscore counts as
+/// a hyphen.
 #[must_use]
 pub fn drops_header(name: &str) -> bool {
-    DROPPED_HEADERS.contains(&name) || DROPPED_HEADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    is_among(DROPPED_HEADERS, name) || begins_as(DROPPED_HEADER_PREFIXES, name)
+}
+
+/// Whether the client's field `name`, lower case, would be taken for one that decisions rest on, or that the gateway
+/// writes, by a server that takes an underscore for a hyphen: `x_team` beside a policy about `x-team`.
+#[must_use]
+pub fn is_twin(tables: &Tables<'_>, name: &str) -> bool {
+    if !name.contains('_') {
+        return false;
+    }
+    let is = |read: &str| read != name && is_alike(read, name);
+    let is_read = |read: &[u8]| read.iter().copied().cmp(hyphenated(name.bytes()));
+    let reads = |name: &str| tables.read_headers.iter().any(|read| tables.text(*read) == name);
+    let found = tables
+        .read_headers
+        .binary_search_by(|read| is_read(tables.bytes(*read)));
+    // A configuration that reads the very name with an underscore means that.
+    let is_read_twin = found.is_ok() && !reads(name);
+    is_read_twin || drops_header(name) || token_headers(tables).any(is) || is("x-request-id")
+}
+
+/// Whether two names, lower case, are the same when an underscore counts as a hyphen.
+#[must_use]
+pub fn is_alike(name: &str, other: &str) -> bool {
+    hyphenated(name.bytes()).eq(hyphenated(other.bytes()))
+}
+
+fn hyphenated(name: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
+    name.map(|byte| if byte == b'_' { b'-' } else { byte })
+}
+
+/// Whether the name is one of these; few names have an underscore, and only those are compared letter by letter.
+fn is_among(names: &[&str], name: &str) -> bool {
+    let is = |known: &&str| known.bytes().eq(hyphenated(name.bytes()));
+    names.contains(&name) || name.contains('_') && names.iter().any(is)
+}
+
+fn begins_as(prefixes: &[&str], name: &str) -> bool {
+    let is = |prefix: &&str| prefix.bytes().eq(hyphenated(name.bytes()).take(prefix.len()));
+    prefixes.iter().any(|prefix| name.starts_with(prefix)) || name.contains('_') && prefixes.iter().any(is)
 }
 
 /// Header fields of the client that are never sent to a plain host, which believes them: a certificate that a proxy says
@@ -49,13 +92,41 @@ pub const DROPPED_HEADERS_TO_HOST: &[&str] = &["x-forwarded-client-cert"];
 /// Families of such header fields: what Envoy writes for its upstreams.
 pub const DROPPED_HEADER_PREFIXES_TO_HOST: &[&str] = &["x-envoy-"];
 
+/// Header fields in which a proxy says who its client is. A plain host gets those of a client only when the mesh trusts
+/// proxies in front (`numTrustedProxies`): nobody else knows better than the connection does.
+pub const HEARSAY_HEADERS: &[&str] = &["forwarded", "x-real-ip"];
+
+/// Families of such header fields.
+pub const HEARSAY_HEADER_PREFIXES: &[&str] = &["x-forwarded-"];
+
+/// Of those families, what the gateway itself writes or adds to.
+const TOLD_HEADERS: &[&str] = &["x-forwarded-for", "x-forwarded-proto"];
+
 /// Whether the client's field `name`, lower case, is never sent to a plain host.
 #[must_use]
-pub fn drops_header_to_host(name: &str) -> bool {
-    DROPPED_HEADERS_TO_HOST.contains(&name)
-        || DROPPED_HEADER_PREFIXES_TO_HOST
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+pub fn drops_header_to_host(tables: &Tables<'_>, name: &str) -> bool {
+    let is_hearsay = is_among(HEARSAY_HEADERS, name) || begins_as(HEARSAY_HEADER_PREFIXES, name);
+    is_among(DROPPED_HEADERS_TO_HOST, name)
+        || begins_as(DROPPED_HEADER_PREFIXES_TO_HOST, name)
+        || is_twin(tables, name)
+        || tables.edge.trusted_proxies == 0 && is_hearsay && !TOLD_HEADERS.contains(&name)
+}
+
+/// The scheme that a plain host is told the client spoke (`x-forwarded-proto`): as in Envoy, what a trusted proxy in
+/// front says, if that is one, and what is spoken here otherwise.
+#[must_use]
+pub fn forwarded_scheme(tables: &Tables<'_>, headers: &dyn Headers, spoken: Scheme) -> Scheme {
+    let mut scheme = spoken;
+    if tables.edge.trusted_proxies > 0 {
+        headers.each("x-forwarded-proto", &mut |value| {
+            scheme = match value {
+                b"https" => Scheme::Https,
+                b"http" => Scheme::Http,
+                _ => spoken,
+            };
+        });
+    }
+    scheme
 }
 
 /// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent

@@ -260,11 +260,11 @@ impl Exchange {
             *headers = checked.unwrap_or_else(|| core::mem::take(headers));
             let tables = self.record.view.live.compiled.snapshot.tables();
             match plan.to {
-                To::Provider(_) => head::clean_request(headers),
+                To::Provider(_) => head::clean_request(headers, &tables),
                 To::Host(_) => {
                     head::clean_request_to_host(headers, &tables);
                     if !knows_client {
-                        head::add_client(headers, &self.record.peer);
+                        head::add_client(headers, &self.record.peer, &tables);
                     }
                 }
             }

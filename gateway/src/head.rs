@@ -72,14 +72,15 @@ pub(crate) fn request_id(headers: &HeaderMap, entropy: &Entropy) -> HeaderValue 
 }
 
 /// Says who the client is as Envoy does: its address after those that `X-Forwarded-For` came with, and what it spoke.
-pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer) {
+pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer, tables: &Tables<'_>) {
     let before = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
     let address = peer.downstream_remote().ip().to_string();
     let all: Vec<&[u8]> = before.chain([address.as_bytes()]).collect();
     if let Ok(value) = HeaderValue::from_bytes(&all.join(&b',')) {
         headers.insert(X_FORWARDED_FOR, value);
     }
-    let scheme = HeaderValue::from_static(peer.connection().scheme.as_str());
+    let scheme = rewrite::forwarded_scheme(tables, &HeadFields(headers), peer.connection().scheme);
+    let scheme = HeaderValue::from_static(scheme.as_str());
     headers.insert(X_FORWARDED_PROTO, scheme);
 }
 
@@ -97,10 +98,13 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 
 /// Removes from a client's head what must not reach a provider: what is about the connection, credentials and
 /// addresses, and `Host` and framing, which are made anew.
-pub(crate) fn clean_request(headers: &mut HeaderMap) {
+pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables<'_>) {
     remove_named(headers);
     remove_where(headers, |name| {
-        is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header(name.as_str())
+        is_hop_by_hop(name)
+            || is_made_anew(name)
+            || rewrite::drops_header(name.as_str())
+            || rewrite::is_twin(tables, name.as_str())
     });
     // Usage is read from answers, so they must come as plain text.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -111,7 +115,7 @@ pub(crate) fn clean_request(headers: &mut HeaderMap) {
 pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables<'_>) {
     remove_named(headers);
     remove_where(headers, |name| {
-        is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_host(name.as_str())
+        is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_host(tables, name.as_str())
     });
     if rewrite::reads_tokens_from_cookies(tables) {
         let sent: Vec<HeaderValue> = headers
@@ -151,6 +155,11 @@ fn is_made_anew(name: &HeaderName) -> bool {
     matches!(name.as_str(), "host" | "content-length" | "expect")
 }
 
+/// Removes a field, and what a server takes for it that takes an underscore for a hyphen.
+pub(crate) fn remove_alike(headers: &mut HeaderMap, name: &str) {
+    remove_where(headers, |sent| rewrite::is_alike(sent.as_str(), name));
+}
+
 /// Removes the fields that `Connection` names. Which of the client's it must not name, the decision has said.
 pub(crate) fn remove_named(headers: &mut HeaderMap) {
     let mut named = Vec::new();
@@ -186,6 +195,9 @@ fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockgate_core::compile::Settings;
+    use lockgate_core::config::LoadOptions;
+    use lockgate_core::snapshot::Snapshot;
 
     fn map(pairs: &[(&str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -196,6 +208,16 @@ mod tests {
             );
         }
         map
+    }
+
+    fn snapshot() -> Snapshot {
+        let options = LoadOptions {
+            env: &|_| None,
+            ignore_kinds: &[],
+            mesh_config: None,
+        };
+        let built = lockgate_core::build(&[], &options, &Settings::default());
+        built.compiled.unwrap().snapshot
     }
 
     fn names(map: &HeaderMap) -> Vec<&str> {
@@ -230,9 +252,15 @@ mod tests {
             ("content-length", "3"),
             ("content-type", "application/json"),
             ("x-stainless-lang", "python"),
+            ("x_api_key", "k"),
+            ("x_forwarded-for", "1.2.3.4"),
+            ("x_own_field", "1"),
         ]);
-        clean_request(&mut head);
-        assert_eq!(names(&head), ["accept-encoding", "content-type", "x-stainless-lang"]);
+        clean_request(&mut head, &snapshot().tables());
+        assert_eq!(
+            names(&head),
+            ["accept-encoding", "content-type", "x-stainless-lang", "x_own_field"]
+        );
         assert_eq!(head[ACCEPT_ENCODING], "identity");
     }
 
@@ -251,7 +279,7 @@ mod tests {
         let many: Vec<String> = (0..90).map(|n| format!("x-envoy-{n}")).collect();
         let pairs: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1")).collect();
         let mut head = map(&pairs);
-        clean_request(&mut head);
+        clean_request(&mut head, &snapshot().tables());
         assert_eq!(names(&head), ["accept-encoding"]);
     }
 

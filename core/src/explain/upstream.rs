@@ -104,8 +104,8 @@ impl Reader<'_> {
     ) -> Vec<(String, String)> {
         let mut set = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
         let is_dropped = |name: &str| match forward.to {
-            Destination::Provider(_) => rewrite::drops_header(name),
-            Destination::Host(_) => rewrite::drops_header_to_host(name),
+            Destination::Provider(_) => rewrite::drops_header(name) || rewrite::is_twin(&self.tables, name),
+            Destination::Host(_) => rewrite::drops_header_to_host(&self.tables, name),
         };
         if let (Destination::Host(_), Some(seen)) = (&forward.to, seen) {
             set.extend(self.about_the_client(seen, forward.path));
@@ -140,7 +140,9 @@ impl Reader<'_> {
             ("x-forwarded-for".to_owned(), addresses.join(",")),
             (
                 "x-forwarded-proto".to_owned(),
-                seen.connection.scheme.as_str().to_owned(),
+                rewrite::forwarded_scheme(&self.tables, seen.headers, seen.connection.scheme)
+                    .as_str()
+                    .to_owned(),
             ),
         ]);
         if let Some(original) = rewrite::original_target(&self.tables, path) {
@@ -157,11 +159,14 @@ impl Reader<'_> {
                 rewrite::DROPPED_HEADER_PREFIXES_TO_HOST,
             ),
         };
-        let names = names.iter().map(ToString::to_string);
+        let (hearsay, families) = match is_provider || self.tables.edge.trusted_proxies > 0 {
+            true => (&[][..], &[][..]),
+            false => (rewrite::HEARSAY_HEADERS, rewrite::HEARSAY_HEADER_PREFIXES),
+        };
+        let names = names.iter().chain(hearsay).map(ToString::to_string);
+        let prefixes = prefixes.iter().chain(families);
         let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
-        let mut all: Vec<String> = names
-            .chain(prefixes.iter().map(|prefix| format!("{prefix}*")))
-            .collect();
+        let mut all: Vec<String> = names.chain(prefixes.map(|prefix| format!("{prefix}*"))).collect();
         let changed = known.checked.into_iter().flat_map(Checked::changes);
         let removed = changed.filter(|(_, value)| value.is_none());
         for name in tokens.chain(removed.map(|(name, _)| name.to_owned())) {

@@ -43,9 +43,14 @@ impl Exchange {
             None => Ok(None),
         };
         let peer = Rc::clone(&self.record.peer);
-        let checks = self
-            .checks
-            .get_or_insert_with(|| Checks::begin(&self.head.headers, &peer, &self.record.request_id));
+        let checks = self.checks.get_or_insert_with(|| {
+            Checks::begin(
+                &self.head.headers,
+                &peer,
+                &view.live.compiled.snapshot.tables(),
+                &self.record.request_id,
+            )
+        });
         if checks
             .answers
             .iter()

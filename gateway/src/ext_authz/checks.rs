@@ -3,7 +3,7 @@
 use http::header::{CONNECTION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use lockgate_core::check::{OwnedAnswer, OwnedSaid};
-use lockgate_core::tables::AuthorizerId;
+use lockgate_core::tables::{AuthorizerId, Tables};
 
 use super::{Denial, Reply};
 use crate::connection::Peer;
@@ -24,11 +24,11 @@ pub(crate) struct Checks {
 impl Checks {
     /// Before the first question. What the client's `Connection` names goes now, so that it cannot take away what an
     /// authorizer adds.
-    pub(crate) fn begin(sent: &HeaderMap, peer: &Peer, request_id: &HeaderValue) -> Box<Self> {
+    pub(crate) fn begin(sent: &HeaderMap, peer: &Peer, tables: &Tables<'_>, request_id: &HeaderValue) -> Box<Self> {
         let mut headers = sent.clone();
         head::remove_named(&mut headers);
         headers.remove(CONNECTION);
-        head::add_client(&mut headers, peer);
+        head::add_client(&mut headers, peer, tables);
         headers.insert(X_REQUEST_ID, request_id.clone());
         Box::new(Self {
             headers,
@@ -42,7 +42,7 @@ impl Checks {
     pub(crate) fn take(&mut self, authorizer: AuthorizerId, reply: Reply) {
         if let OwnedSaid::Allow(fields) = &reply.said {
             for field in fields {
-                self.headers.remove(&*field.name);
+                head::remove_alike(&mut self.headers, &field.name);
             }
             for field in fields {
                 // What no field can carry was refused when it came.

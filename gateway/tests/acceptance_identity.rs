@@ -1,0 +1,144 @@
+//! What a client says of itself in header fields, and what its upstream gets of it.
+#![allow(clippy::panic, clippy::expect_used, reason = "a helper of tests fails by panicking")]
+
+#[cfg(test)]
+mod support;
+
+use support::bed::{Bed, Transport, assert_none};
+use support::client::{Client, request};
+use support::gateway::Setup;
+use support::upstream::Recorded;
+
+const TEAMS: &str = "apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: teams, namespace: istio-system}
+spec:
+  action: DENY
+  rules: [{when: [{key: 'request.headers[x-team]', values: [red]}, {key: 'request.headers[x_own]', values: [red]}]}]
+";
+
+/// A plain host beside the seed's provider, behind so many trusted proxies.
+async fn bed(trusted_proxies: u32) -> Bed {
+    let (upstream, setup) = support::bed::join(Transport::Plain, Setup::seed()).await;
+    let hosts = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: plain, namespace: istio-system}}
+spec:
+  hosts: [plain.test]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: plain, namespace: istio-system}}
+spec:
+  hosts: [plain.test]
+  gateways: [ingress-gw]
+  http: [{{route: [{{destination: {{host: plain.test}}}}]}}]
+---
+apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {{name: mesh, namespace: istio-system}}
+spec: {{defaultConfig: {{gatewayTopology: {{numTrustedProxies: {trusted_proxies}}}}}}}
+",
+        upstream.addr.port()
+    );
+    let setup = setup.file("hosts.yaml", &hosts).file("teams.yaml", TEAMS);
+    Bed::of(upstream, setup.start().await)
+}
+
+async fn sent(bed: &Bed, host: &str, fields: &[(&str, &str)]) -> Recorded {
+    let mut client = Client::connect(bed.http()).await;
+    client
+        .send(request("POST", "/", host, fields, "{\"messages\":[]}"))
+        .await;
+    assert_eq!(client.response().await.status, 200);
+    bed.upstream.request().await
+}
+
+/// What only a proxy can know.
+const HEARSAY: [(&str, &str); 6] = [
+    ("forwarded", "for=10.0.0.1"),
+    ("x-real-ip", "10.0.0.1"),
+    ("x-forwarded-host", "admin.test"),
+    ("x-forwarded-port", "1"),
+    ("x-forwarded-prefix", "/admin"),
+    ("x-forwarded-proto", "https"),
+];
+
+/// What no client may say, whoever stands between.
+const NEVER: [(&str, &str); 9] = [
+    ("x-forwarded-client-cert", "By=spiffe://a"),
+    ("x_forwarded_client_cert", "By=spiffe://a"),
+    ("x-envoy-internal", "true"),
+    ("x_envoy_internal", "true"),
+    ("x_envoy-external_address", "10.0.0.1"),
+    ("x_forwarded_for", "10.0.0.1"),
+    ("x_forwarded-proto", "https"),
+    ("x_request_id", "1"),
+    ("x_team", "blue"),
+];
+
+const KEPT: [(&str, &str); 3] = [("x-team", "green"), ("x_own", "1"), ("my_field", "1")];
+
+fn names(fields: &[(&'static str, &str)]) -> Vec<&'static str> {
+    fields.iter().map(|(name, _)| *name).collect()
+}
+
+fn all() -> Vec<(&'static str, &'static str)> {
+    [&HEARSAY[..], &NEVER, &KEPT, &[("x-forwarded-for", "203.0.113.7")]].concat()
+}
+
+#[tokio::test]
+async fn without_trusted_proxies_a_client_says_nothing_of_itself() {
+    let bed = bed(0).await;
+    let seen = sent(&bed, "plain.test", &all()).await;
+    let (told, hearsay) = (["x-forwarded-proto"], names(&HEARSAY));
+    assert_none(&seen, &names(&NEVER));
+    let hearsay: Vec<&str> = hearsay.into_iter().filter(|name| !told.contains(name)).collect();
+    assert_none(&seen, &hearsay);
+    // As Istio sends them: the peer after what was there, and what is spoken here.
+    assert_eq!(seen.header("x-forwarded-for"), Some("203.0.113.7,127.0.0.1"));
+    assert_eq!(seen.header("x-forwarded-proto"), Some("http"));
+    for (name, value) in KEPT {
+        assert_eq!(seen.header(name), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_trusted_proxy_says_goes_on() {
+    let bed = bed(1).await;
+    let seen = sent(&bed, "plain.test", &all()).await;
+    assert_none(&seen, &names(&NEVER));
+    for (name, value) in HEARSAY.iter().chain(&KEPT) {
+        assert_eq!(seen.header(name), Some(*value), "{name}");
+    }
+    assert_eq!(seen.header("x-forwarded-for"), Some("203.0.113.7,127.0.0.1"));
+    let seen = sent(&bed, "plain.test", &[("x-forwarded-proto", "gopher")]).await;
+    assert_eq!(seen.header("x-forwarded-proto"), Some("http"));
+}
+
+#[tokio::test]
+async fn a_provider_learns_nothing_of_the_client_or_of_proxies() {
+    for trusted in [0, 1] {
+        let bed = bed(trusted).await;
+        let seen = sent(&bed, "test.com", &all()).await;
+        assert_none(&seen, &names(&NEVER));
+        assert_none(&seen, &names(&HEARSAY));
+        assert_none(&seen, &["x-forwarded-for"]);
+    }
+}
+
+#[tokio::test]
+async fn explain_says_so() {
+    let bed = bed(0).await;
+    let config = bed.gateway.config().display().to_string();
+    let args = ["explain", "-f", &config, "-H", "Host: plain.test", "/"].map(str::to_owned);
+    let said = support::gateway::run(&[("API_KEY".to_owned(), "k".to_owned())], &args).await;
+    assert_eq!(said.code, 0, "{}", said.all());
+    for name in ["forwarded", "x-real-ip", "x-forwarded-*", "x-envoy-*"] {
+        assert!(said.stdout.contains(name), "{name} is not in\n{}", said.stdout);
+    }
+}
