@@ -47,7 +47,7 @@ struct Sent {
     headers: Vec<Header>,
     #[serde(default)]
     body: Option<String>,
-    peer: Option<Ipv4Addr>,
+    peer: Option<String>,
     /// Over sockets chance chooses.
     entropy: Option<String>,
 }
@@ -79,7 +79,12 @@ fn moved(text: &str, port: u16) -> String {
 
 async fn tried(name: &str, files: &[&str]) -> usize {
     let text = example(&format!("scenarios/{name}.yaml"));
-    let scenario: Scenario = serde_saphyr::from_str(&text).expect("a Scenario");
+    let written: Scenario = serde_saphyr::from_str(&text).expect("a Scenario");
+    let env = written.spec.env.iter();
+    let replaced = env.fold(text.clone(), |text, (name, value)| {
+        text.replace(&format!("${{{name}}}"), value)
+    });
+    let scenario: Scenario = serde_saphyr::from_str(&replaced).expect("a Scenario");
     let upstream = Upstream::plain().await;
     let mut setup = Setup::empty();
     for file in files {
@@ -162,7 +167,8 @@ async fn send(sent: &Sent, to: std::net::SocketAddr) -> Response {
         .iter()
         .map(|header| (header.name.as_str(), header.value.as_str()))
         .collect();
-    let peer = sent.peer.unwrap_or(Ipv4Addr::LOCALHOST);
+    let peer = sent.peer.as_deref().map(str::parse);
+    let peer = peer.map_or(Ipv4Addr::LOCALHOST, |peer| peer.expect("an address"));
     assert!(IpAddr::V4(peer).is_loopback(), "{peer} is not of this machine");
     let mut client = Client::connect_from(peer.octets(), to).await;
     client.send(request(method, path, host, &fields, body)).await;

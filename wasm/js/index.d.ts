@@ -43,7 +43,7 @@ export class Simulator {
 
 /** What the gateway takes from its command line and environment. */
 export interface Options {
-  /** Values for `${NAME}`. */
+  /** Values for `${NAME}`; for what is not here, a Scenario's `env` among the files counts. */
   env?: Record<string, string>;
   /** Kinds to leave out although leaving them out changes what the configuration means. */
   ignoreKinds?: string[];

@@ -65,10 +65,10 @@ impl Options {
         })
     }
 
-    /// Scenarios' own variables come first, as when the gateway's `test` tries them.
+    /// The page's, then those that the scenarios among the texts bring for what has no other value.
     fn variables(&self, sources: &[Source]) -> Vec<(String, String)> {
-        let mut variables = scenario::env(sources);
-        variables.extend(self.env.iter().cloned());
+        let mut variables = self.env.clone();
+        variables.extend(scenario::env(sources));
         variables
     }
 }

@@ -13,6 +13,7 @@ import type { Answer } from "./protocol";
 import { RequestForm } from "./request-form";
 import { isLink, readLink, writeLink } from "./share";
 import { Tabs } from "./tabs";
+import { testsCount, testsView } from "./tests";
 import { startTheme } from "./theme";
 import { traceView } from "./trace";
 import { problemView, refusedView, verdictView } from "./verdict";
@@ -90,6 +91,12 @@ export async function start(engine: Engine) {
     const counts = [errors > 0 ? `${errors} ${errors === 1 ? "error" : "errors"}` : "", warnings > 0 ? `${warnings} ${warnings === 1 ? "warning" : "warnings"}` : ""];
     byId("findings-count").textContent = counts.filter((text) => text !== "").join(", ");
     byId("findings").replaceChildren(findingsView(said.diagnostics, showFinding));
+    byId("tests-drawer").hidden = said.tests === null;
+    if (said.tests !== null) {
+      byId("tests-count").textContent = testsCount(said.tests);
+      byId("tests-drawer").classList.toggle("wanting", said.tests.cases.some(({ failures }) => failures.length > 0));
+      byId("tests").replaceChildren(testsView(said.tests, (place) => open(place, { block: false })));
+    }
     drawLive();
     const made = requestOf(workspace.draft);
     if ("problems" in made) return showProblem(made.problems);

@@ -28,6 +28,7 @@ export class Engine {
         diagnostics: [],
         snapshot: null,
         explanation: null,
+        tests: null,
         problem: `the engine does not run here: ${event.message || "its worker cannot be loaded"}`,
         took: 0,
       });

@@ -18,6 +18,11 @@ function files(...folders: string[]): File[] {
   );
 }
 
+/** What the example's requests are expected to come to. */
+function tests(name: string): File {
+  return { name: "scenarios.yaml", text: TEXTS[`../../../examples/scenarios/${name}.yaml`] ?? "" };
+}
+
 const MESSAGES = '{"messages":[{"role":"user","content":"Tell me about yourself"}]}';
 
 function chat(host: string, change: Partial<Draft> = {}, ...headers: string[]): Draft {
@@ -41,7 +46,7 @@ const ISSUER = "https://login.example.com";
 export const EXAMPLES: Example[] = [
   {
     name: "ASM's walk-through",
-    files: files("seed"),
+    files: [...files("seed"), tests("seed")],
     variables: SEED,
     requests: [
       { name: "an alias of the provider", draft: chat("test.com") },
@@ -65,7 +70,7 @@ export const EXAMPLES: Example[] = [
   },
   {
     name: "Routing by model",
-    files: files("models"),
+    files: [...files("models"), tests("models")],
     variables: { DASHSCOPE_API_KEY: "any", DEEPSEEK_API_KEY: "any" },
     requests: [
       { name: "a small model", draft: chat("llm.example.com", model("qwen-turbo")) },
@@ -76,7 +81,7 @@ export const EXAMPLES: Example[] = [
   },
   {
     name: "VirtualServices",
-    files: files("routing"),
+    files: [...files("routing"), tests("routing")],
     variables: {},
     requests: [
       { name: "rewritten, with retries", draft: get("shop.example.com", "/api/orders?page=2") },
@@ -90,7 +95,7 @@ export const EXAMPLES: Example[] = [
   },
   {
     name: "Gateway API",
-    files: files("gateway-api"),
+    files: [...files("gateway-api"), tests("gateway-api")],
     variables: {},
     requests: [
       { name: "the longest path wins", draft: get("shop.example.com", "/api/orders?page=2") },
@@ -101,7 +106,7 @@ export const EXAMPLES: Example[] = [
   },
   {
     name: "Tokens",
-    files: files("seed", "authentication"),
+    files: [...files("seed", "authentication"), tests("authentication")],
     variables: SEED,
     requests: [
       {
@@ -125,7 +130,7 @@ export const EXAMPLES: Example[] = [
   },
   {
     name: "External authorization",
-    files: files("seed", "external-authorization"),
+    files: [...files("seed", "external-authorization"), tests("external-authorization")],
     variables: SEED,
     requests: [
       { name: "not answered yet", draft: chat("test.com", {}, "x-team: blue") },

@@ -1,5 +1,5 @@
 // What the page and its worker say to each other.
-import type { Diagnostic, Explanation, Options, SimulatedRequest } from "@lockgate/simulator";
+import type { Diagnostic, Explanation, Options, SimulatedRequest, TestReport } from "@lockgate/simulator";
 
 export interface Configuration {
   files: Record<string, string>;
@@ -24,6 +24,8 @@ export interface Answer {
   snapshot: string | null;
   /** `null` when the configuration is refused, or the request cannot be asked about. */
   explanation: Explanation | null;
+  /** What came of the scenarios among the files; `null` when there are none, or the configuration is refused. */
+  tests: TestReport | null;
   /** Why the request cannot be asked about. */
   problem: string | null;
   /** Milliseconds in the worker. */

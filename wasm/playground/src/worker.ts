@@ -1,10 +1,12 @@
 // The engine, beside the page: a keystroke never waits for a decision.
-import { init, Simulator } from "@lockgate/simulator";
+import { init, Simulator, type TestReport } from "@lockgate/simulator";
 import type { Answer, Question, Start } from "./protocol";
 
-const SILENT: Answer = { id: 0, diagnostics: [], snapshot: null, explanation: null, problem: null, took: 0 };
+const SILENT: Answer = { id: 0, diagnostics: [], snapshot: null, explanation: null, tests: null, problem: null, took: 0 };
 
 let simulator: Simulator | null = null;
+/** Of the configuration: no request changes it. */
+let tests: TestReport | null = null;
 let start: (loading: Promise<void>) => void;
 // Questions may come before the engine does.
 const ready = new Promise<void>((resolve) => (start = resolve));
@@ -27,9 +29,13 @@ function answer({ id, configuration, request }: Question): Answer {
     if (configuration !== undefined) {
       simulator?.free();
       simulator = null;
+      tests = null;
       simulator = new Simulator(configuration.files, configuration.options);
+      const report = simulator.snapshot === undefined ? null : simulator.test();
+      tests = report?.cases.length ? report : null;
     }
     if (simulator !== null) {
+      said.tests = tests;
       said.diagnostics = simulator.diagnostics;
       said.snapshot = simulator.snapshot ?? null;
       if (said.snapshot !== null) said.explanation = simulator.explain(request);

@@ -114,6 +114,27 @@ test("lines_of_the_trace_lead_to_the_yaml_that_caused_them", async () => {
   });
 });
 
+test("scenarios_are_tried_at_each_keystroke", async () => {
+  await open(async (page) => {
+    const count = page.locator("#tests-count");
+    await count.filter({ hasText: "11 passed, 3 of 3 rules reached" }).waitFor();
+    await openFile(page, "llm-route.yaml");
+    await cursorBehind(page, "exact: test.com");
+    await page.keyboard.type("x");
+    await count.filter({ hasText: /^[1-9] failed, / }).waitFor();
+    await page.locator("#tests-drawer summary").click();
+    const failed = page.locator("#tests li.failed .finding").first();
+    assert.match(await failed.innerText(), /decision: expected forward, found refuse/);
+    await failed.click();
+    assert.equal(await page.locator("[role=tab][aria-selected=true]").innerText(), "scenarios.yaml");
+    assert.match(await page.locator("#editor .cm-activeLine").innerText(), /decision: forward/);
+    assert.match(await page.locator("#tests").innerText(), /No case reaches/);
+    await openFile(page, "scenarios.yaml");
+    await write(page, "");
+    await page.locator("#tests-drawer").waitFor({ state: "hidden" });
+  });
+});
+
 test("a_link_holds_everything", async () => {
   let hash = "";
   await open(async (page) => {
