@@ -9,8 +9,8 @@ import { version } from "@lockgate/simulator";
 // which is what travels. What is allowed is what it was with all that routes, Gateway API,
 // delegates, subsets, the lints of shadowed rules and scenarios included, and a little more.
 const KIB = 1024;
-const RAW_MAX = 1062 * KIB;
-const BROTLI_MAX = 323 * KIB;
+const RAW_MAX = 1070 * KIB;
+const BROTLI_MAX = 326 * KIB;
 
 test("version_is_the_package's", async () => {
   const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));

@@ -83,6 +83,14 @@ export async function start(engine: Engine) {
     verdictIsThere();
   };
 
+  engine.tested = ({ tests }) => {
+    byId("tests-drawer").hidden = tests === null;
+    if (tests === null) return;
+    byId("tests-count").textContent = testsCount(tests);
+    byId("tests-drawer").classList.toggle("wanting", tests.cases.some(({ failures }) => failures.length > 0));
+    byId("tests").replaceChildren(testsView(tests, (place) => open(place, { block: false })));
+  };
+
   function draw(said: Answer) {
     editor?.underline(said.diagnostics);
     tabs.draw(workspace.files, current, said.diagnostics);
@@ -91,12 +99,6 @@ export async function start(engine: Engine) {
     const counts = [errors > 0 ? `${errors} ${errors === 1 ? "error" : "errors"}` : "", warnings > 0 ? `${warnings} ${warnings === 1 ? "warning" : "warnings"}` : ""];
     byId("findings-count").textContent = counts.filter((text) => text !== "").join(", ");
     byId("findings").replaceChildren(findingsView(said.diagnostics, showFinding));
-    byId("tests-drawer").hidden = said.tests === null;
-    if (said.tests !== null) {
-      byId("tests-count").textContent = testsCount(said.tests);
-      byId("tests-drawer").classList.toggle("wanting", said.tests.cases.some(({ failures }) => failures.length > 0));
-      byId("tests").replaceChildren(testsView(said.tests, (place) => open(place, { block: false })));
-    }
     drawLive();
     const made = requestOf(workspace.draft);
     if ("problems" in made) return showProblem(made.problems);

@@ -1,7 +1,7 @@
 // Asks the worker: one question at a time, and of those that pile up meanwhile only the last.
 import type { SimulatedRequest } from "@lockgate/simulator";
 import moduleAddress from "../pkg/simulator_bg.wasm?url";
-import type { Answer, Configuration, Question, Start } from "./protocol";
+import type { Answer, Configuration, Question, Start, Tested } from "./protocol";
 
 export class Engine {
   #worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
@@ -11,12 +11,15 @@ export class Engine {
   #request: SimulatedRequest | undefined;
   #answered: (answer: Answer) => void = () => {};
   #early: Answer | undefined;
+  /** Who hears what came of the scenarios, after the verdict. */
+  tested: (tested: Tested) => void = () => {};
 
   constructor() {
     // Compiled here while the worker starts. Where that fails the worker fetches the module itself.
     const compiled = WebAssembly.compileStreaming(fetch(moduleAddress)).catch(() => null);
     void compiled.then((module) => this.#worker.postMessage({ module } satisfies Start));
-    this.#worker.addEventListener("message", (event: MessageEvent<Answer>) => {
+    this.#worker.addEventListener("message", (event: MessageEvent<Answer | Tested>) => {
+      if ("tests" in event.data) return this.tested(event.data);
       this.#waiting = false;
       const isLast = this.#request === undefined;
       this.#send();
@@ -28,7 +31,6 @@ export class Engine {
         diagnostics: [],
         snapshot: null,
         explanation: null,
-        tests: null,
         problem: `the engine does not run here: ${event.message || "its worker cannot be loaded"}`,
         took: 0,
       });

@@ -24,10 +24,14 @@ export interface Answer {
   snapshot: string | null;
   /** `null` when the configuration is refused, or the request cannot be asked about. */
   explanation: Explanation | null;
-  /** What came of the scenarios among the files; `null` when there are none, or the configuration is refused. */
-  tests: TestReport | null;
   /** Why the request cannot be asked about. */
   problem: string | null;
   /** Milliseconds in the worker. */
   took: number;
+}
+
+/** Follows the answer to a question with another configuration. */
+export interface Tested {
+  /** What came of the scenarios among the files; `null` when there are none, or the configuration is refused. */
+  tests: TestReport | null;
 }

@@ -1,12 +1,10 @@
 // The engine, beside the page: a keystroke never waits for a decision.
-import { init, Simulator, type TestReport } from "@lockgate/simulator";
-import type { Answer, Question, Start } from "./protocol";
+import { init, Simulator } from "@lockgate/simulator";
+import type { Answer, Question, Start, Tested } from "./protocol";
 
-const SILENT: Answer = { id: 0, diagnostics: [], snapshot: null, explanation: null, tests: null, problem: null, took: 0 };
+const SILENT: Answer = { id: 0, diagnostics: [], snapshot: null, explanation: null, problem: null, took: 0 };
 
 let simulator: Simulator | null = null;
-/** Of the configuration: no request changes it. */
-let tests: TestReport | null = null;
 let start: (loading: Promise<void>) => void;
 // Questions may come before the engine does.
 const ready = new Promise<void>((resolve) => (start = resolve));
@@ -20,6 +18,8 @@ self.addEventListener("message", async ({ data }: MessageEvent<Start | Question>
     return self.postMessage({ ...SILENT, id: data.id, problem });
   }
   self.postMessage(answer(data));
+  // No request changes what comes of them, and the verdict goes first.
+  if (data.configuration !== undefined) self.postMessage({ tests: tested() } satisfies Tested);
 });
 
 function answer({ id, configuration, request }: Question): Answer {
@@ -29,13 +29,9 @@ function answer({ id, configuration, request }: Question): Answer {
     if (configuration !== undefined) {
       simulator?.free();
       simulator = null;
-      tests = null;
       simulator = new Simulator(configuration.files, configuration.options);
-      const report = simulator.snapshot === undefined ? null : simulator.test();
-      tests = report?.cases.length ? report : null;
     }
     if (simulator !== null) {
-      said.tests = tests;
       said.diagnostics = simulator.diagnostics;
       said.snapshot = simulator.snapshot ?? null;
       if (said.snapshot !== null) said.explanation = simulator.explain(request);
@@ -45,4 +41,10 @@ function answer({ id, configuration, request }: Question): Answer {
   }
   said.took = performance.now() - started;
   return said;
+}
+
+function tested(): Tested["tests"] {
+  if (simulator?.snapshot === undefined) return null;
+  const report = simulator.test();
+  return report.cases.length > 0 ? report : null;
 }
