@@ -11,6 +11,9 @@ pub(crate) const HEAD_BYTES_MAX: usize = 60 * 1024;
 /// Bytes of an upstream's response head; as much as clients are granted.
 pub(crate) const UPSTREAM_HEAD_BYTES_MAX: usize = 60 * 1024;
 
+/// Bytes that an upstream may send before the head of its answer is whole: a few interim answers (1xx) and the head.
+pub(crate) const UPSTREAM_INTERIM_BYTES_MAX: usize = 4 * UPSTREAM_HEAD_BYTES_MAX;
+
 /// Concurrent streams of one HTTP/2 connection: Envoy's advice for untrusted clients.
 pub(crate) const STREAMS_MAX: u32 = 100;
 

@@ -11,6 +11,7 @@ use support::gateway::{Setup, edit};
 use support::outputs::field;
 use support::ports::Port;
 use support::upstream::{Answer, COMPLETION, Step};
+use support::wire::Part;
 use support::{QUESTION, eventually};
 
 /// One worker, so that there is one pool.
@@ -152,5 +153,106 @@ async fn metrics_count_connections_both_ways() {
         "lockgate_requests_active 0",
     ] {
         assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+    }
+}
+
+/// What the client gets of these bytes of a provider: a status, or a cut. The next one gets its own answer, over another
+/// connection.
+async fn answered(bytes: impl AsRef<[u8]>) -> Option<u16> {
+    let shown: String = bytes.as_ref().escape_ascii().take(200).map(char::from).collect();
+    let bed = one_worker().await;
+    bed.upstream.answer(Answer(vec![Step::Send(bytes.as_ref().to_vec())]));
+    let mut client = Client::connect(bed.http()).await;
+    client.send(post("test.com", &[], QUESTION)).await;
+    // Of what is broken off at once the client may see no head either.
+    let head = client.try_head().await;
+    let mut end = Part::Cut;
+    if head.is_some() {
+        end = client.part().await;
+        while let Part::Data(_) = end {
+            end = client.part().await;
+        }
+    }
+    assert_eq!(bed.ask("test.com").await.text(), COMPLETION, "after {shown}");
+    assert_eq!(bed.upstream.connection_count(), 2, "after {shown}");
+    head.filter(|_| end == Part::End).map(|head| head.status)
+}
+
+#[tokio::test]
+async fn heads_that_two_readers_would_frame_differently_are_502() {
+    for head in [
+        "content-length: 2\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 2",
+        "content-length: 2\r\ncontent-length: 2",
+        "content-length: 2\r\ncontent-length: 3",
+        "content-length: 2, 3",
+        "content-length: +2",
+        "content-length: -2",
+        "content-length: 0x2",
+        "content-length: 99999999999999999999",
+        "content-length : 2",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked, gzip",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: xchunked",
+        "transfer-encoding: identity",
+        "x-folded: a\r\n b",
+        "x-nul: a\0b",
+        "x name: a",
+        ": a",
+    ] {
+        let bytes = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n");
+        assert_eq!(answered(bytes).await, Some(502), "{head:?}");
+    }
+    for line in [
+        "HELLO",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 20",
+        "HTTP/1.1 099 No",
+        "HTTP/1.1 600 No",
+        "HTTP/1.1  200 OK",
+        "HTTP/1.1 200 O\0K",
+        "HTTP/2.0 200 OK",
+        "http/1.1 200 OK",
+    ] {
+        let bytes = format!("{line}\r\ncontent-length: 2\r\n\r\n{{}}");
+        assert_eq!(answered(bytes).await, Some(502), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn chunks_that_cannot_be_read_are_a_cut() {
+    for chunks in [
+        "zz\r\n{}\r\n0\r\n\r\n",
+        "2\r\n{}0\r\n\r\n",
+        "2\n{}\n0\n\n",
+        "ffffffffffffffff1\r\n{}",
+        "-2\r\n{}\r\n0\r\n\r\n",
+        "0x2\r\n{}\r\n0\r\n\r\n",
+    ] {
+        let bytes = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+        assert_eq!(answered(bytes).await, None, "{chunks:?}");
+    }
+}
+
+#[tokio::test]
+async fn heads_without_end_are_502_at_once() {
+    let many = "x-a: b\r\n".repeat(300);
+    let many = format!("HTTP/1.1 200 OK\r\n{many}content-length: 2\r\n\r\n{{}}");
+    assert_eq!(answered(many).await, Some(502));
+    let long = "a".repeat(2 << 20);
+    let long = format!("HTTP/1.1 200 OK\r\nx-a: {long}\r\ncontent-length: 2\r\n\r\n{{}}");
+    assert_eq!(answered(long).await, Some(502));
+    let interim = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(20_000);
+    assert_eq!(answered(interim).await, Some(502));
+}
+
+#[tokio::test]
+async fn body_of_an_answer_that_has_none_is_no_next_answer() {
+    for (status, line) in [(204, "No Content"), (304, "Not Modified")] {
+        let bytes = format!(
+            "HTTP/1.1 {status} {line}\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx"
+        );
+        assert_eq!(answered(bytes).await, Some(status), "{line}");
     }
 }

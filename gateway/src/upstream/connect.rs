@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::Target;
+use super::awaited::{Awaited, Counted};
 use super::pool::{Connection, Pool};
 use super::send::Towards;
 use crate::joined::Joined;
@@ -61,9 +62,14 @@ struct Stream {
 /// A connection for HTTP/1.1.
 pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Connection, ConnectError> {
     let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, to).await?;
+    let awaited = Rc::<Awaited>::default();
+    let io = Counted {
+        io: Joined(io),
+        awaited: Rc::clone(&awaited),
+    };
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_HEAD_BYTES_MAX)
-        .handshake(TokioIo::new(Joined(io)))
+        .handshake(TokioIo::new(io))
         .await
         .map_err(ConnectError::Http)?;
     let open = Open::new(&pool.shard);
@@ -75,6 +81,7 @@ pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Connection, 
     Ok(Connection {
         sender,
         remote,
+        awaited,
         endpoint,
     })
 }

@@ -4,6 +4,7 @@
 //! The address comes from the configuration alone; nothing a client sends can
 //! name one. Redirects are answers like any other and are never followed.
 
+mod awaited;
 mod body;
 mod connect;
 mod pool;

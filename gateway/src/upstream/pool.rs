@@ -8,11 +8,13 @@
 use core::cell::RefCell;
 use core::net::SocketAddr;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::client::conn::http1::SendRequest;
 
+use super::awaited::Awaited;
 use super::{Target, UpstreamBody};
 use crate::limits::{POOL_IDLE, POOL_IDLE_MAX};
 use crate::metrics::Shard;
@@ -22,6 +24,8 @@ use crate::metrics::Shard;
 pub(crate) struct Connection {
     pub(super) sender: SendRequest<UpstreamBody>,
     pub(super) remote: SocketAddr,
+    /// The head of the answer to the request on it.
+    pub(super) awaited: Rc<Awaited>,
     /// Which of the target's endpoints it leads to.
     pub(super) endpoint: usize,
 }

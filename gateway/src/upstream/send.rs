@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::fmt;
 use std::rc::Rc;
 
-use http::{Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use super::connect::{ConnectError, connect};
@@ -131,18 +132,46 @@ async fn send_on(
     request: Request<UpstreamBody>,
     first_byte: Duration,
 ) -> Result<(Response<Incoming>, Connection), Unsent> {
-    let answer = tokio::time::timeout(first_byte, connection.sender.try_send_request(request));
-    match answer.await {
+    connection.awaited.begin();
+    let answer = tokio::time::timeout(first_byte, connection.sender.try_send_request(request)).await;
+    connection.awaited.end();
+    match answer {
         Err(_) => Err(Unsent::Failed(SendError::Timeout)),
         Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Unsent::Failed(
             SendError::Garbage("the upstream switched protocols unasked".into()),
         )),
-        Ok(Ok(answer)) => Ok((answer, connection)),
+        Ok(Ok(answer)) => match distrusted(&answer) {
+            Some(why) => Err(Unsent::Failed(SendError::Garbage(why.into()))),
+            None => Ok((answer, connection)),
+        },
         Ok(Err(mut error)) => Err(match error.take_message() {
             Some(request) => Unsent::Untouched(Box::new(request)),
             None => Unsent::Failed(classify(error.into_error())),
         }),
     }
+}
+
+/// What hyper reads and must not go on: a status of no class (RFC 9110 §15), and what another reader of this head of
+/// HTTP/1 could take for another end of the body (RFC 9112 §6.1, §6.3). Codings other than `chunked` would go on without
+/// their name.
+fn distrusted<B>(answer: &Response<B>) -> Option<&'static str> {
+    if answer.status().as_u16() > 599 {
+        return Some("the upstream's answer has a status beyond 599");
+    }
+    let of = |name| answer.headers().get_all(name).iter();
+    let mut codings = of(TRANSFER_ENCODING);
+    let Some(coding) = codings.next() else {
+        let is_repeated = of(CONTENT_LENGTH).nth(1).is_some();
+        return is_repeated.then_some("the upstream gave its answer's length twice");
+    };
+    if of(CONTENT_LENGTH).next().is_some() {
+        return Some("the upstream gave its answer a length beside a transfer coding");
+    }
+    let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !is_chunked || codings.next().is_some() || answer.version() != Version::HTTP_11 {
+        return Some("the upstream's answer has another transfer coding than `chunked`");
+    }
+    None
 }
 
 fn classify(error: hyper::Error) -> SendError {
