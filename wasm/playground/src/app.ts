@@ -75,11 +75,18 @@ export async function start(engine: Engine) {
     }
     asked = "request" in made ? made.request : asked;
     engine.ask(isConfiguration ? configurationOf(workspace) : undefined, asked ?? { method: "GET", target: "/" });
+    showBusy();
+  }
+
+  /** Says to screen readers, and to tests, that a newer verdict is on its way. */
+  function showBusy() {
+    byId("verdict").ariaBusy = String(!engine.isIdle);
   }
 
   engine.answered = (said) => {
     answer = said;
     draw(said);
+    showBusy();
     verdictIsThere();
   };
 

@@ -26,6 +26,8 @@ export class Engine {
       if (isLast || event.data.id % 8 === 0) this.#deliver(event.data);
     });
     this.#worker.addEventListener("error", (event) => {
+      this.#waiting = false;
+      this.#request = undefined;
       this.#deliver({
         id: 0,
         diagnostics: [],
@@ -42,6 +44,11 @@ export class Engine {
     this.#answered = hear;
     if (this.#early !== undefined) hear(this.#early);
     this.#early = undefined;
+  }
+
+  /** Whether every question is answered. */
+  get isIdle(): boolean {
+    return !this.#waiting && this.#request === undefined;
   }
 
   /** `configuration` only when it has changed. */

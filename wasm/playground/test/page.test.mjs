@@ -235,9 +235,7 @@ test("every_example_decides_each_of_its_requests", async () => {
       verdicts[example] = [];
       for (const request of await page.locator("#try option:not([disabled])").allInnerTexts()) {
         await page.selectOption("#try", { label: request });
-        await page.waitForFunction(() => document.querySelector(".verdict-word:not(.waiting)") !== null);
-        // An answer that is on its way is that of the request before.
-        await page.waitForTimeout(50);
+        await page.locator("#verdict[aria-busy=false]").waitFor();
         verdicts[example].push(await word(page));
       }
     }
