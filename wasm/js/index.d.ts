@@ -98,7 +98,7 @@ export interface SimulatedRequest {
   /** GET by default, or POST when there is a body. */
   method?: string;
   /** Path and query, `/v1/chat/completions?x=1`, or a URL, whose host then stands for a missing `host` header. */
-  target: string;
+  url: string;
   /** `:authority` of HTTP/2, with which a `host` header must agree; in HTTP/1.1 the `host` header says it. */
   authority?: string;
   headers?: [name: string, value: string][];

@@ -12,7 +12,7 @@ use crate::json::{Json, wrong};
 pub(crate) fn read(text: &str) -> Result<Question, JsError> {
     let names = [
         "method",
-        "target",
+        "url",
         "authority",
         "headers",
         "peer",
@@ -30,8 +30,8 @@ pub(crate) fn read(text: &str) -> Result<Question, JsError> {
     let mut fields = Json::read(text)?.fields("request", &names)?;
     Ok(Question {
         method: fields.take("method", Json::string)?,
-        target: fields.require("target", |target, name| {
-            Target::parse(&target.string(name)?).map_err(|why| JsError::new(&why))
+        target: fields.require("url", |url, name| {
+            Target::parse(&url.string(name)?).map_err(|why| JsError::new(&why))
         })?,
         authority: fields.take("authority", Json::string)?,
         headers: fields.take("headers", pairs)?.unwrap_or_default(),

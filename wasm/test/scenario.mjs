@@ -8,7 +8,7 @@ const BODY = '{"messages":[{"role":"user","content":"Tell me about yourself"}]}'
 /** A chat request as the walk-through's `curl` sends it. */
 export function chat(host, change = {}) {
   const headers = [["host", host], ["content-type", "application/json"], ...(change.headers ?? [])];
-  return { method: "POST", target: "/", peer: "198.51.100.7", body: BODY, ...change, headers };
+  return { method: "POST", url: "/", peer: "198.51.100.7", body: BODY, ...change, headers };
 }
 
 export const REQUESTS = {

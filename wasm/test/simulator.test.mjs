@@ -89,22 +89,22 @@ test("virtual_services_decide_as_the_gateway_explains_them", async () => {
     ["users", "shop.example.com", "/users/42", []],
     ["moved", "old.example.com", "/x", []],
   ]) {
-    const request = { method: "GET", target, peer: "198.51.100.1", headers: [["host", host], ...headers] };
+    const request = { method: "GET", url: target, peer: "198.51.100.1", headers: [["host", host], ...headers] };
     const expected = await readFile(new URL(`../../core/tests/explain/routing-${name}.txt`, import.meta.url), "utf8");
     assert.equal(simulator.explainText(request), expected, name);
   }
-  const api = { method: "GET", target: "/api/orders", headers: [["host", "shop.example.com"]] };
+  const api = { method: "GET", url: "/api/orders", headers: [["host", "shop.example.com"]] };
   const verdict = simulator.decide(api);
   assert.deepEqual([verdict.decision, verdict.provider, verdict.upstream], ["forward", null, "shop.internal"]);
   assert.deepEqual(verdict.changeHeaders[0], { change: "remove", name: "x-debug" });
-  assert.equal(simulator.decide({ ...api, target: "/healthz" }).decision, "respond");
-  assert.equal(simulator.decide({ ...api, target: "/catalogue" }).location, "http://shop.example.com/products");
+  assert.equal(simulator.decide({ ...api, url: "/healthz" }).decision, "respond");
+  assert.equal(simulator.decide({ ...api, url: "/catalogue" }).location, "http://shop.example.com/products");
 });
 
 test("all_64_bits_of_entropy_can_be_given", async () => {
   const text = await readFile(new URL("../../examples/routing/routing.yaml", import.meta.url), "utf8");
   const simulator = new Simulator({ "policy.yaml": text });
-  const request = { method: "GET", target: "/api/orders", headers: [["host", "shop.example.com"]] };
+  const request = { method: "GET", url: "/api/orders", headers: [["host", "shop.example.com"]] };
   const upstream = (entropy) => simulator.decide({ ...request, entropy }).upstream;
   // Of 95 to 5.
   assert.deepEqual([0, 0n, (1n << 64n) - 1n, 96n << 57n].map(upstream), ["shop.internal", "shop.internal", "shop-next.internal", "shop.internal"]);
@@ -117,7 +117,7 @@ test("http_routes_decide_by_how_specific_they_are", async () => {
   const simulator = new Simulator({ "gateway-api.yaml": text });
   assert.deepEqual(simulator.diagnostics, []);
   const get = (target, ...more) =>
-    simulator.decide({ method: "GET", target, headers: [["host", "shop.example.com"], ...more] });
+    simulator.decide({ method: "GET", url: target, headers: [["host", "shop.example.com"], ...more] });
   const api = get("/api/orders?page=2");
   assert.deepEqual([api.decision, api.rule, api.path], ["forward", "shop/shop/api", "/orders?page=2"]);
   assert.equal(get("/api", ["x-preview", "true"]).rule, "shop/shop/preview");
@@ -129,7 +129,7 @@ test("wrong_arguments_throw_and_say_what_is_wrong", () => {
   const simulator = new Simulator(files, { env: ENV });
   assert.throws(() => new Simulator({ a: 1 }), /expected a string/);
   assert.throws(() => new Simulator({}, { enviroment: {} }), /enviroment/);
-  assert.throws(() => simulator.decide({ method: "GET" }), /target/);
+  assert.throws(() => simulator.decide({ method: "GET" }), /url/);
   assert.throws(() => simulator.decide(chat("test.com", { peer: "nobody" })), /IP address/);
 });
 

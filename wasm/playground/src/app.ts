@@ -74,7 +74,7 @@ export async function start(engine: Engine) {
       if (!isConfiguration) return;
     }
     asked = "request" in made ? made.request : asked;
-    engine.ask(isConfiguration ? configurationOf(workspace) : undefined, asked ?? { method: "GET", target: "/" });
+    engine.ask(isConfiguration ? configurationOf(workspace) : undefined, asked ?? { method: "GET", url: "/" });
     showBusy();
   }
 

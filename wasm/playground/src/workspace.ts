@@ -102,9 +102,9 @@ export type Problems = Partial<Record<keyof Draft, string>>;
 /** The request that the draft describes, or what is wrong with the draft. */
 export function requestOf(draft: Draft): { request: SimulatedRequest } | { problems: Problems } {
   const problems: Problems = {};
-  const request: SimulatedRequest = { method: draft.method.trim(), target: draft.target.trim() };
+  const request: SimulatedRequest = { method: draft.method.trim(), url: draft.target.trim() };
   if (request.method === "") problems.method = "a method, such as GET";
-  if (!request.target.startsWith("/") && request.target !== "*") problems.target = "a path that begins with /";
+  if (!request.url.startsWith("/") && request.url !== "*") problems.target = "a path that begins with /";
   request.headers = headersOf(draft.headers, problems);
   if (draft.body !== "") request.body = draft.body;
   const text = (name: "peer" | "sni" | "proxied" | "destinationIp") => {
