@@ -7,6 +7,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
 const PACKAGE = new URL("../", import.meta.url);
@@ -16,8 +17,8 @@ const TIMEOUT_MS = 60_000;
 // What a careful site would send: nothing from elsewhere, and wasm but no eval.
 const POLICY = "default-src 'none'; connect-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
-/** `data` maps further paths to the JSON that is served there. */
-export async function runInBrowser(chromium, page, data = {}) {
+/** `data` maps further paths to what is served there: a text, or a stream for the first who asks. */
+export async function runInBrowser(chromium, page, data = {}, timeoutMs = TIMEOUT_MS) {
   const profile = await mkdtemp(join(tmpdir(), "lockgate-chromium-"));
   const server = createServer();
   try {
@@ -25,7 +26,7 @@ export async function runInBrowser(chromium, page, data = {}) {
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
     const browser = launch(chromium, profile, `http://127.0.0.1:${server.address().port}/test/${page}`);
     try {
-      return await Promise.race([reported, browser.died, timeout()]);
+      return await Promise.race([reported, browser.died, timeout(timeoutMs)]);
     } finally {
       await browser.stop();
     }
@@ -51,7 +52,9 @@ function report(server, data) {
       try {
         const content = data[path] ?? await readFile(fileURLToPath(new URL(`.${path}`, PACKAGE)));
         const type = TYPES[path.split(".").pop()] ?? "application/octet-stream";
-        response.writeHead(200, { "content-type": type, "content-security-policy": POLICY }).end(content);
+        response.writeHead(200, { "content-type": type, "content-security-policy": POLICY });
+        if (content instanceof Readable) content.pipe(response);
+        else response.end(content);
       } catch {
         response.writeHead(404).end();
       }
@@ -90,8 +93,8 @@ function launch(chromium, profile, url) {
   return { died, stop };
 }
 
-function timeout() {
+function timeout(timeoutMs) {
   return new Promise((_, reject) => {
-    setTimeout(() => reject(new Error(`no report from the page within ${TIMEOUT_MS} ms`)), TIMEOUT_MS).unref();
+    setTimeout(() => reject(new Error(`no report from the page within ${timeoutMs} ms`)), timeoutMs).unref();
   });
 }

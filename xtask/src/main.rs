@@ -48,7 +48,8 @@ usage: cargo xtask <command>
                 (needs Python 3)
   playground    build the page on which configurations are tried into wasm/playground/dist/page; a gateway
                 that is built after it serves it at /playground/
-  npm           build, test and pack the npm package into target/npm
+  npm           build, test and pack the npm package into target/npm; its tests hold it against the engine with
+                50,000 random requests, where `test` has 5,000
   dist          make the release archive in target/archive: a static program, its manual and completions,
                 documents, units and sums (needs musl-gcc)
   soak          carry load for ten minutes with a fault every few seconds, and see that memory and

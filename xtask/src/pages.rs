@@ -5,11 +5,12 @@ use std::path::Path;
 use crate::process::{Outcome, root};
 
 /// Pages that name files of this repository.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "docs/conformance.md",
     "docs/life-of-a-request.md",
     "docs/explain.md",
     "docs/performance.md",

@@ -40,11 +40,16 @@ pub(crate) fn module(profile: &str, folder: &Path) -> Outcome {
     run(bindgen.arg(&module).arg(folder).arg("simulator"))
 }
 
-pub(crate) fn test(steps: &mut Steps) -> Outcome {
+/// Random configurations that the simulator is held against the engine with, 50 requests to each.
+pub(crate) const CONFIGURATIONS: &str = "100";
+/// The same before the package is packed.
+const CONFIGURATIONS_PACKED: &str = "1000";
+
+pub(crate) fn test(steps: &mut Steps, configurations: &str) -> Outcome {
     steps.run("test: wasm build", build)?;
     steps.run("test: wasm in Node and Chromium", || {
         // Which the answers are compared with.
-        run(&mut cargo("", "build --locked -p lockgate"))?;
+        run(&mut cargo("", "build --locked -p lockgate -p lockgate-oracle"))?;
         let node = tools::node()?;
         let chromium = tools::chromium()?;
         let mut command = program(node, "--test");
@@ -52,6 +57,8 @@ pub(crate) fn test(steps: &mut Steps) -> Outcome {
             .args(test_files("wasm/test")?)
             .env("CHROMIUM", chromium)
             .env("LOCKGATE", target().join("debug/lockgate"))
+            .env("PAIRS", target().join("debug/lockgate-pairs"))
+            .env("PAIRS_CONFIGURATIONS", configurations)
             .current_dir(root().join("wasm")))
     })
 }
@@ -59,7 +66,7 @@ pub(crate) fn test(steps: &mut Steps) -> Outcome {
 /// Packs the package as npm would publish it, after its tests.
 pub(crate) fn pack(steps: &mut Steps) -> Outcome {
     tools::setup(steps)?;
-    test(steps)?;
+    test(steps, CONFIGURATIONS_PACKED)?;
     steps.run("npm pack", || {
         let folder = target().join("npm");
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;

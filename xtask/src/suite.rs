@@ -9,7 +9,7 @@ pub(crate) fn all(steps: &mut Steps) -> Outcome {
     steps.run("test: workspace", workspace)?;
     steps.run("test: cargo run", gateway_is_what_runs)?;
     steps.run("test: fuzz replay", fuzz::replay)?;
-    simulator::test(steps)?;
+    simulator::test(steps, simulator::CONFIGURATIONS)?;
     playground::test(steps)
 }
 

@@ -21,7 +21,6 @@ pub mod process;
 pub mod report;
 pub mod request;
 pub mod routes;
-pub mod services;
 pub mod sets;
 pub mod tokens;
 pub mod translate;

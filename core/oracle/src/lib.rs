@@ -6,7 +6,8 @@
 //! requests that collide often, out of a string of bytes, so that the same
 //! generator serves the seeded test, its minimiser and the fuzzer.
 //! [`differential`] asks both and compares. `envoy`, a feature, sends the same bytes
-//! to the gateway's program and to a real Envoy.
+//! to the gateway's program and to a real Envoy. [`pairs`] writes the configurations as text
+//! ([`manifests`]) and what the engine answers, for the simulator to answer the same.
 //!
 //! Everything here is for tests: it panics where something does not hold.
 #![allow(
@@ -32,12 +33,16 @@ pub mod gateway_api;
 pub mod head;
 pub mod http_routes;
 pub mod listening;
+pub mod loadable;
+pub mod manifests;
 pub mod many_rules;
 pub mod oracle;
+pub mod pairs;
 pub mod people;
 pub mod plain;
 pub mod policies;
 pub mod policy;
+pub mod random;
 pub mod routing;
 pub mod traffic;
 pub mod validity;

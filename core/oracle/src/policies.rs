@@ -36,11 +36,25 @@ pub fn policy(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway]) -> Auth
 pub fn crowd(policies: &[AuthorizationPolicy]) -> Vec<AuthorizationPolicy> {
     const RULES: usize = 24;
     let beside = policies.iter().zip(0..).map(|(policy, number)| {
-        let rules = (0..RULES).map(|index| PolicyRule {
-            at: Location::default(),
-            from: Vec::new(),
-            to: Vec::new(),
-            when: vec![crowded(index + number * RULES)],
+        let rules = (0..RULES).map(|index| {
+            let one = vec![crowded(index + number * RULES)];
+            // Hosts and paths are no conditions of `when`.
+            let is_operation = one[0].key.condition_name().is_empty();
+            let (to, when) = if is_operation {
+                (one, Vec::new())
+            } else {
+                (Vec::new(), one)
+            };
+            let clauses = to.into_iter().map(|predicate| Clause {
+                at: Location::default(),
+                predicates: vec![predicate],
+            });
+            PolicyRule {
+                at: Location::default(),
+                from: Vec::new(),
+                to: clauses.collect(),
+                when,
+            }
         });
         let mut meta = policy.meta.clone();
         meta.name = spanned(format!("crowd-{number}").into());
@@ -64,9 +78,14 @@ fn crowded(index: usize) -> Predicate {
         (PolicyKey::RequestPrincipal, format!("crowd/{index}")),
     ];
     let (key, value) = fields[index % fields.len()].clone();
+    let field = match key {
+        PolicyKey::Path => "paths".into(),
+        PolicyKey::Host => "hosts".into(),
+        _ => key.condition_name().into(),
+    };
     Predicate {
         at: Location::default(),
-        field: key.condition_name().into(),
+        field,
         key,
         negated: false,
         values: vec![text(&value)],

@@ -1,6 +1,7 @@
 //! The engine against the reference evaluator, on random configurations and requests from a fixed seed.
 
 use lockgate_oracle::differential::{Coverage, check, minimise};
+use lockgate_oracle::random::Random;
 
 /// Bytes per input: a configuration takes about 350, a request about 30.
 const INPUT_BYTES: usize = 2304;
@@ -119,29 +120,12 @@ const NEEDED: &[(usize, &[&str])] = &[
     ),
 ];
 
-/// SplitMix64: the same inputs on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn input(&mut self) -> Vec<u8> {
-        (0..INPUT_BYTES / 8).flat_map(|_| self.next().to_le_bytes()).collect()
-    }
-}
-
 #[test]
 fn engine_and_oracle_agree() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let mut coverage = Coverage::default();
     while coverage.of("requests") < REQUESTS {
-        let input = random.input();
+        let input = random.bytes(INPUT_BYTES);
         if check(&input, &mut coverage).is_err() {
             let small = minimise(&input, |input| check(input, &mut Coverage::default()).is_err());
             let disagreement = check(&small, &mut Coverage::default()).unwrap_err();

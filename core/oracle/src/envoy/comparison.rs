@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use lockgate_core::proxy_header::{self, NoProxyHeader};
 
 use crate::bytes::Bytes;
+use crate::random::Random;
 
 use super::authorizer;
 use super::departures::{self, Departure};
@@ -75,7 +76,7 @@ const CHOICE_BYTES: usize = 768;
 /// # Errors
 /// A program does not start or hangs.
 pub fn run(plan: &Plan) -> io::Result<Figures> {
-    let mut random = Random(plan.seed);
+    let mut random = Random::new(plan.seed);
     let keys = Keys::default();
     let servers = Ports {
         upstream: upstream::start("provider")?,
@@ -85,7 +86,9 @@ pub fn run(plan: &Plan) -> io::Result<Figures> {
         },
         authorizer: authorizer::start()?,
     };
-    let sets: Vec<Set> = (0..plan.sets).map(|_| set(&mut Bytes::new(&random.bytes()))).collect();
+    let sets: Vec<Set> = (0..plan.sets)
+        .map(|_| set(&mut Bytes::new(&random.bytes(CHOICE_BYTES))))
+        .collect();
     let ports = process::free_ports(plan.sets * 2)?;
     let (envoy_ports, lockgate_ports) = ports.split_at(plan.sets);
     let listeners = sets
@@ -99,7 +102,7 @@ pub fn run(plan: &Plan) -> io::Result<Figures> {
         let resources = istio::resources(set, &keys, servers);
         let _lockgate = process::lockgate(&plan.lockgate, &plan.folder, &resources, *lockgate_port)?;
         for _ in 0..plan.requests {
-            let request = request(&mut Bytes::new(&random.bytes()), &keys, set.proxy_protocol);
+            let request = request(&mut Bytes::new(&random.bytes(CHOICE_BYTES)), &keys, set.proxy_protocol);
             let bytes = request.bytes();
             let is_cut = request.proxy_header.is_some() && is_cut(&bytes);
             let ask = |port| {
@@ -144,22 +147,5 @@ impl Figures {
                 lockgate,
             });
         }
-    }
-}
-
-/// SplitMix64: the same choices on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn bytes(&mut self) -> Vec<u8> {
-        (0..CHOICE_BYTES / 8).flat_map(|_| self.next().to_le_bytes()).collect()
     }
 }

@@ -1,11 +1,12 @@
 //! A set as the files that platform teams have. JSON is YAML.
 
-use lockgate_core::config::resource::{AuthorizationPolicy, Clause, PolicyRule, Predicate};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::manifests::{authorization_policy, virtual_service_spec};
 
 use super::sets::{Authorizer, Set};
 use super::tokens::Keys;
-use super::{authorizer, services, upstream};
+use super::{authorizer, upstream};
 
 /// The provider's name in every configuration.
 const PROVIDER: &str = "upstream.test";
@@ -129,7 +130,7 @@ fn routes(set: &Set, ports: Ports) -> Vec<Value> {
         resource("networking.istio.io/v1", "ServiceEntry", &host.replace('.', "-"), spec)
     });
     let services = set.services.iter().map(|service| {
-        let spec = services::spec(service);
+        let spec = virtual_service_spec(service);
         resource("networking.istio.io/v1", "VirtualService", &service.meta.name, spec)
     });
     entries.chain(services).collect()
@@ -162,57 +163,4 @@ fn resource(version: &str, kind: &str, name: &str, spec: Value) -> Value {
         "metadata": { "name": name, "namespace": "istio-system" },
         "spec": spec,
     })
-}
-
-fn authorization_policy(policy: &AuthorizationPolicy) -> Value {
-    let mut spec = json!({
-        "action": policy.action.word(),
-        "rules": policy.rules.iter().map(rule).collect::<Vec<_>>(),
-    });
-    if let Some(provider) = &policy.provider {
-        spec["provider"] = json!({ "name": &*provider.value });
-    }
-    let mut resource = resource("security.istio.io/v1", "AuthorizationPolicy", &policy.meta.name, spec);
-    if policy.dry_run {
-        resource["metadata"]["annotations"] = json!({ "istio.io/dry-run": "true" });
-    }
-    resource
-}
-
-fn rule(rule: &PolicyRule) -> Value {
-    let clauses = |name: &str, clauses: &[Clause]| -> Vec<Value> {
-        clauses.iter().map(|clause| json!({ name: fields(clause) })).collect()
-    };
-    let mut written = Map::new();
-    for (name, list) in [
-        ("from", clauses("source", &rule.from)),
-        ("to", clauses("operation", &rule.to)),
-        ("when", rule.when.iter().map(condition).collect()),
-    ] {
-        if !list.is_empty() {
-            written.insert(name.to_owned(), list.into());
-        }
-    }
-    written.into()
-}
-
-fn fields(clause: &Clause) -> Value {
-    let field = |predicate: &Predicate| {
-        let (first, rest) = predicate.field.split_at(1);
-        let name = match predicate.negated {
-            true => format!("not{}{rest}", first.to_ascii_uppercase()),
-            false => predicate.field.to_string(),
-        };
-        (name, values(predicate))
-    };
-    Value::Object(clause.predicates.iter().map(field).collect())
-}
-
-fn condition(predicate: &Predicate) -> Value {
-    let name = if predicate.negated { "notValues" } else { "values" };
-    json!({ "key": predicate.key.condition_name(), name: values(predicate) })
-}
-
-fn values(predicate: &Predicate) -> Value {
-    predicate.values.iter().map(|value| value.value.clone()).collect()
 }

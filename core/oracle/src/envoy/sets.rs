@@ -1,12 +1,12 @@
 //! What one gateway is configured with: policies, whose tokens count, and the mesh's settings.
 
 use lockgate_core::config::resource::{
-    Action, AuthorizationPolicy, Clause, HeaderOperations, HttpAction, PolicyKey, PolicyTarget, Predicate, StringMatch,
-    UriRewrite, VirtualService,
+    Action, AuthorizationPolicy, HttpAction, PolicyKey, PolicyTarget, Predicate, VirtualService,
 };
 
 use crate::bytes::Bytes;
 use crate::checks::as_custom;
+use crate::loadable;
 use crate::policies::policy;
 use crate::virtual_services::virtual_service_of;
 use crate::world::{spanned, text};
@@ -102,68 +102,26 @@ fn routed_by_both(mut service: VirtualService, index: usize) -> VirtualService {
     service.meta.namespace = "istio-system".into();
     service.meta.name.value = format!("service-{index}").into();
     service.meta.created = None;
+    service.gateways = vec![text("istio-system/gateway")];
     for rule in &mut service.http {
+        loadable::rule(rule);
+        // Copies reach the upstreams whenever they do.
+        rule.settings.mirrors.clear();
         for entry in &mut rule.matches {
             entry.gateways.clear();
             (entry.source_labels, entry.source_namespace) = (None, None);
-            let one = [
-                &mut entry.uri,
-                &mut entry.scheme,
-                &mut entry.method,
-                &mut entry.authority,
-            ];
-            let keyed = entry.headers.iter_mut().chain(&mut entry.without_headers);
-            let all = one.into_iter().flatten().chain(keyed.map(|(_, wanted)| wanted));
-            for wanted in all.chain(entry.query_params.iter_mut().map(|(_, wanted)| wanted)) {
-                match &mut wanted.value {
-                    StringMatch::Prefix(prefix) if prefix.is_empty() => "r".clone_into(prefix),
-                    StringMatch::Regex(regex) if regex::Regex::new(regex).is_err() => ".*".clone_into(regex),
-                    _ => {}
+        }
+        if let HttpAction::Route { destinations, .. } = &mut rule.action {
+            for (index, destination) in destinations.iter_mut().enumerate() {
+                if !upstream::HOSTS.contains(&destination.host.as_str()) {
+                    destination.host.value = upstream::HOSTS[0].to_owned();
                 }
+                destination.port = None;
+                destination.weight = Some(spanned(if index == 0 { 100 } else { 0 }));
             }
-        }
-        loads(&mut rule.headers);
-        let (destinations, rewrite) = match &mut rule.action {
-            HttpAction::Route { destinations, rewrite } => (destinations, rewrite),
-            HttpAction::DirectResponse(_) | HttpAction::Delegate { .. } => continue,
-            // One that says nothing does not load.
-            HttpAction::Redirect(redirect) => {
-                if (&redirect.authority, redirect.port, redirect.scheme) == (&None, None, None) {
-                    redirect.uri.get_or_insert_with(|| "/".to_owned());
-                }
-                continue;
-            }
-        };
-        for (index, destination) in destinations.iter_mut().enumerate() {
-            if !upstream::HOSTS.contains(&destination.host.as_str()) {
-                destination.host.value = upstream::HOSTS[0].to_owned();
-            }
-            destination.port = None;
-            destination.weight = Some(spanned(if index == 0 { 100 } else { 0 }));
-            loads(&mut destination.headers);
-        }
-        if let Some(UriRewrite::Regex { pattern, substitution }) = &mut rewrite.uri
-            && (substitution.is_empty() || pattern.is_empty() || **pattern == "(")
-        {
-            rewrite.uri = None;
-        }
-        if rewrite.authority.is_some() {
-            rule.headers.request.authority = None;
         }
     }
     service
-}
-
-/// Each field once in each list; none of them is one where tokens are.
-fn loads(operations: &mut HeaderOperations) {
-    for changes in [&mut *operations.request, &mut *operations.response] {
-        for list in [&mut changes.set, &mut changes.add] {
-            list.retain(|(name, _)| name != "authorization");
-            list.sort_by(|one, other| one.0.cmp(&other.0));
-            list.dedup_by(|one, other| one.0 == other.0);
-        }
-        changes.remove.retain(|name| name != "authorization");
-    }
 }
 
 /// The policy for every workload of the root namespace, and without what Envoy does not know: conditions on bodies.
@@ -173,24 +131,13 @@ fn for_this_gateway(mut policy: AuthorizationPolicy, index: usize) -> Authorizat
     policy.target = PolicyTarget::Namespace;
     for rule in &mut policy.rules {
         rule.when.retain(|condition| !condition.key.is_lockgate());
-        rule.from.iter_mut().for_each(as_istio_allows);
+        loadable::policy_rule(rule);
         let clauses = rule.from.iter_mut().chain(&mut rule.to);
         let predicates = clauses.flat_map(|clause| &mut clause.predicates).chain(&mut rule.when);
-        predicates.for_each(|predicate| {
-            on_loopback(predicate);
-            keep_what_loads(predicate);
-        });
+        predicates.for_each(on_loopback);
     }
     debug_assert!(policy.action != Action::Deny || !policy.rules.is_empty());
     policy
-}
-
-/// `serviceAccounts` beside `principals` or `namespaces` is refused.
-fn as_istio_allows(source: &mut Clause) {
-    let is_account = |predicate: &Predicate| predicate.key == PolicyKey::ServiceAccount;
-    if source.predicates.len() > 1 && source.predicates.iter().any(|predicate| !is_account(predicate)) {
-        source.predicates.retain(|predicate| !is_account(predicate));
-    }
 }
 
 /// The addresses of the policies as those that clients on this machine can have.
@@ -204,17 +151,5 @@ fn on_loopback(predicate: &mut Predicate) {
                 *value = text(&format!("127.{rest}"));
             }
         }
-    }
-}
-
-/// Lockgate refuses to load what cannot match; Envoy takes it. Which those are is tested where the loader is.
-fn keep_what_loads(predicate: &mut Predicate) {
-    match predicate.key {
-        PolicyKey::Method => predicate.values.retain(|value| **value != "post" && **value != "G*T"),
-        PolicyKey::Namespace => predicate.values.retain(|value| **value != "tea."),
-        _ => {}
-    }
-    if predicate.values.is_empty() {
-        predicate.values.push(text("*"));
     }
 }

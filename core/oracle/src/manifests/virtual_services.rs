@@ -1,23 +1,42 @@
-//! VirtualServices as platform teams write them.
+//! VirtualServices, and what LLMRoutes share with them.
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lockgate_core::config::resource::{
-    CorsPolicy, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpFault, HttpMatch, HttpRoute, RedirectPort,
-    Retries, Spanned, StringMatch, UriRewrite, VirtualService,
+    CorsPolicy, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpFault, HttpMatch, HttpMirror, HttpRewrite,
+    HttpRoute, RedirectPort, Retries, RouteDestination, RouteSettings, Spanned, StringMatch, UriRewrite,
+    VirtualService,
 };
+use lockgate_core::config::secret::Secret;
+use lockgate_core::request::Scheme;
 use lockgate_core::tables::{AbortStatus, Chance};
 use serde_json::{Map, Value, json};
+
+use super::{NETWORKING, labels, resource, texts};
+
+pub(super) fn virtual_service(service: &VirtualService) -> Value {
+    resource(NETWORKING, "VirtualService", &service.meta, spec(service))
+}
 
 /// `spec` of a VirtualService.
 #[must_use]
 pub fn spec(service: &VirtualService) -> Value {
-    json!({
-        "hosts": service.hosts.iter().map(|host| host.value.as_str()).collect::<Vec<_>>(),
-        "gateways": ["istio-system/gateway"],
-        "http": service.http.iter().map(rule).collect::<Vec<_>>(),
-    })
+    let mut written = json!({ "http": service.http.iter().map(rule).collect::<Vec<_>>() });
+    for (name, list) in [
+        ("hosts", &service.hosts),
+        ("gateways", &service.gateways),
+        ("exportTo", &service.export_to),
+    ] {
+        if !list.is_empty() {
+            written[name] = texts(list);
+        }
+    }
+    written
 }
 
-fn retry(retries: &Retries) -> Value {
+pub(super) fn retry(retries: &Retries) -> Value {
     let mut written = json!({ "attempts": retries.attempts });
     if let Some(ignore) = retries.ignore_previous_hosts {
         written["retryIgnorePreviousHosts"] = json!(ignore);
@@ -40,7 +59,6 @@ fn retry(retries: &Retries) -> Value {
 }
 
 fn http_fault(fault: &HttpFault) -> Value {
-    let percentage = |chance: Chance| json!({ "value": chance.0 / 10_000 });
     let mut written = json!({});
     if let Some((chance, delay_ms)) = fault.delay {
         written["delay"] = json!({ "fixedDelay": format!("{delay_ms}ms"), "percentage": percentage(chance) });
@@ -57,6 +75,10 @@ fn http_fault(fault: &HttpFault) -> Value {
         written["delay"] = json!({ "fixedDelay": "1s" });
     }
     written
+}
+
+fn percentage(chance: Chance) -> Value {
+    json!({ "value": chance.0 / 10_000 })
 }
 
 fn cors(policy: &CorsPolicy) -> Value {
@@ -77,20 +99,15 @@ fn cors(policy: &CorsPolicy) -> Value {
 
 fn rule(rule: &HttpRoute) -> Value {
     let mut written = json!({});
-    let settings = &rule.settings;
-    if let Some(timeout) = settings.timeout_ms {
-        written["timeout"] = json!(format!("{timeout}ms"));
+    if let Some(name) = &rule.name {
+        written["name"] = json!(**name);
     }
-    if let Some(retries) = &settings.retries {
-        written["retries"] = retry(retries);
-    }
+    let mut settings = rule.settings.clone();
     // Both refuse it elsewhere.
-    if let (Some(fault), HttpAction::Route { .. }) = (&settings.fault, &rule.action) {
-        written["fault"] = http_fault(fault);
-    }
-    if let Some(policy) = &settings.cors {
-        written["corsPolicy"] = cors(policy);
-    }
+    settings
+        .fault
+        .take_if(|_| !matches!(rule.action, HttpAction::Route { .. }));
+    into_rule(&settings, &mut written);
     if !rule.matches.is_empty() {
         written["match"] = rule.matches.iter().map(http_match).collect();
     }
@@ -98,13 +115,16 @@ fn rule(rule: &HttpRoute) -> Value {
         written["headers"] = headers;
     }
     match &rule.action {
-        HttpAction::Delegate { .. } => unreachable!("none is made"),
+        HttpAction::Delegate { to, rewrite } => {
+            written["delegate"] = json!({ "name": *to.name, "namespace": to.namespace });
+            into_rewrite(rewrite, &mut written);
+        }
         HttpAction::Redirect(redirect) => {
             let mut to = json!({ "redirectCode": redirect.code });
             for (name, value) in [
                 ("uri", redirect.uri.as_deref()),
                 ("authority", redirect.authority.as_deref()),
-                ("scheme", redirect.scheme.map(lockgate_core::request::Scheme::as_str)),
+                ("scheme", redirect.scheme.map(Scheme::as_str)),
             ] {
                 if let Some(value) = value {
                     to[name] = json!(value);
@@ -119,47 +139,85 @@ fn rule(rule: &HttpRoute) -> Value {
             written["redirect"] = to;
         }
         HttpAction::DirectResponse(response) => {
-            use base64::Engine as _;
             written["directResponse"] = json!({ "status": response.status });
             if !response.body.is_empty() {
-                let body = base64::engine::general_purpose::STANDARD.encode(&response.body);
+                let body = STANDARD.encode(&response.body);
                 written["directResponse"]["body"] = json!({ "bytes": body });
             }
         }
         HttpAction::Route { destinations, rewrite } => {
-            let destination = |one: &lockgate_core::config::resource::RouteDestination| {
-                let mut to = json!({ "destination": { "host": *one.host } });
-                if let Some(weight) = &one.weight {
-                    to["weight"] = json!(**weight);
-                }
-                if let Some(headers) = operations(&one.headers) {
-                    to["headers"] = headers;
-                }
-                to
-            };
-            written["route"] = destinations.iter().map(destination).collect();
-            let mut rewritten = Map::new();
-            match &rewrite.uri {
-                None => {}
-                Some(UriRewrite::Matched(with)) => drop(rewritten.insert("uri".to_owned(), json!(**with))),
-                Some(UriRewrite::Regex { pattern, substitution }) => {
-                    let regex = json!({ "match": **pattern, "rewrite": **substitution });
-                    rewritten.insert("uriRegexRewrite".to_owned(), regex);
-                }
-            }
-            if let Some(authority) = &rewrite.authority {
-                rewritten.insert("authority".to_owned(), json!(**authority));
-            }
-            if !rewritten.is_empty() {
-                written["rewrite"] = rewritten.into();
-            }
+            written["route"] = destinations.iter().map(weighted).collect();
+            into_rewrite(rewrite, &mut written);
         }
     }
     written
 }
 
-fn http_match(entry: &HttpMatch) -> Value {
-    let mut written = json!({ "ignoreUriCase": entry.ignore_uri_case });
+/// What a rule says beside where it sends.
+pub(super) fn into_rule(settings: &RouteSettings, written: &mut Value) {
+    if let Some(timeout) = settings.timeout_ms {
+        written["timeout"] = json!(format!("{timeout}ms"));
+    }
+    if let Some(retries) = &settings.retries {
+        written["retries"] = retry(retries);
+    }
+    if let Some(fault) = &settings.fault {
+        written["fault"] = http_fault(fault);
+    }
+    if let Some(policy) = &settings.cors {
+        written["corsPolicy"] = cors(policy);
+    }
+    if !settings.mirrors.is_empty() {
+        written["mirrors"] = settings.mirrors.iter().map(mirror).collect();
+    }
+}
+
+fn mirror(mirror: &HttpMirror) -> Value {
+    json!({ "destination": destination(&mirror.destination), "percentage": percentage(mirror.chance) })
+}
+
+fn weighted(to: &RouteDestination) -> Value {
+    let mut written = json!({ "destination": destination(to) });
+    if let Some(weight) = &to.weight {
+        written["weight"] = json!(**weight);
+    }
+    if let Some(headers) = operations(&to.headers) {
+        written["headers"] = headers;
+    }
+    written
+}
+
+fn destination(to: &RouteDestination) -> Value {
+    let mut written = json!({ "host": *to.host });
+    if let Some(port) = &to.port {
+        written["port"] = json!({ "number": **port });
+    }
+    written
+}
+
+fn into_rewrite(rewrite: &HttpRewrite, written: &mut Value) {
+    let mut rewritten = Map::new();
+    match &rewrite.uri {
+        None => {}
+        Some(UriRewrite::Matched(with)) => drop(rewritten.insert("uri".to_owned(), json!(**with))),
+        Some(UriRewrite::Regex { pattern, substitution }) => {
+            let regex = json!({ "match": **pattern, "rewrite": **substitution });
+            rewritten.insert("uriRegexRewrite".to_owned(), regex);
+        }
+    }
+    if let Some(authority) = &rewrite.authority {
+        rewritten.insert("authority".to_owned(), json!(**authority));
+    }
+    if !rewritten.is_empty() {
+        written["rewrite"] = rewritten.into();
+    }
+}
+
+pub(super) fn http_match(entry: &HttpMatch) -> Value {
+    let mut written = json!({});
+    if entry.ignore_uri_case {
+        written["ignoreUriCase"] = json!(true);
+    }
     for (name, wanted) in [
         ("uri", &entry.uri),
         ("scheme", &entry.scheme),
@@ -175,26 +233,35 @@ fn http_match(entry: &HttpMatch) -> Value {
     }
     for (name, list) in [("headers", &entry.headers), ("withoutHeaders", &entry.without_headers)] {
         for (key, wanted) in list {
-            written[name][header_name(key)] = string_match(wanted);
+            written[name][&*header_name(key)] = string_match(wanted);
         }
     }
     for (name, wanted) in &entry.query_params {
         written["queryParams"][name.as_str()] = string_match(wanted);
     }
+    if !entry.gateways.is_empty() {
+        written["gateways"] = texts(&entry.gateways);
+    }
+    if let Some(wanted) = &entry.source_labels {
+        written["sourceLabels"] = labels(wanted);
+    }
+    if let Some(namespace) = &entry.source_namespace {
+        written["sourceNamespace"] = json!(namespace);
+    }
     written
 }
 
-fn header_name(key: &HeaderKey) -> &str {
+fn header_name(key: &HeaderKey) -> Cow<'_, str> {
     match key {
-        HeaderKey::Field(name) => name,
-        HeaderKey::Authority => "host",
-        HeaderKey::Method => ":method",
-        HeaderKey::Scheme => ":scheme",
-        HeaderKey::Claim(_) => unreachable!("sets for Envoy ask for no claims"),
+        HeaderKey::Field(name) => name.into(),
+        HeaderKey::Authority => "host".into(),
+        HeaderKey::Method => ":method".into(),
+        HeaderKey::Scheme => ":scheme".into(),
+        HeaderKey::Claim(names) => format!("@request.auth.claims[{}]", names.join("][")).into(),
     }
 }
 
-fn string_match(wanted: &Spanned<StringMatch>) -> Value {
+pub(super) fn string_match(wanted: &Spanned<StringMatch>) -> Value {
     match &wanted.value {
         StringMatch::Exact(text) => json!({ "exact": text }),
         StringMatch::Prefix(text) => json!({ "prefix": text }),
@@ -203,7 +270,7 @@ fn string_match(wanted: &Spanned<StringMatch>) -> Value {
     }
 }
 
-fn operations(operations: &HeaderOperations) -> Option<Value> {
+pub(super) fn operations(operations: &HeaderOperations) -> Option<Value> {
     let mut written = Map::new();
     for (side, changes) in [("request", &operations.request), ("response", &operations.response)] {
         let changes = side_of(changes);
@@ -216,7 +283,7 @@ fn operations(operations: &HeaderOperations) -> Option<Value> {
 
 fn side_of(changes: &HeaderChanges) -> Map<String, Value> {
     let mut written = Map::new();
-    let values = |list: &[(String, lockgate_core::config::secret::Secret)]| -> Map<String, Value> {
+    let values = |list: &[(String, Secret)]| -> Map<String, Value> {
         list.iter()
             .map(|(name, value)| (name.clone(), json!(value.expose())))
             .collect()

@@ -1,0 +1,174 @@
+//! A request twice: as JSON for the simulator, and as the question that the simulator is to make of it.
+
+use std::net::IpAddr;
+
+use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision};
+use lockgate_core::explain::{Client, Question, Target};
+use lockgate_core::request::Scheme;
+use serde_json::{Map, Value, json};
+
+use crate::bytes::Bytes;
+use crate::checks::{Answer, NAMES};
+use crate::http_routes::Asked;
+use crate::traffic::Sample;
+
+/// `SimulatedRequest` of the simulator's types.
+#[derive(Debug, Default)]
+pub(super) struct Simulated {
+    method: Option<String>,
+    target: String,
+    authority: Option<String>,
+    pub(super) headers: Vec<(String, String)>,
+    peer: Option<IpAddr>,
+    proxied: Option<IpAddr>,
+    destination_ip: Option<IpAddr>,
+    destination_port: Option<u16>,
+    pub(super) port: Option<u16>,
+    sni: Option<String>,
+    peer_uris: Vec<String>,
+    claims: Option<&'static str>,
+    pub(super) checks: Vec<(String, Answer)>,
+    body: Option<String>,
+    entropy: u64,
+}
+
+impl Simulated {
+    pub(super) fn of_asked(asked: &Asked) -> Self {
+        let mut headers = vec![("host".to_owned(), asked.host.to_owned())];
+        let more = asked.headers.iter();
+        headers.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Self {
+            method: Some(asked.method.to_owned()),
+            target: match asked.query {
+                Some(query) => format!("{}?{query}", asked.path),
+                None => asked.path.to_owned(),
+            },
+            headers,
+            port: Some(asked.port),
+            entropy: asked.entropy,
+            ..Self::default()
+        }
+    }
+
+    /// Most of what a sample has; a value that is no UTF-8 cannot be in JSON.
+    pub(super) fn of_sample(sample: &Sample, bytes: &mut Bytes<'_>) -> Self {
+        let headers = sample.headers.iter();
+        let headers = headers.map(|(name, value)| ((*name).to_owned(), String::from_utf8_lossy(value).into_owned()));
+        let mut headers: Vec<(String, String)> = headers.collect();
+        let body = (!bytes.one_in(8)).then(|| String::from_utf8_lossy(sample.body.text).into_owned());
+        if body.is_some() && !bytes.one_in(16) {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        let is_tls = sample.scheme == Scheme::Https;
+        let answers = NAMES.into_iter().zip(sample.answers);
+        let answers = answers.map(|(name, answer)| (name.to_owned(), answer));
+        Self {
+            method: (!bytes.one_in(16)).then(|| sample.method.to_owned()),
+            target: sample.target.clone(),
+            authority: sample.authority.clone(),
+            headers,
+            peer: Some(sample.peer),
+            proxied: sample.proxied,
+            destination_ip: (!bytes.one_in(4)).then_some(sample.local),
+            destination_port: (!bytes.one_in(4)).then_some(sample.destination_port),
+            port: (!bytes.one_in(16)).then_some(sample.port),
+            sni: sample.sni.filter(|_| is_tls).map(str::to_owned),
+            peer_uris: match is_tls {
+                true => sample.uri_names.iter().map(|name| (*name).to_owned()).collect(),
+                false => Vec::new(),
+            },
+            claims: sample.person.map(|person| person.payload),
+            checks: match bytes.one_in(8) {
+                true => Vec::new(),
+                false => answers.collect(),
+            },
+            body,
+            entropy: sample.entropy,
+        }
+    }
+
+    /// For the simulator; its entropy is text.
+    pub(super) fn json(&self) -> Value {
+        let checks = self.checks.iter().map(|(name, answer)| (name.clone(), check(*answer)));
+        let claims = self
+            .claims
+            .map(|payload| serde_json::from_str::<Value>(payload).expect("a payload"));
+        json!({
+            "method": self.method,
+            "url": self.target,
+            "authority": self.authority,
+            "headers": self.headers,
+            "peer": self.peer,
+            "proxied": self.proxied,
+            "destinationIp": self.destination_ip,
+            "destinationPort": self.destination_port,
+            "port": self.port,
+            "sni": self.sni,
+            "peerUris": self.peer_uris,
+            "claims": claims,
+            "checks": checks.collect::<Map<_, _>>(),
+            "body": self.body,
+            "entropy": self.entropy.to_string(),
+        })
+    }
+
+    /// The question.
+    pub(super) fn question(&self) -> Result<Question, String> {
+        let assumed = self
+            .checks
+            .iter()
+            .map(|(name, answer)| Ok((name.clone(), assumed(*answer)?)));
+        let checks = assumed.collect::<Result<AssumedAnswers, &str>>();
+        Ok(Question {
+            method: self.method.clone(),
+            target: Target::parse(&self.target)?,
+            authority: self.authority.clone(),
+            headers: self.headers.clone(),
+            client: Client {
+                peer: self.peer,
+                proxied: self.proxied,
+                destination_ip: self.destination_ip,
+                destination_port: self.destination_port,
+                port: self.port,
+                sni: self.sni.clone(),
+                peer_uris: self.peer_uris.clone(),
+            },
+            claims: self.claims.map(str::to_owned),
+            checks: checks?,
+            body: self.body.clone(),
+            entropy: self.entropy,
+        })
+    }
+}
+
+/// Fields to set and to remove.
+fn split(fields: &[(&str, Option<&str>)]) -> (Vec<(String, String)>, Vec<String>) {
+    let set = fields
+        .iter()
+        .filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
+    let removed = fields.iter().filter(|(_, value)| value.is_none());
+    (set.collect(), removed.map(|(name, _)| (*name).to_owned()).collect())
+}
+
+/// `CheckAnswer` of the simulator's types, which has no word for a body that is too large.
+fn check(answer: Answer) -> Value {
+    match answer {
+        Answer::Allow(fields) => {
+            let (set, removed) = split(fields);
+            json!({ "decision": "allow", "setHeaders": set, "removeHeaders": removed })
+        }
+        Answer::Deny(status) => json!({ "decision": "deny", "status": status }),
+        Answer::Nothing | Answer::BodyTooLarge => json!({ "decision": "error" }),
+    }
+}
+
+fn assumed(answer: Answer) -> Result<AssumedAnswer, &'static str> {
+    match answer {
+        Answer::Allow(fields) => {
+            let (set, removed) = split(fields);
+            AssumedAnswer::new(AssumedDecision::Allow, Some(set), Some(removed), None)
+        }
+        Answer::Deny(status) => AssumedAnswer::new(AssumedDecision::Deny, None, None, Some(status)),
+        Answer::Nothing | Answer::BodyTooLarge => AssumedAnswer::new(AssumedDecision::Error, None, None, None),
+    }
+}
