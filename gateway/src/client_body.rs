@@ -3,9 +3,10 @@
 //!
 //! An upstream that breaks off, or stands still for too long, ends the body with
 //! an error, upon which hyper cuts the client's connection (HTTP/1.1) or resets
-//! the stream (HTTP/2): half an answer never looks like a whole one. Dropping
-//! the body, as hyper does when the client goes away, closes the upstream's
-//! connection at once.
+//! the stream (HTTP/2): half an answer never looks like a whole one. Where it is
+//! an LLM's event stream, the client is told first, in an event as the engine has
+//! it ([`lockgate_core::llm::cut`]). Dropping the body, as hyper does when the
+//! client goes away, closes the upstream's connection at once.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -16,6 +17,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use lockgate_core::llm::cut::{CutEvent, StreamCut};
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::access::{Flag, Record};
@@ -55,6 +58,62 @@ impl fmt::Display for Cut {
 
 impl core::error::Error for Cut {}
 
+impl Cut {
+    fn cause(&self) -> StreamCut {
+        match self {
+            Self::Upstream(_) => StreamCut::Broken,
+            Self::StandsStill => StreamCut::Idle,
+            Self::Late => StreamCut::Late,
+        }
+    }
+
+    /// As Envoy's access log has it.
+    fn logged(&self) -> (Flag, &'static str) {
+        match self {
+            Self::Upstream(_) => (Flag::UpstreamTermination, "upstream_reset_after_response_started"),
+            Self::StandsStill => (Flag::StreamIdle, UNREAD),
+            Self::Late => (Flag::UpstreamTimeout, "upstream_response_timeout"),
+        }
+    }
+}
+
+/// A cut that waits for the client to be told of it.
+///
+/// At a body's error hyper drops what it has not written yet over HTTP/1.1, and what h2 has not sent yet over HTTP/2. So
+/// the error comes when the event is gone from both, which is when its bytes are dropped.
+#[derive(Debug)]
+struct Parting {
+    cut: Option<Cut>,
+    sent: oneshot::Receiver<()>,
+}
+
+/// The bytes of the last event. Dropping them ends the wait for it.
+struct LastEvent {
+    event: CutEvent,
+    _sent: oneshot::Sender<()>,
+}
+
+impl AsRef<[u8]> for LastEvent {
+    fn as_ref(&self) -> &[u8] {
+        &self.event
+    }
+}
+
+impl Parting {
+    fn new(cut: Cut, event: CutEvent) -> (Self, Bytes) {
+        let (sender, sent) = oneshot::channel();
+        let event = Bytes::from_owner(LastEvent { event, _sent: sender });
+        (Self { cut: Some(cut), sent }, event)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if Pin::new(&mut self.sent).poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.cut.take().map(Err))
+    }
+}
+
 /// An upstream's answer on its way through.
 #[derive(Debug)]
 pub(crate) struct Passing {
@@ -65,6 +124,8 @@ pub(crate) struct Passing {
     idle: IdleLimit,
     /// When all of it must have come.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// It was cut, and the client is being told.
+    parting: Option<Box<Parting>>,
     /// `None` once the body has ended.
     record: Option<Box<Record>>,
 }
@@ -87,6 +148,7 @@ impl Passing {
             meter,
             idle,
             deadline: deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
+            parting: None,
             record: Some(record),
         };
         if passing.incoming.is_end_stream() {
@@ -115,9 +177,23 @@ impl Passing {
         self.finish(Flag::None, "via_upstream");
     }
 
-    fn cut(&mut self, flag: Flag, details: &'static str) {
+    /// The answer ends here: for an LLM's event stream with an event that says so, where one may still be sent.
+    fn cut(&mut self, cut: Cut) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.connection = None;
-        self.finish(flag, details);
+        let (flag, details) = cut.logged();
+        // Where a length was promised, one more byte would be a lie.
+        let may_add = self.meter.is_between_events() && self.incoming.size_hint().exact().is_none();
+        let Some(record) = self.record.as_mut().filter(|_| may_add) else {
+            self.finish(flag, details);
+            return Poll::Ready(Some(Err(cut)));
+        };
+        let event = cut.cause().event(record.uri.path());
+        record.bytes_sent = record.bytes_sent.saturating_add(event.len() as u64);
+        record.usage = self.meter.finish(&record.worker);
+        record.end(flag, details);
+        let (parting, event) = Parting::new(cut, event);
+        self.parting = Some(Box::new(parting));
+        Poll::Ready(Some(Ok(Frame::data(event))))
     }
 
     fn finish(&mut self, flag: Flag, details: &'static str) {
@@ -131,7 +207,7 @@ impl Passing {
 impl Drop for Passing {
     fn drop(&mut self) {
         // Left by the client: what was used until then still counts.
-        if let Some(record) = &mut self.record {
+        if let Some(record) = self.record.as_mut().filter(|_| self.parting.is_none()) {
             record.usage = self.meter.finish(&record.worker);
             if record.peer.does_not_read() {
                 record.end(Flag::StreamIdle, UNREAD);
@@ -144,11 +220,17 @@ impl Drop for Passing {
 const UNREAD: &str = "stream_idle_timeout";
 
 impl ClientBody {
+    /// Whether it waits for the client to take what it was sent.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        matches!(self, Self::Upstream(passing) if passing.parting.is_some())
+    }
+
     /// The client has not taken any of it for too long.
     pub(crate) fn unread(&mut self) {
         match self {
             Self::Own(_, record) => record.end(Flag::StreamIdle, UNREAD),
-            Self::Upstream(passing) => passing.cut(Flag::StreamIdle, UNREAD),
+            Self::Upstream(passing) if passing.parting.is_none() => passing.finish(Flag::StreamIdle, UNREAD),
+            Self::Upstream(_) => {}
         }
     }
 }
@@ -170,7 +252,7 @@ impl Body for ClientBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes, _) => bytes.is_empty(),
-            Self::Upstream(passing) => passing.incoming.is_end_stream(),
+            Self::Upstream(passing) => passing.parting.is_none() && passing.incoming.is_end_stream(),
         }
     }
 
@@ -184,12 +266,14 @@ impl Body for ClientBody {
 
 impl Passing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(parting) = &mut self.parting {
+            return parting.poll(cx);
+        }
         if let Some(deadline) = &mut self.deadline
             && self.record.is_some()
             && deadline.as_mut().poll(cx).is_ready()
         {
-            self.cut(Flag::UpstreamTimeout, "upstream_response_timeout");
-            return Poll::Ready(Some(Err(Cut::Late)));
+            return self.cut(Cut::Late);
         }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -198,18 +282,12 @@ impl Passing {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.cut(Flag::UpstreamTermination, "upstream_reset_after_response_started");
-                Poll::Ready(Some(Err(Cut::Upstream(error))))
-            }
+            Poll::Ready(Some(Err(error))) => self.cut(Cut::Upstream(error)),
             Poll::Ready(None) => {
                 self.end();
                 Poll::Ready(None)
             }
-            Poll::Pending if self.idle.poll(cx).is_ready() => {
-                self.cut(Flag::StreamIdle, UNREAD);
-                Poll::Ready(Some(Err(Cut::StandsStill)))
-            }
+            Poll::Pending if self.idle.poll(cx).is_ready() => self.cut(Cut::StandsStill),
             Poll::Pending => Poll::Pending,
         }
     }

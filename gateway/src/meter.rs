@@ -36,6 +36,11 @@ impl Meter {
         }
     }
 
+    /// Whether the answer is an event stream that ends, so far, between two events.
+    pub(crate) fn is_between_events(&self) -> bool {
+        self.0.as_ref().is_some_and(|meter| meter.is_between_events())
+    }
+
     /// What was reported until now; once.
     pub(crate) fn finish(&mut self, worker: &Worker) -> Option<Usage> {
         let mut meter = self.0.take()?;

@@ -75,6 +75,9 @@ async fn openai_sdk_gets_answers_streams_and_error_classes() {
     ]));
     let half = [STREAM_HEAD, &chunk(delta("one").as_bytes())].concat();
     bed.upstream.answer(Answer(vec![Step::Send(half), Step::Cut]));
+    let event = delta("one");
+    let in_event = [STREAM_HEAD, &chunk(&event.as_bytes()[..event.len() / 2])].concat();
+    bed.upstream.answer(Answer(vec![Step::Send(in_event), Step::Cut]));
     let limited = r#"{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
     let fields = [("content-type", "application/json"), ("retry-after", "7")];
     bed.upstream
@@ -89,7 +92,7 @@ async fn openai_sdk_gets_answers_streams_and_error_classes() {
         .kill_on_drop(true);
     run(&mut sdk, "the SDK's view").await;
 
-    for request in 0..4 {
+    for request in 0..5 {
         let seen = bed.upstream.request().await;
         assert_eq!(
             seen.request_line, "POST /compatible-mode/v1/chat/completions HTTP/1.1",

@@ -40,6 +40,8 @@ pub struct SseFraming {
     line: Line,
     /// The last byte was a carriage return, so a line feed belongs to it.
     after_cr: bool,
+    /// The event has a line that is no comment, whole or not.
+    has_begun: bool,
     /// The event has a `data` line.
     has_data: bool,
     /// Parts of the event were told.
@@ -59,9 +61,17 @@ impl SseFraming {
         Self {
             line: Line::Mark(0),
             after_cr: false,
+            has_begun: false,
             has_data: false,
             parted: false,
         }
+    }
+
+    /// Whether what was read so far ends between two events, so that another one may follow it.
+    #[must_use]
+    #[inline]
+    pub fn is_between_events(&self) -> bool {
+        !self.has_begun && matches!(self.line, Line::Mark(0) | Line::Name(0))
     }
 
     /// Whether `chunk` begins and ends between two events, seen from its ends only.
@@ -70,8 +80,7 @@ impl SseFraming {
     #[must_use]
     #[inline]
     pub fn is_self_contained(&self, chunk: &[u8]) -> bool {
-        let between = !self.has_data && matches!(self.line, Line::Mark(0) | Line::Name(0));
-        between && (chunk.ends_with(b"\n\n") || chunk.ends_with(b"\r\n\r\n"))
+        self.is_between_events() && (chunk.ends_with(b"\n\n") || chunk.ends_with(b"\r\n\r\n"))
     }
 
     /// Reads one chunk.
@@ -137,6 +146,7 @@ impl SseFraming {
     fn name<'c>(&mut self, bytes: &'c [u8]) -> &'c [u8] {
         let mut rest = bytes;
         while let Some((&byte, tail)) = rest.split_first() {
+            self.has_begun |= self.line == Line::Name(0) && byte != b':';
             self.line = match self.line {
                 Line::Mark(seen) if MARK.get(seen) == Some(&byte) => match seen {
                     2 => Line::Name(0),
@@ -188,6 +198,7 @@ impl SseFraming {
         } else if self.parted {
             tell(SsePiece::End);
         }
+        self.has_begun = false;
         self.has_data = false;
         self.parted = false;
     }
@@ -266,6 +277,44 @@ mod tests {
     fn an_event_inside_one_chunk_is_lent_whole() {
         let stream = b"event: m\ndata: a\n\ndata: b\r\n\r\n";
         assert!(events(&[stream]).iter().all(|(_, whole)| *whole));
+    }
+
+    #[test]
+    fn another_event_may_follow_only_where_none_is_under_way() {
+        for (stream, is_between) in [
+            ("", true),
+            ("\u{feff}", true),
+            ("\n", true),
+            ("data: a\n\n", true),
+            ("data: a\r\n\r\n", true),
+            ("data: a\r\r", true),
+            ("event: x\ndata: a\n\n", true),
+            ("event: x\n\n", true),
+            (": comment\n", true),
+            ("data: a\n\n: comment\n", true),
+            (": comm", false),
+            ("d", false),
+            ("data", false),
+            ("data: {\"a\":1}", false),
+            ("data: {\"a\":1}\n", false),
+            ("event: x\n", false),
+            ("id", false),
+            ("data: a\n\ndata: [DO", false),
+            ("data: a\n: comment\n", false),
+        ] {
+            for size in [1, 2, 100] {
+                let mut framing = SseFraming::new();
+                stream
+                    .as_bytes()
+                    .chunks(size)
+                    .for_each(|chunk| framing.feed(chunk, |_| {}));
+                assert_eq!(
+                    framing.is_between_events(),
+                    is_between,
+                    "{stream:?} in pieces of {size}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -101,6 +101,12 @@ impl UsageMeter {
         }
     }
 
+    /// Whether the answer is an event stream that ends, so far, between two events.
+    #[must_use]
+    pub fn is_between_events(&self) -> bool {
+        self.framing == Framing::Sse && self.events.is_between_events()
+    }
+
     /// Makes ready for another answer: cheaper than a new meter.
     pub fn restart(&mut self, framing: Framing) {
         self.framing = framing;

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 
 use super::Peer;
 use super::intake::{Intake, Refused};
-use super::io::{Activity, ClientIo, HEAD_TIMEOUT, Strict, answer};
+use super::io::{self, Activity, ClientIo, HEAD_TIMEOUT, Strict, answer};
 use super::stream::ClientStream;
 use crate::exchange;
 use crate::limits::{CONNECTION_TICK, HEAD_BYTES_MAX};
@@ -52,8 +52,14 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
                 Ok(()) => Next::Drop,
                 Err(error) => {
                     exchange::broken_connection(worker, peer, &error);
-                    // What cannot be parsed is answered by hyper; let the answer arrive.
-                    if error.is_parse() { Next::Linger } else { Next::Drop }
+                    // What cannot be parsed is answered by hyper; let the answer arrive. And what comes before a cut.
+                    if error.is_parse() {
+                        Next::Linger
+                    } else if error.is_user() {
+                        Next::Cut
+                    } else {
+                        Next::Drop
+                    }
                 }
             },
             why = refused(&activity, peer, begun) => break Next::Refuse(why),
@@ -77,6 +83,10 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
             After::Closing(answer(stream, why.answer()).await)
         }
         Next::Linger => After::Closing(stream),
+        Next::Cut => {
+            io::flush(stream).await;
+            After::Closed
+        }
         Next::Go | Next::Drop => After::Closed,
     }
 }
@@ -105,6 +115,7 @@ enum Next {
     Park,
     HeadTimeout,
     Linger,
+    Cut,
     Drop,
 }
 

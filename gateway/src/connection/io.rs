@@ -204,6 +204,11 @@ pub(super) async fn linger(mut stream: ClientStream) {
     let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
+/// Lets go a connection whose last answer was cut, once what TLS still holds of it is written.
+pub(super) async fn flush(mut stream: ClientStream) {
+    let _ = tokio::time::timeout(LINGER, stream.flush()).await;
+}
+
 /// The answer to a client that began a head and did not end it.
 pub(super) const HEAD_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

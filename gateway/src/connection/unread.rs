@@ -121,6 +121,8 @@ impl Body for Answer {
             self.reader.waits.set(true);
             self.reader.taken.set(self.reader.taken.get().wrapping_add(1));
             self.budget.sent(frame.data_ref().map_or(0, Bytes::len));
+        } else if frame.is_pending() {
+            self.reader.waits.set(self.body.waits_for_client());
         }
         frame.map_ok(|frame| frame.map_data(|bytes| Piece::new(bytes, &self.rests)))
     }

@@ -1,7 +1,8 @@
 """What the OpenAI Python SDK sees of a gateway, checked by the SDK's own types.
 
 Usage: openai_sdk.py BASE_URL. The provider behind the gateway answers, in this
-order: a whole completion, a stream with usage, a stream that is cut, a 429.
+order: a whole completion, a stream with usage, a stream that is cut between two
+events, one that is cut within one, a 429.
 """
 
 import sys
@@ -50,10 +51,26 @@ def streamed() -> None:
 
 
 def cut() -> None:
+    text = ""
+    stream = client("test.com").chat.completions.create(model="qwen-plus", messages=MESSAGES, stream=True)
+    try:
+        for chunk in stream:
+            text += chunk.choices[0].delta.content
+    except openai.APIError as error:
+        assert type(error) is openai.APIError and "not whole" in error.message, repr(error)
+        assert (error.type, error.code) == ("server_error", "upstream_reset"), error.body
+        assert text == "one", text
+        return
+    raise AssertionError("a stream that was cut looked whole")
+
+
+def cut_in_an_event() -> None:
     stream = client("test.com").chat.completions.create(model="qwen-plus", messages=MESSAGES, stream=True)
     try:
         for _ in stream:
-            pass
+            raise AssertionError("half an event was taken for one")
+    except AssertionError:
+        raise
     except Exception as error:  # the SDK lets its HTTP library's own error through
         assert "incomplete" in str(error) or "peer closed" in str(error), repr(error)
         return
@@ -75,5 +92,6 @@ if __name__ == "__main__":
     whole()
     streamed()
     cut()
+    cut_in_an_event()
     errors()
     print("ok")
