@@ -79,6 +79,8 @@ pub mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
+#[cfg(feature = "alloc")]
+mod json_text;
 pub mod limits;
 pub mod llm;
 mod lookup;

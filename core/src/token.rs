@@ -15,6 +15,14 @@ pub use places::SentToken;
 #[cfg(feature = "alloc")]
 pub use read::{Token, assume};
 
+#[cfg(feature = "alloc")]
+use alloc::format;
+#[cfg(feature = "alloc")]
+use alloc::string::String;
+
+#[cfg(feature = "alloc")]
+use crate::config::suggest::nearest;
+
 /// How a token is signed: `alg` of its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a shell must be able to verify each")]
@@ -179,6 +187,60 @@ impl TokenError {
         }
     }
 
+    /// The error whose [`message`](Self::message) this is.
+    ///
+    /// # Errors
+    /// That it is none's, and whose it nearly is.
+    #[cfg(feature = "alloc")]
+    pub fn in_words(text: &str) -> Result<Self, String> {
+        let found = Self::all().find(|error| error.message() == text);
+        found.ok_or_else(|| {
+            let nearest = nearest(text, Self::all().map(Self::message));
+            let meant = nearest.map_or("an example is", |_| "did you mean");
+            let example = nearest.unwrap_or(Self::Expired.message());
+            format!("no token is refused with `{text}`: {meant} `{example}`")
+        })
+    }
+
+    /// Each error that there is.
+    #[cfg(feature = "alloc")]
+    fn all() -> impl Iterator<Item = Self> {
+        let whole = [
+            Self::BadFormat,
+            Self::TooLong,
+            Self::HeaderBase64,
+            Self::HeaderJson,
+            Self::AlgMissing,
+            Self::AlgUnsupported,
+            Self::KidNotString,
+            Self::Critical,
+            Self::PayloadBase64,
+            Self::PayloadJson,
+            Self::SignatureBase64,
+            Self::UnknownIssuer,
+            Self::NotYetValid,
+            Self::Expired,
+            Self::Audience,
+            Self::KeysUnavailable,
+            Self::NoKey,
+            Self::BadSignature,
+            Self::SeveralTokens,
+        ];
+        let claims = [
+            ClaimType::Issuer,
+            ClaimType::Subject,
+            ClaimType::TokenId,
+            ClaimType::Audience,
+            ClaimType::IssuedAt,
+            ClaimType::IssuedAtRange,
+            ClaimType::NotBefore,
+            ClaimType::NotBeforeRange,
+            ClaimType::Expiry,
+            ClaimType::ExpiryRange,
+        ];
+        whole.into_iter().chain(claims.map(Self::Claim))
+    }
+
     /// A stable name for logs and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -218,5 +280,26 @@ impl ClaimType {
             Self::Expiry => "Jwt payload [exp] field is not an integer",
             Self::ExpiryRange => "Jwt payload [exp] field is not a positive 64 bit integer",
         }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::TokenError;
+
+    #[test]
+    fn each_error_is_known_by_its_words() {
+        for error in TokenError::all() {
+            assert_eq!(TokenError::in_words(error.message()), Ok(error));
+        }
+        let wrong = |text| TokenError::in_words(text).unwrap_err();
+        assert_eq!(
+            wrong("jwt is expird"),
+            "no token is refused with `jwt is expird`: did you mean `Jwt is expired`"
+        );
+        assert_eq!(
+            wrong("late"),
+            "no token is refused with `late`: an example is `Jwt is expired`"
+        );
     }
 }

@@ -20,6 +20,7 @@ use lockgate_core::explain::Question;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+use crate::capsule::Capsules;
 use crate::explain::Asked;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES_MAX, HEADER_READ};
 use crate::metrics::Metrics;
@@ -188,7 +189,8 @@ fn metrics(metrics: &Metrics, shared: &Shared) -> Answer {
     let live = shared.live.load();
     let body = metrics.expose(&crate::metrics::Facts {
         snapshot: live.compiled.snapshot.id(),
-        log_lines_dropped: shared.access_log.queue.dropped(),
+        log_lines_dropped: shared.logs.access.queue.dropped(),
+        capsules_dropped: shared.logs.capsules.as_ref().map_or(0, Capsules::dropped),
         load: &shared.load,
         namespace: &shared.namespace,
         keys: &live.tokens.status(),
@@ -239,9 +241,10 @@ async fn explain(shared: &Shared, request: Request<Incoming>) -> Answer {
         Ok(Ok(body)) => body.to_bytes(),
         _ => return bad_request("the body is too long, too slow or broken off"),
     };
-    let question = match serde_json::from_slice::<Asked>(&bytes) {
-        Ok(asked) => Question::from(asked),
-        Err(error) => return bad_request(&error.to_string()),
+    let asked = serde_json::from_slice::<Asked>(&bytes).map_err(|error| error.to_string());
+    let question = match asked.and_then(Question::try_from) {
+        Ok(question) => question,
+        Err(why) => return bad_request(&why),
     };
     let live = shared.live.load_full();
     match question.explain(&live.compiled.snapshot) {

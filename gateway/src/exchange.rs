@@ -36,6 +36,7 @@ use lockgate_core::check::{Checked, borrow_answers, borrow_fields};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::decide::{Body, Identity, Known, decide};
 use lockgate_core::decision::{Decision, Destination, Refusal};
+use lockgate_core::explain::{Capsule, Found};
 use lockgate_core::llm::body::{BodyError, BodyScan};
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::observe::observe;
@@ -244,6 +245,10 @@ impl Exchange {
                 break step;
             }
         };
+        let is_decided = matches!(step, Step::Send(_) | Step::Answer(_) | Step::Refuse(_));
+        if is_decided {
+            self.write_capsule(entropy);
+        }
         if let Some(body) = self.body.take() {
             self.record.worker.put_scan(body.scan);
         }
@@ -359,6 +364,31 @@ impl Exchange {
             is_wanted: false,
         });
         Ok(())
+    }
+
+    /// Logs what was decided, and what of the request that took, if the request is drawn for it.
+    fn write_capsule(&mut self, entropy: u64) {
+        let Some(capsules) = &self.record.worker.shared.logs.capsules else {
+            return;
+        };
+        if !capsules.takes(|| self.record.worker.entropy.next()) {
+            return;
+        }
+        let fields = HeadFields(&self.head.headers);
+        let request = head::request(&self.head, &fields, &self.record.peer);
+        let found = Found {
+            body: match &mut self.body {
+                Some(taken) if taken.is_wanted => Body::Read(taken.error.map_or_else(|| taken.scan.finish(), Err)),
+                Some(_) | None => Body::Unread,
+            },
+            identity: self.sender.identity(),
+            answers: self.checks.as_ref().map_or(&[][..], |checks| &checks.answers),
+        };
+        let snapshot = &self.record.view.live.compiled.snapshot;
+        if let Some(capsule) = Capsule::of(snapshot, &request, found, entropy, &capsules.hidden) {
+            let id = self.record.request_id.to_str().unwrap_or_default();
+            capsules.write(capsule, id, self.record.start_time);
+        }
     }
 
     /// Asks the engine, and takes out of its answer what borrows from its working memory.

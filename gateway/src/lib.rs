@@ -16,6 +16,7 @@
 mod access;
 mod admin;
 mod body;
+mod capsule;
 mod changes;
 pub mod cli;
 mod client_body;

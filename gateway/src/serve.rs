@@ -15,13 +15,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::access::AccessLog;
 use crate::access::queue::{Queue, Writer};
 use crate::admin::Admin;
+use crate::capsule::{Capsules, Share};
 use crate::config::Inputs;
 use crate::jwt::Fetcher;
 use crate::log::{self, Format};
 use crate::metrics::Metrics;
 use crate::ports::{Addresses, Bound, Given, Ports};
 use crate::reload::{self, FileWatch, Refused};
-use crate::shared::{Bounds, Shared, Times};
+use crate::shared::{Bounds, Logs, Shared, Times};
 use crate::systemd::{self, Notifier};
 use crate::upgrade::{self, Door, Predecessor, Sockets, Successor};
 use crate::worker::{Command, Handle};
@@ -42,8 +43,18 @@ pub(crate) struct Options {
     pub(crate) log_format: Format,
     /// `-` is standard output.
     pub(crate) access_log: PathBuf,
+    pub(crate) capsules: Option<CapsuleLog>,
     /// Where this process takes over from the one before, and the next one from this.
     pub(crate) upgrade: Option<PathBuf>,
+}
+
+/// Which decisions are logged as capsules.
+#[derive(Debug)]
+pub(crate) struct CapsuleLog {
+    pub(crate) file: PathBuf,
+    pub(crate) share: Share,
+    /// Names of header fields, parameters and claims whose values are withheld.
+    pub(crate) hidden: Vec<String>,
 }
 
 /// A gateway that runs.
@@ -54,7 +65,8 @@ pub(crate) struct Gateway {
     admin: Option<Admin>,
     shared: Arc<Shared>,
     workers: Vec<Handle>,
-    writer: Writer,
+    /// Of the logs.
+    writers: Vec<Writer>,
     drain: Duration,
     systemd: Arc<Notifier>,
     /// Where the next process takes over.
@@ -104,12 +116,14 @@ impl Gateway {
             .transpose()?;
         let ports = Ports::new(options.addresses, given, taken);
         let bound = ports.bind(&live, options.workers)?;
-        let (queue, writer) = open_log(&options.access_log).and_then(Queue::start).map_err(|error| {
-            Refused(format!(
-                "error: access log `{}`: {error}\n",
-                options.access_log.display()
-            ))
-        })?;
+        let (queue, writer) = open_log("access log", &options.access_log)?;
+        let mut writers = Vec::from([writer]);
+        let mut capsules = None;
+        if let Some(log) = options.capsules {
+            let (queue, writer) = open_log("capsules", &log.file)?;
+            writers.push(writer);
+            capsules = Some(Capsules::new(queue, log.share, log.hidden));
+        }
         let door = options.upgrade.as_deref().map(Door::new).transpose()?;
         let fetcher = Arc::new(Fetcher::new(options.allow_private_jwks));
         live.tokens.start(None, &fetcher);
@@ -117,9 +131,12 @@ impl Gateway {
         let shared = Shared::new(
             Arc::clone(&live),
             Metrics::new(options.workers),
-            AccessLog {
-                queue,
-                format: options.log_format,
+            Logs {
+                access: AccessLog {
+                    queue,
+                    format: options.log_format,
+                },
+                capsules,
             },
             options.times,
             options.bounds,
@@ -136,7 +153,7 @@ impl Gateway {
             admin,
             shared,
             workers,
-            writer,
+            writers,
             drain: options.drain,
             systemd: Arc::new(Notifier::from_env()),
             door,
@@ -210,7 +227,7 @@ impl Gateway {
             _ = interrupt.recv() => log::warning("ended at once", &[]),
             () = self.drain() => {}
         }
-        self.writer.close();
+        self.writers.into_iter().for_each(Writer::close);
         // Not by returning: threads of workers that did not finish, and of name lookups, would be waited for.
         std::process::exit(0)
     }
@@ -298,9 +315,15 @@ fn signals() -> io::Result<(Signal, Signal, Signal)> {
     ))
 }
 
-fn open_log(path: &Path) -> io::Result<Box<dyn Write + Send>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdout()));
-    }
-    Ok(Box::new(OpenOptions::new().create(true).append(true).open(path)?))
+/// Starts to write into a file, or to standard output.
+fn open_log(what: &str, path: &Path) -> Result<(Arc<Queue>, Writer), Refused> {
+    let file = || -> io::Result<Box<dyn Write + Send>> {
+        if path.as_os_str() == "-" {
+            return Ok(Box::new(io::stdout()));
+        }
+        Ok(Box::new(OpenOptions::new().create(true).append(true).open(path)?))
+    };
+    file()
+        .and_then(|file| Queue::start(what, file))
+        .map_err(|error| Refused(format!("error: {what} `{}`: {error}\n", path.display())))
 }

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 
 use crate::access::AccessLog;
+use crate::capsule::Capsules;
 use crate::jwt::Fetcher;
 use crate::limits::{
     BUFFERED_BYTES_MAX_DEFAULT, CONNECTIONS_MAX_DEFAULT, CONNECTIONS_PER_SOURCE_MIN, REQUESTS_MAX_DEFAULT, SOURCES_MIN,
@@ -21,7 +22,7 @@ use crate::overload::Load;
 pub(crate) struct Shared {
     pub(crate) live: ArcSwap<Live>,
     pub(crate) metrics: Metrics,
-    pub(crate) access_log: AccessLog,
+    pub(crate) logs: Logs,
     pub(crate) times: Times,
     pub(crate) load: Arc<Load>,
     /// The gateway's namespace, for metrics.
@@ -73,12 +74,20 @@ pub(crate) struct Times {
     pub(crate) stream_idle: Duration,
 }
 
+/// What is written of requests.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    pub(crate) access: AccessLog,
+    /// Where decisions go so that they can be made again.
+    pub(crate) capsules: Option<Capsules>,
+}
+
 impl Shared {
     /// Puts the pieces together.
     pub(crate) fn new(
         live: Arc<Live>,
         metrics: Metrics,
-        access_log: AccessLog,
+        logs: Logs,
         times: Times,
         bounds: Bounds,
         namespace: String,
@@ -87,7 +96,7 @@ impl Shared {
         Arc::new(Self {
             live: ArcSwap::new(live),
             metrics,
-            access_log,
+            logs,
             times,
             load: Arc::new(Load::new(bounds)),
             namespace,

@@ -114,19 +114,43 @@ export interface SimulatedRequest {
   port?: number;
   /**
    * The server name that the client asked for in TLS; the connection is then TLS. Where the port speaks TLS it is the
-   * request's host by default.
+   * request's host by default, and an empty one stands for none.
    */
   sni?: string;
   /** The URI names of the client's certificate, such as `spiffe://cluster.local/ns/a/sa/b`; the connection is then TLS. */
   peerUris?: string[];
   /** What the client's token claims, taken as verified. A token in the request itself is not verified here. */
   claims?: Record<string, unknown>;
+  /** Why the client's token must not pass, in the words of the answer: `Jwt is expired`. Not beside `claims`. */
+  tokenError?: string;
   /** What external authorizers would say, by their names. Of one that is asked and not here the verdict is `check`. */
   checks?: Record<string, CheckAnswer>;
   /** Without a body the verdict may be `readBody`. */
   body?: string;
-  /** Chooses among weighted backends, by its upper 32 of 64 bits; 0 by default. */
-  entropy?: number | bigint;
+  /** Why the body cannot be sent on, in the words of the answer: `the request body is too large`. Not beside `body`. */
+  bodyError?: string;
+  /** Chooses among weighted backends, by its upper 32 of 64 bits; 0 by default. As a string of digits in capsules. */
+  entropy?: number | bigint | string;
+}
+
+/**
+ * A decision that a gateway has made and logged (`lockgate serve --capsule`): a line of its file, as JSON. The
+ * configuration of that snapshot decides `request` in the same way, if the capsule `reproduces`.
+ */
+export interface Capsule {
+  apiVersion: "lockgate.dev/capsule/v1";
+  /** When the request came, as RFC 3339 has it. */
+  time: string;
+  requestId: string;
+  /** The snapshot that decided. */
+  snapshot: string;
+  /** Not so where the decision rests on what is withheld, or on what a request in JSON cannot say. */
+  reproduces: boolean;
+  /** The header fields, parameters and claims whose values are `redacted`; `query` for parameters that no route compares. */
+  withheld?: string[];
+  /** What the decision read of the request, and what was found out about it. */
+  request: SimulatedRequest;
+  verdict: Verdict;
 }
 
 /** What an external authorizer says. */

@@ -45,6 +45,14 @@ impl<'t> Json<'t> {
         }
     }
 
+    /// What a number or a string says.
+    pub(crate) fn digits(&self) -> &str {
+        match &self.value {
+            Value::String(text) => text,
+            _ => self.text,
+        }
+    }
+
     /// The whole number; `range` says which are taken.
     pub(crate) fn number<N: FromStr>(self, name: &str, range: &str) -> Result<N, JsError> {
         self.text.parse().map_err(|_| wrong(name, range))

@@ -129,7 +129,9 @@ impl Simulator {
     /// # Errors
     /// When the configuration is refused or the request is not of the shape that `index.d.ts` says.
     pub fn decide(&self, request: &str) -> Result<String, JsError> {
-        json(&self.explanation(request)?.verdict)
+        let question = request::read(request)?;
+        let verdict = question.verdict(&self.compiled()?.snapshot);
+        json(&verdict.map_err(|why| JsError::new(&why))?)
     }
 
     /// The same, with every policy and rule and why it did or did not match.

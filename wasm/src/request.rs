@@ -4,6 +4,8 @@ use core::net::IpAddr;
 
 use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision};
 use lockgate_core::explain::{Client, Question, Target};
+use lockgate_core::llm::body::BodyError;
+use lockgate_core::token::TokenError;
 use wasm_bindgen::prelude::JsError;
 
 use crate::json::{Json, wrong};
@@ -23,8 +25,10 @@ pub(crate) fn read(text: &str) -> Result<Question, JsError> {
         "sni",
         "peerUris",
         "claims",
+        "tokenError",
         "checks",
         "body",
+        "bodyError",
         "entropy",
     ];
     let mut fields = Json::read(text)?.fields("request", &names)?;
@@ -45,12 +49,21 @@ pub(crate) fn read(text: &str) -> Result<Question, JsError> {
             peer_uris: fields.take("peerUris", texts)?.unwrap_or_default(),
         },
         claims: fields.take("claims", |claims, _| Ok(claims.text.to_owned()))?,
+        token_error: fields.take("tokenError", |words, name| {
+            TokenError::in_words(&words.string(name)?).map_err(|why| JsError::new(&why))
+        })?,
         checks: fields.take("checks", checks)?.unwrap_or_default(),
         body: fields.take("body", Json::string)?,
-        entropy: fields
-            .take("entropy", |value, name| value.number(name, "a whole number"))?
-            .unwrap_or(0),
+        body_error: fields.take("bodyError", |words, name| {
+            BodyError::in_words(&words.string(name)?).map_err(|why| JsError::new(&why))
+        })?,
+        entropy: fields.take("entropy", entropy)?.unwrap_or(0),
     })
+}
+
+/// A number, or its digits in quotes, as capsules have them.
+fn entropy(value: Json<'_>, name: &str) -> Result<u64, JsError> {
+    value.digits().parse().map_err(|_| wrong(name, "a whole number"))
 }
 
 /// `Record<string, CheckAnswer>`.

@@ -11,11 +11,12 @@ use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
 use lockgate_core::cors::CrossOrigin;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Destination, External, Refusal};
+use lockgate_core::explain::{Capsule, Found};
 use lockgate_core::fault::{ABORT_BODY, AbortAnswer, api_error};
 use lockgate_core::limits::BODY_BYTES_MAX_DEFAULT;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::observe::{DryRun, Observation, observe};
-use lockgate_core::request::{Connection, Request, SentAuthority, spiffe_id};
+use lockgate_core::request::{Connection, Request, Scheme, SentAuthority, spiffe_id};
 use lockgate_core::rewrite;
 use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText, Tables, UpstreamId};
 
@@ -32,6 +33,9 @@ use crate::world::{World, world};
 
 /// Requests per configuration, so that one input ends in time.
 const REQUESTS_MAX: usize = 48;
+
+/// One in so many decisions is made again from its capsule.
+const CAPSULES_EACH: u64 = 4;
 
 /// How often each thing happened.
 #[derive(Debug, Clone, Default)]
@@ -220,6 +224,7 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
         verdict: read,
         observed,
         asked,
+        capsule,
     } = engine(compiled, sample, Body::Read(fed.and_then(|()| scan.finish())));
     if asked != expected.asked {
         return Err(format!("the engine asks {asked:?}, the oracle {:?}", expected.asked));
@@ -233,7 +238,37 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
     if !read.agrees_with(&expected.verdict) {
         return Err(format!("the engine says {read:?}, the oracle {:?}", expected.verdict));
     }
-    Ok(())
+    match capsule {
+        Some(capsule) if !capsule.reproduces && capsule.withheld.is_empty() && is_sayable(compiled, sample) => {
+            Err(format!("not what was decided comes of {capsule:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a question can say all of it: nobody speaks other than the listener does, or asks for another scheme,
+/// and addresses are in the form that gateways bring them into.
+fn is_sayable(compiled: &Compiled, sample: &Sample) -> bool {
+    let names_tls = sample.sni.is_some() || spiffe_id(sample.uri_names.iter().copied()).is_some();
+    let is_tls = compiled.snapshot.is_tls(sample.port) || names_tls;
+    let is_text = |(_, value): &(&str, Vec<u8>)| std::str::from_utf8(value).is_ok();
+    let is_one_each = |answer: &Answer| match answer {
+        Answer::Allow(fields) => {
+            let names: BTreeSet<&str> = fields.iter().map(|(name, _)| *name).collect();
+            names.len() == fields.len()
+        }
+        Answer::BodyTooLarge => false,
+        Answer::Deny(_) | Answer::Nothing => true,
+    };
+    let speaks_tls = sample.scheme == Scheme::Https;
+    let asks_other = sample.authority.is_some() && speaks_tls;
+    let mut addresses = [sample.peer, sample.local].into_iter().chain(sample.proxied);
+    let are_canonical = addresses.all(|address| address.to_canonical() == address);
+    is_tls == speaks_tls
+        && !asks_other
+        && are_canonical
+        && sample.headers.iter().all(is_text)
+        && sample.answers.iter().all(is_one_each)
 }
 
 fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
@@ -285,7 +320,17 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
                 let asked = answers
                     .iter()
                     .map(|answer| tables.authorizer_name(answer.authorizer).to_owned());
+                let found = Found {
+                    body,
+                    identity: known.identity,
+                    answers: &answers,
+                };
+                // Asking again is most of the work, so it is not done each time.
+                let is_kept = sample.entropy.is_multiple_of(CAPSULES_EACH);
                 return Engine {
+                    capsule: is_kept
+                        .then(|| Capsule::of(&compiled.snapshot, &request, found, sample.entropy, &[]))
+                        .flatten(),
                     verdict: in_words(compiled, &tables, decision),
                     observed: observed_in_words(&tables, observation),
                     asked: asked.collect(),
@@ -300,6 +345,8 @@ struct Engine {
     verdict: Verdict,
     observed: Observed,
     asked: Vec<String>,
+    /// The decision as it would be logged.
+    capsule: Option<Capsule>,
 }
 
 fn answer_of(name: &str, sample: &Sample) -> OwnedSaid {

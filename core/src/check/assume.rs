@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Authorizer, OwnedAnswer, OwnedField, OwnedSaid};
 use crate::config::suggest::did_you_mean;
@@ -15,8 +15,8 @@ use crate::tables::AuthorizerId;
 pub type AssumedAnswers = BTreeMap<String, AssumedAnswer>;
 
 /// What one authorizer would say, as JSON: `{"decision": "allow", "setHeaders": [["x-user", "ann"]]}`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Written")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub enum AssumedAnswer {
     /// It lets the request pass.
     Allow {
@@ -35,17 +35,20 @@ pub enum AssumedAnswer {
 }
 
 /// The JSON itself.
-#[derive(Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Written {
     decision: AssumedDecision,
+    #[serde(skip_serializing_if = "Option::is_none")]
     set_headers: Option<Vec<(String, String)>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     remove_headers: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
 }
 
 /// What `decision` of an assumed answer may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::exhaustive_enums, reason = "these are the words of a format")]
 pub enum AssumedDecision {
@@ -54,7 +57,30 @@ pub enum AssumedDecision {
     /// `deny`
     Deny,
     /// `error`
+    #[default]
     Error,
+}
+
+impl From<AssumedAnswer> for Written {
+    fn from(answer: AssumedAnswer) -> Self {
+        match answer {
+            AssumedAnswer::Allow {
+                set_headers,
+                remove_headers,
+            } => Self {
+                decision: AssumedDecision::Allow,
+                set_headers: (!set_headers.is_empty()).then_some(set_headers),
+                remove_headers: (!remove_headers.is_empty()).then_some(remove_headers),
+                status: None,
+            },
+            AssumedAnswer::Deny { status } => Self {
+                decision: AssumedDecision::Deny,
+                status,
+                ..Self::default()
+            },
+            AssumedAnswer::Error => Self::default(),
+        }
+    }
 }
 
 impl TryFrom<Written> for AssumedAnswer {

@@ -11,6 +11,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{LlmProvider, ProviderConfig, Resources, Spanned};
 use crate::config::secret::Secret;
 use crate::config::suggest::nearest;
+use crate::json_text::json_text;
 use crate::tables::{ConfigRow, FieldRow, FieldWhen, ProviderId, ProviderRow, Rows, SecretId, UpstreamId};
 use crate::text_map::TextMap;
 
@@ -176,7 +177,7 @@ fn credential(layers: Layers<'_>, rows: &mut RowWriter<'_>) -> Option<SecretId> 
 }
 
 fn fields(layers: Layers<'_>, rows: &mut RowWriter<'_>) -> Rows {
-    let model = first(layers, |config| config.model.as_ref()).map(|model| ("model", json_string(model)));
+    let model = first(layers, |config| config.model.as_ref()).map(|model| ("model", json_text(model)));
     let stream = first(layers, |config| config.stream).map(|stream| ("stream", format!("{stream}")));
     let fields: Vec<FieldRow> = [model, stream]
         .into_iter()
@@ -193,21 +194,6 @@ fn field(name: &str, value: &str, rows: &mut RowWriter<'_>) -> FieldRow {
         value: rows.text(value),
         when: FieldWhen::Absent,
     }
-}
-
-/// `text` as a JSON string (RFC 8259 §7).
-fn json_string(text: &str) -> String {
-    let mut json = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => json.push_str("\\\""),
-            '\\' => json.push_str("\\\\"),
-            control if control < ' ' => json.push_str(&format!("\\u{:04x}", u32::from(control))),
-            other => json.push(other),
-        }
-    }
-    json.push('"');
-    json
 }
 
 fn refuse_duplicate_host(resource: &LlmProvider, first: &LlmProvider, diagnostics: &mut Diagnostics) {
@@ -258,21 +244,6 @@ fn warn_about_unknown_rules(resource: &LlmProvider, rule_names: &[&str], diagnos
             if let Some(nearest) = nearest(name, rule_names.iter().copied()) {
                 finding.help(format!("did you mean `{nearest}`?"));
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::json_string;
-
-    #[test]
-    fn json_strings_are_escaped() {
-        for text in ["qwen", "a\"b", "back\\slash", "line\nbreak", "\u{1}", "\u{e9}\u{1f600}"] {
-            assert_eq!(
-                serde_json::from_str::<std::string::String>(&json_string(text)).unwrap(),
-                text
-            );
         }
     }
 }

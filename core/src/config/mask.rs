@@ -47,7 +47,6 @@ const BYTES_BACK_MAX: usize = 32 * 1024;
 const NAME_BYTES_MAX: usize = 128;
 
 /// Whether a text by itself is shaped like a provider's key.
-#[cfg(feature = "yaml")]
 pub(crate) fn looks_like_secret(text: &str) -> bool {
     !key_shaped(text).is_empty()
 }

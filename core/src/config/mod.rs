@@ -54,5 +54,3 @@ pub use document::{Document, Variable};
 pub use json_schema::json_schema;
 #[cfg(feature = "yaml")]
 pub use load::{LoadOptions, Loaded, load, scenario_env};
-#[cfg(feature = "yaml")]
-pub(crate) use tree::json_text;

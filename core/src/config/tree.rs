@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::diagnostic::Location;
 use super::quote::quoted;
 use super::resource::Spanned;
+use crate::json_text::write_json_text;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -217,27 +218,6 @@ fn is_json_number(text: &str) -> bool {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     are_digits(whole) && are_digits(fraction) && (whole == "0" || !whole.starts_with('0'))
-}
-
-/// The text as a JSON string, which is one of YAML too.
-pub(crate) fn json_text(text: &str) -> String {
-    let mut out = String::new();
-    write_json_text(text, &mut out);
-    out
-}
-
-fn write_json_text(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\0'..=' ' if c != ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            _ => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 /// YAML 1.1's booleans, which Kubernetes' YAML reader has.

@@ -7,6 +7,7 @@
 //! an index let `decide` skip. So there is no second engine that could disagree,
 //! and nothing on the decision path pays for explanations.
 
+mod capsule;
 mod passes;
 mod policy;
 mod question;
@@ -21,6 +22,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+pub use capsule::{Capsule, Found};
 pub use question::{Client, Question, Target};
 pub use shape::*;
 
@@ -32,6 +34,7 @@ use crate::check::{Authorizer, CheckBody, CheckProtocol};
 use crate::decide::{Known, decide};
 use crate::decision::{Check, Decision, Denial, External, Redirect, Refusal};
 use crate::fault::{self, ABORT_BODY, AbortAnswer};
+use crate::llm::body::BodyError;
 use crate::request::{Headers, Request};
 use crate::rewrite::{self, BadPath};
 use crate::route::{self, Evidence};
@@ -42,6 +45,45 @@ use crate::token::overlay::Overlay;
 /// Explains what [`decide`] does with `request`.
 #[must_use]
 pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, entropy: u64) -> Explanation {
+    decided(snapshot, request, known, entropy, &|decided| Explanation {
+        api_version: "lockgate.dev/explain/v1",
+        snapshot: snapshot.id().to_owned(),
+        request: decided.seen.map(|seen| shown(&decided.reader.tables, seen)),
+        policies: decided
+            .seen
+            .map_or_else(Vec::new, |seen| decided.reader.policies(seen, &known)),
+        passes: decided.passes(),
+        verdict: decided.verdict(),
+    })
+}
+
+/// What [`decide`] does with `request`, without the reasons.
+#[must_use]
+pub fn verdict(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, entropy: u64) -> Verdict {
+    decided(snapshot, request, known, entropy, &|decided| decided.verdict())
+}
+
+/// A request and what was decided of it.
+struct Decided<'a, 'd> {
+    reader: Reader<'d>,
+    request: &'a Request<'a>,
+    /// In normal form, with the fields that authorizers and tokens write; `None` when it could not be read.
+    seen: Option<&'a Attributes<'d>>,
+    /// The same as the first round of routes sees it.
+    routed: Option<&'a Attributes<'d>>,
+    known: Known<'a>,
+    entropy: u64,
+    decision: Decision<'d>,
+}
+
+/// What `say` makes of the decision, whose parts it can only borrow.
+fn decided<T>(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    known: Known<'_>,
+    entropy: u64,
+    say: &dyn Fn(&Decided<'_, '_>) -> T,
+) -> T {
     let tables = snapshot.tables();
     let mut scratch = Scratch::new();
     let decision = decide(&tables, request, known, entropy, &mut scratch);
@@ -55,30 +97,49 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
     let routed_headers = Overlay::new(&tables, routed_sent, claims);
     let routed = seen.map(|seen| seen.with_headers(&routed_headers));
     let seen = seen.map(|seen| seen.with_headers(&headers));
-    let reader = Reader {
-        tables,
-        upstreams: snapshot.upstreams(),
-        authorizers: snapshot.authorizers(),
-    };
-    let denied = matches!(
-        decision,
-        Decision::Refuse(Refusal::Misdirected | Refusal::Denied(_) | Refusal::Token(_) | Refusal::External(..))
-            | Decision::Redirect(Redirect { rule: None, .. })
-            | Decision::VerifyToken(_)
-            | Decision::Check(_)
-    );
-    Explanation {
-        api_version: "lockgate.dev/explain/v1",
-        snapshot: snapshot.id().to_owned(),
-        request: seen.as_ref().map(|seen| shown(&tables, seen)),
-        policies: seen
-            .as_ref()
-            .map_or_else(Vec::new, |seen| reader.policies(seen, &known)),
-        passes: match (&routed, &seen) {
-            (Some(routed), Some(seen)) if !denied => reader.passes(routed, seen, &known, decision, entropy),
-            _ => Vec::new(),
+    say(&Decided {
+        reader: Reader {
+            tables,
+            upstreams: snapshot.upstreams(),
+            authorizers: snapshot.authorizers(),
         },
-        verdict: reader.verdict(request, seen.as_ref(), known, decision),
+        request,
+        seen: seen.as_ref(),
+        routed: routed.as_ref(),
+        known,
+        entropy,
+        decision,
+    })
+}
+
+impl Decided<'_, '_> {
+    fn passes(&self) -> Vec<PassTrace> {
+        let is_settled_before_routes = matches!(
+            self.decision,
+            Decision::Refuse(Refusal::Misdirected | Refusal::Denied(_) | Refusal::Token(_) | Refusal::External(..))
+                | Decision::Redirect(Redirect { rule: None, .. })
+                | Decision::VerifyToken(_)
+                | Decision::Check(_)
+        );
+        match (self.routed, self.seen) {
+            (Some(routed), Some(seen)) if !is_settled_before_routes => {
+                let reader = self.reader;
+                reader.passes(routed, seen, &self.known, self.decision, self.entropy)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Why the body is what the request is refused for.
+    fn refused_body(&self) -> Option<BodyError> {
+        match &self.decision {
+            Decision::Refuse(Refusal::Body(_, error)) => Some(*error),
+            _ => None,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.reader.verdict(self.request, self.seen, self.known, self.decision)
     }
 }
 

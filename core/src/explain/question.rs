@@ -8,21 +8,22 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 
-use super::{Explanation, explain, presumed_server_name};
+use super::{Explanation, Verdict, explain, presumed_server_name, verdict};
 use crate::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
 use crate::cidr::canonical;
 use crate::claims::ClaimSet;
 use crate::decide::{Body, Identity, Known};
 use crate::limits::BODY_BYTES_MAX_DEFAULT;
-use crate::llm::body::BodyScan;
+use crate::llm::body::{BodyError, BodyScan};
 use crate::llm::media::media;
 use crate::request::{Connection, Headers, Request, Scheme, SentAuthority, spiffe_id};
 use crate::snapshot::Snapshot;
-use crate::token::assume;
+use crate::token::{TokenError, assume};
 
 /// A request to explain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,10 +40,14 @@ pub struct Question {
     pub client: Client,
     /// What the client's token claims, as JSON, taken as verified.
     pub claims: Option<String>,
+    /// Why the client's token must not pass; not beside claims.
+    pub token_error: Option<TokenError>,
     /// What external authorizers would say, by their names; one that is not here is left open.
     pub checks: AssumedAnswers,
     /// The body; without one its check is left open.
     pub body: Option<String>,
+    /// Why the body cannot be sent on; not beside a body.
+    pub body_error: Option<BodyError>,
     /// Chooses among weighted backends.
     pub entropy: u64,
 }
@@ -60,7 +65,8 @@ pub struct Client {
     pub destination_port: Option<u16>,
     /// The logical port; by default the URL's, else the first that listens.
     pub port: Option<u16>,
-    /// The server name that the client asked for in TLS; the request's host by default, where the port speaks TLS.
+    /// The server name that the client asked for in TLS; the request's host by default, where the port speaks TLS. An
+    /// empty one stands for none.
     pub sni: Option<String>,
     /// The URI names of the client's certificate.
     pub peer_uris: Vec<String>,
@@ -78,16 +84,23 @@ pub struct Target {
 }
 
 impl Target {
+    /// Path and query; `None` where a request says neither, as CONNECT does.
+    #[must_use]
+    pub fn path(text: &str) -> Option<Self> {
+        let is_path = text.starts_with('/') || text == "*";
+        is_path.then(|| Self {
+            path: text.to_owned(),
+            ..Self::default()
+        })
+    }
+
     /// Reads a URL (`http://` or `https://`) or a path.
     ///
     /// # Errors
     /// Why it is neither, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.starts_with('/') || text == "*" {
-            return Ok(Self {
-                path: text.to_owned(),
-                ..Self::default()
-            });
+        if let Some(path) = Self::path(text) {
+            return Ok(path);
         }
         let (is_https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
             (Some(rest), _) => (false, rest),
@@ -123,6 +136,16 @@ fn not_a_target(text: &str) -> String {
     format!("`{text}` is neither a URL nor a path: begin with http:// or /")
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(authority) = &self.authority {
+            let scheme = if self.is_https { "https" } else { "http" };
+            write!(f, "{scheme}://{authority}")?;
+        }
+        f.write_str(&self.path)
+    }
+}
+
 impl TryFrom<String> for Target {
     type Error = String;
 
@@ -153,11 +176,27 @@ impl Fields<'_> {
 }
 
 impl Question {
-    /// Asks the engine.
+    /// Asks the engine what it decides, and why.
     ///
     /// # Errors
     /// What is wrong with the claims, or with what authorizers would say, in words.
     pub fn explain(&self, snapshot: &Snapshot) -> Result<Explanation, String> {
+        self.ask(snapshot, explain)
+    }
+
+    /// Asks the engine what it decides.
+    ///
+    /// # Errors
+    /// Those of [`Question::explain`].
+    pub fn verdict(&self, snapshot: &Snapshot) -> Result<Verdict, String> {
+        self.ask(snapshot, verdict)
+    }
+
+    fn ask<T>(
+        &self,
+        snapshot: &Snapshot,
+        engine: fn(&Snapshot, &Request<'_>, Known<'_>, u64) -> T,
+    ) -> Result<T, String> {
         let Self { target, client, .. } = self;
         let mut headers = self.headers.clone();
         let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
@@ -170,13 +209,14 @@ impl Question {
         let host = fields.first("host").and_then(|host| core::str::from_utf8(host).ok());
         let host = self.authority.as_deref().or(host).unwrap_or_default();
         let sni = match &client.sni {
-            Some(name) => Some(name.to_ascii_lowercase()),
+            Some(name) => Some(name.to_ascii_lowercase()).filter(|name| !name.is_empty()),
             None => presumed_server_name(snapshot, port, host),
         };
         let plain = Connection::plain(canonical(client.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))), port);
         // Only TLS has a server name and certificates.
         let is_tls = target.is_https || snapshot.is_tls(port) || sni.is_some() || !client.peer_uris.is_empty();
-        let default_method = if self.body.is_some() { "POST" } else { "GET" };
+        let has_body = self.body.is_some() || self.body_error.is_some();
+        let default_method = if has_body { "POST" } else { "GET" };
         let request = Request {
             method: self.method.as_deref().unwrap_or(default_method),
             authority: self.authority.as_deref().map(SentAuthority::pseudo),
@@ -193,9 +233,11 @@ impl Question {
             },
         };
         let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
-        let body = match &self.body {
-            None => Body::Unread,
-            Some(text) => Body::Read(
+        let body = match (&self.body, self.body_error) {
+            (None, None) => Body::Unread,
+            (None, Some(error)) => Body::Read(Err(error)),
+            (Some(_), Some(_)) => return Err("there is a body and a body's error: one of them must go".to_owned()),
+            (Some(text), None) => Body::Read(
                 media(fields.first("content-type"), fields.first("content-encoding"))
                     .and_then(|()| scan.feed(text.as_bytes()))
                     .and_then(|()| scan.finish()),
@@ -203,18 +245,22 @@ impl Question {
         };
         let claims = self.claims.as_ref();
         let claims = claims.map(|claims| verified(snapshot, claims)).transpose()?;
+        let identity = match (&claims, self.token_error) {
+            (None, None) => Identity::Unverified,
+            (Some(claims), None) => Identity::Verified(claims.claims()),
+            (None, Some(error)) => Identity::Refused(error),
+            (Some(_), Some(_)) => return Err("there are claims and a token's error: one of them must go".to_owned()),
+        };
         let answers = AssumedAnswer::of_all(&self.checks, snapshot.authorizers())?;
         let changed = borrow_fields(&answers);
         let answers = borrow_answers(&answers, &changed);
         let checked = Checked::new(&request, &answers);
         let known = Known {
             body,
-            identity: claims
-                .as_ref()
-                .map_or(Identity::Unverified, |claims| Identity::Verified(claims.claims())),
+            identity,
             checked: (!answers.is_empty()).then_some(&checked),
         };
-        Ok(explain(snapshot, &request, known, self.entropy))
+        Ok(engine(snapshot, &request, known, self.entropy))
     }
 }
 

@@ -44,6 +44,20 @@ pub enum Governed {
     MaxOutputTokens,
 }
 
+#[cfg(feature = "alloc")]
+impl Governed {
+    /// Each of them.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Model,
+        Self::Stream,
+        Self::StreamOptions,
+        Self::IncludeUsage,
+        Self::MaxTokens,
+        Self::MaxCompletionTokens,
+        Self::MaxOutputTokens,
+    ];
+}
+
 /// The governed members of the top level.
 const GOVERNED: [Governed; 6] = [
     Governed::Model,

@@ -1,9 +1,15 @@
 //! What can be wrong with a request body, and how it is said to the client.
 
+#[cfg(feature = "alloc")]
+use alloc::format;
+#[cfg(feature = "alloc")]
+use alloc::string::String;
 use core::fmt;
 
 use super::body::Governed;
 use super::json::JsonErrorKind;
+#[cfg(feature = "alloc")]
+use crate::config::suggest::nearest;
 
 /// Why a request body cannot be sent on. Offsets (`at`) count bytes from the start of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,9 +111,8 @@ impl BodyError {
             Self::Json { kind, .. } => json_message(kind),
             Self::TooDeep { .. } => "the request body is nested too deeply",
             Self::DuplicateKey { .. } => "a key of the request body is given twice",
-            Self::KeyCase { .. } | Self::FieldCase { .. } => {
-                "a key of the request body differs from a known one only by letter case"
-            }
+            Self::KeyCase { field, .. } => key_case_message(field),
+            Self::FieldCase { .. } => "a key of the request body differs from a known one only by letter case",
             Self::TooManyKeys { .. } => "the request body has too many top-level keys",
             Self::KeysTooLong { .. } => "the top-level keys of the request body are too long",
             Self::WrongType { field, .. } => wrong_type_message(field),
@@ -115,6 +120,51 @@ impl BodyError {
             Self::ModelTooLong { .. } => "'model' is too long",
             Self::UnclearTools => "'tools' must be a list of objects that each have one name, and not be too long",
         }
+    }
+
+    /// The error that `text` is, as `Display` writes it.
+    ///
+    /// # Errors
+    /// That it is none, and which it nearly is.
+    #[cfg(feature = "alloc")]
+    pub fn in_words(text: &str) -> Result<Self, String> {
+        let placed = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (byte "));
+        let placed = placed.and_then(|(message, at)| Some((message, at.parse().ok()?)));
+        let (message, at) = placed.map_or((text, None), |(message, at)| (message, Some(at)));
+        let all = || Self::all(at.unwrap_or_default());
+        let found = all().find(|error| error.message() == message && error.at() == at);
+        found.ok_or_else(|| {
+            let nearest = nearest(message, all().map(Self::message));
+            let meant = nearest.map_or("an example is", |_| "did you mean");
+            let error = all().find(|error| Some(error.message()) == nearest);
+            let example = error.unwrap_or(Self::NotAnObject { at: 0 });
+            format!("no body is refused with `{text}`: {meant} `{example}`")
+        })
+    }
+
+    /// Each error that there is, shown at `at`.
+    #[cfg(feature = "alloc")]
+    fn all(at: u64) -> impl Iterator<Item = Self> {
+        let whole = [
+            Self::Empty,
+            Self::TooLarge,
+            Self::UnsupportedMediaType,
+            Self::UnsupportedEncoding,
+            Self::UnclearTools,
+            Self::NotAnObject { at },
+            Self::TooDeep { at },
+            Self::DuplicateKey { at },
+            Self::FieldCase { at },
+            Self::TooManyKeys { at },
+            Self::KeysTooLong { at },
+            Self::EmptyModel { at },
+            Self::ModelTooLong { at },
+        ];
+        let fields = Governed::ALL.into_iter();
+        whole
+            .into_iter()
+            .chain(JsonErrorKind::ALL.map(|kind| Self::Json { kind, at }))
+            .chain(fields.flat_map(move |field| [Self::KeyCase { field, at }, Self::WrongType { field, at }]))
     }
 
     /// The `code` of the API's error object.
@@ -199,6 +249,20 @@ const fn json_message(kind: JsonErrorKind) -> &'static str {
     }
 }
 
+const fn key_case_message(field: Governed) -> &'static str {
+    match field {
+        Governed::Model => "a key of the request body differs from 'model' only by letter case",
+        Governed::Stream => "a key of the request body differs from 'stream' only by letter case",
+        Governed::StreamOptions => "a key of the request body differs from 'stream_options' only by letter case",
+        Governed::IncludeUsage => "a key of 'stream_options' differs from 'include_usage' only by letter case",
+        Governed::MaxTokens => "a key of the request body differs from 'max_tokens' only by letter case",
+        Governed::MaxCompletionTokens => {
+            "a key of the request body differs from 'max_completion_tokens' only by letter case"
+        }
+        Governed::MaxOutputTokens => "a key of the request body differs from 'max_output_tokens' only by letter case",
+    }
+}
+
 const fn wrong_type_message(field: Governed) -> &'static str {
     match field {
         Governed::Model => "'model' must be a string",
@@ -208,5 +272,44 @@ const fn wrong_type_message(field: Governed) -> &'static str {
         Governed::MaxTokens => "'max_tokens' must be a whole number that is not negative",
         Governed::MaxCompletionTokens => "'max_completion_tokens' must be a whole number that is not negative",
         Governed::MaxOutputTokens => "'max_output_tokens' must be a whole number that is not negative",
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn each_error_is_known_by_its_words() {
+        let mut words = BTreeSet::new();
+        for error in BodyError::all(7) {
+            let same = BodyError::in_words(&error.to_string()).unwrap();
+            assert_eq!(same.to_string(), error.to_string());
+            if same == error {
+                words.insert(error.to_string());
+            }
+        }
+        // `TooDeep` is said of the text too, in the same words.
+        assert_eq!(words.len(), BodyError::all(7).count() - 1);
+        let wrong = |text| BodyError::in_words(text).unwrap_err();
+        for (text, help) in [
+            (
+                "the request body is too lage",
+                "did you mean `the request body is too large`",
+            ),
+            (
+                "the request body is not valid JSON",
+                "did you mean `the request body is not valid JSON (byte 0)`",
+            ),
+            (
+                "late",
+                "an example is `the request body must be a JSON object (byte 0)`",
+            ),
+        ] {
+            assert_eq!(wrong(text), format!("no body is refused with `{text}`: {help}"));
+        }
     }
 }

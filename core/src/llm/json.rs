@@ -50,6 +50,24 @@ pub enum JsonErrorKind {
     TooDeep,
 }
 
+#[cfg(feature = "alloc")]
+impl JsonErrorKind {
+    /// Each of them.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Empty,
+        Self::UnexpectedEnd,
+        Self::UnexpectedByte,
+        Self::InvalidNumber,
+        Self::ControlCharacter,
+        Self::InvalidEscape,
+        Self::LoneSurrogate,
+        Self::InvalidUtf8,
+        Self::ByteOrderMark,
+        Self::TrailingBytes,
+        Self::TooDeep,
+    ];
+}
+
 /// An error and the offset of the byte where it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JsonError {

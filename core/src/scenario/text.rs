@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use core::fmt::{Display, Formatter, Result};
 
 use super::{Failure, Report, Tried, facts};
-use crate::config::json_text;
 use crate::config::resource::Fact;
 use crate::explain::Verdict;
+use crate::json_text::json_text;
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

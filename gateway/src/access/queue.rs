@@ -37,12 +37,12 @@ pub(crate) struct Writer {
 }
 
 impl Queue {
-    /// A queue and the thread that empties it into `file`.
-    pub(crate) fn start(file: impl Write + Send + 'static) -> io::Result<(Arc<Self>, Writer)> {
+    /// A queue and the thread, called `name`, that empties it into `file`.
+    pub(crate) fn start(name: &str, file: impl Write + Send + 'static) -> io::Result<(Arc<Self>, Writer)> {
         let queue = Arc::new(Self::default());
         let reader = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
-            .name("access-log".into())
+            .name(name.into())
             .spawn(move || reader.empty_into(file))?;
         let writer = Writer {
             queue: Arc::clone(&queue),
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn every_line_is_written_in_order_before_close_returns() {
         let written: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let (queue, writer) = Queue::start(Sink(Arc::clone(&written))).unwrap();
+        let (queue, writer) = Queue::start("log", Sink(Arc::clone(&written))).unwrap();
         for n in 0..1000 {
             queue.append(format!("line {n}\n").as_bytes());
         }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_stuck_file_drops_lines_and_never_blocks() {
         let (release, stuck) = mpsc::channel();
-        let (queue, writer) = Queue::start(Stuck(stuck)).unwrap();
+        let (queue, writer) = Queue::start("log", Stuck(stuck)).unwrap();
         let mut line = vec![b'x'; 1024 * 1024];
         line.push(b'\n');
         for _ in 0..100 {
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_file_that_stays_stuck_holds_nobody_up_at_the_end() {
         let (release, stuck) = mpsc::channel();
-        let (queue, writer) = Queue::start(Stuck(stuck)).unwrap();
+        let (queue, writer) = Queue::start("log", Stuck(stuck)).unwrap();
         queue.append(b"line\n");
         writer.close();
         drop(release);

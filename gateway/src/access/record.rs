@@ -183,7 +183,7 @@ impl Drop for Record {
         let ended = Instant::now();
         self.count(ended);
         let worker = Rc::clone(&self.worker);
-        let log = &worker.shared.access_log;
+        let log = &worker.shared.logs.access;
         let mut text = worker.line.borrow_mut();
         text.clear();
         line::write(&mut text, self, ended, log.format);

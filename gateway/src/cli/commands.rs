@@ -4,15 +4,19 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use lockgate_core::compile::Settings;
+use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::explain::{Client, Question, Target};
+use lockgate_core::llm::body::BodyError;
+use lockgate_core::token::TokenError;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::{Check, Cli, Explain, Inputs, Output, Serve, Test, TestOutput};
+use crate::capsule::replay;
 use crate::limits::{BODY_READ, HEADER_READ, IDLE};
 use crate::ports::Addresses;
 use crate::reload::{self, Refused};
-use crate::serve::Options;
+use crate::serve::{CapsuleLog, Options};
 use crate::shared::Times;
 use crate::{config, scenarios, serve};
 
@@ -58,6 +62,15 @@ pub(super) fn serve(args: Serve) -> ExitCode {
         allow_private_jwks: args.allow_private_jwks,
         log_format: args.log_format,
         access_log: args.access_log,
+        capsules: args.capsule.map(|file| CapsuleLog {
+            file,
+            share: args.capsule_sample,
+            hidden: args
+                .capsule_redact
+                .iter()
+                .map(|name| name.to_ascii_lowercase())
+                .collect(),
+        }),
         upgrade: args.upgrade,
         inputs: match args.inputs.inputs() {
             Ok(inputs) => inputs,
@@ -99,13 +112,56 @@ pub(super) fn check(args: Check) -> ExitCode {
 }
 
 pub(super) fn explain(args: Explain) -> ExitCode {
+    match &args.capsule {
+        Some(file) => {
+            let text = match text_or_file("--capsule", format!("@{}", file.display())) {
+                Ok(text) => text,
+                Err(why) => return wrong(&why),
+            };
+            explain_capsules(args, &text)
+        }
+        None => explain_request(args),
+    }
+}
+
+fn explain_capsules(args: Explain, text: &str) -> ExitCode {
+    let compiled = match compiled(args.inputs) {
+        Ok(compiled) => compiled,
+        Err(status) => return status,
+    };
+    let replay = match replay(&compiled.snapshot, text) {
+        Ok(replay) => replay,
+        Err(why) => return wrong(&format!("--capsule: {why}")),
+    };
+    match args.output {
+        Output::Json => print_json(&replay),
+        Output::Text => print(&replay.to_string()),
+    }
+    match replay.differing.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(FINDINGS),
+    }
+}
+
+fn compiled(inputs: Inputs) -> Result<Compiled, ExitCode> {
+    let mut inputs = inputs.inputs()?;
+    match reload::compile(&mut inputs) {
+        Ok((compiled, _)) => Ok(compiled),
+        Err(Refused(why)) => {
+            eprint!("{why}");
+            Err(ExitCode::from(WRONG))
+        }
+    }
+}
+
+fn explain_request(args: Explain) -> ExitCode {
     let body = match args.data.map(|data| text_or_file("-d", data)).transpose() {
         Ok(body) => body,
         Err(why) => return wrong(&why),
     };
     let claims = match args
         .claims
-        .map(|text| json::<serde_json::Value>("--claims", text))
+        .map(|text| json::<Box<RawValue>>("--claims", text))
         .transpose()
     {
         Ok(claims) => claims,
@@ -115,18 +171,18 @@ pub(super) fn explain(args: Explain) -> ExitCode {
         Ok(checks) => checks.unwrap_or_default(),
         Err(why) => return wrong(&why),
     };
-    let mut inputs = match args.inputs.inputs() {
-        Ok(inputs) => inputs,
+    let token_error = args.token_error.map(|words| TokenError::in_words(&words));
+    let body_error = args.body_error.map(|words| BodyError::in_words(&words));
+    let (token_error, body_error) = match (token_error.transpose(), body_error.transpose()) {
+        (Ok(token), Ok(body)) => (token, body),
+        (Err(why), _) => return wrong(&format!("--token-error: {why}")),
+        (_, Err(why)) => return wrong(&format!("--body-error: {why}")),
+    };
+    let compiled = match compiled(args.inputs) {
+        Ok(compiled) => compiled,
         Err(status) => return status,
     };
-    let compiled = match reload::compile(&mut inputs) {
-        Ok((compiled, _)) => compiled,
-        Err(Refused(why)) => {
-            eprint!("{why}");
-            return ExitCode::from(WRONG);
-        }
-    };
-    let target = match Target::parse(&args.url) {
+    let target = match Target::parse(&args.url.unwrap_or_default()) {
         Ok(target) => target,
         Err(why) => return wrong(&why),
     };
@@ -144,9 +200,11 @@ pub(super) fn explain(args: Explain) -> ExitCode {
             sni: args.sni,
             peer_uris: args.peer_uris,
         },
-        claims: claims.map(|claims| claims.to_string()),
+        claims: claims.map(|claims| claims.get().to_owned()),
+        token_error,
         checks,
         body,
+        body_error,
         entropy: args.entropy,
     };
     match question.explain(&compiled.snapshot) {

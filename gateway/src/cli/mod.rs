@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::capsule::Share;
 use crate::limits::{
     BUFFERED_BYTES_MAX_DEFAULT, CONNECTIONS_MAX_DEFAULT, DRAIN, FIRST_BYTE, REQUESTS_MAX_DEFAULT, STREAM_IDLE,
 };
@@ -127,6 +128,15 @@ struct Serve {
     /// Where the access log goes.
     #[arg(long, value_name = "PATH|-", default_value = "-")]
     access_log: PathBuf,
+    /// A file for capsules: decisions with what they read of the request, which `explain --capsule` makes again.
+    #[arg(long, value_name = "PATH")]
+    capsule: Option<PathBuf>,
+    /// The part of all requests whose decisions are logged as capsules, from 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value = "1", value_parser = values::share, requires = "capsule")]
+    capsule_sample: Share,
+    /// A header field, query parameter or claim whose value no capsule shows, besides those that sound secret; repeatable.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "capsule")]
+    capsule_redact: Vec<String>,
     /// A Unix socket by which processes follow one another: takes the listening sockets over from the process that
     /// waits there, which drains then, and waits there for the next.
     #[arg(long, value_name = "PATH")]
@@ -150,6 +160,25 @@ struct Check {
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
+
+/// What describes a request in the arguments of `explain`.
+const REQUEST: [&str; 15] = [
+    "method",
+    "headers",
+    "peer",
+    "proxied",
+    "destination_ip",
+    "destination_port",
+    "claims",
+    "token_error",
+    "checks",
+    "sni",
+    "peer_uris",
+    "data",
+    "body_error",
+    "entropy",
+    "url",
+];
 
 #[derive(Debug, Args)]
 struct Explain {
@@ -176,6 +205,9 @@ struct Explain {
     /// The verified claims of the client's token.
     #[arg(long, value_name = "JSON|@FILE")]
     claims: Option<String>,
+    /// Why the client's token must not pass, in the words of the answer: 'Jwt is expired'.
+    #[arg(long, value_name = "WORDS", conflicts_with = "claims")]
+    token_error: Option<String>,
     /// What external authorizers would say, by their names: {"NAME": {"decision": "allow"}}, or deny, or error.
     #[arg(long, value_name = "JSON|@FILE")]
     checks: Option<String>,
@@ -188,15 +220,22 @@ struct Explain {
     /// The body.
     #[arg(short = 'd', long = "data", value_name = "BODY|@FILE")]
     data: Option<String>,
+    /// Why the body cannot be sent on, in the words of the answer: 'the request body is too large'.
+    #[arg(long, value_name = "WORDS", conflicts_with = "data")]
+    body_error: Option<String>,
     /// The random number that chooses among weighted backends.
     #[arg(long, value_name = "N", default_value_t = 0)]
     entropy: u64,
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// Instead of a request: the decisions that a gateway has logged (`serve --capsule`), one a line. Each is made again;
+    /// exit with 1 if one is another here.
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = REQUEST)]
+    capsule: Option<PathBuf>,
     /// The request's URL, or its path.
-    #[arg(value_name = "URL_OR_PATH")]
-    url: String,
+    #[arg(value_name = "URL_OR_PATH", required_unless_present = "capsule")]
+    url: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,8 @@ use core::net::SocketAddr;
 use core::str::FromStr;
 use core::time::Duration;
 
+use crate::capsule::Share;
+
 /// `PORT=ADDR:PORT`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listen {
@@ -53,6 +55,14 @@ impl FromStr for Label {
         let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
         Ok(Self(key.trim().to_owned(), value.trim().to_owned()))
     }
+}
+
+/// A number from 0 to 1.
+pub(super) fn share(text: &str) -> Result<Share, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share
+        .map(Share)
+        .ok_or_else(|| "write a number from 0 to 1, such as 0.01".to_owned())
 }
 
 /// `Name: value`

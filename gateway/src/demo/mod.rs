@@ -96,6 +96,7 @@ fn options(provider: SocketAddr) -> Options {
         allow_private_jwks: false,
         log_format: Format::Text,
         access_log: PathBuf::from("-"),
+        capsules: None,
         upgrade: None,
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) snapshot: &'a str,
     /// Lines the access log had to drop.
     pub(crate) log_lines_dropped: u64,
+    /// The same of capsules.
+    pub(crate) capsules_dropped: u64,
     /// What is held for clients.
     pub(crate) load: &'a Load,
     /// The gateway's namespace.
@@ -286,6 +288,13 @@ impl Metrics {
             "Access log lines dropped because the file was too slow.",
             facts.log_lines_dropped,
         );
+        single(
+            out,
+            "lockgate_capsules_dropped_total",
+            "counter",
+            "Capsules dropped because their file was too slow.",
+            facts.capsules_dropped,
+        );
         head(
             out,
             "lockgate_build_info",
@@ -405,6 +414,7 @@ mod tests {
         let text = metrics.expose(&Facts {
             snapshot: "0123",
             log_lines_dropped: 7,
+            capsules_dropped: 8,
             load: &Load::new(Bounds {
                 requests: 4,
                 ..Bounds::default()
@@ -420,6 +430,7 @@ mod tests {
             &format!("istio_request_duration_milliseconds_sum{{{labels}}} 33"),
             r#"lockgate_prompt_tokens_total{route="ns/route/a\"b\\c\nd",provider="unknown",model="qwen"} 13"#,
             "lockgate_access_log_dropped_total 7",
+            "lockgate_capsules_dropped_total 8",
             r#"lockgate_limit{limit="max_requests"} 4"#,
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");

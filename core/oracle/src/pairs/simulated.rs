@@ -137,6 +137,7 @@ impl Simulated {
             checks: checks?,
             body: self.body.clone(),
             entropy: self.entropy,
+            ..Question::default()
         })
     }
 }

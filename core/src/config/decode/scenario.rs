@@ -13,6 +13,8 @@ use crate::config::resource::{Case, Fact, Meta, Scenario, Spanned};
 use crate::config::schema::{EXPECT, Shape};
 use crate::config::tree::{Node, Scalar};
 use crate::explain::{Client, Question, Target};
+use crate::llm::body::BodyError;
+use crate::token::TokenError;
 
 pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> Option<Scenario> {
     let nodes = spec.get("cases")?.items();
@@ -87,10 +89,29 @@ fn question(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Q
             peer_uris: texts("peerUris"),
         },
         claims: node.get("claims").map(Node::to_json),
+        token_error: in_words(node, field, "tokenError", TokenError::in_words, diagnostics),
         checks: checks(node, field, diagnostics),
         body: one("body"),
+        body_error: in_words(node, field, "bodyError", BodyError::in_words, diagnostics),
         entropy: one("entropy").and_then(|number| number.parse().ok()).unwrap_or(0),
     })
+}
+
+/// An error in the words of the answer that it gets.
+fn in_words<E>(
+    node: &Node,
+    field: &str,
+    name: &str,
+    read: fn(&str) -> Result<E, String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<E> {
+    let words = node.get(name)?;
+    let error = read(words.text()?).map_err(|why| {
+        diagnostics
+            .error("unknown-value", words.at, why)
+            .field(format!("{field}.{name}"));
+    });
+    error.ok()
 }
 
 fn checks(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> AssumedAnswers {

@@ -41,6 +41,11 @@ static REQUEST: Object = Object::new(&[
         "The body; without one its check is left open.",
     ),
     field(
+        "bodyError",
+        text(Format::NonEmpty),
+        "Why the body cannot be sent on, in the words of the answer: `the request body is too large`. Not beside `body`.",
+    ),
+    field(
         "peer",
         text(Format::Address),
         "The client's address; 127.0.0.1 by default.",
@@ -76,6 +81,11 @@ static REQUEST: Object = Object::new(&[
         "URI names of the client's certificate.",
     ),
     field("claims", Shape::Any, "What the client's token claims, as if verified."),
+    field(
+        "tokenError",
+        text(Format::NonEmpty),
+        "Why the client's token must not pass, in the words of the answer: `Jwt is expired`. Not beside `claims`.",
+    ),
     field(
         "checks",
         Shape::Map {

@@ -1,0 +1,403 @@
+//! A decision that was made, small enough to be logged and whole enough to be
+//! made again.
+//!
+//! A [`Capsule`] holds the attributes that the decision read, as a [`Question`]
+//! that anybody can ask again, and the verdict. What is left out was not read;
+//! what is withheld, because it may be a credential or because the operator
+//! wants it so, is replaced, in the question and in the verdict alike. So that
+//! nobody has to guess whether that mattered, the question is asked again at
+//! once, and the capsule says whether its answer is the verdict.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use super::{Client, Question, Target, Verdict, decided};
+use crate::check::{AssumedAnswer, AssumedAnswers, Checked, OwnedAnswer, OwnedSaid, borrow_answers, borrow_fields};
+use crate::claims::{ClaimValue, Claims, PATH_SEPARATOR};
+use crate::config::mask::{looks_like_secret, sounds_secret};
+use crate::decide::{Body, Identity, Known};
+use crate::json_text::json_text;
+use crate::llm::body::{BodyFacts, Governed};
+use crate::request::{AuthorityForm, Headers, Request, Scheme};
+use crate::rewrite;
+use crate::snapshot::Snapshot;
+use crate::tables::{Attribute, Subject, Tables};
+
+/// What stands for a value that is withheld.
+const WITHHELD: &str = "redacted";
+
+/// What parameters are called whose names are withheld too.
+const QUERY: &str = "query";
+
+/// A decision, as it is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capsule {
+    /// The snapshot that decided.
+    pub snapshot: String,
+    /// What it read of the request, and what was found out about it.
+    pub question: Question,
+    /// What it decided.
+    pub verdict: Verdict,
+    /// Whether the question gives this verdict. Not so where the decision depends on what is withheld, or on what no
+    /// question can say: bytes that are not UTF-8, several values that an authorizer gave one field.
+    pub reproduces: bool,
+    /// The names of the header fields, parameters and claims whose values are withheld; `query` for parameters that no
+    /// route compares.
+    pub withheld: Vec<String>,
+}
+
+/// What the decision rested on, beyond the head.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'k> {
+    /// The body, as far as the decision wanted it.
+    pub body: Body<'k>,
+    /// Who sent the request.
+    pub identity: Identity<'k>,
+    /// What authorizers said, in the order in which they were asked.
+    pub answers: &'k [OwnedAnswer],
+}
+
+impl Capsule {
+    /// What is decided of `request`, and what of it that takes. `hidden` are names, lower case, of header fields, query
+    /// parameters and top-level claims whose values are withheld besides those that may be credentials.
+    ///
+    /// `None` for a request without a path, which no question can be about.
+    #[must_use]
+    pub fn of(
+        snapshot: &Snapshot,
+        request: &Request<'_>,
+        found: Found<'_>,
+        entropy: u64,
+        hidden: &[String],
+    ) -> Option<Self> {
+        let tables = snapshot.tables();
+        let mut curtain = Curtain {
+            tables: &tables,
+            hidden,
+            withheld: BTreeSet::new(),
+        };
+        let noted = Noted {
+            sent: request.headers,
+            names: RefCell::default(),
+        };
+        let request = Request {
+            headers: &noted,
+            ..*request
+        };
+        let fields = borrow_fields(found.answers);
+        let answers = borrow_answers(found.answers, &fields);
+        let checked = Checked::new(&request, &answers);
+        let known = Known {
+            body: found.body,
+            identity: found.identity,
+            checked: (!answers.is_empty()).then_some(&checked),
+        };
+        let (mut verdict, refused_body) = decided(snapshot, &request, known, entropy, &|decided| {
+            (decided.verdict(), decided.refused_body())
+        });
+        let question = Question {
+            method: Some(request.method.to_owned()),
+            target: Target::path(&curtain.target(request.target))?,
+            authority: request
+                .authority
+                .filter(|sent| sent.form == AuthorityForm::Pseudo)
+                .map(|sent| sent.text.to_owned()),
+            headers: curtain.headers(&request, noted.names.take()),
+            client: client(&request),
+            claims: found.identity.claims().map(|claims| curtain.claims(claims)),
+            token_error: match found.identity {
+                Identity::Refused(error) => Some(error),
+                Identity::Unverified | Identity::Anonymous | Identity::Verified(_) => None,
+            },
+            checks: curtain.checks(snapshot, found.answers),
+            body: match found.body {
+                Body::Read(Ok(facts)) if refused_body.is_none() => Some(body(&tables, facts)),
+                Body::Read(_) | Body::Unread => None,
+            },
+            body_error: refused_body,
+            entropy,
+        };
+        let again = question.verdict(snapshot).ok();
+        curtain.draw_over(&mut verdict, again.as_ref(), found);
+        Some(Self {
+            snapshot: snapshot.id().to_owned(),
+            question,
+            reproduces: again.is_some_and(|again| again == verdict),
+            verdict,
+            withheld: curtain.withheld.into_iter().collect(),
+        })
+    }
+}
+
+/// Notes which header fields are read.
+struct Noted<'r> {
+    sent: &'r dyn Headers,
+    /// Lower case.
+    names: RefCell<BTreeSet<String>>,
+}
+
+impl Headers for Noted<'_> {
+    fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
+        self.names.borrow_mut().insert(name.to_owned());
+        self.sent.each(name, visit);
+    }
+}
+
+/// What is withheld, and of which names it was.
+struct Curtain<'c> {
+    tables: &'c Tables<'c>,
+    hidden: &'c [String],
+    withheld: BTreeSet<String>,
+}
+
+impl Curtain<'_> {
+    /// The value of `name`, unless it is withheld.
+    fn value(&mut self, name: &str, value: &str) -> String {
+        let is_hidden = sounds_secret(name)
+            || looks_like_secret(value)
+            || rewrite::reads_token_from(self.tables, name)
+            || self.hidden.iter().any(|hidden| rewrite::is_alike(hidden, name));
+        if is_hidden {
+            self.withheld.insert(name.to_owned());
+            WITHHELD.to_owned()
+        } else {
+            value.to_owned()
+        }
+    }
+
+    /// The fields that were read. The authority of an absolute target stands in `host`, which means nothing beside it.
+    fn headers(&mut self, request: &Request<'_>, mut names: BTreeSet<String>) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        let target = request.authority.filter(|sent| sent.form == AuthorityForm::Target);
+        if let Some(sent) = target {
+            names.remove("host");
+            headers.push(("host".to_owned(), sent.text.to_owned()));
+        }
+        for name in names {
+            request.headers.each(&name, &mut |value| {
+                let value = self.value(&name, &String::from_utf8_lossy(value));
+                headers.push((name.clone(), value));
+            });
+        }
+        headers
+    }
+
+    /// Path and query, where no parameter stands but those that a route compares: any other may be a key.
+    fn target(&mut self, target: &str) -> String {
+        let Some((path, query)) = target.split_once('?') else {
+            return target.to_owned();
+        };
+        let query = rewrite::sent_query(self.tables, query);
+        let pairs = query.split('&').map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !self.compares_parameter(name) {
+                self.withheld.insert(QUERY.to_owned());
+                return WITHHELD.to_owned();
+            }
+            let shown = self.value(&name.to_ascii_lowercase(), value);
+            if shown == value {
+                pair.to_owned()
+            } else {
+                format!("{name}={shown}")
+            }
+        });
+        let query = pairs.collect::<Vec<_>>().join("&");
+        rewrite::with_query(path, Some(&query))
+    }
+
+    fn compares_parameter(&self, name: &str) -> bool {
+        let mut conditions = self.tables.conditions.iter();
+        conditions
+            .any(|condition| matches!(condition.subject, Subject::QueryParam(own) if self.tables.text(own) == name))
+    }
+
+    /// What the configuration may read of a token, as a payload of its own.
+    fn claims(&mut self, claims: &Claims<'_>) -> String {
+        let is_sent_whole = self.tables.token_rules.iter().any(|rule| rule.payload_header.is_some());
+        if is_sent_whole && self.hidden.is_empty() {
+            return claims.payload().to_owned();
+        }
+        let members = read_claims(self.tables).into_iter().filter_map(|name| {
+            let json = match claims.value(name)? {
+                ClaimValue::String(text) => json_text(text),
+                ClaimValue::Number(json) | ClaimValue::Boolean(json) | ClaimValue::Json(json) => json.to_owned(),
+                ClaimValue::Null => "null".to_owned(),
+            };
+            let shown = self.value(&name.to_ascii_lowercase(), &json);
+            let json = if shown == json { json } else { json_text(&shown) };
+            Some(format!("{}:{json}", json_text(name)))
+        });
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    }
+
+    fn checks(&mut self, snapshot: &Snapshot, answers: &[OwnedAnswer]) -> AssumedAnswers {
+        let authorizers = snapshot.authorizers();
+        let assumed = answers.iter().filter_map(|answer| {
+            let authorizer = authorizers.get(answer.authorizer.0 as usize)?;
+            Some((authorizer.name.to_string(), self.answer(&answer.said)))
+        });
+        assumed.collect()
+    }
+
+    fn answer(&mut self, said: &OwnedSaid) -> AssumedAnswer {
+        let fields = match said {
+            OwnedSaid::Allow(fields) => fields,
+            OwnedSaid::Deny(status) => return AssumedAnswer::Deny { status: Some(*status) },
+            OwnedSaid::Nothing | OwnedSaid::BodyTooLarge => return AssumedAnswer::Error,
+        };
+        let mut set_headers = Vec::new();
+        let mut remove_headers = Vec::new();
+        for field in fields {
+            match &field.value {
+                Some(value) => {
+                    let value = self.value(&field.name, &String::from_utf8_lossy(value));
+                    set_headers.push((field.name.to_string(), value));
+                }
+                None => remove_headers.push(field.name.to_string()),
+            }
+        }
+        AssumedAnswer::Allow {
+            set_headers,
+            remove_headers,
+        }
+    }
+
+    /// Withholds in the verdict what the question withholds. What tokens write is taken over from `again`, the answer to
+    /// the question, since it is made of the claims and of nothing else.
+    fn draw_over(&mut self, verdict: &mut Verdict, again: Option<&Verdict>, found: Found<'_>) {
+        let forward = match verdict {
+            Verdict::Forward(forward) => forward,
+            Verdict::Redirect(redirect) => {
+                redirect.location = self.target(&redirect.location);
+                return;
+            }
+            Verdict::Respond(_)
+            | Verdict::Check(_)
+            | Verdict::VerifyToken { .. }
+            | Verdict::ReadBody { .. }
+            | Verdict::Refuse(_) => return,
+        };
+        forward.path = self.target(&forward.path);
+        let again = match again {
+            Some(Verdict::Forward(again)) => &again.set_headers[..],
+            _ => &[],
+        };
+        let claims = found.identity.claims();
+        let written: BTreeMap<&str, &str> = claims.into_iter().flat_map(Claims::headers).collect();
+        let answered = |name: &str| found.answers.iter().any(|answer| answer.said.changes(name));
+        for (name, value) in &mut forward.set_headers {
+            if written.contains_key(name.as_str()) {
+                let same = again.iter().find(|(other, _)| other == name);
+                *value = same.map_or_else(|| WITHHELD.to_owned(), |(_, value)| value.clone());
+            } else if answered(name) {
+                *value = self.value(name, value);
+            } else if name == "x-envoy-original-path" {
+                *value = self.target(value);
+            }
+        }
+    }
+}
+
+/// The names of the top-level claims that anything in the configuration reads.
+fn read_claims<'d>(tables: &Tables<'d>) -> BTreeSet<&'d str> {
+    let policies = tables
+        .predicates
+        .iter()
+        .filter_map(|predicate| match predicate.attribute {
+            Attribute::Claim(path) => Some(tables.text(path)),
+            Attribute::RequestPrincipal => Some("sub"),
+            Attribute::Audience => Some("aud"),
+            Attribute::Presenter => Some("azp"),
+            _ => None,
+        });
+    let routes = tables
+        .conditions
+        .iter()
+        .filter_map(|condition| match condition.subject {
+            Subject::Claim(path) => Some(tables.text(path)),
+            _ => None,
+        });
+    let written = tables.claim_headers.iter().map(|row| tables.text(row.claim));
+    let paths = policies.chain(routes).chain(written);
+    // By the issuer the rule is found that says how claims are read.
+    paths
+        .filter_map(|path| path.split(PATH_SEPARATOR).next())
+        .chain(["iss"])
+        .collect()
+}
+
+fn client(request: &Request<'_>) -> Client {
+    let connection = request.connection;
+    let is_tls = connection.scheme == Scheme::Https;
+    Client {
+        peer: Some(connection.peer),
+        proxied: connection.proxied,
+        destination_ip: Some(connection.local),
+        destination_port: Some(connection.destination_port),
+        port: Some(connection.port),
+        sni: is_tls.then(|| connection.sni.unwrap_or_default().to_owned()),
+        peer_uris: connection.spiffe_id.iter().map(|id| format!("spiffe://{id}")).collect(),
+    }
+}
+
+/// A body of which the same is known, as far as a decision reads it.
+fn body(tables: &Tables<'_>, facts: &BodyFacts) -> String {
+    let is_given = |name: &str| facts.member(name).is_some_and(|member| !member.is_null);
+    let mut members = BTreeMap::new();
+    for field in tables.fields {
+        let name = tables.text(field.name);
+        if is_given(name) {
+            members.insert(name, "0".to_owned());
+        }
+    }
+    if let Some(model) = facts.model() {
+        members.insert(Governed::Model.key(), json_text(model));
+    }
+    if let Some(stream) = facts.stream() {
+        members.insert(Governed::Stream.key(), stream.to_string());
+    }
+    if is_given(Governed::StreamOptions.key()) {
+        let options = match facts.include_usage() {
+            Some(usage) => format!(r#"{{"include_usage":{usage}}}"#),
+            None => "{}".to_owned(),
+        };
+        members.insert(Governed::StreamOptions.key(), options);
+    }
+    let limits = [
+        Governed::MaxTokens,
+        Governed::MaxCompletionTokens,
+        Governed::MaxOutputTokens,
+    ];
+    for limit in limits.map(Governed::key).into_iter().filter(|limit| is_given(limit)) {
+        members.insert(limit, facts.max_tokens().unwrap_or_default().to_string());
+    }
+    if reads_tools(tables) {
+        members.insert("tools", tools(facts));
+    }
+    let members = members
+        .iter()
+        .map(|(name, value)| format!("{}:{value}", json_text(name)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+fn reads_tools(tables: &Tables<'_>) -> bool {
+    let mut predicates = tables.predicates.iter();
+    predicates.any(|predicate| matches!(predicate.attribute, Attribute::LlmTools { .. }))
+}
+
+/// A list of tools with the same names. One without a name is what nobody can be sure of.
+fn tools(facts: &BodyFacts) -> String {
+    let tool = |name: &[u8]| {
+        let name = json_text(&String::from_utf8_lossy(name));
+        format!(r#"{{"type":"custom","name":{name}}}"#)
+    };
+    let tools: Vec<String> = match facts.tools() {
+        Some(names) => names.map(tool).collect(),
+        None => Vec::from([tool(b"")]),
+    };
+    format!("[{}]", tools.join(","))
+}

@@ -1,0 +1,371 @@
+//! What a capsule holds: what the decision read, none of its secrets, and whether that is enough.
+#![cfg(feature = "yaml")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use lockgate_core::check::{OwnedAnswer, OwnedField, OwnedSaid};
+use lockgate_core::claims::ClaimSet;
+use lockgate_core::compile::{Compiled, Settings};
+use lockgate_core::config::LoadOptions;
+use lockgate_core::config::diagnostic::Source;
+use lockgate_core::decide::{Body, Identity};
+use lockgate_core::explain::{Capsule, Found, Verdict};
+use lockgate_core::llm::body::BodyScan;
+use lockgate_core::request::{Connection, Request, Scheme, SentAuthority};
+use lockgate_core::tables::AuthorizerId;
+use lockgate_core::token::TokenError;
+
+const SECRET: &str = "planted-8Kd1";
+
+const CONFIGURATION: &str = r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "{extensionProviders: [{name: team, envoyExtAuthzHttp: {service: authz.example.com, port: 8000}}]}"}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: all, namespace: istio-system}
+spec:
+  hosts: [authz.example.com, shop.internal]
+  resolution: STATIC
+  ports: [{name: http, number: 8000, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: istio-system}
+spec:
+  hosts: [shop.example.com]
+  gateways: [istio-system/gw]
+  http:
+  - match: [{queryParams: {plan: {exact: gold}, page_token: {exact: a}}}]
+    directResponse: {status: 299}
+  - match: [{headers: {x-api-key: {exact: planted-8Kd1}}}]
+    directResponse: {status: 298}
+  - match: [{headers: {x-session: {regex: ".+"}}}]
+    redirect: {uri: /session}
+  - route: [{destination: {host: shop.internal, port: {number: 8000}}}]
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: people, namespace: istio-system}
+spec:
+  jwtRules:
+  - issuer: https://issuer.example
+    jwksUri: https://issuer.example/keys
+    outputClaimToHeaders: [{header: x-person, claim: email}, {header: x-code, claim: secret_code}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: groups, namespace: istio-system}
+spec: {action: DENY, rules: [{to: [{operation: {paths: [/staff]}}], when: [{key: "request.auth.claims[groups]", notValues: [staff]}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask, namespace: istio-system}
+spec: {action: CUSTOM, provider: {name: team}, rules: [{to: [{operation: {paths: [/asked]}}]}]}
+"#;
+
+fn compiled() -> Compiled {
+    let source = Source {
+        name: "all.yaml".into(),
+        text: CONFIGURATION.into(),
+    };
+    let options = LoadOptions {
+        env: &|_| None,
+        ignore_kinds: &[],
+        mesh_config: None,
+    };
+    let built = lockgate_core::build(&[source], &options, &Settings::default());
+    built.compiled.unwrap_or_else(|| panic!("{:?}", built.diagnostics))
+}
+
+const NOTHING: Found<'static> = Found {
+    body: Body::Unread,
+    identity: Identity::Unverified,
+    answers: &[],
+};
+
+fn capsule(target: &str, headers: &[(&str, &[u8])], found: Found<'_>, hidden: &[&str]) -> Capsule {
+    let mut all: Vec<(&str, &[u8])> = vec![("host", b"shop.example.com")];
+    all.extend_from_slice(headers);
+    let all = &all[..];
+    let request = Request {
+        method: "GET",
+        authority: None,
+        target,
+        headers: &all,
+        connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+    };
+    let hidden: Vec<String> = hidden.iter().map(|name| (*name).to_owned()).collect();
+    let compiled = compiled();
+    let capsule = Capsule::of(&compiled.snapshot, &request, found, 7, &hidden).unwrap();
+    assert_eq!(capsule.snapshot, compiled.snapshot.id());
+    assert!(!format!("{capsule:?}").contains(SECRET), "{capsule:?}");
+    let again = capsule.question.verdict(&compiled.snapshot).unwrap();
+    assert_eq!(capsule.reproduces, again == capsule.verdict);
+    capsule
+}
+
+fn headers(capsule: &Capsule) -> Vec<(&str, &str)> {
+    let headers = capsule.question.headers.iter();
+    headers.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+fn set_headers(capsule: &Capsule) -> Vec<(&str, &str)> {
+    let Verdict::Forward(forward) = &capsule.verdict else {
+        panic!("{:?}", capsule.verdict)
+    };
+    let set = forward.set_headers.iter();
+    set.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+#[test]
+fn only_what_was_read_is_in_it() {
+    let it = capsule(
+        "/a?plan=tin",
+        &[("x-unread", SECRET.as_bytes()), ("cookie", SECRET.as_bytes())],
+        NOTHING,
+        &[],
+    );
+    assert!(it.reproduces && it.withheld.is_empty());
+    assert_eq!(headers(&it), [("host", "shop.example.com")]);
+    assert_eq!(it.question.target.to_string(), "/a?plan=tin");
+    assert_eq!((it.question.entropy, it.question.client.port), (7, Some(80)));
+}
+
+#[test]
+fn what_may_be_a_key_is_withheld_and_it_says_whether_that_matters() {
+    let it = capsule(
+        &format!("/a?{SECRET}&q={SECRET}&plan=gold&page_token={SECRET}"),
+        &[],
+        NOTHING,
+        &[],
+    );
+    assert_eq!(
+        it.question.target.to_string(),
+        "/a?redacted&redacted&plan=gold&page_token=redacted"
+    );
+    let Verdict::Forward(forward) = &it.verdict else {
+        panic!()
+    };
+    assert_eq!(forward.path, "/a?redacted&redacted&plan=gold&page_token=redacted");
+    assert!(it.reproduces);
+    assert_eq!(it.withheld, ["page_token", "query"]);
+
+    let it = capsule("/a", &[("x-api-key", SECRET.as_bytes())], NOTHING, &[]);
+    assert!(!it.reproduces, "another key would not be answered so");
+    assert_eq!(it.withheld, ["x-api-key"]);
+    let it = capsule("/a", &[("x-api-key", b"another")], NOTHING, &[]);
+    assert!(it.reproduces, "nor is the one that stands for it the right one");
+}
+
+#[test]
+fn names_that_the_operator_gives_are_withheld() {
+    let session = [("x-session", SECRET.as_bytes())];
+    let it = capsule("/a", &session, NOTHING, &["x-session"]);
+    assert!(
+        it.reproduces && it.withheld == ["x-session"],
+        "any value is answered so: {it:?}"
+    );
+    assert_eq!(headers(&it), [("host", "shop.example.com"), ("x-session", "redacted")]);
+}
+
+#[test]
+fn of_a_token_it_has_the_claims_that_are_read() {
+    let payload = format!(
+        r#"{{"iss":"https://issuer.example","sub":"{SECRET}","jti":"{SECRET}","email":"ann@example.com","secret_code":"{SECRET}","groups":["staff", "x"]}}"#
+    );
+    let claims = ClaimSet::parse::<&str>(payload.as_bytes(), &[]).unwrap();
+    let compiled = compiled();
+    let claims =
+        lockgate_core::token::assume(&compiled.snapshot.tables(), claims.claims().payload().as_bytes()).unwrap();
+    let found = Found {
+        identity: Identity::Verified(claims.claims()),
+        ..NOTHING
+    };
+    let token = [("authorization", format!("Bearer {SECRET}"))];
+    let token = [("authorization", token[0].1.as_bytes())];
+    let it = capsule("/staff", &token, found, &[]);
+    assert!(it.reproduces, "{it:?}");
+    assert_eq!(
+        it.question.claims.as_deref().unwrap(),
+        r#"{"email":"ann@example.com","groups":["staff", "x"],"iss":"https://issuer.example","secret_code":"redacted"}"#
+    );
+    assert_eq!(it.withheld, ["secret_code"]);
+    assert!(set_headers(&it).contains(&("x-code", "redacted")));
+    assert!(set_headers(&it).contains(&("x-person", "ann@example.com")));
+
+    let it = capsule("/staff", &token, found, &["email", "groups"]);
+    assert!(!it.reproduces && it.withheld == ["email", "groups", "secret_code"]);
+    assert!(!format!("{it:?}").contains("ann@"), "{it:?}");
+
+    let refused = Found {
+        identity: Identity::Refused(TokenError::Expired),
+        ..NOTHING
+    };
+    let it = capsule("/staff", &token, refused, &[]);
+    assert!(it.reproduces && it.question.token_error == Some(TokenError::Expired));
+}
+
+#[test]
+fn authorizers_answers_are_in_it_without_their_keys() {
+    let field = |name: &str, value: Option<&str>| OwnedField {
+        name: name.into(),
+        value: value.map(|value| value.as_bytes().to_vec()),
+    };
+    let fields = vec![
+        field("x-user", Some("ann")),
+        field("x-user-token", Some(SECRET)),
+        field("x-old", None),
+    ];
+    let answers = |said| {
+        [OwnedAnswer {
+            authorizer: AuthorizerId(0),
+            said,
+        }]
+    };
+    let allowed = answers(OwnedSaid::Allow(fields));
+    let it = capsule(
+        "/asked",
+        &[],
+        Found {
+            answers: &allowed,
+            ..NOTHING
+        },
+        &[],
+    );
+    assert!(it.reproduces && it.withheld == ["x-user-token"], "{it:?}");
+    assert!(set_headers(&it).contains(&("x-user", "ann")) && set_headers(&it).contains(&("x-user-token", "redacted")));
+    for said in [OwnedSaid::Deny(418), OwnedSaid::Nothing] {
+        assert!(
+            capsule(
+                "/asked",
+                &[],
+                Found {
+                    answers: &answers(said),
+                    ..NOTHING
+                },
+                &[]
+            )
+            .reproduces
+        );
+    }
+    let too_large = answers(OwnedSaid::BodyTooLarge);
+    assert!(
+        !capsule(
+            "/asked",
+            &[],
+            Found {
+                answers: &too_large,
+                ..NOTHING
+            },
+            &[]
+        )
+        .reproduces
+    );
+}
+
+#[test]
+fn of_a_body_it_has_what_decisions_read() {
+    let compiled = {
+        let route = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE, serverCertificate: a.pem, privateKey: a.pem}}]}
+---
+apiVersion: lockgate.dev/v1
+kind: LLMProvider
+metadata: {name: llm, namespace: istio-system}
+spec: {host: llm.example.com, configs: {defaultConfig: {openAIConfig: {model: small, stream: false}}}}
+---
+apiVersion: lockgate.dev/v1
+kind: LLMRoute
+metadata: {name: chat, namespace: istio-system}
+spec: {host: '*', gateways: [istio-system/gw], rules: [{name: large, matches: [{model: {prefix: large}}], backendRefs: [{providerHost: llm.example.com}]}]}
+---
+apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: tools, namespace: istio-system}
+spec: {action: DENY, rules: [{when: [{key: 'request.llm[tools]', values: [shell]}]}]}
+";
+        let source = Source {
+            name: "all.yaml".into(),
+            text: route.into(),
+        };
+        let options = LoadOptions {
+            env: &|_| None,
+            ignore_kinds: &[],
+            mesh_config: None,
+        };
+        let built = lockgate_core::build(&[source], &options, &Settings::default());
+        built.compiled.unwrap_or_else(|| panic!("{:?}", built.diagnostics))
+    };
+    let of = |body: &str| {
+        let mut scan = BodyScan::new(1 << 20);
+        let read = scan.feed(body.as_bytes()).and_then(|()| scan.finish());
+        let headers: &[(&str, &[u8])] = &[];
+        let request = Request {
+            method: "POST",
+            authority: Some(SentAuthority::pseudo("Chat.example.com")),
+            target: "/",
+            headers: &headers,
+            connection: Connection {
+                scheme: Scheme::Https,
+                ..Connection::plain("192.0.2.1".parse().unwrap(), 443)
+            },
+        };
+        let found = Found {
+            body: Body::Read(read),
+            ..NOTHING
+        };
+        let it = Capsule::of(&compiled.snapshot, &request, found, 0, &[]).unwrap();
+        assert!(it.reproduces, "{body}: {it:?}");
+        assert_eq!(it.question.client.sni.as_deref(), Some(""));
+        (
+            it.question.body.unwrap_or_default(),
+            it.question.body_error.map(|error| error.to_string()),
+        )
+    };
+    for (body, kept) in [
+        (
+            r#"{"messages":["secret"],"model":"large-\"ü\""}"#,
+            r#"{"model":"large-\"ü\"","tools":[]}"#,
+        ),
+        (
+            r#"{"model":"large","stream":true,"stream_options":{"include_usage":true},"max_tokens":3,"max_output_tokens":9}"#,
+            r#"{"max_output_tokens":9,"max_tokens":9,"model":"large","stream":true,"stream_options":{"include_usage":true},"tools":[]}"#,
+        ),
+        (
+            r#"{"model":"large","stream":null,"tools":[{"type":"function","function":{"name":"shell"}},{"type":"web_search"}]}"#,
+            r#"{"model":"large","tools":[{"type":"custom","name":"shell"},{"type":"custom","name":"web_search"}]}"#,
+        ),
+    ] {
+        assert_eq!(of(body), (kept.to_owned(), None), "{body}");
+    }
+    for (body, error) in [
+        ("", "the request body is empty; a JSON object is expected"),
+        (
+            r#"{"model":"large","#,
+            "the request body ends before its JSON does (byte 17)",
+        ),
+        (
+            r#"{"Model":"large"}"#,
+            "a key of the request body differs from 'model' only by letter case (byte 1)",
+        ),
+        (
+            r#"{"model":"large","tools":7}"#,
+            "'tools' must be a list of objects that each have one name, and not be too long",
+        ),
+    ] {
+        assert_eq!(of(body), (String::new(), Some(error.to_owned())));
+    }
+}
