@@ -22,7 +22,7 @@ use crate::tables::{
     PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow,
     RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
 };
-use crate::tls::TlsServer;
+use crate::tls::{Certificate, Pem, TlsServer};
 
 /// A configuration, compiled and immutable.
 #[derive(Debug, Clone)]
@@ -151,6 +151,17 @@ impl Snapshot {
     #[must_use]
     pub fn tls_servers(&self) -> &[TlsServer] {
         &self.tls_servers
+    }
+
+    /// The files that a shell needs for TLS, whether or not they are there.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let of_servers = self.tls_servers.iter().flat_map(TlsServer::pems);
+        let tls = self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref());
+        let pems = of_servers.chain(tls.flat_map(UpstreamTls::pems));
+        pems.filter_map(|pem| match pem {
+            Pem::File(path) => Some(&**path),
+            Pem::Secret(_) => None,
+        })
     }
 
     /// Whether clients speak TLS to `port`.
@@ -362,6 +373,11 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// `None` is plain text.
     pub tls: Option<UpstreamTls>,
+    /// What is spoken over its connections.
+    pub protocol: UpstreamProtocol,
+    /// Requests at once over one connection of HTTP/2, if the configuration bounds them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streams_max: Option<u32>,
     /// Time for one connection attempt, TLS handshake included, in milliseconds.
     pub connect_timeout_ms: u32,
 }
@@ -377,6 +393,33 @@ pub struct Endpoint {
     pub weight: u32,
 }
 
+/// What is spoken over an upstream's connections: over TLS as agreed on (ALPN), in plain text with prior knowledge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[expect(clippy::exhaustive_enums, reason = "a shell must be able to speak each")]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    #[serde(rename = "HTTP/1.1")]
+    Http1,
+    /// HTTP/2, and nothing else where it is refused.
+    #[serde(rename = "HTTP/2")]
+    Http2,
+    /// HTTP/2 for clients that speak it, HTTP/1.1 for the others and for what has no client, such as a mirror's copy.
+    #[serde(rename = "as the client")]
+    AsClient,
+}
+
+impl UpstreamProtocol {
+    /// Whether the request of a client that speaks HTTP/2, or not, is sent in HTTP/2.
+    #[must_use]
+    pub const fn is_http2(self, client_speaks_http2: bool) -> bool {
+        match self {
+            Self::Http1 => false,
+            Self::Http2 => true,
+            Self::AsClient => client_speaks_http2,
+        }
+    }
+}
+
 /// TLS towards an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct UpstreamTls {
@@ -384,6 +427,54 @@ pub struct UpstreamTls {
     pub sni: Box<str>,
     /// Names of which the certificate must carry one instead of `sni`; empty means `sni`.
     pub subject_alt_names: Vec<Box<str>>,
-    /// PEM file of the certificate authorities to trust instead of the system's.
-    pub ca_certificates: Option<String>,
+    /// Whom the certificate must come from.
+    pub trust: Trust,
+    /// What is shown of the gateway.
+    pub credential: Shown,
+}
+
+impl UpstreamTls {
+    fn pems(&self) -> impl Iterator<Item = &Pem> {
+        let (roots, crl) = match &self.trust {
+            Trust::System { crl } => (None, crl.as_ref()),
+            Trust::Authorities { roots, crl } => (roots.as_ref(), crl.as_ref()),
+        };
+        let shown = match &self.credential {
+            Shown::Certificate(certificate) => Some(certificate.pems()),
+            Shown::Nothing | Shown::Missing => None,
+        };
+        roots.into_iter().chain(crl).chain(shown.into_iter().flatten())
+    }
+}
+
+/// Whom a server's certificate must come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::exhaustive_enums, reason = "a shell must be able to verify each")]
+pub enum Trust {
+    /// One of the authorities that the system trusts.
+    System {
+        /// Lists of revoked certificates.
+        crl: Option<Pem>,
+    },
+    /// One of these authorities.
+    Authorities {
+        /// Their certificates; `None` when a Secret is not there: then nothing can be sent.
+        roots: Option<Pem>,
+        /// Lists of revoked certificates.
+        crl: Option<Pem>,
+    },
+}
+
+/// The certificate that a server is shown of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::exhaustive_enums, reason = "a shell must be able to show each")]
+pub enum Shown {
+    /// None.
+    Nothing,
+    /// This one.
+    Certificate(Certificate),
+    /// One of a Secret that is not there: then nothing can be sent.
+    Missing,
 }

@@ -1,4 +1,5 @@
-//! What a shell needs to speak TLS with clients: certificates by reference, whom to ask for theirs, versions.
+//! What a shell needs to speak TLS with clients, and of TLS with upstreams what is the same: certificates by reference,
+//! whom to ask for theirs, versions.
 //!
 //! Which server of a port a client gets is decided by the name it asks for
 //! ([`crate::tables::Tables::tls_server`]); the handshake is the shell's.
@@ -6,6 +7,8 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+
+use serde::Serialize;
 
 pub use crate::config::resource::TlsVersion;
 use crate::tables::SecretId;
@@ -16,7 +19,7 @@ pub struct TlsServer {
     /// `namespace/gateway servers[0]`, for messages.
     pub label: Box<str>,
     /// What proves its names. None when a Secret is not there: then it cannot be served.
-    pub certificates: Vec<ServerCertificate>,
+    pub certificates: Vec<Certificate>,
     /// Whether clients are asked for certificates.
     pub clients: Option<ClientVerification>,
     /// Lowest version that is spoken.
@@ -28,12 +31,26 @@ pub struct TlsServer {
 }
 
 /// A certificate chain and its key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ServerCertificate {
-    /// The chain, the server's own certificate first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Certificate {
+    /// The chain, the certificate itself first.
     pub chain: Pem,
     /// The private key.
     pub key: Pem,
+}
+
+impl TlsServer {
+    pub(crate) fn pems(&self) -> impl Iterator<Item = &Pem> {
+        let own = self.certificates.iter().flat_map(Certificate::pems);
+        let clients = self.clients.iter();
+        own.chain(clients.flat_map(|clients| clients.roots.iter().chain(&clients.crl)))
+    }
+}
+
+impl Certificate {
+    pub(crate) fn pems(&self) -> [&Pem; 2] {
+        [&self.chain, &self.key]
+    }
 }
 
 /// How clients' certificates are verified.
@@ -50,13 +67,18 @@ pub struct ClientVerification {
 }
 
 /// PEM text, which is not part of a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[expect(clippy::exhaustive_enums, reason = "a shell must be able to read each")]
 pub enum Pem {
     /// In a file of this path.
     File(Box<str>),
     /// In a Secret.
-    Secret(SecretId),
+    Secret(#[serde(serialize_with = "by_number")] SecretId),
+}
+
+fn by_number<S: serde::Serializer>(id: &SecretId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u32(id.0)
 }
 
 /// A cipher suite of TLS 1.2 that keeps what was said before a key is lost, and authenticates what it encrypts.

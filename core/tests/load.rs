@@ -9,7 +9,7 @@
 )]
 
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::config::resource::{Action, PolicyTarget, StringMatch};
+use lockgate_core::config::resource::{Action, ClientTls, PolicyTarget, ServerRoots, StringMatch};
 use lockgate_core::config::{LoadOptions, Loaded, load};
 
 const SEED: [(&str, &str); 4] = [
@@ -418,13 +418,15 @@ spec:
     );
     let rule = &loaded.resources.destination_rules[0];
     assert_eq!(
-        rule.policy.connection_pool.as_ref().unwrap().connect_timeout_ms,
+        rule.policy.usual.connection_pool.as_ref().unwrap().connect_timeout_ms,
         Some(1_500)
     );
-    assert_eq!(
-        rule.policy.tls.as_ref().unwrap().sni.as_ref().unwrap().value,
-        "b.example.com"
-    );
+    let Some(ClientTls::Speak(tls)) = &rule.policy.usual.tls else {
+        panic!("TLS");
+    };
+    assert_eq!(tls.sni.as_ref().unwrap().value, "b.example.com");
+    assert_eq!(&*tls.subject_alt_names[0].value, "c.example.com");
+    assert!(matches!(&tls.roots, ServerRoots::File(path) if &*path.value == "/etc/ca.pem"));
 }
 
 #[test]

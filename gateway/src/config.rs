@@ -200,6 +200,16 @@ fn file_source(path: &Path) -> Result<Source, InputError> {
     })
 }
 
+/// Why a file cannot be read, if it cannot.
+pub(crate) fn unreadable(path: &str) -> Option<String> {
+    let opened = std::fs::File::open(path).and_then(|file| file.metadata());
+    match opened {
+        Ok(found) if found.is_dir() => Some("it is a directory".to_owned()),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// All findings for people, each with an excerpt of its source.
 pub(crate) fn render(diagnostics: &Diagnostics, sources: &[Source]) -> String {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

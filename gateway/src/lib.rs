@@ -43,6 +43,7 @@ mod meter;
 mod metrics;
 mod overload;
 mod pace;
+mod pem;
 mod plan;
 mod playground;
 mod ports;

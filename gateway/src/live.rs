@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
-use lockgate_core::check::CheckProtocol;
 use lockgate_core::compile::Compiled;
-use lockgate_core::tables::{AuthorizerId, SecretId, UpstreamId};
+use lockgate_core::tables::{AuthorizerId, SecretId};
 
 use crate::connection::tls::{ServerError, Servers};
 use crate::dump::Dump;
 use crate::jwt::{Tokens, TokensError};
 use crate::upstream::Target;
-use crate::upstream::tls::{self, Speaks, TlsError};
+use crate::upstream::tls::{self, TlsError};
 
 /// A configuration in use. Immutable; a reload makes a new one.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ impl core::fmt::Display for LiveError {
 }
 
 impl Live {
-    /// Makes what the data plane needs of a compiled configuration: reads CA files, prepares credentials.
+    /// Makes what the data plane needs of a compiled configuration: reads certificates and keys, prepares credentials.
     pub(crate) fn new(compiled: Compiled, dump: Dump) -> Result<Self, LiveError> {
         let mut credentials: Vec<Option<HeaderValue>> = compiled.secrets.iter().map(|_| None).collect();
         for id in compiled.snapshot.tables().credentials() {
@@ -76,14 +75,8 @@ impl Live {
             .snapshot
             .upstreams()
             .iter()
-            .zip((0..).map(UpstreamId))
-            .map(|(upstream, id)| {
-                let speaks = if is_asked_by_grpc(&compiled, id) {
-                    Speaks::Http2
-                } else {
-                    Speaks::Http1
-                };
-                let target = Target::new(upstream, speaks, &mut roots);
+            .map(|upstream| {
+                let target = Target::new(upstream, &compiled.secrets, &mut roots);
                 target
                     .map(Arc::new)
                     .map_err(|error| LiveError::Tls(upstream.host.clone(), error))
@@ -109,11 +102,6 @@ impl Live {
     pub(crate) fn credential(&self, id: SecretId) -> Option<&HeaderValue> {
         self.credentials.get(id.0 as usize)?.as_ref()
     }
-}
-
-fn is_asked_by_grpc(compiled: &Compiled, id: UpstreamId) -> bool {
-    let mut authorizers = compiled.snapshot.authorizers().iter();
-    authorizers.any(|one| one.upstream == id && matches!(one.protocol, CheckProtocol::Grpc { .. }))
 }
 
 fn check_fields(compiled: &Compiled) -> Result<Vec<Vec<(HeaderName, HeaderValue)>>, LiveError> {

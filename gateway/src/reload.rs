@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lockgate_core::Built;
 use lockgate_core::compile::Compiled;
+use lockgate_core::config::diagnostic::{Diagnostics, Severity, Source};
 use tokio::sync::mpsc;
 
 use crate::config::Inputs;
-use crate::connection::tls;
 use crate::dump::Dump;
 use crate::limits::RELOAD_DEBOUNCE;
 use crate::live::Live;
@@ -27,16 +27,33 @@ pub(crate) struct Refused(pub(crate) String);
 
 /// Loads, compiles and prepares: everything that can go wrong before a socket is touched.
 pub(crate) fn load(inputs: &mut Inputs) -> Result<Live, Refused> {
-    let (compiled, dump) = compile(inputs)?;
-    prepare(compiled, dump)
+    prepare(compile(inputs)?)
 }
 
-fn prepare(compiled: Compiled, dump: Dump) -> Result<Live, Refused> {
+/// A configuration that is right in itself.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) compiled: Compiled,
+    dump: Dump,
+    sources: Vec<Source>,
+}
+
+fn prepare(loaded: Loaded) -> Result<Live, Refused> {
+    let Loaded {
+        compiled,
+        dump,
+        sources,
+    } = loaded;
+    let mut diagnostics = Diagnostics::default();
+    compiled.report_unreadable(&config::unreadable, Severity::Error, &mut diagnostics);
+    if diagnostics.has_errors() {
+        return Err(Refused(config::render(&diagnostics, &sources)));
+    }
     Live::new(compiled, dump).map_err(|error| Refused(format!("error: {error}\n")))
 }
 
 /// Loads and compiles: what is wrong with the configuration itself, wherever it is to be served.
-pub(crate) fn compile(inputs: &mut Inputs) -> Result<(Compiled, Dump), Refused> {
+pub(crate) fn compile(inputs: &mut Inputs) -> Result<Loaded, Refused> {
     let sources = inputs.read().map_err(|error| Refused(format!("error: {error}\n")))?;
     let Built {
         compiled,
@@ -51,9 +68,13 @@ pub(crate) fn compile(inputs: &mut Inputs) -> Result<(Compiled, Dump), Refused> 
     if !rendered.is_empty() {
         eprint!("{rendered}");
     }
-    let files = sources.into_iter().map(|source| source.name).collect();
+    let files = sources.iter().map(|source| source.name.clone()).collect();
     let dump = Dump::new(documents, files, inputs.settings.clone(), |name| inputs.variable(name));
-    Ok((compiled, dump))
+    Ok(Loaded {
+        compiled,
+        dump,
+        sources,
+    })
 }
 
 /// Loads again and, if all is well, swaps. Whether it has.
@@ -66,10 +87,10 @@ pub(crate) async fn reload(
 ) -> bool {
     let mut aside = inputs.clone();
     let loaded = match off_thread(move || compile(&mut aside)).await {
-        Ok((compiled, dump)) => {
+        Ok(loaded) => {
             // Before they are read, so that no change of theirs is missed, and also when they are refused then.
-            watch.follow([&shared.live.load().compiled, &compiled]);
-            off_thread(move || prepare(compiled, dump)).await
+            watch.follow([&shared.live.load().compiled, &loaded.compiled]);
+            off_thread(move || prepare(loaded)).await
         }
         Err(refused) => Err(refused),
     };
@@ -148,7 +169,10 @@ impl FileWatch {
 
     /// Watches the files besides the configuration's own that some configurations are made of.
     pub(crate) fn follow<'c>(&mut self, configurations: impl IntoIterator<Item = &'c Compiled>) {
-        let files: Vec<PathBuf> = configurations.into_iter().flat_map(tls::files).collect();
+        let files: Vec<PathBuf> = configurations
+            .into_iter()
+            .flat_map(|compiled| compiled.snapshot.files().map(PathBuf::from))
+            .collect();
         for directory in files.iter().filter_map(|file| file.parent()) {
             let here = if directory.as_os_str().is_empty() {
                 Path::new(".")

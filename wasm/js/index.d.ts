@@ -187,6 +187,8 @@ export interface Forward {
   upstream: string;
   connect: string[];
   sni: string | null;
+  /** What is spoken over the connection, other than HTTP/1.1. */
+  protocol?: string;
   method: string;
   path: string;
   /** Secrets are named, never shown. */

@@ -101,6 +101,7 @@ fn service_entry(namespace: &str) -> ServiceEntry {
         ports: vec![ServicePort {
             number: spanned(8080),
             name: "http".into(),
+            is_http2: false,
             target_port: None,
         }],
         resolution: Resolution::Dns,

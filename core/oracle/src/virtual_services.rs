@@ -25,6 +25,7 @@ pub fn service_entries() -> Vec<ServiceEntry> {
             .map(|port| ServicePort {
                 number: spanned(*port),
                 name: format!("http-{port}").into(),
+                is_http2: false,
                 target_port: None,
             })
             .collect(),

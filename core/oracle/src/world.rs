@@ -7,8 +7,8 @@
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    BackendRef, ClientCertificates, Gateway, HttpMatch, HttpRewrite, Labels, LlmMatch, LlmProvider, LlmRoute, LlmRule,
-    MeshConfig, Meta, ProviderConfig, Resources, RouteSettings, Server, ServerCredential, ServerProtocol, ServerTls,
+    BackendRef, ClientCertificates, Credential, Gateway, HttpMatch, HttpRewrite, Labels, LlmMatch, LlmProvider,
+    LlmRoute, LlmRule, MeshConfig, Meta, ProviderConfig, Resources, RouteSettings, Server, ServerProtocol, ServerTls,
     Spanned, StringMatch, TlsVersion,
 };
 use lockgate_core::config::secret::Secret;
@@ -166,7 +166,7 @@ fn protocol(bytes: &mut Bytes<'_>) -> ServerProtocol {
         0 => ServerProtocol::Http { https_redirect: false },
         1 => ServerProtocol::Http { https_redirect: true },
         _ => ServerProtocol::Https(Box::new(ServerTls {
-            credentials: vec![ServerCredential::Files {
+            credentials: vec![Credential::Files {
                 certificate: path(),
                 key: path(),
             }],

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::rows::number;
+use super::upstream_tls::UpstreamsTls;
 use super::upstreams::{entry_of, has_endpoints, of_destination, rule_of};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Resources, RouteDestination, ServiceEntry, ServicePort, Spanned, Subset};
@@ -29,15 +30,17 @@ pub(super) struct Place<'r> {
 /// The upstreams of destinations, made when a rule first names them.
 pub(super) struct Destinations<'c> {
     resources: &'c Resources,
+    tls: &'c UpstreamsTls,
     upstreams: &'c mut Vec<Upstream>,
     /// By `host:port`.
     known: TextMap<UpstreamId>,
 }
 
 impl<'c> Destinations<'c> {
-    pub(super) fn new(resources: &'c Resources, upstreams: &'c mut Vec<Upstream>) -> Self {
+    pub(super) fn new(resources: &'c Resources, tls: &'c UpstreamsTls, upstreams: &'c mut Vec<Upstream>) -> Self {
         Self {
             resources,
+            tls,
             upstreams,
             known: TextMap::default(),
         }
@@ -84,7 +87,7 @@ impl<'c> Destinations<'c> {
         };
         let id = UpstreamId(number(self.upstreams.len()));
         self.upstreams
-            .push(of_destination(self.resources, host, entry, port, subset));
+            .push(of_destination((self.resources, self.tls), host, entry, port, subset));
         self.known.insert(&key, id);
         Some(id)
     }

@@ -5,6 +5,7 @@
 //! asks for leads to. Gateway API's listeners are servers like Istio's.
 //! <https://istio.io/latest/docs/reference/config/networking/gateway/#Server>
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -112,6 +113,7 @@ pub(super) fn compile<'c>(
         settings,
         rows,
         diagnostics,
+        of: Box::default(),
     };
     for openings in openings.chunk_by(|one, next| one.port == next.port) {
         listeners.add_port(openings, &mut tls);

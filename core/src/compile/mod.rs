@@ -11,6 +11,7 @@
 mod authorizers;
 mod destinations;
 mod edge;
+mod files;
 mod grants;
 mod kube_gateways;
 mod lint;
@@ -24,6 +25,7 @@ mod rows;
 mod rule_index;
 mod tls_servers;
 mod tokens;
+mod upstream_tls;
 mod upstreams;
 
 use alloc::string::String;
@@ -35,6 +37,7 @@ use crate::config::resource::{Labels, Meta, Resources};
 use crate::snapshot::{Secrets, Snapshot};
 use crate::text_map::TextSet;
 use destinations::Destinations;
+pub use files::PemFile;
 use rows::RowWriter;
 
 /// Who this gateway is: what selectors and namespaces are compared with.
@@ -82,6 +85,8 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Indexed by [`crate::tables::SecretId`].
     pub secrets: Secrets,
+    /// Where the configuration names the files that a shell reads: those of the snapshot, and maybe others.
+    pub files: Vec<PemFile>,
 }
 
 /// Compiles `resources`, which were loaded from `sources`.
@@ -100,8 +105,9 @@ pub fn compile(
     rows.rows.edge = edge::compile(resources, diagnostics);
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
-    let mut upstreams = upstreams::compile(resources, &providers, diagnostics);
-    let destinations = Destinations::new(resources, &mut upstreams);
+    let tls = upstream_tls::compile(resources, settings, &mut rows, diagnostics);
+    let mut upstreams = upstreams::compile(resources, &tls, &providers, diagnostics);
+    let destinations = Destinations::new(resources, &tls, &mut upstreams);
     routes::compile(
         resources,
         settings,
@@ -111,9 +117,10 @@ pub fn compile(
         &mut rows,
         diagnostics,
     );
-    let authorizers = authorizers::compile(resources, settings, &mut upstreams, &mut rows, diagnostics);
+    let authorizers = authorizers::compile(resources, settings, &tls, &mut upstreams, &mut rows, diagnostics);
     policies::compile(resources, settings, &authorizers, &mut rows, diagnostics);
     let key_sources = tokens::compile(resources, settings, &mut rows, diagnostics);
+    let files = core::mem::take(&mut rows.files);
     let (rows, secrets, places) = rows.finish(diagnostics);
     let (ports, tls_servers) = listeners.finish();
     let snapshot = Snapshot::new(rows, ports, tls_servers, upstreams, key_sources, authorizers);
@@ -122,7 +129,11 @@ pub fn compile(
         return None;
     }
     lint::check(&snapshot, &places, resources, settings, diagnostics);
-    Some(Compiled { snapshot, secrets })
+    Some(Compiled {
+        snapshot,
+        secrets,
+        files,
+    })
 }
 
 /// Two resources of one kind, namespace and name: the API server would have kept only one of them.

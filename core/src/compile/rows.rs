@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{read_headers, rule_index};
+use super::{PemFile, read_headers, rule_index};
 use crate::config::diagnostic::{Diagnostics, Location, Source};
 use crate::config::resource::Meta;
 use crate::config::secret::Secret;
@@ -27,6 +27,8 @@ pub(super) struct RowWriter<'c> {
     regex_ids: TextMap<Result<u32, String>>,
     substitutions: Vec<Substitution>,
     secrets: Vec<Secret>,
+    /// The files that a shell reads.
+    pub(super) files: Vec<PemFile>,
     lines: Vec<LineStarts<'c>>,
 }
 
@@ -42,6 +44,7 @@ impl<'c> RowWriter<'c> {
             regex_ids: TextMap::default(),
             substitutions: Vec::new(),
             secrets: Vec::new(),
+            files: Vec::new(),
             lines: sources.iter().map(LineStarts::new).collect(),
         }
     }

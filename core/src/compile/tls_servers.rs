@@ -1,4 +1,5 @@
-//! HTTPS servers of Gateways: their certificates looked up, their cipher suites read.
+//! HTTPS servers of Gateways: their certificates looked up, their cipher suites read. How certificates are looked up is
+//! the same towards upstreams.
 //!
 //! A Secret that is not there is a warning here and an error of who must serve:
 //! keys need not be where a configuration is checked. As in Istio a name means a
@@ -9,17 +10,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Settings;
 use super::grants::{self, Referred};
 use super::rows::RowWriter;
+use super::{PemFile, Settings};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::gateway_api::CertificateRef;
 use crate::config::resource::{
-    ClientCertificates, ClientRoots, KubernetesSecret, Meta, Resources, ServerCredential, ServerTls, Spanned,
-    TlsVersion,
+    ClientCertificates, ClientRoots, Credential, KubernetesSecret, Meta, Resources, ServerTls, Spanned, TlsVersion,
 };
 use crate::config::suggest::did_you_mean;
-use crate::tls::{CipherSuite, ClientVerification, Pem, ServerCertificate, TlsServer};
+use crate::tls::{Certificate, CipherSuite, ClientVerification, Pem, TlsServer};
 
 /// The keys of a Secret under which a chain may be: of `kubernetes.io/tls`, and Istio's own.
 const CHAIN: [&str; 2] = ["tls.crt", "cert"];
@@ -30,34 +30,34 @@ const REVOKED: [&str; 2] = ["ca.crl", "crl"];
 /// Istio's suffix of the Secret that holds authorities apart.
 const ROOTS_SUFFIX: &str = "-cacert";
 
-/// Reads the `tls` of one server after the other.
+/// Reads the `tls` of one resource after the other.
 pub(super) struct TlsCompiler<'r, 'c, 's> {
     pub(super) resources: &'r Resources,
     pub(super) settings: &'r Settings,
     pub(super) rows: &'r mut RowWriter<'s>,
     pub(super) diagnostics: &'c mut Diagnostics,
+    /// What is read, for messages.
+    pub(super) of: Box<str>,
 }
 
 impl<'r> TlsCompiler<'r, '_, '_> {
     /// `field` is that of the server.
     pub(super) fn compile(&mut self, tls: &ServerTls, label: String, field: &str) -> TlsServer {
+        self.of = format!("HTTPS server `{label}`").into();
         let mut certificates = Vec::new();
         let mut of_certificate = None;
         for credential in &tls.credentials {
             match credential {
-                ServerCredential::Files { certificate, key } => certificates.push(ServerCertificate {
-                    chain: file(certificate),
-                    key: file(key),
-                }),
-                ServerCredential::Secret(name) => {
+                Credential::Files { certificate, key } => {
+                    certificates.push(self.files(certificate, key, &format!("{field}.tls")));
+                }
+                Credential::Secret(name) => {
                     let field = format!("{field}.tls.credentialName");
                     let Some(secret) = self.secret(name, &field) else {
                         continue;
                     };
                     of_certificate = of_certificate.or(Some(secret));
-                    let chain = self.value(secret, &CHAIN, name, &field);
-                    let key = self.value(secret, &KEY, name, &field);
-                    certificates.extend(chain.zip(key).map(|(chain, key)| ServerCertificate { chain, key }));
+                    certificates.extend(self.certificate(secret, name, &field));
                 }
             }
         }
@@ -100,9 +100,7 @@ impl<'r> TlsCompiler<'r, '_, '_> {
             let Some(secret) = self.secret_in(&to.namespace, &to.name, &field, looked) else {
                 continue;
             };
-            let chain = self.value(secret, &CHAIN, &to.name, &field);
-            let key = self.value(secret, &KEY, &to.name, &field);
-            certificates.extend(chain.zip(key).map(|(chain, key)| ServerCertificate { chain, key }));
+            certificates.extend(self.certificate(secret, &to.name, &field));
         }
         TlsServer {
             label: label.into(),
@@ -118,7 +116,7 @@ impl<'r> TlsCompiler<'r, '_, '_> {
         &mut self,
         clients: &ClientCertificates,
         of_certificate: Option<&'r KubernetesSecret>,
-        credentials: &[ServerCredential],
+        credentials: &[Credential],
         field: &str,
     ) -> Option<ClientVerification> {
         let ClientCertificates::Asked {
@@ -130,31 +128,29 @@ impl<'r> TlsCompiler<'r, '_, '_> {
         else {
             return None;
         };
-        let mut revoked = crl.as_ref().map(file);
+        let mut revoked = crl.as_ref().map(|path| self.file(path, &format!("{field}.tls.caCrl")));
         let mut from = |this: &mut Self, secret: &KubernetesSecret| {
-            revoked = revoked.take().or_else(|| Some(this.pem(secret.value(&REVOKED)?)));
+            revoked = revoked.take().or_else(|| this.revoked(secret));
         };
         let roots = match roots {
-            ClientRoots::File(path) => Some(file(path)),
+            ClientRoots::File(path) => Some(self.file(path, &format!("{field}.tls.caCertificates"))),
             ClientRoots::Secret(name) => {
                 let field = format!("{field}.tls.caCertCredentialName");
                 let secret = self.secret(name, &field);
                 secret.and_then(|secret| {
                     from(self, secret);
-                    self.value(secret, &ROOTS, name, &field)
+                    self.roots(secret, name, &field)
                 })
             }
             ClientRoots::Credential => {
                 let name = credentials.iter().find_map(|credential| match credential {
-                    ServerCredential::Secret(name) => Some(name),
-                    ServerCredential::Files { .. } => None,
+                    Credential::Secret(name) => Some(name),
+                    Credential::Files { .. } => None,
                 })?;
-                let apart = format!("{}{ROOTS_SUFFIX}", **name);
-                let apart = find(self.resources, &self.settings.namespace, &apart);
-                let holder = apart.or(of_certificate);
+                let holder = self.apart(name).or(of_certificate);
                 holder.and_then(|secret| {
                     from(self, secret);
-                    self.value(secret, &ROOTS, name, &format!("{field}.tls.credentialName"))
+                    self.roots(secret, name, &format!("{field}.tls.credentialName"))
                 })
             }
         };
@@ -166,7 +162,68 @@ impl<'r> TlsCompiler<'r, '_, '_> {
         })
     }
 
-    fn secret(&mut self, name: &Spanned<Box<str>>, field: &str) -> Option<&'r KubernetesSecret> {
+    /// The Secret that holds the authorities apart, if there is one.
+    pub(super) fn apart(&self, name: &str) -> Option<&'r KubernetesSecret> {
+        find(
+            self.resources,
+            &self.settings.namespace,
+            &format!("{name}{ROOTS_SUFFIX}"),
+        )
+    }
+
+    /// The certificate in a Secret.
+    pub(super) fn certificate(
+        &mut self,
+        secret: &KubernetesSecret,
+        name: &Spanned<Box<str>>,
+        field: &str,
+    ) -> Option<Certificate> {
+        let chain = self.value(secret, &CHAIN, name, field);
+        let key = self.value(secret, &KEY, name, field);
+        chain.zip(key).map(|(chain, key)| Certificate { chain, key })
+    }
+
+    /// The authorities in a Secret.
+    pub(super) fn roots(&mut self, secret: &KubernetesSecret, name: &Spanned<Box<str>>, field: &str) -> Option<Pem> {
+        self.value(secret, &ROOTS, name, field)
+    }
+
+    /// What they have revoked, in a Secret.
+    pub(super) fn revoked(&mut self, secret: &KubernetesSecret) -> Option<Pem> {
+        secret.value(&REVOKED).map(|value| self.pem(value))
+    }
+
+    /// The certificate in two files; `field` is what holds their fields.
+    pub(super) fn files(
+        &mut self,
+        certificate: &Spanned<Box<str>>,
+        key: &Spanned<Box<str>>,
+        field: &str,
+    ) -> Certificate {
+        Certificate {
+            chain: self.file(certificate, field),
+            key: self.file(key, field),
+        }
+    }
+
+    /// PEM text in a file.
+    pub(super) fn file(&mut self, path: &Spanned<Box<str>>, field: &str) -> Pem {
+        self.rows.files.push(PemFile {
+            path: path.value.clone(),
+            at: path.at,
+            field: field.into(),
+            of: self.of.clone(),
+        });
+        Pem::File(path.value.clone())
+    }
+
+    /// The Secret of that name in the gateway's own namespace, without a word when it is not there.
+    pub(super) fn known(&self, name: &str) -> Option<&'r KubernetesSecret> {
+        find(self.resources, &self.settings.namespace, name)
+    }
+
+    /// The Secret of that name in the gateway's own namespace.
+    pub(super) fn secret(&mut self, name: &Spanned<Box<str>>, field: &str) -> Option<&'r KubernetesSecret> {
         let looked = "Istio looks in the gateway's own namespace,";
         let settings = self.settings;
         self.secret_in(&settings.namespace, name, field, looked)
@@ -191,7 +248,7 @@ impl<'r> TlsCompiler<'r, '_, '_> {
                     secret.meta.namespace, **name
                 ),
                 None => did_you_mean(name, names.map(|secret| &*secret.meta.name.value))
-                    .unwrap_or_else(|| "load it with the other files; without it the server cannot be served".into()),
+                    .unwrap_or_else(|| "load it with the other files; `serve` needs it".into()),
             };
             self.diagnostics
                 .warning(
@@ -268,8 +325,4 @@ impl<'r> TlsCompiler<'r, '_, '_> {
 fn find<'r>(resources: &'r Resources, namespace: &str, name: &str) -> Option<&'r KubernetesSecret> {
     let mut secrets = resources.secrets.iter();
     secrets.find(|secret| *secret.meta.namespace == *namespace && *secret.meta.name.value == *name)
-}
-
-fn file(path: &Spanned<Box<str>>) -> Pem {
-    Pem::File(path.value.clone())
 }

@@ -3,19 +3,19 @@
 //! unless a ServiceEntry moves it; a destination where its ServiceEntry says. A
 //! DestinationRule changes how any of them is spoken to.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::providers::Providers;
+use super::upstream_tls::UpstreamsTls;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    ClientTls, ClientTlsMode, DestinationRule, ExtAuthzProvider, Resolution, Resources, ServiceEntry, ServicePort,
-    Spanned, Subset, WorkloadEntry,
+    ClientTls, ConnectionPool, DestinationRule, ExtAuthzProtocol, ExtAuthzProvider, PortPolicy, Resolution, Resources,
+    ServiceEntry, ServicePort, Spanned, Subset, TrafficPolicy, WorkloadEntry,
 };
-use crate::snapshot::{Endpoint, Upstream, UpstreamTls};
+use crate::snapshot::{Endpoint, Shown, Trust, Upstream, UpstreamProtocol, UpstreamTls};
 use crate::text_map::TextMap;
 
 /// Istio's default for `connectTimeout`.
@@ -27,6 +27,7 @@ const HTTPS_PORT: u16 = 443;
 /// One upstream per provider, in the providers' order.
 pub(super) fn compile(
     resources: &Resources,
+    tls: &UpstreamsTls,
     providers: &Providers<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Upstream> {
@@ -37,11 +38,18 @@ pub(super) fn compile(
     let providers = providers.iter().map(|provider| provider.host.as_str());
     providers
         .map(|host| {
-            let endpoints = entry_of(resources, host).map_or_else(
+            let entry = entry_of(resources, host);
+            let port = entry.and_then(|entry| port_or_first(entry, HTTPS_PORT));
+            let endpoints = entry.map_or_else(
                 || vec![endpoint(host, HTTPS_PORT, 1)],
-                |entry| endpoints(entry, host, port_or_first(entry, HTTPS_PORT), HTTPS_PORT, None),
+                |entry| endpoints(entry, host, port, HTTPS_PORT, None),
             );
-            upstream(resources, host, endpoints, true, None)
+            let way = Way {
+                number: port.map_or(HTTPS_PORT, |port| *port.number),
+                is_tls: true,
+                subset: None,
+            };
+            upstream((resources, tls), host, endpoints, &way)
         })
         .collect()
 }
@@ -49,7 +57,7 @@ pub(super) fn compile(
 /// Where an external authorizer is reached: in plain text at its host and port, unless a ServiceEntry moves it or a
 /// DestinationRule asks for TLS.
 pub(super) fn of_authorizer(
-    resources: &Resources,
+    (resources, tls): (&Resources, &UpstreamsTls),
     provider: &ExtAuthzProvider,
     diagnostics: &mut Diagnostics,
 ) -> Upstream {
@@ -71,20 +79,39 @@ pub(super) fn of_authorizer(
         || vec![endpoint(host, number, 1)],
         |entry| endpoints(entry, host, port, number, None),
     );
-    upstream(resources, host, endpoints, false, None)
+    let is_grpc = matches!(provider.protocol, ExtAuthzProtocol::Grpc);
+    let way = Way {
+        number,
+        is_tls: false,
+        subset: None,
+    };
+    let upstream = upstream((resources, tls), host, endpoints, &way);
+    match is_grpc {
+        // gRPC is spoken in nothing else.
+        true => Upstream {
+            protocol: UpstreamProtocol::Http2,
+            ..upstream
+        },
+        false => upstream,
+    }
 }
 
 /// Where a destination is reached: in plain text at the addresses of a port of its ServiceEntry, unless a
 /// DestinationRule asks for TLS; of a subset at those that have its labels.
 pub(super) fn of_destination(
-    resources: &Resources,
+    with: (&Resources, &UpstreamsTls),
     host: &str,
     entry: &ServiceEntry,
     port: &ServicePort,
     subset: Option<&Subset>,
 ) -> Upstream {
     let endpoints = endpoints(entry, host, Some(port), *port.number, subset);
-    upstream(resources, host, endpoints, false, subset)
+    let way = Way {
+        number: *port.number,
+        is_tls: false,
+        subset,
+    };
+    upstream(with, host, endpoints, &way)
 }
 
 /// Whether a subset has any endpoint. A host without a list of them is one without labels.
@@ -117,34 +144,66 @@ pub(super) fn entry_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c S
     most_specific(&resources.service_entries, host, |entry| &entry.hosts)
 }
 
+/// How an upstream is spoken to where no DestinationRule says so, and what decides which part of one is its own.
+struct Way<'r> {
+    /// The port, as the host has it.
+    number: u16,
+    is_tls: bool,
+    subset: Option<&'r Subset>,
+}
+
 fn upstream(
-    resources: &Resources,
+    (resources, tls): (&Resources, &UpstreamsTls),
     host: &str,
     endpoints: Vec<Endpoint>,
-    is_tls: bool,
-    subset: Option<&Subset>,
+    way: &Way<'_>,
 ) -> Upstream {
     let of_host = rule_of(resources, host).map(|rule| &rule.policy);
-    let of_subset = subset.map(|subset| &subset.policy);
-    // As istiod merges them: field by field, and each as a whole.
-    let policies = || of_subset.into_iter().chain(of_host);
-    let pool = policies().find_map(|policy| policy.connection_pool.as_ref());
+    let (settings, pool) = merged(of_host, way.subset.map(|subset| &subset.policy), way.number);
     Upstream {
         host: host.into(),
-        subset: subset.map(|subset| subset.name.as_str().into()),
+        subset: way.subset.map(|subset| subset.name.as_str().into()),
         endpoints,
-        tls: match policies().find_map(|policy| policy.tls.as_ref()) {
-            Some(settings) => tls(settings, host),
-            None => is_tls.then(|| UpstreamTls {
+        tls: match settings {
+            Some(ClientTls::Disable) => None,
+            Some(ClientTls::Speak(settings)) => Some(tls.of(settings, host)),
+            None => way.is_tls.then(|| UpstreamTls {
                 sni: host.into(),
                 subject_alt_names: Vec::new(),
-                ca_certificates: None,
+                trust: Trust::System { crl: None },
+                credential: Shown::Nothing,
             }),
         },
+        protocol: UpstreamProtocol::Http1,
+        streams_max: pool.and_then(|pool| pool.streams_max),
         connect_timeout_ms: pool
             .and_then(|pool| pool.connect_timeout_ms)
             .unwrap_or(CONNECT_TIMEOUT_MS),
     }
+}
+
+/// What is said of a port, merged as istiod does: a subset's fields before those of the host, each as a whole; what is
+/// said of the port itself in place of all of them.
+fn merged<'r>(
+    of_host: Option<&'r TrafficPolicy>,
+    of_subset: Option<&'r TrafficPolicy>,
+    number: u16,
+) -> (Option<&'r ClientTls>, Option<&'r ConnectionPool>) {
+    let of_port = |policy: &'r TrafficPolicy| {
+        let mut ports = policy.ports.iter();
+        ports.find(|(port, _)| *port == number).map(|(_, policy)| policy)
+    };
+    let of_host = of_host.map(|policy| of_port(policy).unwrap_or(&policy.usual));
+    let policies: [Option<&PortPolicy>; 2] = match of_subset.map(|policy| (of_port(policy), &policy.usual)) {
+        Some((Some(port), _)) => [Some(port), None],
+        Some((None, usual)) => [Some(usual), of_host],
+        None => [of_host, None],
+    };
+    let policies = || policies.into_iter().flatten();
+    (
+        policies().find_map(|policy| policy.tls.as_ref()),
+        policies().find_map(|policy| policy.connection_pool.as_ref()),
+    )
 }
 
 /// The resource with the host that fits best: the name itself, otherwise the longest wildcard.
@@ -215,21 +274,6 @@ fn endpoint(address: &str, port: u16, weight: u32) -> Endpoint {
         address: address.into(),
         port,
         weight,
-    }
-}
-
-fn tls(settings: &ClientTls, host: &str) -> Option<UpstreamTls> {
-    match *settings.mode {
-        ClientTlsMode::Disable => None,
-        ClientTlsMode::Simple => Some(UpstreamTls {
-            sni: settings.sni.as_ref().map_or(host, |sni| sni.as_str()).into(),
-            subject_alt_names: settings
-                .subject_alt_names
-                .iter()
-                .map(|name| name.value.clone())
-                .collect::<Vec<Box<str>>>(),
-            ca_certificates: settings.ca_certificates.as_ref().map(|path| path.value.clone()),
-        }),
     }
 }
 

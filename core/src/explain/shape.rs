@@ -180,6 +180,9 @@ pub struct UpstreamRequest {
     pub connect: Vec<String>,
     /// The server name of the TLS handshake; `None` for plain text.
     pub sni: Option<String>,
+    /// What is spoken over the connection, other than HTTP/1.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<&'static str>,
     /// The method.
     pub method: String,
     /// The path and query.

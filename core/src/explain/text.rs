@@ -157,6 +157,9 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
     if let Some(sni) = &upstream.sni {
         writeln!(f, "  sni        {sni}")?;
     }
+    if let Some(protocol) = upstream.protocol {
+        writeln!(f, "  protocol   {protocol}")?;
+    }
     writeln!(f, "  send       {} {}", upstream.method, upstream.path)?;
     for (name, value) in &upstream.set_headers {
         writeln!(f, "             {name}: {value}")?;

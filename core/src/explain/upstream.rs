@@ -14,6 +14,7 @@ use crate::decide::{Body, Known};
 use crate::decision::{Destination, Forward, Path, ToProvider};
 use crate::request::Request;
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
+use crate::snapshot::UpstreamProtocol;
 use crate::tables::{HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy};
 
 impl Reader<'_> {
@@ -52,6 +53,11 @@ impl Reader<'_> {
                 .map(|to| format!("{scheme}://{}:{}", to.address, to.port))
                 .collect(),
             sni: upstream.and_then(|upstream| Some(upstream.tls.as_ref()?.sni.to_string())),
+            protocol: match upstream.map(|upstream| upstream.protocol) {
+                None | Some(UpstreamProtocol::Http1) => None,
+                Some(UpstreamProtocol::Http2) => Some("HTTP/2"),
+                Some(UpstreamProtocol::AsClient) => Some("HTTP/2 for clients that speak it, HTTP/1.1 for others"),
+            },
             method: request.method.to_owned(),
             path,
             set_headers: self.set_headers(seen, &known, forward),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use lockgate_core::compile::{Compiled, Settings};
+use lockgate_core::config::diagnostic::Severity;
 use lockgate_core::explain::{Client, Question, Target};
 use lockgate_core::llm::body::BodyError;
 use lockgate_core::token::TokenError;
@@ -89,7 +90,10 @@ pub(super) fn check(args: Check) -> ExitCode {
         Ok(sources) => sources,
         Err(error) => return wrong(&error.to_string()),
     };
-    let built = inputs.build(&sources);
+    let mut built = inputs.build(&sources);
+    if let Some(compiled) = &built.compiled {
+        compiled.report_unreadable(&config::unreadable, Severity::Warning, &mut built.diagnostics);
+    }
     match args.output {
         Output::Text => {
             eprint!("{}", config::render(&built.diagnostics, &sources));
@@ -146,7 +150,7 @@ fn explain_capsules(args: Explain, text: &str) -> ExitCode {
 fn compiled(inputs: Inputs) -> Result<Compiled, ExitCode> {
     let mut inputs = inputs.inputs()?;
     match reload::compile(&mut inputs) {
-        Ok((compiled, _)) => Ok(compiled),
+        Ok(loaded) => Ok(loaded.compiled),
         Err(Refused(why)) => {
             eprint!("{why}");
             Err(ExitCode::from(WRONG))

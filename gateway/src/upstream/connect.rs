@@ -19,6 +19,7 @@ use super::Target;
 use super::awaited::{Awaited, Counted};
 use super::pool::{Connection, Pool};
 use super::send::Towards;
+use super::tls::Speaks;
 use crate::joined::Joined;
 use crate::limits::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING};
 use crate::metrics::Shard;
@@ -61,7 +62,7 @@ struct Stream {
 
 /// A connection for HTTP/1.1.
 pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Connection, ConnectError> {
-    let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, to).await?;
+    let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, to, Speaks::Http1).await?;
     let awaited = Rc::<Awaited>::default();
     let io = Counted {
         io: Joined(io),
@@ -97,7 +98,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn core::error::Error + Send + Sync>>,
 {
-    let Stream { io, .. } = stream(target, shard, Towards::any(target, entropy)).await?;
+    let Stream { io, .. } = stream(target, shard, Towards::any(target, entropy), Speaks::Http2).await?;
     let (sender, connection) = http2::Builder::new(OnThisThread)
         .timer(TokioTimer::new())
         .keep_alive_interval(UPSTREAM_PING)
@@ -114,12 +115,12 @@ where
 }
 
 /// Connects to an endpoint, or, while that fails, to the others in turn where it may: nothing has been sent yet.
-async fn stream(target: &Target, shard: &Shard, to: Towards) -> Result<Stream, ConnectError> {
+async fn stream(target: &Target, shard: &Shard, to: Towards, speaks: Speaks) -> Result<Stream, ConnectError> {
     let endpoints = target.endpoints();
     let tries = if to.all_endpoints { endpoints.len() } else { 1 };
     let mut result = Err(ConnectError::Timeout);
     for (index, endpoint) in endpoints.iter().enumerate().cycle().skip(to.endpoint).take(tries) {
-        let attempt = tokio::time::timeout(target.connect_timeout(), attempt(target, index, endpoint));
+        let attempt = tokio::time::timeout(target.connect_timeout(), attempt(target, index, endpoint, speaks));
         result = attempt.await.unwrap_or(Err(ConnectError::Timeout));
         match &result {
             Ok(_) => break,
@@ -129,12 +130,12 @@ async fn stream(target: &Target, shard: &Shard, to: Towards) -> Result<Stream, C
     result
 }
 
-async fn attempt(target: &Target, index: usize, endpoint: &Endpoint) -> Result<Stream, ConnectError> {
+async fn attempt(target: &Target, index: usize, endpoint: &Endpoint, speaks: Speaks) -> Result<Stream, ConnectError> {
     let (stream, remote) = tcp(endpoint).await?;
     let io = match &target.tls {
         None => Either::Left(stream),
         Some(tls) => {
-            let connector = TlsConnector::from(Arc::clone(&tls.config));
+            let connector = TlsConnector::from(tls.config(speaks));
             let handshake = connector.connect(tls.name.clone(), stream);
             Either::Right(handshake.await.map_err(ConnectError::Tls)?)
         }

@@ -20,9 +20,9 @@ pub(crate) use watched::{Watch, Watched};
 
 use core::time::Duration;
 
-use lockgate_core::snapshot::{Endpoint, Upstream};
+use lockgate_core::snapshot::{Endpoint, Secrets, Upstream};
 
-use self::tls::{Roots, Speaks, Tls, TlsError};
+use self::tls::{Roots, Tls, TlsError};
 
 /// One upstream, ready to be connected to.
 #[derive(Debug)]
@@ -30,18 +30,16 @@ pub(crate) struct Target {
     /// The host it serves.
     pub(crate) host: Box<str>,
     spec: Upstream,
-    speaks: Speaks,
     tls: Option<Tls>,
 }
 
 impl Target {
     /// Prepares TLS and addresses.
-    pub(crate) fn new(spec: &Upstream, speaks: Speaks, roots: &mut Roots) -> Result<Self, TlsError> {
-        let tls = spec.tls.as_ref().map(|tls| Tls::new(tls, speaks, roots)).transpose()?;
+    pub(crate) fn new(spec: &Upstream, secrets: &Secrets, roots: &mut Roots) -> Result<Self, TlsError> {
+        let tls = spec.tls.as_ref().map(|tls| Tls::new(tls, secrets, roots)).transpose()?;
         Ok(Self {
             host: spec.host.clone(),
             spec: spec.clone(),
-            speaks,
             tls,
         })
     }
@@ -53,7 +51,7 @@ impl Target {
             (None, None) => true,
             _ => false,
         };
-        self.spec == other.spec && self.speaks == other.speaks && same_tls
+        self.spec == other.spec && same_tls
     }
 
     fn connect_timeout(&self) -> Duration {
@@ -94,6 +92,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockgate_core::snapshot::UpstreamProtocol;
 
     fn target(weights: &[u32]) -> Target {
         let endpoints = weights
@@ -109,9 +108,11 @@ mod tests {
             subset: None,
             endpoints,
             tls: None,
+            protocol: UpstreamProtocol::Http1,
+            streams_max: None,
             connect_timeout_ms: 1000,
         };
-        Target::new(&spec, Speaks::Http1, &mut Roots::default()).unwrap()
+        Target::new(&spec, &Secrets::default(), &mut Roots::default()).unwrap()
     }
 
     #[test]

@@ -1,25 +1,30 @@
-//! TLS towards upstreams: whom to trust, and which name the certificate must carry.
+//! TLS towards upstreams: whom to trust, which name the certificate must carry, and what is shown of the gateway.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
-use lockgate_core::snapshot::UpstreamTls;
-use rustls::client::WebPkiServerVerifier;
+use lockgate_core::snapshot::{Secrets, Shown, Trust, UpstreamTls};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use webpki::{
+    BorrowedCertRevocationList, CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder,
+};
 
-/// How one upstream is spoken to by TLS.
+use crate::pem::{Digest, Reader};
+
+/// How one upstream is spoken to by TLS. Its sessions are resumed, whichever protocol is spoken in them.
 #[derive(Debug, Clone)]
 pub(crate) struct Tls {
-    pub(crate) config: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
     /// The server name that is sent.
     pub(crate) name: ServerName<'static>,
-    /// The certificates it was made of: a changed file makes another upstream.
-    ca_pem: Option<Vec<u8>>,
+    /// Of all it was made of: a changed file makes another upstream.
+    digest: Digest,
 }
 
 /// What is spoken over a connection.
@@ -29,22 +34,13 @@ pub(crate) enum Speaks {
     Http2,
 }
 
-impl Speaks {
-    fn alpn(self) -> &'static [u8] {
-        match self {
-            Self::Http1 => b"http/1.1",
-            Self::Http2 => b"h2",
-        }
-    }
-}
-
 /// Why TLS cannot be set up.
 #[derive(Debug)]
 pub(crate) enum TlsError {
-    /// The CA file cannot be read.
-    CaFile(String, std::io::Error),
-    /// The CA file holds no usable certificate.
-    NoCertificate(String),
+    /// What it is made of cannot be used.
+    Pem(String),
+    /// A Secret that it names is not loaded.
+    Secret,
     /// Not a name that a certificate can carry.
     Name(String),
     /// rustls refuses.
@@ -54,10 +50,9 @@ pub(crate) enum TlsError {
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CaFile(path, error) => write!(f, "cannot read the CA file `{path}`: {error}"),
-            Self::NoCertificate(path) => write!(f, "the CA file `{path}` holds no PEM certificate"),
             Self::Name(name) => write!(f, "`{name}` is neither a DNS name nor an IP address"),
-            Self::Rustls(error) => f.write_str(error),
+            Self::Secret => f.write_str("the Secret that its DestinationRule names is not loaded"),
+            Self::Pem(error) | Self::Rustls(error) => f.write_str(error),
         }
     }
 }
@@ -83,35 +78,92 @@ impl Roots {
 
 impl Tls {
     /// Prepares TLS as the configuration asks for it.
-    pub(crate) fn new(spec: &UpstreamTls, speaks: Speaks, roots: &mut Roots) -> Result<Self, TlsError> {
-        let (store, ca_pem) = match &spec.ca_certificates {
-            Some(path) => {
-                let (store, pem) = read_ca(path)?;
-                (Arc::new(store), Some(pem))
-            }
-            None => (roots.default_store(), None),
-        };
+    pub(crate) fn new(spec: &UpstreamTls, secrets: &Secrets, roots: &mut Roots) -> Result<Self, TlsError> {
+        let mut reader = Reader::new(secrets);
         let (provider, builder) = builder()?;
-        let mut config = if spec.subject_alt_names.is_empty() {
-            builder.with_root_certificates(store).with_no_client_auth()
-        } else {
-            let verifier = AnyName::new(&spec.subject_alt_names, store, provider)?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth()
+        let verifier = verifier(spec, &mut reader, roots, &provider)?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let config = match shown(&spec.credential, &mut reader, &provider)? {
+            None => builder.with_no_client_auth(),
+            Some(certificate) => builder.with_client_cert_resolver(certificate),
         };
-        config.alpn_protocols = vec![speaks.alpn().to_vec()];
+        let speaks = |protocol: &[u8]| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Arc::new(config)
+        };
         Ok(Self {
-            config: Arc::new(config),
+            http1: speaks(b"http/1.1"),
+            http2: speaks(b"h2"),
             name: server_name(&spec.sni)?,
-            ca_pem,
+            digest: reader.finish(),
         })
     }
 
-    /// Whether the trust anchors are the same.
+    /// For a handshake.
+    pub(super) fn config(&self, speaks: Speaks) -> Arc<ClientConfig> {
+        Arc::clone(match speaks {
+            Speaks::Http1 => &self.http1,
+            Speaks::Http2 => &self.http2,
+        })
+    }
+
+    /// Whether certificates and keys are the same.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
-        self.ca_pem == other.ca_pem
+        self.digest == other.digest
+    }
+}
+
+fn verifier(
+    spec: &UpstreamTls,
+    reader: &mut Reader<'_>,
+    roots: &mut Roots,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let (store, crl) = match &spec.trust {
+        Trust::System { crl } => (roots.default_store(), crl),
+        Trust::Authorities { roots, crl } => {
+            let roots = roots.as_ref().ok_or(TlsError::Secret)?;
+            (reader.authorities(roots).map_err(TlsError::Pem)?, crl)
+        }
+    };
+    let crl = crl.as_ref().map(|pem| reader.revoked(pem)).transpose();
+    let crls = crl.map_err(TlsError::Pem)?.unwrap_or_default();
+    if spec.subject_alt_names.is_empty() {
+        // As Envoy does: whoever keeps newer lists away must not keep a certificate alive by that.
+        let webpki = WebPkiServerVerifier::builder_with_provider(store, Arc::clone(provider))
+            .with_crls(crls)
+            .enforce_revocation_expiration()
+            .build();
+        return Ok(webpki.map_err(|error| TlsError::Rustls(error.to_string()))?);
+    }
+    let revoked = crls.iter().map(revoked).collect::<Result<_, _>>()?;
+    Ok(Arc::new(OneOfNames {
+        names: spec.subject_alt_names.clone(),
+        roots: store,
+        revoked,
+        algorithms: provider.signature_verification_algorithms,
+    }))
+}
+
+fn revoked(list: &CertificateRevocationListDer<'_>) -> Result<CertRevocationList<'static>, TlsError> {
+    let read = BorrowedCertRevocationList::from_der(list).and_then(|list| list.to_owned());
+    read.map(CertRevocationList::Owned)
+        .map_err(|error| TlsError::Rustls(format!("a list of revoked certificates: {error}")))
+}
+
+fn shown(
+    shown: &Shown,
+    reader: &mut Reader<'_>,
+    provider: &CryptoProvider,
+) -> Result<Option<Arc<dyn ResolvesClientCert>>, TlsError> {
+    match shown {
+        Shown::Nothing => Ok(None),
+        Shown::Missing => Err(TlsError::Secret),
+        Shown::Certificate(certificate) => {
+            let key = reader.certified_key(certificate, provider).map_err(TlsError::Pem)?;
+            Ok(Some(Arc::new(SingleCertAndKey::from(key))))
+        }
     }
 }
 
@@ -139,56 +191,75 @@ fn server_name(name: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name(name.to_owned()))
 }
 
-fn read_ca(path: &str) -> Result<(RootCertStore, Vec<u8>), TlsError> {
-    let pem = std::fs::read(Path::new(path)).map_err(|error| TlsError::CaFile(path.to_owned(), error))?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem).flatten().collect();
-    let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(certificates);
-    if store.is_empty() {
-        return Err(TlsError::NoCertificate(path.to_owned()));
-    }
-    Ok((store, pem))
-}
-
-/// Checks a certificate as webpki does, but against any of several names (Istio's `subjectAltNames`).
+/// Takes certificates that carry one of some names (Istio's `subjectAltNames`): one that is the same, or, of a DNS name,
+/// one with a wildcard that stands for it, as in Envoy.
 #[derive(Debug)]
-struct AnyName {
-    names: Vec<ServerName<'static>>,
-    webpki: Arc<WebPkiServerVerifier>,
+struct OneOfNames {
+    names: Vec<Box<str>>,
+    roots: Arc<RootCertStore>,
+    revoked: Vec<CertRevocationList<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl AnyName {
-    fn new(names: &[Box<str>], store: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let webpki = WebPkiServerVerifier::builder_with_provider(store, provider)
-            .build()
-            .map_err(|error| TlsError::Rustls(error.to_string()))?;
-        Ok(Self {
-            names: names.iter().map(|name| server_name(name)).collect::<Result<_, _>>()?,
-            webpki,
-        })
+impl OneOfNames {
+    fn is_vouched_for(
+        &self,
+        certificate: &EndEntityCert<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), webpki::Error> {
+        let revoked: Vec<&CertRevocationList<'_>> = self.revoked.iter().collect();
+        // Without lists there is nothing to look up.
+        let revocation = RevocationOptionsBuilder::new(&revoked).ok();
+        let revocation = revocation.map(|options| options.with_expiration_policy(ExpirationPolicy::Enforce).build());
+        let usage = KeyUsage::server_auth();
+        certificate
+            .verify_for_usage(
+                self.algorithms.all,
+                &self.roots.roots,
+                intermediates,
+                now,
+                usage,
+                revocation,
+                None,
+            )
+            .map(|_| ())
+    }
+
+    fn is_named(&self, certificate: &EndEntityCert<'_>) -> bool {
+        let is_same = |name: &str| {
+            let mut carried = certificate.valid_dns_names().chain(certificate.valid_uri_names());
+            carried.any(|carried| carried == name)
+        };
+        let stands_for = |name: &str| {
+            let name = ServerName::try_from(name);
+            name.is_ok_and(|name| certificate.verify_is_valid_for_subject_name(&name).is_ok())
+        };
+        self.names.iter().any(|name| is_same(name) || stands_for(name))
     }
 }
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for OneOfNames {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         _: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let mut last = rustls::Error::General("no name to check".into());
-        for name in &self.names {
-            match self
-                .webpki
-                .verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
-            {
-                Ok(verified) => return Ok(verified),
-                Err(error) => last = error,
-            }
+        let certificate = EndEntityCert::try_from(end_entity).map_err(|_| CertificateError::BadEncoding)?;
+        self.is_vouched_for(&certificate, intermediates, now)
+            .map_err(|error| match error {
+                webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+                webpki::Error::CertRevoked => CertificateError::Revoked,
+                other => CertificateError::Other(OtherError(Arc::new(other))),
+            })?;
+        if self.is_named(&certificate) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::NotValidForName.into())
         }
-        Err(last)
     }
 
     fn verify_tls12_signature(
@@ -197,7 +268,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -206,34 +277,42 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockgate_core::tls::Pem;
 
     #[test]
     fn what_cannot_be_set_up_says_why() {
-        let spec = |sni: &str, ca: Option<&str>| UpstreamTls {
+        let spec = |sni: &str, trust| UpstreamTls {
             sni: sni.into(),
             subject_alt_names: Vec::new(),
-            ca_certificates: ca.map(str::to_owned),
+            trust,
+            credential: Shown::Nothing,
         };
+        let file = |path: &str| Trust::Authorities {
+            roots: Some(Pem::File(path.into())),
+            crl: None,
+        };
+        let gone = Trust::Authorities { roots: None, crl: None };
         for (spec, wanted) in [
+            (spec("ok.example", file("/no/such.pem")), "cannot read `/no/such.pem`"),
+            (spec("ok.example", file("/dev/null")), "holds no PEM certificate"),
+            (spec("ok.example", gone), "is not loaded"),
             (
-                spec("ok.example", Some("/no/such.pem")),
-                "cannot read the CA file `/no/such.pem`",
+                spec("not a name", Trust::System { crl: None }),
+                "neither a DNS name nor an IP address",
             ),
-            (spec("ok.example", Some("/dev/null")), "holds no PEM certificate"),
-            (spec("not a name", None), "neither a DNS name nor an IP address"),
         ] {
-            let error = Tls::new(&spec, Speaks::Http1, &mut Roots::default())
+            let error = Tls::new(&spec, &Secrets::default(), &mut Roots::default())
                 .unwrap_err()
                 .to_string();
             assert!(error.contains(wanted), "{error}");

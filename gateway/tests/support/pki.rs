@@ -7,8 +7,9 @@ use rcgen::{
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// An authority that can sign server certificates.
 pub struct Authority {
@@ -97,6 +98,20 @@ impl Authority {
     pub fn acceptor_of(&self, name: &str, protocol: &[u8]) -> TlsAcceptor {
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters of a server");
         self.acceptor_with(params, protocol)
+    }
+
+    /// Serves TLS under `name` to clients with a certificate of `clients`, for one protocol only.
+    pub fn acceptor_asking(&self, name: &str, protocol: &[u8], clients: &Self) -> TlsAcceptor {
+        let mut roots = RootCertStore::empty();
+        roots.add(clients.certificate()).expect("an authority");
+        let clients = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+        let own = self.issue(name, 1);
+        let mut config = ServerConfig::builder()
+            .with_client_cert_verifier(clients.expect("a verifier"))
+            .with_single_cert(own.chain.clone(), own.key_der())
+            .expect("a TLS server");
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// The same with any certificate.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::HandshakeKind;
 
 use super::wire::{self, Fields, Framing, Part, Reader};
 use super::{eventually, within_patience};
@@ -24,6 +25,10 @@ pub struct Recorded {
     pub connection: usize,
     /// The name asked for in the TLS handshake.
     pub sni: Option<String>,
+    /// The certificate that the gateway has shown.
+    pub certificate: Option<Vec<u8>>,
+    /// Whether it resumed a session.
+    pub is_resumed: bool,
     /// The first line.
     pub request_line: String,
     /// Header fields, in order.
@@ -300,14 +305,23 @@ async fn connect(
         record,
         connection,
         sni: None,
+        certificate: None,
+        is_resumed: false,
     };
     match acceptor {
         None => link.serve(stream).await,
         Some(acceptor) => {
             // A failed handshake is what a test of certificates wants to see: no request follows.
             if let Ok(stream) = acceptor.accept(stream).await {
-                let sni = stream.get_ref().1.server_name().map(str::to_owned);
-                Link { sni, ..link }.serve(stream).await;
+                let tls = stream.get_ref().1;
+                let certificate = tls.peer_certificates().and_then(<[_]>::first);
+                let link = Link {
+                    sni: tls.server_name().map(str::to_owned),
+                    certificate: certificate.map(|certificate| certificate.to_vec()),
+                    is_resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
+                    ..link
+                };
+                link.serve(stream).await;
             }
         }
     }
@@ -322,6 +336,8 @@ struct Link {
     record: mpsc::UnboundedSender<Recorded>,
     connection: usize,
     sni: Option<String>,
+    certificate: Option<Vec<u8>>,
+    is_resumed: bool,
 }
 
 impl Link {
@@ -363,10 +379,11 @@ impl Link {
                 return;
             }
             let raw_head = String::from_utf8_lossy(&head).into_owned();
-            let (connection, sni) = (self.connection, self.sni.clone());
             let recorded = Recorded {
-                connection,
-                sni,
+                connection: self.connection,
+                sni: self.sni.clone(),
+                certificate: self.certificate.clone(),
+                is_resumed: self.is_resumed,
                 request_line,
                 fields,
                 raw_head,

@@ -48,8 +48,15 @@ fn port(node: &Node) -> Option<ServicePort> {
     Some(ServicePort {
         number: integer(node.get("number")?)?,
         name: node.get("name")?.text()?.into(),
+        is_http2: node.get("protocol").and_then(Node::text).is_some_and(is_http2),
         target_port: node.get("targetPort").and_then(integer).map(|port| port.value),
     })
+}
+
+/// As Istio's `Protocol.IsHTTP2`.
+fn is_http2(protocol: &str) -> bool {
+    let names = ["HTTP2", "GRPC", "GRPC-WEB"];
+    names.iter().any(|name| protocol.eq_ignore_ascii_case(name))
 }
 
 fn endpoint(node: &Node) -> Option<WorkloadEntry> {

@@ -50,7 +50,7 @@ pub enum ServerProtocol {
 #[derive(Debug, Clone)]
 pub struct ServerTls {
     /// What proves the server's names: at least one.
-    pub credentials: Vec<ServerCredential>,
+    pub credentials: Vec<Credential>,
     /// `mode`, and what goes with it.
     pub clients: ClientCertificates,
     /// `minProtocolVersion`.
@@ -63,7 +63,7 @@ pub struct ServerTls {
 
 /// A certificate and its private key.
 #[derive(Debug, Clone)]
-pub enum ServerCredential {
+pub enum Credential {
     /// `credentialName`, `credentialNames`: a Secret in the gateway's namespace.
     Secret(Spanned<Box<str>>),
     /// `serverCertificate` and `privateKey`, `tlsCertificates`: paths of PEM files.

@@ -29,6 +29,8 @@ pub struct ServicePort {
     pub number: Spanned<u16>,
     /// `name`.
     pub name: Box<str>,
+    /// `protocol` is one that is spoken in HTTP/2.
+    pub is_http2: bool,
     /// `targetPort`: the endpoints' port when it differs.
     pub target_port: Option<u16>,
 }

@@ -1,6 +1,6 @@
 //! The shape of `networking.istio.io` DestinationRule.
 
-use super::{EXPORT_TO, Enumeration, LABELS, Object, Shape, field, list, not_yet, required, text};
+use super::{EXPORT_TO, Enumeration, LABELS, Object, PORT, Shape, field, list, not_yet, required, text};
 use crate::config::format::Format;
 
 /// `spec` of a DestinationRule.
@@ -41,19 +41,37 @@ static TRAFFIC_POLICY: Object = Object::new(&[
         Shape::Object(&CONNECTION_POOL),
         "Limits of the connections.",
     ),
+    field(
+        "portLevelSettings",
+        list(&Shape::Object(&PORT_POLICY)),
+        "The same for single ports of the host, which inherit nothing of it.",
+    ),
     not_yet("loadBalancer"),
     not_yet("outlierDetection"),
-    not_yet("portLevelSettings"),
     not_yet("proxyProtocol"),
     not_yet("retryBudget"),
     not_yet("tunnel"),
 ]);
 
+static PORT_POLICY: Object = Object::new(&[
+    required("port", Shape::Object(&PORT_SELECTOR), "The port."),
+    field("tls", Shape::Object(&TLS), "TLS towards the upstream."),
+    field(
+        "connectionPool",
+        Shape::Object(&CONNECTION_POOL),
+        "Limits of the connections.",
+    ),
+    not_yet("loadBalancer"),
+    not_yet("outlierDetection"),
+]);
+
+static PORT_SELECTOR: Object = Object::new(&[required("number", PORT, "The port's number, as the host has it.")]);
+
 static TLS: Object = Object::new(&[
     required(
         "mode",
         Shape::Enum(&TLS_MODE),
-        "`DISABLE` is plain text, `SIMPLE` is TLS.",
+        "`DISABLE` is plain text, `SIMPLE` is TLS, `MUTUAL` is TLS with a certificate of the gateway's own.",
     ),
     field(
         "sni",
@@ -62,24 +80,42 @@ static TLS: Object = Object::new(&[
     ),
     field(
         "caCertificates",
-        text(Format::NonEmpty),
-        "Path of a PEM file with the roots to trust instead of the system's.",
+        PATH,
+        "Path of a PEM file with the authorities to trust instead of the system's.",
     ),
     field(
         "subjectAltNames",
-        list(&Shape::Text(Format::DnsName)),
-        "Names that the certificate may carry instead of the server name.",
+        list(&Shape::Text(Format::NonEmpty)),
+        "Names (DNS, URI, IP) of which the certificate must carry one, instead of the server name.",
     ),
-    not_yet("clientCertificate"),
-    not_yet("privateKey"),
-    not_yet("credentialName"),
-    not_yet("insecureSkipVerify"),
-    not_yet("caCrl"),
+    field(
+        "clientCertificate",
+        PATH,
+        "Path of a PEM file with the certificate chain that mode `MUTUAL` shows.",
+    ),
+    field("privateKey", PATH, "Path of a PEM file with its key."),
+    field(
+        "credentialName",
+        text(Format::ResourceName),
+        "Secret in the gateway's namespace with the authorities to trust and, in mode `MUTUAL`, the certificate and its key.",
+    ),
+    field(
+        "caCrl",
+        PATH,
+        "Path of a PEM file with the lists of revoked certificates.",
+    ),
+    field(
+        "insecureSkipVerify",
+        Shape::Bool,
+        "`false`: servers are always verified.",
+    ),
 ]);
 
+const PATH: Shape = text(Format::NonEmpty);
+
 static TLS_MODE: Enumeration = Enumeration {
-    values: &["DISABLE", "SIMPLE"],
-    not_yet: &["MUTUAL", "ISTIO_MUTUAL"],
+    values: &["DISABLE", "SIMPLE", "MUTUAL"],
+    not_yet: &["ISTIO_MUTUAL"],
     ignore_case: false,
 };
 

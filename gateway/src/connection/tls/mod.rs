@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub(crate) use self::server::{ServerError, Servers, files};
+pub(crate) use self::server::{ServerError, Servers};
 use super::stream::Begun;
 use super::{Peer, arrived, wait};
 use crate::metrics::HandshakeFailure;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::super::{boxed, each};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Location};
 use crate::config::resource::{
-    ClientCertificates, ClientRoots, ServerCredential, ServerProtocol, ServerTls, Spanned, TlsVersion,
+    ClientCertificates, ClientRoots, Credential, ServerProtocol, ServerTls, Spanned, TlsVersion,
 };
 use crate::config::tree::Node;
 
@@ -101,8 +101,8 @@ impl Faults<'_> {
         Some(mode).filter(|mode| matches!(*mode, "SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL"))
     }
 
-    fn credentials(&mut self, tls: &Node) -> Option<Vec<ServerCredential>> {
-        let secret = |name: Option<&Node>| name.and_then(boxed).map(ServerCredential::Secret);
+    fn credentials(&mut self, tls: &Node) -> Option<Vec<Credential>> {
+        let secret = |name: Option<&Node>| name.and_then(boxed).map(Credential::Secret);
         let pair = match (tls.get("serverCertificate"), tls.get("privateKey")) {
             (None, None) | (Some(_), Some(_)) => files(tls),
             (certificate, _) => {
@@ -127,7 +127,7 @@ impl Faults<'_> {
             pair.into_iter().collect(),
             each(Some(tls), "tlsCertificates", files),
         ];
-        let mut given: Vec<Vec<ServerCredential>> = ways.into_iter().filter(|way| !way.is_empty()).collect();
+        let mut given: Vec<Vec<Credential>> = ways.into_iter().filter(|way| !way.is_empty()).collect();
         let credentials = given.pop();
         if !given.is_empty() {
             self.add("conflicting-fields", tls.at, "the certificate is given in two ways", "")
@@ -141,12 +141,12 @@ impl Faults<'_> {
         credentials
     }
 
-    fn clients(&mut self, tls: &Node, credentials: &[ServerCredential], required: bool) -> Option<ClientCertificates> {
+    fn clients(&mut self, tls: &Node, credentials: &[Credential], required: bool) -> Option<ClientCertificates> {
         let text = |name: &str| tls.get(name).and_then(boxed);
         let roots = match (text("caCertificates"), text("caCertCredentialName"), credentials) {
             (Some(path), _, _) => ClientRoots::File(path),
             (None, Some(name), _) => ClientRoots::Secret(name),
-            (None, None, [ServerCredential::Secret(_), ..]) => ClientRoots::Credential,
+            (None, None, [Credential::Secret(_), ..]) => ClientRoots::Credential,
             (None, None, _) => {
                 self.add(
                     "missing-field",
@@ -220,9 +220,9 @@ impl Faults<'_> {
     }
 }
 
-fn files(node: &Node) -> Option<ServerCredential> {
+fn files(node: &Node) -> Option<Credential> {
     let path = |name: &str| -> Option<Spanned<Box<str>>> { node.get(name).and_then(boxed) };
-    Some(ServerCredential::Files {
+    Some(Credential::Files {
         certificate: path("serverCertificate")?,
         key: path("privateKey")?,
     })
