@@ -1,7 +1,7 @@
 //! Istio's Gateways, ServiceEntries and MeshConfig.
 
 use lockgate_core::config::resource::{
-    ExtAuthzProvider, Gateway, MeshConfig, Resolution, Server, ServerCredential, ServerProtocol, ServiceEntry,
+    Credential, ExtAuthzProvider, Gateway, MeshConfig, Resolution, Server, ServerProtocol, ServiceEntry,
 };
 use lockgate_core::path::{Normalization, PathParameters};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn server(server: &Server) -> Value {
         ServerProtocol::Http { https_redirect: false } => ("HTTP", None),
         ServerProtocol::Http { https_redirect: true } => ("HTTP", Some(json!({ "httpsRedirect": true }))),
         ServerProtocol::Https(tls) => {
-            let [ServerCredential::Files { certificate, key }] = &tls.credentials[..] else {
+            let [Credential::Files { certificate, key }] = &tls.credentials[..] else {
                 panic!("servers have one certificate here, in a file");
             };
             let files =
