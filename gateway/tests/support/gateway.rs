@@ -412,6 +412,11 @@ impl Gateway {
         self.memory("VmRSS:")
     }
 
+    /// Its resident memory without the pages of files, which come and go as the machine has room for them, in bytes.
+    pub fn anonymous(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
     /// The most resident memory it ever had, in bytes.
     pub fn peak(&self) -> u64 {
         self.memory("VmHWM:")
