@@ -76,6 +76,8 @@ async fn provider_that_is_cut_resets_the_stream() {
         let mut body = client.ask("test.com").await.unwrap().into_body();
         let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, "data: half\n\n");
+        let told = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(told.starts_with(b"data: {\"error\":"), "{told:?}");
         let next = within_patience("the end", body.frame()).await;
         assert!(
             matches!(next, Some(Err(_))),
