@@ -103,6 +103,7 @@ fn routed_by_both(mut service: VirtualService, index: usize) -> VirtualService {
     service.meta.name.value = format!("service-{index}").into();
     service.meta.created = None;
     service.gateways = vec![text("istio-system/gateway")];
+    service.export_to.clear();
     for rule in &mut service.http {
         loadable::rule(rule);
         // Copies reach the upstreams whenever they do.
