@@ -374,7 +374,7 @@ fn explain_says_whom_to_ask_and_takes_what_they_would_say() {
         panic!("{allowed:?}");
     };
     assert!(upstream.set_headers.contains(&("x-user".to_owned(), "ann".to_owned())));
-    assert!(upstream.remove_headers.contains(&"x-debug".to_owned()));
+    assert!(upstream.remove_headers.iter().any(|name| name == "x-debug"));
 
     let denied = assumed(r#"{"a-closed": {"decision": "deny", "status": 401}}"#).unwrap();
     assert_eq!(denied, [answer(FIRST, OwnedSaid::Deny(401))]);

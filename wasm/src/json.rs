@@ -147,10 +147,10 @@ impl<'t> Reader<'t> {
         let before = self.rest;
         let value = match before.as_bytes().first()? {
             b'"' => Value::String(self.string()?),
-            b'[' => Value::List(self.sequence('[', ']', |reader| reader.value(depth))?),
-            b'{' => Value::Object(self.sequence('{', '}', |reader| {
+            b'[' => Value::List(self.sequence(b'[', b']', |reader| reader.value(depth))?),
+            b'{' => Value::Object(self.sequence(b'{', b'}', |reader| {
                 let key = reader.string()?;
-                reader.token(':')?;
+                reader.token(b':')?;
                 Some((key, reader.value(depth)?))
             })?),
             _ => match self.word() {
@@ -164,12 +164,12 @@ impl<'t> Reader<'t> {
         Some(Json { text, value })
     }
 
-    fn sequence<T>(&mut self, open: char, close: char, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    fn sequence<T>(&mut self, open: u8, close: u8, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let mut items = Vec::new();
         self.token(open)?;
         while self.token(close).is_none() {
             if !items.is_empty() {
-                self.token(',')?;
+                self.token(b',')?;
             }
             items.push(item(self)?);
         }
@@ -177,14 +177,17 @@ impl<'t> Reader<'t> {
     }
 
     /// Takes the token, if it is next, and the blanks before it.
-    fn token(&mut self, token: char) -> Option<()> {
+    fn token(&mut self, token: u8) -> Option<()> {
         self.skip_blanks();
-        self.rest = self.rest.strip_prefix(token)?;
+        let is_next = self.rest.as_bytes().first() == Some(&token);
+        self.rest = self.rest.get(1..).filter(|_| is_next)?;
         Some(())
     }
 
     fn skip_blanks(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\n', '\r', '\t']);
+        while let [b' ' | b'\n' | b'\r' | b'\t', ..] = self.rest.as_bytes() {
+            self.rest = self.rest.get(1..).unwrap_or_default();
+        }
     }
 
     fn word(&mut self) -> &'t str {
@@ -196,16 +199,16 @@ impl<'t> Reader<'t> {
     }
 
     fn string(&mut self) -> Option<Cow<'t, str>> {
-        self.token('"')?;
+        self.token(b'"')?;
         let mut text = Cow::Borrowed("");
         loop {
-            let (piece, rest) = self.rest.split_at(self.rest.find(['"', '\\'])?);
+            let end = self.rest.bytes().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            let (piece, rest) = self.rest.split_at(end);
             text += piece;
-            if let Some(rest) = rest.strip_prefix('"') {
-                self.rest = rest;
+            self.rest = rest.get(1..)?;
+            if rest.starts_with('"') {
                 return Some(text);
             }
-            self.rest = rest.strip_prefix('\\')?;
             text.to_mut().push(self.escape()?);
         }
     }

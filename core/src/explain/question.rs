@@ -4,7 +4,7 @@
 //! they say where its parts come from, and this is the one place that makes a
 //! [`Request`] of them.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -198,10 +198,10 @@ impl Question {
         engine: fn(&Snapshot, &Request<'_>, Known<'_>, u64) -> T,
     ) -> Result<T, String> {
         let Self { target, client, .. } = self;
-        let mut headers = self.headers.clone();
+        let mut headers = Cow::Borrowed(&self.headers[..]);
         let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
         if let (Some(authority), None, false) = (&target.authority, &self.authority, names_host) {
-            headers.push(("host".to_owned(), authority.clone()));
+            headers.to_mut().push(("host".to_owned(), authority.clone()));
         }
         let fields = Fields(&headers);
         let first_port = snapshot.listeners().first().map_or(80, |listener| listener.port);

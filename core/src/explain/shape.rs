@@ -1,6 +1,7 @@
 //! The shape of an explanation: plain data that serialises to the JSON of
 //! `docs/explain.md`.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -190,7 +191,7 @@ pub struct UpstreamRequest {
     /// Header fields that are set; secrets by name only.
     pub set_headers: Vec<(String, String)>,
     /// Header fields of the client that are never sent on.
-    pub remove_headers: Vec<String>,
+    pub remove_headers: Vec<Cow<'static, str>>,
     /// What the configuration changes of the header fields after that, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub change_headers: Vec<HeaderChanged>,

@@ -1,6 +1,6 @@
 //! The request as it goes upstream: what it gains, loses and keeps.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -157,7 +157,7 @@ impl Reader<'_> {
         told
     }
 
-    fn never_sent(self, known: &Known<'_>, is_provider: bool) -> Vec<String> {
+    fn never_sent(self, known: &Known<'_>, is_provider: bool) -> Vec<Cow<'static, str>> {
         let (names, prefixes) = match is_provider {
             true => (DROPPED_HEADERS, DROPPED_HEADER_PREFIXES),
             false => (
@@ -169,15 +169,16 @@ impl Reader<'_> {
             true => (&[][..], &[][..]),
             false => (rewrite::HEARSAY_HEADERS, rewrite::HEARSAY_HEADER_PREFIXES),
         };
-        let names = names.iter().chain(hearsay).map(ToString::to_string);
+        let names = names.iter().chain(hearsay).map(|name| Cow::Borrowed(*name));
         let prefixes = prefixes.iter().chain(families);
         let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
-        let mut all: Vec<String> = names.chain(prefixes.map(|prefix| format!("{prefix}*"))).collect();
+        let mut all: Vec<Cow<'static, str>> = names.collect();
+        all.extend(prefixes.map(|prefix| Cow::Owned([prefix, "*"].concat())));
         let changed = known.checked.into_iter().flat_map(Checked::changes);
         let removed = changed.filter(|(_, value)| value.is_none());
         for name in tokens.chain(removed.map(|(name, _)| name.to_owned())) {
-            if !all.contains(&name) {
-                all.push(name);
+            if !all.iter().any(|known| **known == *name) {
+                all.push(name.into());
             }
         }
         all

@@ -84,7 +84,10 @@ fn forward(upstream: &UpstreamRequest, add: &mut impl FnMut(&'static str, Fact))
     let mut headers = upstream.set_headers.clone();
     change(&mut headers, &upstream.change_headers);
     add("headers", Fact::Fields(headers));
-    add("removeHeaders", Fact::List(upstream.remove_headers.clone()));
+    add(
+        "removeHeaders",
+        Fact::List(upstream.remove_headers.iter().map(ToString::to_string).collect()),
+    );
     add("responseHeaders", changed(&upstream.change_response_headers));
     let set = upstream.body_fields.iter().filter(|field| field.set);
     let set = set.map(|field| (field.name.clone(), field.value.clone()));
