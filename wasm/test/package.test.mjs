@@ -10,10 +10,10 @@ import { seed } from "./seed.mjs";
 
 // What it is made of stands in the README. `wasm-opt -Oz` was tried: a tenth less raw, but 5 % more after compression,
 // which is what travels. What is allowed is what it was with all that routes, Gateway API,
-// delegates, subsets, the lints of shadowed rules, scenarios and capsules included, and a little more.
+// delegates, subsets, the lints of shadowed rules, scenarios, capsules and TLS of upstreams included, and a little more.
 const KIB = 1024;
-const RAW_MAX = 1105 * KIB;
-const BROTLI_MAX = 330 * KIB;
+const RAW_MAX = 1120 * KIB;
+const BROTLI_MAX = 334 * KIB;
 
 test("version_is_the_package's", async () => {
   const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
