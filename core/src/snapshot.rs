@@ -279,7 +279,7 @@ pub(crate) struct MeaningRows {
 }
 
 /// Version of what the rows mean; part of every snapshot id.
-const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 5;
 
 fn identify(meaning: &impl Hash) -> String {
     let mut hasher = Sha256Hasher(Sha256::new());

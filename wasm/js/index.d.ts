@@ -1,8 +1,35 @@
-/** Loads the engine. In a browser call it once, before anything else; in Node there is nothing to wait for. */
-export function init(source?: string | URL | Request | Response | BufferSource | WebAssembly.Module): Promise<void>;
+/// <reference lib="esnext.disposable" />
 
-/** The version of the engine, equal to the gateway's. */
-export function version(): string;
+/**
+ * Loads the engine. In a browser call it once, before anything else; in Node there is nothing to wait for.
+ * Without a source it is fetched from beside the package's own files, which bundlers know to carry along.
+ */
+export function init(source?: EngineSource): Promise<void>;
+
+/** Where the engine is, or itself: an address, a request for it, an answer with it, its bytes, or what was compiled of them. */
+export type EngineSource =
+  | string
+  | Declared<"URL">
+  | Declared<"Request">
+  | Declared<"Response">
+  | ArrayBuffer
+  | ArrayBufferView
+  | (typeof globalThis extends { WebAssembly: { Module: { prototype: infer Module } } } ? Module & object : never);
+
+/** A class of the platform, where the libraries of the compilation declare it. */
+type Declared<Name extends string> = typeof globalThis extends Record<Name, { prototype: infer Instance }> ? Instance : never;
+
+/** Which build of the engine this is. */
+export function build(): Build;
+
+export interface Build {
+  /** Equal to the gateway's, and to the package's. */
+  version: string;
+  /** The commit it was built from, with `-dirty` after it if there was more; `null` when that is not known. */
+  commit: string | null;
+  /** Version of what a compiled configuration says; part of every snapshot id. */
+  snapshotFormat: number;
+}
 
 /** A configuration and what the gateway does with requests under it. */
 export class Simulator {

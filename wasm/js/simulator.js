@@ -1,9 +1,9 @@
 // Plain objects around the wasm module, which takes and gives JSON.
-import { Simulator as Engine, version as engineVersion } from "../pkg/simulator.js";
+import { Simulator as Engine, build as engineBuild } from "../pkg/simulator.js";
 
-/** The version of the engine, equal to the gateway's. */
-export function version() {
-  return ready(engineVersion);
+/** Which build this is. */
+export function build() {
+  return JSON.parse(ready(engineBuild));
 }
 
 /** A configuration and what the gateway does with requests under it. */

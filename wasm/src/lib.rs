@@ -7,23 +7,38 @@
 mod json;
 mod request;
 
-use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::diagnostic::{PlacedDiagnostic, Source};
 use lockgate_core::config::resource::Scenario;
 use lockgate_core::config::{LoadOptions, load};
 use lockgate_core::explain::Explanation;
-use lockgate_core::scenario;
+use lockgate_core::{scenario, snapshot};
 use serde::Serialize;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
 use json::Json;
 
-/// The version of the engine, equal to the gateway's.
+/// Which build this is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Build {
+    version: &'static str,
+    commit: Option<&'static str>,
+    snapshot_format: u32,
+}
+
+/// Which build this is: `Build` of `index.d.ts`.
+///
+/// # Errors
+/// None: it can be written as JSON.
 #[wasm_bindgen]
-#[must_use]
-pub fn version() -> String {
-    env!("CARGO_PKG_VERSION").to_owned()
+pub fn build() -> Result<String, JsError> {
+    json(&Build {
+        version: env!("CARGO_PKG_VERSION"),
+        // `cargo xtask` says so, where there is a repository.
+        commit: option_env!("LOCKGATE_COMMIT"),
+        snapshot_format: snapshot::FORMAT,
+    })
 }
 
 /// A configuration, or what is wrong with it.
@@ -98,7 +113,7 @@ impl Simulator {
             ignore_kinds: &options.ignore_kinds,
             mesh_config: None,
         };
-        let built = build(&sources, &load, &options.settings);
+        let built = lockgate_core::build(&sources, &load, &options.settings);
         let findings = built.diagnostics.as_slice().iter();
         let findings: Vec<PlacedDiagnostic<'_>> = findings.map(|finding| finding.placed(&sources)).collect();
         Ok(Self {

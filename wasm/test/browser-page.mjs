@@ -10,7 +10,7 @@ async function report(body) {
 try {
   let early = "";
   try {
-    simulator.version();
+    simulator.build();
   } catch (error) {
     early = error.message;
   }

@@ -1,4 +1,4 @@
-// Runs a page of this folder in headless Chromium and returns what the page reports.
+// Runs a page in headless Chromium and returns what it reports.
 //
 // The page posts its result back to the server it came from. Waiting for that is exact; dumping the page's DOM
 // after a while is not, because wasm starts asynchronously.
@@ -17,14 +17,17 @@ const TIMEOUT_MS = 60_000;
 // What a careful site would send: nothing from elsewhere, and wasm but no eval.
 const POLICY = "default-src 'none'; connect-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
-/** `data` maps further paths to what is served there: a text, or a stream for the first who asks. */
-export async function runInBrowser(chromium, page, data = {}, timeoutMs = TIMEOUT_MS) {
+/**
+ * The page is one below `root`, a folder, this package's by default. `data` maps further paths to what is served there: a
+ * text, or a stream for the first who asks.
+ */
+export async function runInBrowser(chromium, page, { root = PACKAGE, data = {}, policy = POLICY, timeoutMs = TIMEOUT_MS } = {}) {
   const profile = await mkdtemp(join(tmpdir(), "lockgate-chromium-"));
   const server = createServer();
   try {
-    const reported = report(server, data);
+    const reported = report(server, root, data, policy);
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const browser = launch(chromium, profile, `http://127.0.0.1:${server.address().port}/test/${page}`);
+    const browser = launch(chromium, profile, `http://127.0.0.1:${server.address().port}/${page}`);
     try {
       return await Promise.race([reported, browser.died, timeout(timeoutMs)]);
     } finally {
@@ -37,8 +40,8 @@ export async function runInBrowser(chromium, page, data = {}, timeoutMs = TIMEOU
   }
 }
 
-/** Serves the package, and resolves with the JSON that the page posts. */
-function report(server, data) {
+/** Serves the folder, and resolves with the JSON that the page posts. */
+function report(server, root, data, policy) {
   return new Promise((resolve, reject) => {
     server.on("request", async (request, response) => {
       const path = new URL(request.url, "http://localhost").pathname;
@@ -50,9 +53,9 @@ function report(server, data) {
         return error === undefined ? resolve(result) : reject(new Error(`the page failed: ${error}`));
       }
       try {
-        const content = data[path] ?? await readFile(fileURLToPath(new URL(`.${path}`, PACKAGE)));
+        const content = data[path] ?? await readFile(fileURLToPath(new URL(`.${path}`, root)));
         const type = TYPES[path.split(".").pop()] ?? "application/octet-stream";
-        response.writeHead(200, { "content-type": type, "content-security-policy": POLICY });
+        response.writeHead(200, { "content-type": type, "content-security-policy": policy });
         if (content instanceof Readable) content.pipe(response);
         else response.end(content);
       } catch {

@@ -15,7 +15,7 @@ test("chromium_answers_what_node_answers", async () => {
   const files = await seed();
   const golden = await goldens();
   const data = { "/seed.json": JSON.stringify(files), "/goldens.json": JSON.stringify(golden) };
-  const inBrowser = await runInBrowser(chromium, "browser.html", data);
+  const inBrowser = await runInBrowser(chromium, "test/browser.html", { data });
   const inNode = { seed: scenario(simulator, files), goldens: reports(simulator, golden) };
   assert.equal(JSON.stringify(inBrowser), JSON.stringify(inNode));
 });

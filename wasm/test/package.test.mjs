@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import test from "node:test";
 import { brotliCompressSync } from "node:zlib";
 
-import { Simulator, version } from "@lockgate/simulator";
+import { Simulator, build } from "@lockgate/simulator";
 
 import { ENV, REQUESTS } from "./scenario.mjs";
 import { seed } from "./seed.mjs";
@@ -15,9 +15,12 @@ const KIB = 1024;
 const RAW_MAX = 1120 * KIB;
 const BROTLI_MAX = 334 * KIB;
 
-test("version_is_the_package's", async () => {
+test("build_is_of_the_package's_version_and_of_this_commit", async () => {
   const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
-  assert.equal(version(), manifest.version);
+  const { version, commit, snapshotFormat } = build();
+  assert.equal(version, manifest.version);
+  assert.match(commit ?? "none", /^(none|[0-9a-f]{40}(-dirty)?)$/);
+  assert.ok(Number.isInteger(snapshotFormat));
 });
 
 test("module_stays_within_its_size_budget", async (context) => {

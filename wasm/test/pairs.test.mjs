@@ -67,8 +67,9 @@ test("chromium_answers_what_the_engine_answers_natively", { timeout: TIMEOUT_MS 
   const chromium = process.env.CHROMIUM;
   assert.ok(chromium, "set CHROMIUM to the program of Chromium or Chrome; `cargo xtask test` does so");
   const { child, ended } = native(CONFIGURATIONS, REQUESTS);
+  const data = { "/pairs": child.stdout };
   try {
-    shows(context, await runInBrowser(chromium, "pairs.html", { "/pairs": child.stdout }, TIMEOUT_MS));
+    shows(context, await runInBrowser(chromium, "test/pairs.html", { data, timeoutMs: TIMEOUT_MS }));
     await ended;
   } finally {
     child.kill();

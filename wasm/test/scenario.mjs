@@ -28,7 +28,7 @@ export const REQUESTS = {
 };
 
 /** Everything the simulator says about every request. */
-export function scenario({ Simulator, version }, files) {
+export function scenario({ Simulator, build }, files) {
   const simulator = new Simulator(files, { env: ENV });
   try {
     const { diagnostics, snapshot } = simulator;
@@ -36,7 +36,7 @@ export function scenario({ Simulator, version }, files) {
       name,
       { verdict: simulator.decide(request), explanation: simulator.explain(request), text: simulator.explainText(request) },
     ]);
-    return { version: version(), diagnostics, snapshot, answers: Object.fromEntries(answers) };
+    return { build: build(), diagnostics, snapshot, answers: Object.fromEntries(answers) };
   } finally {
     simulator.free();
   }

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import test from "node:test";
 
-import { Simulator } from "@lockgate/simulator";
+import { Simulator, build } from "@lockgate/simulator";
 
 import { ENV, REQUESTS, chat, scenario } from "./scenario.mjs";
 import { seed } from "./seed.mjs";
 
 const files = await seed();
-const { answers, diagnostics } = scenario({ Simulator, version: () => "" }, files);
+const { answers, diagnostics } = scenario({ Simulator, build }, files);
 const verdict = (name) => answers[name].verdict;
 
 test("seed_loads_without_an_error", () => {

@@ -14,7 +14,7 @@ pub(crate) fn build(steps: &mut Steps) -> Outcome {
     steps.run("playground: engine", || {
         tools::add_target(tools::WASM_TARGET)?;
         tools::add_std_source()?;
-        simulator::module("page", &folder().join("pkg"))
+        simulator::module("page", &folder().join("pkg"), None)
     })?;
     steps.run("playground: schema", schema)?;
     steps.run("playground: packages", || npm("ci --no-audit --no-fund"))?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::process::{Outcome, cargo, program, root, run, target};
+use crate::process::{Outcome, cargo, output, program, root, run, target};
 use crate::steps::Steps;
 use crate::tools::{self, WASM_TARGET};
 
@@ -25,7 +25,7 @@ const FOR_SPEED: [&str; 4] = ["core", "alloc", "compiler_builtins", "dlmalloc"];
 /// Builds `wasm/pkg`, which is what the package ships beside its hand-written files.
 pub(crate) fn build() -> Outcome {
     let folder = root().join("wasm/pkg");
-    module("wasm", &folder)?;
+    module("wasm", &folder, commit().as_deref())?;
     // npm packs only what lies within the package's folder.
     let licence = std::fs::copy(root().join("LICENSE"), folder.join("LICENSE"));
     licence
@@ -33,8 +33,14 @@ pub(crate) fn build() -> Outcome {
         .map_err(|error| format!("LICENSE cannot be copied into the package: {error}"))
 }
 
+/// The commit in the working tree, if there is a repository. The page does without: it would differ with every commit.
+fn commit() -> Option<String> {
+    let described = output(&mut program("git", "describe --always --abbrev=40 --dirty --exclude *"));
+    described.ok().map(|text| text.trim().to_owned())
+}
+
 /// Builds the engine with a profile, and the JavaScript that loads it, into a folder.
-pub(crate) fn module(profile: &str, folder: &Path) -> Outcome {
+pub(crate) fn module(profile: &str, folder: &Path, commit: Option<&str>) -> Outcome {
     let build = format!(
         "build --locked -p lockgate-wasm --profile {profile} --target {WASM_TARGET} \
          -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size"
@@ -45,7 +51,9 @@ pub(crate) fn module(profile: &str, folder: &Path) -> Outcome {
             .arg("--config")
             .arg(format!("profile.{profile}.package.{part}.opt-level=3"));
     }
-    run(command.envs(FOR_SIZE))?;
+    run(command
+        .envs(FOR_SIZE)
+        .envs(commit.map(|commit| ("LOCKGATE_COMMIT", commit))))?;
     let module = target().join(WASM_TARGET).join(profile).join("lockgate_wasm.wasm");
     let mut bindgen = cargo("xtask/bindgen", "run --locked --quiet --");
     run(bindgen.arg(&module).arg(folder).arg("simulator"))
@@ -58,6 +66,11 @@ const CONFIGURATIONS_PACKED: &str = "1000";
 
 pub(crate) fn test(steps: &mut Steps, configurations: &str) -> Outcome {
     steps.run("test: wasm build", build)?;
+    // What the package is checked, compiled and bundled with. It has no dependencies itself.
+    steps.run("test: wasm packages", || {
+        let mut command = program(tools::npm()?, "ci --no-audit --no-fund");
+        run(command.current_dir(root().join("wasm")))
+    })?;
     steps.run("test: wasm in Node and Chromium", || {
         // Which the answers are compared with.
         run(&mut cargo("", "build --locked -p lockgate -p lockgate-oracle"))?;
