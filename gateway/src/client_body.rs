@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::access::{Flag, Record};
+use crate::head;
 use crate::idle::IdleLimit;
 use crate::meter::Meter;
 use crate::upstream::{Connection, Pool};
@@ -40,6 +41,8 @@ pub(crate) enum ClientBody {
 pub(crate) enum Cut {
     /// The upstream broke off.
     Upstream(hyper::Error),
+    /// The upstream reset the stream, without an error.
+    Reset,
     /// The upstream stood still.
     StandsStill,
     /// It took longer than the route grants it.
@@ -50,6 +53,7 @@ impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upstream(error) => write!(f, "the upstream broke off: {error}"),
+            Self::Reset => f.write_str("the upstream reset the stream"),
             Self::StandsStill => f.write_str("the upstream stood still"),
             Self::Late => f.write_str("the upstream took too long"),
         }
@@ -61,7 +65,7 @@ impl core::error::Error for Cut {}
 impl Cut {
     fn cause(&self) -> StreamCut {
         match self {
-            Self::Upstream(_) => StreamCut::Broken,
+            Self::Upstream(_) | Self::Reset => StreamCut::Broken,
             Self::StandsStill => StreamCut::Idle,
             Self::Late => StreamCut::Late,
         }
@@ -70,7 +74,7 @@ impl Cut {
     /// As Envoy's access log has it.
     fn logged(&self) -> (Flag, &'static str) {
         match self {
-            Self::Upstream(_) => (Flag::UpstreamTermination, "upstream_reset_after_response_started"),
+            Self::Upstream(_) | Self::Reset => (Flag::UpstreamTermination, "upstream_reset_after_response_started"),
             Self::StandsStill => (Flag::StreamIdle, UNREAD),
             Self::Late => (Flag::UpstreamTimeout, "upstream_response_timeout"),
         }
@@ -265,6 +269,13 @@ impl Body for ClientBody {
 }
 
 impl Passing {
+    /// Whether a body without more to come lacks its end, which in HTTP/2 is a flag of its own. A server that answered
+    /// early may reset the stream after it, and then what is not read yet has lost the flag; its length tells as well.
+    fn is_torn(&self) -> bool {
+        let lacks_bytes = self.incoming.size_hint().exact() != Some(0);
+        matches!(self.connection, Some(Connection::Http2(_))) && !self.incoming.is_end_stream() && lacks_bytes
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if let Some(parting) = &mut self.parting {
             return parting.poll(cx);
@@ -280,9 +291,17 @@ impl Passing {
                 if let Some(data) = frame.data_ref() {
                     self.data(data);
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(match frame.into_trailers() {
+                    Ok(mut trailers) => {
+                        head::clean_trailers(&mut trailers);
+                        Frame::trailers(trailers)
+                    }
+                    Err(frame) => frame,
+                })))
             }
             Poll::Ready(Some(Err(error))) => self.cut(Cut::Upstream(error)),
+            // A stream that is reset without an error ends so in hyper, too.
+            Poll::Ready(None) if self.is_torn() => self.cut(Cut::Reset),
             Poll::Ready(None) => {
                 self.end();
                 Poll::Ready(None)

@@ -517,6 +517,7 @@ impl Exchange {
         );
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method;
+        *request.version_mut() = pool.target().version(self.head.version);
         *request.uri_mut() = plan.uri;
         *request.headers_mut() = self.head.headers;
         let headers = request.headers_mut();

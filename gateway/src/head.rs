@@ -136,6 +136,31 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
     remove_where(headers, is_hop_by_hop);
 }
 
+/// Removes from an upstream's trailers what is no trailer: what is about its connection, and what a reader who takes
+/// trailers for header fields would frame, route, trust or read the answer by (RFC 9110 §6.5.1).
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
+    remove_where(trailers, |name| {
+        is_hop_by_hop(name) || is_made_anew(name) || is_no_trailer(name.as_str())
+    });
+}
+
+fn is_no_trailer(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "cache-control"
+            | "content-encoding"
+            | "content-range"
+            | "content-type"
+            | "location"
+            | "proxy-authorization"
+            | "retry-after"
+            | "set-cookie"
+            | "vary"
+            | "www-authenticate"
+    ) || name.starts_with("access-control-")
+}
+
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),

@@ -30,6 +30,7 @@ mod entropy;
 mod exchange;
 mod explain;
 mod ext_authz;
+mod frames;
 mod head;
 mod idle;
 mod joined;

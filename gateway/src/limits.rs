@@ -128,6 +128,21 @@ pub(crate) const POOL_IDLE_MAX: usize = 256;
 /// Time an upstream connection may lie idle: below the 60 to 75 s after which servers commonly close theirs.
 pub(crate) const POOL_IDLE: Duration = Duration::from_secs(50);
 
+/// Requests at once over one connection of HTTP/2 to an upstream, if it takes so many: what RFC 9113 has servers take at
+/// least. What is beyond goes over another one.
+pub(crate) const UPSTREAM_STREAMS_MAX: u32 = 100;
+
+/// Answers over one connection of HTTP/2 that clients leave, over its life; then it takes no new requests. h2 ends a
+/// connection with all that is under way when twice as many streams have gone wrong.
+pub(crate) const UPSTREAM_LEFT_MAX: usize = 500;
+
+/// Streams of one connection that were reset here and are remembered for a second, so that what is still on its way on
+/// them is no mistake of the upstream's.
+pub(crate) const UPSTREAM_RESETS_KEPT: usize = UPSTREAM_LEFT_MAX;
+
+/// New connections that a request waits for while others take all their places.
+pub(crate) const UPSTREAM_ROUNDS_MAX: usize = 16;
+
 /// How often an HTTP/2 connection to an upstream is asked whether it is still there.
 pub(crate) const UPSTREAM_PING: Duration = Duration::from_secs(30);
 

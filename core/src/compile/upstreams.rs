@@ -46,6 +46,7 @@ pub(super) fn compile(
             );
             let way = Way {
                 number: port.map_or(HTTPS_PORT, |port| *port.number),
+                is_http2: port.is_some_and(|port| port.is_http2),
                 is_tls: true,
                 subset: None,
             };
@@ -82,6 +83,7 @@ pub(super) fn of_authorizer(
     let is_grpc = matches!(provider.protocol, ExtAuthzProtocol::Grpc);
     let way = Way {
         number,
+        is_http2: is_grpc || port.is_some_and(|port| port.is_http2),
         is_tls: false,
         subset: None,
     };
@@ -108,6 +110,7 @@ pub(super) fn of_destination(
     let endpoints = endpoints(entry, host, Some(port), *port.number, subset);
     let way = Way {
         number: *port.number,
+        is_http2: port.is_http2,
         is_tls: false,
         subset,
     };
@@ -148,6 +151,7 @@ pub(super) fn entry_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c S
 struct Way<'r> {
     /// The port, as the host has it.
     number: u16,
+    is_http2: bool,
     is_tls: bool,
     subset: Option<&'r Subset>,
 }
@@ -174,7 +178,13 @@ fn upstream(
                 credential: Shown::Nothing,
             }),
         },
-        protocol: UpstreamProtocol::Http1,
+        // As istiod: what the client speaks before what the rule and the port say.
+        protocol: match pool {
+            Some(pool) if pool.uses_client_protocol => UpstreamProtocol::AsClient,
+            Some(pool) if pool.upgrades_to_h2 => UpstreamProtocol::Http2,
+            _ if way.is_http2 => UpstreamProtocol::Http2,
+            _ => UpstreamProtocol::Http1,
+        },
         streams_max: pool.and_then(|pool| pool.streams_max),
         connect_timeout_ms: pool
             .and_then(|pool| pool.connect_timeout_ms)

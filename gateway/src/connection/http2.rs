@@ -12,11 +12,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::Peer;
-use super::frames::{Budget, Frames};
 use super::io::{Activity, ClientIo, Strict};
 use super::stream::ClientStream;
 use super::unread::{Answer, Rests, Streams};
 use crate::exchange;
+use crate::frames::{Budget, Frames};
 use crate::head;
 use crate::limits::{
     CONNECTION_TICK, CONNECTION_WINDOW_BYTES, FAULTY_STREAMS_MAX, HEAD_BYTES_MAX, RESET_STREAMS_MAX,

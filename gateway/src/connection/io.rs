@@ -10,9 +10,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::frames::{Flood, Frames};
 use super::intake::{Intake, Refused};
 use super::stream::ClientStream;
+use crate::frames::{Flood, Frames};
 use crate::limits::{LINGER, LINGER_BYTES_MAX};
 
 /// What passed through a socket, for the one who watches it.

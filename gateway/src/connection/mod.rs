@@ -16,7 +16,6 @@
 //! is told here, from the first bytes, and not by hyper-util's `auto` server,
 //! which cannot be taken apart.
 
-mod frames;
 mod http1;
 mod http2;
 mod intake;
@@ -44,6 +43,7 @@ use self::http1::After;
 use self::leaving::Leaving;
 use self::stream::ClientStream;
 use self::tls::Secured;
+use crate::frames::PREFACE;
 use crate::limits::LEAVE;
 use crate::overload::FromSource;
 use crate::worker::Worker;
@@ -254,18 +254,16 @@ enum Protocol {
     Http2,
 }
 
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// Reads just enough after `read` to tell the protocol; `None` when the client leaves or takes too long.
 async fn first_bytes(stream: &mut ClientStream, read: Bytes, limit: Duration) -> Option<(Protocol, Bytes)> {
     if let Some(protocol) = protocol(&read) {
         return Some((protocol, read));
     }
     tokio::time::timeout(limit, async {
-        let mut all = BytesMut::with_capacity(HTTP2_PREFACE.len());
+        let mut all = BytesMut::with_capacity(PREFACE.len());
         all.extend_from_slice(&read);
         loop {
-            let free = HTTP2_PREFACE.len().saturating_sub(all.len());
+            let free = PREFACE.len().saturating_sub(all.len());
             if stream.take(free as u64).read_buf(&mut all).await.ok()? == 0 {
                 return None;
             }
@@ -280,9 +278,9 @@ async fn first_bytes(stream: &mut ClientStream, read: Bytes, limit: Duration) ->
 
 /// The protocol of a connection that begins with `read`; `None` while that can still be either.
 fn protocol(read: &[u8]) -> Option<Protocol> {
-    if read.starts_with(HTTP2_PREFACE) {
+    if read.starts_with(PREFACE) {
         Some(Protocol::Http2)
-    } else if HTTP2_PREFACE.starts_with(read) {
+    } else if PREFACE.starts_with(read) {
         None
     } else {
         Some(Protocol::Http1)

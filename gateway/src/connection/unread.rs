@@ -17,8 +17,8 @@ use std::rc::Rc;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
-use super::frames::Budget;
 use crate::client_body::{ClientBody, Cut};
+use crate::frames::Budget;
 use crate::idle::IdleLimit;
 
 /// How a client takes one answer.

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::retry::{self, Outcome};
@@ -51,6 +51,7 @@ pub(super) struct Trying {
 /// A request as it was sent first.
 struct Copy {
     method: Method,
+    version: Version,
     uri: Uri,
     headers: HeaderMap,
     /// `None` when the body is watched.
@@ -104,6 +105,7 @@ impl Trying {
         let copy = repeats(&attempts, request.headers()).then(|| {
             Box::new(Copy {
                 method: request.method().clone(),
+                version: request.version(),
                 uri: request.uri().clone(),
                 headers: request.headers().clone(),
                 body: match request.body() {
@@ -307,6 +309,7 @@ impl Trying {
         };
         let mut request = Request::new(UpstreamBody::of_pieces(pieces));
         *request.method_mut() = copy.method.clone();
+        *request.version_mut() = copy.version;
         *request.uri_mut() = copy.uri.clone();
         *request.headers_mut() = copy.headers.clone();
         Some(request)

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderName};
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Request, Uri, Version};
 use http_body_util::{BodyExt as _, Limited};
 use lockgate_core::mirror;
 use lockgate_core::rewrite;
@@ -104,7 +104,9 @@ async fn carry(
         watch.last().await;
         pieces.push_back(watch.whole()?);
     }
-    let request = copy.map(|()| UpstreamBody::of_pieces(pieces));
+    let mut request = copy.map(|()| UpstreamBody::of_pieces(pieces));
+    // A mirror is not asked as the client asks.
+    *request.version_mut() = pool.target().version(Version::HTTP_11);
     let to = Towards::any(pool.target(), entropy);
     let (answer, connection) = upstream::send(pool, request, to, MIRROR).await.ok()?;
     let rest = Limited::new(answer.into_body(), MIRROR_ANSWER_BYTES_MAX)

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::{HOST, HeaderName};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Limited};
 use lockgate_core::check::CheckProtocol;
 
@@ -21,7 +21,8 @@ use crate::upstream::{self, Pool, Towards, UpstreamBody};
 const PARTIAL_BODY: HeaderName = HeaderName::from_static("x-envoy-auth-partial-body");
 
 pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duration) -> Result<Reply, CheckError> {
-    let request = request(question).ok_or(CheckError::Field)?;
+    let mut request = request(question).ok_or(CheckError::Field)?;
+    *request.version_mut() = pool.target().version(Version::HTTP_11);
     let to = Towards::any(pool.target(), question.entropy);
     let (answer, connection) = upstream::send(pool, request, to, limit)
         .await

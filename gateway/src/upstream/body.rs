@@ -36,7 +36,7 @@ impl Body for UpstreamBody {
     type Error = BodyFailure;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        match self.get_mut() {
+        let frame = match self.get_mut() {
             Self::Pieces(pieces, rest) => Poll::Ready(pieces.pop_front().map(|piece| {
                 *rest = rest.saturating_sub(piece.len() as u64);
                 Ok(Frame::data(piece))
@@ -53,6 +53,11 @@ impl Body for UpstreamBody {
                 frame
             }
             Self::Watched(watched) => watched.poll(cx),
+        };
+        match frame {
+            // Trailers come after all that was decided, and stop here.
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => Poll::Ready(None),
+            frame => frame,
         }
     }
 

@@ -17,7 +17,7 @@ use tokio_util::either::Either;
 
 use super::Target;
 use super::awaited::{Awaited, Counted};
-use super::pool::{Connection, Pool};
+use super::pool::{Http1, Pool};
 use super::send::Towards;
 use super::tls::Speaks;
 use crate::joined::Joined;
@@ -26,18 +26,34 @@ use crate::metrics::Shard;
 use crate::worker::OnThisThread;
 
 /// Why no connection could be made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum ConnectError {
     /// Not within the time limit.
     Timeout,
     /// The name has no address, or the lookup failed.
-    Lookup(io::Error),
+    Lookup(Arc<io::Error>),
     /// No address accepts connections.
-    Refused(io::Error),
+    Refused(Arc<io::Error>),
     /// The TLS handshake failed: wrong certificate, wrong name, no TLS at all.
-    Tls(io::Error),
+    Tls(Arc<io::Error>),
     /// hyper could not start.
-    Http(hyper::Error),
+    Http(Arc<hyper::Error>),
+    /// The server does not answer in HTTP/2.
+    NoHttp2,
+}
+
+impl ConnectError {
+    fn lookup(error: io::Error) -> Self {
+        Self::Lookup(Arc::new(error))
+    }
+
+    fn refused(error: io::Error) -> Self {
+        Self::Refused(Arc::new(error))
+    }
+
+    pub(super) fn http(error: hyper::Error) -> Self {
+        Self::Http(Arc::new(error))
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -48,20 +64,24 @@ impl fmt::Display for ConnectError {
             Self::Refused(error) => write!(f, "connect: {error}"),
             Self::Tls(error) => write!(f, "TLS handshake: {error}"),
             Self::Http(error) => write!(f, "HTTP: {error}"),
+            Self::NoHttp2 => f.write_str("the server does not answer in HTTP/2"),
         }
     }
 }
 
 /// A connection on which nothing has been said yet.
-struct Stream {
-    io: Either<TcpStream, TlsStream<TcpStream>>,
-    remote: SocketAddr,
+pub(super) struct Stream {
+    pub(super) io: Io,
+    pub(super) remote: SocketAddr,
     /// Which of the target's endpoints it leads to.
-    endpoint: usize,
+    pub(super) endpoint: usize,
 }
 
+/// Plain or TLS.
+pub(super) type Io = Either<TcpStream, TlsStream<TcpStream>>;
+
 /// A connection for HTTP/1.1.
-pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Connection, ConnectError> {
+pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Http1, ConnectError> {
     let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, to, Speaks::Http1).await?;
     let awaited = Rc::<Awaited>::default();
     let io = Counted {
@@ -72,14 +92,14 @@ pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Connection, 
         .max_buf_size(UPSTREAM_HEAD_BYTES_MAX)
         .handshake(TokioIo::new(io))
         .await
-        .map_err(ConnectError::Http)?;
+        .map_err(ConnectError::http)?;
     let open = Open::new(&pool.shard);
     tokio::task::spawn_local(async move {
         let _open = open;
         // How it ended is what the request on it learns; without a request nobody asks.
         let _ = connection.await;
     });
-    Ok(Connection {
+    Ok(Http1 {
         sender,
         remote,
         awaited,
@@ -105,7 +125,7 @@ where
         .max_header_list_size(u32::try_from(UPSTREAM_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .handshake(TokioIo::new(io))
         .await
-        .map_err(ConnectError::Http)?;
+        .map_err(ConnectError::http)?;
     let open = Open::new(shard);
     tokio::task::spawn_local(async move {
         let _open = open;
@@ -115,7 +135,12 @@ where
 }
 
 /// Connects to an endpoint, or, while that fails, to the others in turn where it may: nothing has been sent yet.
-async fn stream(target: &Target, shard: &Shard, to: Towards, speaks: Speaks) -> Result<Stream, ConnectError> {
+pub(super) async fn stream(
+    target: &Target,
+    shard: &Shard,
+    to: Towards,
+    speaks: Speaks,
+) -> Result<Stream, ConnectError> {
     let endpoints = target.endpoints();
     let tries = if to.all_endpoints { endpoints.len() } else { 1 };
     let mut result = Err(ConnectError::Timeout);
@@ -137,7 +162,7 @@ async fn attempt(target: &Target, index: usize, endpoint: &Endpoint, speaks: Spe
         Some(tls) => {
             let connector = TlsConnector::from(tls.config(speaks));
             let handshake = connector.connect(tls.name.clone(), stream);
-            Either::Right(handshake.await.map_err(ConnectError::Tls)?)
+            Either::Right(handshake.await.map_err(|error| ConnectError::Tls(Arc::new(error)))?)
         }
     };
     Ok(Stream {
@@ -150,26 +175,26 @@ async fn attempt(target: &Target, index: usize, endpoint: &Endpoint, speaks: Spe
 async fn tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), ConnectError> {
     let addresses = tokio::net::lookup_host((&*endpoint.address, endpoint.port))
         .await
-        .map_err(ConnectError::Lookup)?;
-    let mut last = ConnectError::Lookup(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        .map_err(ConnectError::lookup)?;
+    let mut last = ConnectError::lookup(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
                 // Without it a small write may wait 40 ms for the peer's delayed acknowledgement.
-                stream.set_nodelay(true).map_err(ConnectError::Refused)?;
+                stream.set_nodelay(true).map_err(ConnectError::refused)?;
                 return Ok((stream, address));
             }
-            Err(error) => last = ConnectError::Refused(error),
+            Err(error) => last = ConnectError::refused(error),
         }
     }
     Err(last)
 }
 
 /// Counts a connection for as long as it is open.
-struct Open(Arc<Shard>);
+pub(super) struct Open(Arc<Shard>);
 
 impl Open {
-    fn new(shard: &Arc<Shard>) -> Self {
+    pub(super) fn new(shard: &Arc<Shard>) -> Self {
         shard.upstream_connections_total.fetch_add(1, Ordering::Relaxed);
         shard.upstream_connections.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(shard))

@@ -7,10 +7,12 @@
 mod awaited;
 mod body;
 mod connect;
+mod http2;
 mod pool;
 mod send;
 pub(crate) mod tls;
 mod watched;
+mod weighed;
 
 pub(crate) use body::UpstreamBody;
 pub(crate) use connect::connect_http2;
@@ -20,6 +22,7 @@ pub(crate) use watched::{Watch, Watched};
 
 use core::time::Duration;
 
+use http::Version;
 use lockgate_core::snapshot::{Endpoint, Secrets, Upstream};
 
 use self::tls::{Roots, Tls, TlsError};
@@ -56,6 +59,14 @@ impl Target {
 
     fn connect_timeout(&self) -> Duration {
         Duration::from_millis(u64::from(self.spec.connect_timeout_ms))
+    }
+
+    /// What a request is sent in that came in `version`; one without a client comes in HTTP/1.1.
+    pub(crate) fn version(&self, version: Version) -> Version {
+        match self.spec.protocol.is_http2(version == Version::HTTP_2) {
+            true => Version::HTTP_2,
+            false => Version::HTTP_11,
+        }
     }
 
     fn endpoints(&self) -> &[Endpoint] {

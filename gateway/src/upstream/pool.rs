@@ -1,4 +1,4 @@
-//! Idle connections to one upstream, kept by one worker.
+//! Connections to one upstream, kept by one worker: idle ones of HTTP/1.1, and those of HTTP/2 whatever they do.
 //!
 //! The youngest is used first, so that the surplus of a busy hour grows old and
 //! is closed. A connection on which the upstream closed or, worse, sent
@@ -15,13 +15,23 @@ use std::time::Instant;
 use hyper::client::conn::http1::SendRequest;
 
 use super::awaited::Awaited;
+use super::http2::{Links, Slot};
 use super::{Target, UpstreamBody};
 use crate::limits::{POOL_IDLE, POOL_IDLE_MAX};
 use crate::metrics::Shard;
 
-/// A connection to an upstream. Dropping it closes it, whatever is under way on it.
+/// What an answer comes on. Dropping it ends what is under way on it.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) enum Connection {
+    /// All of a connection.
+    Http1(Http1),
+    /// One stream of a connection.
+    Http2(Slot),
+}
+
+/// A connection of HTTP/1.1. Dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Http1 {
     pub(super) sender: SendRequest<UpstreamBody>,
     pub(super) remote: SocketAddr,
     /// The head of the answer to the request on it.
@@ -33,7 +43,10 @@ pub(crate) struct Connection {
 impl Connection {
     /// The address it leads to.
     pub(crate) fn remote(&self) -> SocketAddr {
-        self.remote
+        match self {
+            Self::Http1(connection) => connection.remote,
+            Self::Http2(slot) => slot.remote(),
+        }
     }
 }
 
@@ -44,11 +57,12 @@ pub(crate) struct Pool {
     pub(super) shard: Arc<Shard>,
     /// Oldest first.
     idle: RefCell<VecDeque<Idle>>,
+    pub(super) links: Links,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Http1,
     since: Instant,
 }
 
@@ -59,6 +73,7 @@ impl Pool {
             target,
             shard,
             idle: RefCell::default(),
+            links: Links::default(),
         }
     }
 
@@ -68,7 +83,7 @@ impl Pool {
     }
 
     /// The youngest idle connection to an endpoint, if one is alive.
-    pub(super) fn take(&self, endpoint: usize) -> Option<Connection> {
+    pub(super) fn take(&self, endpoint: usize) -> Option<Http1> {
         let mut idle = self.idle.borrow_mut();
         let mut index = idle.len();
         while let Some(at) = index.checked_sub(1) {
@@ -87,6 +102,13 @@ impl Pool {
 
     /// Keeps a connection whose answer has been read to its end.
     pub(crate) fn put(&self, connection: Connection) {
+        match connection {
+            Connection::Http1(connection) => self.keep(connection),
+            Connection::Http2(slot) => slot.finish(),
+        }
+    }
+
+    fn keep(&self, connection: Http1) {
         if connection.sender.is_closed() {
             return;
         }
@@ -102,6 +124,7 @@ impl Pool {
 
     /// Closes what is dead or has lain idle for too long.
     pub(crate) fn sweep(&self, now: Instant) {
+        self.links.sweep(now);
         self.idle.borrow_mut().retain(|idle| {
             !idle.connection.sender.is_closed() && now.saturating_duration_since(idle.since) < POOL_IDLE
         });

@@ -9,8 +9,8 @@ use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use super::connect::{ConnectError, connect};
-use super::pool::{Connection, Pool};
-use super::{Target, UpstreamBody};
+use super::pool::{Connection, Http1, Pool};
+use super::{Target, UpstreamBody, http2};
 use crate::pace::BodyFailure;
 
 /// Why there is no answer.
@@ -41,7 +41,12 @@ impl fmt::Display for SendError {
             Self::Timeout => f.write_str("no answer in time"),
             Self::PerTryTimeout => f.write_str("no answer within `perTryTimeout`"),
             Self::ResponseTimeout => f.write_str("no answer within `timeout`"),
-            Self::Closed(error) => write!(f, "connection closed before an answer: {error}"),
+            Self::Closed(error) => {
+                write!(f, "connection closed before an answer: {error}")?;
+                // Of HTTP/2 the error itself says no more than that it is one.
+                let source = core::error::Error::source(error);
+                source.map_or(Ok(()), |source| write!(f, ": {source}"))
+            }
             Self::Garbage(what) => f.write_str(what),
             Self::ClientBody(error) => write!(f, "client's body: {error}"),
             Self::ClientTooSlow => BodyFailure::TooSlow.fmt(f),
@@ -63,7 +68,7 @@ impl From<SendError> for Failed {
 }
 
 /// Which of an upstream's endpoints a request goes to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Towards {
     pub(crate) endpoint: usize,
     /// While no connection can be made, the others are tried in turn.
@@ -80,7 +85,7 @@ impl Towards {
     }
 }
 
-/// Sends `request` and waits at most `first_byte` for the head of the answer.
+/// Sends `request`, in the protocol of its version, and waits at most `first_byte` for the head of the answer.
 ///
 /// A kept connection may turn out to be dead. If nothing was written to it, the request goes out once more, on a
 /// fresh one; if anything was, it does not: the upstream may have acted on it.
@@ -90,6 +95,10 @@ pub(crate) async fn send(
     to: Towards,
     first_byte: Duration,
 ) -> Result<(Response<Incoming>, Connection), Failed> {
+    if request.version() == Version::HTTP_2 {
+        // Apart, since it holds more.
+        return Box::pin(http2::send(pool, request, to, first_byte)).await;
+    }
     let mut kept = pool.take(to.endpoint);
     loop {
         let is_kept = kept.is_some();
@@ -128,7 +137,7 @@ enum Unsent {
 }
 
 async fn send_on(
-    mut connection: Connection,
+    mut connection: Http1,
     request: Request<UpstreamBody>,
     first_byte: Duration,
 ) -> Result<(Response<Incoming>, Connection), Unsent> {
@@ -142,7 +151,7 @@ async fn send_on(
         )),
         Ok(Ok(answer)) => match distrusted(&answer) {
             Some(why) => Err(Unsent::Failed(SendError::Garbage(why.into()))),
-            None => Ok((answer, connection)),
+            None => Ok((answer, Connection::Http1(connection))),
         },
         Ok(Err(mut error)) => Err(match error.take_message() {
             Some(request) => Unsent::Untouched(Box::new(request)),
@@ -154,7 +163,7 @@ async fn send_on(
 /// What hyper reads and must not go on: a status of no class (RFC 9110 §15), and what another reader of this head of
 /// HTTP/1 could take for another end of the body (RFC 9112 §6.1, §6.3). Codings other than `chunked` would go on without
 /// their name.
-fn distrusted<B>(answer: &Response<B>) -> Option<&'static str> {
+pub(super) fn distrusted<B>(answer: &Response<B>) -> Option<&'static str> {
     if answer.status().as_u16() > 599 {
         return Some("the upstream's answer has a status beyond 599");
     }

@@ -80,6 +80,27 @@ impl Connection {
         Self { stream, goaway: None }
     }
 
+    /// The server's side of a connection, when the preface has come; sends its settings.
+    pub async fn served(mut stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("nodelay");
+        let mut preface = [0; PREFACE.len()];
+        let read = within_patience("a preface", stream.read_exact(&mut preface)).await;
+        assert!(read.is_ok() && preface == PREFACE, "no preface");
+        let mut connection = Self { stream, goaway: None };
+        assert!(connection.send(&settings(&[])).await, "settings");
+        connection
+    }
+
+    /// The number of the next stream that is opened, once its request is whole.
+    pub async fn asked(&mut self) -> u32 {
+        loop {
+            let (kind, flags, stream, _) = self.next().await.expect("a request");
+            if stream > 0 && matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0 {
+                return stream;
+            }
+        }
+    }
+
     /// Sends bytes; `false` when the gateway no longer takes any.
     pub async fn send(&mut self, bytes: &[u8]) -> bool {
         within_patience("sending", self.stream.write_all(bytes)).await.is_ok()

@@ -17,6 +17,7 @@ pub mod client;
 pub mod findings;
 pub mod frames;
 pub mod gateway;
+pub mod http2_upstream;
 pub mod https;
 pub mod load;
 pub mod outputs;

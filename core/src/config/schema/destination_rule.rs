@@ -121,8 +121,40 @@ static TLS_MODE: Enumeration = Enumeration {
 
 static CONNECTION_POOL: Object = Object::new(&[
     field("tcp", Shape::Object(&TCP), "Settings of the TCP connections."),
-    not_yet("http"),
+    field("http", Shape::Object(&HTTP), "Settings of HTTP."),
 ]);
+
+static HTTP: Object = Object::new(&[
+    field(
+        "h2UpgradePolicy",
+        Shape::Enum(&H2_UPGRADE),
+        "`UPGRADE` speaks HTTP/2, whatever the port's protocol.",
+    ),
+    field(
+        "useClientProtocol",
+        Shape::Bool,
+        "Speaks HTTP/2 for clients that do, and HTTP/1.1 for the others.",
+    ),
+    field(
+        "maxConcurrentStreams",
+        Shape::Integer {
+            min: 1,
+            max: 2_147_483_647,
+        },
+        "Requests at once over one connection of HTTP/2; 100 at most.",
+    ),
+    not_yet("http1MaxPendingRequests"),
+    not_yet("http2MaxRequests"),
+    not_yet("maxRequestsPerConnection"),
+    not_yet("maxRetries"),
+    not_yet("idleTimeout"),
+]);
+
+static H2_UPGRADE: Enumeration = Enumeration {
+    values: &["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"],
+    not_yet: &[],
+    ignore_case: false,
+};
 
 static TCP: Object = Object::new(&[
     field(

@@ -39,13 +39,17 @@ static SERVICE_PORT: Object = Object::new(&[
         text(Format::NonEmpty),
         "Name of the port, unique within the ServiceEntry.",
     ),
-    field("protocol", Shape::Enum(&PROTOCOL), "What is spoken on the port."),
+    field(
+        "protocol",
+        Shape::Enum(&PROTOCOL),
+        "What is spoken on the port: HTTP/2 for `HTTP2`, `GRPC` and `GRPC-WEB`, HTTP/1.1 for the others.",
+    ),
     field("targetPort", PORT, "The endpoints' port, when it differs."),
 ]);
 
 static PROTOCOL: Enumeration = Enumeration {
-    values: &["HTTP", "HTTPS", "HTTP2", "TLS", "TCP"],
-    not_yet: &["GRPC", "GRPC-WEB", "MONGO", "REDIS", "MYSQL", "UDP"],
+    values: &["HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TLS", "TCP"],
+    not_yet: &["MONGO", "REDIS", "MYSQL", "UDP"],
     ignore_case: true,
 };
 

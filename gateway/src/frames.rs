@@ -1,12 +1,13 @@
-//! The frames of an HTTP/2 client, weighed before hyper reads them.
+//! The frames of an HTTP/2 peer, weighed before hyper reads them: a client's, or an upstream's.
 //!
-//! h2 bounds what a client can make it keep: streams, header lists, frames of one
+//! h2 bounds what a peer can make it keep: streams, header lists, frames of one
 //! head, empty and tiny DATA, streams that are reset before anybody looked at
 //! them. It does not bound what costs time alone: pings, settings, priorities,
 //! window updates, and streams that are opened and reset as soon as they are
 //! under way. So the frames pass by here first and are paid for out of a budget,
 //! which fills again with time and with answers: whoever is sent much may say
-//! much. Who has spent it has its connection closed.
+//! much. Who has spent it has its connection closed. An upstream earns by what it is asked and sent; it may answer with
+//! one head to a request and a few more (1xx, trailers), so that its heads are paid for, too.
 //!
 //! Frames are only weighed. Whether they are right is h2's to say.
 
@@ -19,13 +20,14 @@ use crate::limits::{
     RESETS_PER_SECOND, SETTINGS_BYTES_PER_FRAME,
 };
 
-const PREFACE_BYTES: usize = super::HTTP2_PREFACE.len();
+/// What a client begins with.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_BYTES: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 
 /// Without the reserved bit.
@@ -34,12 +36,12 @@ const STREAM_ID: u32 = u32::MAX >> 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-const GOAWAY: u8 = 7;
+pub(crate) const GOAWAY: u8 = 7;
 const ENHANCE_YOUR_CALM: u8 = 11;
 
 /// What a client has spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flood {
+pub(crate) enum Flood {
     /// Frames that carry nothing.
     Frames,
     /// Streams that are reset before they are answered.
@@ -48,7 +50,7 @@ pub(super) enum Flood {
 
 impl Flood {
     /// For the access log.
-    pub(super) const fn details(self) -> &'static str {
+    pub(crate) const fn details(self) -> &'static str {
         match self {
             Self::Frames => "http2.inbound_frames_flood",
             Self::Resets => "http2.premature_resets_flood",
@@ -58,7 +60,7 @@ impl Flood {
 
 /// What a client may still spend.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     frames: Cell<u32>,
     resets: Cell<u32>,
     /// Time that nothing was earned for yet.
@@ -67,9 +69,14 @@ pub(super) struct Budget {
     in_head: Cell<bool>,
     /// The last stream that the client opened.
     last_stream: Cell<u32>,
+    /// What a head costs.
+    head_costs: usize,
+    /// Types of the frames that have come whole, one bit for each.
+    seen: Cell<u16>,
 }
 
 impl Default for Budget {
+    /// A client's.
     fn default() -> Self {
         Self {
             frames: Cell::new(FRAMES_BURST),
@@ -77,13 +84,28 @@ impl Default for Budget {
             since: Cell::new(Duration::ZERO),
             in_head: Cell::new(false),
             last_stream: Cell::new(0),
+            head_costs: 0,
+            seen: Cell::new(0),
         }
     }
 }
 
 impl Budget {
+    /// An upstream's.
+    pub(crate) fn of_upstream() -> Self {
+        Self {
+            head_costs: 1,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a frame of this type has come whole.
+    pub(crate) fn has_seen(&self, kind: u8) -> bool {
+        self.seen.get() & bit(kind) != 0
+    }
+
     /// Whether the client owes the rest of a head.
-    pub(super) fn in_head(&self) -> bool {
+    pub(crate) fn in_head(&self) -> bool {
         self.in_head.get()
     }
 
@@ -91,7 +113,7 @@ impl Budget {
     ///
     /// It names the last stream as served, which it may have been: the client must not take it for granted that it can
     /// ask again.
-    pub(super) fn goaway(&self) -> [u8; 17] {
+    pub(crate) fn goaway(&self) -> [u8; 17] {
         let mut frame = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ENHANCE_YOUR_CALM];
         if let Some(last) = frame.get_mut(9..13) {
             last.copy_from_slice(&self.last_stream.get().to_be_bytes());
@@ -100,7 +122,7 @@ impl Budget {
     }
 
     /// Time went by.
-    pub(super) fn passed(&self, time: Duration) {
+    pub(crate) fn passed(&self, time: Duration) {
         const SECOND: Duration = Duration::from_secs(1);
         let mut since = self.since.get().saturating_add(time);
         while let Some(rest) = since.checked_sub(SECOND / 10) {
@@ -112,24 +134,25 @@ impl Budget {
     }
 
     /// The client was told the head of an answer.
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         self.earn(FRAMES_PER_REQUEST);
         add(&self.resets, 1, RESETS_BURST);
     }
 
     /// The client is sent a piece of an answer.
-    pub(super) fn sent(&self, bytes: usize) {
+    pub(crate) fn sent(&self, bytes: usize) {
         let frames = FRAMES_PER_ANSWER_PIECE as usize + bytes / ANSWER_BYTES_PER_FRAME;
         self.earn(u32::try_from(frames).unwrap_or(u32::MAX));
     }
 
-    fn earn(&self, frames: u32) {
+    /// The peer may say so much more.
+    pub(crate) fn earn(&self, frames: u32) {
         add(&self.frames, frames, FRAMES_BURST);
     }
 
     fn spend(&self, kind: u8, flags: u8, length: usize) -> Result<(), Flood> {
         let frames = match kind {
-            HEADERS => 0,
+            HEADERS => self.head_costs,
             DATA if length > 0 || flags & END_STREAM != 0 => 0,
             RST_STREAM => return take(&self.resets, 1).ok_or(Flood::Resets),
             SETTINGS => 1_usize.saturating_add(length / SETTINGS_BYTES_PER_FRAME),
@@ -137,6 +160,10 @@ impl Budget {
         };
         take(&self.frames, u32::try_from(frames).unwrap_or(u32::MAX)).ok_or(Flood::Frames)
     }
+}
+
+fn bit(kind: u8) -> u16 {
+    1_u16.checked_shl(kind.into()).unwrap_or(0)
 }
 
 fn add(to: &Cell<u32>, more: u32, most: u32) {
@@ -150,9 +177,9 @@ fn take(from: &Cell<u32>, less: u32) -> Option<()> {
 
 /// Where in a client's bytes the reader is.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     budget: Rc<Budget>,
-    /// Bytes of the preface and of payloads that pass by.
+    /// Bytes of a preface and of payloads that pass by.
     skip: usize,
     head: [u8; HEAD_BYTES],
     /// Bytes of `head` that are there.
@@ -173,11 +200,19 @@ enum Block {
 }
 
 impl Frames {
-    /// Reads a connection from its preface on.
-    pub(super) fn new(budget: &Rc<Budget>) -> Self {
+    /// Reads a client's connection from its preface on.
+    pub(crate) fn new(budget: &Rc<Budget>) -> Self {
+        Self {
+            skip: PREFACE.len(),
+            ..Self::of_upstream(budget)
+        }
+    }
+
+    /// Reads an upstream's connection.
+    pub(crate) fn of_upstream(budget: &Rc<Budget>) -> Self {
         Self {
             budget: Rc::clone(budget),
-            skip: PREFACE_BYTES,
+            skip: 0,
             head: [0; HEAD_BYTES],
             have: 0,
             block: Block::None,
@@ -185,7 +220,7 @@ impl Frames {
     }
 
     /// See [`Budget::goaway`].
-    pub(super) fn goaway(&self) -> [u8; 17] {
+    pub(crate) fn goaway(&self) -> [u8; 17] {
         self.budget.goaway()
     }
 
@@ -193,7 +228,7 @@ impl Frames {
     ///
     /// # Errors
     /// What the client has spent.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), Flood> {
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), Flood> {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.skip > 0 {
@@ -243,6 +278,9 @@ impl Frames {
     }
 
     fn frame_ends(&mut self) {
+        let [.., kind, _, _, _, _, _] = self.head;
+        let seen = &self.budget.seen;
+        seen.set(seen.get() | bit(kind));
         if self.block == Block::Ends {
             self.block = Block::None;
             self.budget.in_head.set(false);
@@ -265,14 +303,14 @@ mod tests {
     fn read(frames: &[Vec<u8>]) -> (Result<(), Flood>, Rc<Budget>) {
         let budget = Rc::new(Budget::default());
         let mut reader = Frames::new(&budget);
-        let bytes = [super::super::HTTP2_PREFACE, &frames.concat()].concat();
+        let bytes = [PREFACE, &frames.concat()].concat();
         (reader.read(&bytes), budget)
     }
 
     #[test]
     fn frames_are_found_however_they_are_torn() {
         let bytes = [
-            super::super::HTTP2_PREFACE.to_vec(),
+            PREFACE.to_vec(),
             frame(SETTINGS, 0, 0, &[0; 6]),
             frame(HEADERS, 0, 5, &[0x82; 40]),
             frame(CONTINUATION, END_HEADERS, 5, &[0x84]),

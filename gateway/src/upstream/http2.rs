@@ -1,0 +1,490 @@
+//! HTTP/2 towards upstreams: many requests over one connection of a worker.
+//!
+//! A connection takes as many requests as its server says, and no more than
+//! [`UPSTREAM_STREAMS_MAX`]; what is beyond goes over another one. Those that
+//! wait for a connection wait for one together. What the client does not take is
+//! not taken from the upstream: each stream has a window of its own, and that of
+//! the connection has room for all of them, so that a slow client holds up its
+//! own stream and no other. A client that leaves resets its stream alone.
+//!
+//! What the upstream has not begun with (RFC 9113 §8.7: a stream that it refuses,
+//! or beyond the last that it names as it goes away) goes out once more, over
+//! another connection, if all of it is at hand.
+
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::Reason;
+use http::header::{CONTENT_TYPE, HOST, TE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
+
+use super::connect::{ConnectError, Open, Stream, stream};
+use super::pool::{Connection, Pool};
+use super::send::{Failed, SendError, Towards, distrusted};
+use super::tls::Speaks;
+use super::weighed::{Signs, Weighed};
+use super::{Target, UpstreamBody};
+use crate::joined::Joined;
+use crate::limits::{
+    HEADER_FIELDS_MAX, POOL_IDLE, STREAM_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, UPSTREAM_HEAD_BYTES_MAX,
+    UPSTREAM_LEFT_MAX, UPSTREAM_PING, UPSTREAM_RESETS_KEPT, UPSTREAM_ROUNDS_MAX, UPSTREAM_STREAMS_MAX,
+};
+use crate::pace::BodyFailure;
+use crate::worker::OnThisThread;
+
+type Io = TokioIo<Weighed<Joined<super::connect::Io>>>;
+type Sender = SendRequest<Noted>;
+
+/// A connection and its place in it, until all of the answer is there.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    link: Rc<Link>,
+    is_whole: bool,
+}
+
+/// One connection.
+pub(super) struct Link {
+    sender: Sender,
+    /// Driven by a task of its own; here only for what the server says of its limits.
+    driver: Rc<RefCell<http2::Connection<Io, Noted, OnThisThread>>>,
+    signs: Rc<Signs>,
+    remote: SocketAddr,
+    endpoint: usize,
+    /// What the configuration has it take.
+    streams_max: usize,
+    streams: Cell<usize>,
+    /// Answers that were left before their end.
+    left: Cell<usize>,
+    /// The server has refused a request on it.
+    has_refused: Cell<bool>,
+    idle_since: Cell<Instant>,
+}
+
+impl core::fmt::Debug for Link {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (remote, streams) = (self.remote, self.streams.get());
+        f.debug_struct("Link")
+            .field("remote", &remote)
+            .field("streams", &streams)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    /// The address that its connection leads to.
+    pub(super) fn remote(&self) -> SocketAddr {
+        self.link.remote
+    }
+
+    /// All of the answer is there.
+    pub(super) fn finish(mut self) {
+        self.is_whole = true;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Link { streams, left, .. } = &*self.link;
+        streams.set(streams.get().saturating_sub(1));
+        left.set(left.get().saturating_add(usize::from(!self.is_whole)));
+        if streams.get() == 0 {
+            self.link.idle_since.set(Instant::now());
+        }
+    }
+}
+
+impl Link {
+    /// A place in it, if there is one.
+    fn reserve(self: &Rc<Self>) -> Option<Slot> {
+        let room = self.takes().saturating_sub(self.streams.get());
+        (room > 0 && self.is_open()).then(|| {
+            self.streams.set(self.streams.get().saturating_add(1));
+            Slot {
+                link: Rc::clone(self),
+                is_whole: false,
+            }
+        })
+    }
+
+    /// Requests that it takes at once.
+    fn takes(&self) -> usize {
+        // A server that takes none yet is asked and waited for.
+        let of_server = self.driver.borrow().current_max_send_streams().max(1);
+        of_server.min(self.streams_max)
+    }
+
+    /// Whether it takes further requests.
+    fn is_open(&self) -> bool {
+        let takes_more = !self.sender.is_closed() && !self.signs.goes_away() && !self.has_refused.get();
+        takes_more && self.left.get() < UPSTREAM_LEFT_MAX
+    }
+
+    /// Whether it is worth keeping.
+    fn is_kept(&self, now: Instant) -> bool {
+        match self.streams.get() {
+            0 => self.is_open() && now.saturating_duration_since(self.idle_since.get()) < POOL_IDLE,
+            // Those that are under way hold it themselves.
+            _ => self.is_open(),
+        }
+    }
+}
+
+/// The connections of one pool.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    /// Oldest first, so that the surplus of a busy hour lies idle.
+    open: RefCell<Vec<Rc<Link>>>,
+    awaited: RefCell<Vec<Rc<Attempt>>>,
+}
+
+/// A connection that is being made, for all who wait for one.
+#[derive(Debug)]
+struct Attempt {
+    to: Towards,
+    waiting: Cell<usize>,
+    outcome: RefCell<Option<Result<Rc<Link>, ConnectError>>>,
+    changed: Notify,
+}
+
+impl Attempt {
+    async fn outcome(&self) -> Result<Rc<Link>, ConnectError> {
+        self.waiting.set(self.waiting.get().saturating_add(1));
+        loop {
+            if let Some(outcome) = &*self.outcome.borrow() {
+                return outcome.clone();
+            }
+            self.changed.notified().await;
+        }
+    }
+}
+
+impl Links {
+    fn reserve(&self, endpoint: usize) -> Option<Slot> {
+        let open = self.open.borrow();
+        let mut leading = open.iter().filter(|link| link.endpoint == endpoint);
+        leading.find_map(Link::reserve)
+    }
+
+    /// Closes what is dead or has lain idle for too long.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.open.borrow_mut().retain(|link| link.is_kept(now));
+    }
+
+    /// One that has room for another, or a new one.
+    fn awaited(pool: &Rc<Pool>, to: Towards) -> Rc<Attempt> {
+        let room = streams_max(pool.target());
+        let mut awaited = pool.links.awaited.borrow_mut();
+        let mut leading = awaited.iter().filter(|attempt| attempt.to == to);
+        if let Some(attempt) = leading.find(|attempt| attempt.waiting.get() < room) {
+            return Rc::clone(attempt);
+        }
+        let attempt = Rc::new(Attempt {
+            to,
+            waiting: Cell::new(0),
+            outcome: RefCell::default(),
+            changed: Notify::new(),
+        });
+        awaited.push(Rc::clone(&attempt));
+        let (pool, made) = (Rc::clone(pool), Rc::clone(&attempt));
+        // In a task of its own, since it is nobody's alone.
+        tokio::task::spawn_local(async move {
+            let outcome = connect(&pool, to).await;
+            let links = &pool.links;
+            if let Ok(link) = &outcome {
+                links.sweep(Instant::now());
+                links.open.borrow_mut().push(Rc::clone(link));
+            }
+            links.awaited.borrow_mut().retain(|other| !Rc::ptr_eq(other, &made));
+            *made.outcome.borrow_mut() = Some(outcome);
+            made.changed.notify_waiters();
+        });
+        attempt
+    }
+}
+
+fn streams_max(target: &Target) -> usize {
+    let configured = target.spec.streams_max.and_then(|most| usize::try_from(most).ok());
+    configured.unwrap_or(usize::MAX).min(UPSTREAM_STREAMS_MAX as usize)
+}
+
+/// A connection whose server has said how many requests it takes.
+async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Rc<Link>, ConnectError> {
+    let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, to, Speaks::Http2).await?;
+    let signs = Rc::<Signs>::default();
+    let io = TokioIo::new(Weighed::new(Joined(io), &signs));
+    let (sender, driver) = http2::Builder::new(OnThisThread)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(UPSTREAM_PING)
+        // Until it has said more, which is waited for.
+        .initial_max_send_streams(0)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(u32::try_from(UPSTREAM_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_send_buf_size(STREAM_SEND_BYTES_MAX)
+        .max_concurrent_reset_streams(UPSTREAM_RESETS_KEPT)
+        .handshake(io)
+        .await
+        .map_err(ConnectError::http)?;
+    let driver = Rc::new(RefCell::new(driver));
+    let (driven, open, ends) = (Rc::clone(&driver), Open::new(&pool.shard), Rc::clone(&signs));
+    tokio::task::spawn_local(async move {
+        let _open = open;
+        // How it ended is what the requests on it learn; without one nobody asks.
+        let _ = poll_fn(|cx| Pin::new(&mut *driven.borrow_mut()).poll(cx)).await;
+        ends.ended();
+    });
+    let settled = tokio::time::timeout(pool.target().connect_timeout(), signs.settled());
+    match settled.await {
+        Err(_) => return Err(ConnectError::Timeout),
+        Ok(false) => return Err(ConnectError::NoHttp2),
+        Ok(true) => {}
+    }
+    Ok(Rc::new(Link {
+        sender,
+        driver,
+        signs,
+        remote,
+        endpoint,
+        streams_max: streams_max(pool.target()),
+        streams: Cell::new(0),
+        left: Cell::new(0),
+        has_refused: Cell::new(false),
+        idle_since: Cell::new(Instant::now()),
+    }))
+}
+
+/// The window of a whole connection: room for all of its streams, or those whose clients are slow would hold up others.
+const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * UPSTREAM_STREAMS_MAX;
+
+async fn slot(pool: &Rc<Pool>, to: Towards) -> Result<Slot, ConnectError> {
+    for _ in 0..UPSTREAM_ROUNDS_MAX {
+        if let Some(slot) = pool.links.reserve(to.endpoint) {
+            return Ok(slot);
+        }
+        let link = Links::awaited(pool, to).outcome().await?;
+        if let Some(slot) = link.reserve() {
+            return Ok(slot);
+        }
+        // Others were there before.
+    }
+    Err(ConnectError::Timeout)
+}
+
+/// The same as [`super::send()`], in HTTP/2.
+pub(super) async fn send(
+    pool: &Rc<Pool>,
+    request: Request<UpstreamBody>,
+    to: Towards,
+    first_byte: Duration,
+) -> Result<(Response<Incoming>, Connection), Failed> {
+    let copy = Copy::of(&request);
+    let mut request = request;
+    let mut is_second = false;
+    loop {
+        let slot = match slot(pool, to).await {
+            Ok(slot) => slot,
+            Err(error) => {
+                return Err(Failed {
+                    error: SendError::Connect(error),
+                    unsent: Some(Box::new(request)),
+                });
+            }
+        };
+        let (error, unsent) = match send_on(slot, request, pool.target(), first_byte).await {
+            Ok(answer) => return Ok(answer),
+            Err(Unsent::Failed(error)) => return Err(error.into()),
+            Err(Unsent::NotBegun(error)) => (error, copy.as_ref().map(Copy::request)),
+        };
+        match unsent {
+            Some(again) if !is_second => request = again,
+            unsent => {
+                return Err(Failed {
+                    error,
+                    unsent: unsent.map(Box::new),
+                });
+            }
+        }
+        is_second = true;
+    }
+}
+
+enum Unsent {
+    /// The upstream has not begun with it, and never will.
+    NotBegun(SendError),
+    Failed(SendError),
+}
+
+async fn send_on(
+    slot: Slot,
+    request: Request<UpstreamBody>,
+    target: &Target,
+    first_byte: Duration,
+) -> Result<(Response<Incoming>, Connection), Unsent> {
+    let failure = Rc::<Cell<Option<Broken>>>::default();
+    let request = in_http2(request, target.tls.is_some(), &failure).ok_or_else(|| {
+        let what = "the request cannot be said in HTTP/2";
+        Unsent::Failed(SendError::Garbage(what.into()))
+    })?;
+    slot.link.signs.asked();
+    let (link, mut sender) = (Rc::clone(&slot.link), slot.link.sender.clone());
+    let answer = tokio::time::timeout(first_byte, sender.try_send_request(request)).await;
+    let answer = answer.map_err(|_| Unsent::Failed(SendError::Timeout))?;
+    match answer {
+        Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Unsent::Failed(SendError::Garbage(
+            "the upstream switched protocols unasked".into(),
+        ))),
+        Ok(answer) if answer.headers().len() > HEADER_FIELDS_MAX => Err(Unsent::Failed(SendError::Garbage(
+            "the upstream's answer has too many fields".into(),
+        ))),
+        Ok(answer) => match distrusted(&answer) {
+            Some(why) => Err(Unsent::Failed(SendError::Garbage(why.into()))),
+            None => Ok((answer, Connection::Http2(slot))),
+        },
+        Err(mut error) => {
+            let is_untouched = error.take_message().is_some();
+            let error = error.into_error();
+            if is_untouched || is_refused(&error) {
+                link.has_refused.set(true);
+                return Err(Unsent::NotBegun(SendError::Closed(error)));
+            }
+            Err(Unsent::Failed(match (failure.get(), of_h2(&error)) {
+                (Some(Broken::TooSlow), _) => SendError::ClientTooSlow,
+                (Some(Broken::Client), _) => SendError::ClientBody(error),
+                // What h2 could not make sense of, or who weighs it would not read.
+                (None, Some(what)) if what.is_library() || is_flood(what) => SendError::Garbage(what.to_string()),
+                (None, _) => SendError::Closed(error),
+            }))
+        }
+    }
+}
+
+fn of_h2(error: &hyper::Error) -> Option<&h2::Error> {
+    core::error::Error::source(error).and_then(|source| source.downcast_ref())
+}
+
+fn is_flood(error: &h2::Error) -> bool {
+    error
+        .get_io()
+        .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
+}
+
+/// Whether the upstream says that it has not begun with a request.
+fn is_refused(error: &hyper::Error) -> bool {
+    of_h2(error).is_some_and(|error| {
+        let is_reset = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        // h2 gives a GOAWAY to the streams alone that are beyond the last of it.
+        error.is_remote() && (is_reset || error.is_go_away())
+    })
+}
+
+/// The request as HTTP/2 has it: its host in the target, and what gRPC asks for.
+fn in_http2(
+    request: Request<UpstreamBody>,
+    is_tls: bool,
+    failure: &Rc<Cell<Option<Broken>>>,
+) -> Option<Request<Noted>> {
+    let (mut head, body) = request.into_parts();
+    let host = head.headers.remove(HOST)?;
+    let path = head.uri.path_and_query().cloned();
+    head.uri = Uri::builder()
+        .scheme(if is_tls { Scheme::HTTPS } else { Scheme::HTTP })
+        .authority(Authority::try_from(host.as_bytes()).ok()?)
+        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
+        .build()
+        .ok()?;
+    head.version = Version::HTTP_2;
+    let content_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if content_type.starts_with(b"application/grpc") {
+        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    let body = Noted {
+        body,
+        failure: Rc::clone(failure),
+    };
+    Some(Request::from_parts(head, body))
+}
+
+/// A request that can go out once more: one whose body is at hand.
+struct Copy {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    pieces: VecDeque<Bytes>,
+}
+
+impl Copy {
+    fn of(request: &Request<UpstreamBody>) -> Option<Self> {
+        let pieces = match request.body() {
+            UpstreamBody::Pieces(pieces, _) => pieces.clone(),
+            body if body.is_end_stream() => VecDeque::new(),
+            UpstreamBody::Stream(..) | UpstreamBody::Watched(_) => return None,
+        };
+        Some(Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            pieces,
+        })
+    }
+
+    fn request(&self) -> Request<UpstreamBody> {
+        let mut request = Request::new(UpstreamBody::of_pieces(self.pieces.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        *request.version_mut() = Version::HTTP_2;
+        request
+    }
+}
+
+/// Why a client's body broke off.
+#[derive(Debug, Clone, Copy)]
+enum Broken {
+    Client,
+    TooSlow,
+}
+
+/// A body on its way, and why it broke off: h2 only says that it did.
+struct Noted {
+    body: UpstreamBody,
+    failure: Rc<Cell<Option<Broken>>>,
+}
+
+impl Body for Noted {
+    type Data = Bytes;
+    type Error = BodyFailure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(failure))) = &frame {
+            self.failure.set(Some(match failure {
+                BodyFailure::Client(_) => Broken::Client,
+                BodyFailure::TooSlow => Broken::TooSlow,
+            }));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
