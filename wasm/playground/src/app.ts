@@ -1,5 +1,6 @@
 // What the parts of the page say to each other.
-import type { Diagnostic, SimulatedRequest } from "@lockgate/simulator";
+import type { Capsule, Diagnostic, SimulatedRequest } from "@lockgate/simulator";
+import { isCapsule, readCapsule, recordedView } from "./capsule";
 import { isCurl, readCurl, writeCurl } from "./curl";
 import { ask, byId, h, toast } from "./dom";
 import type { Editor } from "./editor";
@@ -38,6 +39,8 @@ export async function start(engine: Engine) {
   let answer: Answer | null = null;
   let asked: SimulatedRequest | null = null;
   let live: LiveConfiguration | null = null;
+  /** What the request was taken from, until it is changed. */
+  let recorded: Capsule | null = null;
 
   // The verdict does not wait for the editor, which is most of the page.
   let editor: Editor | null = null;
@@ -59,6 +62,7 @@ export async function start(engine: Engine) {
   };
   const form = new RequestForm(byId<HTMLFormElement>("request"), (draft) => {
     workspace.draft = draft;
+    recorded = null;
     byId<HTMLSelectElement>("try").value = "";
     question(false);
   });
@@ -122,6 +126,7 @@ export async function start(engine: Engine) {
       return;
     }
     body.replaceChildren(verdictView(explanation, jumpToRule, (field) => form.focus(field)));
+    if (recorded !== null) body.append(recordedView(recorded, explanation));
     byId("trace").replaceChildren(traceView(explanation, jump));
     byId("took").textContent = `found out in ${said.took < 1 ? said.took.toFixed(2) : said.took.toFixed(0)} ms`;
     performance.mark("verdict");
@@ -268,6 +273,7 @@ export async function start(engine: Engine) {
 
   function load(next: Workspace) {
     workspace = next;
+    recorded = null;
     answer = null;
     editor?.load(workspace.files);
     form.draft = workspace.draft;
@@ -299,7 +305,8 @@ export async function start(engine: Engine) {
     };
   }
 
-  function setDraft(draft: Draft, isOwn = true) {
+  function setDraft(draft: Draft, isOwn = true, of: Capsule | null = null) {
+    recorded = of;
     workspace.draft = { ...draft };
     form.draft = workspace.draft;
     if (isOwn) requests.value = "";
@@ -356,6 +363,18 @@ export async function start(engine: Engine) {
   byId("file-rename").addEventListener("click", () => void rename());
   byId("file-delete").addEventListener("click", remove);
 
+  /** Takes the request of a curl command or of a capsule, or says why not. */
+  function take(text: string): string | null {
+    if (!isCapsule(text)) return takeCurl(text);
+    try {
+      const { capsule, draft } = readCapsule(text);
+      setDraft(draft, true, capsule);
+      return null;
+    } catch (error) {
+      return `This is no capsule: ${error instanceof Error ? error.message : String(error)}.`;
+    }
+  }
+
   function takeCurl(text: string): string | null {
     try {
       const draft = readCurl(text);
@@ -373,22 +392,23 @@ export async function start(engine: Engine) {
     return workspace.files.some(({ text }) => new RegExp(`\\b(number|port):\\s*${port}\\b`).test(text));
   }
 
-  byId("curl-paste").addEventListener("click", async () => {
+  byId("request-paste").addEventListener("click", async () => {
     const text = await ask({
-      title: "Paste a curl command",
-      label: "The command, as you would run it",
+      title: "Paste a curl command or a capsule",
+      label: "The command as you would run it, or a line that a gateway has logged",
       value: "",
       action: "Take it",
       rows: 6,
-      check: takeCurl,
+      check: take,
     });
-    if (text !== null) toast("The request is taken from the command.");
+    if (text !== null) toast(`The request is taken from the ${isCapsule(text) ? "capsule" : "command"}.`);
   });
   byId("request").addEventListener("paste", (event) => {
     const text = event.clipboardData?.getData("text/plain") ?? "";
-    if (!isCurl(text)) return;
+    const isLogged = isCapsule(text) && text.includes("lockgate.dev/capsule/");
+    if (!isCurl(text) && !isLogged) return;
     event.preventDefault();
-    toast(takeCurl(text) ?? "The request is taken from the curl command.");
+    toast(take(text) ?? `The request is taken from the ${isLogged ? "capsule" : "curl command"}.`);
   });
   byId("curl-copy").addEventListener("click", async () => {
     await copy(writeCurl(workspace.draft), "The curl command is copied.");

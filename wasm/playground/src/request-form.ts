@@ -26,7 +26,8 @@ const MAIN: Field[] = [
 const CONNECTION: Field[] = [
   { name: "peer", label: "Client's address" },
   { name: "port", label: "Gateway's port", mode: "numeric" },
-  { name: "sni", label: "Server name (TLS)" },
+  { name: "authority", label: ":authority (HTTP/2)" },
+  { name: "sni", label: "Server name (TLS)", hint: "- for none" },
   { name: "proxied", label: "PROXY protocol client" },
   { name: "destinationIp", label: "Destination address" },
   { name: "destinationPort", label: "Destination port", mode: "numeric" },
@@ -36,6 +37,8 @@ const CONNECTION: Field[] = [
 const WIDE: Field[] = [
   { name: "peerUris", label: "Names in the client's certificate", hint: "spiffe://…, one a line", rows: 1 },
   { name: "claims", label: "Claims of the token", hint: "JSON, taken as verified", rows: 2 },
+  { name: "tokenError", label: "What is wrong with the token", hint: "as it is answered: Jwt is expired", rows: 1 },
+  { name: "bodyError", label: "What is wrong with the body", hint: "as it is answered: the request body is too large", rows: 1 },
   { name: "checks", label: "External authorizers' answers", hint: '{"NAME": {"decision": "allow"}}', rows: 2 },
 ];
 
@@ -101,7 +104,7 @@ export class RequestForm {
     }
     const draft = this.draft;
     const said = [draft.peer, draft.port === "" ? "" : `port ${draft.port}`, draft.sni === "" ? "" : `sni ${draft.sni}`];
-    const given = [draft.claims === "" ? "" : "claims", draft.checks === "" ? "" : "answers"];
+    const given = [draft.claims === "" ? "" : "claims", draft.tokenError === "" ? "" : "no good token", draft.bodyError === "" ? "" : "no good body", draft.checks === "" ? "" : "answers"];
     const summary = this.#more.querySelector("#connection-summary");
     if (summary !== null) summary.textContent = [...said, ...given].filter((text) => text !== "").join(" · ");
   }

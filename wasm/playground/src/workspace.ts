@@ -11,11 +11,15 @@ export interface File {
 export interface Draft {
   method: string;
   target: string;
+  /** `:authority` of HTTP/2. */
+  authority: string;
   /** `name: value`, one a line. */
   headers: string;
   body: string;
+  bodyError: string;
   peer: string;
   port: string;
+  /** {@link NO_SERVER_NAME} for none. */
   sni: string;
   proxied: string;
   destinationIp: string;
@@ -24,6 +28,7 @@ export interface Draft {
   peerUris: string;
   /** JSON. */
   claims: string;
+  tokenError: string;
   /** JSON. */
   checks: string;
   entropy: string;
@@ -46,11 +51,16 @@ export interface Workspace {
   draft: Draft;
 }
 
+/** What a client's server name is written as that asks for none. */
+export const NO_SERVER_NAME = "-";
+
 export const EMPTY_DRAFT: Draft = {
   method: "GET",
   target: "/",
+  authority: "",
   headers: "",
   body: "",
+  bodyError: "",
   peer: "198.51.100.7",
   port: "80",
   sni: "",
@@ -59,6 +69,7 @@ export const EMPTY_DRAFT: Draft = {
   destinationPort: "",
   peerUris: "",
   claims: "",
+  tokenError: "",
   checks: "",
   entropy: "",
 };
@@ -107,13 +118,18 @@ export function requestOf(draft: Draft): { request: SimulatedRequest } | { probl
   if (!request.url.startsWith("/") && request.url !== "*") problems.target = "a path that begins with /";
   request.headers = headersOf(draft.headers, problems);
   if (draft.body !== "") request.body = draft.body;
-  const text = (name: "peer" | "sni" | "proxied" | "destinationIp") => {
+  const address = (name: "peer" | "proxied" | "destinationIp") => {
     const value = draft[name].trim();
     if (value === "") return;
-    if (name !== "sni" && !isAddress(value)) problems[name] = "an IP address";
+    if (!isAddress(value)) problems[name] = "an IP address";
     request[name] = value;
   };
-  (["peer", "sni", "proxied", "destinationIp"] as const).forEach(text);
+  (["peer", "proxied", "destinationIp"] as const).forEach(address);
+  const text = (name: "authority" | "sni" | "tokenError" | "bodyError") => {
+    const value = draft[name].trim();
+    if (value !== "") request[name] = name === "sni" && value === NO_SERVER_NAME ? "" : value;
+  };
+  (["authority", "sni", "tokenError", "bodyError"] as const).forEach(text);
   const port = (name: "port" | "destinationPort") => {
     const value = draft[name].trim();
     if (value === "") return;

@@ -182,8 +182,8 @@ async function deflated(text) {
 
 test("a_curl_command_fills_the_request", async () => {
   await open(async (page) => {
-    await page.getByRole("button", { name: "Paste curl" }).click();
-    const field = page.getByLabel("The command, as you would run it");
+    await page.getByRole("button", { name: "Paste request" }).click();
+    const field = page.getByLabel(/^The command as you would run it/);
     await field.fill("wget http://test.com");
     await page.getByRole("button", { name: "Take it" }).click();
     assert.match(await page.locator("dialog .problem").innerText(), /does not begin with curl/);
@@ -194,6 +194,51 @@ test("a_curl_command_fills_the_request", async () => {
     assert.equal(await page.locator("#request-target").inputValue(), "/v1/x?y=1");
     assert.match(await page.locator("#request-headers").inputValue(), /^host: other\.example\n/);
     assert.equal(await page.locator("#request-port").inputValue(), "80");
+  });
+});
+
+test("a_capsule_is_decided_again_and_compared", async () => {
+  // As a gateway that runs the seed logs it.
+  const capsule = {
+    apiVersion: "lockgate.dev/capsule/v1",
+    time: "2026-11-29T08:59:04.117Z",
+    requestId: "230b1765-c7e3-4a47-b06b-be6d1e86294c",
+    snapshot: "c0ce7e27b5151561",
+    reproduces: true,
+    request: { method: "POST", url: "/v1/chat", authority: "test.com", headers: [], peer: "203.0.113.9", destinationIp: "127.0.0.1", destinationPort: 80, port: 80, entropy: "12174192082418754979" },
+    verdict: { decision: "refuse", status: 403, code: "rbac_access_denied", reason: "denied by rules[0] of AuthorizationPolicy `istio-system/auth-policy`", body: "RBAC: access denied", contentType: "text/plain" },
+  };
+  await open(async (page) => {
+    const paste = async (text) => {
+      await page.getByRole("button", { name: "Paste request" }).click();
+      await page.locator("#dialog-field").fill(text);
+      await page.getByRole("button", { name: "Take it" }).click();
+    };
+    const recorded = page.locator("#recorded");
+    await paste('{"apiVersion":"lockgate.dev/capsule/v9"}');
+    assert.match(await page.locator("dialog .problem").innerText(), /no capsule: it is not of lockgate\.dev\/capsule\/v1/);
+    await page.keyboard.press("Escape");
+    await paste(`${JSON.stringify(capsule)}\n`);
+    await recorded.filter({ hasText: "The same is decided here." }).waitFor();
+    await verdictIs(page, "403");
+    assert.equal(await page.locator("#request-entropy").inputValue(), capsule.request.entropy);
+    // The rule is about other hosts from here on.
+    await openFile(page, "authorization-policy.yaml");
+    await cursorBehind(page, "- test.com");
+    await page.keyboard.type("x");
+    await recorded.filter({ hasText: "Here it is decided otherwise: decision, " }).waitFor();
+    await page.keyboard.press("Backspace");
+    await recorded.filter({ hasText: "The same is decided here." }).waitFor();
+    await paste(JSON.stringify({ ...capsule, reproduces: false, withheld: ["x-api-key"] }));
+    await recorded.filter({ hasText: "cannot be decided again without x-api-key" }).waitFor();
+    // Another request is another matter.
+    await page.getByLabel("Path and query").fill("/other");
+    await page.locator("#verdict[aria-busy=false]").waitFor();
+    assert.equal(await recorded.count(), 0);
+    await page.getByText("Connection, token and authorizers").click();
+    await page.getByLabel("What is wrong with the token").fill("Jwt is late");
+    await verdictIs(page, "No question");
+    assert.match(await page.locator("#verdict").innerText(), /an example is `Jwt is expired`|did you mean/);
   });
 });
 
