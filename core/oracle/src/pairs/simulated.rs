@@ -4,13 +4,33 @@ use std::net::IpAddr;
 
 use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision};
 use lockgate_core::explain::{Client, Question, Target};
+use lockgate_core::llm::body::BodyError;
 use lockgate_core::request::Scheme;
+use lockgate_core::token::TokenError;
 use serde_json::{Map, Value, json};
 
 use crate::bytes::Bytes;
 use crate::checks::{Answer, NAMES};
 use crate::http_routes::Asked;
 use crate::traffic::Sample;
+
+const TOKEN_ERRORS: [&str; 5] = [
+    "Jwt is expired",
+    "Audiences in Jwt are not allowed",
+    "Jwt verification fails",
+    "Jwt issuer is not configured",
+    "Jwt is missing",
+];
+const BODY_ERRORS: [Option<BodyError>; 8] = [
+    Some(BodyError::TooLarge),
+    Some(BodyError::DuplicateKey { at: 12 }),
+    Some(BodyError::UnsupportedEncoding),
+    Some(BodyError::UnsupportedMediaType),
+    Some(BodyError::TooLarge),
+    Some(BodyError::TooDeep { at: 300 }),
+    Some(BodyError::Empty),
+    None,
+];
 
 /// `SimulatedRequest` of the simulator's types.
 #[derive(Debug, Default)]
@@ -27,8 +47,10 @@ pub(super) struct Simulated {
     sni: Option<String>,
     peer_uris: Vec<String>,
     claims: Option<&'static str>,
+    token_error: Option<&'static str>,
     pub(super) checks: Vec<(String, Answer)>,
     body: Option<String>,
+    body_error: Option<String>,
     entropy: u64,
 }
 
@@ -59,6 +81,16 @@ impl Simulated {
         if body.is_some() && !bytes.one_in(16) {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
+        // Beside a body and claims they are wrong, and so are some of these words.
+        let token_error = bytes
+            .one_in(if sample.person.is_some() { 128 } else { 16 })
+            .then(|| bytes.pick(&TOKEN_ERRORS));
+        let is_refused = bytes.one_in(if body.is_some() { 64 } else { 2 });
+        let body_error = is_refused.then(|| {
+            bytes
+                .pick(&BODY_ERRORS)
+                .map_or("the body is large".to_owned(), |error| error.to_string())
+        });
         let is_tls = sample.scheme == Scheme::Https;
         let answers = NAMES.into_iter().zip(sample.answers);
         let answers = answers.map(|(name, answer)| (name.to_owned(), answer));
@@ -82,7 +114,9 @@ impl Simulated {
                 true => Vec::new(),
                 false => answers.collect(),
             },
+            token_error,
             body,
+            body_error,
             entropy: sample.entropy,
         }
     }
@@ -106,8 +140,10 @@ impl Simulated {
             "sni": self.sni,
             "peerUris": self.peer_uris,
             "claims": claims,
+            "tokenError": self.token_error,
             "checks": checks.collect::<Map<_, _>>(),
             "body": self.body,
+            "bodyError": self.body_error,
             "entropy": self.entropy.to_string(),
         })
     }
@@ -134,10 +170,11 @@ impl Simulated {
                 peer_uris: self.peer_uris.clone(),
             },
             claims: self.claims.map(str::to_owned),
+            token_error: self.token_error.map(TokenError::in_words).transpose()?,
             checks: checks?,
             body: self.body.clone(),
+            body_error: self.body_error.as_deref().map(BodyError::in_words).transpose()?,
             entropy: self.entropy,
-            ..Question::default()
         })
     }
 }
