@@ -133,7 +133,7 @@ impl Budget {
         self.since.set(since);
     }
 
-    /// The client was told the head of an answer.
+    /// The client was told the head of an answer, or the upstream that of a request.
     pub(crate) fn answered(&self) {
         self.earn(FRAMES_PER_REQUEST);
         add(&self.resets, 1, RESETS_BURST);

@@ -243,6 +243,35 @@ async fn many_requests_share_a_connection_as_far_as_its_server_lets_them() {
 }
 
 #[tokio::test]
+async fn a_burst_for_a_server_that_takes_one_request_at_a_time_is_served() {
+    const BURST: usize = 50;
+    let raw = Raw::bind().await;
+    let gateway = plain(raw.port(), "HTTP2", "retries: {attempts: 0},").start().await;
+    let mut clients = Vec::new();
+    for _ in 0..BURST {
+        clients.push(asks(&gateway, "/").await);
+    }
+    // All of them wait for one connection, which is not answered before.
+    eventually("all requests are there", || async {
+        let active = total(&gateway.metrics().await, "lockgate_requests_active", &[]);
+        (active == BURST as f64).then_some(())
+    })
+    .await;
+    let mut open = Vec::new();
+    for _ in 0..BURST {
+        let mut one = raw.accept_with(&[(3, 1)]).await;
+        let stream = one.asked().await;
+        open.push((one, stream));
+    }
+    for (one, stream) in &mut open {
+        assert!(one.send(&answer(*stream, b"{}")).await);
+    }
+    for mut client in clients {
+        assert_eq!(client.response().await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_resets_its_stream_and_no_other() {
     let upstream = Http2Upstream::plain().await;
     let gateway = plain(upstream.addr.port(), "HTTP2", "").start().await;

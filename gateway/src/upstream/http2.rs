@@ -145,11 +145,23 @@ impl Link {
 }
 
 /// The connections of one pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Links {
     /// Oldest first, so that the surplus of a busy hour lies idle.
     open: RefCell<Vec<Rc<Link>>>,
     awaited: RefCell<Vec<Rc<Attempt>>>,
+    /// Requests that the last connection took at once, so that no more wait for the next one.
+    took: Cell<usize>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            open: RefCell::default(),
+            awaited: RefCell::default(),
+            took: Cell::new(usize::MAX),
+        }
+    }
 }
 
 /// A connection that is being made, for all who wait for one.
@@ -187,7 +199,7 @@ impl Links {
 
     /// One that has room for another, or a new one.
     fn awaited(pool: &Rc<Pool>, to: Towards) -> Rc<Attempt> {
-        let room = streams_max(pool.target());
+        let room = streams_max(pool.target()).min(pool.links.took.get());
         let mut awaited = pool.links.awaited.borrow_mut();
         let mut leading = awaited.iter().filter(|attempt| attempt.to == to);
         if let Some(attempt) = leading.find(|attempt| attempt.waiting.get() < room) {
@@ -206,6 +218,7 @@ impl Links {
             let outcome = connect(&pool, to).await;
             let links = &pool.links;
             if let Ok(link) = &outcome {
+                links.took.set(link.takes());
                 links.sweep(Instant::now());
                 links.open.borrow_mut().push(Rc::clone(link));
             }

@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::frames::{Budget, Frames, GOAWAY, SETTINGS};
-use crate::limits::FRAMES_PER_REQUEST;
 
 /// Bytes sent to an upstream for which it may say one frame more: windows for what it reads. An answer of h2 to a frame
 /// is shorter, so that none earns another.
@@ -39,7 +38,6 @@ impl Default for Signs {
 impl Signs {
     /// A request is sent on it.
     pub(super) fn asked(&self) {
-        self.budget.earn(FRAMES_PER_REQUEST);
         self.budget.answered();
     }
 

@@ -80,14 +80,14 @@ impl Connection {
         Self { stream, goaway: None }
     }
 
-    /// The server's side of a connection, when the preface has come; sends its settings.
-    pub async fn served(mut stream: TcpStream) -> Self {
+    /// The server's side of a connection, when the preface has come; sends these settings.
+    pub async fn served(mut stream: TcpStream, values: &[(u16, u32)]) -> Self {
         stream.set_nodelay(true).expect("nodelay");
         let mut preface = [0; PREFACE.len()];
         let read = within_patience("a preface", stream.read_exact(&mut preface)).await;
         assert!(read.is_ok() && preface == PREFACE, "no preface");
         let mut connection = Self { stream, goaway: None };
-        assert!(connection.send(&settings(&[])).await, "settings");
+        assert!(connection.send(&settings(values)).await, "settings");
         connection
     }
 

@@ -189,9 +189,14 @@ impl Raw {
 
     /// The next connection, whose preface has come, and which has sent its settings.
     pub async fn accept(&self) -> Connection {
+        self.accept_with(&[]).await
+    }
+
+    /// The same with settings that say more.
+    pub async fn accept_with(&self, values: &[(u16, u32)]) -> Connection {
         let (stream, _) = within_patience("a connection", self.0.accept())
             .await
             .expect("a connection");
-        Connection::served(stream).await
+        Connection::served(stream, values).await
     }
 }
