@@ -19,7 +19,7 @@ use support::gateway::{Gateway, Setup, edit};
 use support::http2_upstream::{Http2Upstream, Raw};
 use support::outputs::{field, total};
 use support::pki::Authority;
-use support::upstream::{COMPLETION, Upstream};
+use support::upstream::{Answer, COMPLETION, Step, Upstream};
 use support::wire::Part;
 use support::{KEY, PROVIDER, QUESTION};
 use tokio::net::TcpStream;
@@ -468,6 +468,23 @@ async fn trailers_reach_clients_of_http2_without_what_is_none() {
 }
 
 #[tokio::test]
+async fn trailers_of_http1_are_cleaned_as_well() {
+    let upstream = Upstream::plain().await;
+    let gateway = plain(upstream.addr.port(), "HTTP", "").start().await;
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n";
+    let trailers = "x-checksum: 1\r\nset-cookie: a=b\r\ncontent-length: 4\r\nconnection: close\r\n\r\n";
+    upstream.answer(Answer(vec![Step::Send([chunked, trailers].concat().into_bytes())]));
+    let mut sender = http2(&gateway).await;
+    let (answer, _) = sender.send_request(http2_get("/"), true).expect("a request");
+    let mut body = answer.await.expect("an answer").into_body();
+    assert_eq!(body.data().await.expect("data").expect("data"), "body");
+    assert!(body.data().await.is_none());
+    let trailers = body.trailers().await.expect("trailers").expect("some");
+    let names: Vec<&str> = trailers.keys().map(http::HeaderName::as_str).collect();
+    assert_eq!(names, ["x-checksum"]);
+}
+
+#[tokio::test]
 async fn a_slow_client_holds_back_its_own_stream_and_no_other() {
     const ALL: usize = 32 << 20;
     let upstream = Http2Upstream::plain().await;
@@ -549,6 +566,13 @@ async fn an_upstream_that_floods_is_let_go() {
             flooded(&gateway, &raw, |stream| {
                 let begin = frame(HEADERS, 0, stream, &block(&[(":status", b"200")]));
                 [begin, frame(CONTINUATION, 0, stream, &big).repeat(1000)].concat()
+            })
+            .await,
+        ),
+        (
+            "resets",
+            flooded(&gateway, &raw, |stream| {
+                many(frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()))
             })
             .await,
         ),
