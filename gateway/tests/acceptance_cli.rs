@@ -48,6 +48,22 @@ async fn help_names_every_command() {
 }
 
 #[tokio::test]
+async fn schema_of_explanations_is_of_their_version() {
+    let said = lockgate(&["schema", "explanation"]).await;
+    assert_eq!(said.code, 0);
+    let version = &said.json()["properties"]["apiVersion"]["const"];
+    let setup = Setup::seed();
+    let explained = setup.run("explain", &["-o", "json", "http://test.com"]).await;
+    assert_eq!(*version, explained.json()["apiVersion"]);
+    let said = lockgate(&["schema", "explanations"]).await;
+    assert!(
+        said.code == 2 && said.stderr.contains("configuration, explanation"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[tokio::test]
 async fn schema_is_json_that_knows_the_kinds() {
     let said = lockgate(&["schema"]).await;
     assert_eq!(said.code, 0);

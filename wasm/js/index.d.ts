@@ -203,6 +203,18 @@ export interface Diagnostic {
 
 export type Verdict = Forward | Redirect | Respond | Check | VerifyToken | ReadBody | Refuse;
 
+/** A backend that a rule shares its requests among. */
+export interface Backend {
+  /** The host that its upstream is known by. */
+  upstream: string;
+  /** The subset of its endpoints. */
+  subset?: string;
+  /** Its share, out of the sum of all. */
+  weight: number;
+  /** Whether this request is one of its. */
+  chosen: boolean;
+}
+
 export interface Forward {
   decision: "forward";
   rule: string;
@@ -210,6 +222,10 @@ export interface Forward {
   admittedBy: string | null;
   /** `null` when it goes to a plain host. */
   provider: string | null;
+  /** Where the provider is written: `file:line:column`. */
+  providerAt?: string;
+  /** Those among which chance chose, where the rule names several. */
+  backends?: Backend[];
   /** The host that the upstream is known by. */
   upstream: string;
   connect: string[];

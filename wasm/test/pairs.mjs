@@ -12,8 +12,10 @@ export async function* linesOf(pieces) {
   if (rest !== "") throw new Error(`the pairs end within a line: ${rest.slice(0, 100)}`);
 }
 
-/** How many answers were the same, byte for byte; throws at the first that is not. */
-export async function compare({ Simulator }, lines) {
+/**
+ * How many answers were the same, byte for byte; throws at the first that is not. Each explanation is shown to `look`.
+ */
+export async function compare({ Simulator }, lines, look = () => {}) {
   const figures = { configurations: 0, refused: 0, pairs: 0, seen: null };
   let [engine, configuration, index] = [null, null, 0];
   const same = (what, here, natively) => {
@@ -43,6 +45,7 @@ export async function compare({ Simulator }, lines) {
         same(named, explanation, given.answer ?? given.error);
         const verdictThere = given.answer === undefined ? given.error : JSON.stringify(JSON.parse(given.answer).verdict);
         same(`${named}, its verdict`, verdict, verdictThere);
+        if (given.answer !== undefined) look(JSON.parse(given.answer), named);
         figures.pairs += 1;
       }
     }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import test from "node:test";
 
 import * as simulator from "@lockgate/simulator";
+import Ajv from "ajv/dist/2020.js";
 
 import { runInBrowser } from "./browser.mjs";
 import { compare, linesOf } from "./pairs.mjs";
@@ -59,9 +60,21 @@ function shows(context, figures) {
   assert.deepEqual(NEEDED.filter((name) => !(seen[name] > 0)), []);
 }
 
+/** Throws unless the JSON schema of explanations knows every member of one. It lets later versions add some; here none may. */
+function schema() {
+  const lockgate = process.env.LOCKGATE;
+  assert.ok(lockgate, "set LOCKGATE to the gateway's program; `cargo xtask test` does so");
+  const closed = (_, value) => (value?.properties === undefined ? value : { ...value, additionalProperties: false });
+  const text = execFileSync(lockgate, ["schema", "explanation"], { encoding: "utf8" });
+  const validate = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true }).compile(JSON.parse(text, closed));
+  return (explanation, named) => {
+    if (!validate(explanation)) throw new Error(`${named}: ${JSON.stringify(validate.errors)} in ${JSON.stringify(explanation)}`);
+  };
+}
+
 test("node_answers_what_the_engine_answers_natively", { timeout: TIMEOUT_MS }, async (context) => {
   const { child, ended } = native(CONFIGURATIONS, REQUESTS);
-  shows(context, await compare(simulator, linesOf(child.stdout.setEncoding("utf8"))));
+  shows(context, await compare(simulator, linesOf(child.stdout.setEncoding("utf8")), schema()));
   await ended;
 });
 

@@ -139,7 +139,14 @@ impl Decided<'_, '_> {
     }
 
     fn verdict(&self) -> Verdict {
-        self.reader.verdict(self.request, self.seen, self.known, self.decision)
+        let Self {
+            request,
+            seen,
+            known,
+            entropy,
+            ..
+        } = *self;
+        self.reader.verdict(request, seen, known, entropy, self.decision)
     }
 }
 
@@ -188,11 +195,14 @@ impl<'d> Reader<'d> {
         request: &Request<'_>,
         seen: Option<&Attributes<'d>>,
         known: Known<'_>,
+        entropy: u64,
         decision: Decision<'d>,
     ) -> Verdict {
         match decision {
             Decision::Forward(forward) => match rewrite::target(&self.tables, forward.path) {
-                Ok(path) => Verdict::Forward(Box::new(self.upstream_request(request, seen, known, &forward, path))),
+                Ok(path) => Verdict::Forward(Box::new(
+                    self.upstream_request(request, seen, known, entropy, &forward, path),
+                )),
                 Err(BadPath) => self.refused(request, Refusal::BadRewrite(forward.rule)),
             },
             Decision::Redirect(redirect) => Verdict::Redirect(RedirectAnswer {

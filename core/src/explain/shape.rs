@@ -11,6 +11,9 @@ use serde::Serialize;
 
 use crate::tables::Action;
 
+/// The JSON schema of an [`Explanation`].
+pub const JSON_SCHEMA: &str = include_str!("schema.json");
+
 /// Why one request is decided as it is. Serialises to the JSON described in `docs/explain.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -162,6 +165,21 @@ pub struct CheckRequest {
     pub body: String,
 }
 
+/// One of the backends that a rule shares its requests among.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backend {
+    /// The host that its upstream is known by.
+    pub upstream: String,
+    /// The subset of its endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
+    /// Its share, out of the sum of all.
+    pub weight: u32,
+    /// Whether this request is one of its.
+    pub chosen: bool,
+}
+
 /// The request as it is sent upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,6 +190,12 @@ pub struct UpstreamRequest {
     pub admitted_by: Option<String>,
     /// The provider's host; `None` when it goes to no LLM provider.
     pub provider: Option<String>,
+    /// Where the provider is written: `file:line:column`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_at: Option<String>,
+    /// Those among which chance chose, where the rule names several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<Backend>,
     /// The host that the upstream is known by.
     pub upstream: String,
     /// The subset of its endpoints that the rule names.

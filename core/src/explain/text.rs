@@ -6,8 +6,8 @@ use core::fmt::{Display, Formatter, Result};
 use core::net::SocketAddr;
 
 use super::{
-    CheckRequest, Explanation, Failed, HeaderChanged, PassTrace, PolicyTrace, RefusedAnswer, Retries, RuleTrace,
-    UpstreamRequest, Verdict,
+    Backend, CheckRequest, Explanation, Failed, HeaderChanged, PassTrace, PolicyTrace, RefusedAnswer, Retries,
+    RuleTrace, UpstreamRequest, Verdict,
 };
 
 impl Display for Explanation {
@@ -147,6 +147,22 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
     writeln!(f, "  rule       {}", upstream.rule)?;
     if let Some(admitted_by) = &upstream.admitted_by {
         writeln!(f, "  admitted   {admitted_by}")?;
+    }
+    if let Some(at) = &upstream.provider_at {
+        writeln!(
+            f,
+            "  provider   {}  ({at})",
+            upstream.provider.as_deref().unwrap_or("-")
+        )?;
+    }
+    for backend in &upstream.backends {
+        let Backend { upstream, weight, .. } = backend;
+        let subset = backend
+            .subset
+            .as_ref()
+            .map_or_else(String::new, |subset| format!(" ({subset})"));
+        let chosen = if backend.chosen { ", chosen" } else { "" };
+        writeln!(f, "  weight     {weight} {upstream}{subset}{chosen}")?;
     }
     if let Some(subset) = &upstream.subset {
         writeln!(f, "  subset     {subset}")?;

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{BodyField, HeaderChanged, Reader, Retries, UpstreamRequest, text};
+use super::{Backend, BodyField, HeaderChanged, Reader, Retries, UpstreamRequest, text};
 use crate::attributes::Attributes;
 use crate::check::Checked;
 use crate::claims::Claims;
@@ -14,8 +14,11 @@ use crate::decide::{Body, Known};
 use crate::decision::{Destination, Forward, Path, ToProvider};
 use crate::request::Request;
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
+use crate::route;
 use crate::snapshot::UpstreamProtocol;
-use crate::tables::{HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy};
+use crate::tables::{
+    BackendRow, BackendTarget, HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy, RuleId, RuleRow,
+};
 
 impl Reader<'_> {
     pub(super) fn upstream_request(
@@ -23,6 +26,7 @@ impl Reader<'_> {
         request: &Request<'_>,
         seen: Option<&Attributes<'_>>,
         known: Known<'_>,
+        entropy: u64,
         forward: &Forward<'_>,
         path: String,
     ) -> UpstreamRequest {
@@ -46,6 +50,11 @@ impl Reader<'_> {
             rule: self.rule(forward.rule),
             admitted_by: provider.map(|provider| self.rule(provider.admitted_by)),
             provider: provider.map(|provider| self.tables.provider_host(provider.provider).to_owned()),
+            provider_at: provider.and_then(|provider| {
+                let at = self.tables.provider_origin(provider.provider)?;
+                Some(format!("{}:{}:{}", at.file, at.line, at.column))
+            }),
+            backends: self.backends(forward.rule, entropy),
             upstream: upstream.map_or_else(String::new, |upstream| upstream.host.to_string()),
             subset: upstream.and_then(|upstream| upstream.subset.as_deref().map(ToOwned::to_owned)),
             connect: endpoints
@@ -79,6 +88,32 @@ impl Reader<'_> {
             timeout_ms: attempts.timeout_ms,
             retries: attempts.retries.as_ref().map(|policy| self.retries(policy)),
         }
+    }
+
+    /// What chance chose among; nothing when it had no choice.
+    fn backends(self, rule: RuleId, entropy: u64) -> Vec<Backend> {
+        let Some(split) = self.tables.rule(rule).map(RuleRow::split) else {
+            return Vec::new();
+        };
+        let backends = split.backends.of(self.tables.backends);
+        if backends.len() < 2 {
+            return Vec::new();
+        }
+        let chosen = route::choose(&self.tables, split, entropy);
+        let of = |backend: &BackendRow| {
+            let upstream = match backend.to {
+                BackendTarget::Provider(target) => self.tables.provider(target.provider)?.upstream,
+                BackendTarget::Upstream(target) => target.upstream,
+            };
+            let upstream = self.upstreams.get(upstream.0 as usize)?;
+            Some(Backend {
+                upstream: upstream.host.to_string(),
+                subset: upstream.subset.as_deref().map(ToOwned::to_owned),
+                weight: backend.weight,
+                chosen: chosen.is_some_and(|chosen| core::ptr::eq(chosen, backend)),
+            })
+        };
+        backends.iter().filter_map(of).collect()
     }
 
     /// What an answer says to a page of another origin.

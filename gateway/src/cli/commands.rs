@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::diagnostic::Severity;
-use lockgate_core::explain::{Client, Question, Target};
+use lockgate_core::explain::{Client, JSON_SCHEMA, Question, Target};
 use lockgate_core::llm::body::BodyError;
 use lockgate_core::token::TokenError;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{Check, Cli, Explain, Inputs, Output, Serve, Test, TestOutput};
+use super::{Check, Cli, Described, Explain, Inputs, Output, Serve, Test, TestOutput};
 use crate::capsule::replay;
 use crate::limits::{BODY_READ, HEADER_READ, IDLE};
 use crate::ports::Addresses;
@@ -268,8 +268,11 @@ fn json<T: DeserializeOwned>(option: &str, text: String) -> Result<T, String> {
     })
 }
 
-pub(super) fn schema() -> ExitCode {
-    print(&lockgate_core::config::json_schema());
+pub(super) fn schema(of: Described) -> ExitCode {
+    match of {
+        Described::Configuration => print(&lockgate_core::config::json_schema()),
+        Described::Explanation => print(JSON_SCHEMA),
+    }
     ExitCode::SUCCESS
 }
 

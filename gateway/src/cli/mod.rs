@@ -38,8 +38,12 @@ enum Command {
     Test(Test),
     /// Serve an example with a built-in provider: no key, no network.
     Demo,
-    /// Print the JSON schema of configuration files.
-    Schema,
+    /// Print a JSON schema.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value_t = Described::Configuration)]
+        of: Described,
+    },
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -52,6 +56,15 @@ enum Command {
     },
     /// Print the version.
     Version,
+}
+
+/// What a JSON schema is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Described {
+    /// Configuration files.
+    Configuration,
+    /// What `explain -o json` prints.
+    Explanation,
 }
 
 /// What is loaded, and as which gateway.
@@ -279,7 +292,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => commands::explain(*explain),
         Command::Test(test) => commands::test(test),
         Command::Demo => crate::demo::run(),
-        Command::Schema => commands::schema(),
+        Command::Schema { of } => commands::schema(of),
         Command::Completions { shell } => commands::completions(shell),
         Command::Man { command } => commands::man(command.as_deref()),
         Command::Version => commands::version(),
