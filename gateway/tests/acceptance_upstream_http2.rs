@@ -672,6 +672,27 @@ async fn a_server_without_http2_is_503_at_once() {
 }
 
 #[tokio::test]
+async fn a_server_that_goes_away_at_once_is_not_asked_for_ever() {
+    let raw = Raw::bind().await;
+    let gateway = plain(raw.port(), "HTTP2", "retries: {attempts: 0},").start().await;
+    let mut client = asks(&gateway, "/").await;
+    let mut open = Vec::new();
+    let goes_away = async {
+        loop {
+            let mut one = raw.accept().await;
+            one.send(&frame(GOAWAY, 0, 0, &[0; 8])).await;
+            open.push(one);
+        }
+    };
+    let answer = tokio::select! {
+        answer = client.response() => answer,
+        () = goes_away => panic!("for ever"),
+    };
+    assert!([502, 503].contains(&answer.status), "{}", answer.status);
+    assert!(open.len() <= 4, "{} connections", open.len());
+}
+
+#[tokio::test]
 async fn a_request_body_waits_for_the_upstreams_window() {
     let raw = Raw::bind().await;
     let gateway = plain(raw.port(), "HTTP2", "").start().await;
@@ -696,6 +717,33 @@ async fn a_request_body_waits_for_the_upstreams_window() {
     }
     assert!(one.send(&answer(1, b"thanks")).await);
     assert_eq!(client.response().await.text(), "thanks");
+}
+
+#[tokio::test]
+async fn a_request_body_that_its_client_breaks_off_never_looks_whole() {
+    let upstream = Upstream::plain().await;
+    let gateway = plain(upstream.addr.port(), "HTTP", "retries: {attempts: 0},")
+        .start()
+        .await;
+    // The last code says that nothing went wrong.
+    for (count, code) in [CANCEL, 2, 0].repeat(10).into_iter().enumerate() {
+        let mut client = Connection::open(gateway.http).await;
+        let head = block(&[
+            (":method", b"POST"),
+            (":scheme", b"http"),
+            (":authority", b"host.test"),
+            (":path", b"/"),
+        ]);
+        let begin = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, 0, 1, b"half")].concat();
+        assert!(client.send(&begin).await);
+        eventually("the upstream is connected", || async {
+            (upstream.connection_count() > count).then_some(())
+        })
+        .await;
+        assert!(client.send(&frame(RST_STREAM, 0, 1, &code.to_be_bytes())).await);
+        upstream.closed(count).await;
+        assert_eq!(upstream.request_count(), 0, "after a reset with {code}");
+    }
 }
 
 #[tokio::test]

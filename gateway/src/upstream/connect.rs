@@ -38,7 +38,7 @@ pub(crate) enum ConnectError {
     Tls(Arc<io::Error>),
     /// hyper could not start.
     Http(Arc<hyper::Error>),
-    /// The server does not answer in HTTP/2.
+    /// The server does not answer in HTTP/2, or ends its connections at once.
     NoHttp2,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for ConnectError {
             Self::Refused(error) => write!(f, "connect: {error}"),
             Self::Tls(error) => write!(f, "TLS handshake: {error}"),
             Self::Http(error) => write!(f, "HTTP: {error}"),
-            Self::NoHttp2 => f.write_str("the server does not answer in HTTP/2"),
+            Self::NoHttp2 => f.write_str("the server takes no requests in HTTP/2"),
         }
     }
 }

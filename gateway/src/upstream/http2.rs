@@ -285,6 +285,7 @@ async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Rc<Link>, ConnectError>
 const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * UPSTREAM_STREAMS_MAX;
 
 async fn slot(pool: &Rc<Pool>, to: Towards) -> Result<Slot, ConnectError> {
+    let mut ended_before = false;
     for _ in 0..UPSTREAM_ROUNDS_MAX {
         if let Some(slot) = pool.links.reserve(to.endpoint) {
             return Ok(slot);
@@ -293,7 +294,12 @@ async fn slot(pool: &Rc<Pool>, to: Towards) -> Result<Slot, ConnectError> {
         if let Some(slot) = link.reserve() {
             return Ok(slot);
         }
-        // Others were there before.
+        // Others were there before, or it has ended meanwhile, which a server may do once.
+        let has_ended = !link.is_open();
+        if has_ended && ended_before {
+            return Err(ConnectError::NoHttp2);
+        }
+        ended_before |= has_ended;
     }
     Err(ConnectError::Timeout)
 }
