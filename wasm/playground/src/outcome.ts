@@ -23,7 +23,10 @@ export function outcomeView(verdict: Verdict, request: SimulatedRequest): { titl
 }
 
 function forwarded(verdict: Forward, request: SimulatedRequest): HTMLElement {
+  const backends = (verdict.backends ?? []).map(({ upstream, subset, weight, chosen }) =>
+    `${weight} ${upstream}${subset === undefined ? "" : ` (${subset})`}${chosen ? ", chosen" : ""}`);
   const facts: [string, string][] = [
+    ...(backends.length === 0 ? [] : [["weights", backends.join(" · ")] as [string, string]]),
     ["connect", verdict.connect.join(", ")],
     ...(verdict.sni === null ? [] : [["server name", verdict.sni] as [string, string]]),
     ...(verdict.provider === null ? [] : [["provider", verdict.provider] as [string, string]]),

@@ -298,6 +298,19 @@ test("every_example_decides_each_of_its_requests", async () => {
   });
 });
 
+test("what_chance_chose_among_is_shown", async () => {
+  await open(async (page) => {
+    await page.selectOption("#examples", { label: "VirtualServices" });
+    await page.getByLabel("Path and query").fill("/api/orders");
+    await page.getByLabel("Header fields").fill("host: shop.example.com");
+    const outcome = page.locator("#outcome");
+    await outcome.filter({ hasText: "95 shop.internal, chosen · 5 shop-next.internal" }).waitFor();
+    await page.getByText("Connection, token and authorizers").click();
+    await page.getByLabel("Random number").fill("18446744073709551615");
+    await outcome.filter({ hasText: "95 shop.internal · 5 shop-next.internal, chosen" }).waitFor();
+  });
+});
+
 test("a_thousand_rules_are_answered_while_one_types", async (context) => {
   const rules = Array.from({ length: 1000 }, (_, index) => `  - name: r${index}
     match: [{uri: {prefix: /a${index}/}}]
