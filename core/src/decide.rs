@@ -43,6 +43,7 @@ use crate::tables::{
 use crate::token::TokenError;
 use crate::token::identify::{Sender, identify};
 use crate::token::overlay::Overlay;
+use crate::upgrade::Upgrade;
 
 /// What the shell has found out about a request so far, beyond its head.
 ///
@@ -285,6 +286,7 @@ fn to_host<'d>(
         mirrors: taken.mirrors,
         cors: taken.cors,
         to: Destination::Host(ToHost {
+            upgrade: Upgrade::asked(seen.method, seen.headers).filter(|_| target.allows_upgrade),
             request_changes: target.request_changes.of(tables.header_changes),
             response_changes: target.response_changes.of(tables.header_changes),
         }),

@@ -16,6 +16,7 @@ use crate::tables::{
     UpstreamId,
 };
 use crate::token::{SentToken, TokenError};
+use crate::upgrade::Upgrade;
 
 /// What to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,8 @@ pub struct ToProvider<'d> {
 /// What becomes of the header fields of a request to a plain host and of its answer: in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ToHost<'d> {
+    /// What the connection may be used for instead of HTTP, once the host agrees.
+    pub upgrade: Option<Upgrade>,
     /// On the way to the host.
     pub request_changes: &'d [HeaderChangeRow],
     /// On the way back to the client.

@@ -108,6 +108,7 @@ mod text_map;
 #[cfg(feature = "alloc")]
 pub mod tls;
 pub mod token;
+pub mod upgrade;
 
 #[cfg(feature = "yaml")]
 pub use build::{Built, build};

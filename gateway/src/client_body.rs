@@ -34,6 +34,8 @@ pub(crate) enum ClientBody {
     Own(Bytes, Box<Record>),
     /// An upstream's.
     Upstream(Box<Passing>),
+    /// None: HTTP ends with the head.
+    Switched,
 }
 
 /// Why a body ends early.
@@ -234,7 +236,7 @@ impl ClientBody {
         match self {
             Self::Own(_, record) => record.end(Flag::StreamIdle, UNREAD),
             Self::Upstream(passing) if passing.parting.is_none() => passing.finish(Flag::StreamIdle, UNREAD),
-            Self::Upstream(_) => {}
+            Self::Upstream(_) | Self::Switched => {}
         }
     }
 }
@@ -250,6 +252,7 @@ impl Body for ClientBody {
                 Ok(Frame::data(core::mem::take(bytes)))
             })),
             Self::Upstream(passing) => passing.poll(cx),
+            Self::Switched => Poll::Ready(None),
         }
     }
 
@@ -257,6 +260,7 @@ impl Body for ClientBody {
         match self {
             Self::Own(bytes, _) => bytes.is_empty(),
             Self::Upstream(passing) => passing.parting.is_none() && passing.incoming.is_end_stream(),
+            Self::Switched => true,
         }
     }
 
@@ -264,6 +268,7 @@ impl Body for ClientBody {
         match self {
             Self::Own(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(passing) => passing.incoming.size_hint(),
+            Self::Switched => SizeHint::with_exact(0),
         }
     }
 }

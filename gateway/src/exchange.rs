@@ -26,9 +26,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderName, UPGRADE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::answer::Challenge;
@@ -43,6 +43,7 @@ use lockgate_core::observe::observe;
 use lockgate_core::rewrite;
 use lockgate_core::tables::RuleId;
 use lockgate_core::token::TokenError;
+use lockgate_core::upgrade::Upgrade;
 
 use self::ask::Asked;
 use self::attempts::Trying;
@@ -52,6 +53,7 @@ use crate::body::{ReadBody, ReadError, Reading};
 use crate::changes::{self, Change};
 use crate::client_body::{ClientBody, Passing};
 use crate::connection::Peer;
+use crate::connection::tunnel::Tunnel;
 use crate::ext_authz::Checks;
 use crate::head::{self, HeadFields};
 use crate::jwt;
@@ -60,7 +62,7 @@ use crate::meter::Meter;
 use crate::overload::Held;
 use crate::plan::{self, Configured, NoTarget, Plan, To};
 use crate::respond::{self, Fault, X_REQUEST_ID};
-use crate::upstream::{self, Pool, SendError, UpstreamBody};
+use crate::upstream::{self, Connection, Pool, SendError, Switched, UpstreamBody};
 use crate::worker::Worker;
 
 /// Where an upstream reads what a path was before it was rewritten. No client's field of that name gets there.
@@ -102,6 +104,7 @@ pub(crate) async fn run(
                 mut trying,
                 response_changes,
                 cors,
+                upgrade,
                 record,
             }) => {
                 let answer = if trying.is_plain() {
@@ -115,6 +118,9 @@ pub(crate) async fn run(
                 };
                 let mut response = answered(answer, &pool, trying.deadline(), response_changes, record);
                 changes::make(response.headers_mut(), cors);
+                if upgrade.is_some() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    not_switched(&peer, &mut response);
+                }
                 response
             }
             Err(record) => respond::fault(Fault::Internal, Flag::None, record),
@@ -124,6 +130,7 @@ pub(crate) async fn run(
     for (name, value) in to_client.into_iter().flatten() {
         response.headers_mut().append(name, value);
     }
+    peer.answers(&response);
     Ok(response)
 }
 
@@ -199,6 +206,8 @@ struct Outgoing {
     response_changes: Vec<Change>,
     /// What any answer, also one of ours in its place, says to pages of other origins.
     cors: Vec<Change>,
+    /// What it asks the upstream for.
+    upgrade: Option<Upgrade>,
     record: Box<Record>,
 }
 
@@ -524,7 +533,7 @@ impl Exchange {
         headers.insert(HOST, plan.host);
         headers.insert(X_REQUEST_ID, self.record.request_id.clone());
         headers.extend(plan.written);
-        let (response_changes, withheld) = match plan.to {
+        let (response_changes, withheld, upgrade) = match plan.to {
             To::Provider(provider) => {
                 let withheld = match plan.mirrors.is_empty() {
                     true => Vec::new(),
@@ -534,14 +543,14 @@ impl Exchange {
                 if let Some(credential) = provider.credential {
                     headers.insert(AUTHORIZATION, credential);
                 }
-                (provider.response_changes, Some(withheld))
+                (provider.response_changes, Some(withheld), None)
             }
             To::Host(host) => {
                 changes::make(headers, host.request_changes);
                 if let Some(original) = host.original {
                     headers.insert(X_ENVOY_ORIGINAL_PATH, original);
                 }
-                (host.response_changes, None)
+                (host.response_changes, None, host.upgrade)
             }
         };
         let now = Instant::now();
@@ -551,12 +560,16 @@ impl Exchange {
             withheld: withheld.as_deref(),
         };
         mirrors::send(&plan.mirrors, copied, watch.as_ref(), plan.entropy, &self.record);
+        if let Some(upgrade) = upgrade {
+            head::ask_for(request.headers_mut(), upgrade);
+        }
         Ok(Outgoing {
             pool,
             trying: Trying::new(attempts, plan.entropy, &request, watch, now),
             request,
             response_changes,
             cors: plan.cors.into_vec(),
+            upgrade,
             record: self.record,
         })
     }
@@ -564,7 +577,7 @@ impl Exchange {
 
 /// The upstream's answer to the client, or ours in its place.
 fn answered(
-    answer: Result<(Response<Incoming>, upstream::Connection), SendError>,
+    answer: Result<(Response<Incoming>, Connection), SendError>,
     pool: &Rc<Pool>,
     deadline: Option<Instant>,
     response_changes: Vec<Change>,
@@ -574,6 +587,10 @@ fn answered(
         Ok((answer, connection)) => {
             record.upstream_answered = Some(Instant::now());
             record.upstream_host = Some(connection.remote());
+            let connection = match connection {
+                Connection::Switched(switched) => return switch(answer, switched, response_changes, record),
+                connection => connection,
+            };
             pass_on(
                 answer,
                 response_changes,
@@ -604,13 +621,7 @@ fn pass_on(
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
     let (mut head, incoming) = answer.into_parts();
-    head::clean_response(&mut head.headers);
-    record.status = head.status.as_u16();
-    // Clients show their provider's id to its support; where there is none they get the gateway's.
-    record.upstream_request_id = head.headers.get(X_REQUEST_ID).cloned();
-    if record.upstream_request_id.is_none() {
-        head.headers.insert(X_REQUEST_ID, record.request_id.clone());
-    }
+    clean(&mut head, &mut record);
     if respond::closes(&record) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -623,6 +634,48 @@ fn pass_on(
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// What any answer's head loses and gains.
+fn clean(head: &mut http::response::Parts, record: &mut Record) {
+    head::clean_response(&mut head.headers);
+    record.status = head.status.as_u16();
+    // Clients show their provider's id to its support; where there is none they get the gateway's.
+    record.upstream_request_id = head.headers.get(X_REQUEST_ID).cloned();
+    if record.upstream_request_id.is_none() {
+        head.headers.insert(X_REQUEST_ID, record.request_id.clone());
+    }
+}
+
+/// The upstream's agreement to use its connection for something else; what that is used for comes after this answer.
+fn switch(
+    answer: Response<Incoming>,
+    switched: Box<Switched>,
+    changes: Vec<Change>,
+    mut record: Box<Record>,
+) -> Response<ClientBody> {
+    let (mut head, _) = answer.into_parts();
+    let upgrade = head.headers.get(UPGRADE).cloned();
+    clean(&mut head, &mut record);
+    changes::make(&mut head.headers, changes);
+    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    head.headers.extend(upgrade.map(|upgrade| (UPGRADE, upgrade)));
+    record.first_byte = Some(Instant::now());
+    let peer = Rc::clone(&record.peer);
+    peer.switches(Tunnel { switched, record });
+    let mut response = Response::new(ClientBody::Switched);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// The answer to a client that asked for an upgrade which its upstream was asked for and does not make. Whatever the
+/// client has sent since may be meant for the upstream and not for the gateway, so the connection ends.
+fn not_switched(peer: &Peer, response: &mut Response<ClientBody>) {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    peer.body_left_unread();
 }
 
 fn failed(error: &SendError, mut record: Box<Record>) -> Response<ClientBody> {

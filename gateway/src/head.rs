@@ -6,7 +6,7 @@
 //! not see is the engine's to say ([`rewrite::drops_header`],
 //! [`rewrite::drops_header_to_host`]).
 
-use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderName, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderName, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Version};
@@ -14,6 +14,7 @@ use lockgate_core::connection_field;
 use lockgate_core::request::{AuthorityForm, Headers, Request, SentAuthority};
 use lockgate_core::rewrite;
 use lockgate_core::tables::Tables;
+use lockgate_core::upgrade::Upgrade;
 
 use crate::connection::Peer;
 use crate::entropy::Entropy;
@@ -127,6 +128,12 @@ pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables<'_>
         headers.remove(COOKIE);
         headers.extend(sent.into_iter().map(|cookies| (COOKIE, cookies)));
     }
+}
+
+/// Asks the next hop for an upgrade.
+pub(crate) fn ask_for(headers: &mut HeaderMap, upgrade: Upgrade) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(upgrade.token()));
 }
 
 /// Removes from an upstream's head what is about its connection.

@@ -122,6 +122,10 @@ pub(crate) const MIRROR: Duration = Duration::from_secs(30);
 /// Bytes of its answer that are read so that its connection can be used again.
 pub(crate) const MIRROR_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes that a tunnel holds of each direction while the side that they go to does not read: what one read of a socket
+/// usually gives.
+pub(crate) const TUNNEL_BYTES: usize = 8 * 1024;
+
 /// Idle connections that one worker keeps per upstream. More are closed rather than kept.
 pub(crate) const POOL_IDLE_MAX: usize = 256;
 

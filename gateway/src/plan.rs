@@ -16,6 +16,7 @@ use lockgate_core::llm::body::BodyFacts;
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::rewrite::{self, BadPath};
 use lockgate_core::tables::{AttemptsId, RuleId, Tables, UpstreamId};
+use lockgate_core::upgrade::Upgrade;
 
 use crate::access::Flag;
 use crate::changes::{self, Change};
@@ -58,6 +59,8 @@ pub(crate) struct ToProvider {
 
 /// What a plain host gets besides the client's head.
 pub(crate) struct ToHost {
+    /// What the connection may be used for instead of HTTP.
+    pub(crate) upgrade: Option<Upgrade>,
     /// Path and query before they were rewritten.
     pub(crate) original: Option<HeaderValue>,
     pub(crate) request_changes: Vec<Change>,
@@ -180,6 +183,7 @@ pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward:
     let tables = compiled.snapshot.tables();
     let original = rewrite::original_target(&tables, forward.path);
     Some(ToHost {
+        upgrade: host.upgrade,
         original: original.map(HeaderValue::try_from).transpose().ok()?,
         request_changes: changes::owned(compiled, host.request_changes)?,
         response_changes: changes::owned(compiled, host.response_changes)?,

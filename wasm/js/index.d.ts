@@ -234,6 +234,8 @@ export interface Forward {
   protocol?: string;
   method: string;
   path: string;
+  /** What the connection may be used for instead of HTTP, once the upstream agrees: `websocket`. */
+  upgrade?: string;
   /** Secrets are named, never shown. */
   setHeaders: [name: string, value: string][];
   removeHeaders: string[];

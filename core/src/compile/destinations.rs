@@ -92,6 +92,12 @@ impl<'c> Destinations<'c> {
         Some(id)
     }
 
+    /// Whether a connection to an upstream may be used for something else than HTTP: those of HTTP/2 are shared.
+    pub(super) fn allows_upgrade(&self, id: UpstreamId) -> bool {
+        let upstream = self.upstreams.get(id.0 as usize);
+        upstream.is_some_and(|upstream| !upstream.protocol.is_http2(false))
+    }
+
     /// The subset that is named, when it has endpoints.
     fn subset(&self, place: &Place<'_>, entry: &ServiceEntry, diagnostics: &mut Diagnostics) -> Option<&'c Subset> {
         let (host, name) = (place.host.as_str(), place.subset?);

@@ -212,6 +212,9 @@ pub struct UpstreamRequest {
     pub method: String,
     /// The path and query.
     pub path: String,
+    /// What the connection may be used for instead of HTTP, once the upstream agrees: `websocket`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<String>,
     /// Header fields that are set; secrets by name only.
     pub set_headers: Vec<(String, String)>,
     /// Header fields of the client that are never sent on.

@@ -177,6 +177,9 @@ fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
         writeln!(f, "  protocol   {protocol}")?;
     }
     writeln!(f, "  send       {} {}", upstream.method, upstream.path)?;
+    if let Some(upgrade) = &upstream.upgrade {
+        writeln!(f, "  upgrade    {upgrade}, once the upstream agrees")?;
+    }
     for (name, value) in &upstream.set_headers {
         writeln!(f, "             {name}: {value}")?;
     }

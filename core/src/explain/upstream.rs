@@ -69,6 +69,10 @@ impl Reader<'_> {
             },
             method: request.method.to_owned(),
             path,
+            upgrade: match &forward.to {
+                Destination::Host(host) => host.upgrade.map(|upgrade| upgrade.token().to_owned()),
+                Destination::Provider(_) => None,
+            },
             set_headers: self.set_headers(seen, &known, forward),
             remove_headers: self.never_sent(&known, provider.is_some()),
             change_headers: self.changes(request_changes),
@@ -148,8 +152,14 @@ impl Reader<'_> {
             Destination::Provider(_) => rewrite::drops_header(name) || rewrite::is_twin(&self.tables, name),
             Destination::Host(_) => rewrite::drops_header_to_host(&self.tables, name),
         };
-        if let (Destination::Host(_), Some(seen)) = (&forward.to, seen) {
-            set.extend(self.about_the_client(seen, forward.path));
+        if let Destination::Host(host) = &forward.to {
+            if let Some(upgrade) = host.upgrade {
+                set.push(("connection".to_owned(), "upgrade".to_owned()));
+                set.push(("upgrade".to_owned(), upgrade.token().to_owned()));
+            }
+            if let Some(seen) = seen {
+                set.extend(self.about_the_client(seen, forward.path));
+            }
         }
         let changed = known.checked.into_iter().flat_map(Checked::changes);
         for (name, value) in changed.filter(|(name, _)| !is_dropped(name)) {

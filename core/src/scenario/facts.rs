@@ -81,6 +81,9 @@ fn forward(upstream: &UpstreamRequest, add: &mut impl FnMut(&'static str, Fact))
     add("connect", Fact::List(upstream.connect.clone()));
     add("method", text(&upstream.method));
     add("path", text(&upstream.path));
+    if let Some(upgrade) = &upstream.upgrade {
+        add("upgrade", text(upgrade));
+    }
     let mut headers = upstream.set_headers.clone();
     change(&mut headers, &upstream.change_headers);
     add("headers", Fact::Fields(headers));

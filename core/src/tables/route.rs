@@ -198,6 +198,8 @@ pub(crate) struct ProviderTarget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PlainTarget {
     pub(crate) upstream: UpstreamId,
+    /// Whether a client may use its connection to it for something else than HTTP ([`crate::upgrade`]).
+    pub(crate) allows_upgrade: bool,
     /// The Host to send instead of the client's.
     pub(crate) authority: Option<Span>,
     pub(crate) path: PathRewrite,

@@ -18,6 +18,7 @@ use super::Peer;
 use super::intake::{Intake, Refused};
 use super::io::{self, Activity, ClientIo, HEAD_TIMEOUT, Strict, answer};
 use super::stream::ClientStream;
+use super::tunnel::Tunnel;
 use crate::exchange;
 use crate::limits::{CONNECTION_TICK, HEAD_BYTES_MAX};
 use crate::worker::Worker;
@@ -28,6 +29,8 @@ pub(super) enum After {
     Idle(ClientStream, Bytes),
     /// The last answer is written; the client may still be sending.
     Closing(ClientStream),
+    /// HTTP has ended with an answer that said so: the connection, what was read of what follows, and what that is.
+    Switched(ClientStream, Bytes, Box<Tunnel>),
     /// The client is gone.
     Closed,
 }
@@ -35,7 +38,12 @@ pub(super) enum After {
 /// Serves requests on `stream`, of which `read` was read already.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes, peer: &Rc<Peer>) -> After {
     let activity = Rc::new(Activity::default());
-    let io = TokioIo::new(ClientIo::new(stream, read, &activity, Strict::Http1(Intake::default())));
+    let io = TokioIo::new(ClientIo::new(
+        stream,
+        read,
+        &activity,
+        Strict::Http1(Intake::default(), Rc::clone(peer)),
+    ));
     let service = service_fn(|request| exchange::run(Rc::clone(worker), Rc::clone(peer), request));
     // hyper's own limit of 100 header fields is as wanted; head timeouts are watched below.
     let mut connection = http1::Builder::new()
@@ -48,6 +56,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
         tokio::select! {
             biased;
             ended = &mut connection => break match ended {
+                Ok(()) if peer.tunnel.borrow().is_some() => Next::Switch,
                 Ok(()) if peer.sending.get() => Next::Linger,
                 Ok(()) => Next::Drop,
                 Err(error) => {
@@ -72,11 +81,16 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
         }
     };
     let parts = connection.into_parts();
-    let stream = parts.io.into_inner().into_stream();
+    let (stream, rest) = parts.io.into_inner().into_parts();
+    // An empty slice would still hold hyper's whole buffer.
+    let read = match parts.read_buf.is_empty() {
+        true => rest,
+        false => [parts.read_buf, rest].concat().into(),
+    };
+    let tunnel = peer.tunnel.take();
     match next {
-        // An empty slice would still hold hyper's whole buffer.
-        Next::Park if parts.read_buf.is_empty() => After::Idle(stream, Bytes::new()),
-        Next::Park => After::Idle(stream, parts.read_buf),
+        Next::Park => After::Idle(stream, read),
+        Next::Switch => tunnel.map_or(After::Closed, |tunnel| After::Switched(stream, read, tunnel)),
         Next::HeadTimeout => After::Closing(answer(stream, HEAD_TIMEOUT).await),
         Next::Refuse(why) => {
             exchange::unreadable(worker, peer, Version::HTTP_11, why.status(), exchange::CODEC_ERROR);
@@ -113,6 +127,7 @@ enum Next {
     Go,
     Refuse(Refused),
     Park,
+    Switch,
     HeadTimeout,
     Linger,
     Cut,

@@ -6,6 +6,9 @@
 //! this gateway see different requests. So the bytes pass through here first, and
 //! a head that could be framed in two ways never reaches hyper.
 //!
+//! What follows a head with an `Upgrade` is a request or not, as that is answered:
+//! it is not read before.
+//!
 //! Everything else that can be wrong with a head is left to hyper and the engine.
 //! Nothing is copied but a line that two reads tear apart.
 
@@ -61,6 +64,8 @@ pub(super) struct Intake {
     torn: Vec<u8>,
     /// Heads that are whole.
     heads: u64,
+    /// The last of them asks for an upgrade.
+    asks: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +94,7 @@ struct Head {
     begun: bool,
     length: Option<u64>,
     is_chunked: bool,
+    has_upgrade: bool,
 }
 
 impl Default for State {
@@ -103,13 +109,18 @@ impl Intake {
         self.heads
     }
 
-    /// Reads what came next.
+    /// Whether the last head that was read asks for an upgrade: once.
+    pub(super) fn asks(&mut self) -> bool {
+        core::mem::take(&mut self.asks)
+    }
+
+    /// Reads what came next, and says how much of it: all, or up to the end of a head that asks for an upgrade.
     ///
     /// # Errors
     /// How many bytes come before the line that makes the client be refused, and why it is.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), (usize, Refused)> {
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<usize, (usize, Refused)> {
         let mut rest = bytes;
-        while !rest.is_empty() {
+        while !rest.is_empty() && !self.asks {
             let before = bytes.len().saturating_sub(rest.len());
             if let State::Bytes { left, then } = &mut self.state {
                 let skipped = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
@@ -125,7 +136,7 @@ impl Intake {
                 if self.torn.len() > HEAD_BYTES_MAX {
                     return Err((before, self.state.overflow()));
                 }
-                return Ok(());
+                return Ok(bytes.len());
             };
             let (line, after) = rest.split_at_checked(end).unwrap_or_default();
             rest = after.get(1..).unwrap_or_default();
@@ -136,11 +147,14 @@ impl Intake {
                 self.state.line(&core::mem::take(&mut self.torn))
             };
             if let Some(state) = next.map_err(|why| (before, why))? {
-                self.heads = self.heads.wrapping_add(u64::from(matches!(self.state, State::Head(_))));
+                if let State::Head(head) = &self.state {
+                    self.heads = self.heads.wrapping_add(1);
+                    self.asks = head.has_upgrade && matches!(state, State::Head(_));
+                }
                 self.state = state;
             }
         }
-        Ok(())
+        Ok(bytes.len().saturating_sub(rest.len()))
     }
 }
 
@@ -188,8 +202,8 @@ impl Head {
             self.begun = true;
             return request_line(line).map(|()| None);
         }
-        // Of all fields these two say where a head's body ends.
-        if !matches!(line.first(), Some(b'C' | b'c' | b'T' | b't')) {
+        // Of all fields two say where a head's body ends, and one that nothing of HTTP may follow.
+        if !matches!(line.first(), Some(b'C' | b'c' | b'T' | b't' | b'U' | b'u')) {
             return Ok(None);
         }
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
@@ -205,6 +219,8 @@ impl Head {
                 return Err(Refused::Ambiguous);
             }
             self.length = Some(number(value, 10).ok_or(Refused::Ambiguous)?);
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.has_upgrade = true;
         }
         if self.is_chunked && self.length.is_some() {
             return Err(Refused::Ambiguous);
@@ -269,15 +285,26 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// Reads all of `bytes`, whatever heads in it ask for.
+    fn all(intake: &mut Intake, bytes: &[u8]) -> Result<(), Refused> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let taken = intake.read(rest).map_err(|(_, why)| why)?;
+            assert!(intake.asks() || taken == rest.len(), "{rest:?}");
+            rest = &rest[taken..];
+        }
+        Ok(())
+    }
+
     /// Reads `text` whole, and torn at every place.
     fn read(text: &str) -> Result<u64, Refused> {
         let mut whole = Intake::default();
-        let refused = whole.read(text.as_bytes()).map_err(|(_, why)| why);
+        let refused = all(&mut whole, text.as_bytes());
         for at in 0..=text.len() {
             let mut torn = Intake::default();
             let (first, second) = text.as_bytes().split_at(at);
-            let read = torn.read(first).and_then(|()| torn.read(second));
-            assert_eq!(read.map_err(|(_, why)| why), refused, "{text:?} torn at {at}");
+            let read = all(&mut torn, first).and_then(|()| all(&mut torn, second));
+            assert_eq!(read, refused, "{text:?} torn at {at}");
             assert_eq!(torn.heads(), whole.heads(), "{text:?} torn at {at}");
         }
         refused.map(|()| whole.heads())
@@ -297,6 +324,7 @@ mod tests {
                 "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\nA;x=y\r\n0\n2\n4\n6\n8\n\r\n0\r\nx: 1\r\n\r\nGET / HTTP/1.1\r\n\r\n",
                 2,
             ),
+            ("GET / HTTP/1.1\r\nupgrade: x\r\n\r\nGET / HTTP/1.1\r\n\r\n", 2),
             ("POST / HTTP/1.0\r\n\r\n", 1),
             ("garbage\r\n\r\n", 1),
         ] {
@@ -358,6 +386,25 @@ mod tests {
     }
 
     #[test]
+    fn nothing_behind_a_head_that_asks_for_an_upgrade_is_read() {
+        for (head, asks) in [
+            ("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nupgrade:\r\ncontent-length: 0\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nupgrades: x\r\nx-upgrade: y\r\n\r\n", false),
+            ("POST / HTTP/1.1\r\nupgrade: x\r\ncontent-length: 1\r\n\r\n\n", false),
+        ] {
+            let mut intake = Intake::default();
+            let before = "GET / HTTP/1.1\r\n\r\n";
+            let text = format!("{before}{head}\u{81}\u{5}no HTTP\n\n");
+            let read = intake.read(text.as_bytes());
+            let end = before.len() + head.len();
+            let expected = if asks { Ok(end) } else { Err((end, Refused::Ambiguous)) };
+            assert_eq!((read, intake.asks()), (expected, asks), "{head:?}");
+            assert!(!intake.asks());
+        }
+    }
+
+    #[test]
     fn a_head_has_so_many_bytes_and_no_more() {
         for (more, refused) in [(0, None), (1, Some(Refused::TooLarge))] {
             let start = "GET / HTTP/1.1\r\nx: ";
@@ -378,7 +425,7 @@ mod tests {
         assert!(intake.torn.len() <= HEAD_BYTES_MAX + piece.len());
         let mut intake = Intake::default();
         let head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
-        assert_eq!(intake.read(head), Ok(()));
+        assert_eq!(intake.read(head), Ok(head.len()));
         let refused = (0..100).find_map(|_| intake.read(&piece).err());
         assert_eq!(refused.map(|(_, why)| why), Some(Refused::Body));
     }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::Peer;
 use super::intake::{Intake, Refused};
 use super::stream::ClientStream;
 use crate::frames::{Flood, Frames};
@@ -37,7 +38,7 @@ pub(super) struct Activity {
 /// Who reads what a client sends before hyper does.
 #[derive(Debug)]
 pub(super) enum Strict {
-    Http1(Intake),
+    Http1(Intake, Rc<Peer>),
     Http2(Frames),
 }
 
@@ -61,15 +62,28 @@ impl ClientIo {
         }
     }
 
-    pub(super) fn into_stream(self) -> ClientStream {
-        self.stream
+    /// The socket, and what was read from it and not handed on.
+    pub(super) fn into_parts(self) -> (ClientStream, Bytes) {
+        (self.stream, self.first)
     }
 
-    /// Hands on what was read into `out` after `before`, up to where the client is refused.
+    /// Whether what comes next waits for an answer.
+    fn is_held_back(&self, cx: &Context<'_>) -> bool {
+        matches!(&self.strict, Strict::Http1(_, peer) if peer.is_held_back(cx.waker()))
+    }
+
+    /// Hands on what was read into `out` after `before`, up to where the client is refused, or something else than
+    /// requests may begin.
     fn take_in(&mut self, before: usize, out: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let bytes = out.filled().get(before..).unwrap_or_default();
         let (read, heads) = match &mut self.strict {
-            Strict::Http1(intake) => (intake.read(bytes), intake.heads()),
+            Strict::Http1(intake, peer) => {
+                let read = intake.read(bytes);
+                if intake.asks() {
+                    peer.holds_back();
+                }
+                (read, intake.heads())
+            }
             Strict::Http2(frames) => match frames.read(bytes) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(flood) => {
@@ -80,12 +94,37 @@ impl ClientIo {
             },
         };
         self.activity.heads.set(heads);
-        let Err((good, why)) = read else {
-            return Poll::Ready(Ok(()));
+        let (good, why) = match read {
+            Ok(taken) => {
+                let rest = bytes.get(taken..).unwrap_or_default();
+                if !rest.is_empty() {
+                    self.first = [rest, &self.first].concat().into();
+                    out.set_filled(before.saturating_add(taken));
+                }
+                return Poll::Ready(Ok(()));
+            }
+            Err(refused) => refused,
         };
         out.set_filled(before.saturating_add(good));
         self.activity.refused.set(Some(why));
         if good > 0 { Poll::Ready(Ok(())) } else { refuse(why) }
+    }
+
+    /// Keeps what comes to itself, as much as one read gives. Without any, a client that leaves is still seen to.
+    fn hold_back(&mut self, out: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if !self.first.is_empty() {
+            return Poll::Pending;
+        }
+        let before = out.filled().len();
+        core::task::ready!(Pin::new(&mut self.stream).poll_read(cx, out))?;
+        let came = out.filled().get(before..).unwrap_or_default();
+        if came.is_empty() {
+            self.activity.ended.set(true);
+            return Poll::Ready(Ok(()));
+        }
+        self.first = Bytes::copy_from_slice(came);
+        out.set_filled(before);
+        Poll::Pending
     }
 
     /// Ends an HTTP/2 connection: what h2 had to say, it has said, or else it is in the middle of it.
@@ -116,6 +155,9 @@ impl AsyncRead for ClientIo {
             return refuse(why);
         }
         let before = out.filled().len();
+        if self.is_held_back(cx) {
+            return self.hold_back(out, cx);
+        }
         if !self.first.is_empty() {
             let taken = self.first.len().min(out.remaining());
             out.put_slice(&self.first.split_to(taken));

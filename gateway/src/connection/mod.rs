@@ -6,7 +6,8 @@
 //! TLS, if the port speaks it
 //!    ▼
 //! waiting ─► first bytes ─► HTTP/2 (prior knowledge) ─────────────► closed
-//!    ▲              └─────► HTTP/1.1 ─► idle for a moment ─┐
+//!    ▲              └─────► HTTP/1.1 ─► switched to a tunnel ────────► closed
+//!    │                         └─────► idle for a moment ──┐
 //!    └────────────────────── socket only ◄─────────────────┘
 //! ```
 //!
@@ -24,15 +25,19 @@ pub(crate) mod leaving;
 mod proxied;
 mod stream;
 pub(crate) mod tls;
+pub(crate) mod tunnel;
 mod unread;
 
-use core::cell::{Cell, OnceCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering;
+use core::task::Waker;
 use core::time::Duration;
 use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONNECTION;
+use http::{Response, StatusCode};
 use lockgate_core::cidr::canonical;
 use lockgate_core::proxy_header::Proxied;
 use lockgate_core::request::{Connection, Scheme};
@@ -43,6 +48,7 @@ use self::http1::After;
 use self::leaving::Leaving;
 use self::stream::ClientStream;
 use self::tls::Secured;
+use self::tunnel::Tunnel;
 use crate::frames::PREFACE;
 use crate::limits::LEAVE;
 use crate::overload::FromSource;
@@ -75,6 +81,12 @@ pub(crate) struct Peer {
     sending: Cell<bool>,
     /// The client has taken nothing of what it was sent for too long.
     unread: Cell<bool>,
+    /// What comes behind a head that asks for an upgrade waits for the answer.
+    holds: Cell<bool>,
+    /// Who reads on then.
+    held: RefCell<Option<Waker>>,
+    /// What follows the answer that is under way, in place of HTTP.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
 impl Peer {
@@ -102,6 +114,9 @@ impl Peer {
             running: Cell::new(0),
             sending: Cell::new(false),
             unread: Cell::new(false),
+            holds: Cell::new(false),
+            held: RefCell::default(),
+            tunnel: RefCell::default(),
         })
     }
 
@@ -156,6 +171,39 @@ impl Peer {
     pub(crate) fn request_ended(&self) {
         self.running.set(self.running.get().saturating_sub(1));
     }
+
+    /// A head asks for an upgrade: what comes behind it is not read until that is answered.
+    fn holds_back(&self) {
+        self.holds.set(true);
+    }
+
+    /// Whether that is not read yet; if so, `reader` is woken when it may be.
+    fn is_held_back(&self, reader: &Waker) -> bool {
+        if self.holds.get() {
+            self.held.replace(Some(reader.clone()));
+        }
+        self.holds.get()
+    }
+
+    /// A request is about to be answered so. What was held back is the next request, unless the connection ends or
+    /// switches with the answer.
+    pub(crate) fn answers<B>(&self, response: &Response<B>) {
+        if !self.holds.get() {
+            return;
+        }
+        let closes = response.headers().get(CONNECTION).is_some_and(|value| value == "close");
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS && !closes {
+            self.holds.set(false);
+            if let Some(reader) = self.held.take() {
+                reader.wake();
+            }
+        }
+    }
+
+    /// After the answer that is under way, the connection is used so.
+    pub(crate) fn switches(&self, tunnel: Tunnel) {
+        self.tunnel.replace(Some(Box::new(tunnel)));
+    }
 }
 
 fn unmapped(address: SocketAddr) -> SocketAddr {
@@ -200,6 +248,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Pe
         // Boxed, so that a waiting connection does not carry the room for a running one.
         match Box::pin(http1::serve(&worker, stream, read, &peer)).await {
             After::Idle(socket, rest) => (stream, read) = (socket, rest),
+            After::Switched(client, first, tunnel) => {
+                return Box::pin(tunnel.run(client, first, worker.shared.times.stream_idle)).await;
+            }
             After::Closing(socket) => return Box::pin(io::linger(socket)).await,
             After::Closed => return,
         }

@@ -1,36 +1,56 @@
 //! How much an upstream may send before the head of its answer. hyper passes over interim answers (1xx) however many
 //! there are, which would keep a worker busy for as long as an answer may take.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 
+use super::switched::Switched;
 use crate::limits::UPSTREAM_INTERIM_BYTES_MAX;
 
-/// The head that a connection waits for: the bytes that may still come before it is there.
+/// The head that a connection waits for.
 #[derive(Debug, Default)]
-pub(super) struct Awaited(Cell<Option<usize>>);
+pub(super) struct Awaited {
+    /// The bytes that may still come before it is there.
+    left: Cell<Option<usize>>,
+    /// Who gets the connection if that head ends HTTP on it.
+    switch: RefCell<Option<oneshot::Sender<Switched>>>,
+}
 
 impl Awaited {
     /// A request is sent.
     pub(super) fn begin(&self) {
-        self.0.set(Some(UPSTREAM_INTERIM_BYTES_MAX));
+        self.left.set(Some(UPSTREAM_INTERIM_BYTES_MAX));
     }
 
     /// The head is there; what comes now is its body.
     pub(super) fn end(&self) {
-        self.0.set(None);
+        self.left.set(None);
+        self.switch.take();
+    }
+
+    /// A request is sent that asks to end HTTP on the connection.
+    pub(super) fn may_switch(&self) -> oneshot::Receiver<Switched> {
+        let (sender, switched) = oneshot::channel();
+        self.switch.replace(Some(sender));
+        switched
+    }
+
+    /// Who gets the connection, now that HTTP has ended on it.
+    pub(super) fn switches(&self) -> Option<oneshot::Sender<Switched>> {
+        self.switch.take()
     }
 
     fn read(&self, count: usize) -> io::Result<()> {
-        let Some(left) = self.0.get() else { return Ok(()) };
+        let Some(left) = self.left.get() else { return Ok(()) };
         match left.checked_sub(count) {
             Some(left) => {
-                self.0.set(Some(left));
+                self.left.set(Some(left));
                 Ok(())
             }
             None => Err(io::Error::new(

@@ -19,6 +19,7 @@ use super::Target;
 use super::awaited::{Awaited, Counted};
 use super::pool::{Http1, Pool};
 use super::send::Towards;
+use super::switched::Switched;
 use super::tls::Speaks;
 use crate::joined::Joined;
 use crate::limits::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING};
@@ -80,24 +81,37 @@ pub(super) struct Stream {
 /// Plain or TLS.
 pub(super) type Io = Either<TcpStream, TlsStream<TcpStream>>;
 
+/// What HTTP/1.1 is spoken over.
+pub(super) type Http1Io = Counted<Joined<Io>>;
+
 /// A connection for HTTP/1.1.
 pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Http1, ConnectError> {
     let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, to, Speaks::Http1).await?;
     let awaited = Rc::<Awaited>::default();
-    let io = Counted {
+    let io: Http1Io = Counted {
         io: Joined(io),
         awaited: Rc::clone(&awaited),
     };
-    let (sender, connection) = http1::Builder::new()
+    let (sender, mut connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_HEAD_BYTES_MAX)
         .handshake(TokioIo::new(io))
         .await
         .map_err(ConnectError::http)?;
     let open = Open::new(&pool.shard);
+    let awaits = Rc::clone(&awaited);
     tokio::task::spawn_local(async move {
-        let _open = open;
         // How it ended is what the request on it learns; without a request nobody asks.
-        let _ = connection.await;
+        let ended = (&mut connection).await;
+        if let (Ok(()), Some(switches)) = (ended, awaits.switches()) {
+            let parts = connection.into_parts();
+            // Whoever asked may have left.
+            let _ = switches.send(Switched {
+                io: parts.io.into_inner(),
+                first: parts.read_buf,
+                remote,
+                _open: open,
+            });
+        }
     });
     Ok(Http1 {
         sender,
@@ -191,6 +205,7 @@ async fn tcp(endpoint: &Endpoint) -> Result<(TcpStream, SocketAddr), ConnectErro
 }
 
 /// Counts a connection for as long as it is open.
+#[derive(Debug)]
 pub(super) struct Open(Arc<Shard>);
 
 impl Open {

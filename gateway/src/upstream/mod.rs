@@ -10,6 +10,7 @@ mod connect;
 mod http2;
 mod pool;
 mod send;
+mod switched;
 pub(crate) mod tls;
 mod watched;
 mod weighed;
@@ -18,6 +19,7 @@ pub(crate) use body::UpstreamBody;
 pub(crate) use connect::connect_http2;
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use send::{Failed, SendError, Towards, send};
+pub(crate) use switched::Switched;
 pub(crate) use watched::{Watch, Watched};
 
 use core::time::Duration;

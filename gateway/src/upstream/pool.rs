@@ -16,6 +16,7 @@ use hyper::client::conn::http1::SendRequest;
 
 use super::awaited::Awaited;
 use super::http2::{Links, Slot};
+use super::switched::Switched;
 use super::{Target, UpstreamBody};
 use crate::limits::{POOL_IDLE, POOL_IDLE_MAX};
 use crate::metrics::Shard;
@@ -27,6 +28,8 @@ pub(crate) enum Connection {
     Http1(Http1),
     /// One stream of a connection.
     Http2(Slot),
+    /// A connection on which HTTP has ended with the answer.
+    Switched(Box<Switched>),
 }
 
 /// A connection of HTTP/1.1. Dropping it closes it.
@@ -46,6 +49,7 @@ impl Connection {
         match self {
             Self::Http1(connection) => connection.remote,
             Self::Http2(slot) => slot.remote(),
+            Self::Switched(switched) => switched.remote,
         }
     }
 }
@@ -105,6 +109,8 @@ impl Pool {
         match connection {
             Connection::Http1(connection) => self.keep(connection),
             Connection::Http2(slot) => slot.finish(),
+            // It is no longer one for requests.
+            Connection::Switched(_) => {}
         }
     }
 

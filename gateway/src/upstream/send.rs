@@ -7,10 +7,13 @@ use std::rc::Rc;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use lockgate_core::upgrade::Upgrade;
 
 use super::connect::{ConnectError, connect};
 use super::pool::{Connection, Http1, Pool};
+use super::switched::{Asked, switched_by};
 use super::{Target, UpstreamBody, http2};
+use crate::head::HeadFields;
 use crate::pace::BodyFailure;
 
 /// Why there is no answer.
@@ -141,17 +144,31 @@ async fn send_on(
     request: Request<UpstreamBody>,
     first_byte: Duration,
 ) -> Result<(Response<Incoming>, Connection), Unsent> {
+    let asked = Upgrade::asked(request.method().as_str(), &HeadFields(request.headers())).map(|upgrade| Asked {
+        upgrade,
+        switched: connection.awaited.may_switch(),
+    });
     connection.awaited.begin();
     let answer = tokio::time::timeout(first_byte, connection.sender.try_send_request(request)).await;
+    let mut switched = None;
+    if let Ok(Ok(answer)) = &answer
+        && answer.status() == StatusCode::SWITCHING_PROTOCOLS
+    {
+        // Apart, since it is seldom needed.
+        switched = match Box::pin(switched_by(asked, answer)).await {
+            Ok(switched) => Some(switched),
+            Err(why) => return Err(Unsent::Failed(SendError::Garbage(why.into()))),
+        };
+    }
     connection.awaited.end();
     match answer {
         Err(_) => Err(Unsent::Failed(SendError::Timeout)),
-        Ok(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Unsent::Failed(
-            SendError::Garbage("the upstream switched protocols unasked".into()),
-        )),
         Ok(Ok(answer)) => match distrusted(&answer) {
             Some(why) => Err(Unsent::Failed(SendError::Garbage(why.into()))),
-            None => Ok((answer, Connection::Http1(connection))),
+            None => {
+                let switched = switched.map(|switched| Connection::Switched(Box::new(switched)));
+                Ok((answer, switched.unwrap_or(Connection::Http1(connection))))
+            }
         },
         Ok(Err(mut error)) => Err(match error.take_message() {
             Some(request) => Unsent::Untouched(Box::new(request)),

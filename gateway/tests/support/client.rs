@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         within_patience("sending", sent).await
     }
 
-    /// The next head, interim answers (1xx) skipped.
+    /// The next head, interim answers (1xx) skipped. What follows a 101 is read as its body.
     pub async fn head(&mut self) -> Head {
         self.try_head().await.expect("an answer, not the end of the connection")
     }
@@ -173,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 .next()
                 .and_then(|s| s.parse().ok())
                 .unwrap_or_else(|| panic!("status of {line:?}"));
-            if status < 200 {
+            if status < 200 && status != 101 {
                 continue;
             }
             let without_body = matches!(status, 204 | 304);

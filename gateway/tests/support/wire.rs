@@ -116,6 +116,12 @@ impl<S: AsyncRead + Unpin> Reader<S> {
         &mut self.stream
     }
 
+    /// What is read from, when nothing was read ahead.
+    pub fn into_stream(self) -> S {
+        assert!(self.buffer.is_empty(), "{:?}", String::from_utf8_lossy(&self.buffer));
+        self.stream
+    }
+
     /// Reads more; false at the end of the connection, however it ended.
     pub async fn fill(&mut self) -> bool {
         self.buffer.reserve(64 * 1024);

@@ -31,6 +31,7 @@ function forwarded(verdict: Forward, request: SimulatedRequest): HTMLElement {
     ...(verdict.sni === null ? [] : [["server name", verdict.sni] as [string, string]]),
     ...(verdict.provider === null ? [] : [["provider", verdict.provider] as [string, string]]),
     ...(verdict.admittedBy === null ? [] : [["admitted by", verdict.admittedBy] as [string, string]]),
+    ...(verdict.upgrade === undefined ? [] : [["upgrade", `${verdict.upgrade}, once the upstream agrees`] as [string, string]]),
     ...(verdict.timeoutMs === undefined ? [] : [["timeout", `${verdict.timeoutMs} ms`] as [string, string]]),
     ...(verdict.retries === undefined
       ? []

@@ -136,6 +136,10 @@ impl HttpRouteCompiler<'_, '_, '_> {
             let hostname = own.rewrite.hostname.as_ref().or(rules.rewrite.hostname.as_ref());
             let target = PlainTarget {
                 upstream,
+                allows_upgrade: self
+                    .destinations
+                    .as_ref()
+                    .is_some_and(|known| known.allows_upgrade(upstream)),
                 authority: hostname.map(|hostname| self.rows.text(hostname)),
                 path: match &own.rewrite.path {
                     Some(_) => self.path_rewrite(&own.rewrite),

@@ -233,6 +233,10 @@ impl ServiceCompiler<'_, '_, '_> {
             let authority = authority.into_iter().flatten().next();
             let target = PlainTarget {
                 upstream,
+                allows_upgrade: self
+                    .destinations
+                    .as_ref()
+                    .is_some_and(|known| known.allows_upgrade(upstream)),
                 authority: authority.map(|authority| self.rows.text(authority)),
                 path,
                 request_changes: self.merged(&rules.request, &own.request, weights.len()),

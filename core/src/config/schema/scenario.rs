@@ -174,6 +174,11 @@ pub(crate) static EXPECT: Object = Object::new(&[
     field("method", ANY, "The method that is sent on."),
     field("path", ANY, "The path and query that are sent on."),
     field(
+        "upgrade",
+        ANY,
+        "What the connection may be used for instead of HTTP, once the upstream agrees: `websocket`.",
+    ),
+    field(
         "headers",
         FIELDS,
         "Header fields as they are sent on where the gateway sets or adds them; secrets by name only.",
