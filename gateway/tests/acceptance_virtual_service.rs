@@ -270,6 +270,38 @@ async fn bodies_stream_through_in_both_directions_and_are_not_metered() {
 }
 
 #[tokio::test]
+async fn bodies_reach_the_host_whatever_the_method() {
+    let web = web(TO_A).await;
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "PATCH"] {
+        for (framing, sent, seen_as) in [
+            (
+                "transfer-encoding: chunked",
+                "5\r\nhello\r\n0\r\n\r\n",
+                Framing::Chunked,
+            ),
+            ("content-length: 5", "hello", Framing::Length(5)),
+        ] {
+            let mut client = Client::connect(web.gateway.http).await;
+            let head = format!("{method} / HTTP/1.1\r\nhost: web.test\r\n{framing}\r\n\r\n");
+            client.send(head + sent).await;
+            assert_eq!(client.head().await.status, 200, "{method}, {framing}");
+            let seen = web.a.request().await;
+            assert_eq!(
+                (seen.text().as_str(), seen.framing),
+                ("hello", seen_as),
+                "{method}, {framing}"
+            );
+        }
+    }
+    web.get("/", &[]).await;
+    let seen = web.a.request().await;
+    assert_eq!(
+        (seen.header("transfer-encoding"), seen.header("content-length")),
+        (None, None)
+    );
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_said_in_text() {
     let web = web("  - match: [{uri: {prefix: /v1}}]
     rewrite: {uri: /}

@@ -5,7 +5,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::upgrade::Upgrade;
 
@@ -102,6 +103,7 @@ pub(crate) async fn send(
         // Apart, since it holds more.
         return Box::pin(http2::send(pool, request, to, first_byte)).await;
     }
+    announce_body(&mut request);
     let mut kept = pool.take(to.endpoint);
     loop {
         let is_kept = kept.is_some();
@@ -130,6 +132,15 @@ pub(crate) async fn send(
                 });
             }
         }
+    }
+}
+
+/// hyper takes a body of unknown length for none where a method seldom has one, unless it is told otherwise.
+fn announce_body(request: &mut Request<UpstreamBody>) {
+    let seldom_has_one = matches!(*request.method(), Method::GET | Method::HEAD);
+    if seldom_has_one && request.body().size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
     }
 }
 
