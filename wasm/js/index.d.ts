@@ -222,8 +222,6 @@ export interface Forward {
   admittedBy: string | null;
   /** `null` when it goes to a plain host. */
   provider: string | null;
-  /** Where the provider is written: `file:line:column`. */
-  providerAt?: string;
   /** Those among which chance chose, where the rule names several. */
   backends?: Backend[];
   /** The host that the upstream is known by. */
@@ -318,6 +316,8 @@ export interface Explanation {
   policies: PolicyTrace[];
   passes: { pass: 1 | 2; host: string; virtualHost: string | null; rules: RuleTrace[] }[];
   verdict: Verdict;
+  /** Where the provider that it is sent to is written: `file:line:column`. */
+  providerAt?: string;
 }
 
 /** The request in the normal form that policies and rules see. */

@@ -32,7 +32,7 @@ use crate::authority;
 use crate::authz::body;
 use crate::check::{Authorizer, CheckBody, CheckProtocol};
 use crate::decide::{Known, decide};
-use crate::decision::{Check, Decision, Denial, External, Redirect, Refusal};
+use crate::decision::{Check, Decision, Denial, Destination, External, Forward, Redirect, Refusal};
 use crate::fault::{self, ABORT_BODY, AbortAnswer};
 use crate::llm::body::BodyError;
 use crate::request::{Headers, Request};
@@ -54,6 +54,7 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
             .map_or_else(Vec::new, |seen| decided.reader.policies(seen, &known)),
         passes: decided.passes(),
         verdict: decided.verdict(),
+        provider_at: decided.provider_at(),
     })
 }
 
@@ -128,6 +129,18 @@ impl Decided<'_, '_> {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn provider_at(&self) -> Option<String> {
+        let Decision::Forward(Forward {
+            to: Destination::Provider(provider),
+            ..
+        }) = self.decision
+        else {
+            return None;
+        };
+        let at = self.reader.tables.provider_origin(provider.provider)?;
+        Some(format!("{}:{}:{}", at.file, at.line, at.column))
     }
 
     /// Why the body is what the request is refused for.

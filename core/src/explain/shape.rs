@@ -30,6 +30,10 @@ pub struct Explanation {
     pub passes: Vec<PassTrace>,
     /// What was decided.
     pub verdict: Verdict,
+    /// Where the provider that it is sent to is written: `file:line:column`. Not in the verdict, which is the same
+    /// wherever the files lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_at: Option<String>,
 }
 
 /// A request in normal form.
@@ -190,9 +194,6 @@ pub struct UpstreamRequest {
     pub admitted_by: Option<String>,
     /// The provider's host; `None` when it goes to no LLM provider.
     pub provider: Option<String>,
-    /// Where the provider is written: `file:line:column`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub provider_at: Option<String>,
     /// Those among which chance chose, where the rule names several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,

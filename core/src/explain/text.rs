@@ -40,7 +40,7 @@ impl Display for Explanation {
         self.passes.iter().try_for_each(|pass| write_pass(f, pass))?;
         writeln!(f)?;
         match &self.verdict {
-            Verdict::Forward(upstream) => write_upstream(f, upstream),
+            Verdict::Forward(upstream) => write_upstream(f, upstream, self.provider_at.as_deref()),
             Verdict::Redirect(redirect) => {
                 writeln!(f, "verdict    REDIRECT with {}", redirect.status)?;
                 match &redirect.rule {
@@ -142,13 +142,13 @@ fn is_block(field: &str) -> bool {
     field.ends_with("pBlocks") || matches!(field, "source.ip" | "remote.ip" | "destination.ip")
 }
 
-fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest) -> Result {
+fn write_upstream(f: &mut Formatter<'_>, upstream: &UpstreamRequest, provider_at: Option<&str>) -> Result {
     writeln!(f, "verdict    FORWARD to {}", upstream.upstream)?;
     writeln!(f, "  rule       {}", upstream.rule)?;
     if let Some(admitted_by) = &upstream.admitted_by {
         writeln!(f, "  admitted   {admitted_by}")?;
     }
-    if let Some(at) = &upstream.provider_at {
+    if let Some(at) = provider_at {
         writeln!(
             f,
             "  provider   {}  ({at})",

@@ -50,10 +50,6 @@ impl Reader<'_> {
             rule: self.rule(forward.rule),
             admitted_by: provider.map(|provider| self.rule(provider.admitted_by)),
             provider: provider.map(|provider| self.tables.provider_host(provider.provider).to_owned()),
-            provider_at: provider.and_then(|provider| {
-                let at = self.tables.provider_origin(provider.provider)?;
-                Some(format!("{}:{}:{}", at.file, at.line, at.column))
-            }),
             backends: self.backends(forward.rule, entropy),
             upstream: upstream.map_or_else(String::new, |upstream| upstream.host.to_string()),
             subset: upstream.and_then(|upstream| upstream.subset.as_deref().map(ToOwned::to_owned)),
