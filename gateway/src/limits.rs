@@ -222,6 +222,9 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(2);
 /// How often a thread says that it cannot accept connections. Each attempt would be a line otherwise.
 pub(crate) const ACCEPT_WARNING: Duration = Duration::from_secs(10);
 
+/// Time for workers to give up what they were cut off from; one may hang.
+pub(crate) const CUT: Duration = Duration::from_secs(1);
+
 /// Time for the rest of the access log to be written when the process ends; its file may be stuck for good.
 pub(crate) const LOG_CLOSE: Duration = Duration::from_secs(2);
 

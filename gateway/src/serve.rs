@@ -18,6 +18,7 @@ use crate::admin::Admin;
 use crate::capsule::{Capsules, Share};
 use crate::config::Inputs;
 use crate::jwt::Fetcher;
+use crate::limits::CUT;
 use crate::log::{self, Format};
 use crate::metrics::Metrics;
 use crate::ports::{Addresses, Bound, Given, Ports};
@@ -227,6 +228,7 @@ impl Gateway {
             _ = interrupt.recv() => log::warning("ended at once", &[]),
             () = self.drain() => {}
         }
+        self.cut().await;
         self.writers.into_iter().for_each(Writer::close);
         // Not by returning: threads of workers that did not finish, and of name lookups, would be waited for.
         std::process::exit(0)
@@ -268,7 +270,7 @@ impl Gateway {
             let _ = worker.commands.send(Command::Drain);
         }
         let begun = Instant::now();
-        while !self.workers.iter().all(|worker| worker.thread.is_finished()) {
+        while !self.have_workers_ended() {
             if begun.elapsed() >= self.drain {
                 log::warning("the time to drain is over, what still runs is cut", &[]);
                 return;
@@ -276,6 +278,22 @@ impl Gateway {
             tokio::time::sleep(DRAIN_POLL).await;
         }
         log::info("drained", &[]);
+    }
+
+    /// Ends what still runs, so that the access log has it.
+    async fn cut(&self) {
+        self.shared.cut();
+        for worker in &self.workers {
+            let _ = worker.commands.send(Command::Cut);
+        }
+        let begun = Instant::now();
+        while !self.have_workers_ended() && begun.elapsed() < CUT {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
+
+    fn have_workers_ended(&self) -> bool {
+        self.workers.iter().all(|worker| worker.thread.is_finished())
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     /// Fetches keys of tokens.
     pub(crate) fetcher: Arc<Fetcher>,
     draining: AtomicBool,
+    cut: AtomicBool,
 }
 
 /// How much there may be of what clients bring.
@@ -102,7 +103,18 @@ impl Shared {
             namespace,
             fetcher,
             draining: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
         })
+    }
+
+    /// Whether what still runs is cut.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// From now on whatever ends is cut.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
     }
 
     /// Whether the process is on its way out.

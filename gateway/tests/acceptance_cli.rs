@@ -333,6 +333,12 @@ async fn drain_timeout_ends_what_would_never_end() {
         "{took:?}"
     );
     assert_eq!(client.part().await, Part::Cut, "half an answer must not look whole");
+    let line = &bed.gateway.log_of(1).await[0];
+    assert_eq!(
+        (&line["response_flags"], &line["response_code_details"]),
+        (&"LR".into(), &"drain_timeout".into())
+    );
+    assert_eq!((&line["response_code"], &line["bytes_sent"]), (&200.into(), &9.into()));
 }
 
 #[tokio::test]

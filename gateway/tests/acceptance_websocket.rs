@@ -471,16 +471,12 @@ async fn a_drain_waits_for_tunnels_and_then_ends_them() {
     assert_eq!(rest(&mut client).await, b"");
     assert_eq!(rest(&mut host).await, b"");
     assert_eq!(web.gateway.ends().await.code(), Some(0));
-    // What is cut with the process is not logged.
-    let line = web.line().await;
-    assert_eq!(field(&line, "response_flags"), "-");
-    assert_eq!(
-        (
-            field(&line, "bytes_sent").as_str(),
-            field(&line, "bytes_received").as_str()
-        ),
-        ("4", "5")
-    );
+    let lines = web.gateway.log_of(2).await;
+    for (line, flags) in lines.iter().zip(["-", "LR"]) {
+        assert_eq!(field(line, "response_flags"), flags);
+        let bytes = (field(line, "bytes_sent"), field(line, "bytes_received"));
+        assert_eq!((bytes.0.as_str(), bytes.1.as_str()), ("4", "5"));
+    }
 }
 
 /// The answer to a request, as a client that knows nothing of upgrades reads it.

@@ -30,6 +30,8 @@ pub(crate) enum Flag {
     DownstreamTermination,
     /// The client did not speak HTTP as it must.
     DownstreamProtocol,
+    /// The gateway ended before it did.
+    LocalReset,
 }
 
 impl Flag {
@@ -49,6 +51,7 @@ impl Flag {
             Self::Overloaded => "OM",
             Self::DownstreamTermination => "DC",
             Self::DownstreamProtocol => "DPE",
+            Self::LocalReset => "LR",
         }
     }
 }

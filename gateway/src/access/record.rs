@@ -181,6 +181,10 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let ended = Instant::now();
+        // Nobody left it but the process.
+        if self.flag == Flag::DownstreamTermination && self.worker.shared.is_cut() {
+            self.end(Flag::LocalReset, "drain_timeout");
+        }
         self.count(ended);
         let worker = Rc::clone(&self.worker);
         let log = &worker.shared.logs.access;

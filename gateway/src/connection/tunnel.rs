@@ -88,8 +88,6 @@ impl Carried {
 
     fn end(mut self, ended: Ended) {
         let record = &mut self.record;
-        record.bytes_sent = self.to_client.bytes.get();
-        record.bytes_received = self.to_upstream.bytes.get();
         match ended {
             Ended::Whole => record.end(Flag::None, "via_upstream"),
             // After the upstream's last word there is nothing left to be cut. Over TLS few clients say goodbye.
@@ -101,6 +99,14 @@ impl Carried {
             Ended::Broken => record.end(Flag::UpstreamTermination, "upstream_reset_after_response_started"),
             Ended::Idle => record.end(Flag::StreamIdle, "stream_idle_timeout"),
         }
+    }
+}
+
+/// Also where the process cuts it off.
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.record.bytes_sent = self.to_client.bytes.get();
+        self.record.bytes_received = self.to_upstream.bytes.get();
     }
 }
 

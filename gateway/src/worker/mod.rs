@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Unlisten(u16),
     /// Accept nothing more, finish what runs, and end.
     Drain,
+    /// End at once: what still runs is cut, and logged.
+    Cut,
     /// Say that the worker is alive.
     Ping(oneshot::Sender<()>),
 }
@@ -119,7 +121,7 @@ async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::UnboundedRec
                 Some(Command::Listen(port, socket)) => listeners.add(&worker, port, socket),
                 Some(Command::Unlisten(port)) => listeners.remove(port),
                 Some(Command::Ping(answer)) => drop(answer.send(())),
-                Some(Command::Drain) | None => break,
+                Some(Command::Drain | Command::Cut) | None => break,
             },
             _ = sweep.tick() => worker.sweep(),
         }
@@ -128,11 +130,11 @@ async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::UnboundedRec
     while worker.connections.get() > 0 {
         tokio::select! {
             () = worker.quiet.notified() => {}
-            Some(command) = commands.recv() => {
-                if let Command::Ping(answer) = command {
-                    let _ = answer.send(());
-                }
-            }
+            Some(command) = commands.recv() => match command {
+                Command::Ping(answer) => drop(answer.send(())),
+                Command::Cut => return,
+                Command::Listen(..) | Command::Unlisten(_) | Command::Drain => {}
+            },
         }
     }
 }
