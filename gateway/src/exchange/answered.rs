@@ -1,0 +1,124 @@
+//! An upstream's answer on its way to the client, or ours in its place.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Response};
+use hyper::body::Incoming;
+
+use crate::access::Record;
+use crate::changes::{self, Change};
+use crate::client_body::{ClientBody, Passing};
+use crate::connection::Peer;
+use crate::connection::tunnel::Tunnel;
+use crate::head;
+use crate::meter::Meter;
+use crate::respond::{self, Fault, X_REQUEST_ID};
+use crate::upstream::{Connection, Pool, SendError, Switched};
+
+/// The upstream's answer to the client, or ours in its place.
+pub(super) fn answered(
+    answer: Result<(Response<Incoming>, Connection), SendError>,
+    pool: &Rc<Pool>,
+    deadline: Option<Instant>,
+    response_changes: Vec<Change>,
+    mut record: Box<Record>,
+) -> Response<ClientBody> {
+    match answer {
+        Ok((answer, connection)) => {
+            record.upstream_answered = Some(Instant::now());
+            record.upstream_host = Some(connection.remote());
+            let connection = match connection {
+                Connection::Switched(switched) => return switch(answer, switched, response_changes, record),
+                connection => connection,
+            };
+            pass_on(answer, connection, pool, deadline, response_changes, record)
+        }
+        Err(error) => {
+            let mut response = failed(&error, record);
+            // As in Envoy, a rule's changes are made to our answers in place of its host's, too.
+            changes::make(response.headers_mut(), response_changes);
+            response
+        }
+    }
+}
+
+/// The upstream's answer as the client gets it.
+///
+/// It is changed as the route says. A plain host's holds no tokens to count.
+fn pass_on(
+    answer: Response<Incoming>,
+    connection: Connection,
+    pool: &Rc<Pool>,
+    deadline: Option<Instant>,
+    changes: Vec<Change>,
+    mut record: Box<Record>,
+) -> Response<ClientBody> {
+    let (mut head, incoming) = answer.into_parts();
+    clean(&mut head, &mut record);
+    if respond::closes(&record) {
+        head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let meter = match record.provider {
+        Some(_) => Meter::new(&record.worker, head.status, &head.headers),
+        None => Meter::none(),
+    };
+    changes::make(&mut head.headers, changes);
+    let passing = Passing::new(incoming, connection, pool, deadline, meter, record);
+    let mut response = Response::new(ClientBody::Upstream(Box::new(passing)));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// What any answer's head loses and gains.
+fn clean(head: &mut http::response::Parts, record: &mut Record) {
+    head::clean_response(&mut head.headers);
+    record.status = head.status.as_u16();
+    // Clients show their provider's id to its support; where there is none they get the gateway's.
+    record.upstream_request_id = head.headers.get(X_REQUEST_ID).cloned();
+    if record.upstream_request_id.is_none() {
+        head.headers.insert(X_REQUEST_ID, record.request_id.clone());
+    }
+}
+
+/// The upstream's agreement to use its connection for something else; what that is used for comes after this answer.
+fn switch(
+    answer: Response<Incoming>,
+    switched: Box<Switched>,
+    changes: Vec<Change>,
+    mut record: Box<Record>,
+) -> Response<ClientBody> {
+    let (mut head, _) = answer.into_parts();
+    let upgrade = head.headers.get(UPGRADE).cloned();
+    clean(&mut head, &mut record);
+    changes::make(&mut head.headers, changes);
+    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    head.headers.extend(upgrade.map(|upgrade| (UPGRADE, upgrade)));
+    record.first_byte = Some(Instant::now());
+    let peer = Rc::clone(&record.peer);
+    peer.switches(Tunnel { switched, record });
+    let mut response = Response::new(ClientBody::Switched);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// The answer to a client that asked for an upgrade which its upstream was asked for and does not make. Whatever the
+/// client has sent since may be meant for the upstream and not for the gateway, so the connection ends.
+pub(super) fn not_switched(peer: &Peer, response: &mut Response<ClientBody>) {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    peer.body_left_unread();
+}
+
+fn failed(error: &SendError, mut record: Box<Record>) -> Response<ClientBody> {
+    let (fault, flag) = Fault::of_send(error);
+    if fault == Fault::BodyTimeout {
+        record.peer.body_left_unread();
+    }
+    record.upstream_failure = Some(error.to_string());
+    respond::fault(fault, flag, record)
+}
