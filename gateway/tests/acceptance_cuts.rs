@@ -8,7 +8,7 @@ mod support;
 
 use core::time::Duration;
 
-use support::bed::{BOTH, Bed, Transport};
+use support::bed::{BOTH, Bed, OPEN, Transport};
 use support::client::{Client, Response, request};
 use support::frames::{
     Connection, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, block, frame,
@@ -20,29 +20,6 @@ use support::pki::Authority;
 use support::upstream::{Answer, Gate, STREAM_HEAD, Step, Upstream};
 use support::wire::{LAST_CHUNK, Part, chunk};
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// A provider that gets the client's own path, under every host.
-const OPEN: &str = "
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw, namespace: istio-system}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}]
----
-apiVersion: istio.alibabacloud.com/v1beta1
-kind: LLMProvider
-metadata: {name: provider, namespace: istio-system}
-spec: {host: dashscope.aliyuncs.com}
----
-apiVersion: istio.alibabacloud.com/v1beta1
-kind: LLMRoute
-metadata: {name: route, namespace: istio-system}
-spec:
-  host: '*'
-  gateways: [gw]
-  rules: [{backendRefs: [{providerHost: dashscope.aliyuncs.com}]}]
-";
 
 const EVENT: &str = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"half\"}}]}\n\n";
 

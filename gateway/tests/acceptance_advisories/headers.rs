@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::case::Is::{Denied, Refused, Sent};
-use crate::case::{OPEN, check, deny, get, head, mesh, open};
+use crate::case::{check, deny, get, head, mesh, open};
 use crate::support::KEY;
-use crate::support::bed::{Bed, assert_none};
+use crate::support::bed::{Bed, OPEN, assert_none};
 use crate::support::client::{Client, send_raw};
 use crate::support::frames::{self as h2, Connection, END_HEADERS, END_STREAM, HEADERS};
 use crate::support::gateway::Setup;

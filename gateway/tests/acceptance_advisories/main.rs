@@ -28,32 +28,9 @@ mod tls;
 
 #[cfg(test)]
 mod case {
-    use crate::support::bed::{Bed, Transport};
+    use crate::support::bed::{Bed, OPEN, Transport};
     use crate::support::client::{Response, send_raw};
     use crate::support::gateway::Setup;
-
-    /// A provider that gets the client's own method and path, under every host.
-    pub(crate) const OPEN: &str = "
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: gw, namespace: istio-system}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}]
----
-apiVersion: istio.alibabacloud.com/v1beta1
-kind: LLMProvider
-metadata: {name: provider, namespace: istio-system}
-spec: {host: dashscope.aliyuncs.com}
----
-apiVersion: istio.alibabacloud.com/v1beta1
-kind: LLMRoute
-metadata: {name: route, namespace: istio-system}
-spec:
-  host: '*'
-  gateways: [gw]
-  rules: [{backendRefs: [{providerHost: dashscope.aliyuncs.com}]}]
-";
 
     /// A gateway to such a provider, with more resources.
     pub(crate) async fn open(resources: &[&str]) -> Bed {

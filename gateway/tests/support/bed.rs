@@ -28,6 +28,29 @@ pub const DENIED_TEXT: &str = "127.0.0.1";
 /// A client at another address.
 pub const OTHER: [u8; 4] = [127, 0, 0, 2];
 
+/// A provider that gets the client's own method and path, under every host.
+pub const OPEN: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}]
+---
+apiVersion: istio.alibabacloud.com/v1beta1
+kind: LLMProvider
+metadata: {name: provider, namespace: istio-system}
+spec: {host: dashscope.aliyuncs.com}
+---
+apiVersion: istio.alibabacloud.com/v1beta1
+kind: LLMRoute
+metadata: {name: route, namespace: istio-system}
+spec:
+  host: '*'
+  gateways: [gw]
+  rules: [{backendRefs: [{providerHost: dashscope.aliyuncs.com}]}]
+";
+
 /// A provider and a gateway in front of it.
 #[derive(Debug)]
 pub struct Bed {
