@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, SanType};
 use support::client::{Response, ask};
@@ -63,6 +63,20 @@ async fn assert_keeps(gateway: &Gateway, issued: &Issued) {
     gateway.assert_keeps_the_key().await;
 }
 
+/// The files of a client's certificate and its key, and TLS settings that name them and the upstream's authority.
+fn mutual(setup: &Setup, own: &Issued, ca: &Authority) -> ([PathBuf; 2], String) {
+    let chain = setup.aside("own.crt", &own.certificate);
+    let key = setup.aside("own.key", &own.key);
+    let roots = setup.aside("ca.pem", &ca.pem());
+    let tls = format!(
+        "mode: MUTUAL, clientCertificate: {}, privateKey: {}, caCertificates: {}",
+        chain.display(),
+        key.display(),
+        roots.display()
+    );
+    ([chain, key], tls)
+}
+
 /// Replaces a file as careful people do.
 fn replace(path: &Path, text: &str) {
     let aside = path.with_extension("aside");
@@ -76,17 +90,7 @@ async fn certificate_in_files_is_shown_and_nobody_is_let_in_without() {
     let own = clients.issue("gateway.test", 7);
     let upstream = Upstream::tls(ca.acceptor_asking(PROVIDER, H1, &clients)).await;
     let setup = Setup::seed().provider_at(&upstream).args(&["--workers", "1"]);
-    let roots = setup.aside("ca.pem", &ca.pem());
-    let (chain, key) = (
-        setup.aside("own.crt", &own.certificate),
-        setup.aside("own.key", &own.key),
-    );
-    let tls = format!(
-        "mode: MUTUAL, clientCertificate: {}, privateKey: {}, caCertificates: {}",
-        chain.display(),
-        key.display(),
-        roots.display()
-    );
+    let (_, tls) = mutual(&setup, &own, &ca);
     let gateway = with_tls(setup, &tls).start().await;
     assert_eq!(question(&gateway).await.text(), COMPLETION);
     let seen = upstream.request().await;
@@ -242,17 +246,7 @@ async fn replaced_files_are_taken_over_and_broken_ones_change_nothing() {
     let (old, new) = (clients.issue("old.test", 1), clients.issue("new.test", 2));
     let upstream = Upstream::tls(ca.acceptor_asking(PROVIDER, H1, &clients)).await;
     let setup = Setup::seed().provider_at(&upstream).args(&["--workers", "1"]);
-    let roots = setup.aside("ca.pem", &ca.pem());
-    let (chain, key) = (
-        setup.aside("own.crt", &old.certificate),
-        setup.aside("own.key", &old.key),
-    );
-    let tls = format!(
-        "mode: MUTUAL, clientCertificate: {}, privateKey: {}, caCertificates: {}",
-        chain.display(),
-        key.display(),
-        roots.display()
-    );
+    let ([chain, key], tls) = mutual(&setup, &old, &ca);
     let gateway = with_tls(setup, &tls).start().await;
     assert_eq!(question(&gateway).await.status, 200);
     let shown = upstream.request().await.certificate;
