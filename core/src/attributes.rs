@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use crate::authority::{Authority, AuthorityBuffer};
+use crate::client_cert::Shown;
 use crate::connection_field;
 use crate::decision::BadRequest;
 use crate::method;
@@ -73,6 +74,11 @@ impl<'d> Attributes<'d> {
             connection: request.connection,
             remote: remote::address(request.headers, edge.trusted_proxies, &request.connection),
         })
+    }
+
+    /// What the client's own fields and its connection make of `x-forwarded-client-cert`.
+    pub(crate) fn client_cert(&self, tables: &Tables<'_>) -> Shown<'d> {
+        Shown::of(tables, self.headers, &self.connection)
     }
 
     /// The same with other header fields.

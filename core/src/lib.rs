@@ -65,6 +65,7 @@ mod chance;
 pub mod check;
 pub mod cidr;
 pub mod claims;
+pub mod client_cert;
 #[cfg(feature = "alloc")]
 pub mod compile;
 #[cfg(feature = "alloc")]

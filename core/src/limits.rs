@@ -75,6 +75,10 @@ pub const AFFIX_LENGTHS_HASHED_MAX: usize = 6;
 /// Bytes of a `usage` object that is read for accounting; longer ones count as unknown.
 pub const USAGE_BYTES_MAX: usize = 4 * 1024;
 
+/// Bytes of what `x-forwarded-client-cert` says of one certificate. One of 4096 bits with twenty names takes 5 KiB; far
+/// beyond that no server takes the head.
+pub const CLIENT_CERT_BYTES_MAX: usize = 32 * 1024;
+
 /// External authorizers that CUSTOM policies may ask. A request may have to wait for each of them in turn.
 pub const AUTHORIZERS_MAX: usize = 16;
 

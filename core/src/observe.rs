@@ -50,7 +50,7 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
         return Observation::default();
     };
     let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);
-    let headers = Overlay::new(tables, sent, known.identity.claims().copied());
+    let headers = Overlay::new(tables, seen.client_cert(tables), sent, known.identity.claims().copied());
     let seen = seen.with_headers(&headers);
     let has_dry_runs = tables.rule_index.sections.iter().any(|section| section.dry_run);
     Observation {

@@ -123,6 +123,8 @@ pub struct Connection<'r> {
     pub sni: Option<&'r str>,
     /// The SPIFFE id of the client's verified certificate, as [`spiffe_id`] finds it: `cluster.local/ns/a/sa/b`.
     pub spiffe_id: Option<&'r str>,
+    /// What [`crate::client_cert`] says of that certificate; `None` when there is none.
+    pub client_cert: Option<&'r str>,
 }
 
 impl<'r> Connection<'r> {
@@ -143,6 +145,7 @@ impl<'r> Connection<'r> {
             destination_port: port,
             sni: None,
             spiffe_id: None,
+            client_cert: None,
         }
     }
 }

@@ -26,6 +26,7 @@ pub use route::{HeaderChange, HeaderChangeRow, HeaderText};
 pub(crate) use rule_index::*;
 
 use crate::cidr::Cidr;
+use crate::client_cert::Forwarding;
 use crate::index::Index;
 use crate::path::PathRules;
 use crate::regex::Regex;
@@ -203,6 +204,8 @@ pub(crate) struct EdgeRow {
     pub(crate) trusted_proxies: u32,
     /// Each connection begins with a PROXY protocol header. Reading it is the shell's part, before there is a request.
     pub(crate) proxy_protocol: bool,
+    /// What becomes of `x-forwarded-client-cert`.
+    pub(crate) client_cert: Forwarding,
 }
 
 /// One listening port.

@@ -271,8 +271,12 @@ impl Exchange {
             // Authorizers have been told of the client, and what they left is sent.
             let knows_client = checked.is_some();
             let headers = &mut self.head.headers;
-            *headers = checked.unwrap_or_else(|| core::mem::take(headers));
             let tables = self.record.view.live.compiled.snapshot.tables();
+            let client_cert = match plan.to {
+                To::Host(_) => head::client_cert(headers, &self.record.peer, &tables),
+                To::Provider(_) => None,
+            };
+            *headers = checked.unwrap_or_else(|| core::mem::take(headers));
             match plan.to {
                 To::Provider(_) => head::clean_request(headers, &tables),
                 To::Host(_) => {
@@ -280,6 +284,7 @@ impl Exchange {
                     if !knows_client {
                         head::add_client(headers, &self.record.peer, &tables);
                     }
+                    head::tell_client_cert(headers, client_cert);
                 }
             }
             for name in rewrite::token_headers(&tables) {

@@ -35,6 +35,8 @@ pub(crate) struct Asked {
     sni: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     peer_uris: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_cert: Option<String>,
     // As written, since the bytes of a payload may be sent on.
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<Box<RawValue>>,
@@ -100,6 +102,7 @@ impl TryFrom<Asked> for Question {
                 port: asked.port,
                 sni: asked.sni,
                 peer_uris: asked.peer_uris,
+                peer_cert: asked.peer_cert,
             },
             claims: asked.claims.map(|claims| claims.get().to_owned()),
             token_error: asked
@@ -132,6 +135,7 @@ impl From<Question> for Asked {
             port: client.port,
             sni: client.sni,
             peer_uris: client.peer_uris,
+            peer_cert: client.peer_cert,
             claims: question.claims.and_then(|claims| RawValue::from_string(claims).ok()),
             token_error: question.token_error.map(|error| error.message().to_owned()),
             checks: question.checks,
@@ -149,7 +153,7 @@ mod tests {
     #[test]
     fn a_question_is_the_same_after_it_was_written() {
         let text = r#"{"method":"PUT","url":"/a?b","authority":"a.test","headers":[["x-a","b"]],"peer":"192.0.2.1",
-            "proxied":"192.0.2.2","destinationIp":"::1","destinationPort":8,"port":9,"sni":"","peerUris":["spiffe://a"],
+            "proxied":"192.0.2.2","destinationIp":"::1","destinationPort":8,"port":9,"sni":"","peerUris":["spiffe://a"],"peerCert":"URI=a",
             "claims":{"b" : 1,"a":[ ]},"checks":{"x":{"decision":"allow","setHeaders":[["a","b"]]},"y":{"decision":"deny","status":401}},
             "bodyError":"the request body is too large","entropy":"18446744073709551615"}"#;
         let read = |text: &str| Question::try_from(serde_json::from_str::<Asked>(text).unwrap()).unwrap();

@@ -10,6 +10,7 @@ use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderName, HeaderValue,
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Version};
+use lockgate_core::client_cert;
 use lockgate_core::connection_field;
 use lockgate_core::request::{AuthorityForm, Headers, Request, SentAuthority};
 use lockgate_core::rewrite;
@@ -23,6 +24,7 @@ use crate::respond::X_REQUEST_ID;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static(client_cert::NAME);
 
 /// The fields of a head as decisions read them.
 #[derive(Debug)]
@@ -83,6 +85,19 @@ pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer, tables: &Tables<'
     let scheme = rewrite::forwarded_scheme(tables, &HeadFields(headers), peer.connection().scheme);
     let scheme = HeaderValue::from_static(scheme.as_str());
     headers.insert(X_FORWARDED_PROTO, scheme);
+}
+
+/// What plain hosts and authorizers are told of the certificate that the sender of a head has shown.
+pub(crate) fn client_cert(sent: &HeaderMap, peer: &Peer, tables: &Tables<'_>) -> Option<HeaderValue> {
+    let fields = HeadFields(sent);
+    let told = client_cert::sent(tables, &fields, &peer.connection())?;
+    HeaderValue::from_bytes(&told).ok()
+}
+
+/// Writes it in place of whatever a head says there.
+pub(crate) fn tell_client_cert(headers: &mut HeaderMap, told: Option<HeaderValue>) {
+    headers.remove(X_FORWARDED_CLIENT_CERT);
+    headers.extend(told.map(|told| (X_FORWARDED_CLIENT_CERT, told)));
 }
 
 /// Puts a `Cookie` together that HTTP/2 has let the client take apart (RFC 9113 §8.2.3), so that all who read it read one.

@@ -177,6 +177,25 @@ async fn an_authorizer_is_sent_what_istio_lists_and_what_it_allows_goes_on() {
 }
 
 #[tokio::test]
+async fn an_authorizer_is_not_shown_a_certificate_that_the_client_made_up() {
+    const FIELD: &str = "x-forwarded-client-cert";
+    for (forwarding, shown) in [("SANITIZE_SET", None), ("ALWAYS_FORWARD_ONLY", Some("By=me"))] {
+        let fields = "      includeRequestHeadersInCheck: [x-forwarded-client-cert, x-user]";
+        let authorizer = Upstream::plain().await;
+        let topology =
+            format!("spec:\n  defaultConfig: {{gatewayTopology: {{forwardClientCertDetails: {forwarding}}}}}\n  ext");
+        let text = asks(authorizer.addr.port(), fields, "[{}]").replacen("spec:\n  ext", &topology, 1);
+        let bed = Bed::start(Transport::Plain, Setup::seed().file("authz.yaml", &text)).await;
+        authorizer.answer(ok(&[]));
+        let answer = send(&bed, post("test.com", &[(FIELD, "By=me"), ("x-user", "ann")], QUESTION)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let asked = authorizer.request().await;
+        assert_eq!(asked.header("x-user"), Some("ann"));
+        assert_eq!(asked.header(FIELD), shown, "{forwarding}");
+    }
+}
+
+#[tokio::test]
 async fn a_denial_is_the_authorizers_own_answer() {
     let denial = |fields: &[(&str, &str)], body: &str| Answer::whole("401 Nope", fields, body);
     let (authorizer, bed) = bed("").await;

@@ -146,6 +146,8 @@ export interface SimulatedRequest {
   sni?: string;
   /** The URI names of the client's certificate, such as `spiffe://cluster.local/ns/a/sa/b`; the connection is then TLS. */
   peerUris?: string[];
+  /** What `x-forwarded-client-cert` says of that certificate; its URI names by default. */
+  peerCert?: string;
   /** What the client's token claims, taken as verified. A token in the request itself is not verified here. */
   claims?: Record<string, unknown>;
   /** Why the client's token must not pass, in the words of the answer: `Jwt is expired`. Not beside `claims`. */

@@ -24,6 +24,7 @@ pub(crate) fn read(text: &str) -> Result<Question, JsError> {
         "port",
         "sni",
         "peerUris",
+        "peerCert",
         "claims",
         "tokenError",
         "checks",
@@ -47,6 +48,7 @@ pub(crate) fn read(text: &str) -> Result<Question, JsError> {
             port: fields.take("port", small)?,
             sni: fields.take("sni", Json::string)?,
             peer_uris: fields.take("peerUris", texts)?.unwrap_or_default(),
+            peer_cert: fields.take("peerCert", Json::string)?,
         },
         claims: fields.take("claims", |claims, _| Ok(claims.text.to_owned()))?,
         token_error: fields.take("tokenError", |words, name| {

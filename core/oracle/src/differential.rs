@@ -6,6 +6,7 @@ use std::fmt;
 use lockgate_core::answer::ErrorShape;
 use lockgate_core::check::{Checked, OwnedAnswer, OwnedField, OwnedSaid, borrow_answers, borrow_fields};
 use lockgate_core::claims::ClaimSet;
+use lockgate_core::client_cert::of_uri_names;
 use lockgate_core::compile::{Compiled, compile};
 use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
 use lockgate_core::cors::CrossOrigin;
@@ -249,7 +250,7 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
 /// Whether a question can say all of it: nobody speaks other than the listener does, or asks for another scheme,
 /// and addresses are in the form that gateways bring them into.
 fn is_sayable(compiled: &Compiled, sample: &Sample) -> bool {
-    let names_tls = sample.sni.is_some() || spiffe_id(sample.uri_names.iter().copied()).is_some();
+    let names_tls = sample.sni.is_some() || !sample.uri_names.is_empty();
     let is_tls = compiled.snapshot.is_tls(sample.port) || names_tls;
     let is_text = |(_, value): &(&str, Vec<u8>)| std::str::from_utf8(value).is_ok();
     let is_one_each = |answer: &Answer| match answer {
@@ -274,6 +275,7 @@ fn is_sayable(compiled: &Compiled, sample: &Sample) -> bool {
 fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
     let headers: Vec<(&str, &[u8])> = sample.headers.iter().map(|(name, value)| (*name, &value[..])).collect();
     let headers = Fields(&headers);
+    let client_cert = of_uri_names(sample.uri_names);
     let request = Request {
         method: sample.method,
         authority: sample.authority.as_deref().map(SentAuthority::target),
@@ -286,6 +288,7 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
             destination_port: sample.destination_port,
             sni: sample.sni,
             spiffe_id: spiffe_id(sample.uri_names.iter().copied()),
+            client_cert: client_cert.as_deref(),
             ..Connection::plain(sample.peer, sample.port)
         },
     };

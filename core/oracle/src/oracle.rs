@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockgate_core::client_cert::{Forwarding, NAME as CLIENT_CERT};
 use lockgate_core::config::resource::{
     BackendRef, HeaderKey, LlmProvider, LlmRule, PolicyKey, PolicyRule, ProviderConfig,
 };
@@ -69,6 +70,7 @@ impl<'w> Oracle<'w> {
     /// What happens to the request.
     #[must_use]
     pub fn evaluate(&self, sample: &Sample) -> Evaluation {
+        let sample = &self.shown(sample);
         let mut features = Features::new();
         let read = BodySeen::Read(sample.body.facts);
         let verdict = self.decide(sample, read, &mut features);
@@ -93,6 +95,28 @@ impl<'w> Oracle<'w> {
             asked: checked.map_or_else(Vec::new, |checked| checked.asked),
             features,
         }
+    }
+
+    /// The request as Envoy's connection manager leaves it: in `x-forwarded-client-cert` stands what goes on.
+    fn shown(&self, sample: &Sample) -> Sample {
+        let mut shown = sample.clone();
+        let mesh = self.world.resources.mesh_configs.first();
+        let forwarding = mesh.map_or(Forwarding::SanitizeSet, |mesh| mesh.client_cert);
+        let is_mutual = !sample.uri_names.is_empty();
+        let keeps = match forwarding {
+            Forwarding::AlwaysForwardOnly => true,
+            Forwarding::ForwardOnly | Forwarding::AppendForward => is_mutual,
+            Forwarding::Sanitize | Forwarding::SanitizeSet => false,
+        };
+        if !keeps {
+            let is_other = |name: &str| !name.eq_ignore_ascii_case(CLIENT_CERT);
+            shown.headers.retain(|(name, _)| is_other(name));
+        }
+        if is_mutual && matches!(forwarding, Forwarding::AppendForward | Forwarding::SanitizeSet) {
+            let names: Vec<String> = sample.uri_names.iter().map(|name| format!("URI={name}")).collect();
+            shown.headers.push((CLIENT_CERT, names.join(";").into_bytes()));
+        }
+        shown
     }
 
     /// Nobody is asked about a request that no route takes, or that is for another server.

@@ -20,7 +20,7 @@ pub fn policy(bytes: &mut Bytes<'_>, index: usize, gateways: &[Gateway]) -> Auth
         meta,
         target: target(bytes, gateways),
         action,
-        dry_run: action != Action::Audit && bytes.one_in(16),
+        dry_run: action != Action::Audit && bytes.one_in(10),
         provider: None,
         rules: bytes.some(fewest, 3, |bytes, _| PolicyRule {
             at: Location::default(),
@@ -252,7 +252,11 @@ fn condition(bytes: &mut Bytes<'_>) -> Predicate {
     const CLAIMS: [&[&str]; 4] = [&["groups"], &["scope"], &["nested", "team"], &["number"]];
     let header = |name: &str| PolicyKey::Header(name.to_owned());
     let (key, values): (PolicyKey, &[&str]) = match bytes.below(32) {
-        0..=5 => (header("x-a"), &VALUES),
+        0..=4 => (header("x-a"), &VALUES),
+        5 => (
+            header("x-forwarded-client-cert"),
+            &["red", "URI=*", "*", "URI=https://a.test/", "*bot"],
+        ),
         6..=7 => (header("x-b"), &VALUES),
         8 => (header("host"), &HOSTS),
         9 => (header(":authority"), &HOSTS),

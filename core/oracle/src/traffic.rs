@@ -155,7 +155,16 @@ fn field(bytes: &mut Bytes<'_>, _: usize) -> (&'static str, Vec<u8>) {
         b"\tblue",
         b"reddish",
     ];
-    let name = bytes.pick(&["x-a", "x-b", "user-type", "X-A", "User-Type", "x-c"]);
+    let name = bytes.pick(&[
+        "x-a",
+        "x-b",
+        "user-type",
+        "X-A",
+        "User-Type",
+        "x-c",
+        "X-Forwarded-Client-Cert",
+        "x-a",
+    ]);
     (name, bytes.pick(&VALUES).to_vec())
 }
 

@@ -164,7 +164,7 @@ fn keyed(bytes: &mut Bytes<'_>, has_claims: bool) -> Vec<(Spanned<HeaderKey>, Sp
             1 => HeaderKey::Method,
             2 | 3 if has_claims => claim(&["groups"]),
             4 if has_claims => claim(&["nested", "team"]),
-            other => HeaderKey::Field(["x-a", "x-b", "user-type", "x-a"][other % 4].to_owned()),
+            other => HeaderKey::Field(["x-a", "x-b", "user-type", "x-forwarded-client-cert"][other % 4].to_owned()),
         };
         if keyed.iter().any(|(taken, _)| taken.value == key) {
             continue;

@@ -4,6 +4,7 @@
 //! wrong together (a dangling reference, half the weights), which
 //! [`crate::validity`] has to say as well as the compiler.
 
+use lockgate_core::client_cert::Forwarding;
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
@@ -141,6 +142,7 @@ fn mesh_config(bytes: &mut Bytes<'_>) -> MeshConfig {
         authorizers: Vec::new(),
         default_retries: bytes.one_in(4).then(|| attempts::retries(bytes)),
         root_namespace: None,
+        client_cert: bytes.pick(&Forwarding::NAMED).1,
     }
 }
 

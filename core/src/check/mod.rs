@@ -171,7 +171,7 @@ pub(crate) fn settle<'d>(tables: &Tables<'_>, seen: &Attributes<'d>, known: &Kno
     for (row, id) in tables.authorizers.iter().zip((0..).map(AuthorizerId)) {
         let asked_before = all.answers.partition_point(|answer| answer.authorizer < id);
         let before = all.first(asked_before);
-        let headers = Overlay::new(tables, &before, None);
+        let headers = Overlay::new(tables, seen.client_cert(tables), &before, None);
         match authz::asks(tables, id, &seen.with_headers(&headers), known) {
             Truth::Fails => continue,
             Truth::Unknown if matches!(known.body, Body::Unread) => return Some(Decision::ReadBody),

@@ -34,5 +34,6 @@ pub(super) fn compile(resources: &Resources, diagnostics: &mut Diagnostics) -> E
             },
             trusted_proxies: mesh.trusted_proxies,
             proxy_protocol: mesh.proxy_protocol,
+            client_cert: mesh.client_cert,
         })
 }

@@ -18,6 +18,7 @@ use core::cell::RefCell;
 use super::{Client, Question, Target, Verdict, decided};
 use crate::check::{AssumedAnswer, AssumedAnswers, Checked, OwnedAnswer, OwnedSaid, borrow_answers, borrow_fields};
 use crate::claims::{ClaimValue, Claims, PATH_SEPARATOR};
+use crate::client_cert;
 use crate::config::mask::{looks_like_secret, sounds_secret};
 use crate::decide::{Body, Identity, Known};
 use crate::json_text::json_text;
@@ -107,7 +108,7 @@ impl Capsule {
                 .filter(|sent| sent.form == AuthorityForm::Pseudo)
                 .map(|sent| sent.text.to_owned()),
             headers: curtain.headers(&request, noted.names.take()),
-            client: client(&request),
+            client: curtain.client(&request),
             claims: found.identity.claims().map(|claims| curtain.claims(claims)),
             token_error: match found.identity {
                 Identity::Refused(error) => Some(error),
@@ -234,6 +235,21 @@ impl Curtain<'_> {
         format!("{{{}}}", members.collect::<Vec<_>>().join(","))
     }
 
+    fn client(&mut self, request: &Request<'_>) -> Client {
+        let connection = request.connection;
+        let is_tls = connection.scheme == Scheme::Https;
+        Client {
+            peer: Some(connection.peer),
+            proxied: connection.proxied,
+            destination_ip: Some(connection.local),
+            destination_port: Some(connection.destination_port),
+            port: Some(connection.port),
+            sni: is_tls.then(|| connection.sni.unwrap_or_default().to_owned()),
+            peer_uris: connection.spiffe_id.iter().map(|id| format!("spiffe://{id}")).collect(),
+            peer_cert: connection.client_cert.map(|told| self.value(client_cert::NAME, told)),
+        }
+    }
+
     fn checks(&mut self, snapshot: &Snapshot, answers: &[OwnedAnswer]) -> AssumedAnswers {
         let authorizers = snapshot.authorizers();
         let assumed = answers.iter().filter_map(|answer| {
@@ -293,7 +309,7 @@ impl Curtain<'_> {
             if written.contains_key(name.as_str()) {
                 let same = again.iter().find(|(other, _)| other == name);
                 *value = same.map_or_else(|| WITHHELD.to_owned(), |(_, value)| value.clone());
-            } else if answered(name) {
+            } else if answered(name) || name == client_cert::NAME {
                 *value = self.value(name, value);
             } else if name == "x-envoy-original-path" {
                 *value = self.target(value);
@@ -328,20 +344,6 @@ fn read_claims<'d>(tables: &Tables<'d>) -> BTreeSet<&'d str> {
         .filter_map(|path| path.split(PATH_SEPARATOR).next())
         .chain(["iss"])
         .collect()
-}
-
-fn client(request: &Request<'_>) -> Client {
-    let connection = request.connection;
-    let is_tls = connection.scheme == Scheme::Https;
-    Client {
-        peer: Some(connection.peer),
-        proxied: connection.proxied,
-        destination_ip: Some(connection.local),
-        destination_port: Some(connection.destination_port),
-        port: Some(connection.port),
-        sni: is_tls.then(|| connection.sni.unwrap_or_default().to_owned()),
-        peer_uris: connection.spiffe_id.iter().map(|id| format!("spiffe://{id}")).collect(),
-    }
 }
 
 /// A body of which the same is known, as far as a decision reads it.

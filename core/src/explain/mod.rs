@@ -31,6 +31,7 @@ use crate::attributes::{Attributes, Scratch};
 use crate::authority;
 use crate::authz::body;
 use crate::check::{Authorizer, CheckBody, CheckProtocol};
+use crate::client_cert::Shown;
 use crate::decide::{Known, decide};
 use crate::decision::{Check, Decision, Denial, Destination, External, Forward, Redirect, Refusal};
 use crate::fault::{self, ABORT_BODY, AbortAnswer};
@@ -92,10 +93,11 @@ fn decided<T>(
     let seen = Attributes::read(&tables, request, &mut reading).ok();
     let claims = known.identity.claims().copied();
     let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);
-    let headers = Overlay::new(&tables, sent, claims);
+    let certificate = Shown::of(&tables, request.headers, &request.connection);
+    let headers = Overlay::new(&tables, certificate, sent, claims);
     let routed = known.checked.map(|checked| checked.seen_by_routes(&tables));
     let routed_sent: &dyn Headers = routed.as_ref().map_or(request.headers, |checked| checked);
-    let routed_headers = Overlay::new(&tables, routed_sent, claims);
+    let routed_headers = Overlay::new(&tables, certificate, routed_sent, claims);
     let routed = seen.map(|seen| seen.with_headers(&routed_headers));
     let seen = seen.map(|seen| seen.with_headers(&headers));
     say(&Decided {

@@ -17,6 +17,7 @@ use super::{Explanation, Verdict, explain, presumed_server_name, verdict};
 use crate::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
 use crate::cidr::canonical;
 use crate::claims::ClaimSet;
+use crate::client_cert::of_uri_names;
 use crate::decide::{Body, Identity, Known};
 use crate::limits::BODY_BYTES_MAX_DEFAULT;
 use crate::llm::body::{BodyError, BodyScan};
@@ -70,6 +71,8 @@ pub struct Client {
     pub sni: Option<String>,
     /// The URI names of the client's certificate.
     pub peer_uris: Vec<String>,
+    /// What `x-forwarded-client-cert` says of that certificate; its URI names when not given.
+    pub peer_cert: Option<String>,
 }
 
 /// Where a request goes: a path, or a URL, whose authority then stands for a missing `host`.
@@ -214,7 +217,11 @@ impl Question {
         };
         let plain = Connection::plain(canonical(client.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))), port);
         // Only TLS has a server name and certificates.
-        let is_tls = target.is_https || snapshot.is_tls(port) || sni.is_some() || !client.peer_uris.is_empty();
+        let client_cert = match &client.peer_cert {
+            Some(told) => Some(Cow::Borrowed(&**told)),
+            None => of_uri_names(&client.peer_uris).map(Cow::Owned),
+        };
+        let is_tls = target.is_https || snapshot.is_tls(port) || sni.is_some() || client_cert.is_some();
         let has_body = self.body.is_some() || self.body_error.is_some();
         let default_method = if has_body { "POST" } else { "GET" };
         let request = Request {
@@ -226,6 +233,7 @@ impl Question {
                 scheme: if is_tls { Scheme::Https } else { Scheme::Http },
                 sni: sni.as_deref(),
                 spiffe_id: spiffe_id(client.peer_uris.iter().map(String::as_str)),
+                client_cert: client_cert.as_deref(),
                 proxied: client.proxied.map(canonical),
                 local: client.destination_ip.map_or(plain.local, canonical),
                 destination_port: client.destination_port.unwrap_or(plain.destination_port),

@@ -9,6 +9,7 @@ use super::{Backend, BodyField, HeaderChanged, Reader, Retries, UpstreamRequest,
 use crate::attributes::Attributes;
 use crate::check::Checked;
 use crate::claims::Claims;
+use crate::client_cert;
 use crate::cors::CrossOrigin;
 use crate::decide::{Body, Known};
 use crate::decision::{Destination, Forward, Path, ToProvider};
@@ -69,8 +70,8 @@ impl Reader<'_> {
                 Destination::Host(host) => host.upgrade.map(|upgrade| upgrade.token().to_owned()),
                 Destination::Provider(_) => None,
             },
-            set_headers: self.set_headers(seen, &known, forward),
-            remove_headers: self.never_sent(&known, provider.is_some()),
+            set_headers: self.set_headers(request, seen, &known, forward),
+            remove_headers: self.never_sent(request, &known, provider.is_some()),
             change_headers: self.changes(request_changes),
             change_response_headers: {
                 let mut changes = self.changes(response_changes);
@@ -139,6 +140,7 @@ impl Reader<'_> {
     /// What the gateway writes, and what authorizers and tokens do.
     fn set_headers(
         self,
+        request: &Request<'_>,
         seen: Option<&Attributes<'_>>,
         known: &Known<'_>,
         forward: &Forward<'_>,
@@ -156,6 +158,8 @@ impl Reader<'_> {
             if let Some(seen) = seen {
                 set.extend(self.about_the_client(seen, forward.path));
             }
+            let certificate = client_cert::sent(&self.tables, request.headers, &request.connection);
+            set.extend(certificate.map(|value| (client_cert::NAME.to_owned(), text(&value))));
         }
         let changed = known.checked.into_iter().flat_map(Checked::changes);
         for (name, value) in changed.filter(|(name, _)| !is_dropped(name)) {
@@ -198,7 +202,12 @@ impl Reader<'_> {
         told
     }
 
-    fn never_sent(self, known: &Known<'_>, is_provider: bool) -> Vec<Cow<'static, str>> {
+    /// Whether a plain host is told of clients' certificates in this request.
+    fn tells_certificate(self, request: &Request<'_>) -> bool {
+        client_cert::sent(&self.tables, request.headers, &request.connection).is_some()
+    }
+
+    fn never_sent(self, request: &Request<'_>, known: &Known<'_>, is_provider: bool) -> Vec<Cow<'static, str>> {
         let (names, prefixes) = match is_provider {
             true => (DROPPED_HEADERS, DROPPED_HEADER_PREFIXES),
             false => (
@@ -210,7 +219,10 @@ impl Reader<'_> {
             true => (&[][..], &[][..]),
             false => (rewrite::HEARSAY_HEADERS, rewrite::HEARSAY_HEADER_PREFIXES),
         };
-        let names = names.iter().chain(hearsay).map(|name| Cow::Borrowed(*name));
+        let tells_certificate = !is_provider && self.tells_certificate(request);
+        let is_sent = |name: &&&str| **name == client_cert::NAME && tells_certificate;
+        let names = names.iter().chain(hearsay).filter(|name| !is_sent(name));
+        let names = names.map(|name| Cow::Borrowed(*name));
         let prefixes = prefixes.iter().chain(families);
         let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
         let mut all: Vec<Cow<'static, str>> = names.collect();

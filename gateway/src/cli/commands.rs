@@ -203,6 +203,7 @@ fn explain_request(args: Explain) -> ExitCode {
             port: None,
             sni: args.sni,
             peer_uris: args.peer_uris,
+            peer_cert: args.peer_cert,
         },
         claims: claims.map(|claims| claims.get().to_owned()),
         token_error,

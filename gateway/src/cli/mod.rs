@@ -175,7 +175,7 @@ struct Check {
 }
 
 /// What describes a request in the arguments of `explain`.
-const REQUEST: [&str; 15] = [
+const REQUEST: [&str; 16] = [
     "method",
     "headers",
     "peer",
@@ -187,6 +187,7 @@ const REQUEST: [&str; 15] = [
     "checks",
     "sni",
     "peer_uris",
+    "peer_cert",
     "data",
     "body_error",
     "entropy",
@@ -230,6 +231,9 @@ struct Explain {
     /// A URI name of the client's certificate, such as spiffe://cluster.local/ns/NAMESPACE/sa/ACCOUNT.
     #[arg(long = "peer-uri", value_name = "URI")]
     peer_uris: Vec<String>,
+    /// What `x-forwarded-client-cert` says of the client's certificate (default: its URI names).
+    #[arg(long, value_name = "ELEMENT")]
+    peer_cert: Option<String>,
     /// The body.
     #[arg(short = 'd', long = "data", value_name = "BODY|@FILE")]
     data: Option<String>,
@@ -333,7 +337,7 @@ mod tests {
             "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --max-connections 9 --max-connections-per-source 2 --max-requests 9 --max-buffered-bytes 1000 --log-format text --access-log - --upgrade /run/x.sock",
             "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
             "check -f a --strict -o json",
-            "explain -f a -X POST -H Host:test.com --peer ::1 --proxied 192.0.2.1 --destination-ip ::2 --destination-port 443 --claims {} --checks {} --sni n --peer-uri spiffe://a -d @b --entropy 7 -o json /v1",
+            "explain -f a -X POST -H Host:test.com --peer ::1 --proxied 192.0.2.1 --destination-ip ::2 --destination-port 443 --claims {} --checks {} --sni n --peer-uri spiffe://a --peer-cert URI=a -d @b --entropy 7 -o json /v1",
             "test -f a b c -o junit --update --strict",
             "test -f a",
             "demo",

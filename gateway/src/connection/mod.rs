@@ -128,6 +128,7 @@ impl Peer {
             scheme: if secured.is_some() { Scheme::Https } else { Scheme::Http },
             sni: secured.and_then(|secured| secured.server_name.as_deref()),
             spiffe_id: secured.and_then(|secured| secured.spiffe_id.as_deref()),
+            client_cert: secured.and_then(|secured| secured.client_cert.as_deref()),
             ..Connection::plain(self.remote.ip(), self.port)
         };
         self.proxied.get().map_or(socket, |proxied| socket.behind(**proxied))

@@ -21,6 +21,8 @@ mod rotation;
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod told;
 
 #[cfg(test)]
 mod case {

@@ -378,9 +378,9 @@ export async function start(engine: Engine) {
   function takeCurl(text: string): string | null {
     try {
       const draft = readCurl(text);
-      const { peer, proxied, destinationIp, destinationPort, peerUris, claims, checks, entropy } = workspace.draft;
+      const { peer, proxied, destinationIp, destinationPort, peerUris, peerCert, claims, checks, entropy } = workspace.draft;
       const port = configurationListens(draft.port) ? draft.port : workspace.draft.port;
-      setDraft({ ...draft, peer, proxied, destinationIp, destinationPort, peerUris, claims, checks, entropy, port });
+      setDraft({ ...draft, peer, proxied, destinationIp, destinationPort, peerUris, peerCert, claims, checks, entropy, port });
       return null;
     } catch (error) {
       return `This command cannot be taken: ${error instanceof Error ? error.message : String(error)}.`;

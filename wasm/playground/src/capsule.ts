@@ -41,6 +41,7 @@ function draftOf(request: SimulatedRequest): Draft {
     destinationIp: request.destinationIp ?? "",
     destinationPort: text(request.destinationPort),
     peerUris: (request.peerUris ?? []).join("\n"),
+    peerCert: request.peerCert ?? "",
     claims: json(request.claims),
     tokenError: request.tokenError ?? "",
     checks: json(request.checks),

@@ -36,6 +36,7 @@ const CONNECTION: Field[] = [
 
 const WIDE: Field[] = [
   { name: "peerUris", label: "Names in the client's certificate", hint: "spiffe://…, one a line", rows: 1 },
+  { name: "peerCert", label: "What x-forwarded-client-cert says of it", hint: 'Subject="CN=a";URI=spiffe://…', rows: 1 },
   { name: "claims", label: "Claims of the token", hint: "JSON, taken as verified", rows: 2 },
   { name: "tokenError", label: "What is wrong with the token", hint: "as it is answered: Jwt is expired", rows: 1 },
   { name: "bodyError", label: "What is wrong with the body", hint: "as it is answered: the request body is too large", rows: 1 },

@@ -26,6 +26,7 @@ export interface Draft {
   destinationPort: string;
   /** One a line. */
   peerUris: string;
+  peerCert: string;
   /** JSON. */
   claims: string;
   tokenError: string;
@@ -68,6 +69,7 @@ export const EMPTY_DRAFT: Draft = {
   destinationIp: "",
   destinationPort: "",
   peerUris: "",
+  peerCert: "",
   claims: "",
   tokenError: "",
   checks: "",
@@ -129,7 +131,7 @@ export function requestOf(draft: Draft): { request: SimulatedRequest } | { probl
     const value = draft[name].trim();
     if (value !== "") request[name] = name === "sni" && value === NO_SERVER_NAME ? "" : value;
   };
-  (["authority", "sni", "tokenError", "bodyError"] as const).forEach(text);
+  (["authority", "sni", "peerCert", "tokenError", "bodyError"] as const).forEach(text);
   const port = (name: "port" | "destinationPort") => {
     const value = draft[name].trim();
     if (value === "") return;

@@ -1,5 +1,6 @@
 //! Istio's Gateways, ServiceEntries and MeshConfig.
 
+use lockgate_core::client_cert::Forwarding;
 use lockgate_core::config::resource::{
     Credential, ExtAuthzProvider, Gateway, MeshConfig, Resolution, Server, ServerProtocol, ServiceEntry,
 };
@@ -67,13 +68,20 @@ pub(super) fn mesh_config(mesh: &MeshConfig) -> Value {
         PathParameters::Strip => "STRIP",
         PathParameters::Refuse => "REFUSE",
     };
+    let mut named = Forwarding::NAMED.into_iter();
+    let (forwarding, _) = named
+        .find(|(_, known)| *known == mesh.client_cert)
+        .expect("each has a name");
     let mut spec = json!({
         "pathNormalization": {
             "normalization": normalization,
             "pathParameters": parameters,
             "escapedSlashes": if mesh.refuse_escaped_slashes { "REFUSE" } else { "KEEP" },
         },
-        "defaultConfig": { "gatewayTopology": { "numTrustedProxies": mesh.trusted_proxies } },
+        "defaultConfig": { "gatewayTopology": {
+            "numTrustedProxies": mesh.trusted_proxies,
+            "forwardClientCertDetails": forwarding,
+        } },
         "extensionProviders": mesh.authorizers.iter().map(authorizer).collect::<Vec<_>>(),
     });
     if let Some(retries) = &mesh.default_retries {

@@ -168,6 +168,7 @@ impl Simulated {
                 port: self.port,
                 sni: self.sni.clone(),
                 peer_uris: self.peer_uris.clone(),
+                peer_cert: None,
             },
             claims: self.claims.map(str::to_owned),
             token_error: self.token_error.map(TokenError::in_words).transpose()?,

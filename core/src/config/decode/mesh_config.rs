@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{boxed, extension_provider, integer, route_settings};
+use crate::client_cert::Forwarding;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{LOCAL_TRUST_DOMAIN, MeshConfig};
 use crate::config::tree::Node;
@@ -32,6 +33,9 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
         refuse_escaped_slashes: of_paths("escapedSlashes") == Some("REFUSE"),
         trusted_proxies: trusted_proxies.map_or(0, |count| count.value),
         proxy_protocol: of_topology("proxyProtocol").is_some(),
+        client_cert: of_topology("forwardClientCertDetails")
+            .and_then(Node::text)
+            .map_or_else(Forwarding::default, forwarding),
         trust_domains: trust_domains(node),
         authorizers: extension_provider::decode(node, diagnostics),
         default_retries: node
@@ -51,6 +55,14 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
             .help("use another normalization, or `pathParameters: REFUSE`");
     }
     mesh
+}
+
+/// As at Istio's gateways, `UNDEFINED` is the default.
+fn forwarding(name: &str) -> Forwarding {
+    let mut named = Forwarding::NAMED.into_iter();
+    named
+        .find(|(known, _)| *known == name)
+        .map_or_else(Forwarding::default, |(_, forwarding)| forwarding)
 }
 
 /// The mesh's own trust domain first.

@@ -87,6 +87,7 @@ fn question(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Q
             port: number(node, "port"),
             sni: one("sni"),
             peer_uris: texts("peerUris"),
+            peer_cert: one("peerCert"),
         },
         claims: node.get("claims").map(Node::to_json),
         token_error: in_words(node, field, "tokenError", TokenError::in_words, diagnostics),

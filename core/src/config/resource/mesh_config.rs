@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::{Retries, Spanned};
 use crate::check::{CheckBody, NamePattern};
+use crate::client_cert::Forwarding;
 use crate::config::diagnostic::Location;
 use crate::config::secret::Secret;
 use crate::path::{Normalization, PathParameters};
@@ -27,6 +28,8 @@ pub struct MeshConfig {
     pub trusted_proxies: u32,
     /// `defaultConfig.gatewayTopology.proxyProtocol` is there.
     pub proxy_protocol: bool,
+    /// `defaultConfig.gatewayTopology.forwardClientCertDetails`
+    pub client_cert: Forwarding,
     /// `trustDomain` and `trustDomainAliases`: a policy's principal of one of them is one of each of them.
     pub trust_domains: Vec<Box<str>>,
     /// `extensionProviders` that are external authorizers.

@@ -173,7 +173,7 @@ static GATEWAY_TOPOLOGY: Object = Object::new(&[
     field(
         "forwardClientCertDetails",
         Shape::Enum(&FORWARD_CLIENT_CERT),
-        "What happens to `X-Forwarded-Client-Cert`: it is always removed.",
+        "What hosts are told of clients' certificates in `X-Forwarded-Client-Cert`; `SANITIZE_SET` by default.",
     ),
     field(
         "proxyProtocol",
@@ -185,11 +185,14 @@ static GATEWAY_TOPOLOGY: Object = Object::new(&[
 /// Istio has no fields in it: that it is there is all it says.
 static PROXY_PROTOCOL: Object = Object::new(&[]);
 
-static FORWARD_CLIENT_CERT: Enumeration = Enumeration {
-    values: &["UNDEFINED", "SANITIZE"],
-    not_yet: &["FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"],
-    ignore_case: false,
-};
+static FORWARD_CLIENT_CERT: Enumeration = words(&[
+    "UNDEFINED",
+    "SANITIZE",
+    "FORWARD_ONLY",
+    "APPEND_FORWARD",
+    "SANITIZE_SET",
+    "ALWAYS_FORWARD_ONLY",
+]);
 
 /// `data` of the ConfigMap.
 pub(crate) static CONFIG_MAP_DATA: Object = Object::new(&[

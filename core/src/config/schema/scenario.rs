@@ -80,6 +80,11 @@ static REQUEST: Object = Object::new(&[
         list(&Shape::Text(Format::NonEmpty)),
         "URI names of the client's certificate.",
     ),
+    field(
+        "peerCert",
+        text(Format::NonEmpty),
+        "What `x-forwarded-client-cert` says of that certificate; its URI names by default.",
+    ),
     field("claims", Shape::Any, "What the client's token claims, as if verified."),
     field(
         "tokenError",

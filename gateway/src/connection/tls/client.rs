@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use lockgate_core::client_cert::ClientCertificate;
+use lockgate_core::request::spiffe_id;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -14,6 +16,27 @@ pub(super) fn uri_names(certificate: &CertificateDer<'_>) -> Vec<Box<str>> {
     certificate.map_or(Vec::new(), |certificate| {
         certificate.valid_uri_names().map(Into::into).collect()
     })
+}
+
+/// Nobody can be told of a certificate.
+#[derive(Debug)]
+pub(super) struct Untold;
+
+/// The SPIFFE id of a certificate that was verified, and what upstreams are told of it by a server whose own has the URI
+/// names `by`.
+pub(super) fn told(certificate: &CertificateDer<'_>, by: &[Box<str>]) -> Result<(Option<Box<str>>, Box<str>), Untold> {
+    let read = EndEntityCert::try_from(certificate).map_err(|_| Untold)?;
+    let uri_names = uri_names(certificate);
+    let dns_names: Vec<Box<str>> = read.valid_dns_names().map(Into::into).collect();
+    let shown = ClientCertificate {
+        der: certificate,
+        subject: read.subject(),
+        uri_names: &uri_names,
+        dns_names: &dns_names,
+    };
+    let element = shown.element(by).map_err(|_| Untold)?;
+    let id = spiffe_id(uri_names.iter().map(|name| &**name));
+    Ok((id.map(Into::into), element.into()))
 }
 
 /// Takes certificates as `inner` does, if they carry one of some names (Istio's `subjectAltNames`).

@@ -10,7 +10,6 @@ mod server;
 use core::time::Duration;
 
 use bytes::Bytes;
-use lockgate_core::request::spiffe_id;
 use rustls::server::Acceptor;
 use rustls::{ProtocolVersion, ServerConnection};
 use tokio::net::TcpStream;
@@ -31,18 +30,27 @@ pub(crate) struct Secured {
     pub(crate) server_name: Option<Box<str>>,
     /// Of its certificate, when it has shown one.
     pub(crate) spiffe_id: Option<Box<str>>,
+    /// What upstreams are told of it.
+    pub(crate) client_cert: Option<Box<str>>,
     version: Option<ProtocolVersion>,
 }
 
 impl Secured {
-    fn new(server_name: Option<Box<str>>, connection: &ServerConnection) -> Self {
+    /// What became of a handshake by a server whose own certificate has the URI names `by`.
+    fn new(
+        server_name: Option<Box<str>>,
+        connection: &ServerConnection,
+        by: &[Box<str>],
+    ) -> Result<Self, HandshakeFailure> {
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
-        let names = certificate.map(client::uri_names).unwrap_or_default();
-        Self {
+        let told = certificate.map(|certificate| client::told(certificate, by)).transpose();
+        let (spiffe_id, client_cert) = told.map_err(|_| HandshakeFailure::ClientCertificate)?.unzip();
+        Ok(Self {
             server_name,
-            spiffe_id: spiffe_id(names.iter().map(|name| &**name)).map(Into::into),
+            spiffe_id: spiffe_id.flatten(),
+            client_cert,
             version: connection.protocol_version(),
-        }
+        })
     }
 
     /// `TLSv1.3`, as Envoy logs it.
@@ -86,10 +94,14 @@ async fn accept(worker: &Worker, begun: Begun, peer: &Peer) -> Result<Box<TlsStr
         .map(|name| name.to_ascii_lowercase().into());
     let live = worker.view().live.clone();
     let server = live.compiled.snapshot.tables().tls_server(peer.port, name.as_deref());
-    let config = server.and_then(|server| live.servers.config(server));
-    let config = config.ok_or(HandshakeFailure::ServerName)?;
-    let stream = started.into_stream(config).await.map_err(|error| why(&error))?;
-    let secured = Secured::new(name, stream.get_ref().1);
+    let server = server.and_then(|server| live.servers.get(server));
+    let server = server.ok_or(HandshakeFailure::ServerName)?;
+    let own = server.certificate(&started.client_hello());
+    let stream = started
+        .into_stream(server.config())
+        .await
+        .map_err(|error| why(&error))?;
+    let secured = Secured::new(name, stream.get_ref().1, own.map_or(&[], |own| &own.uri_names))?;
     // There is one handshake for a connection.
     let _ = peer.secured.set(Box::new(secured));
     Ok(Box::new(stream))

@@ -15,7 +15,7 @@ use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, Resolves
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite as Suite, ServerConfig, SupportedProtocolVersion, version};
 
-use super::client::OneOfNames;
+use super::client::{self, OneOfNames};
 use crate::pem::{Digest, Reader};
 
 /// All HTTPS servers of a configuration.
@@ -24,8 +24,9 @@ pub(crate) struct Servers(Vec<Server>);
 
 /// One of them.
 #[derive(Debug)]
-struct Server {
+pub(super) struct Server {
     config: Arc<ServerConfig>,
+    certificates: Arc<FirstThatFits>,
     /// Of all it was made of: an equal one after a reload goes on with this one's session tickets.
     digest: Digest,
 }
@@ -67,19 +68,34 @@ impl Servers {
         }
     }
 
-    /// How one of them is spoken to.
-    pub(crate) fn config(&self, id: TlsServerId) -> Option<Arc<ServerConfig>> {
-        self.0.get(id.0 as usize).map(|server| Arc::clone(&server.config))
+    pub(super) fn get(&self, id: TlsServerId) -> Option<&Server> {
+        self.0.get(id.0 as usize)
+    }
+}
+
+impl Server {
+    /// How it is spoken to.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// The certificate that a client gets.
+    pub(super) fn certificate(&self, hello: &ClientHello<'_>) -> Option<&Own> {
+        self.certificates.choose(hello)
     }
 }
 
 fn server(server: &TlsServer, mut reader: Reader<'_>) -> Result<Server, String> {
     let provider = Arc::new(provider(&server.cipher_suites));
-    let mut keys = Vec::new();
+    let mut own = Vec::new();
     for certificate in &server.certificates {
-        keys.push(Arc::new(reader.certified_key(certificate, &provider)?));
+        let key = reader.certified_key(certificate, &provider)?;
+        own.push(Own {
+            uri_names: key.cert.first().map(client::uri_names).unwrap_or_default(),
+            key: Arc::new(key),
+        });
     }
-    if keys.is_empty() {
+    if own.is_empty() {
         return Err("there is no certificate: the Secret that it names is not loaded".to_owned());
     }
     let clients = match &server.clients {
@@ -87,17 +103,20 @@ fn server(server: &TlsServer, mut reader: Reader<'_>) -> Result<Server, String> 
         Some(clients) => verifier(clients, &mut reader, &provider)?,
     };
     reader.note(&(server.min_version, server.max_version, &server.cipher_suites));
+    let certificates = Arc::new(FirstThatFits(own));
+    let resolver: Arc<FirstThatFits> = Arc::clone(&certificates);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(server))
         .map_err(|error| error.to_string())?
         .with_client_cert_verifier(clients)
-        .with_cert_resolver(Arc::new(FirstThatFits(keys)));
+        .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Tickets alone, so that sessions take no memory here.
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Server {
         config: Arc::new(config),
+        certificates,
         digest: reader.finish(),
     })
 }
@@ -164,11 +183,24 @@ fn suite_of(suite: CipherSuite) -> Suite {
 
 /// The first certificate whose key can sign as the client wants it.
 #[derive(Debug)]
-struct FirstThatFits(Vec<Arc<CertifiedKey>>);
+struct FirstThatFits(Vec<Own>);
+
+/// One of a server's certificates.
+#[derive(Debug)]
+pub(super) struct Own {
+    key: Arc<CertifiedKey>,
+    pub(super) uri_names: Vec<Box<str>>,
+}
+
+impl FirstThatFits {
+    fn choose(&self, hello: &ClientHello<'_>) -> Option<&Own> {
+        let fits = |own: &&Own| own.key.key.choose_scheme(hello.signature_schemes()).is_some();
+        self.0.iter().find(fits).or(self.0.first())
+    }
+}
 
 impl ResolvesServerCert for FirstThatFits {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        self.0.iter().find(fits).or(self.0.first()).cloned()
+        self.choose(&hello).map(|own| Arc::clone(&own.key))
     }
 }
