@@ -137,6 +137,33 @@ fn a_name_with_the_separator_in_it_is_no_path() {
 }
 
 #[test]
+fn names_and_strings_mean_the_same_with_escapes_and_without() {
+    // The last has as many bytes with its escape as its path, which is longer than its name, has without.
+    for payload in [
+        r#"{"scope":"a é","abcdefgh":"one","abcdefgi":["two","é"],"o":{"p":"x","b":"three"}}"#,
+        r#"{"sc\u006fpe":"a \u00e9","\u0061bcdefgh":"on\u0065","abcdefg\u0069":["tw\u006f","\u00e9"],"o":{"p":"\u0078","\u0062":"three"}}"#,
+        r#"{"abcdefgi":["two","\u00e9"],"o":{"\u0062":"thr\u0065e","p":"x"},"scope":"\u0061 é","abcdefgh":"\u006fne"}"#,
+        r#"{"abcdefghi":{"\u0062\u0062":"four"},"abcdefgi":["two","é"],"o":{"b":"three","p":"x"},"scope":"a é","abcdefgh":"one"}"#,
+    ] {
+        let set = set(payload);
+        let claims = set.claims();
+        for (path, expected) in [
+            ("scope", &["a", "é"][..]),
+            ("abcdefgh", &["one"]),
+            ("abcdefgi", &["two", "é"]),
+            ("o\0p", &["x"]),
+            ("o\0b", &["three"]),
+            ("abcdefg", &[]),
+        ] {
+            assert_eq!(strings(claims, path), expected, "{path:?} in {payload}");
+        }
+        assert_eq!(claims.payload(), payload);
+        let (path, is_there) = ("abcdefghi\0bb", payload.contains("four"));
+        assert_eq!(strings(claims, path) == ["four"], is_there, "{payload}");
+    }
+}
+
+#[test]
 fn what_is_no_payload() {
     for payload in [
         "",

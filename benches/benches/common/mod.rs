@@ -5,6 +5,10 @@ use core::time::Duration;
 use criterion::{Criterion, Throughput};
 use lockgate_benches::Case;
 
+/// The gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Short runs: what must not regress is counted in instructions, so wall time need not be precise to a percent.
 pub(crate) fn config() -> Criterion {
     Criterion::default()

@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Algorithm, ClaimType, SentToken, TokenError};
-use crate::claims::{ClaimSet, ClaimValue, Claims};
+use crate::claims::{ClaimReader, ClaimSet, ClaimValue, Claims};
 use crate::limits::{TOKEN_BYTES_MAX, TOKEN_SLACK_S};
 use crate::tables::{Rows, Tables, TokenRuleId, TokenRuleRow};
 
@@ -30,8 +30,10 @@ pub struct Token {
     /// The first two parts with the dot between them: what is signed.
     signed: Box<str>,
     signature: Vec<u8>,
-    payload: Vec<u8>,
     claims: ClaimSet,
+    /// `nbf` and `exp`.
+    not_before: Option<u64>,
+    expiry: Option<u64>,
 }
 
 impl Token {
@@ -44,27 +46,27 @@ impl Token {
             return Err(TokenError::TooLong);
         }
         let text = core::str::from_utf8(text).map_err(|_| TokenError::BadFormat)?;
-        let mut parts = text.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(TokenError::BadFormat);
-        };
-        if [header, payload, signature].contains(&"") {
+        let parts = text.rsplit_once('.').and_then(|(signed, signature)| {
+            let (header, payload) = signed.rsplit_once('.')?;
+            Some((signed, header, payload, signature))
+        });
+        let (signed, header, payload, signature) = parts.ok_or(TokenError::BadFormat)?;
+        if [header, payload, signature].contains(&"") || header.contains('.') {
             return Err(TokenError::BadFormat);
         }
-        let (algorithm, key_id) = read_header(header)?;
+        let mut reader = ClaimReader::new();
+        let (algorithm, key_id) = read_header(header, &mut reader)?;
         let payload = decode(payload).ok_or(TokenError::PayloadBase64)?;
-        let claims = ClaimSet::parse::<&str>(&payload, &[]).map_err(|_| TokenError::PayloadJson)?;
-        check_types(claims.claims()).map_err(TokenError::Claim)?;
-        let signed = text.rsplit_once('.').map_or("", |(signed, _)| signed);
+        let claims = reader.read::<&str>(payload, &[]).map_err(|_| TokenError::PayloadJson)?;
+        let (not_before, expiry) = check_types(claims.claims()).map_err(TokenError::Claim)?;
         Ok(Self {
             algorithm,
             key_id,
             signed: signed.into(),
             signature: decode(signature).ok_or(TokenError::SignatureBase64)?,
-            payload,
             claims,
+            not_before,
+            expiry,
         })
     }
 
@@ -101,8 +103,7 @@ impl Token {
     /// The last second at which it is accepted; `None` when it does not expire.
     #[must_use]
     pub fn accepted_until(&self) -> Option<u64> {
-        let expiry = seconds(self.claims(), "exp").ok().flatten()?;
-        Some(expiry.saturating_add(TOKEN_SLACK_S))
+        Some(self.expiry?.saturating_add(TOKEN_SLACK_S))
     }
 
     /// The rules that accept it if one of their keys has signed it. `now` is in seconds since 1970.
@@ -141,8 +142,10 @@ impl Token {
         {
             return Err(TokenError::UnknownIssuer);
         }
-        let time = |claim| seconds(claims, claim).ok().flatten();
-        if time("nbf").is_some_and(|from| from > now.saturating_add(TOKEN_SLACK_S)) {
+        if self
+            .not_before
+            .is_some_and(|from| from > now.saturating_add(TOKEN_SLACK_S))
+        {
             return Err(TokenError::NotYetValid);
         }
         if self.accepted_until().is_some_and(|until| now > until) {
@@ -165,7 +168,7 @@ impl Token {
     /// # Errors
     /// [`TokenError::PayloadJson`]: more claims than are kept, after the rule has them split.
     pub fn accept(self, tables: &Tables<'_>, rule: TokenRuleId) -> Result<ClaimSet, TokenError> {
-        accepted(tables, rule, &self.payload, self.claims).map_err(|_| TokenError::PayloadJson)
+        accepted(tables, rule, self.claims).map_err(|_| TokenError::PayloadJson)
     }
 }
 
@@ -186,25 +189,20 @@ pub fn assume(tables: &Tables<'_>, payload: &[u8]) -> Result<ClaimSet, crate::cl
     let issuer = claims.claims().issuer();
     let mut rules = tables.token_rules.iter().zip(0..);
     match rules.find(|(rule, _)| rule.issuer.is_none_or(|own| Some(tables.text(own)) == issuer)) {
-        Some((_, id)) => accepted(tables, TokenRuleId(id), payload, claims),
+        Some((_, id)) => accepted(tables, TokenRuleId(id), claims),
         None => Ok(claims),
     }
 }
 
-/// The claims of `payload` as `rule` has them read. `claims` are those that any rule would.
-fn accepted(
-    tables: &Tables<'_>,
-    rule: TokenRuleId,
-    payload: &[u8],
-    claims: ClaimSet,
-) -> Result<ClaimSet, crate::claims::ClaimsError> {
+/// The claims as `rule` has them read, of those that any rule would.
+fn accepted(tables: &Tables<'_>, rule: TokenRuleId, claims: ClaimSet) -> Result<ClaimSet, crate::claims::ClaimsError> {
     let Some(rule) = tables.token_rule(rule) else {
         return Ok(claims);
     };
     let mut set = if rule.split.is_empty() {
         claims
     } else {
-        ClaimSet::parse(payload, &texts(tables, rule.split))?
+        ClaimSet::parse(claims.claims().payload().as_bytes(), &texts(tables, rule.split))?
     };
     let headers = written_headers(tables, rule, set.claims());
     set.write_headers(&headers);
@@ -235,9 +233,9 @@ fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>)
     headers
 }
 
-fn read_header(part: &str) -> Result<(Algorithm, Option<String>), TokenError> {
+fn read_header(part: &str, reader: &mut ClaimReader) -> Result<(Algorithm, Option<String>), TokenError> {
     let json = decode(part).ok_or(TokenError::HeaderBase64)?;
-    let header = ClaimSet::parse::<&str>(&json, &[]).map_err(|_| TokenError::HeaderJson)?;
+    let header = reader.read::<&str>(json, &[]).map_err(|_| TokenError::HeaderJson)?;
     let header = header.claims();
     let Some(ClaimValue::String(algorithm)) = header.value("alg") else {
         return Err(TokenError::AlgMissing);
@@ -258,26 +256,28 @@ fn decode(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).ok()
 }
 
-/// In Envoy's order.
-fn check_types(claims: Claims<'_>) -> Result<(), ClaimType> {
+/// In Envoy's order. Gives back `nbf` and `exp`.
+fn check_types(claims: Claims<'_>) -> Result<(Option<u64>, Option<u64>), ClaimType> {
     let string = |claim, error| match claims.value(claim) {
         None | Some(ClaimValue::String(_)) => Ok(()),
         Some(_) => Err(error),
     };
-    let integer = |claim, kind, range| match seconds(claims, claim) {
-        Ok(_) => Ok(()),
-        Err(BadSeconds::Kind) => Err(kind),
-        Err(BadSeconds::Range) => Err(range),
+    let integer = |claim, kind, range| {
+        seconds(claims, claim).map_err(|bad| match bad {
+            BadSeconds::Kind => kind,
+            BadSeconds::Range => range,
+        })
     };
     string("iss", ClaimType::Issuer)?;
     string("sub", ClaimType::Subject)?;
     integer("iat", ClaimType::IssuedAt, ClaimType::IssuedAtRange)?;
-    integer("nbf", ClaimType::NotBefore, ClaimType::NotBeforeRange)?;
-    integer("exp", ClaimType::Expiry, ClaimType::ExpiryRange)?;
+    let not_before = integer("nbf", ClaimType::NotBefore, ClaimType::NotBeforeRange)?;
+    let expiry = integer("exp", ClaimType::Expiry, ClaimType::ExpiryRange)?;
     string("jti", ClaimType::TokenId)?;
+    let times = (not_before, expiry);
     match claims.value("aud") {
-        None | Some(ClaimValue::String(_)) => Ok(()),
-        Some(ClaimValue::Json(json)) if json.starts_with('[') && claims.lists_only_strings("aud") => Ok(()),
+        None | Some(ClaimValue::String(_)) => Ok(times),
+        Some(ClaimValue::Json(json)) if json.starts_with('[') && claims.lists_only_strings("aud") => Ok(times),
         Some(_) => Err(ClaimType::Audience),
     }
 }
