@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::connection::leaving::Leaving;
-use crate::connection::{self, Open, Peer};
+use crate::connection::{self, Peer};
 use crate::limits::ACCEPT_PAUSE;
 use crate::worker::Worker;
 
@@ -48,11 +48,19 @@ impl Listeners {
         }
     }
 
-    /// Stops to accept on a port. Its connections end when what runs on them has.
-    pub(crate) fn remove(&mut self, port: u16) {
-        if let Some(listener) = self.0.remove(&port) {
-            listener.leaving.begin();
-        }
+    /// Stops to accept on a port. Its connections end when what runs on them has, or after `limit`.
+    pub(crate) fn remove(&mut self, port: u16, limit: Duration) {
+        let Some(Listener { leaving, .. }) = self.0.remove(&port) else {
+            return;
+        };
+        leaving.begin();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(limit).await;
+            if leaving.cut() {
+                let port = port.to_string();
+                crate::log::warning("the time to drain is over, what still runs is cut", &[("port", &port)]);
+            }
+        });
     }
 
     /// Stops to accept on all ports, after the connections that clients have already made.
@@ -108,9 +116,7 @@ async fn take(worker: &Rc<Worker>, port: u16, leaving: &Rc<Leaving>, accepted: i
                 snapshot.is_tls(port),
             );
             if let Ok(peer) = peer {
-                let open = Open::new(worker);
-                let peer = Rc::new(peer);
-                tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, peer, open));
+                connection::begin(worker, stream, peer);
             }
         }
         Err(error) if is_about_one_connection(&error) => {}

@@ -36,7 +36,6 @@ pub(crate) struct Options {
     /// `None` is off.
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) workers: usize,
-    pub(crate) drain: Duration,
     pub(crate) times: Times,
     pub(crate) bounds: Bounds,
     /// Whether keys of tokens may be fetched from addresses that are not public.
@@ -68,7 +67,6 @@ pub(crate) struct Gateway {
     workers: Vec<Handle>,
     /// Of the logs.
     writers: Vec<Writer>,
-    drain: Duration,
     systemd: Arc<Notifier>,
     /// Where the next process takes over.
     door: Option<Door>,
@@ -155,7 +153,6 @@ impl Gateway {
             shared,
             workers,
             writers,
-            drain: options.drain,
             systemd: Arc::new(Notifier::from_env()),
             door,
         };
@@ -261,9 +258,10 @@ impl Gateway {
     }
 
     async fn drain(&mut self) {
-        log::info("draining", &[("limit_s", &self.drain.as_secs().to_string())]);
+        let limit = self.shared.times.drain;
+        log::info("draining", &[("limit_s", &limit.as_secs().to_string())]);
         self.shared.drain();
-        self.systemd.stopping(self.drain);
+        self.systemd.stopping(limit);
         self.door = None;
         self.ports.release();
         for worker in &self.workers {
@@ -271,7 +269,7 @@ impl Gateway {
         }
         let begun = Instant::now();
         while !self.have_workers_ended() {
-            if begun.elapsed() >= self.drain {
+            if begun.elapsed() >= limit {
                 log::warning("the time to drain is over, what still runs is cut", &[]);
                 return;
             }

@@ -73,6 +73,8 @@ pub(crate) struct Times {
     pub(crate) idle: Duration,
     pub(crate) first_byte: Duration,
     pub(crate) stream_idle: Duration,
+    /// For what runs on connections whose listener ends.
+    pub(crate) drain: Duration,
 }
 
 /// What is written of requests.

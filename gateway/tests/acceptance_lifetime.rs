@@ -20,6 +20,7 @@ use std::time::Instant;
 use support::bed::{Bed, Transport};
 use support::client::{Client, get, post};
 use support::findings::places;
+use support::frames::{Connection, DATA, END_HEADERS, END_STREAM, HEADERS, block, frame};
 use support::gateway::{Gateway, Setup, edit};
 use support::load::{self, ASK_HELD, Load, Tally};
 use support::outputs::total;
@@ -135,6 +136,67 @@ async fn reload_opens_a_port_beside_and_closes_it_again_while_its_streams_go_on(
         200,
         "the port that stays"
     );
+}
+
+/// A stream over HTTP/2 whose first event has come, and that waits at the gate.
+async fn open_stream_of_http2(to: SocketAddr) -> Connection {
+    let mut client = Connection::open(to).await;
+    let head = block(&[
+        (":method", b"POST"),
+        (":scheme", b"http"),
+        (":authority", b"test.com"),
+        (":path", b"/"),
+        ("content-type", b"application/json"),
+    ]);
+    let (head, body) = (
+        frame(HEADERS, END_HEADERS, 1, &head),
+        frame(DATA, END_STREAM, 1, ASK_HELD.as_bytes()),
+    );
+    client.send(&[head, body].concat()).await;
+    loop {
+        let (kind, _, event) = client.frame().await.expect("an event");
+        if kind == DATA {
+            assert_eq!(event, b"data: 1\n\n");
+            return client;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_runs_on_a_port_that_is_gone_is_cut_after_the_time_to_drain() {
+    let second = Port::lease();
+    let at = SocketAddr::from(([127, 0, 0, 1], second.number));
+    let setup = Setup::seed().args(&["--listen", &format!("81={at}"), "--drain-timeout", "1s"]);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    let gateway = bed.gateway.config().join("gateway.yaml");
+    let one = std::fs::read_to_string(&gateway).expect("the Gateway");
+    std::fs::write(&gateway, format!("{one}{SECOND_SERVER}")).expect("a second server");
+    reload(&bed.gateway).await;
+    answers(at, 200).await;
+    let gate = held(&bed);
+    let (mut stream, mut over_http2) = (open_stream(at).await, open_stream_of_http2(at).await);
+    let stays = open_stream(bed.http()).await;
+
+    std::fs::write(&gateway, one).expect("one server");
+    assert_eq!(stream.part().await, Part::Cut, "half an answer must not look whole");
+    while let Some((kind, flags, on, _)) = over_http2.next().await {
+        let is_end = on == 1 && matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0;
+        assert!(!is_end, "half an answer must not look whole");
+    }
+    let lines = eventually("both are logged", || async {
+        let is_of_stream = |line: &serde_json::Value| line["bytes_sent"] == 9;
+        let lines: Vec<_> = bed.gateway.log().into_iter().filter(is_of_stream).collect();
+        (lines.len() == 2).then_some(lines)
+    })
+    .await;
+    for line in lines {
+        let (flags, details) = (&line["response_flags"], &line["response_code_details"]);
+        assert_eq!((flags, details), (&"LR".into(), &"drain_timeout".into()));
+        assert_eq!(line["response_code"], 200);
+    }
+    let said = bed.gateway.read("stderr");
+    assert!(said.contains("the time to drain is over"), "{said}");
+    assert_whole(stays, &gate).await;
 }
 
 #[tokio::test]

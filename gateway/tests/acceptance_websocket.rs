@@ -12,10 +12,11 @@ use core::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use support::client::Client;
 use support::frames::{Connection, END_HEADERS, HEADERS, block, frame};
-use support::gateway::{Gateway, Setup};
+use support::gateway::{Gateway, Setup, edit};
 use support::https::Tls;
 use support::outputs::{field, total};
 use support::pki::Authority;
+use support::ports::Port;
 use support::wire::{Fields, Framing, Part, Reader, framing, parse_head, value, values};
 use support::{eventually, within_patience};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -478,6 +479,27 @@ async fn a_drain_waits_for_tunnels_and_then_ends_them() {
         let bytes = (field(line, "bytes_sent"), field(line, "bytes_received"));
         assert_eq!((bytes.0.as_str(), bytes.1.as_str()), ("4", "5"));
     }
+}
+
+#[tokio::test]
+async fn tunnels_of_a_port_that_is_gone_end_after_the_time_to_drain() {
+    let other = Port::lease();
+    let listen = format!("81=127.0.0.1:{}", other.number);
+    let web = web("", &["--listen", &listen, "--drain-timeout", "1s"]).await;
+    let (mut client, mut host) = web.open().await;
+    client.write_all(b"x").await.expect("sending");
+    assert_eq!(exactly(&mut host, 1).await, b"x");
+    edit(
+        &web.gateway.config().join("web.yaml"),
+        "{number: 80, name: http, protocol: HTTP}, hosts",
+        "{number: 81, name: http, protocol: HTTP}, hosts",
+    );
+    assert_eq!(rest(&mut client).await, b"");
+    assert_eq!(rest(&mut host).await, b"");
+    let line = web.line().await;
+    assert_eq!(field(&line, "response_flags"), "LR");
+    assert_eq!(field(&line, "response_code_details"), "drain_timeout");
+    assert_eq!(field(&line, "bytes_received"), "1");
 }
 
 /// The answer to a request, as a client that knows nothing of upgrades reads it.

@@ -181,8 +181,9 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let ended = Instant::now();
-        // Nobody left it but the process.
-        if self.flag == Flag::DownstreamTermination && self.worker.shared.is_cut() {
+        // Nobody left it but the process, or the listener.
+        let is_cut = self.worker.shared.is_cut() || self.peer.is_cut();
+        if self.flag == Flag::DownstreamTermination && is_cut {
             self.end(Flag::LocalReset, "drain_timeout");
         }
         self.count(ended);

@@ -108,7 +108,7 @@ struct Serve {
     /// Worker threads (default: one per core).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
-    /// How long running requests may go on after SIGTERM.
+    /// How long running requests may go on after SIGTERM, or on a port that a reload has closed.
     #[arg(long, value_name = "D", default_value = DRAIN_DEFAULT, value_parser = values::duration)]
     drain_timeout: Duration,
     /// How long a provider may take for the head of its answer.

@@ -154,6 +154,11 @@ impl Peer {
         self.leaving.has_begun()
     }
 
+    /// Whether what still ran on it was cut, since its listener is gone.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.leaving.is_cut()
+    }
+
     pub(crate) fn request_began(&self) {
         self.begun.set(self.begun.get().wrapping_add(1));
         self.running.set(self.running.get().saturating_add(1));
@@ -211,8 +216,17 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(canonical(address.ip()), address.port())
 }
 
+/// Serves a connection that was accepted, beside all others.
+pub(crate) fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: Peer) {
+    let open = Open::new(worker, &peer);
+    let peer = Rc::new(peer);
+    let (leaving, number) = (Rc::clone(&open.leaving), open.number);
+    let task = tokio::task::spawn_local(serve(Rc::clone(worker), socket, peer, open));
+    leaving.serves(number, task.abort_handle());
+}
+
 /// Serves a connection to its end, until which it is `_open`.
-pub(crate) async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Peer>, _open: Open) {
+async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Peer>, _open: Open) {
     let mut read = Bytes::new();
     if peer.has_proxy_header {
         match Box::pin(proxied::read(&worker, &mut socket, &peer)).await {
@@ -341,17 +355,26 @@ fn protocol(read: &[u8]) -> Option<Protocol> {
 
 /// Counts a connection for as long as it is open.
 #[derive(Debug)]
-pub(crate) struct Open(Rc<Worker>);
+pub(crate) struct Open {
+    worker: Rc<Worker>,
+    leaving: Rc<Leaving>,
+    number: u64,
+}
 
 impl Open {
-    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+    fn new(worker: &Rc<Worker>, peer: &Peer) -> Self {
         worker.connection_opened();
-        Self(Rc::clone(worker))
+        Self {
+            worker: Rc::clone(worker),
+            number: peer.leaving.number(),
+            leaving: Rc::clone(&peer.leaving),
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.connection_closed();
+        self.leaving.forget(self.number);
+        self.worker.connection_closed();
     }
 }

@@ -119,7 +119,7 @@ async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::UnboundedRec
         tokio::select! {
             command = commands.recv() => match command {
                 Some(Command::Listen(port, socket)) => listeners.add(&worker, port, socket),
-                Some(Command::Unlisten(port)) => listeners.remove(port),
+                Some(Command::Unlisten(port)) => listeners.remove(port, worker.shared.times.drain),
                 Some(Command::Ping(answer)) => drop(answer.send(())),
                 Some(Command::Drain | Command::Cut) | None => break,
             },
