@@ -168,6 +168,7 @@ impl Refusal {
             Self::Misdirected
             | Self::BadRequest(_)
             | Self::BadRewrite(_)
+            | Self::NoUpgrade(_)
             | Self::Body(..)
             | Self::NotAdmitted { .. } => self.detail().answer(shape),
         }
@@ -222,6 +223,7 @@ impl Refusal {
                 "route_not_found_after_rewrite",
                 "no route matches the request after its rewrite",
             ),
+            Self::NoUpgrade(_) => detail(403, "upgrade_not_allowed", "no WebSocket is allowed here"),
             Self::MethodNotAllowed(_) => detail(405, "method_not_allowed", "only POST is allowed here"),
             Self::Body(_, error) => ErrorDetail {
                 status: error.status(),

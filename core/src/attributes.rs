@@ -38,6 +38,8 @@ pub(crate) struct Attributes<'d> {
     pub(crate) path: &'d str,
     pub(crate) query: Option<&'d str>,
     pub(crate) headers: &'d dyn Headers,
+    /// It came as an extended CONNECT: an answer of 2xx that does not lead to what it asks for must not be given.
+    pub(crate) insists: bool,
     pub(crate) connection: Connection<'d>,
     /// The client's address as far as it can be trusted.
     pub(crate) remote: IpAddr,
@@ -71,6 +73,7 @@ impl<'d> Attributes<'d> {
             path: target.path,
             query: target.query,
             headers: request.headers,
+            insists: request.authority.is_some_and(|sent| sent.upgrade.is_some()),
             connection: request.connection,
             remote: remote::address(request.headers, edge.trusted_proxies, &request.connection),
         })

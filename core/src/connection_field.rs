@@ -32,11 +32,15 @@ pub fn named(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     tokens.filter(|token| !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive"))
 }
 
+/// What is only about the connection, however a policy reads it: where it goes on, the gateway writes it anew.
+const OF_THE_CONNECTION: &str = "upgrade";
+
 /// Refuses a request whose `Connection` names a field that a decision reads.
 pub(crate) fn check(tables: &Tables<'_>, headers: &dyn Headers) -> Result<(), BadRequest> {
     let mut names_one = false;
     headers.each("connection", &mut |value| {
-        names_one = names_one || named(value).any(|name| reads(tables, name));
+        let is_other = |name: &&[u8]| !name.eq_ignore_ascii_case(OF_THE_CONNECTION.as_bytes());
+        names_one = names_one || named(value).filter(is_other).any(|name| reads(tables, name));
     });
     if names_one { Err(BadRequest::Connection) } else { Ok(()) }
 }
@@ -128,6 +132,13 @@ spec:
         for named in ["x-team", "x-token", "a"] {
             assert!(!refused("", named), "{named}");
         }
+    }
+
+    #[test]
+    fn a_policy_may_read_what_an_upgrade_has_to_name() {
+        let readers = READERS.replace("[X-Team]", "[upgrade]");
+        assert!(!refused(&readers, "Upgrade") && !refused(&readers, "keep-alive, upgrade"));
+        assert!(refused(&readers, "upgrade, a"));
     }
 
     #[test]

@@ -43,7 +43,7 @@ use crate::tables::{
 use crate::token::TokenError;
 use crate::token::identify::{Sender, identify};
 use crate::token::overlay::Overlay;
-use crate::upgrade::Upgrade;
+use crate::upgrade::{self, Upgrade};
 
 /// What the shell has found out about a request so far, beyond its head.
 ///
@@ -180,17 +180,25 @@ pub fn decide<'d>(
     let split = match row.action {
         RuleAction::Forward(split) => split,
         RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, &seen),
-        RuleAction::Respond(row) => return respond(tables, row, entry.rule),
+        RuleAction::Respond(row) => return respond(tables, row, entry.rule, &seen),
     };
     let Some(BackendRow { to, .. }) = route::choose(tables, split, entropy) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
+    let may_upgrade = matches!(to, BackendTarget::Upstream(target) if target.allows_upgrade);
+    if seen.insists && !may_upgrade {
+        return Decision::Refuse(Refusal::NoUpgrade(entry.rule));
+    }
     let Drawn { delay_ms, abort } = fault::drawn(tables, row, entropy);
     if let Some(status) = abort {
+        let answer = fault::answer(status, to, sent);
+        if looks_agreed(&seen, answer.status()) {
+            return Decision::Refuse(Refusal::NoUpgrade(entry.rule));
+        }
         return Decision::Abort(Abort {
             rule: entry.rule,
             delay_ms,
-            answer: fault::answer(status, to, sent),
+            answer,
             response_changes: to.response_changes().of(tables.header_changes),
         });
     }
@@ -247,10 +255,18 @@ fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
     route::wants_tls(tables, &seen) || route::find(tables, &seen, nothing).is_some()
 }
 
-fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId) -> Decision<'d> {
+/// Whether a client that insists on a tunnel would take an answer of this status for one.
+fn looks_agreed(seen: &Attributes<'_>, status: u16) -> bool {
+    seen.insists && matches!(status, 200..=299)
+}
+
+fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId, seen: &Attributes<'_>) -> Decision<'d> {
     let Some(row) = tables.direct_responses.get(row as usize) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
+    if looks_agreed(seen, row.status) {
+        return Decision::Refuse(Refusal::NoUpgrade(rule));
+    }
     Decision::Respond(DirectResponse {
         rule,
         status: row.status,
@@ -272,6 +288,10 @@ fn to_host<'d>(
     if let Body::Read(Err(error)) = body {
         return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
     }
+    let upgrade = Upgrade::asked(seen.method, seen.headers).filter(|_| target.allows_upgrade);
+    if seen.insists && upgrade.is_none() {
+        return Decision::Refuse(Refusal::NoUpgrade(entry.rule));
+    }
     Decision::Forward(Forward {
         rule: entry.rule,
         upstream: target.upstream,
@@ -286,7 +306,8 @@ fn to_host<'d>(
         mirrors: taken.mirrors,
         cors: taken.cors,
         to: Destination::Host(ToHost {
-            upgrade: Upgrade::asked(seen.method, seen.headers).filter(|_| target.allows_upgrade),
+            upgrade,
+            makes_key: upgrade.is_some() && upgrade::lacks_key(seen),
             request_changes: target.request_changes.of(tables.header_changes),
             response_changes: target.response_changes.of(tables.header_changes),
         }),

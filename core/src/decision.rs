@@ -111,6 +111,8 @@ pub struct ToProvider<'d> {
 pub struct ToHost<'d> {
     /// What the connection may be used for instead of HTTP, once the host agrees.
     pub upgrade: Option<Upgrade>,
+    /// Whether the shell asks for that with a [`crate::upgrade::KEY`] of its own, and checks the answer to it.
+    pub makes_key: bool,
     /// On the way to the host.
     pub request_changes: &'d [HeaderChangeRow],
     /// On the way back to the client.
@@ -218,6 +220,8 @@ pub enum Refusal {
     BadRewrite(RuleId),
     /// 404: the rule matched, but after the rewrite to the provider's host nothing matches (ASM's second pass).
     NoRouteAfterRewrite(RuleId),
+    /// 403: it can only be a tunnel (an extended CONNECT), and the rule that matched leads to none.
+    NoUpgrade(RuleId),
     /// 405: the provider's path is fixed and takes POST only.
     MethodNotAllowed(RuleId),
     /// 400, 413 or 415: the body cannot be sent on. Without a rule, a policy could not read it either, and the answer
@@ -282,6 +286,7 @@ impl Refusal {
     pub fn rule(self) -> Option<RuleId> {
         match self {
             Self::NoRouteAfterRewrite(rule)
+            | Self::NoUpgrade(rule)
             | Self::MethodNotAllowed(rule)
             | Self::BadRewrite(rule)
             | Self::NotAdmitted { rule, .. } => Some(rule),

@@ -43,6 +43,16 @@ pub enum AbortAnswer {
     Api(u16),
 }
 
+impl AbortAnswer {
+    /// The status of HTTP.
+    pub(crate) const fn status(self) -> u16 {
+        match self {
+            Self::Text(status) | Self::Api(status) => status,
+            Self::Grpc(_) => 200,
+        }
+    }
+}
+
 /// What a client of an LLM API gets.
 #[must_use]
 pub fn api_error(status: u16, shape: ErrorShape) -> Answer {

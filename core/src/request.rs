@@ -9,6 +9,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::proxy_header::Proxied;
+use crate::upgrade::Upgrade;
 
 /// Access to header fields by name, as the client sent them.
 pub trait Headers {
@@ -69,6 +70,9 @@ pub struct SentAuthority<'r> {
     pub scheme: Option<&'r str>,
     /// Where it stands.
     pub form: AuthorityForm,
+    /// What an extended CONNECT asks for in the `:protocol` beside it (RFC 8441). The request is then, as in Envoy, the
+    /// GET that asks for the same in HTTP/1.1, but for this: no other answer may look like an agreement.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// Where an authority stands that is not in a `Host` field.
@@ -89,6 +93,7 @@ impl<'r> SentAuthority<'r> {
             text,
             scheme: Some("http"),
             form: AuthorityForm::Target,
+            upgrade: None,
         }
     }
 
@@ -99,6 +104,7 @@ impl<'r> SentAuthority<'r> {
             text,
             scheme: Some("http"),
             form: AuthorityForm::Pseudo,
+            upgrade: None,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Leaving HTTP on a connection (RFC 9110 §7.8): what a client may ask for, and when an upstream has agreed.
+//! Leaving HTTP on a connection (RFC 9110 §7.8), or on a stream of HTTP/2 (RFC 8441): what a client may ask for, and when
+//! an upstream has agreed.
 //!
 //! Only WebSocket, as at Istio's gateways, and only to a plain host that is spoken
 //! to in HTTP/1.1: an LLM's requests and answers are read, and what is in a tunnel
@@ -7,6 +8,7 @@
 //! any other, without its `Upgrade`; so is one with a body, since two readers could
 //! disagree about where that ends and the tunnel begins.
 
+use crate::attributes::Attributes;
 use crate::request::Headers;
 
 /// What a connection may be used for instead of HTTP.
@@ -24,6 +26,19 @@ impl Upgrade {
         match self {
             Self::WebSocket => "websocket",
         }
+    }
+
+    /// What a CONNECT of HTTP/2 with this `:protocol` asks for. One for anything else is a CONNECT, which is refused.
+    #[must_use]
+    pub fn by_connect(protocol: &str) -> Option<Self> {
+        let is = protocol.eq_ignore_ascii_case(Self::WebSocket.token());
+        is.then_some(Self::WebSocket)
+    }
+
+    /// The header fields that ask for it in HTTP/1.1.
+    #[must_use]
+    pub const fn fields(self) -> [(&'static str, &'static str); 2] {
+        [("connection", "upgrade"), ("upgrade", self.token())]
     }
 
     /// What a request asks for.
@@ -44,6 +59,16 @@ impl Upgrade {
         // Of a list an upstream could choose another.
         fields == 1 && is_it && is_about_upgrade(headers)
     }
+}
+
+/// The field of HTTP/1.1 whose value an upstream answers, and which HTTP/2 does without (RFC 8441 §5).
+pub const KEY: &str = "sec-websocket-key";
+
+/// Whether the gateway has to send [`KEY`] for the client, and to check the answer to it: the client's own goes on.
+pub(crate) fn lacks_key(seen: &Attributes<'_>) -> bool {
+    let mut has_none = true;
+    seen.headers.each(KEY, &mut |_| has_none = false);
+    seen.insists && has_none
 }
 
 /// Whether `Connection` says that there is an `Upgrade`, without which that may be one of another hop.

@@ -6,7 +6,7 @@
 mod support;
 
 use lockgate_core::compile::{Compiled, Settings};
-use lockgate_core::explain::{UpstreamRequest, Verdict};
+use lockgate_core::explain::{Question, Target, UpstreamRequest, Verdict};
 use support::{GET, Sent, compiled};
 
 /// One host for each kind of route.
@@ -127,5 +127,89 @@ fn other_protocols_are_not_offered() {
                 .iter()
                 .any(|(name, _)| name == "upgrade" || name == "connection")
         );
+    }
+}
+
+/// What comes of an extended CONNECT.
+fn connected(compiled: &Compiled, host: &str, port: u16, protocol: &str) -> Result<Verdict, String> {
+    let question = Question {
+        target: Target::parse(&format!("http://{host}:{port}/x/../a"))?,
+        protocol: Some(protocol.to_owned()),
+        ..Question::default()
+    };
+    question.verdict(&compiled.snapshot)
+}
+
+#[test]
+fn an_extended_connect_leads_to_a_tunnel_or_is_refused() {
+    let compiled = routes();
+    for (host, port, is_allowed) in [
+        ("istio.test", 80, true),
+        ("kube.test", 81, true),
+        ("http2.test", 80, false),
+        ("llm.test", 80, false),
+    ] {
+        match connected(&compiled, host, port, "WebSocket").unwrap() {
+            Verdict::Forward(forward) if is_allowed => {
+                assert_eq!((&*forward.method, &*forward.path), ("GET", "/a"), "{host}");
+                assert_eq!(forward.upgrade.as_deref(), Some("websocket"), "{host}");
+                let key = ("sec-websocket-key".to_owned(), "«random»".to_owned());
+                assert!(forward.set_headers.contains(&key), "{:?}", forward.set_headers);
+            }
+            Verdict::Refuse(refusal) if !is_allowed => {
+                assert_eq!((refusal.status, &*refusal.code), (403, "upgrade_not_allowed"), "{host}");
+            }
+            other => panic!("{host}: {other:?}"),
+        }
+    }
+    assert!(connected(&compiled, "istio.test", 80, "connect-udp").is_err());
+}
+
+#[test]
+fn no_answer_of_ours_looks_like_an_agreement() {
+    let rules = [
+        ("directResponse: {status: 200}", Some("refuse")),
+        ("directResponse: {status: 299}", Some("refuse")),
+        ("directResponse: {status: 503}", None),
+        ("redirect: {uri: /there}", None),
+        (
+            "fault: {abort: {httpStatus: 204, percentage: {value: 100}}}, route: [{destination: {host: a.test}}]",
+            Some("refuse"),
+        ),
+        (
+            "fault: {abort: {grpcStatus: ABORTED, percentage: {value: 100}}}, route: [{destination: {host: a.test}}]",
+            Some("refuse"),
+        ),
+        (
+            "fault: {abort: {httpStatus: 503, percentage: {value: 100}}}, route: [{destination: {host: a.test}}]",
+            None,
+        ),
+    ];
+    for (rule, refused) in rules {
+        let compiled = compiled(
+            &format!(
+                "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: edge, namespace: istio-system}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: a, namespace: istio-system}}
+spec: {{hosts: [a.test], resolution: DNS, ports: [{{number: 80, name: http}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: web, namespace: istio-system}}
+spec: {{hosts: [istio.test], gateways: [edge], http: [{{{rule}}}]}}
+"
+            ),
+            &Settings::default(),
+        );
+        let verdict = connected(&compiled, "istio.test", 80, "websocket").unwrap();
+        let is_refused = matches!(&verdict, Verdict::Refuse(refusal) if refusal.code == "upgrade_not_allowed");
+        assert_eq!(is_refused, refused.is_some(), "{rule}: {verdict:?}");
     }
 }

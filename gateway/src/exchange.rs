@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST, HeaderName};
+use http::header::{AUTHORIZATION, HOST, HeaderName, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -46,7 +46,7 @@ use lockgate_core::tables::RuleId;
 use lockgate_core::token::TokenError;
 use lockgate_core::upgrade::Upgrade;
 
-use self::answered::{answered, not_switched};
+use self::answered::{Awaited, answered, not_switched};
 use self::ask::Asked;
 use self::attempts::Trying;
 use self::mirrors::Copied;
@@ -55,6 +55,7 @@ use crate::body::{ReadBody, ReadError, Reading};
 use crate::changes::{self, Change};
 use crate::client_body::ClientBody;
 use crate::connection::Peer;
+use crate::connection::stream_tunnel::StreamTunnel;
 use crate::ext_authz::Checks;
 use crate::head::{self, HeadFields};
 use crate::jwt;
@@ -63,6 +64,7 @@ use crate::overload::Held;
 use crate::plan::{self, Configured, NoTarget, Plan, To};
 use crate::respond::{self, Fault, X_REQUEST_ID};
 use crate::upstream::{self, Pool, UpstreamBody};
+use crate::websocket;
 use crate::worker::Worker;
 
 /// Where an upstream reads what a path was before it was rewritten. No client's field of that name gets there.
@@ -73,6 +75,7 @@ pub(crate) async fn run(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     request: Request<Incoming>,
+    stream: Option<Box<StreamTunnel>>,
 ) -> Result<Response<ClientBody>, Infallible> {
     let (head, incoming) = request.into_parts();
     let id = head::request_id(&head.headers, &worker.entropy);
@@ -105,6 +108,7 @@ pub(crate) async fn run(
                 response_changes,
                 cors,
                 upgrade,
+                key,
                 record,
             }) => {
                 let answer = if trying.is_plain() {
@@ -116,9 +120,11 @@ pub(crate) async fn run(
                 } else {
                     Box::pin(trying.carry_out(request, &pool, &record)).await
                 };
-                let mut response = answered(answer, &pool, trying.deadline(), response_changes, record);
+                let insists = stream.is_some();
+                let tunnel = stream.map(|stream| Awaited { stream, key });
+                let mut response = answered(answer, &pool, trying.deadline(), response_changes, tunnel, record);
                 changes::make(response.headers_mut(), cors);
-                if upgrade.is_some() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                if upgrade.is_some() && !insists && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     not_switched(&peer, &mut response);
                 }
                 response
@@ -208,6 +214,8 @@ struct Outgoing {
     cors: Vec<Change>,
     /// What it asks the upstream for.
     upgrade: Option<Upgrade>,
+    /// The key that it is asked with, if that is ours.
+    key: Option<HeaderValue>,
     record: Box<Record>,
 }
 
@@ -531,14 +539,18 @@ impl Exchange {
         );
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method;
-        *request.version_mut() = pool.target().version(self.head.version);
+        *request.version_mut() = match &plan.to {
+            // Of HTTP/2 no connection is given up.
+            To::Host(host) if host.upgrade.is_some() => Version::HTTP_11,
+            To::Host(_) | To::Provider(_) => pool.target().version(self.head.version),
+        };
         *request.uri_mut() = plan.uri;
         *request.headers_mut() = self.head.headers;
         let headers = request.headers_mut();
         headers.insert(HOST, plan.host);
         headers.insert(X_REQUEST_ID, self.record.request_id.clone());
         headers.extend(plan.written);
-        let (response_changes, withheld, upgrade) = match plan.to {
+        let (response_changes, withheld, upgrade, makes_key) = match plan.to {
             To::Provider(provider) => {
                 let withheld = match plan.mirrors.is_empty() {
                     true => Vec::new(),
@@ -548,14 +560,14 @@ impl Exchange {
                 if let Some(credential) = provider.credential {
                     headers.insert(AUTHORIZATION, credential);
                 }
-                (provider.response_changes, Some(withheld), None)
+                (provider.response_changes, Some(withheld), None, false)
             }
             To::Host(host) => {
                 changes::make(headers, host.request_changes);
                 if let Some(original) = host.original {
                     headers.insert(X_ENVOY_ORIGINAL_PATH, original);
                 }
-                (host.response_changes, None, host.upgrade)
+                (host.response_changes, None, host.upgrade, host.makes_key)
             }
         };
         let now = Instant::now();
@@ -568,6 +580,10 @@ impl Exchange {
         if let Some(upgrade) = upgrade {
             head::ask_for(request.headers_mut(), upgrade);
         }
+        let key = makes_key.then(|| websocket::key(&self.record.worker.entropy));
+        if let Some(key) = &key {
+            request.headers_mut().insert(SEC_WEBSOCKET_KEY, key.clone());
+        }
         Ok(Outgoing {
             pool,
             trying: Trying::new(attempts, plan.entropy, &request, watch, now),
@@ -575,6 +591,7 @@ impl Exchange {
             response_changes,
             cors: plan.cors.into_vec(),
             upgrade,
+            key,
             record: self.record,
         })
     }

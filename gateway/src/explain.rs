@@ -19,6 +19,8 @@ pub(crate) struct Asked {
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     authority: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<String>,
     #[serde(default)]
     headers: Vec<(String, String)>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,6 +95,7 @@ impl TryFrom<Asked> for Question {
             method: asked.method,
             target: Target::parse(&asked.url).map_err(|why| in_field("url", why))?,
             authority: asked.authority,
+            protocol: asked.protocol,
             headers: asked.headers,
             client: Client {
                 peer: asked.peer,
@@ -127,6 +130,7 @@ impl From<Question> for Asked {
             method: question.method,
             url: question.target.to_string(),
             authority: question.authority,
+            protocol: question.protocol,
             headers: question.headers,
             peer: client.peer,
             proxied: client.proxied,
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_question_is_the_same_after_it_was_written() {
-        let text = r#"{"method":"PUT","url":"/a?b","authority":"a.test","headers":[["x-a","b"]],"peer":"192.0.2.1",
+        let text = r#"{"method":"PUT","url":"/a?b","authority":"a.test","protocol":"websocket","headers":[["x-a","b"]],"peer":"192.0.2.1",
             "proxied":"192.0.2.2","destinationIp":"::1","destinationPort":8,"port":9,"sni":"","peerUris":["spiffe://a"],"peerCert":"URI=a",
             "claims":{"b" : 1,"a":[ ]},"checks":{"x":{"decision":"allow","setHeaders":[["a","b"]]},"y":{"decision":"deny","status":401}},
             "bodyError":"the request body is too large","entropy":"18446744073709551615"}"#;

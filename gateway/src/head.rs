@@ -6,7 +6,7 @@
 //! not see is the engine's to say ([`rewrite::drops_header`],
 //! [`rewrite::drops_header_to_host`]).
 
-use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderName, HeaderValue, UPGRADE};
+use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Version};
@@ -51,6 +51,7 @@ pub(crate) fn request<'r>(head: &'r Parts, headers: &'r HeadFields<'_>, peer: &'
             text: authority.as_str(),
             scheme: head.uri.scheme_str(),
             form,
+            upgrade: head.extensions.get().copied(),
         }),
         target: head.uri.path_and_query().map_or("", PathAndQuery::as_str),
         headers,
@@ -147,8 +148,9 @@ pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables<'_>
 
 /// Asks the next hop for an upgrade.
 pub(crate) fn ask_for(headers: &mut HeaderMap, upgrade: Upgrade) {
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static(upgrade.token()));
+    for (name, value) in upgrade.fields() {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
 }
 
 /// Removes from an upstream's head what is about its connection.

@@ -57,4 +57,5 @@ mod splice;
 mod systemd;
 mod upgrade;
 mod upstream;
+mod websocket;
 mod worker;

@@ -61,6 +61,8 @@ pub(crate) struct ToProvider {
 pub(crate) struct ToHost {
     /// What the connection may be used for instead of HTTP.
     pub(crate) upgrade: Option<Upgrade>,
+    /// Whether it is asked for with a key of ours.
+    pub(crate) makes_key: bool,
     /// Path and query before they were rewritten.
     pub(crate) original: Option<HeaderValue>,
     pub(crate) request_changes: Vec<Change>,
@@ -184,6 +186,7 @@ pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward:
     let original = rewrite::original_target(&tables, forward.path);
     Some(ToHost {
         upgrade: host.upgrade,
+        makes_key: host.makes_key,
         original: original.map(HeaderValue::try_from).transpose().ok()?,
         request_changes: changes::owned(compiled, host.request_changes)?,
         response_changes: changes::owned(compiled, host.response_changes)?,

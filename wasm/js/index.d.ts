@@ -128,6 +128,8 @@ export interface SimulatedRequest {
   url: string;
   /** `:authority` of HTTP/2, with which a `host` header must agree; in HTTP/1.1 the `host` header says it. */
   authority?: string;
+  /** `:protocol` of HTTP/2, `websocket`: an extended CONNECT, which needs no method and no `upgrade` header. */
+  protocol?: string;
   headers?: [name: string, value: string][];
   /** The client's address; `127.0.0.1` by default. */
   peer?: string;

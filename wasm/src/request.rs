@@ -16,6 +16,7 @@ pub(crate) fn read(text: &str) -> Result<Question, JsError> {
         "method",
         "url",
         "authority",
+        "protocol",
         "headers",
         "peer",
         "proxied",
@@ -39,6 +40,7 @@ pub(crate) fn read(text: &str) -> Result<Question, JsError> {
             Target::parse(&url.string(name)?).map_err(|why| JsError::new(&why))
         })?,
         authority: fields.take("authority", Json::string)?,
+        protocol: fields.take("protocol", Json::string)?,
         headers: fields.take("headers", pairs)?.unwrap_or_default(),
         client: Client {
             peer: fields.take("peer", address)?,

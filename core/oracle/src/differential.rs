@@ -403,6 +403,7 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
         Decision::VerifyToken(_) | Decision::Refuse(Refusal::Token(_)) => {
             panic!("a token is asked for, and no configuration of the oracle does")
         }
+        Decision::Refuse(Refusal::NoUpgrade(_)) => panic!("no request of the oracle insists on an upgrade"),
         Decision::Refuse(Refusal::BadRequest(fault)) => Verdict::BadHead(vec![fault]),
         Decision::Refuse(Refusal::Denied(Denial::Rule(policy, rule))) => Verdict::DeniedByRule {
             policy: tables.policy_label(policy).to_owned(),

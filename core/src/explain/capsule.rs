@@ -107,6 +107,10 @@ impl Capsule {
                 .authority
                 .filter(|sent| sent.form == AuthorityForm::Pseudo)
                 .map(|sent| sent.text.to_owned()),
+            protocol: request
+                .authority
+                .and_then(|sent| sent.upgrade)
+                .map(|upgrade| upgrade.token().to_owned()),
             headers: curtain.headers(&request, noted.names.take()),
             client: curtain.client(&request),
             claims: found.identity.claims().map(|claims| curtain.claims(claims)),

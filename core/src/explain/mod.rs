@@ -397,6 +397,7 @@ impl<'d> Reader<'d> {
             | Refusal::BadRequest(_)
             | Refusal::BadRewrite(_)
             | Refusal::NoRoute
+            | Refusal::NoUpgrade(_)
             | Refusal::MethodNotAllowed(_)
             | Refusal::Body(..) => refusal.detail().message.to_owned(),
         }

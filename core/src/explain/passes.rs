@@ -32,7 +32,10 @@ impl<'d> Reader<'d> {
         // The second pass runs on the provider's host, unless the decision ended before.
         let reached = !matches!(
             decision,
-            Decision::ReadBody | Decision::Refuse(Refusal::NoRoute | Refusal::MethodNotAllowed(_) | Refusal::Body(..))
+            Decision::ReadBody
+                | Decision::Refuse(
+                    Refusal::NoRoute | Refusal::NoUpgrade(_) | Refusal::MethodNotAllowed(_) | Refusal::Body(..)
+                )
         );
         if let Some((host, path)) = self.chosen_provider(routed, evidence, entropy).filter(|_| reached) {
             passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes(), path), evidence));

@@ -25,6 +25,7 @@ use crate::llm::media::media;
 use crate::request::{Connection, Headers, Request, Scheme, SentAuthority, spiffe_id};
 use crate::snapshot::Snapshot;
 use crate::token::{TokenError, assume};
+use crate::upgrade::Upgrade;
 
 /// A request to explain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +36,8 @@ pub struct Question {
     pub target: Target,
     /// `:authority` of HTTP/2; in HTTP/1.1 the `host` header says it.
     pub authority: Option<String>,
+    /// `:protocol` of HTTP/2: an extended CONNECT, which needs no method and no `upgrade`.
+    pub protocol: Option<String>,
     /// Name and value of each field, in order.
     pub headers: Vec<(String, String)>,
     /// Who sent it, over which connection.
@@ -201,10 +204,16 @@ impl Question {
         engine: fn(&Snapshot, &Request<'_>, Known<'_>, u64) -> T,
     ) -> Result<T, String> {
         let Self { target, client, .. } = self;
+        let upgrade = self.protocol.as_deref().map(upgrade).transpose()?;
         let mut headers = Cow::Borrowed(&self.headers[..]);
         let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
         if let (Some(authority), None, false) = (&target.authority, &self.authority, names_host) {
             headers.to_mut().push(("host".to_owned(), authority.clone()));
+        }
+        for (name, value) in upgrade.into_iter().flat_map(Upgrade::fields) {
+            if !headers.iter().any(|(sent, _)| sent.eq_ignore_ascii_case(name)) {
+                headers.to_mut().push((name.to_owned(), value.to_owned()));
+            }
         }
         let fields = Fields(&headers);
         let first_port = snapshot.listeners().first().map_or(80, |listener| listener.port);
@@ -222,11 +231,19 @@ impl Question {
             None => of_uri_names(&client.peer_uris).map(Cow::Owned),
         };
         let is_tls = target.is_https || snapshot.is_tls(port) || sni.is_some() || client_cert.is_some();
+        // An extended CONNECT has an `:authority`.
+        let authority = self.authority.as_deref().or(upgrade.map(|_| host));
         let has_body = self.body.is_some() || self.body_error.is_some();
         let default_method = if has_body { "POST" } else { "GET" };
         let request = Request {
-            method: self.method.as_deref().unwrap_or(default_method),
-            authority: self.authority.as_deref().map(SentAuthority::pseudo),
+            method: match upgrade {
+                Some(_) => "GET",
+                None => self.method.as_deref().unwrap_or(default_method),
+            },
+            authority: authority.map(|text| SentAuthority {
+                upgrade,
+                ..SentAuthority::pseudo(text)
+            }),
             target: &target.path,
             headers: &fields,
             connection: Connection {
@@ -270,6 +287,12 @@ impl Question {
         };
         Ok(engine(snapshot, &request, known, self.entropy))
     }
+}
+
+fn upgrade(protocol: &str) -> Result<Upgrade, String> {
+    let only = Upgrade::WebSocket.token();
+    Upgrade::by_connect(protocol)
+        .ok_or_else(|| format!("the protocol `{protocol}` is refused: only `{only}` is spoken"))
 }
 
 /// The claims as if a token with them had been verified.

@@ -20,6 +20,7 @@ use crate::snapshot::UpstreamProtocol;
 use crate::tables::{
     BackendRow, BackendTarget, HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy, RuleId, RuleRow,
 };
+use crate::upgrade::KEY;
 
 impl Reader<'_> {
     pub(super) fn upstream_request(
@@ -152,8 +153,11 @@ impl Reader<'_> {
         };
         if let Destination::Host(host) = &forward.to {
             if let Some(upgrade) = host.upgrade {
-                set.push(("connection".to_owned(), "upgrade".to_owned()));
-                set.push(("upgrade".to_owned(), upgrade.token().to_owned()));
+                let fields = upgrade.fields().into_iter();
+                set.extend(fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            }
+            if host.makes_key {
+                set.push((KEY.to_owned(), "«random»".to_owned()));
             }
             if let Some(seen) = seen {
                 set.extend(self.about_the_client(seen, forward.path));

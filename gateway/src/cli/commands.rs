@@ -194,6 +194,7 @@ fn explain_request(args: Explain) -> ExitCode {
         method: args.method,
         target,
         authority: None,
+        protocol: args.protocol,
         headers: args.headers,
         client: Client {
             peer: Some(args.peer),

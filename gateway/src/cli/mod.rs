@@ -175,8 +175,9 @@ struct Check {
 }
 
 /// What describes a request in the arguments of `explain`.
-const REQUEST: [&str; 16] = [
+const REQUEST: [&str; 17] = [
     "method",
+    "protocol",
     "headers",
     "peer",
     "proxied",
@@ -201,6 +202,9 @@ struct Explain {
     /// The method (default: GET, or POST with -d).
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     method: Option<String>,
+    /// What a CONNECT of HTTP/2 asks for in `:protocol`: websocket.
+    #[arg(long, value_name = "NAME", conflicts_with = "method")]
+    protocol: Option<String>,
     /// A header field; repeatable.
     #[arg(short = 'H', long = "header", value_name = "Name: value", value_parser = values::header)]
     headers: Vec<(String, String)>,

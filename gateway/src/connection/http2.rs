@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::Peer;
 use super::io::{Activity, ClientIo, Strict};
 use super::stream::ClientStream;
+use super::stream_tunnel::StreamTunnel;
 use super::unread::{Answer, Rests, Streams};
 use crate::exchange;
 use crate::frames::{Budget, Frames};
@@ -37,7 +38,8 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
     let service = service_fn(|mut request: Request<Incoming>| {
         let (reader, rests, budget) = (streams.begin(), Rc::clone(&rests), Rc::clone(&budget));
         head::join_cookies(request.headers_mut());
-        let answer = exchange::run(Rc::clone(&worker), Rc::clone(&peer), request);
+        let tunnel = StreamTunnel::asked(&mut request, &budget);
+        let answer = exchange::run(Rc::clone(&worker), Rc::clone(&peer), request, tunnel);
         async move {
             let answer = answer.await?;
             budget.answered();
@@ -82,7 +84,9 @@ fn builder(streams: Streams) -> http2::Builder<Streams> {
         .max_local_error_reset_streams(FAULTY_STREAMS_MAX)
         .max_send_buf_size(STREAM_SEND_BYTES_MAX)
         .keep_alive_interval(PING)
-        .keep_alive_timeout(PING);
+        .keep_alive_timeout(PING)
+        // Whether a route leads to a tunnel is told of each request that asks for one.
+        .enable_connect_protocol();
     builder
 }
 

@@ -24,6 +24,7 @@ mod io;
 pub(crate) mod leaving;
 mod proxied;
 mod stream;
+pub(crate) mod stream_tunnel;
 pub(crate) mod tls;
 pub(crate) mod tunnel;
 mod unread;
@@ -207,8 +208,8 @@ impl Peer {
     }
 
     /// After the answer that is under way, the connection is used so.
-    pub(crate) fn switches(&self, tunnel: Tunnel) {
-        self.tunnel.replace(Some(Box::new(tunnel)));
+    pub(crate) fn switches(&self, tunnel: Box<Tunnel>) {
+        self.tunnel.replace(Some(tunnel));
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a client's connection is used for after HTTP has ended on it: bytes to and from an upstream, both ways.
+//! What a client's connection, or a stream of HTTP/2, is used for after HTTP has ended on it: bytes to and from an
+//! upstream, both ways.
 //!
 //! Each direction has one buffer and reads only what it can hold, so that a side
 //! that does not read holds up the other and nothing else. When one side ends its
@@ -16,7 +17,6 @@ use std::io::Result;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 
-use super::stream::ClientStream;
 use crate::access::{Flag, Record};
 use crate::idle::IdleLimit;
 use crate::limits::TUNNEL_BYTES;
@@ -31,7 +31,12 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// Carries bytes until the tunnel ends. `first` was read of the client's already.
-    pub(super) async fn run(self: Box<Self>, client: ClientStream, first: Bytes, limit: Duration) {
+    pub(super) async fn run(
+        self: Box<Self>,
+        client: impl AsyncRead + AsyncWrite + Unpin,
+        first: Bytes,
+        limit: Duration,
+    ) {
         let Self { mut switched, record } = *self;
         let carried = Carried {
             record,
@@ -61,7 +66,13 @@ struct Carried {
 }
 
 impl Carried {
-    async fn carry(&self, client: ClientStream, first: Bytes, switched: &mut Switched, mut idle: IdleLimit) -> Ended {
+    async fn carry(
+        &self,
+        client: impl AsyncRead + AsyncWrite + Unpin,
+        first: Bytes,
+        switched: &mut Switched,
+        mut idle: IdleLimit,
+    ) -> Ended {
         let mut client = Side {
             stream: client,
             first,

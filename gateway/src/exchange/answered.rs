@@ -3,19 +3,27 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Response};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::access::Record;
 use crate::changes::{self, Change};
 use crate::client_body::{ClientBody, Passing};
 use crate::connection::Peer;
+use crate::connection::stream_tunnel::StreamTunnel;
 use crate::connection::tunnel::Tunnel;
 use crate::head;
 use crate::meter::Meter;
 use crate::respond::{self, Fault, X_REQUEST_ID};
 use crate::upstream::{Connection, Pool, SendError, Switched};
+use crate::websocket;
+
+/// A stream of HTTP/2 that waits for a tunnel, and the key that its upstream is asked with, if that is ours.
+pub(super) struct Awaited {
+    pub(super) stream: Box<StreamTunnel>,
+    pub(super) key: Option<HeaderValue>,
+}
 
 /// The upstream's answer to the client, or ours in its place.
 pub(super) fn answered(
@@ -23,14 +31,18 @@ pub(super) fn answered(
     pool: &Rc<Pool>,
     deadline: Option<Instant>,
     response_changes: Vec<Change>,
+    awaited: Option<Awaited>,
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
     match answer {
         Ok((answer, connection)) => {
             record.upstream_answered = Some(Instant::now());
             record.upstream_host = Some(connection.remote());
+            if let Some(why) = awaited.as_ref().and_then(|awaited| awaited.distrusts(&answer)) {
+                return failed(&SendError::Garbage(why.into()), record);
+            }
             let connection = match connection {
-                Connection::Switched(switched) => return switch(answer, switched, response_changes, record),
+                Connection::Switched(switched) => return switch(answer, switched, response_changes, awaited, record),
                 connection => connection,
             };
             pass_on(answer, connection, pool, deadline, response_changes, record)
@@ -83,22 +95,50 @@ fn clean(head: &mut http::response::Parts, record: &mut Record) {
     }
 }
 
+impl Awaited {
+    /// Why an answer must not reach the client: it would be taken for an agreement and is none, or is one to something
+    /// else than was asked for.
+    fn distrusts(&self, answer: &Response<Incoming>) -> Option<&'static str> {
+        match (answer.status(), &self.key) {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(key)) => (!websocket::accepts(key, answer.headers()))
+                .then_some("the upstream did not answer the key that it was asked with"),
+            (status, _) if status.is_success() => Some("the upstream answered without switching protocols"),
+            _ => None,
+        }
+    }
+}
+
 /// The upstream's agreement to use its connection for something else; what that is used for comes after this answer.
 fn switch(
     answer: Response<Incoming>,
     switched: Box<Switched>,
     changes: Vec<Change>,
+    awaited: Option<Awaited>,
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
     let (mut head, _) = answer.into_parts();
     let upgrade = head.headers.get(UPGRADE).cloned();
     clean(&mut head, &mut record);
     changes::make(&mut head.headers, changes);
-    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    head.headers.extend(upgrade.map(|upgrade| (UPGRADE, upgrade)));
     record.first_byte = Some(Instant::now());
+    let limit = record.worker.shared.times.stream_idle;
     let peer = Rc::clone(&record.peer);
-    peer.switches(Tunnel { switched, record });
+    let tunnel = Box::new(Tunnel { switched, record });
+    match awaited {
+        None => {
+            head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            head.headers.extend(upgrade.map(|upgrade| (UPGRADE, upgrade)));
+            peer.switches(tunnel);
+        }
+        Some(Awaited { stream, key }) => {
+            // HTTP/2 agrees so (RFC 8441 §5).
+            head.status = StatusCode::OK;
+            if key.is_some() {
+                head.headers.remove(SEC_WEBSOCKET_ACCEPT);
+            }
+            stream.carry(tunnel, limit);
+        }
+    }
     let mut response = Response::new(ClientBody::Switched);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

@@ -31,6 +31,7 @@ function draftOf(request: SimulatedRequest): Draft {
     method: request.method ?? EMPTY_DRAFT.method,
     target: request.url,
     authority: request.authority ?? "",
+    protocol: request.protocol ?? "",
     headers: (request.headers ?? []).map(([name, value]) => `${name}: ${value}`).join("\n"),
     body: request.body ?? "",
     bodyError: request.bodyError ?? "",

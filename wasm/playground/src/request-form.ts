@@ -27,6 +27,7 @@ const CONNECTION: Field[] = [
   { name: "peer", label: "Client's address" },
   { name: "port", label: "Gateway's port", mode: "numeric" },
   { name: "authority", label: ":authority (HTTP/2)" },
+  { name: "protocol", label: ":protocol (HTTP/2)", hint: "websocket" },
   { name: "sni", label: "Server name (TLS)", hint: "- for none" },
   { name: "proxied", label: "PROXY protocol client" },
   { name: "destinationIp", label: "Destination address" },

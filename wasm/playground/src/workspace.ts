@@ -13,6 +13,7 @@ export interface Draft {
   target: string;
   /** `:authority` of HTTP/2. */
   authority: string;
+  protocol: string;
   /** `name: value`, one a line. */
   headers: string;
   body: string;
@@ -59,6 +60,7 @@ export const EMPTY_DRAFT: Draft = {
   method: "GET",
   target: "/",
   authority: "",
+  protocol: "",
   headers: "",
   body: "",
   bodyError: "",
@@ -131,7 +133,7 @@ export function requestOf(draft: Draft): { request: SimulatedRequest } | { probl
     const value = draft[name].trim();
     if (value !== "") request[name] = name === "sni" && value === NO_SERVER_NAME ? "" : value;
   };
-  (["authority", "sni", "peerCert", "tokenError", "bodyError"] as const).forEach(text);
+  (["authority", "protocol", "sni", "peerCert", "tokenError", "bodyError"] as const).forEach(text);
   const port = (name: "port" | "destinationPort") => {
     const value = draft[name].trim();
     if (value === "") return;

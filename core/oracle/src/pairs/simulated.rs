@@ -159,6 +159,7 @@ impl Simulated {
             method: self.method.clone(),
             target: Target::parse(&self.target)?,
             authority: self.authority.clone(),
+            protocol: None,
             headers: self.headers.clone(),
             client: Client {
                 peer: self.peer,

@@ -78,6 +78,7 @@ fn question(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Q
         method: one("method"),
         target,
         authority: one("authority"),
+        protocol: one("protocol"),
         headers,
         client: Client {
             peer: address(node, "peer"),

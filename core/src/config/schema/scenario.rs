@@ -34,6 +34,11 @@ static REQUEST: Object = Object::new(&[
     field("method", text(Format::NonEmpty), "GET, or POST when there is a body."),
     required("url", text(Format::NonEmpty), "A URL, or path and query."),
     field("authority", text(Format::NonEmpty), "`:authority` of HTTP/2."),
+    field(
+        "protocol",
+        text(Format::NonEmpty),
+        "`:protocol` of HTTP/2, `websocket`: an extended CONNECT, which needs no method and no `upgrade` header.",
+    ),
     field("headers", list(&Shape::Object(&HEADER)), "Header fields, in order."),
     field(
         "body",

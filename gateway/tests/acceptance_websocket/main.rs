@@ -4,6 +4,9 @@
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
 mod support;
 
 use core::net::Ipv4Addr;
@@ -11,7 +14,6 @@ use core::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use support::client::Client;
-use support::frames::{Connection, END_HEADERS, HEADERS, block, frame};
 use support::gateway::{Gateway, Setup, edit};
 use support::https::Tls;
 use support::outputs::{field, total};
@@ -723,23 +725,6 @@ async fn a_tunnel_needs_room_among_the_requests() {
     assert_eq!(whole(&mut other).await.0, 503);
     client.write_all(b"x").await.expect("sending");
     assert_eq!(exactly(&mut host, 1).await, b"x");
-}
-
-#[tokio::test]
-async fn over_http2_there_is_none() {
-    let web = web("", &[]).await;
-    let mut connection = Connection::open(web.gateway.http).await;
-    // RFC 8441, which the gateway's SETTINGS do not offer.
-    let head = block(&[
-        (":method", b"CONNECT"),
-        (":protocol", b"websocket"),
-        (":scheme", b"http"),
-        (":authority", b"ws.test"),
-        (":path", b"/"),
-        ("sec-websocket-version", b"13"),
-    ]);
-    connection.send(&frame(HEADERS, END_HEADERS, 1, &head)).await;
-    assert!(connection.end(1).await.is_refusal());
 }
 
 #[tokio::test]
