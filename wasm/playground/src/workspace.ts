@@ -129,7 +129,7 @@ export function requestOf(draft: Draft): { request: SimulatedRequest } | { probl
     request[name] = value;
   };
   (["peer", "proxied", "destinationIp"] as const).forEach(address);
-  const text = (name: "authority" | "sni" | "tokenError" | "bodyError") => {
+  const text = (name: "authority" | "protocol" | "sni" | "peerCert" | "tokenError" | "bodyError") => {
     const value = draft[name].trim();
     if (value !== "") request[name] = name === "sni" && value === NO_SERVER_NAME ? "" : value;
   };
