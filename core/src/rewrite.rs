@@ -43,16 +43,21 @@ pub const DROPPED_HEADER_PREFIXES: &[&str] = &["x-forwarded-", "x-envoy-"];
 /// a hyphen.
 #[must_use]
 pub fn drops_header(name: &str) -> bool {
-    is_among(DROPPED_HEADERS, name) || begins_as(DROPPED_HEADER_PREFIXES, name)
+    is_named(DROPPED_HEADERS, DROPPED_HEADER_PREFIXES, name, has_underscore(name))
+}
+
+/// Whether the client's field `name`, lower case, is not sent to a provider as things are: a field that never is, or a
+/// twin.
+#[must_use]
+pub fn drops_header_to_provider(tables: &Tables<'_>, name: &str) -> bool {
+    // Looked for once: this is asked about every field of every request.
+    let has_underscore = has_underscore(name);
+    is_named(DROPPED_HEADERS, DROPPED_HEADER_PREFIXES, name, has_underscore) || has_underscore && is_twin(tables, name)
 }
 
 /// Whether the client's field `name`, lower case, would be taken for one that decisions rest on, or that the gateway
-/// writes, by a server that takes an underscore for a hyphen: `x_team` beside a policy about `x-team`.
-#[must_use]
-pub fn is_twin(tables: &Tables<'_>, name: &str) -> bool {
-    if !name.contains('_') {
-        return false;
-    }
+/// writes, by a server that takes an underscore for a hyphen: `x_team` beside a policy about `x-team`. It has an underscore.
+fn is_twin(tables: &Tables<'_>, name: &str) -> bool {
     let is = |read: &str| read != name && is_alike(read, name);
     let is_read = |read: &[u8]| read.iter().copied().cmp(hyphenated(name.bytes()));
     let reads = |name: &str| tables.read_headers.iter().any(|read| tables.text(*read) == name);
@@ -74,15 +79,19 @@ fn hyphenated(name: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
     name.map(|byte| if byte == b'_' { b'-' } else { byte })
 }
 
-/// Whether the name is one of these; few names have an underscore, and only those are compared letter by letter.
-fn is_among(names: &[&str], name: &str) -> bool {
-    let is = |known: &&str| known.bytes().eq(hyphenated(name.bytes()));
-    names.contains(&name) || name.contains('_') && names.iter().any(is)
+fn has_underscore(name: &str) -> bool {
+    name.contains('_')
 }
 
-fn begins_as(prefixes: &[&str], name: &str) -> bool {
-    let is = |prefix: &&str| prefix.bytes().eq(hyphenated(name.bytes()).take(prefix.len()));
-    prefixes.iter().any(|prefix| name.starts_with(prefix)) || name.contains('_') && prefixes.iter().any(is)
+/// Whether the name is one of these or begins as one of those; few names have an underscore, and only those are compared
+/// letter by letter.
+fn is_named(names: &[&str], prefixes: &[&str], name: &str, has_underscore: bool) -> bool {
+    if has_underscore {
+        let is = |known: &&str| known.bytes().eq(hyphenated(name.bytes()));
+        let begins = |prefix: &&str| prefix.bytes().eq(hyphenated(name.bytes()).take(prefix.len()));
+        return names.iter().any(is) || prefixes.iter().any(begins);
+    }
+    names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Header fields of the client that are never sent to a plain host, which believes them: a certificate that a proxy says
@@ -105,10 +114,11 @@ const TOLD_HEADERS: &[&str] = &["x-forwarded-for", "x-forwarded-proto"];
 /// Whether the client's field `name`, lower case, is never sent to a plain host.
 #[must_use]
 pub fn drops_header_to_host(tables: &Tables<'_>, name: &str) -> bool {
-    let is_hearsay = is_among(HEARSAY_HEADERS, name) || begins_as(HEARSAY_HEADER_PREFIXES, name);
-    is_among(DROPPED_HEADERS_TO_HOST, name)
-        || begins_as(DROPPED_HEADER_PREFIXES_TO_HOST, name)
-        || is_twin(tables, name)
+    let has_underscore = has_underscore(name);
+    let is_named = |names, prefixes| is_named(names, prefixes, name, has_underscore);
+    let is_hearsay = is_named(HEARSAY_HEADERS, HEARSAY_HEADER_PREFIXES);
+    is_named(DROPPED_HEADERS_TO_HOST, DROPPED_HEADER_PREFIXES_TO_HOST)
+        || has_underscore && is_twin(tables, name)
         || tables.edge.trusted_proxies == 0 && is_hearsay && !TOLD_HEADERS.contains(&name)
 }
 

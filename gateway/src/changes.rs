@@ -21,6 +21,10 @@ enum To {
 
 /// The changes of a decision; `None` when one cannot stand in a head, which the loader has ruled out.
 pub(crate) fn owned(compiled: &Compiled, rows: &[HeaderChangeRow]) -> Option<Vec<Change>> {
+    if rows.is_empty() {
+        // As nearly always. Laying out the tables has its price.
+        return Some(Vec::new());
+    }
     let tables = compiled.snapshot.tables();
     let value = |text| match text {
         HeaderText::Text(span) => HeaderValue::try_from(tables.text(span).as_bytes()).ok(),

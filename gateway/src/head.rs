@@ -3,7 +3,7 @@
 //!
 //! Fields that are about one connection only (RFC 9110 §7.6.1) never cross the
 //! gateway, in either direction. Which of the client's fields an upstream must
-//! not see is the engine's to say ([`rewrite::drops_header`],
+//! not see is the engine's to say ([`rewrite::drops_header_to_provider`],
 //! [`rewrite::drops_header_to_host`]).
 
 use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderName, HeaderValue};
@@ -118,10 +118,7 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables<'_>) {
     remove_named(headers);
     remove_where(headers, |name| {
-        is_hop_by_hop(name)
-            || is_made_anew(name)
-            || rewrite::drops_header(name.as_str())
-            || rewrite::is_twin(tables, name.as_str())
+        is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_provider(tables, name.as_str())
     });
     // Usage is read from answers, so they must come as plain text.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

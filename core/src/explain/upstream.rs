@@ -148,7 +148,7 @@ impl Reader<'_> {
     ) -> Vec<(String, String)> {
         let mut set = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
         let is_dropped = |name: &str| match forward.to {
-            Destination::Provider(_) => rewrite::drops_header(name) || rewrite::is_twin(&self.tables, name),
+            Destination::Provider(_) => rewrite::drops_header_to_provider(&self.tables, name),
             Destination::Host(_) => rewrite::drops_header_to_host(&self.tables, name),
         };
         if let Destination::Host(host) = &forward.to {
