@@ -17,6 +17,10 @@ const PROXIES: Markers = [
     "<!-- proxies: written by `cargo xtask bench --proxy` -->",
     "<!-- proxies: end -->",
 ];
+const TLS: Markers = [
+    "<!-- tls: written by `cargo xtask bench --tls` -->",
+    "<!-- tls: end -->",
+];
 
 /// Wall time of one run, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,6 +46,14 @@ pub fn write(criterion: &Path, file: &Path) -> Result<(), String> {
 /// A sentence that says what is missing or went wrong.
 pub fn write_proxies(file: &Path, tables: &str) -> Result<(), String> {
     put(file, PROXIES, tables)
+}
+
+/// Writes what TLS costs into `file`.
+///
+/// # Errors
+/// A sentence that says what is missing or went wrong.
+pub fn write_tls(file: &Path, table: &str) -> Result<(), String> {
+    put(file, TLS, table)
 }
 
 fn put(file: &Path, markers: Markers, text: &str) -> Result<(), String> {
@@ -133,7 +145,8 @@ fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .unwrap_or("unknown processor");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Those of the machine: this process may keep to one of them.
+    let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
     let rustc = Command::new("rustc").arg("--version").output().ok();
     let rustc = rustc
         .and_then(|output| String::from_utf8(output.stdout).ok())
@@ -180,7 +193,7 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_markers_is_replaced() {
-        for markers in [MICRO, PROXIES] {
+        for markers in [MICRO, PROXIES, TLS] {
             let [begin, end] = markers;
             let page = format!("intro\n{begin}\nold\n{end}\noutro\n");
             assert_eq!(

@@ -1,10 +1,12 @@
 //! The benchmarks: those of the engine compiled and run once for CI, or measured into `docs/performance.md`, as are those
 //! of the whole gateway.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::process::{Outcome, cargo, root, run, target};
 use crate::steps::Steps;
+use crate::tools;
 
 /// Runs every case once, without measuring: a bench that no longer works is found in CI.
 pub(crate) fn once() -> Outcome {
@@ -41,12 +43,7 @@ pub(crate) fn instructions() -> Outcome {
 ///
 /// All are built with the profile that people run.
 pub(crate) fn proxies(steps: &mut Steps) -> Outcome {
-    steps.run("bench: build", || {
-        run(&mut cargo(
-            "",
-            "build --locked --profile dist -p lockgate -p lockgate-benches --bin lockgate --bin lockgate-proxies",
-        ))
-    })?;
+    steps.run("bench: build", build_proxies)?;
     steps.run("bench: proxies", || {
         let built = target().join("dist");
         run(Command::new(built.join("lockgate-proxies"))
@@ -55,6 +52,32 @@ pub(crate) fn proxies(steps: &mut Steps) -> Outcome {
             .arg(root().join("examples"))
             .arg(root().join("docs/performance.md")))
     })
+}
+
+/// Measures what TLS costs the gateway's process beside nginx and Envoy, and writes the result into the documentation.
+pub(crate) fn tls(steps: &mut Steps) -> Outcome {
+    let mut envoy = PathBuf::new();
+    steps.run("bench: envoy", || {
+        envoy = tools::envoy()?;
+        Ok(())
+    })?;
+    steps.run("bench: build", build_proxies)?;
+    steps.run("bench: tls", || {
+        let built = target().join("dist");
+        run(Command::new(built.join("lockgate-proxies"))
+            .arg("tls")
+            .arg(built.join("lockgate"))
+            .arg(&envoy)
+            .arg(root().join("examples"))
+            .arg(root().join("docs/performance.md")))
+    })
+}
+
+fn build_proxies() -> Outcome {
+    run(&mut cargo(
+        "",
+        "build --locked --profile dist -p lockgate -p lockgate-benches --bin lockgate --bin lockgate-proxies",
+    ))
 }
 
 /// Carries load for so many minutes, with faults, and fails if anything is lost or grows.

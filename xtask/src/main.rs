@@ -41,7 +41,7 @@ usage: cargo xtask <command>
   bench         measure the engine and write the result into docs/performance.md (needs valgrind);
                 with --instructions only count and print, which a busy machine does not disturb;
                 with --proxy measure the gateway's process beside a bare hyper proxy and nginx instead
-                (needs nginx and two cores)
+                (needs nginx and two cores); with --tls what TLS costs it beside nginx and Envoy (needs Python 3 too)
   fuzz-replay   feed the fuzz targets their committed inputs
   fuzz SECONDS  run every fuzz target for so long (needs nightly and cargo-fuzz)
   oracle        compare the gateway with a real Envoy and write the figures into docs/conformance.md
@@ -91,6 +91,7 @@ fn dispatch(command: &str, options: &[String], steps: &mut Steps) -> Outcome {
             return steps.run("bench: instructions", bench::instructions);
         }
         ("bench", [option]) if option == "--proxy" => return bench::proxies(steps),
+        ("bench", [option]) if option == "--tls" => return bench::tls(steps),
         ("soak", [option, minutes]) if option == "--minutes" => return bench::soak(steps, minutes),
         _ => {}
     }

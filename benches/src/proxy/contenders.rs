@@ -1,25 +1,24 @@
 //! The proxies, each started as its users would, with the same job: host, path and key rewritten.
 
-use std::env;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use super::chat::{CLIENT_HOST, CLIENT_PATH, CLIENT_STREAM_PATH, KEY, PROVIDER_HOST, PROVIDER_PATH};
+use super::folder::Folder;
 use super::load::Exchange;
-use super::process::{OWN_CORE, PROXY_CORE, Process};
+use super::process::{OWN_CORE, PROXY_CORE, Process, answers, free_address, this_program};
 use super::wire::Wire;
 
-/// Time for a process to answer for the first time.
-const START_MAX: Duration = Duration::from_secs(10);
+/// The gateway's access log.
+pub(super) const GATEWAY_LOG: &str = "gateway.log";
 
 /// What all measurements need: the upstream, a folder for files, and where the programs are.
 #[derive(Debug)]
 pub(super) struct Stage {
     gateway: PathBuf,
     examples: PathBuf,
-    folder: PathBuf,
+    pub(super) folder: Folder,
     pub(super) mock: SocketAddr,
     running_mock: Option<Process>,
 }
@@ -33,7 +32,7 @@ pub(super) struct Contender {
 }
 
 /// Who competes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Gateway,
     Floor,
@@ -61,8 +60,6 @@ impl Kind {
 impl Stage {
     /// Starts the upstream.
     pub(super) async fn new(gateway: &Path, examples: &Path) -> Result<Self, String> {
-        let folder = env::temp_dir().join(format!("lockgate-proxies-{}", std::process::id()));
-        fs::create_dir_all(folder.join("config")).map_err(|error| format!("{}: {error}", folder.display()))?;
         let address = free_address()?;
         let mut mock = Process::start(&this_program()?, OWN_CORE, |command| {
             command.args(["mock", &address.to_string()]);
@@ -71,7 +68,7 @@ impl Stage {
         Ok(Self {
             gateway: gateway.to_owned(),
             examples: examples.to_owned(),
-            folder,
+            folder: Folder::new()?,
             mock: address,
             running_mock: Some(mock),
         })
@@ -96,18 +93,15 @@ impl Stage {
     /// Writes the gateway's provider anew, with a comment that differs, and something after it.
     pub(super) fn write_config(&self, after: &str, round: usize) -> Result<(), String> {
         let text = provider(&self.examples, self.mock.port())?;
-        self.file("config/provider.yaml", &format!("{text}\n# {round}\n{after}"))
+        self.folder
+            .file("config/provider.yaml", &format!("{text}\n# {round}\n{after}"))
             .map(drop)
     }
 
     /// Starts a proxy and waits for its first right answer.
     pub(super) async fn start(&self, kind: Kind) -> Result<Contender, String> {
         let address = free_address()?;
-        let mut process = match kind {
-            Kind::Gateway => self.start_gateway(address)?,
-            Kind::Floor => self.start_floor(address)?,
-            Kind::Nginx => self.start_nginx(address)?,
-        };
+        let mut process = self.start_at(address, kind)?;
         answers(&mut process, address).await?;
         let mut wire = Wire::connect(address).await.map_err(|error| error.to_string())?;
         let first = Exchange::chat(kind.names_model()).once(&mut wire).await;
@@ -115,16 +109,27 @@ impl Stage {
         Ok(Contender { kind, address, process })
     }
 
+    /// Starts a proxy and does not wait.
+    pub(super) fn start_at(&self, address: SocketAddr, kind: Kind) -> Result<Process, String> {
+        match kind {
+            Kind::Gateway => self.start_gateway(address),
+            Kind::Floor => self.start_floor(address),
+            Kind::Nginx => start_nginx(&self.folder, &address.to_string(), self.mock, "http", ""),
+        }
+    }
+
     /// With its access log in a file and its metrics on, over the walk-through's own files.
     fn start_gateway(&self, address: SocketAddr) -> Result<Process, String> {
         // In a folder of its own: the gateway watches where its files are, and there is no log there usually.
-        let provider = self.file("config/provider.yaml", &provider(&self.examples, self.mock.port())?)?;
+        let provider = self
+            .folder
+            .file("config/provider.yaml", &provider(&self.examples, self.mock.port())?)?;
         let admin = free_address()?;
         Process::start(&self.gateway, PROXY_CORE, |command| {
             command.arg("serve").arg("-f").arg(self.examples.join("seed"));
             command.arg("-f").arg(&provider);
             command.args(["--listen", &format!("80={address}"), "--admin", &admin.to_string()]);
-            command.arg("--access-log").arg(self.folder.join("gateway.log"));
+            command.arg("--access-log").arg(self.folder.path().join(GATEWAY_LOG));
             command.args(["--workers", "1"]);
             command.env("API_KEY", KEY).env("YOUR_LOCAL_IP", "192.0.2.1");
         })
@@ -135,42 +140,30 @@ impl Stage {
             command.args(["floor", &address.to_string(), &self.mock.to_string()]);
         })
     }
-
-    fn start_nginx(&self, address: SocketAddr) -> Result<Process, String> {
-        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
-            .map(Path::new)
-            .into_iter()
-            .find(|program| program.exists())
-            .ok_or("nginx is not installed (Debian: apt-get install nginx-light)")?;
-        let configuration = self.file("nginx.conf", &nginx(&self.folder, address, self.mock))?;
-        Process::start(program, PROXY_CORE, |command| {
-            command.arg("-c").arg(&configuration).arg("-e");
-            command.arg(self.folder.join("nginx-error.log"));
-        })
-    }
-
-    fn file(&self, name: &str, text: &str) -> Result<PathBuf, String> {
-        let file = self.folder.join(name);
-        fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-        Ok(file)
-    }
-
-    /// Lines of the gateway's access log so far.
-    pub(super) fn log_lines(&self) -> Result<u64, String> {
-        let file = self.folder.join("gateway.log");
-        let log = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        Ok(log.iter().filter(|byte| **byte == b'\n').count() as u64)
-    }
 }
 
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
+/// Starts nginx; `listen` and `scheme` are how it is spoken to and speaks, `server` is what else its server has.
+pub(super) fn start_nginx(
+    folder: &Folder,
+    listen: &str,
+    mock: SocketAddr,
+    scheme: &str,
+    server: &str,
+) -> Result<Process, String> {
+    let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
+        .map(Path::new)
+        .into_iter()
+        .find(|program| program.exists())
+        .ok_or("nginx is not installed (Debian: apt-get install nginx-light)")?;
+    let configuration = folder.file("nginx.conf", &nginx(folder.path(), listen, mock, scheme, server))?;
+    Process::start(program, PROXY_CORE, |command| {
+        command.arg("-c").arg(&configuration).arg("-e");
+        command.arg(folder.path().join("nginx-error.log"));
+    })
 }
 
 /// The example that leads the provider's host to this machine, with the mock's port.
-fn provider(examples: &Path, port: u16) -> Result<String, String> {
+pub(super) fn provider(examples: &Path, port: u16) -> Result<String, String> {
     let file = examples.join("local-provider/local-provider.yaml");
     let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     let moved = text.replace("https: 8000", &format!("https: {port}"));
@@ -180,7 +173,7 @@ fn provider(examples: &Path, port: u16) -> Result<String, String> {
 }
 
 /// A reverse proxy as nginx's documentation has it, with connections kept to the upstream and a buffered log.
-fn nginx(folder: &Path, address: SocketAddr, mock: SocketAddr) -> String {
+fn nginx(folder: &Path, listen: &str, mock: SocketAddr, scheme: &str, server: &str) -> String {
     let folder = folder.display();
     let user = if rustix::process::geteuid().is_root() {
         "user root;\n"
@@ -208,37 +201,13 @@ http {{
   proxy_set_header Host {PROVIDER_HOST};
   proxy_set_header Authorization \"Bearer {KEY}\";
   server {{
-    listen {address};
+    listen {listen};
     server_name {CLIENT_HOST};
-    location = {CLIENT_PATH} {{ proxy_pass http://mock{PROVIDER_PATH}; }}
-    location = {CLIENT_STREAM_PATH} {{ proxy_buffering off; proxy_pass http://mock{PROVIDER_PATH}; }}
+    {server}
+    location = {CLIENT_PATH} {{ proxy_pass {scheme}://mock{PROVIDER_PATH}; }}
+    location = {CLIENT_STREAM_PATH} {{ proxy_buffering off; proxy_pass {scheme}://mock{PROVIDER_PATH}; }}
   }}
 }}
 "
     )
-}
-
-/// Waits until `process` accepts connections on `address`.
-async fn answers(process: &mut Process, address: SocketAddr) -> Result<(), String> {
-    let begun = Instant::now();
-    while begun.elapsed() < START_MAX {
-        if Wire::connect(address).await.is_ok() {
-            return Ok(());
-        }
-        if let Some(status) = process.gone() {
-            return Err(format!("the process that should listen on {address} ended: {status}"));
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Err(format!("nothing listens on {address} after {START_MAX:?}"))
-}
-
-fn free_address() -> Result<SocketAddr, String> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|socket| socket.local_addr())
-        .map_err(|error| format!("no free port: {error}"))
-}
-
-fn this_program() -> Result<PathBuf, String> {
-    env::current_exe().map_err(|error| format!("this program cannot be found: {error}"))
 }

@@ -1,104 +1,146 @@
 //! CPU time per request of each proxy, in rounds that alternate them.
 
+use core::fmt::Debug;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::contenders::{Contender, Kind, Stage};
+use super::contenders::{GATEWAY_LOG, Kind, Stage};
 use super::load::{CONNECTIONS, Exchange, Load};
+use super::process::Process;
 use super::stats::Spread;
 
 /// Rounds; every proxy has one turn in each.
 pub(super) const ROUNDS: usize = 11;
-/// Requests of a turn.
-pub(super) const REQUESTS: u64 = 15_000;
-/// Requests before a turn, which are not counted: caches and pools fill.
-const WARM_UP: u64 = 1_500;
+/// Turns in plain text.
+pub(super) const TURN: Turn = Turn {
+    requests: 15_000,
+    warm_up: 1_500,
+};
 /// Time before the CPU time is read, so that what a proxy does later for these requests counts as well.
 const SETTLE: Duration = Duration::from_millis(60);
 
+/// How much of a proxy is asked at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// Requests that count.
+    pub(super) requests: u64,
+    /// Requests before them, which do not: caches and pools fill.
+    pub(super) warm_up: u64,
+}
+
 /// What a proxy cost.
 #[derive(Debug)]
-pub(super) struct Cost {
-    pub(super) kind: Kind,
+pub(super) struct Cost<L> {
+    /// Which one it is.
+    pub(super) label: L,
     /// Microseconds of CPU per request, by round.
     pub(super) cpu_us: Vec<f64>,
     /// Requests per second of wall time, by round.
     pub(super) per_second: Vec<f64>,
 }
 
-/// Alternates the proxies.
-pub(super) async fn measure(stage: &Stage) -> Result<Vec<Cost>, String> {
+/// Measures the proxies in plain text.
+pub(super) async fn measure(stage: &Stage) -> Result<Vec<Cost<Kind>>, String> {
     let mut runners = Vec::new();
     for kind in Kind::ALL {
-        runners.push(Runner::start(stage, kind).await?);
+        runners.push(plain(stage, kind, kind).await?);
     }
+    let costs = alternate(runners).await?;
+    // One is of the first answer.
+    TURN.check_log(stage.folder.lines(GATEWAY_LOG)?.saturating_sub(1))?;
+    Ok(costs)
+}
+
+/// Measures two binaries of the gateway beside each other: the second's cost over the first's.
+pub(super) async fn compare(one: &Path, other: &Path, examples: &Path) -> Result<Spread, String> {
+    // Each with an upstream and files of its own.
+    let stages = [Stage::new(one, examples).await?, Stage::new(other, examples).await?];
+    let mut runners = Vec::new();
+    for (label, stage) in stages.iter().enumerate() {
+        runners.push(plain(stage, Kind::Gateway, label).await?);
+    }
+    let costs = alternate(runners).await?;
+    Ok(ratio(&costs, 1, 0))
+}
+
+async fn plain<L>(stage: &Stage, kind: Kind, label: L) -> Result<Runner<L>, String> {
+    let contender = stage.start(kind).await?;
+    let load = Load::open(contender.address, CONNECTIONS, Exchange::chat(kind.names_model())).await?;
+    Ok(Runner::new(label, contender.process, load, TURN))
+}
+
+/// Alternates the proxies; what they cost comes in the order of their labels.
+pub(super) async fn alternate<L: Debug + Copy + Ord>(mut runners: Vec<Runner<L>>) -> Result<Vec<Cost<L>>, String> {
     for round in 0..ROUNDS {
         // Another one first each time, so that none always has the same place.
         runners.rotate_left(1);
         for runner in &mut runners {
-            runner.turn().await?;
+            let label = runner.cost.label;
+            runner.turn().await.map_err(|error| format!("{label:?}: {error}"))?;
         }
         eprintln!("round {} of {ROUNDS}", round + 1);
     }
-    check_log(stage)?;
-    let mut costs: Vec<Cost> = runners.into_iter().map(|runner| runner.cost).collect();
-    costs.sort_by_key(|cost| Kind::ALL.iter().position(|kind| *kind == cost.kind));
+    let mut costs: Vec<Cost<L>> = runners.into_iter().map(|runner| runner.cost).collect();
+    costs.sort_by_key(|cost| cost.label);
     Ok(costs)
 }
 
-struct Runner {
-    contender: Contender,
+/// A proxy and its clients.
+#[derive(Debug)]
+pub(super) struct Runner<L> {
+    process: Process,
     load: Load,
-    cost: Cost,
+    turn: Turn,
+    cost: Cost<L>,
 }
 
-impl Runner {
-    async fn start(stage: &Stage, kind: Kind) -> Result<Self, String> {
-        let contender = stage.start(kind).await?;
-        let exchange = Exchange::chat(kind.names_model());
-        let load = Load::open(contender.address, CONNECTIONS, exchange).await?;
+impl<L> Runner<L> {
+    /// One that has not had a turn yet.
+    pub(super) fn new(label: L, process: Process, load: Load, turn: Turn) -> Self {
         let cost = Cost {
-            kind,
+            label,
             cpu_us: Vec::new(),
             per_second: Vec::new(),
         };
-        Ok(Self { contender, load, cost })
+        Self {
+            process,
+            load,
+            turn,
+            cost,
+        }
     }
 
     async fn turn(&mut self) -> Result<(), String> {
-        self.run(WARM_UP).await?;
+        self.load.run(self.turn.warm_up).await?;
         tokio::time::sleep(SETTLE).await;
-        let before = self.contender.process.cpu()?;
+        let before = self.process.cpu()?;
         let begun = Instant::now();
-        self.run(REQUESTS).await?;
+        self.load.run(self.turn.requests).await?;
         let took = begun.elapsed();
         tokio::time::sleep(SETTLE).await;
-        let cpu_ns = self.contender.process.cpu()?.since(&before)?;
-        self.cost.cpu_us.push(cpu_ns as f64 / 1e3 / REQUESTS as f64);
-        self.cost.per_second.push(REQUESTS as f64 / took.as_secs_f64());
+        let cpu_ns = self.process.cpu()?.since(&before)?;
+        let requests = self.turn.requests as f64;
+        self.cost.cpu_us.push(cpu_ns as f64 / 1e3 / requests);
+        self.cost.per_second.push(requests / took.as_secs_f64());
         Ok(())
     }
+}
 
-    async fn run(&mut self, requests: u64) -> Result<(), String> {
-        let run = self.load.run(requests).await;
-        run.map_err(|error| format!("{:?}: {error}", self.contender.kind))
+impl Turn {
+    /// Whether all rounds left so many lines: a gateway that dropped some would have had less to do.
+    pub(super) fn check_log(self, lines: u64) -> Result<(), String> {
+        match ROUNDS as u64 * (self.requests + self.warm_up) {
+            requests if lines == requests => Ok(()),
+            requests => Err(format!("the gateway logged {lines} of {requests} requests")),
+        }
     }
 }
 
-/// A gateway that dropped lines would have had less to do.
-fn check_log(stage: &Stage) -> Result<(), String> {
-    // And one for the first answer.
-    let requests = ROUNDS as u64 * (REQUESTS + WARM_UP) + 1;
-    match stage.log_lines()? {
-        lines if lines == requests => Ok(()),
-        lines => Err(format!("the gateway logged {lines} of {requests} requests")),
-    }
-}
-
-/// The first proxy's cost over that of `other`, round by round.
-pub(super) fn ratio(costs: &[Cost], other: Kind) -> Spread {
-    let of = |kind| costs.iter().find(|cost| cost.kind == kind).map(|cost| &cost.cpu_us);
-    match (of(Kind::Gateway), of(other)) {
-        (Some(ours), Some(theirs)) => Spread::of_ratios(ours, theirs),
+/// One proxy's cost over that of another, round by round.
+pub(super) fn ratio<L: PartialEq>(costs: &[Cost<L>], one: L, other: L) -> Spread {
+    let of = |label| costs.iter().find(|cost| cost.label == label).map(|cost| &cost.cpu_us);
+    match (of(one), of(other)) {
+        (Some(one), Some(other)) => Spread::of_ratios(one, other),
         _ => Spread::of(Vec::new()),
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::chat;
+use super::client::Client;
 use super::wire::Wire;
 
 /// Connections of the closed loop.
@@ -38,8 +40,8 @@ impl Exchange {
         }
     }
 
-    /// Carries it out once.
-    pub(super) async fn once(&self, wire: &mut Wire) -> Result<(), String> {
+    /// Carries it out once, by HTTP/1.1.
+    pub(super) async fn once<S: AsyncRead + AsyncWrite + Unpin>(&self, wire: &mut Wire<S>) -> Result<(), String> {
         wire.send(&self.request)
             .await
             .map_err(|error| format!("send: {error}"))?;
@@ -56,37 +58,42 @@ impl Exchange {
     }
 }
 
-/// Open connections and what they carry.
+/// Clients and what they carry.
 #[derive(Debug)]
 pub(super) struct Load {
-    wires: Vec<Wire>,
+    clients: Vec<Client>,
     exchange: Arc<Exchange>,
 }
 
 impl Load {
-    /// Opens `connections` to `address`.
-    pub(super) async fn open(address: SocketAddr, connections: usize, exchange: Exchange) -> Result<Self, String> {
-        let mut wires = Vec::with_capacity(connections);
-        for _ in 0..connections {
-            let wire = Wire::connect(address).await;
-            wires.push(wire.map_err(|error| format!("{address}: {error}"))?);
-        }
-        Ok(Self {
-            wires,
+    /// Of these clients.
+    pub(super) fn of(clients: Vec<Client>, exchange: Exchange) -> Self {
+        Self {
+            clients,
             exchange: Arc::new(exchange),
-        })
+        }
     }
 
-    /// Sends `requests` in all, over all connections at once, and checks every answer.
+    /// Opens `connections` to `address`, in plain text.
+    pub(super) async fn open(address: SocketAddr, connections: usize, exchange: Exchange) -> Result<Self, String> {
+        let mut clients = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let wire = Wire::connect(address).await;
+            clients.push(Client::Plain(wire.map_err(|error| format!("{address}: {error}"))?));
+        }
+        Ok(Self::of(clients, exchange))
+    }
+
+    /// Sends `requests` in all, by all clients at once, and checks every answer.
     pub(super) async fn run(&mut self, requests: u64) -> Result<(), String> {
         let left = Arc::new(AtomicU64::new(requests));
         let mut running = JoinSet::new();
-        for wire in self.wires.drain(..) {
-            running.spawn(client(wire, Arc::clone(&self.exchange), Arc::clone(&left)));
+        for client in self.clients.drain(..) {
+            running.spawn(share(client, Arc::clone(&self.exchange), Arc::clone(&left)));
         }
         let all = async {
             while let Some(ended) = running.join_next().await {
-                self.wires.push(ended.map_err(|error| error.to_string())??);
+                self.clients.push(ended.map_err(|error| error.to_string())??);
             }
             Ok(())
         };
@@ -96,15 +103,15 @@ impl Load {
     }
 }
 
-async fn client(mut wire: Wire, exchange: Arc<Exchange>, left: Arc<AtomicU64>) -> Result<Wire, String> {
+async fn share(mut client: Client, exchange: Arc<Exchange>, left: Arc<AtomicU64>) -> Result<Client, String> {
     let one_less = |left: u64| left.checked_sub(1);
     while left
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
         .is_ok()
     {
-        exchange.once(&mut wire).await?;
+        client.once(&exchange).await?;
     }
-    Ok(wire)
+    Ok(client)
 }
 
 /// Sends `requests` to a proxy that is already there: what a profiler is pointed at.

@@ -4,13 +4,18 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::TlsAcceptor;
 
 use super::chat::{self, KEY, MODEL, PROVIDER_HOST, PROVIDER_PATH, SENT, STREAM_CHUNKS};
 use super::process::now_ns;
+use super::tls;
 use super::wire::{Message, Wire, field, holds};
 
 /// Time between the chunks of a stream.
@@ -18,24 +23,37 @@ const CHUNK_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of the body in which a wish for a stream stands.
 const STREAM_WITHIN: usize = 100;
 
-/// Serves on `listen`, until the process is ended.
+/// Serves on `listen`, until the process is ended; over TLS if there are files with a certificate and its key.
 ///
 /// # Errors
-/// If the address cannot be listened on.
-pub fn serve(listen: SocketAddr) -> io::Result<()> {
+/// If the address cannot be listened on, or a file is not what it should be.
+pub fn serve(listen: SocketAddr, identity: Option<(&Path, &Path)>) -> io::Result<()> {
+    let acceptor = match identity {
+        None => None,
+        Some((certificate, key)) => {
+            let config = tls::server(certificate, key).map_err(io::Error::other)?;
+            Some(TlsAcceptor::from(Arc::new(config)))
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await?;
         loop {
             let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let acceptor = acceptor.clone();
             // A broken connection shows at the client.
-            tokio::spawn(connection(stream));
+            tokio::spawn(async move {
+                match acceptor {
+                    None => connection(Wire::over(stream)).await,
+                    Some(acceptor) => connection(Wire::over(acceptor.accept(stream).await?)).await,
+                }
+            });
         }
     })
 }
 
-async fn connection(stream: TcpStream) -> io::Result<()> {
-    let mut wire = Wire::new(stream)?;
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<S>) -> io::Result<()> {
     let answers = [false, true].map(|named| json("200 OK", &chat::answer(named)));
     let [unnamed, named] = &answers;
     while let Some(request) = wire.receive().await? {
@@ -79,7 +97,7 @@ fn asked(request: &Message<'_>) -> Result<Asked, &'static str> {
     })
 }
 
-async fn stream_chunks(wire: &mut Wire) -> io::Result<()> {
+async fn stream_chunks<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> io::Result<()> {
     wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         .await?;
     let mut ticks = interval(CHUNK_EVERY);

@@ -13,17 +13,21 @@
 //! is fast by doing less.
 
 mod chat;
+mod client;
 mod contenders;
 mod cost;
 pub mod floor;
+mod folder;
 pub mod load;
 mod memory;
 pub mod mock;
 mod process;
+mod restart;
 mod soak;
 mod stats;
 mod stream;
 mod table;
+pub mod tls;
 mod wire;
 
 use std::path::Path;
@@ -46,7 +50,9 @@ pub fn measure(gateway: &Path, examples: &Path, page: Option<&Path>) -> Result<(
         eprint!("{}", table::streams(&streams));
         let memory = memory::measure(&stage).await?;
         eprint!("{}", table::memory(&memory));
-        Ok::<_, String>(table::report(&cost, &streams, &memory))
+        let restart = restart::measure(&stage).await?;
+        eprint!("{}", table::restart(&restart));
+        Ok::<_, String>(table::report(&cost, &streams, &memory, &restart))
     })?;
     println!("{report}");
     page.map_or(Ok(()), |page| crate::report::write_proxies(page, &report))
@@ -60,6 +66,28 @@ pub fn measure_cost(gateway: &Path, examples: &Path) -> Result<(), String> {
     prepare()?.block_on(async {
         let stage = Stage::new(gateway, examples).await?;
         print!("{}", table::cost(&cost::measure(&stage).await?));
+        Ok(())
+    })
+}
+
+/// Measures CPU time per request of two binaries of the gateway, and prints the second's over the first's.
+///
+/// # Errors
+/// A sentence that says what is missing or went wrong.
+pub fn compare(one: &Path, other: &Path, examples: &Path) -> Result<(), String> {
+    let ratio = prepare()?.block_on(cost::compare(one, other, examples))?;
+    println!("{:.3} ({:.3} to {:.3})", ratio.median, ratio.low, ratio.high);
+    Ok(())
+}
+
+/// Measures how soon a killed gateway is there again, and prints it.
+///
+/// # Errors
+/// A sentence that says what is missing or went wrong.
+pub fn measure_restart(gateway: &Path, examples: &Path) -> Result<(), String> {
+    prepare()?.block_on(async {
+        let stage = Stage::new(gateway, examples).await?;
+        print!("{}", table::restart(&restart::measure(&stage).await?));
         Ok(())
     })
 }

@@ -1,9 +1,11 @@
 //! Processes: started on a core of their own, asked for their CPU time and memory, and ended.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,11 +14,15 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::wire::Wire;
+
 /// The core of load and mock.
 pub(super) const OWN_CORE: usize = 1;
 /// The core of whoever is measured.
 pub(super) const PROXY_CORE: usize = 0;
 
+/// Time for a process to answer for the first time.
+const START_MAX: Duration = Duration::from_secs(10);
 /// Time for a process to end when asked.
 const END_MAX: Duration = Duration::from_secs(5);
 
@@ -128,6 +134,33 @@ fn kilobytes(status: &str, line: &str) -> Option<u64> {
         .lines()
         .find_map(|text| text.strip_prefix(line)?.strip_prefix(':'))?;
     value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Waits until `process` accepts connections on `address`.
+pub(super) async fn answers(process: &mut Process, address: SocketAddr) -> Result<(), String> {
+    let begun = Instant::now();
+    while begun.elapsed() < START_MAX {
+        if Wire::connect(address).await.is_ok() {
+            return Ok(());
+        }
+        if let Some(status) = process.gone() {
+            return Err(format!("the process that should listen on {address} ended: {status}"));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Err(format!("nothing listens on {address} after {START_MAX:?}"))
+}
+
+/// An address of this machine that nobody listens on.
+pub(super) fn free_address() -> Result<SocketAddr, String> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|socket| socket.local_addr())
+        .map_err(|error| format!("no free port: {error}"))
+}
+
+/// This program, which is also the upstream and the floor.
+pub(super) fn this_program() -> Result<PathBuf, String> {
+    env::current_exe().map_err(|error| format!("this program cannot be found: {error}"))
 }
 
 /// Keeps this process, and those it starts without saying otherwise, on `core`.

@@ -184,7 +184,7 @@ async fn client(address: SocketAddr, streams: bool, tally: Arc<Tally>) {
     }
 }
 
-async fn once(address: SocketAddr, kept: &mut Option<Wire>, exchange: &Exchange) -> Result<(), String> {
+async fn once(address: SocketAddr, kept: &mut Option<Wire<TcpStream>>, exchange: &Exchange) -> Result<(), String> {
     let mut wire = match kept.take() {
         Some(wire) => wire,
         None => Wire::connect(address)

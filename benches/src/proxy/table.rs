@@ -6,7 +6,8 @@ use super::contenders::Kind;
 use super::cost::{self, Cost};
 use super::load::CONNECTIONS;
 use super::memory::{self, Memory};
-use super::stats::Spread;
+use super::restart;
+use super::stats::{Spread, quantile};
 use super::stream::{self, Streams};
 
 /// CPU time over the floor's, at most.
@@ -17,19 +18,27 @@ const NGINX_RATIO_MAX: f64 = 1.2;
 const CHUNK_ADDED_US_MAX: f64 = 10_000.0;
 /// Memory that all idle connections may take.
 const IDLE_BYTES_MAX: u64 = 100 * MIB;
+/// Time from a kill to an answer.
+const RESTART_MS_MAX: f64 = 100.0;
 const MIB: u64 = 1024 * 1024;
 
 /// All of it, under the headings of the page.
-pub(super) fn report(cost: &[Cost], streams: &[Streams], memory: &Memory) -> String {
-    [self::cost(cost), self::streams(streams), self::memory(memory)].join("\n")
+pub(super) fn report(cost: &[Cost<Kind>], streams: &[Streams], memory: &Memory, restart: &[f64]) -> String {
+    [
+        self::cost(cost),
+        self::streams(streams),
+        self::memory(memory),
+        self::restart(restart),
+    ]
+    .join("\n")
 }
 
 /// CPU per request.
-pub(super) fn cost(costs: &[Cost]) -> String {
+pub(super) fn cost(costs: &[Cost<Kind>]) -> String {
     let mut out = format!(
         "CPU time per request, {CONNECTIONS} connections, {} requests a turn, {} alternating rounds \
          (median, quartiles):\n\n| proxy | does | CPU µs/request | requests/s on one core |\n|---|---|--:|--:|\n",
-        cost::REQUESTS,
+        cost::TURN.requests,
         cost::ROUNDS
     );
     for cost in costs {
@@ -38,8 +47,8 @@ pub(super) fn cost(costs: &[Cost]) -> String {
             &mut out,
             format_args!(
                 "{} | {} | {:.1} ({:.1} to {:.1}) | {:.0}",
-                name(cost.kind),
-                does(cost.kind),
+                name(cost.label),
+                does(cost.label),
                 cpu.median,
                 cpu.low,
                 cpu.high,
@@ -49,7 +58,7 @@ pub(super) fn cost(costs: &[Cost]) -> String {
     }
     out.push_str("\n| ratio within a round | median | quartiles | at most | |\n|---|--:|--:|--:|---|\n");
     for (other, most) in [(Kind::Floor, FLOOR_RATIO_MAX), (Kind::Nginx, NGINX_RATIO_MAX)] {
-        let ratio = cost::ratio(costs, other);
+        let ratio = cost::ratio(costs, Kind::Gateway, other);
         row(
             &mut out,
             format_args!(
@@ -152,6 +161,19 @@ pub(super) fn memory(memory: &Memory) -> String {
         format_args!("the same, seconds later | {:.1} MiB | | | ", mib(memory.body_kept)),
     );
     out
+}
+
+/// Time without an answer after a kill.
+pub(super) fn restart(took_ms: &[f64]) -> String {
+    let mut sorted = took_ms.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let [median, p95] = [0.5, 0.95].map(|share| quantile(&sorted, share));
+    format!(
+        "Killed with SIGKILL and started again at once, from the signal to the first right answer, {} rounds: median \
+         {median:.1} ms, p95 {p95:.1} ms; at most {RESTART_MS_MAX:.0} ms: {}.\n",
+        restart::ROUNDS,
+        holds(p95 <= RESTART_MS_MAX)
+    )
 }
 
 fn row(out: &mut String, cells: core::fmt::Arguments<'_>) {

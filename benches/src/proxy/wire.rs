@@ -1,18 +1,18 @@
-//! HTTP/1.1 messages with a Content-Length on a socket, read as plainly as the load and the mock need it.
+//! HTTP/1.1 messages with a Content-Length on a socket or in TLS, read as plainly as the load and the mock need it.
 
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// No message of these measurements is longer.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A socket and what was read from it.
+/// A connection and what was read from it.
 #[derive(Debug)]
-pub(super) struct Wire {
-    stream: TcpStream,
+pub(super) struct Wire<S> {
+    stream: S,
     buffer: Vec<u8>,
     /// Bytes of the message that was given out last.
     taken: usize,
@@ -25,25 +25,34 @@ pub(super) struct Message<'b> {
     pub(super) body: &'b [u8],
 }
 
-impl Wire {
-    /// Reads messages from `stream`.
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
+impl Wire<TcpStream> {
+    /// Connects to `address`.
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Self::over(stream))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Reads messages from `stream`.
+    pub(super) fn over(stream: S) -> Self {
+        Self {
             stream,
             buffer: Vec::new(),
             taken: 0,
-        })
-    }
-
-    /// Connects to `address`.
-    pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
-        Self::new(TcpStream::connect(address).await?)
+        }
     }
 
     /// Writes all of `bytes`.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Says that nothing more comes.
+    pub(super) async fn close(mut self) -> io::Result<()> {
+        self.stream.shutdown().await
     }
 
     /// The next message; `None` if the other side has closed instead.
