@@ -9,6 +9,7 @@ mod support;
 use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, Response, Version};
+use support::bed::OPEN;
 use support::client::{Client, Response as Whole, post, request};
 use support::eventually;
 use support::frames::{
@@ -401,6 +402,84 @@ async fn a_stream_that_is_cut_never_looks_whole() {
         let end = support::within_patience("an end", body.data()).await;
         assert!(matches!(end, Some(Err(_))), "{case}: {end:?}");
     }
+}
+
+const EVENT: &str = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"choices\":[]}\n\n";
+
+#[tokio::test]
+async fn an_llms_stream_that_breaks_off_is_told_of_before_it_is_cut() {
+    let raw = Raw::bind().await;
+    let setup = Setup::empty().file("open.yaml", OPEN).provider_port(raw.port());
+    let gateway = setup
+        .edit(
+            "local-provider.yaml",
+            "    tls:\n      mode: DISABLE",
+            "    tls: {mode: DISABLE}\n    connectionPool: {http: {h2UpgradePolicy: UPGRADE}}",
+        )
+        .args(&["--workers", "1", "--stream-idle-timeout", "700ms"])
+        .start()
+        .await;
+    let reset = |stream: u32, code: u32| Some(frame(RST_STREAM, 0, stream, &code.to_be_bytes()));
+    for (index, (what, code)) in [
+        ("a reset", "upstream_reset"),
+        ("a reset that says nothing of an error", "upstream_reset"),
+        ("a crash", "upstream_reset"),
+        ("an upstream that goes away without it", "upstream_reset"),
+        ("silence", "stream_idle_timeout"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let stream_of = r#"{"messages":[],"stream":true}"#;
+        let mut client = Client::connect(gateway.http).await;
+        client
+            .send(request("POST", "/v1/chat/completions", "test.com", &[], stream_of))
+            .await;
+        let mut provider = raw.accept().await;
+        let stream = provider.asked().await;
+        let fields: &[(&str, &[u8])] = &[(":status", b"200"), ("content-type", b"text/event-stream")];
+        let head = frame(HEADERS, END_HEADERS, stream, &block(fields));
+        assert!(
+            provider
+                .send(&[head, frame(DATA, 0, stream, EVENT.as_bytes())].concat())
+                .await
+        );
+        assert_eq!(client.head().await.status, 200);
+        assert_eq!(client.text(EVENT.len()).await, EVENT);
+        let end = match index {
+            0 => reset(stream, 2),
+            1 => reset(stream, 0),
+            2 | 4 => None,
+            _ => Some(frame(
+                GOAWAY,
+                0,
+                0,
+                &[0_u32.to_be_bytes(), 2_u32.to_be_bytes()].concat(),
+            )),
+        };
+        if let Some(end) = end {
+            assert!(provider.send(&end).await, "{what}");
+        }
+        let held = (index == 4).then_some(provider);
+        let mut rest = Vec::new();
+        loop {
+            match client.part().await {
+                Part::Data(bytes) => rest.extend(bytes),
+                end => {
+                    assert_eq!(end, Part::Cut, "{what}");
+                    break;
+                }
+            }
+        }
+        drop(held);
+        let rest = String::from_utf8(rest).expect("text");
+        let error = rest.strip_prefix("data: ").and_then(|rest| rest.strip_suffix("\n\n"));
+        let error: serde_json::Value = serde_json::from_str(error.expect("an event")).expect("JSON");
+        assert_eq!(error["error"]["code"], code, "{what}");
+    }
+    let lines = gateway.log_of(5).await;
+    let flags: Vec<String> = lines.iter().map(|line| field(line, "response_flags")).collect();
+    assert_eq!(flags, ["UC", "UC", "UC", "UC", "SI"]);
 }
 
 #[tokio::test]

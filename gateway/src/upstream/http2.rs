@@ -507,3 +507,127 @@ impl Body for Noted {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::{Arc, mpsc};
+
+    use lockgate_core::snapshot::{Endpoint, UpstreamProtocol};
+    use tokio::runtime::LocalOptions;
+
+    use crate::frames::PREFACE;
+    use crate::limits::FIRST_BYTE;
+    use crate::metrics::Metrics;
+    use crate::upstream::tests::of_endpoints;
+
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    /// The end of the connection, among the frames before it.
+    const END: u8 = u8::MAX;
+
+    /// A server that takes what comes and answers nothing but settings, and the kinds of the frames that it gets.
+    fn silent_server() -> (u16, mpsc::Receiver<u8>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tell, kinds) = mpsc::channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let settings = [0, 0, 0, SETTINGS, 0, 0, 0, 0, 0];
+            let ack = [0, 0, 0, SETTINGS, 1, 0, 0, 0, 0];
+            stream.write_all(&[settings, ack].concat()).unwrap();
+            stream.read_exact(&mut [0; PREFACE.len()]).unwrap();
+            let mut head = [0; 9];
+            while stream.read_exact(&mut head).is_ok() {
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                let mut payload = vec![0; usize::try_from(length).unwrap()];
+                if stream.read_exact(&mut payload).is_err() || tell.send(head[3]).is_err() {
+                    break;
+                }
+            }
+            let _ = tell.send(END);
+        });
+        (port, kinds)
+    }
+
+    fn pool(port: u16) -> Rc<Pool> {
+        let endpoint = Endpoint {
+            address: "127.0.0.1".into(),
+            port,
+            weight: 1,
+        };
+        let target = of_endpoints(vec![endpoint], UpstreamProtocol::Http2);
+        Rc::new(Pool::new(Arc::new(target), Metrics::new(1).shard(0)))
+    }
+
+    const TO: Towards = Towards {
+        endpoint: 0,
+        all_endpoints: false,
+    };
+
+    fn on_one_thread<T>(future: impl Future<Output = T>) -> T {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(future)
+    }
+
+    /// Waits for a frame of this kind, or the end.
+    fn await_kind(kinds: &mpsc::Receiver<u8>, wanted: u8) {
+        let kind = || kinds.recv_timeout(Duration::from_secs(30)).unwrap();
+        while kind() != wanted {}
+    }
+
+    #[test]
+    fn a_connection_that_lies_idle_for_too_long_is_closed() {
+        let (port, kinds) = silent_server();
+        on_one_thread(async {
+            let pool = pool(port);
+            let slot = slot(&pool, TO).await.unwrap();
+            let open = || pool.links.open.borrow().len();
+            let now = Instant::now();
+            pool.sweep(now + 100 * POOL_IDLE);
+            assert_eq!(open(), 1, "a stream is under way");
+            slot.finish();
+            pool.sweep(now + POOL_IDLE - Duration::from_secs(1));
+            assert_eq!(open(), 1, "it may be used again");
+            pool.sweep(Instant::now() + POOL_IDLE);
+            assert_eq!(open(), 0);
+            // Who drives it lets go of the socket.
+            while pool
+                .shard
+                .upstream_connections
+                .load(core::sync::atomic::Ordering::Relaxed)
+                > 0
+            {
+                tokio::task::yield_now().await;
+            }
+        });
+        await_kind(&kinds, END);
+    }
+
+    #[test]
+    fn an_upstream_that_is_gone_without_a_word_is_noticed() {
+        let (port, kinds) = silent_server();
+        on_one_thread(async {
+            let pool = pool(port);
+            let slot = slot(&pool, TO).await.unwrap();
+            let link = Rc::clone(&slot.link);
+            let request = Request::get("/").header(HOST, "a.example");
+            let request = request.body(UpstreamBody::of_pieces(VecDeque::new())).unwrap();
+            // From here on time passes whenever nothing else happens.
+            tokio::time::pause();
+            let began = tokio::time::Instant::now();
+            let failed = send_on(slot, request, pool.target(), FIRST_BYTE).await;
+            assert!(matches!(failed, Err(Unsent::Failed(SendError::Closed(_)))));
+            let took = began.elapsed();
+            assert!(took > UPSTREAM_PING && took < FIRST_BYTE, "{took:?}");
+            assert!(!link.is_open(), "nothing more is sent on it");
+        });
+        await_kind(&kinds, HEADERS);
+        await_kind(&kinds, PING);
+        await_kind(&kinds, END);
+    }
+}

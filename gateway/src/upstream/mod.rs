@@ -108,20 +108,22 @@ mod tests {
     use lockgate_core::snapshot::UpstreamProtocol;
 
     fn target(weights: &[u32]) -> Target {
-        let endpoints = weights
-            .iter()
-            .map(|weight| Endpoint {
-                address: "127.0.0.1".into(),
-                port: 80,
-                weight: *weight,
-            })
-            .collect();
+        let endpoint = |weight: &u32| Endpoint {
+            address: "127.0.0.1".into(),
+            port: 80,
+            weight: *weight,
+        };
+        of_endpoints(weights.iter().map(endpoint).collect(), UpstreamProtocol::Http1)
+    }
+
+    /// An upstream in plain text.
+    pub(super) fn of_endpoints(endpoints: Vec<Endpoint>, protocol: UpstreamProtocol) -> Target {
         let spec = Upstream {
             host: "a.example".into(),
             subset: None,
             endpoints,
             tls: None,
-            protocol: UpstreamProtocol::Http1,
+            protocol,
             streams_max: None,
             connect_timeout_ms: 1000,
         };
