@@ -28,12 +28,28 @@ async fn nothing_is_served_with_what_cannot_be_used() {
         |chain: &str, key: &str| by_secret().file("a.yaml", &secret("a", &[("tls.crt", chain), ("tls.key", key)]));
     let encrypted = good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     for (chain, its_key, reason) in [
-        (&*other.certificate, &*good.key, "is not the certificate of"),
-        (&good.certificate, &encrypted, "without a password"),
-        (&good.certificate, "garbage", "private key"),
-        (&good.certificate, &good.certificate, "private key"),
+        (
+            &*other.certificate,
+            &*good.key,
+            "the Secret line 1 is not the certificate of the Secret line 1",
+        ),
+        (
+            &good.certificate,
+            &encrypted,
+            "the Secret line 1: an ENCRYPTED PRIVATE KEY where a PRIVATE KEY without a password is wanted",
+        ),
+        (&good.certificate, "garbage", "no PEM private key"),
+        (
+            &good.certificate,
+            &good.certificate,
+            "the Secret line 1: a CERTIFICATE where a PRIVATE KEY without a password is wanted",
+        ),
         ("garbage", &good.key, "no PEM certificate"),
-        (&good.key, &good.certificate, "no PEM certificate"),
+        (
+            &good.key,
+            &good.certificate,
+            "the Secret line 1: a PRIVATE KEY where a CERTIFICATE is wanted",
+        ),
     ] {
         refused(&with(chain, its_key), key, &[reason]).await;
     }
@@ -74,6 +90,80 @@ async fn files_that_cannot_be_used_are_named() {
             let setup = setup.file("gateway.yaml", &gateway(&[("a.test", &tls)]));
             refused(&setup, good.key_line(), &[broken]).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn the_line_is_named_where_the_wrong_begins() {
+    let ca = Authority::new();
+    let good = ca.issue("a.test", 1);
+    let (chain, roots, crl) = (&*good.certificate, ca.pem(), ca.revoke(&[], 2100));
+    let lines = |text: &str| text.lines().count();
+    let section = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
+    let cut: String = good.key.lines().take(2).map(|line| format!("{line}\n")).collect();
+    for (name, text, line, what) in [
+        (
+            "a.crt",
+            format!("{chain}{}", section("CERTIFICATE", "AA*A")),
+            lines(chain) + 1,
+            "the CERTIFICATE that begins there is no base64",
+        ),
+        (
+            "a.crt",
+            format!("# a comment\n{}", section("CERTIFICATE", "AAAA")),
+            2,
+            "the certificate that begins there cannot be used",
+        ),
+        (
+            "a.key",
+            format!("\n{cut}"),
+            2,
+            "the PRIVATE KEY that begins there does not end",
+        ),
+        (
+            "a.key",
+            section("PRIVATE KEY", "AAAA"),
+            1,
+            "the key that begins there cannot be used",
+        ),
+        (
+            "ca.pem",
+            format!("{roots}\n{cut}"),
+            lines(&roots) + 2,
+            "the PRIVATE KEY that begins there does not end",
+        ),
+        (
+            "ca.pem",
+            format!("\n\n{}", section("CERTIFICATE", "AAAA")),
+            3,
+            "no certificate of an authority can be read there",
+        ),
+        ("ca.crl", roots.clone(), 1, "a CERTIFICATE where an X509 CRL is wanted"),
+        (
+            "ca.crl",
+            format!("{crl}{}", section("X509 CRL", "AAAA")),
+            lines(&crl) + 1,
+            "the list that begins there cannot be used",
+        ),
+    ] {
+        let setup = setup(&[]);
+        let contents = [
+            ("a.crt", chain),
+            ("a.key", &good.key),
+            ("ca.pem", &roots),
+            ("ca.crl", &crl),
+        ];
+        let path = |(own, good): (&str, &str)| {
+            let text = if own == name { &text } else { good };
+            setup.aside(own, text).display().to_string()
+        };
+        let [chain, key, roots, crl] = contents.map(path);
+        let tls = format!(
+            "mode: MUTUAL, serverCertificate: {chain}, privateKey: {key}, caCertificates: {roots}, caCrl: {crl}"
+        );
+        let setup = setup.file("gateway.yaml", &gateway(&[("a.test", &tls)]));
+        let place = format!("{name}` line {line}: {what}");
+        refused(&setup, good.key_line(), &[&place]).await;
     }
 }
 

@@ -4,17 +4,22 @@
 //! loaded, never in a handshake. What goes wrong is said without a byte of what
 //! was read, which may be a key.
 
+mod place;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use lockgate_core::snapshot::Secrets;
 use lockgate_core::tls::{Certificate, Pem};
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
+use webpki::{BorrowedCertRevocationList, EndEntityCert};
+
+use self::place::{Fault, Wanted, line_of};
 
 /// Of all that was read: what is made of the same is the same.
 pub(crate) type Digest = [u8; digest::SHA256_OUTPUT_LEN];
@@ -52,40 +57,54 @@ impl<'s> Reader<'s> {
     ) -> Result<CertifiedKey, String> {
         let Certificate { chain, key } = certificate;
         let (chain_text, key_text) = (self.read(chain)?, self.read(key)?);
-        let certificates = CertificateDer::pem_slice_iter(&chain_text)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| is_no_pem(chain, &error))?;
-        if certificates.is_empty() {
-            return Err(format!("{} holds no PEM certificate", named(chain)));
+        let certificates = all::<CertificateDer<'static>>(chain, &chain_text, Wanted::Certificate)?;
+        let private =
+            PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| not_read(key, &key_text, Wanted::PrivateKey))?;
+        let chain_at = || at(chain, line_of(&chain_text, Wanted::Certificate, 0));
+        let key_at = || at(key, line_of(&key_text, Wanted::PrivateKey, 0));
+        let own = certificates.first().map(EndEntityCert::try_from);
+        if let Some(Err(error)) = own {
+            return Err(format!(
+                "{}: the certificate that begins there cannot be used: {error}",
+                chain_at()
+            ));
         }
-        let private = PrivateKeyDer::from_pem_slice(&key_text)
-            .map_err(|_| format!("{} holds no PEM private key without a password", named(key)))?;
-        CertifiedKey::from_der(certificates, private, provider).map_err(|error| {
-            format!(
+        let private = provider.key_provider.load_private_key(private);
+        let private =
+            private.map_err(|error| format!("{}: the key that begins there cannot be used: {error}", key_at()))?;
+        let certified = CertifiedKey::new(certificates, private);
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+            Err(error) => Err(format!(
                 "{} is not the certificate of {}, or neither can be used: {error}",
-                named(chain),
-                named(key)
-            )
-        })
+                chain_at(),
+                key_at()
+            )),
+        }
     }
 
     pub(crate) fn authorities(&mut self, pem: &Pem) -> Result<Arc<RootCertStore>, String> {
         let text = self.read(pem)?;
+        let certificates = all::<CertificateDer<'static>>(pem, &text, Wanted::Certificate)?;
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&text).flatten());
+        roots.add_parsable_certificates(certificates);
         if roots.is_empty() {
-            return Err(format!("{} holds no PEM certificate of an authority", named(pem)));
+            let first = at(pem, line_of(&text, Wanted::Certificate, 0));
+            return Err(format!(
+                "{first}: no certificate of an authority can be read there, nor behind it"
+            ));
         }
         Ok(Arc::new(roots))
     }
 
     pub(crate) fn revoked(&mut self, pem: &Pem) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
         let text = self.read(pem)?;
-        let lists = CertificateRevocationListDer::pem_slice_iter(&text)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| is_no_pem(pem, &error))?;
-        if lists.is_empty() {
-            return Err(format!("{} holds no PEM list of revoked certificates", named(pem)));
+        let lists = all::<CertificateRevocationListDer<'static>>(pem, &text, Wanted::RevocationList)?;
+        for (index, list) in lists.iter().enumerate() {
+            BorrowedCertRevocationList::from_der(list).map_err(|error| {
+                let place = at(pem, line_of(&text, Wanted::RevocationList, index));
+                format!("{place}: the list that begins there cannot be used: {error}")
+            })?;
         }
         Ok(lists)
     }
@@ -107,15 +126,26 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// The error's own words quote the line, which may be a key whose line breaks were lost.
-fn is_no_pem(pem: &Pem, error: &pem::Error) -> String {
-    let why = match error {
-        pem::Error::MissingSectionEnd { .. } => "a section does not end",
-        pem::Error::IllegalSectionStart { .. } => "the line that begins a section does not end with five hyphens",
-        pem::Error::Base64Decode(_) => "a section is no base64",
-        _ => "it cannot be read",
-    };
-    format!("{} is no PEM: {why}", named(pem))
+/// All sections of a kind, of which there is at least one.
+fn all<T: PemObject>(pem: &Pem, text: &[u8], wanted: Wanted) -> Result<Vec<T>, String> {
+    let sections = T::pem_slice_iter(text).collect::<Result<Vec<_>, _>>().ok();
+    sections
+        .filter(|sections| !sections.is_empty())
+        .ok_or_else(|| not_read(pem, text, wanted))
+}
+
+/// Why what is wanted could not be read. An error of the reader's own quotes the line, which may be a key whose line
+/// breaks were lost.
+fn not_read(pem: &Pem, text: &[u8], wanted: Wanted) -> String {
+    let Fault { line, what } = place::fault(text, wanted);
+    match line {
+        Some(line) => format!("{}: {what}", at(pem, line)),
+        None => format!("{} holds no PEM {wanted}: {what}", named(pem)),
+    }
+}
+
+fn at(pem: &Pem, line: usize) -> String {
+    format!("{} line {line}", named(pem))
 }
 
 fn named(pem: &Pem) -> String {
