@@ -495,10 +495,16 @@ impl Gateway {
         samples(&client::get(self.admin, "/metrics").await.text())
     }
 
-    /// Asserts that the key is in nothing this gateway ever said.
+    /// Asserts that the provider's key is in nothing this gateway ever said.
     pub async fn assert_keeps_the_key(&self) {
+        self.assert_keeps(&[KEY]).await;
+    }
+
+    /// Asserts that none of `secrets` is in anything this gateway ever said.
+    pub async fn assert_keeps(&self, secrets: &[&str]) {
+        let mut said: Vec<(String, String)> = Vec::new();
         for file in ["stdout", "stderr", "access.log"] {
-            assert!(!self.read(file).contains(KEY), "the key is in {file}");
+            said.push((file.to_owned(), self.read(file)));
         }
         for page in [
             "/metrics",
@@ -511,10 +517,17 @@ impl Gateway {
         ] {
             let answer = client::get(self.admin, page).await;
             assert_eq!(answer.status, 200, "{page}");
-            assert!(
-                !String::from_utf8_lossy(&answer.body).contains(KEY),
-                "the key is in {page}"
-            );
+            said.push((page.to_owned(), String::from_utf8_lossy(&answer.body).into_owned()));
+        }
+        let command = std::fs::read(format!("/proc/{}/cmdline", self.pid())).expect("a command line");
+        said.push((
+            "its command line".to_owned(),
+            String::from_utf8_lossy(&command).into_owned(),
+        ));
+        for (place, text) in said {
+            for secret in secrets {
+                assert!(!text.contains(secret), "`{secret}` is in {place}:\n{text}");
+            }
         }
     }
 }
