@@ -16,6 +16,7 @@ use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::explain::{Client, Question, Target, Verdict};
+use proptest::prelude::*;
 
 /// What Envoy 1.40 wrote of six certificates, with istiod's `set_current_client_cert_details`.
 const OF_ENVOY: &str = include_str!("client_cert/envoy.txt");
@@ -138,6 +139,40 @@ fn what_cannot_be_told_is_an_error() {
     }
     assert_eq!(of_uri_names(&["a:1", "b:2"]).as_deref(), Some("URI=a:1;URI=b:2"));
     assert_eq!(of_uri_names::<&str>(&[]), None);
+}
+
+proptest! {
+    /// Whatever a certificate holds, no panic comes of it, and nothing that ends a header field or an element.
+    #[test]
+    fn any_subject_is_told_of_in_ascii_or_refused(
+        subject in proptest::collection::vec(any::<u8>(), 0..200),
+        value in proptest::collection::vec(any::<u8>(), 0..60),
+        tag in any::<u8>(),
+    ) {
+        let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+        let wrap = |tag: u8, inner: Vec<u8>| [vec![tag, length(&inner)], inner].concat();
+        let name = wrap(0x31, wrap(0x30, [vec![0x06, 3, 0x55, 4, 3], wrap(tag, value)].concat()));
+        for subject in [subject, name] {
+            let certificate = ClientCertificate {
+                der: &subject,
+                subject: &subject,
+                uri_names: &[],
+                dns_names: &[],
+            };
+            if let Ok(element) = certificate.element(&[]) {
+                prop_assert!(element.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{}", element);
+                let (_, rest) = element.split_once("Subject=\"").unwrap();
+                let text = rest.strip_suffix("\";URI=").unwrap();
+                let mut characters = text.chars();
+                while let Some(character) = characters.next() {
+                    prop_assert!(character != '"', "{}", text);
+                    if character == '\\' {
+                        characters.next();
+                    }
+                }
+            }
+        }
+    }
 }
 
 const HOST: &str = "
