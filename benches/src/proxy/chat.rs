@@ -1,5 +1,7 @@
 //! The exchange that everyone carries: what the client sends, what the upstream must see and what comes back.
 
+use std::time::Duration;
+
 /// What clients ask for.
 pub(super) const CLIENT_HOST: &str = "test.com";
 /// The path that clients ask for.
@@ -26,11 +28,38 @@ pub(super) const STREAM_CHUNKS: usize = 20;
 /// Stands before the time at which a chunk was sent, in nanoseconds of the monotonic clock.
 pub(super) const SENT: &str = "\"sent\":";
 
+/// How fast a stream comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// As a fast model makes it.
+    Quick,
+    /// So slow that many are open at once and there is little to do.
+    Slow,
+}
+
+impl Pace {
+    /// The members of a body that ask for it.
+    pub(super) fn wish(self) -> &'static str {
+        match self {
+            Self::Quick => "\"stream\":true,",
+            Self::Slow => "\"stream\":true,\"slow\":true,",
+        }
+    }
+
+    /// Time between chunks.
+    pub(super) fn every(self) -> Duration {
+        match self {
+            Self::Quick => Duration::from_millis(20),
+            Self::Slow => Duration::from_secs(1),
+        }
+    }
+}
+
 /// A whole request of a client: `bytes` of body, to `host` and `path`.
-pub(super) fn request(host: &str, path: &str, bytes: usize, stream: bool) -> Vec<u8> {
-    let start = if stream { "{\"stream\":true," } else { "{" };
+pub(super) fn request(host: &str, path: &str, bytes: usize, stream: Option<Pace>) -> Vec<u8> {
+    let wish = stream.map_or("", Pace::wish);
     let body = filled(
-        &format!("{start}\"messages\":[{{\"role\":\"user\",\"content\":\""),
+        &format!("{{{wish}\"messages\":[{{\"role\":\"user\",\"content\":\""),
         "Tell me about yourself. ",
         "\"}]}",
         bytes,
@@ -75,14 +104,15 @@ mod tests {
     fn exchange_has_the_sizes_it_claims() {
         assert_eq!(answer(true).len(), ANSWER_BYTES);
         assert_eq!(answer(false).len(), ANSWER_BYTES);
-        for stream in [false, true] {
+        for stream in [None, Some(Pace::Quick), Some(Pace::Slow)] {
             let request = request(CLIENT_HOST, CLIENT_PATH, REQUEST_BYTES, stream);
             let text = String::from_utf8(request).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert_eq!(body.len(), REQUEST_BYTES);
             assert!(head.ends_with("Content-Length: 500"));
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
-            assert_eq!(body.get("stream").is_some(), stream);
+            assert_eq!(body.get("stream").is_some(), stream.is_some());
+            assert_eq!(body.get("slow").is_some(), stream == Some(Pace::Slow));
         }
         let answer: serde_json::Value = serde_json::from_str(&answer(true)).unwrap();
         assert_eq!(answer["usage"]["total_tokens"], 75);

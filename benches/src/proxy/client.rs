@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -23,10 +24,17 @@ pub(super) enum Client {
     Plain(Wire<TcpStream>),
     /// The same over TLS.
     Secure(Box<Wire<TlsStream<TcpStream>>>),
-    /// A stream at a time of an HTTP/2 connection that it shares.
-    Http2(SendRequest<Bytes>),
+    /// A stream at a time of an HTTP/2 connection that it may share.
+    Http2(Http2),
     /// HTTP/1.1 over TLS, with a new connection for each exchange.
     Fresh(Fresh),
+}
+
+/// A connection of HTTP/2; it ends with the last who can send on it.
+#[derive(Debug, Clone)]
+pub(super) struct Http2 {
+    sender: SendRequest<Bytes>,
+    scheme: &'static str,
 }
 
 /// Makes connections that carry one exchange.
@@ -52,7 +60,7 @@ impl Client {
         match self {
             Self::Plain(wire) => exchange.once(wire).await,
             Self::Secure(wire) => exchange.once(wire).await,
-            Self::Http2(sender) => over_http2(sender, exchange).await,
+            Self::Http2(connection) => connection.once(exchange).await,
             Self::Fresh(fresh) => fresh.once(exchange).await,
         }
     }
@@ -103,33 +111,50 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// One on which HTTP/2 is spoken; it ends with the last who can send on it.
-    pub(super) async fn connect_http2(&self) -> Result<SendRequest<Bytes>, String> {
-        let handshake = h2::client::handshake(self.connect().await?).await;
+    /// One on which HTTP/2 is spoken.
+    pub(super) async fn connect_http2(&self) -> Result<Http2, String> {
+        Http2::over(self.connect().await?, "https").await
+    }
+}
+
+impl Http2 {
+    /// Connects to `address` in plain text, without having asked whether HTTP/2 is spoken there.
+    pub(super) async fn connect(address: SocketAddr) -> Result<Self, String> {
+        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        Self::over(stream, "http").await
+    }
+
+    async fn over<S>(stream: S, scheme: &'static str) -> Result<Self, String>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handshake = h2::client::handshake(stream).await;
         let (sender, connection) = handshake.map_err(|error| error.to_string())?;
         tokio::spawn(async move {
             // Its streams learn how it ended.
             let _ = connection.await;
         });
-        Ok(sender)
+        Ok(Self { sender, scheme })
     }
-}
 
-async fn over_http2(sender: &SendRequest<Bytes>, exchange: &Exchange) -> Result<(), String> {
-    let (request, body) = as_http2(&exchange.request).ok_or("the request cannot be sent over HTTP/2")?;
-    let carried = async {
-        let mut sender = sender.clone().ready().await?;
-        let (response, mut stream) = sender.send_request(request, false)?;
-        stream.send_data(body, true)?;
-        whole(response.await?).await
-    };
-    match carried.await {
-        Ok((StatusCode::OK, body)) if body == exchange.answer.as_bytes() => Ok(()),
-        Ok((status, body)) => Err(format!(
-            "not the answer expected: {status} {}",
-            String::from_utf8_lossy(&body)
-        )),
-        Err(error) => Err(error.to_string()),
+    async fn once(&self, exchange: &Exchange) -> Result<(), String> {
+        let request = as_http2(&exchange.request, self.scheme);
+        let (request, body) = request.ok_or("the request cannot be sent over HTTP/2")?;
+        let carried = async {
+            let mut sender = self.sender.clone().ready().await?;
+            let (response, mut stream) = sender.send_request(request, false)?;
+            stream.send_data(body, true)?;
+            whole(response.await?).await
+        };
+        match carried.await {
+            Ok((StatusCode::OK, body)) if body == exchange.answer.as_bytes() => Ok(()),
+            Ok((status, body)) => Err(format!(
+                "not the answer expected: {status} {}",
+                String::from_utf8_lossy(&body)
+            )),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
@@ -145,12 +170,12 @@ async fn whole(response: Response<h2::RecvStream>) -> Result<(StatusCode, Vec<u8
 }
 
 /// A request of HTTP/1.1 as HTTP/2 has it.
-fn as_http2(request: &[u8]) -> Option<(Request<()>, Bytes)> {
+fn as_http2(request: &[u8], scheme: &str) -> Option<(Request<()>, Bytes)> {
     let head = request.windows(4).position(|end| end == b"\r\n\r\n")?;
     let (head, body) = request.split_at_checked(head + 4)?;
     let mut converted = Request::new(());
     *converted.method_mut() = Method::POST;
-    *converted.uri_mut() = format!("https://{CLIENT_HOST}{CLIENT_PATH}").parse::<Uri>().ok()?;
+    *converted.uri_mut() = format!("{scheme}://{CLIENT_HOST}{CLIENT_PATH}").parse::<Uri>().ok()?;
     for line in str::from_utf8(head).ok()?.lines().skip(1) {
         let Some((name, value)) = line.split_once(": ") else {
             continue;
@@ -170,7 +195,7 @@ mod tests {
     #[test]
     fn http2_carries_the_same_fields_but_the_host() {
         let exchange = Exchange::chat(true);
-        let (request, body) = as_http2(&exchange.request).unwrap();
+        let (request, body) = as_http2(&exchange.request, "https").unwrap();
         assert_eq!(request.uri(), "https://test.com/v1/chat/completions");
         assert_eq!(request.headers()["content-length"], body.len().to_string());
         assert_eq!(request.headers()["authorization"], "Bearer client-key");

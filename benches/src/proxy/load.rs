@@ -35,7 +35,7 @@ impl Exchange {
     /// A chat whose request has so many bytes of body.
     pub(super) fn with_body(bytes: usize, named_model: bool) -> Self {
         Self {
-            request: chat::request(chat::CLIENT_HOST, chat::CLIENT_PATH, bytes, false),
+            request: chat::request(chat::CLIENT_HOST, chat::CLIENT_PATH, bytes, None),
             answer: chat::answer(named_model),
         }
     }

@@ -6,20 +6,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
-use super::chat::{self, KEY, MODEL, PROVIDER_HOST, PROVIDER_PATH, SENT, STREAM_CHUNKS};
+use super::chat::{self, KEY, MODEL, PROVIDER_HOST, PROVIDER_PATH, Pace, SENT, STREAM_CHUNKS};
 use super::process::now_ns;
 use super::tls;
 use super::wire::{Message, Wire, field, holds};
 
-/// Time between the chunks of a stream.
-const CHUNK_EVERY: Duration = Duration::from_millis(20);
 /// Bytes of the body in which a wish for a stream stands.
 const STREAM_WITHIN: usize = 100;
 
@@ -60,7 +57,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<S>) -> io:
         match asked(&request) {
             Ok(Asked::Chat { names_model: false }) => wire.send(unnamed).await?,
             Ok(Asked::Chat { names_model: true }) => wire.send(named).await?,
-            Ok(Asked::Stream) => stream_chunks(&mut wire).await?,
+            Ok(Asked::Stream(pace)) => stream_chunks(&mut wire, pace).await?,
             Err(reason) => wire.send(&json("400 Bad Request", &format!("{reason:?}"))).await?,
         }
     }
@@ -70,7 +67,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<S>) -> io:
 #[derive(Debug, PartialEq)]
 enum Asked {
     Chat { names_model: bool },
-    Stream,
+    Stream(Pace),
 }
 
 /// What the request asks for, or what a proxy has not done to it.
@@ -88,19 +85,21 @@ fn asked(request: &Message<'_>) -> Result<Asked, &'static str> {
     }
     // Near the start, though a proxy may have put the model before it.
     let start = request.body.get(..STREAM_WITHIN).unwrap_or(request.body);
-    Ok(if holds(start, "\"stream\":true") {
-        Asked::Stream
-    } else {
-        Asked::Chat {
+    // The wish for a slow stream has that for any stream in it.
+    let wished = [Pace::Slow, Pace::Quick];
+    let pace = wished.into_iter().find(|pace| holds(start, pace.wish()));
+    Ok(pace.map_or_else(
+        || Asked::Chat {
             names_model: holds(request.body, MODEL),
-        }
-    })
+        },
+        Asked::Stream,
+    ))
 }
 
-async fn stream_chunks<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>) -> io::Result<()> {
+async fn stream_chunks<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>, pace: Pace) -> io::Result<()> {
     wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         .await?;
-    let mut ticks = interval(CHUNK_EVERY);
+    let mut ticks = interval(pace.every());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for _ in 0..STREAM_CHUNKS {
         ticks.tick().await;
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     fn asked_with(host: &str, path: &str, body: &str) -> Result<Asked, &'static str> {
-        let request = chat::request(host, path, 0, false);
+        let request = chat::request(host, path, 0, None);
         let head = request.len() - request.iter().rev().take_while(|byte| **byte != b'\n').count();
         asked(&Message {
             head: &request[..head],
@@ -145,10 +144,10 @@ mod tests {
         assert_eq!(asked_with(PROVIDER_HOST, PROVIDER_PATH, "{}"), chat(false));
         let named = format!("{{\"model\":{MODEL}}}");
         assert_eq!(asked_with(PROVIDER_HOST, PROVIDER_PATH, &named), chat(true));
-        assert_eq!(
-            asked_with(PROVIDER_HOST, PROVIDER_PATH, "{\"stream\":true}"),
-            Ok(Asked::Stream)
-        );
+        for pace in [Pace::Quick, Pace::Slow] {
+            let body = format!("{{\"model\":{MODEL},{}\"messages\":[]}}", pace.wish());
+            assert_eq!(asked_with(PROVIDER_HOST, PROVIDER_PATH, &body), Ok(Asked::Stream(pace)));
+        }
         assert!(asked_with(chat::CLIENT_HOST, PROVIDER_PATH, "{}").is_err());
         assert!(asked_with(PROVIDER_HOST, chat::CLIENT_PATH, "{}").is_err());
     }

@@ -46,13 +46,15 @@ pub fn measure(gateway: &Path, examples: &Path, page: Option<&Path>) -> Result<(
         let stage = Stage::new(gateway, examples).await?;
         let cost = cost::measure(&stage).await?;
         eprint!("{}", table::cost(&cost));
-        let streams = stream::measure(&stage).await?;
-        eprint!("{}", table::streams(&streams));
+        let few = stream::measure(&stage, &stream::FEW).await?;
+        eprint!("{}", table::streams(&stream::FEW, &few));
+        let many = stream::measure(&stage, &stream::MANY).await?;
+        eprint!("{}", table::streams(&stream::MANY, &many));
         let memory = memory::measure(&stage).await?;
         eprint!("{}", table::memory(&memory));
         let restart = restart::measure(&stage).await?;
         eprint!("{}", table::restart(&restart));
-        Ok::<_, String>(table::report(&cost, &streams, &memory, &restart))
+        Ok::<_, String>(table::report(&cost, &few, &many, &memory, &restart))
     })?;
     println!("{report}");
     page.map_or(Ok(()), |page| crate::report::write_proxies(page, &report))
@@ -105,7 +107,8 @@ pub fn soak(gateway: &Path, examples: &Path, minutes: u64) -> Result<(), String>
 
 fn prepare() -> Result<Runtime, String> {
     process::pin_here(process::OWN_CORE)?;
-    process::raise_file_limit(memory::CONNECTIONS + 1000)?;
+    // Each of a proxy's takes one to its upstream as well.
+    process::raise_file_limit(2 * memory::CONNECTIONS + 1000)?;
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| format!("no runtime: {error}"))
 }

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::chat::{self, CLIENT_HOST, CLIENT_PATH, REQUEST_BYTES};
+use super::chat::{self, CLIENT_HOST, CLIENT_PATH, Pace, REQUEST_BYTES};
 use super::contenders::{Contender, Kind, Stage};
 use super::load::Exchange;
 use super::stream;
@@ -141,7 +141,7 @@ async fn storm(address: SocketAddr) -> Result<(), String> {
 
 /// Clients that ask and ask and read nothing, until they are gone.
 async fn slow_readers(address: SocketAddr) -> Result<(), String> {
-    let request = chat::request(CLIENT_HOST, CLIENT_PATH, REQUEST_BYTES, false).repeat(UNREAD);
+    let request = chat::request(CLIENT_HOST, CLIENT_PATH, REQUEST_BYTES, None).repeat(UNREAD);
     let mut all = JoinSet::new();
     for _ in 0..SLOW {
         let request = request.clone();
@@ -161,7 +161,7 @@ async fn slow_readers(address: SocketAddr) -> Result<(), String> {
 
 async fn client(address: SocketAddr, streams: bool, tally: Arc<Tally>) {
     let exchange = Exchange::chat(true);
-    let request = chat::request(CLIENT_HOST, CLIENT_PATH, REQUEST_BYTES, true);
+    let request = chat::request(CLIENT_HOST, CLIENT_PATH, REQUEST_BYTES, Some(Pace::Quick));
     let mut kept = None;
     while !tally.over.load(Ordering::Relaxed) {
         let was_away = tally.is_upstream_away.load(Ordering::Relaxed);
