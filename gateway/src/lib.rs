@@ -40,6 +40,7 @@ mod limits;
 mod listener;
 mod live;
 mod log;
+mod memory;
 mod meter;
 mod metrics;
 mod overload;

@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::access::AccessLog;
@@ -79,9 +78,6 @@ const REFUSED: u8 = 2;
 /// Serves until told to end.
 pub(crate) fn serve(options: Options) -> ExitCode {
     log::set_format(options.log_format);
-    if let Err(error) = write_no_core_files() {
-        log::warning("a core file may be written", &[("error", &error.to_string())]);
-    }
     // Before there is a second thread.
     let given = match systemd::sockets() {
         Ok(given) => given,
@@ -97,15 +93,6 @@ pub(crate) fn serve(options: Options) -> ExitCode {
             Err(why) => refused(&why),
         }
     })
-}
-
-/// A core file is all of the memory, and so every key in it.
-fn write_no_core_files() -> rustix::io::Result<()> {
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    setrlimit(Resource::Core, none)
 }
 
 fn refused(why: &Refused) -> ExitCode {

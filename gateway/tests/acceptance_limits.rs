@@ -9,8 +9,12 @@ use std::time::Instant;
 use support::bed::{BOTH, Bed, Transport, assert_spliced};
 use support::client::{Client, Response, post, request, send_raw};
 use support::gateway::Setup;
+use support::upstream::{Answer, Gate};
 use support::wire::Framing;
 use support::{KEY, QUESTION, within_patience};
+
+/// What a running stream may take: a half more than is measured, and less than in huge pages.
+const STREAM_BYTES_MAX: u64 = 64 * 1024;
 
 /// The default limit of a request body.
 const BODY_MAX: usize = 32 * 1024 * 1024;
@@ -350,6 +354,30 @@ async fn idle_connections_cost_little() {
         grown < most as u64,
         "{grown} bytes for the second half of {count} idle connections"
     );
+}
+
+#[tokio::test]
+async fn streams_that_run_take_no_memory_that_nobody_wrote_to() {
+    const COUNT: usize = 200;
+    let bed = Bed::start(Transport::Plain, Setup::seed().args(&["--workers", "1"])).await;
+    let gate = Gate::new();
+    let held = gate.clone();
+    bed.upstream
+        .usually(move |_| Answer::gated_stream(&["data: 1\n\n", "data: 2\n\n"], &held));
+    let before = bed.gateway.anonymous();
+    let mut clients = Vec::new();
+    for _ in 0..COUNT {
+        let mut client = Client::connect(bed.http()).await;
+        client.send(post("test.com", &[], QUESTION)).await;
+        client.head().await;
+        clients.push(client);
+    }
+    let each = bed.gateway.anonymous().saturating_sub(before) / COUNT as u64;
+    println!("{each} bytes per stream");
+    assert!(each < STREAM_BYTES_MAX, "{each} bytes per stream");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", bed.gateway.pid())).expect("a status");
+    assert!(!status.contains("THP_enabled:\t1"), "{status}");
+    gate.open();
 }
 
 #[tokio::test]

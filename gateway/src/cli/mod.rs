@@ -15,6 +15,7 @@ use crate::limits::{
     BUFFERED_BYTES_MAX_DEFAULT, CONNECTIONS_MAX_DEFAULT, DRAIN, FIRST_BYTE, REQUESTS_MAX_DEFAULT, STREAM_IDLE,
 };
 use crate::log::Format;
+use crate::memory;
 use crate::shared::{Bounds, per_source};
 use values::{AdminAddress, Label, Listen};
 
@@ -294,6 +295,7 @@ enum Output {
 /// Runs the program. 0: all is well; 1: findings; 2: the configuration or the arguments are wrong.
 #[must_use]
 pub fn main() -> ExitCode {
+    memory::prepare();
     match Cli::parse().command {
         Command::Serve(serve) => commands::serve(*serve),
         Command::Check(check) => commands::check(check),

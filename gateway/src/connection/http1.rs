@@ -44,7 +44,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
         &activity,
         Strict::Http1(Intake::default(), Rc::clone(peer)),
     ));
-    let service = service_fn(|request| exchange::run(Rc::clone(worker), Rc::clone(peer), request, None));
+    // Boxed, so that its memory is free again while the answer streams: hyper keeps the place of what a service returns.
+    let service = service_fn(|request| Box::pin(exchange::run(Rc::clone(worker), Rc::clone(peer), request, None)));
     // hyper's own limit of 100 header fields is as wanted; head timeouts are watched below.
     let mut connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)

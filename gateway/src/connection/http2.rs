@@ -39,7 +39,8 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
         let (reader, rests, budget) = (streams.begin(), Rc::clone(&rests), Rc::clone(&budget));
         head::join_cookies(request.headers_mut());
         let tunnel = StreamTunnel::asked(&mut request, &budget);
-        let answer = exchange::run(Rc::clone(&worker), Rc::clone(&peer), request, tunnel);
+        // Boxed as for HTTP/1.1.
+        let answer = Box::pin(exchange::run(Rc::clone(&worker), Rc::clone(&peer), request, tunnel));
         async move {
             let answer = answer.await?;
             budget.answered();
