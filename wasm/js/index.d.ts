@@ -189,7 +189,9 @@ export type CheckAnswer =
   | { decision: "allow"; setHeaders?: [name: string, value: string][]; removeHeaders?: string[] }
   | { decision: "deny"; status?: number }
   /** It cannot be reached, is late or fails. */
-  | { decision: "error" };
+  | { decision: "error" }
+  /** It is not asked, since the body is larger than it may be sent. */
+  | { decision: "bodyTooLarge" };
 
 export interface Diagnostic {
   severity: "error" | "warning";

@@ -82,8 +82,9 @@ fn check(value: Json<'_>, name: &str) -> Result<AssumedAnswer, JsError> {
         "allow" => Ok(AssumedDecision::Allow),
         "deny" => Ok(AssumedDecision::Deny),
         "error" => Ok(AssumedDecision::Error),
+        "bodyTooLarge" => Ok(AssumedDecision::BodyTooLarge),
         other => Err(JsError::new(&format!(
-            "unknown decision `{other}`, expected one of `allow`, `deny`, `error`"
+            "unknown decision `{other}`, expected one of `allow`, `deny`, `error`, `bodyTooLarge`"
         ))),
     })?;
     let answer = AssumedAnswer::new(

@@ -258,8 +258,7 @@ fn is_sayable(compiled: &Compiled, sample: &Sample) -> bool {
             let names: BTreeSet<&str> = fields.iter().map(|(name, _)| *name).collect();
             names.len() == fields.len()
         }
-        Answer::BodyTooLarge => false,
-        Answer::Deny(_) | Answer::Nothing => true,
+        Answer::Deny(_) | Answer::Nothing | Answer::BodyTooLarge => true,
     };
     let speaks_tls = sample.scheme == Scheme::Https;
     let asks_other = sample.authority.is_some() && speaks_tls;

@@ -32,6 +32,8 @@ pub enum AssumedAnswer {
     },
     /// It cannot be reached, is late or fails.
     Error,
+    /// It is not asked, since the body is larger than it may be sent.
+    BodyTooLarge,
 }
 
 /// The JSON itself.
@@ -59,6 +61,8 @@ pub enum AssumedDecision {
     /// `error`
     #[default]
     Error,
+    /// `bodyTooLarge`
+    BodyTooLarge,
 }
 
 impl From<AssumedAnswer> for Written {
@@ -79,6 +83,10 @@ impl From<AssumedAnswer> for Written {
                 ..Self::default()
             },
             AssumedAnswer::Error => Self::default(),
+            AssumedAnswer::BodyTooLarge => Self {
+                decision: AssumedDecision::BodyTooLarge,
+                ..Self::default()
+            },
         }
     }
 }
@@ -121,6 +129,7 @@ impl AssumedAnswer {
             },
             AssumedDecision::Deny => Self::Deny { status },
             AssumedDecision::Error => Self::Error,
+            AssumedDecision::BodyTooLarge => Self::BodyTooLarge,
         })
     }
 
@@ -157,6 +166,7 @@ impl AssumedAnswer {
             } => (set_headers, remove_headers),
             Self::Deny { status } => return Ok(OwnedSaid::Deny(status.unwrap_or(403))),
             Self::Error => return Ok(OwnedSaid::Nothing),
+            Self::BodyTooLarge => return Ok(OwnedSaid::BodyTooLarge),
         };
         let changeable = |name: &String| -> Result<String, String> {
             let name = name.to_ascii_lowercase();

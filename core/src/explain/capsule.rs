@@ -267,7 +267,8 @@ impl Curtain<'_> {
         let fields = match said {
             OwnedSaid::Allow(fields) => fields,
             OwnedSaid::Deny(status) => return AssumedAnswer::Deny { status: Some(*status) },
-            OwnedSaid::Nothing | OwnedSaid::BodyTooLarge => return AssumedAnswer::Error,
+            OwnedSaid::Nothing => return AssumedAnswer::Error,
+            OwnedSaid::BodyTooLarge => return AssumedAnswer::BodyTooLarge,
         };
         let mut set_headers = Vec::new();
         let mut remove_headers = Vec::new();

@@ -190,7 +190,7 @@ fn split(fields: &[(&str, Option<&str>)]) -> (Vec<(String, String)>, Vec<String>
     (set.collect(), removed.map(|(name, _)| (*name).to_owned()).collect())
 }
 
-/// `CheckAnswer` of the simulator's types, which has no word for a body that is too large.
+/// `CheckAnswer` of the simulator's types.
 fn check(answer: Answer) -> Value {
     match answer {
         Answer::Allow(fields) => {
@@ -198,7 +198,8 @@ fn check(answer: Answer) -> Value {
             json!({ "decision": "allow", "setHeaders": set, "removeHeaders": removed })
         }
         Answer::Deny(status) => json!({ "decision": "deny", "status": status }),
-        Answer::Nothing | Answer::BodyTooLarge => json!({ "decision": "error" }),
+        Answer::Nothing => json!({ "decision": "error" }),
+        Answer::BodyTooLarge => json!({ "decision": "bodyTooLarge" }),
     }
 }
 
@@ -209,6 +210,7 @@ fn assumed(answer: Answer) -> Result<AssumedAnswer, &'static str> {
             AssumedAnswer::new(AssumedDecision::Allow, Some(set), Some(removed), None)
         }
         Answer::Deny(status) => AssumedAnswer::new(AssumedDecision::Deny, None, None, Some(status)),
-        Answer::Nothing | Answer::BodyTooLarge => AssumedAnswer::new(AssumedDecision::Error, None, None, None),
+        Answer::Nothing => AssumedAnswer::new(AssumedDecision::Error, None, None, None),
+        Answer::BodyTooLarge => AssumedAnswer::new(AssumedDecision::BodyTooLarge, None, None, None),
     }
 }

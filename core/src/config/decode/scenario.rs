@@ -123,6 +123,7 @@ fn checks(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> AssumedAns
         let decision = match node.get("decision")?.scalar()?.text.as_str() {
             "allow" => AssumedDecision::Allow,
             "deny" => AssumedDecision::Deny,
+            "bodyTooLarge" => AssumedDecision::BodyTooLarge,
             _ => AssumedDecision::Error,
         };
         let removed = node

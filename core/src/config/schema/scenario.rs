@@ -121,7 +121,7 @@ static CHECK: Object = Object::new(&[
     required(
         "decision",
         Shape::Enum(&Enumeration {
-            values: &["allow", "deny", "error"],
+            values: &["allow", "deny", "error", "bodyTooLarge"],
             not_yet: &[],
             ignore_case: false,
         }),
