@@ -95,10 +95,15 @@ pub(crate) fn client_cert(sent: &HeaderMap, peer: &Peer, tables: &Tables<'_>) ->
     HeaderValue::from_bytes(&told).ok()
 }
 
-/// Writes it in place of whatever a head says there.
+/// Writes it into a head whose own is gone.
 pub(crate) fn tell_client_cert(headers: &mut HeaderMap, told: Option<HeaderValue>) {
-    headers.remove(X_FORWARDED_CLIENT_CERT);
     headers.extend(told.map(|told| (X_FORWARDED_CLIENT_CERT, told)));
+}
+
+/// Writes it in place of what a head says itself.
+pub(crate) fn correct_client_cert(headers: &mut HeaderMap, told: Option<HeaderValue>) {
+    headers.remove(X_FORWARDED_CLIENT_CERT);
+    tell_client_cert(headers, told);
 }
 
 /// Puts a `Cookie` together that HTTP/2 has let the client take apart (RFC 9113 §8.2.3), so that all who read it read one.

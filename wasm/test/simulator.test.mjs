@@ -185,6 +185,40 @@ spec:
   simulator.free();
 });
 
+test("a_client_says_what_its_certificate_is_and_may_connect", () => {
+  const plain = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: plain, namespace: istio-system }
+spec:
+  hosts: [plain.test]
+  ports: [{ number: 80, name: http, protocol: HTTP }]
+  resolution: STATIC
+  endpoints: [{ address: 127.0.0.1 }]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: plain, namespace: istio-system }
+spec:
+  hosts: [plain.test]
+  gateways: [ingress-gw]
+  http: [{ route: [{ destination: { host: plain.test } }] }]
+`;
+  const simulator = new Simulator({ ...files, "plain.yaml": plain }, { env: ENV });
+  const told = (request) => {
+    const verdict = simulator.decide({ url: "http://plain.test/", ...request });
+    assert.equal(verdict.decision, "forward");
+    return Object.fromEntries(verdict.setHeaders);
+  };
+  const peerCert = 'Subject="CN=a"';
+  assert.equal(told({ peerCert })["x-forwarded-client-cert"], peerCert);
+  assert.equal(told({ headers: [["x-forwarded-client-cert", peerCert]] })["x-forwarded-client-cert"], undefined);
+  assert.equal(told({ protocol: "websocket" }).upgrade, "websocket");
+  assert.equal(simulator.decide({ url: "http://test.com/", protocol: "websocket" }).code, "upgrade_not_allowed");
+  assert.throws(() => simulator.decide({ url: "http://plain.test/", protocol: "masque" }), /only `websocket`/);
+  simulator.free();
+});
+
 test("many_simulators_can_come_and_go", () => {
   for (let round = 0; round < 50; round += 1) {
     const simulator = new Simulator(files, { env: ENV });

@@ -77,12 +77,13 @@ pub fn of_uri_names<N: AsRef<str>>(names: &[N]) -> Option<String> {
 
 /// As in Envoy, a certificate without a URI has an empty one.
 fn uris<N: AsRef<str>>(element: &mut String, names: &[N]) {
-    let mut names = names.iter().map(AsRef::as_ref).filter(|name| is_uri(name)).peekable();
-    if names.peek().is_none() {
-        named(element, "URI", "");
-    }
-    for name in names {
+    let mut has_none = true;
+    for name in names.iter().map(AsRef::as_ref).filter(|name| is_uri(name)) {
         named(element, "URI", name);
+        has_none = false;
+    }
+    if has_none {
+        named(element, "URI", "");
     }
 }
 

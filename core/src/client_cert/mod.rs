@@ -12,7 +12,7 @@ mod element;
 mod subject;
 
 #[cfg(feature = "alloc")]
-use alloc::{borrow::Cow, vec::Vec};
+use alloc::vec::Vec;
 
 #[cfg(feature = "alloc")]
 pub use element::{ClientCertificate, NotShown, of_uri_names};
@@ -88,16 +88,13 @@ impl<'r> Shown<'r> {
 /// The field as a plain host gets it, when the client sent `headers` over `connection`. LLM providers never get it.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn sent<'r>(tables: &Tables<'_>, headers: &'r dyn Headers, connection: &Connection<'r>) -> Option<Cow<'r, [u8]>> {
-    let mut values: Vec<&[u8]> = Vec::new();
+pub fn sent(tables: &Tables<'_>, headers: &dyn Headers, connection: &Connection<'_>) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
     Shown::of(tables, headers, connection).each(&mut |value| {
-        if !value.is_empty() {
-            values.push(value);
+        if !all.is_empty() && !value.is_empty() {
+            all.push(b',');
         }
+        all.extend_from_slice(value);
     });
-    match values[..] {
-        [] => None,
-        [value] => Some(Cow::Borrowed(value)),
-        _ => Some(Cow::Owned(values.join(&b','))),
-    }
+    (!all.is_empty()).then_some(all)
 }

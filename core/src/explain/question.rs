@@ -210,9 +210,11 @@ impl Question {
         if let (Some(authority), None, false) = (&target.authority, &self.authority, names_host) {
             headers.to_mut().push(("host".to_owned(), authority.clone()));
         }
-        for (name, value) in upgrade.into_iter().flat_map(Upgrade::fields) {
-            if !headers.iter().any(|(sent, _)| sent.eq_ignore_ascii_case(name)) {
-                headers.to_mut().push((name.to_owned(), value.to_owned()));
+        if let Some(upgrade) = upgrade {
+            for (name, value) in upgrade.fields() {
+                if Fields(&headers).first(name).is_none() {
+                    headers.to_mut().push((name.to_owned(), value.to_owned()));
+                }
             }
         }
         let fields = Fields(&headers);

@@ -48,6 +48,14 @@ impl Reader<'_> {
             Destination::Provider(provider) => (provider.request_changes, provider.response_changes),
             Destination::Host(host) => (host.request_changes, host.response_changes),
         };
+        let mut set_headers = self.set_headers(seen, &known, forward);
+        let mut remove_headers = self.never_sent(&known, provider.is_some());
+        if provider.is_none()
+            && let Some(told) = client_cert::sent(&self.tables, request.headers, &request.connection)
+        {
+            set_headers.push((client_cert::NAME.to_owned(), text(&told)));
+            remove_headers.retain(|name| name != client_cert::NAME);
+        }
         UpstreamRequest {
             rule: self.rule(forward.rule),
             admitted_by: provider.map(|provider| self.rule(provider.admitted_by)),
@@ -71,8 +79,8 @@ impl Reader<'_> {
                 Destination::Host(host) => host.upgrade.map(|upgrade| upgrade.token().to_owned()),
                 Destination::Provider(_) => None,
             },
-            set_headers: self.set_headers(request, seen, &known, forward),
-            remove_headers: self.never_sent(request, &known, provider.is_some()),
+            set_headers,
+            remove_headers,
             change_headers: self.changes(request_changes),
             change_response_headers: {
                 let mut changes = self.changes(response_changes);
@@ -141,7 +149,6 @@ impl Reader<'_> {
     /// What the gateway writes, and what authorizers and tokens do.
     fn set_headers(
         self,
-        request: &Request<'_>,
         seen: Option<&Attributes<'_>>,
         known: &Known<'_>,
         forward: &Forward<'_>,
@@ -153,8 +160,9 @@ impl Reader<'_> {
         };
         if let Destination::Host(host) = &forward.to {
             if let Some(upgrade) = host.upgrade {
-                let fields = upgrade.fields().into_iter();
-                set.extend(fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
+                for (name, value) in upgrade.fields() {
+                    set.push((name.to_owned(), value.to_owned()));
+                }
             }
             if host.makes_key {
                 set.push((KEY.to_owned(), "«random»".to_owned()));
@@ -162,8 +170,6 @@ impl Reader<'_> {
             if let Some(seen) = seen {
                 set.extend(self.about_the_client(seen, forward.path));
             }
-            let certificate = client_cert::sent(&self.tables, request.headers, &request.connection);
-            set.extend(certificate.map(|value| (client_cert::NAME.to_owned(), text(&value))));
         }
         let changed = known.checked.into_iter().flat_map(Checked::changes);
         for (name, value) in changed.filter(|(name, _)| !is_dropped(name)) {
@@ -206,12 +212,7 @@ impl Reader<'_> {
         told
     }
 
-    /// Whether a plain host is told of clients' certificates in this request.
-    fn tells_certificate(self, request: &Request<'_>) -> bool {
-        client_cert::sent(&self.tables, request.headers, &request.connection).is_some()
-    }
-
-    fn never_sent(self, request: &Request<'_>, known: &Known<'_>, is_provider: bool) -> Vec<Cow<'static, str>> {
+    fn never_sent(self, known: &Known<'_>, is_provider: bool) -> Vec<Cow<'static, str>> {
         let (names, prefixes) = match is_provider {
             true => (DROPPED_HEADERS, DROPPED_HEADER_PREFIXES),
             false => (
@@ -223,10 +224,7 @@ impl Reader<'_> {
             true => (&[][..], &[][..]),
             false => (rewrite::HEARSAY_HEADERS, rewrite::HEARSAY_HEADER_PREFIXES),
         };
-        let tells_certificate = !is_provider && self.tells_certificate(request);
-        let is_sent = |name: &&&str| **name == client_cert::NAME && tells_certificate;
-        let names = names.iter().chain(hearsay).filter(|name| !is_sent(name));
-        let names = names.map(|name| Cow::Borrowed(*name));
+        let names = names.iter().chain(hearsay).map(|name| Cow::Borrowed(*name));
         let prefixes = prefixes.iter().chain(families);
         let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
         let mut all: Vec<Cow<'static, str>> = names.collect();

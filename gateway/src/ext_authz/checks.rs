@@ -29,7 +29,7 @@ impl Checks {
         head::remove_named(&mut headers);
         headers.remove(CONNECTION);
         head::add_client(&mut headers, peer, tables);
-        head::tell_client_cert(&mut headers, head::client_cert(sent, peer, tables));
+        head::correct_client_cert(&mut headers, head::client_cert(sent, peer, tables));
         headers.insert(X_REQUEST_ID, request_id.clone());
         Box::new(Self {
             headers,
