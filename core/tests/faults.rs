@@ -10,19 +10,12 @@ use lockgate_core::decide::{Scratch, decide};
 use lockgate_core::decision::Decision;
 use lockgate_core::explain::Verdict;
 use lockgate_core::fault::AbortAnswer;
-use support::{GET, Sent, compiled};
+use support::{EDGE, GET, Sent, compiled};
 
 fn rule(fields: &str) -> Compiled {
     compiled(
         &format!(
-            "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-apiVersion: networking.istio.io/v1
+            "{EDGE}apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: a, namespace: istio-system}}
 spec: {{hosts: [a.test], resolution: DNS, ports: [{{number: 8000, name: http}}]}}

@@ -7,7 +7,7 @@ mod support;
 
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::explain::{Question, Target, UpstreamRequest, Verdict};
-use support::{GET, Sent, compiled};
+use support::{EDGE, GET, Sent, compiled};
 
 /// One host for each kind of route.
 fn routes() -> Compiled {
@@ -188,14 +188,7 @@ fn no_answer_of_ours_looks_like_an_agreement() {
     for (rule, refused) in rules {
         let compiled = compiled(
             &format!(
-                "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-apiVersion: networking.istio.io/v1
+                "{EDGE}apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: a, namespace: istio-system}}
 spec: {{hosts: [a.test], resolution: DNS, ports: [{{number: 80, name: http}}]}}

@@ -9,6 +9,7 @@ mod support;
 use core::time::Duration;
 use std::time::Instant;
 
+use support::bed::EDGE;
 use support::client::{Client, Response, get, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::{field, samples, total};
@@ -20,14 +21,7 @@ use support::wire::{Framing, Part, chunk};
 fn config(ports: [u16; 2], settings: &str) -> String {
     let [first, second] = ports;
     format!(
-        "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-apiVersion: networking.istio.io/v1
+        "{EDGE}apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: a, namespace: istio-system}}
 spec:

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod support;
 
+use support::bed::EDGE;
 use support::client::{Client, Response, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
@@ -13,14 +14,7 @@ use support::upstream::{Answer, Upstream};
 
 async fn gateway(port: u16) -> Gateway {
     let text = format!(
-        "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-apiVersion: networking.istio.io/v1
+        "{EDGE}apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: a, namespace: istio-system}}
 spec:

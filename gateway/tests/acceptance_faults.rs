@@ -8,6 +8,7 @@ mod support;
 use core::time::Duration;
 use std::time::Instant;
 
+use support::bed::EDGE;
 use support::client::{Client, Response, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
@@ -22,14 +23,7 @@ async fn bed(fields: &str) -> Bed {
     let upstream = Upstream::plain().await;
     let port = upstream.addr.port();
     let text = format!(
-        "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-apiVersion: networking.istio.io/v1
+        "{EDGE}apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: a, namespace: istio-system}}
 spec:

@@ -6,6 +6,7 @@
 mod support;
 
 use support::KEY;
+use support::bed::EDGE;
 use support::client::{Client, Response, post, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
@@ -40,14 +41,7 @@ spec: {{host: {name}.test, trafficPolicy: {{tls: {{mode: DISABLE}}}}}}
         )
     };
     format!(
-        "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-{}{}{more}apiVersion: lockgate.dev/v1
+        "{EDGE}{}{}{more}apiVersion: lockgate.dev/v1
 kind: LLMRoute
 metadata: {{name: models, namespace: istio-system}}
 spec:

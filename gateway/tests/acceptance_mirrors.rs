@@ -8,6 +8,7 @@ mod support;
 use core::time::Duration;
 use std::time::Instant;
 
+use support::bed::EDGE;
 use support::client::{Client, Response, get, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::{samples, total};
@@ -37,14 +38,7 @@ spec:
         )
     };
     let text = format!(
-        "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-{}{}apiVersion: networking.istio.io/v1
+        "{EDGE}{}{}apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: web, namespace: istio-system}}
 spec:

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod support;
 
+use support::bed::EDGE;
 use support::client::{Client, Response, get, post, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::total;
@@ -28,14 +29,7 @@ spec:
         )
     };
     format!(
-        "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-{}{}apiVersion: networking.istio.io/v1
+        "{EDGE}{}{}apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: web, namespace: istio-system}}
 spec:
@@ -413,14 +407,7 @@ async fn llm_routes_and_virtual_services_share_a_gateway() {
 async fn delegated_rules_go_to_the_endpoints_of_their_subsets() {
     let (stable, canary) = (Upstream::plain().await, Upstream::plain().await);
     let text = format!(
-        "apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-apiVersion: networking.istio.io/v1
+        "{EDGE}apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: a, namespace: istio-system}}
 spec:

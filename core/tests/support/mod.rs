@@ -18,6 +18,16 @@ use lockgate_core::explain::{Explanation, explain};
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::request::{Connection, Request, Scheme, spiffe_id};
 
+/// A Gateway that takes every host on port 80, before further documents.
+pub(crate) const EDGE: &str = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]
+---
+";
+
 /// What comes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {

@@ -13,6 +13,7 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use support::bed::EDGE;
 use support::client::Client;
 use support::gateway::{Gateway, Setup, edit};
 use support::https::Tls;
@@ -32,14 +33,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 fn config(port: u16, rule: &str) -> String {
     format!(
         "
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: istio-system}}
-spec:
-  selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]
----
-apiVersion: networking.istio.io/v1
+{EDGE}apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: a, namespace: istio-system}}
 spec:

@@ -28,6 +28,16 @@ pub const DENIED_TEXT: &str = "127.0.0.1";
 /// A client at another address.
 pub const OTHER: [u8; 4] = [127, 0, 0, 2];
 
+/// A Gateway that takes every host on port 80, before further documents.
+pub const EDGE: &str = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]
+---
+";
+
 /// A provider that gets the client's own method and path, under every host.
 pub const OPEN: &str = "
 apiVersion: networking.istio.io/v1
