@@ -17,7 +17,7 @@ use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
-    Attempts, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
+    Attempts, AttemptsId, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
     DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, MirrorRow, OriginRow,
     PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow,
     RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
@@ -188,6 +188,12 @@ impl Snapshot {
     #[must_use]
     pub fn key_sources(&self) -> &[KeySource] {
         &self.key_sources
+    }
+
+    /// How often and how long requests are tried.
+    #[must_use]
+    pub fn attempts(&self, id: AttemptsId) -> &Attempts {
+        Attempts::of(&self.rows.meaning.attempts, id)
     }
 
     /// How external authorizers are asked; [`crate::tables::AuthorizerId`] is the index.

@@ -370,8 +370,7 @@ impl<'a> Tables<'a> {
     /// How often and how long requests are tried.
     #[must_use]
     pub fn attempts(&self, id: AttemptsId) -> &'a Attempts {
-        const ONE: &Attempts = &Attempts::ONE;
-        self.attempts.get(id.0 as usize).unwrap_or(ONE)
+        Attempts::of(self.attempts, id)
     }
 
     /// Where a rule of a route stands.

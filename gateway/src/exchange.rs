@@ -221,8 +221,9 @@ struct Outgoing {
 
 /// What to do next.
 enum Step {
-    Send(Plan),
-    Answer(Configured),
+    /// In a box, as the next: a step is moved often, and most are small.
+    Send(Box<Plan>),
+    Answer(Box<Configured>),
     ReadBody,
     Check(Asked),
     VerifyToken(jwt::Begun),
@@ -232,7 +233,10 @@ enum Step {
 
 impl Step {
     fn answer(configured: Option<Configured>) -> Self {
-        configured.map_or(Self::Fail(Fault::Internal, Flag::None), Self::Answer)
+        match configured {
+            Some(configured) => Self::Answer(Box::new(configured)),
+            None => Self::Fail(Fault::Internal, Flag::None),
+        }
     }
 }
 
@@ -305,7 +309,7 @@ impl Exchange {
     /// An answer of ours.
     fn answer(self, step: Step) -> Response<ClientBody> {
         match step {
-            Step::Answer(configured) => respond::configured(configured, self.record),
+            Step::Answer(configured) => respond::configured(*configured, self.record),
             Step::Refuse(refusal @ Refusal::External(..)) => {
                 let denial = self.checks.and_then(|checks| checks.denial);
                 respond::external(refusal, denial, self.record)
@@ -509,7 +513,7 @@ impl Exchange {
                 (To::Provider(to), body)
             }
         };
-        Step::Send(Plan {
+        Step::Send(Box::new(Plan {
             upstream: forward.upstream,
             uri,
             host,
@@ -520,15 +524,15 @@ impl Exchange {
             mirrors: forward.mirrors.upstreams().collect(),
             cors,
             body,
-        })
+        }))
     }
 
     /// The request as it goes out, or the record alone when its upstream is not there, which cannot be.
-    fn outgoing(mut self, plan: Plan) -> Result<Outgoing, Box<Record>> {
+    fn outgoing(mut self, plan: Box<Plan>) -> Result<Outgoing, Box<Record>> {
         let Some(pool) = self.record.view.upstream(plan.upstream).map(Rc::clone) else {
             return Err(self.record);
         };
-        let attempts = *self.record.view.live.compiled.snapshot.tables().attempts(plan.attempts);
+        let attempts = *self.record.view.live.compiled.snapshot.attempts(plan.attempts);
         let headers = &self.head.headers;
         let (body, watch) = attempts::body(
             plan.body,

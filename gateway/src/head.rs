@@ -6,7 +6,7 @@
 //! not see is the engine's to say ([`rewrite::drops_header_to_provider`],
 //! [`rewrite::drops_header_to_host`]).
 
-use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HeaderName, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HOST, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Version};
@@ -32,7 +32,13 @@ pub(crate) struct HeadFields<'h>(pub(crate) &'h HeaderMap);
 
 impl Headers for HeadFields<'_> {
     fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
-        for value in self.0.get_all(name) {
+        // These two are read for every request; to be looked for by its text, a name is parsed first.
+        let values = match name {
+            "host" => self.0.get_all(HOST),
+            "connection" => self.0.get_all(CONNECTION),
+            name => self.0.get_all(name),
+        };
+        for value in values {
             visit(value.as_bytes().trim_ascii());
         }
     }

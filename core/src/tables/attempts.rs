@@ -3,7 +3,7 @@
 //! Rows of their own, so that any kind of route can have them: of a rule that
 //! says nothing they are its kind's default.
 
-use super::Rows;
+use super::{AttemptsId, Rows};
 
 /// What a shell may spend on one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +23,12 @@ impl Attempts {
         retries: None,
         all_endpoints: true,
     };
+
+    /// One of these rows.
+    pub(crate) fn of(rows: &[Self], id: AttemptsId) -> &Self {
+        const ONE: &Attempts = &Attempts::ONE;
+        rows.get(id.0 as usize).unwrap_or(ONE)
+    }
 }
 
 /// What is tried again: Envoy's `RetryPolicy` as istiod writes it.

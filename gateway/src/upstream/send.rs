@@ -167,7 +167,7 @@ async fn send_on(
     {
         // Apart, since it is seldom needed.
         switched = match Box::pin(switched_by(asked, answer)).await {
-            Ok(switched) => Some(switched),
+            Ok(switched) => Some(Box::new(switched)),
             Err(why) => return Err(Unsent::Failed(SendError::Garbage(why.into()))),
         };
     }
@@ -177,7 +177,7 @@ async fn send_on(
         Ok(Ok(answer)) => match distrusted(&answer) {
             Some(why) => Err(Unsent::Failed(SendError::Garbage(why.into()))),
             None => {
-                let switched = switched.map(|switched| Connection::Switched(Box::new(switched)));
+                let switched = switched.map(Connection::Switched);
                 Ok((answer, switched.unwrap_or(Connection::Http1(connection))))
             }
         },
@@ -195,20 +195,23 @@ pub(super) fn distrusted<B>(answer: &Response<B>) -> Option<&'static str> {
     if answer.status().as_u16() > 599 {
         return Some("the upstream's answer has a status beyond 599");
     }
-    let of = |name| answer.headers().get_all(name).iter();
-    let mut codings = of(TRANSFER_ENCODING);
-    let Some(coding) = codings.next() else {
-        let is_repeated = of(CONTENT_LENGTH).nth(1).is_some();
-        return is_repeated.then_some("the upstream gave its answer's length twice");
-    };
-    if of(CONTENT_LENGTH).next().is_some() {
-        return Some("the upstream gave its answer a length beside a transfer coding");
+    let (mut codings, mut chunked, mut lengths) = (0_usize, 0_usize, 0_usize);
+    // Once over all, which for the few fields of an answer costs less than to look for either.
+    for (name, value) in answer.headers() {
+        if *name == TRANSFER_ENCODING {
+            codings += 1;
+            chunked += usize::from(value.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        } else if *name == CONTENT_LENGTH {
+            lengths += 1;
+        }
     }
-    let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if !is_chunked || codings.next().is_some() || answer.version() != Version::HTTP_11 {
-        return Some("the upstream's answer has another transfer coding than `chunked`");
+    match (codings, lengths) {
+        (0, 0 | 1) => None,
+        (0, _) => Some("the upstream gave its answer's length twice"),
+        (1, 0) if chunked == 1 && answer.version() == Version::HTTP_11 => None,
+        (_, 0) => Some("the upstream's answer has another transfer coding than `chunked`"),
+        (..) => Some("the upstream gave its answer a length beside a transfer coding"),
     }
-    None
 }
 
 fn classify(error: hyper::Error) -> SendError {
