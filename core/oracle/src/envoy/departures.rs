@@ -218,6 +218,18 @@ pub const DEPARTURES: &[Departure] = &[
             matches!(case.lockgate, Outcome::Answered { status: 400, body, .. } if body == refused)
         },
     },
+    Departure {
+        name: "tokens of preflights",
+        what: "A token in a parameter of a CORS preflight that goes upstream is taken out of it, as of any request; \
+               Envoy, which asks a preflight for no token, leaves it there.",
+        why: "The token is the gateway's to read and nobody else's.",
+        explains: |case| {
+            let is_there = |name| case.request.values(name).next().is_some();
+            let is_preflight =
+                case.request.method == "OPTIONS" && is_there("origin") && is_there("access-control-request-method");
+            is_preflight && case.envoy.without_token().as_ref() == Some(case.lockgate)
+        },
+    },
 ];
 
 impl<'c> Case<'c> {

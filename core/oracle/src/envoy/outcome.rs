@@ -49,6 +49,26 @@ fn sorted(answer: &Message, is_wanted: impl Fn(&str) -> bool) -> Vec<(String, Ve
 }
 
 impl Outcome {
+    /// The same without the parameter in which tokens are, if it was passed on with one.
+    #[must_use]
+    pub fn without_token(&self) -> Option<Self> {
+        let mut without = self.clone();
+        let Self::Forwarded { line, .. } = &mut without else {
+            return None;
+        };
+        let (path, rest) = line.split_once('?')?;
+        let (query, version) = rest.split_once(' ')?;
+        let kept: Vec<&str> = query
+            .split('&')
+            .filter(|pair| !pair.starts_with("access_token="))
+            .collect();
+        let mark = if kept.is_empty() { "" } else { "?" };
+        let shorter = format!("{path}{mark}{} {version}", kept.join("&"));
+        let had_one = shorter != *line;
+        *line = shorter;
+        had_one.then_some(without)
+    }
+
     /// Reads an answer.
     #[must_use]
     pub fn of(answer: Option<Message>, is_routed: bool) -> Self {
