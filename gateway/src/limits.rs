@@ -103,6 +103,10 @@ pub(crate) const UPGRADE_SOCKETS_MAX: usize = 64 * 1024;
 /// happen to busy ones; and a burst of new ones should not all be whole at once.
 pub(crate) const CONNECTION_TICK: Duration = Duration::from_millis(100);
 
+/// How often a connection of HTTP/1.1 does so at least while one answer takes long: each look takes two microseconds, and
+/// thousands of streams are open at once.
+pub(crate) const CONNECTION_TICK_MAX: Duration = Duration::from_secs(1);
+
 /// Time and bytes to read from a client after the last answer, so that closing does not destroy that answer.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// See [`LINGER`].

@@ -20,7 +20,7 @@ use super::io::{self, Activity, ClientIo, HEAD_TIMEOUT, Strict, answer};
 use super::stream::ClientStream;
 use super::tunnel::Tunnel;
 use crate::exchange;
-use crate::limits::{CONNECTION_TICK, HEAD_BYTES_MAX};
+use crate::limits::{CONNECTION_TICK, CONNECTION_TICK_MAX, HEAD_BYTES_MAX};
 use crate::worker::Worker;
 
 /// How it went on.
@@ -75,7 +75,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
             why = refused(&activity, peer, begun) => break Next::Refuse(why),
             () = &mut tick => {
                 match watch.tick() {
-                    Next::Go => tick.as_mut().reset(tokio::time::Instant::now() + CONNECTION_TICK),
+                    Next::Go => tick.as_mut().reset(tokio::time::Instant::now() + watch.interval),
                     next => break next,
                 }
             }
@@ -140,6 +140,10 @@ struct Watch<'c> {
     worker: &'c Worker,
     peer: &'c Peer,
     activity: &'c Activity,
+    /// Between the last tick and the next.
+    interval: Duration,
+    /// Requests begun until the last tick.
+    seen: u64,
     begun: u64,
     written: u64,
     /// Since the first byte of a head that is not whole yet.
@@ -155,6 +159,8 @@ impl<'c> Watch<'c> {
             worker,
             peer,
             activity,
+            interval: CONNECTION_TICK,
+            seen: begun,
             begun,
             written: 0,
             head: Duration::ZERO,
@@ -163,14 +169,17 @@ impl<'c> Watch<'c> {
     }
 
     fn tick(&mut self) -> Next {
+        let passed = self.interval;
+        let goes_on = self.peer.running.get() > 0 && self.peer.begun.get() == self.seen;
+        self.seen = self.peer.begun.get();
+        self.interval = match goes_on {
+            true => passed.saturating_mul(2).min(CONNECTION_TICK_MAX),
+            false => CONNECTION_TICK,
+        };
         if self.activity.write_blocked.get() {
             let moved = self.activity.written.get() != self.written;
             self.written = self.activity.written.get();
-            self.unread = if moved {
-                Duration::ZERO
-            } else {
-                self.unread + CONNECTION_TICK
-            };
+            self.unread = if moved { Duration::ZERO } else { self.unread + passed };
             return if self.unread >= self.worker.shared.times.stream_idle {
                 self.peer.unread.set(true);
                 Next::Drop
@@ -204,7 +213,7 @@ impl<'c> Watch<'c> {
         if !self.activity.read.get() {
             return Next::Park;
         }
-        self.head += CONNECTION_TICK;
+        self.head += passed;
         if self.head >= self.worker.shared.times.header_read {
             Next::HeadTimeout
         } else {
