@@ -18,16 +18,15 @@ mod answered;
 mod ask;
 mod attempts;
 mod mirrors;
+mod outgoing;
 
 use core::convert::Infallible;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HOST, HeaderName, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -44,15 +43,13 @@ use lockgate_core::observe::observe;
 use lockgate_core::rewrite;
 use lockgate_core::tables::RuleId;
 use lockgate_core::token::TokenError;
-use lockgate_core::upgrade::Upgrade;
 
 use self::answered::{Awaited, answered, not_switched};
 use self::ask::Asked;
-use self::attempts::Trying;
-use self::mirrors::Copied;
+use self::outgoing::Outgoing;
 use crate::access::{Flag, Record};
 use crate::body::{ReadBody, ReadError, Reading};
-use crate::changes::{self, Change};
+use crate::changes;
 use crate::client_body::ClientBody;
 use crate::connection::Peer;
 use crate::connection::stream_tunnel::StreamTunnel;
@@ -62,13 +59,9 @@ use crate::jwt;
 use crate::limits::HEADER_FIELDS_MAX;
 use crate::overload::Held;
 use crate::plan::{self, Configured, NoTarget, Plan, To};
-use crate::respond::{self, Fault, X_REQUEST_ID};
-use crate::upstream::{self, Pool, UpstreamBody};
-use crate::websocket;
+use crate::respond::{self, Fault};
+use crate::upstream;
 use crate::worker::Worker;
-
-/// Where an upstream reads what a path was before it was rewritten. No client's field of that name gets there.
-const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
 /// Answers one request.
 pub(crate) async fn run(
@@ -201,22 +194,6 @@ impl Sender {
             Self::Refused(error) => Identity::Refused(*error),
         }
     }
-}
-
-/// A request on its way to an upstream.
-struct Outgoing {
-    pool: Rc<Pool>,
-    request: Request<UpstreamBody>,
-    trying: Trying,
-    /// What a route changes of the answer.
-    response_changes: Vec<Change>,
-    /// What any answer, also one of ours in its place, says to pages of other origins.
-    cors: Vec<Change>,
-    /// What it asks the upstream for.
-    upgrade: Option<Upgrade>,
-    /// The key that it is asked with, if that is ours.
-    key: Option<HeaderValue>,
-    record: Box<Record>,
 }
 
 /// What to do next.
@@ -525,79 +502,6 @@ impl Exchange {
             cors,
             body,
         }))
-    }
-
-    /// The request as it goes out, or the record alone when its upstream is not there, which cannot be.
-    fn outgoing(mut self, plan: Box<Plan>) -> Result<Outgoing, Box<Record>> {
-        let Some(pool) = self.record.view.upstream(plan.upstream).map(Rc::clone) else {
-            return Err(self.record);
-        };
-        let attempts = *self.record.view.live.compiled.snapshot.attempts(plan.attempts);
-        let headers = &self.head.headers;
-        let (body, watch) = attempts::body(
-            plan.body,
-            self.incoming,
-            (&attempts, headers),
-            !plan.mirrors.is_empty(),
-            &mut self.record,
-        );
-        let mut request = Request::new(body);
-        *request.method_mut() = self.head.method;
-        *request.version_mut() = match &plan.to {
-            // Of HTTP/2 no connection is given up.
-            To::Host(host) if host.upgrade.is_some() => Version::HTTP_11,
-            To::Host(_) | To::Provider(_) => pool.target().version(self.head.version),
-        };
-        *request.uri_mut() = plan.uri;
-        *request.headers_mut() = self.head.headers;
-        let headers = request.headers_mut();
-        headers.insert(HOST, plan.host);
-        headers.insert(X_REQUEST_ID, self.record.request_id.clone());
-        headers.extend(plan.written);
-        let (response_changes, withheld, upgrade, makes_key) = match plan.to {
-            To::Provider(provider) => {
-                let withheld = match plan.mirrors.is_empty() {
-                    true => Vec::new(),
-                    false => changes::names(&provider.request_changes),
-                };
-                changes::make(headers, provider.request_changes);
-                if let Some(credential) = provider.credential {
-                    headers.insert(AUTHORIZATION, credential);
-                }
-                (provider.response_changes, Some(withheld), None, false)
-            }
-            To::Host(host) => {
-                changes::make(headers, host.request_changes);
-                if let Some(original) = host.original {
-                    headers.insert(X_ENVOY_ORIGINAL_PATH, original);
-                }
-                (host.response_changes, None, host.upgrade, host.makes_key)
-            }
-        };
-        let now = Instant::now();
-        self.record.upstream_started = Some(now);
-        let copied = Copied {
-            request: &request,
-            withheld: withheld.as_deref(),
-        };
-        mirrors::send(&plan.mirrors, copied, watch.as_ref(), plan.entropy, &self.record);
-        if let Some(upgrade) = upgrade {
-            head::ask_for(request.headers_mut(), upgrade);
-        }
-        let key = makes_key.then(|| websocket::key(&self.record.worker.entropy));
-        if let Some(key) = &key {
-            request.headers_mut().insert(SEC_WEBSOCKET_KEY, key.clone());
-        }
-        Ok(Outgoing {
-            pool,
-            trying: Trying::new(attempts, plan.entropy, &request, watch, now),
-            request,
-            response_changes,
-            cors: plan.cors.into_vec(),
-            upgrade,
-            key,
-            record: self.record,
-        })
     }
 }
 

@@ -70,6 +70,7 @@ impl ClaimSet {
         size_of::<Self>()
             .saturating_add(self.text.capacity())
             .saturating_add(self.rows.capacity().saturating_mul(size_of::<ClaimRow>()))
+            .saturating_add(self.headers.capacity().saturating_mul(size_of::<HeaderRow>()))
     }
 }
 

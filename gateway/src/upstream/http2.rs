@@ -11,28 +11,25 @@
 //! or beyond the last that it names as it goes away) goes out once more, over
 //! another connection, if all of it is at hand.
 
+mod request;
+
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::pin::Pin;
-use core::task::{Context, Poll};
 use core::time::Duration;
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use h2::Reason;
-use http::header::{CONTENT_TYPE, HOST, TE};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
+use self::request::{Broken, Copy, Noted, in_http2};
 use super::connect::{ConnectError, Open, Stream, stream};
 use super::pool::{Connection, Pool};
 use super::send::{Failed, SendError, Towards, distrusted};
@@ -44,7 +41,6 @@ use crate::limits::{
     HEADER_FIELDS_MAX, POOL_IDLE, STREAM_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, UPSTREAM_HEAD_BYTES_MAX,
     UPSTREAM_LEFT_MAX, UPSTREAM_PING, UPSTREAM_RESETS_KEPT, UPSTREAM_ROUNDS_MAX, UPSTREAM_STREAMS_MAX,
 };
-use crate::pace::BodyFailure;
 use crate::worker::OnThisThread;
 
 type Io = TokioIo<Weighed<Joined<super::connect::Io>>>;
@@ -411,110 +407,15 @@ fn is_refused(error: &hyper::Error) -> bool {
     })
 }
 
-/// The request as HTTP/2 has it: its host in the target, and what gRPC asks for.
-fn in_http2(
-    request: Request<UpstreamBody>,
-    is_tls: bool,
-    failure: &Rc<Cell<Option<Broken>>>,
-) -> Option<Request<Noted>> {
-    let (mut head, body) = request.into_parts();
-    let host = head.headers.remove(HOST)?;
-    let path = head.uri.path_and_query().cloned();
-    head.uri = Uri::builder()
-        .scheme(if is_tls { Scheme::HTTPS } else { Scheme::HTTP })
-        .authority(Authority::try_from(host.as_bytes()).ok()?)
-        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
-        .build()
-        .ok()?;
-    head.version = Version::HTTP_2;
-    let content_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if content_type.starts_with(b"application/grpc") {
-        head.headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    let body = Noted {
-        body,
-        failure: Rc::clone(failure),
-    };
-    Some(Request::from_parts(head, body))
-}
-
-/// A request that can go out once more: one whose body is at hand.
-struct Copy {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    pieces: VecDeque<Bytes>,
-}
-
-impl Copy {
-    fn of(request: &Request<UpstreamBody>) -> Option<Self> {
-        let pieces = match request.body() {
-            UpstreamBody::Pieces(pieces, _) => pieces.clone(),
-            body if body.is_end_stream() => VecDeque::new(),
-            UpstreamBody::Stream(..) | UpstreamBody::Watched(_) => return None,
-        };
-        Some(Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-            pieces,
-        })
-    }
-
-    fn request(&self) -> Request<UpstreamBody> {
-        let mut request = Request::new(UpstreamBody::of_pieces(self.pieces.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        *request.version_mut() = Version::HTTP_2;
-        request
-    }
-}
-
-/// Why a client's body broke off.
-#[derive(Debug, Clone, Copy)]
-enum Broken {
-    Client,
-    TooSlow,
-}
-
-/// A body on its way, and why it broke off: h2 only says that it did.
-struct Noted {
-    body: UpstreamBody,
-    failure: Rc<Cell<Option<Broken>>>,
-}
-
-impl Body for Noted {
-    type Data = Bytes;
-    type Error = BodyFailure;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Err(failure))) = &frame {
-            self.failure.set(Some(match failure {
-                BodyFailure::Client(_) => Broken::Client,
-                BodyFailure::TooSlow => Broken::TooSlow,
-            }));
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::VecDeque;
     use std::io::{Read as _, Write as _};
     use std::net::{Ipv4Addr, TcpListener};
     use std::sync::{Arc, mpsc};
 
+    use http::header::HOST;
     use lockgate_core::snapshot::{Endpoint, UpstreamProtocol};
     use tokio::runtime::LocalOptions;
 

@@ -1,0 +1,113 @@
+//! A request as HTTP/2 has it, and what is kept of it to send it once more.
+
+use core::cell::Cell;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, TE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::pace::BodyFailure;
+use crate::upstream::UpstreamBody;
+
+/// The request as HTTP/2 has it: its host in the target, and what gRPC asks for.
+pub(super) fn in_http2(
+    request: Request<UpstreamBody>,
+    is_tls: bool,
+    failure: &Rc<Cell<Option<Broken>>>,
+) -> Option<Request<Noted>> {
+    let (mut head, body) = request.into_parts();
+    let host = head.headers.remove(HOST)?;
+    let path = head.uri.path_and_query().cloned();
+    head.uri = Uri::builder()
+        .scheme(if is_tls { Scheme::HTTPS } else { Scheme::HTTP })
+        .authority(Authority::try_from(host.as_bytes()).ok()?)
+        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
+        .build()
+        .ok()?;
+    head.version = Version::HTTP_2;
+    let content_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if content_type.starts_with(b"application/grpc") {
+        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    let body = Noted {
+        body,
+        failure: Rc::clone(failure),
+    };
+    Some(Request::from_parts(head, body))
+}
+
+/// A request that can go out once more: one whose body is at hand.
+pub(super) struct Copy {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    pieces: VecDeque<Bytes>,
+}
+
+impl Copy {
+    pub(super) fn of(request: &Request<UpstreamBody>) -> Option<Self> {
+        let pieces = match request.body() {
+            UpstreamBody::Pieces(pieces, _) => pieces.clone(),
+            body if body.is_end_stream() => VecDeque::new(),
+            UpstreamBody::Stream(..) | UpstreamBody::Watched(_) => return None,
+        };
+        Some(Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            pieces,
+        })
+    }
+
+    pub(super) fn request(&self) -> Request<UpstreamBody> {
+        let mut request = Request::new(UpstreamBody::of_pieces(self.pieces.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        *request.version_mut() = Version::HTTP_2;
+        request
+    }
+}
+
+/// Why a client's body broke off.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Broken {
+    Client,
+    TooSlow,
+}
+
+/// A body on its way, and why it broke off: h2 only says that it did.
+pub(super) struct Noted {
+    body: UpstreamBody,
+    failure: Rc<Cell<Option<Broken>>>,
+}
+
+impl Body for Noted {
+    type Data = Bytes;
+    type Error = BodyFailure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(failure))) = &frame {
+            self.failure.set(Some(match failure {
+                BodyFailure::Client(_) => Broken::Client,
+                BodyFailure::TooSlow => Broken::TooSlow,
+            }));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
