@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod support;
 
-use support::bed::{Bed, Transport, assert_none};
+use support::bed::{Bed, Transport, assert_none, plain_host};
 use support::client::{Client, request};
 use support::gateway::Setup;
 use support::upstream::Recorded;
@@ -20,32 +20,18 @@ spec:
 /// A plain host beside the seed's provider, behind so many trusted proxies.
 async fn bed(trusted_proxies: u32) -> Bed {
     let (upstream, setup) = support::bed::join(Transport::Plain, Setup::seed()).await;
-    let hosts = format!(
-        "apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: plain, namespace: istio-system}}
-spec:
-  hosts: [plain.test]
-  ports: [{{number: 80, name: http, protocol: HTTP}}]
-  resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: plain, namespace: istio-system}}
-spec:
-  hosts: [plain.test]
-  gateways: [ingress-gw]
-  http: [{{route: [{{destination: {{host: plain.test}}}}]}}]
----
-apiVersion: lockgate.dev/v1
+    let mesh = format!(
+        "apiVersion: lockgate.dev/v1
 kind: MeshConfig
 metadata: {{name: mesh, namespace: istio-system}}
 spec: {{defaultConfig: {{gatewayTopology: {{numTrustedProxies: {trusted_proxies}}}}}}}
-",
-        upstream.addr.port()
+"
     );
-    let setup = setup.file("hosts.yaml", &hosts).file("teams.yaml", TEAMS);
+    let hosts = plain_host(upstream.addr.port(), "ingress-gw", "plain.test");
+    let setup = setup
+        .file("hosts.yaml", &hosts)
+        .file("mesh.yaml", &mesh)
+        .file("teams.yaml", TEAMS);
     Bed::of(upstream, setup.start().await)
 }
 

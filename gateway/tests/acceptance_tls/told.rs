@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
 
 use crate::case::{ROUTE, gateway, secret, setup, turned_away};
 use crate::support::QUESTION;
-use crate::support::bed::Bed;
+use crate::support::bed::{Bed, plain_host};
 use crate::support::client::{Client, post};
 use crate::support::gateway::Setup;
 use crate::support::https::{Tls, VERSIONS};
@@ -81,26 +81,7 @@ async fn bed(pair: &Pair, forwarding: Option<&str>) -> Bed {
         "may.corp.test, llm.corp.test, dashscope.aliyuncs.com",
         "mode: OPTIONAL_MUTUAL, credentialName: a",
     )];
-    let hosts = format!(
-        "apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: plain, namespace: istio-system}}
-spec:
-  hosts: [plain.test]
-  ports: [{{number: 80, name: http, protocol: HTTP}}]
-  resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: plain, namespace: istio-system}}
-spec:
-  hosts: [may.corp.test]
-  gateways: [gw]
-  http: [{{route: [{{destination: {{host: plain.test}}}}]}}]
-",
-        upstream.addr.port()
-    );
+    let hosts = plain_host(upstream.addr.port(), "gw", "may.corp.test");
     let in_plain_text = "  - {hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}\n";
     let mut setup: Setup = setup(&servers)
         .file("gateway.yaml", &(gateway(&servers) + in_plain_text))

@@ -61,6 +61,29 @@ spec:
   rules: [{backendRefs: [{providerHost: dashscope.aliyuncs.com}]}]
 ";
 
+/// A plain host at `port` of this machine, to which `gateway` leads what is for `host`.
+pub fn plain_host(port: u16, gateway: &str, host: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: plain, namespace: istio-system}}
+spec:
+  hosts: [plain.test]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: plain, namespace: istio-system}}
+spec:
+  hosts: [{host}]
+  gateways: [{gateway}]
+  http: [{{route: [{{destination: {{host: plain.test}}}}]}}]
+"
+    )
+}
+
 /// A provider and a gateway in front of it.
 #[derive(Debug)]
 pub struct Bed {
