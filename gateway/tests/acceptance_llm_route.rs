@@ -11,7 +11,7 @@ use support::client::{Client, Response, post, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
 use support::upstream::{Answer, Gate, Upstream};
-use support::wire::Framing;
+use support::wire::{Framing, Part};
 
 /// Two providers at ports of this machine, and a route with these rules.
 fn config(ports: [u16; 2], more: &str, rules: &str) -> String {
@@ -106,6 +106,7 @@ async fn the_model_of_the_body_chooses_the_provider() {
     gate.open();
     gate.open();
     assert_eq!(client.text(events[1].len()).await, events[1]);
+    assert_eq!(client.part().await, Part::End);
 
     for (body, status) in [
         (r#"{"model":"big-1"}"#, 404),

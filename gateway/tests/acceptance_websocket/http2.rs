@@ -311,6 +311,7 @@ async fn either_side_may_end_its_direction_and_a_reset_ends_both() {
     assert_eq!(exactly(&mut client, 10).await, b"still here");
     drop(host);
     assert_eq!(rest(&mut client).await, b"");
+    web.gateway.log_of(1).await;
 
     let (mut client, mut host) = open(&web, &mut sender).await;
     host.shutdown().await.expect("ending");
@@ -319,6 +320,7 @@ async fn either_side_may_end_its_direction_and_a_reset_ends_both() {
     assert_eq!(exactly(&mut host, 10).await, b"still here");
     client.shutdown().await.expect("ending");
     assert_eq!(rest(&mut host).await, b"");
+    web.gateway.log_of(2).await;
 
     // A host that goes on listening would wait for long, if a reset were an end of one direction.
     let (answer, mut to) = send(&mut sender, ask("ws.test", "/", "websocket", &[])).await;

@@ -353,6 +353,7 @@ async fn either_side_may_end_its_direction_and_listen_on() {
     host.write_all(b"an answer").await.expect("sending");
     drop(host);
     assert_eq!(rest(&mut client).await, b"an answer");
+    web.gateway.log_of(1).await;
     let (mut client, mut host) = web.open().await;
     host.write_all(b"bye").await.expect("sending");
     host.shutdown().await.expect("half an end");
@@ -384,6 +385,7 @@ async fn when_one_side_breaks_off_the_other_is_let_go() {
     let (client, mut host) = web.open().await;
     reset(client);
     assert_eq!(rest(&mut host).await, b"");
+    web.gateway.log_of(1).await;
     let (mut client, host) = web.open().await;
     reset(host);
     assert_eq!(rest(&mut client).await, b"");
