@@ -325,9 +325,14 @@ fn is_other_case(key: &[u8], name: &str) -> bool {
 /// U+017F is an s and U+212A is a k.
 #[inline]
 fn is_taken_for(key: &[u8], name: &str) -> bool {
-    let name = name.as_bytes();
     // Nearly every key that is asked about differs in its first letter.
-    begins_alike(key, name) && (key == name || folded(key).eq(folded(name)))
+    begins_alike(key, name.as_bytes()) && is_folded_alike(key, name.as_bytes())
+}
+
+fn is_folded_alike(key: &[u8], name: &[u8]) -> bool {
+    // Other characters than these two fold to as many bytes.
+    let may_be = key.len() == name.len() || !key.is_ascii() || !name.is_ascii();
+    may_be && folded(key).eq(folded(name))
 }
 
 #[inline]

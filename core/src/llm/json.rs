@@ -238,19 +238,20 @@ impl<'c> Cursor<'c> {
     /// Moves over a short string with its quotes, if there is one; most keys and many values are.
     #[inline]
     fn short_string(&mut self) -> Option<&'c [u8]> {
-        let after = self.chunk.get(self.at.wrapping_add(1)..).unwrap_or_default();
+        let after = self.chunk.get(self.at.wrapping_add(1)..)?;
         let inside = after.get(..inside::short(after)?)?;
         self.skip(inside.len().wrapping_add(2));
         Some(inside)
     }
 
+    /// Moves over blanks, to the byte after them.
     #[inline]
-    fn skip_blanks(&mut self) {
-        if self.peek().is_some_and(|byte| byte > b' ') {
-            return;
-        }
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.skip(1);
+    fn after_blanks(&mut self) -> Option<u8> {
+        loop {
+            match self.peek()? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.skip(1),
+                byte => return Some(byte),
+            }
         }
     }
 }
@@ -353,52 +354,45 @@ impl Tokenizer {
     }
 
     /// Goes on between keys and values, and over those that lie whole in the chunk.
-    ///
-    /// The byte decides and the state only admits it: bytes are easier to foretell than states.
     #[inline]
     fn between<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
-        while !self.state.is_inside() {
-            cursor.skip_blanks();
-            let Some(byte) = cursor.peek() else { return Ok(()) };
-            match (byte, self.state) {
-                (b'"', State::FirstKey | State::NextKey) => self.open_key(cursor, visit)?,
-                (b':', State::Colon) => {
+        loop {
+            let Some(mut byte) = cursor.after_blanks() else {
+                return Ok(());
+            };
+            if byte == b'"' && matches!(self.state, State::FirstKey | State::NextKey) {
+                self.open_key(cursor, visit)?;
+                // The value follows at once in what programs write.
+                match cursor.peek() {
+                    Some(next) if self.state == State::Value && next > b' ' => byte = next,
+                    _ if self.state.is_inside() => return Ok(()),
+                    _ => continue,
+                }
+            }
+            match (self.state, byte) {
+                (State::FirstElement, b']') => self.close(cursor, visit)?,
+                (State::FirstKey, b'}') => self.close(cursor, visit)?,
+                (State::Value | State::FirstElement | State::Start, _) => {
+                    self.open_value(byte, cursor, visit)?;
+                    if self.state.is_inside() {
+                        return Ok(());
+                    }
+                }
+                (State::AfterValue, b',') if self.depth > 0 => {
+                    cursor.skip(1);
+                    self.state = if self.in_object() { State::NextKey } else { State::Value };
+                }
+                (State::AfterValue, b'}') if self.depth > 0 && self.in_object() => self.close(cursor, visit)?,
+                (State::AfterValue, b']') if self.depth > 0 && !self.in_object() => self.close(cursor, visit)?,
+                (State::Colon, b':') => {
                     self.state = State::Value;
                     cursor.skip(1);
                 }
-                (b',', State::AfterValue) if self.depth > 0 => {
-                    cursor.skip(1);
-                    if self.in_object() {
-                        self.state = State::NextKey;
-                        self.key_at_once(cursor, visit)?;
-                    } else {
-                        self.state = State::Value;
-                    }
-                }
-                (b'}', State::AfterValue | State::FirstKey) if self.depth > 0 && self.in_object() => {
-                    self.close(cursor, visit)?;
-                }
-                (b']', State::AfterValue | State::FirstElement) if self.depth > 0 && !self.in_object() => {
-                    self.close(cursor, visit)?;
-                }
-                (_, State::Value | State::FirstElement | State::Start) => self.open_value(byte, cursor, visit)?,
-                (_, State::AfterValue) if self.depth == 0 => {
+                (State::AfterValue, _) if self.depth == 0 => {
                     return Err(self.error(JsonErrorKind::TrailingBytes, cursor.at).into());
                 }
                 _ => return Err(self.error(JsonErrorKind::UnexpectedByte, cursor.at).into()),
             }
-        }
-        Ok(())
-    }
-
-    /// Reads a key that follows at once, as it does in what programs write.
-    #[inline]
-    fn key_at_once<V: Visit>(&mut self, cursor: &mut Cursor<'_>, visit: &mut V) -> Result<(), V::Error> {
-        cursor.skip_blanks();
-        if cursor.peek() == Some(b'"') {
-            self.open_key(cursor, visit)
-        } else {
-            Ok(())
         }
     }
 
@@ -441,8 +435,7 @@ impl Tokenizer {
             }
             b'{' => {
                 let wanted = self.begin(Kind::Object, cursor, visit)?;
-                self.open(true, wanted, cursor)?;
-                self.key_at_once(cursor, visit)
+                Ok(self.open(true, wanted, cursor)?)
             }
             b'[' => {
                 let wanted = self.begin(Kind::Array, cursor, visit)?;
@@ -452,9 +445,9 @@ impl Tokenizer {
                 self.wanted = self.begin(Kind::Number, cursor, visit)?;
                 self.open_number(byte, cursor, visit)
             }
-            b't' => self.open_literal(Kind::True, b"rue", cursor, visit),
-            b'f' => self.open_literal(Kind::False, b"alse", cursor, visit),
-            b'n' => self.open_literal(Kind::Null, b"ull", cursor, visit),
+            b't' => self.open_literal(Kind::True, b"true", cursor, visit),
+            b'f' => self.open_literal(Kind::False, b"false", cursor, visit),
+            b'n' => self.open_literal(Kind::Null, b"null", cursor, visit),
             _ => Err(self.no_value(byte, cursor.at).into()),
         }
     }
@@ -495,13 +488,16 @@ impl Tokenizer {
     fn open_literal<V: Visit>(
         &mut self,
         kind: Kind,
-        rest: &'static [u8],
+        literal: &'static [u8],
         cursor: &mut Cursor<'_>,
         visit: &mut V,
     ) -> Result<(), V::Error> {
         self.begin(kind, cursor, visit)?;
-        self.literal = rest;
-        cursor.skip(1);
+        if cursor.rest().starts_with(literal) {
+            cursor.skip(literal.len());
+            return self.end_value(cursor.at, visit);
+        }
+        self.literal = literal;
         self.literal(cursor, visit)
     }
 

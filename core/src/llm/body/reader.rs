@@ -284,11 +284,14 @@ impl From<JsonError> for BodyError {
 }
 
 /// The governed member that `key` names, or the one it names only for a reader who ignores case.
+// With the fields known, keys are told apart by length alone; this is asked of every key.
+#[inline(always)]
 fn governed(key: &[u8], fields: &[Governed]) -> Result<Option<Governed>, Governed> {
-    // No character is taken for a longer one.
-    let mut fields = fields.iter().filter(|field| field.key().len() <= key.len());
-    match fields.find(|field| is_taken_for(key, field.key())).copied() {
-        Some(field) if key != field.key().as_bytes() => Err(field),
-        field => Ok(field),
+    if let Some(field) = fields.iter().find(|field| key == field.key().as_bytes()) {
+        return Ok(Some(*field));
+    }
+    match fields.iter().find(|field| is_taken_for(key, field.key())) {
+        Some(field) => Err(*field),
+        None => Ok(None),
     }
 }

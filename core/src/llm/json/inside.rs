@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use wide::u8x16;
+use wide::{i8x16, u8x16};
 
 use super::block::{self, BLOCK};
 use super::escape::{self, Cut};
@@ -27,10 +27,14 @@ pub(super) struct Stop {
 /// The length of a string's inside, when it ends within a lane and is ASCII without an escape.
 #[inline]
 pub(super) fn short(text: &[u8]) -> Option<usize> {
-    let lane = text.first_chunk::<SHORT>()?;
-    let (specials, non_ascii) = specials(lane);
-    let at = specials.trailing_zeros() as usize;
-    (!non_ascii && lane.get(at) == Some(&b'"')).then_some(at)
+    let bytes = text.first_chunk::<SHORT>()?;
+    let lane = u8x16::new(*bytes);
+    let quote = lane.simd_eq(u8x16::splat(b'"'));
+    let backslash = lane.simd_eq(u8x16::splat(b'\\'));
+    // As signed numbers, bytes that are not ASCII are below all others.
+    let unusual = lane.cast_signed().simd_lt(i8x16::splat(0x20)).cast_unsigned();
+    let at = (quote | backslash | unusual).to_bitmask().trailing_zeros() as usize;
+    (bytes.get(at) == Some(&b'"')).then_some(at)
 }
 
 /// Finds the first byte of a string's inside that is no plain content: a quote, a backslash or a control character.
@@ -121,11 +125,8 @@ fn look(bytes: &[u8; BLOCK], cut: Cut) -> Block {
         seen.invalid = escapes.invalid;
         seen.cut = escapes.cut;
     }
-    let (has_control, has_non_ascii) = block::unusual(bytes);
-    if has_control {
+    if block::has_unusual(bytes) {
         seen.invalid |= block::controls(bytes);
-    }
-    if has_non_ascii {
         seen.non_ascii = block::non_ascii(bytes);
     }
     seen

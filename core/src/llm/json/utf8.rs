@@ -27,6 +27,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Utf8Error> {
 }
 
 /// Whether bytes are UTF-8; `false` also when there are too few to tell.
+// Inlined into the loop over blocks, it would have the values that loop compares with out of their registers.
+#[inline(never)]
 fn is_valid(bytes: &[u8]) -> bool {
     let (Some(first), Some(last)) = (bytes.first_chunk::<LANE>(), bytes.last_chunk::<{ BEFORE + LANE }>()) else {
         return false;
