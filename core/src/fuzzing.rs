@@ -7,7 +7,7 @@ use crate::authority::{Authority, AuthorityBuffer};
 use crate::llm::{
     body::{BodyError, BodyScan},
     splice::{Field, Piece, Splice},
-    usage::{Framing, UsageMeter},
+    usage::{Framing, UsageMeter, UsageSearch},
 };
 use crate::path::{Normalization, PathBuffer, PathRules, has_escaped_slash, normalise};
 #[cfg(feature = "alloc")]
@@ -163,15 +163,21 @@ pub fn body_scan(input: &[u8]) {
     }
 }
 
-/// An event stream is metered the same however it is cut.
+/// An event stream is metered the same however it is cut, and when the meter is begun only where it is needed.
 #[cfg(feature = "alloc")]
 pub fn sse_usage(input: &[u8]) {
     let (answer, lengths) = text_and_lengths(input);
     for framing in [Framing::Sse, Framing::Json] {
-        let (mut whole, mut split) = (UsageMeter::new(framing), UsageMeter::new(framing));
+        let [mut whole, mut split, mut late] = [(); 3].map(|()| UsageMeter::new(framing));
+        let chunks = chunks(answer, lengths);
         whole.feed(answer);
-        chunks(answer, lengths).into_iter().for_each(|chunk| split.feed(chunk));
-        assert_eq!(whole.finish(), split.finish(), "{framing:?}");
+        chunks.iter().for_each(|chunk| split.feed(chunk));
+        let search = UsageSearch::new();
+        let needed = chunks.iter().skip_while(|chunk| search.is_needless(framing, chunk));
+        needed.for_each(|chunk| late.feed(chunk));
+        let usage = whole.finish();
+        assert_eq!(usage, split.finish(), "{framing:?}");
+        assert_eq!(usage, late.finish(), "{framing:?}, begun late");
     }
 }
 

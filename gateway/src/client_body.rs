@@ -165,8 +165,8 @@ impl Passing {
 
     fn data(&mut self, data: &Bytes) {
         self.idle.active();
-        self.meter.feed(data);
         if let Some(record) = &mut self.record {
+            self.meter.feed(data, &record.worker);
             record.bytes_sent = record.bytes_sent.saturating_add(data.len() as u64);
             record.first_byte.get_or_insert_with(Instant::now);
         }

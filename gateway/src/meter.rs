@@ -7,13 +7,20 @@ use lockgate_core::llm::usage::{Framing, Usage as Reported, UsageMeter};
 use crate::access::Usage;
 use crate::worker::Worker;
 
-/// Reads the usage of one answer, or nothing where there can be none.
+/// Reads the usage of one answer.
 #[derive(Debug)]
-pub(crate) struct Meter(Option<Box<UsageMeter>>);
+pub(crate) enum Meter {
+    /// Nothing, where there can be none.
+    None,
+    /// Nothing yet: most of the streams that run at a time do without the memory of a meter.
+    Waiting(Framing),
+    /// With a meter of the worker's.
+    Reading(Box<UsageMeter>),
+}
 
 impl Meter {
     /// A meter for the answer with this head: only successful, uncompressed JSON and event streams report usage.
-    pub(crate) fn new(worker: &Worker, status: StatusCode, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(status: StatusCode, headers: &HeaderMap) -> Self {
         let plain = headers
             .get(CONTENT_ENCODING)
             .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
@@ -21,29 +28,35 @@ impl Meter {
             .get(CONTENT_TYPE)
             .and_then(framing)
             .filter(|_| plain && status.is_success());
-        Self(framing.map(|framing| worker.take_meter(framing)))
-    }
-
-    /// A meter for an answer that no LLM gave.
-    pub(crate) fn none() -> Self {
-        Self(None)
+        framing.map_or(Self::None, Self::Waiting)
     }
 
     /// Reads the next bytes of the answer.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) {
-        if let Some(meter) = &mut self.0 {
+    pub(crate) fn feed(&mut self, chunk: &[u8], worker: &Worker) {
+        if let Self::Waiting(framing) = *self
+            && !worker.usage.is_needless(framing, chunk)
+        {
+            *self = Self::Reading(worker.take_meter(framing));
+        }
+        if let Self::Reading(meter) = self {
             meter.feed(chunk);
         }
     }
 
     /// Whether the answer is an event stream that ends, so far, between two events.
     pub(crate) fn is_between_events(&self) -> bool {
-        self.0.as_ref().is_some_and(|meter| meter.is_between_events())
+        match self {
+            Self::None => false,
+            Self::Waiting(framing) => *framing == Framing::Sse,
+            Self::Reading(meter) => meter.is_between_events(),
+        }
     }
 
     /// What was reported until now; once.
     pub(crate) fn finish(&mut self, worker: &Worker) -> Option<Usage> {
-        let mut meter = self.0.take()?;
+        let Self::Reading(mut meter) = core::mem::replace(self, Self::None) else {
+            return None;
+        };
         let reported = meter.finish();
         worker.put_meter(meter);
         match reported {

@@ -61,7 +61,53 @@ pub enum Framing {
     Sse,
 }
 
-/// Reads the usage of one answer; about 4 KiB, whatever the answer's length.
+/// Looks for what may be a usage; most chunks of a stream have none.
+#[derive(Debug, Clone)]
+pub struct UsageSearch(Finder<'static>);
+
+impl Default for UsageSearch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl UsageSearch {
+    /// A search for any number of answers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Finder::new(NEEDLE))
+    }
+
+    /// Whether a [`UsageMeter`] that was given nothing yet, or only such chunks, may do without `chunk`: a stream whose
+    /// chunks are whole events needs none until its usage comes.
+    #[must_use]
+    #[inline]
+    pub fn is_needless(&self, framing: Framing, chunk: &[u8]) -> bool {
+        framing == Framing::Sse && self.skips(&SseFraming::new(), chunk)
+    }
+
+    /// Whether `chunk` is made of whole events without usage.
+    #[inline]
+    fn skips(&self, events: &SseFraming, chunk: &[u8]) -> bool {
+        events.is_self_contained(chunk) && !self.may_hold_usage(chunk)
+    }
+
+    /// Whether a usage other than `null`, which OpenAI sends in every chunk but the last, may be in there.
+    #[inline]
+    fn may_hold_usage(&self, data: &[u8]) -> bool {
+        let mut rest = data;
+        while let Some(at) = self.0.find(rest) {
+            rest = rest.get(at.saturating_add(NEEDLE.len())..).unwrap_or_default();
+            let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+            if !value.is_some_and(|value| value.starts_with(b"null")) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Reads the usage of one answer; about 5 KiB, whatever the answer's length.
 #[derive(Debug)]
 pub struct UsageMeter {
     framing: Framing,
@@ -74,7 +120,7 @@ impl UsageMeter {
     #[must_use]
     pub fn new(framing: Framing) -> Self {
         let reading = Reading {
-            needle: Finder::new(NEEDLE),
+            search: UsageSearch::new(),
             document: Document::new(),
             report: Report::default(),
             problem: UnknownUsage::NotReported,
@@ -93,7 +139,7 @@ impl UsageMeter {
             Framing::Json => self.reading.document.feed(chunk),
             Framing::Sse => {
                 // Most chunks are whole events without usage: they cost one search.
-                if self.events.is_self_contained(chunk) && !self.reading.may_hold_usage(chunk) {
+                if self.reading.search.skips(&self.events, chunk) {
                     return;
                 }
                 self.events.feed(chunk, |piece| self.reading.piece(piece));
@@ -133,7 +179,7 @@ impl UsageMeter {
 /// The part of a meter that reads JSON.
 #[derive(Debug)]
 struct Reading {
-    needle: Finder<'static>,
+    search: UsageSearch,
     document: Document,
     report: Report,
     /// The last thing that kept a usage from being read.
@@ -141,24 +187,10 @@ struct Reading {
 }
 
 impl Reading {
-    /// Whether a usage other than `null`, which OpenAI sends in every chunk but the last, may be in there.
-    #[inline]
-    fn may_hold_usage(&self, data: &[u8]) -> bool {
-        let mut rest = data;
-        while let Some(at) = self.needle.find(rest) {
-            rest = rest.get(at.saturating_add(NEEDLE.len())..).unwrap_or_default();
-            let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
-            if !value.is_some_and(|value| value.starts_with(b"null")) {
-                return true;
-            }
-        }
-        false
-    }
-
     fn piece(&mut self, piece: SsePiece<'_>) {
         match piece {
             SsePiece::Whole(data) => {
-                if self.may_hold_usage(data) {
+                if self.search.may_hold_usage(data) {
                     self.document.feed(data);
                     self.end_event();
                 }

@@ -73,8 +73,8 @@ fn pass_on(
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let meter = match record.provider {
-        Some(_) => Meter::new(&record.worker, head.status, &head.headers),
-        None => Meter::none(),
+        Some(_) => Meter::new(head.status, &head.headers),
+        None => Meter::None,
     };
     changes::make(&mut head.headers, changes);
     let passing = Passing::new(incoming, connection, pool, deadline, meter, record);

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use lockgate_core::decide::Scratch;
 use lockgate_core::llm::body::BodyScan;
-use lockgate_core::llm::usage::{Framing, UsageMeter};
+use lockgate_core::llm::usage::{Framing, UsageMeter, UsageSearch};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -63,6 +63,8 @@ pub(crate) struct Worker {
     /// Where an access log line is written before it is queued.
     pub(crate) line: RefCell<Vec<u8>>,
     scans: RefCell<Vec<Box<BodyScan>>>,
+    /// Tells the answers that need a meter.
+    pub(crate) usage: UsageSearch,
     meters: RefCell<Vec<Box<UsageMeter>>>,
     view: RefCell<Rc<View>>,
     connections: Cell<usize>,
@@ -150,6 +152,7 @@ impl Worker {
             scratch: RefCell::default(),
             line: RefCell::default(),
             scans: RefCell::default(),
+            usage: UsageSearch::new(),
             meters: RefCell::default(),
             view: RefCell::new(view),
             connections: Cell::new(0),
