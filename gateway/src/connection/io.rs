@@ -161,6 +161,13 @@ impl AsyncRead for ClientIo {
         if !self.first.is_empty() {
             let taken = self.first.len().min(out.remaining());
             out.put_slice(&self.first.split_to(taken));
+            // And what came since, since hyper would find the beginning of a head too short, and double its room. How the
+            // socket ended, if it did, it says again.
+            if self.first.is_empty() && out.remaining() > 0 {
+                let _ = Pin::new(&mut self.stream).poll_read(cx, out);
+                let any = out.filled().len() > before.saturating_add(taken);
+                self.activity.read.set(self.activity.read.get() || any);
+            }
             return self.take_in(before, out, cx);
         }
         let result = Pin::new(&mut self.stream).poll_read(cx, out);
