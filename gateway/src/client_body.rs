@@ -134,6 +134,8 @@ pub(crate) struct Passing {
     parting: Option<Box<Parting>>,
     /// `None` once the body has ended.
     record: Option<Box<Record>>,
+    /// It has been waited for.
+    has_waited: bool,
 }
 
 impl Passing {
@@ -156,6 +158,7 @@ impl Passing {
             deadline: deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
             parting: None,
             record: Some(record),
+            has_waited: false,
         };
         if passing.incoming.is_end_stream() {
             passing.end();
@@ -312,7 +315,17 @@ impl Passing {
                 Poll::Ready(None)
             }
             Poll::Pending if self.idle.poll(cx).is_ready() => self.cut(Cut::StandsStill),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.wait();
+                Poll::Pending
+            }
         }
+    }
+
+    fn wait(&mut self) {
+        if let Some(record) = self.record.as_mut().filter(|_| !self.has_waited) {
+            record.settle();
+        }
+        self.has_waited = true;
     }
 }

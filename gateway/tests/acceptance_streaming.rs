@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use support::bed::{BOTH, Bed, Transport};
-use support::client::{Client, post};
+use support::client::{Client, post, request};
 use support::gateway::Setup;
 use support::outputs::{field, total};
 use support::upstream::{Answer, COMPLETION, Gate, STREAM_HEAD, Step};
@@ -216,6 +216,56 @@ async fn request_is_logged_with_istios_names() {
         !text.contains("Tell me about yourself") && !text.contains(KEY),
         "{text}"
     );
+}
+
+/// What a line has of the heads is kept otherwise for an answer that is waited for.
+#[tokio::test]
+async fn a_stream_is_logged_as_a_whole_answer_is() {
+    let bed = Bed::seed().await;
+    let head = [
+        ("user-agent", "agent/1"),
+        ("x-forwarded-for", "192.0.2.7"),
+        ("x-request-id", "asked-1"),
+        ("content-type", "application/json"),
+    ];
+    let ask = request("POST", "/v1/chat/completions?key=secret", "test.com", &head, ASK_STREAM);
+    let mut client = Client::connect(bed.http()).await;
+    let gate = Gate::new();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: answered-1\r\n";
+    let whole = format!("{head}content-length: {}\r\n\r\n{USAGE}", USAGE.len());
+    let begun = format!("{head}transfer-encoding: chunked\r\n\r\n");
+    let begun = [begun.as_bytes(), &chunk(delta("x").as_bytes())].concat();
+    let rest = [&chunk(USAGE.as_bytes()), LAST_CHUNK].concat();
+    for (steps, is_waited_for) in [
+        (vec![Step::Send(whole.into_bytes())], false),
+        (
+            vec![Step::Send(begun), Step::Wait(gate.clone()), Step::Send(rest)],
+            true,
+        ),
+    ] {
+        bed.upstream.answer(Answer(steps));
+        client.send(&ask).await;
+        assert_eq!(client.head().await.header("x-request-id"), Some("answered-1"));
+        assert!(matches!(client.part().await, Part::Data(_)));
+        if is_waited_for {
+            gate.open();
+        }
+        while client.part().await != Part::End {}
+    }
+    for line in bed.gateway.log_of(2).await {
+        for (name, value) in [
+            ("path", "/v1/chat/completions"),
+            ("authority", "test.com"),
+            ("user_agent", "agent/1"),
+            ("x_forwarded_for", "192.0.2.7"),
+            ("request_id", "asked-1"),
+            ("upstream_request_id", "answered-1"),
+            ("request_prompt_tokens", "11"),
+            ("request_completion_tokens", "7"),
+        ] {
+            assert_eq!(field(&line, name), value, "{name} in {line}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -122,6 +122,26 @@ impl Record {
         })
     }
 
+    /// Copies what it holds of heads: as slices they keep all that was read with them, which matters while an answer
+    /// streams, or a tunnel is open.
+    pub(crate) fn settle(&mut self) {
+        let fields = [
+            &mut self.host,
+            &mut self.user_agent,
+            &mut self.forwarded_for,
+            &mut self.upstream_request_id,
+        ];
+        for value in fields.into_iter().flatten().chain([&mut self.request_id]) {
+            // It is sound, having been one before.
+            if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+                *value = copy;
+            }
+        }
+        if let Ok(copy) = self.uri.to_string().try_into() {
+            self.uri = copy;
+        }
+    }
+
     /// The exchange came to an end as `flag` and `details` say. Without this call it counts as left by the client.
     pub(crate) fn end(&mut self, flag: Flag, details: impl Into<Cow<'static, str>>) {
         self.flag = match flag {
