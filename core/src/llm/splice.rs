@@ -69,7 +69,11 @@ impl<'f> Splice<'f> {
     /// # Errors
     /// See [`SpliceError`].
     pub fn plan(facts: &BodyFacts, fields: impl IntoIterator<Item = Field<'f>>) -> Result<Self, SpliceError> {
-        let edits = Edits::choose(facts, fields)?;
+        let mut edits = Edits {
+            insert: Vec::new(),
+            replace: Vec::new(),
+        };
+        edits.choose(facts, fields)?;
         let mut splice = Self {
             pieces: Vec::new(),
             len: 0,
@@ -140,21 +144,17 @@ struct Edits<'f> {
 }
 
 impl<'f> Edits<'f> {
-    fn choose(facts: &BodyFacts, fields: impl IntoIterator<Item = Field<'f>>) -> Result<Self, SpliceError> {
+    fn choose(&mut self, facts: &BodyFacts, fields: impl IntoIterator<Item = Field<'f>>) -> Result<(), SpliceError> {
         let mut seen: Vec<&str, EDITS_MAX> = Vec::new();
-        let mut edits = Self {
-            insert: Vec::new(),
-            replace: Vec::new(),
-        };
         for field in fields {
             if seen.contains(&field.name) {
                 continue;
             }
             seen.push(field.name).map_err(|_| SpliceError::TooManyFields)?;
-            edits.add(facts, &field)?;
+            self.add(facts, &field)?;
         }
-        edits.replace.sort_unstable_by_key(|(span, _)| span.start);
-        Ok(edits)
+        self.replace.sort_unstable_by_key(|(span, _)| span.start);
+        Ok(())
     }
 
     fn add(&mut self, facts: &BodyFacts, field: &Field<'f>) -> Result<(), SpliceError> {

@@ -45,7 +45,14 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
         Strict::Http1(Intake::default(), Rc::clone(peer)),
     ));
     // Boxed, so that its memory is free again while the answer streams: hyper keeps the place of what a service returns.
-    let service = service_fn(|request| Box::pin(exchange::run(Rc::clone(worker), Rc::clone(peer), request, None)));
+    // The box comes first, so that what is still empty in it need not be copied there.
+    let service = service_fn(|request| {
+        let boxed = Box::new_uninit();
+        Box::into_pin(Box::write(
+            boxed,
+            exchange::run(Rc::clone(worker), Rc::clone(peer), request, None),
+        ))
+    });
     // hyper's own limit of 100 header fields is as wanted; head timeouts are watched below.
     let mut connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)

@@ -12,15 +12,15 @@ use http_body::{Body, Frame, SizeHint};
 use super::Watched;
 use crate::pace::{BodyFailure, Paced};
 
-/// A request body on its way out.
+/// A request body on its way out. Those that stream are boxed, since a connection has room for many requests.
 #[derive(Debug)]
 pub(crate) enum UpstreamBody {
     /// Read already: the pieces of it, and their bytes in all, which becomes the Content-Length.
     Pieces(VecDeque<Bytes>, u64),
     /// Not needed for the decision: passed on as it comes, and counted.
-    Stream(Paced, Rc<Cell<u64>>),
+    Stream(Box<Paced>, Rc<Cell<u64>>),
     /// The same, and watched.
-    Watched(Watched),
+    Watched(Box<Watched>),
 }
 
 impl UpstreamBody {

@@ -78,8 +78,8 @@ pub(super) struct Stream {
     pub(super) endpoint: usize,
 }
 
-/// Plain or TLS.
-pub(super) type Io = Either<TcpStream, TlsStream<TcpStream>>;
+/// Plain or TLS, whose kilobyte is not part of the other.
+pub(super) type Io = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// What HTTP/1.1 is spoken over.
 pub(super) type Http1Io = Counted<Joined<Io>>;
@@ -176,7 +176,8 @@ async fn attempt(target: &Target, index: usize, endpoint: &Endpoint, speaks: Spe
         Some(tls) => {
             let connector = TlsConnector::from(tls.config(speaks));
             let handshake = connector.connect(tls.name.clone(), stream);
-            Either::Right(handshake.await.map_err(|error| ConnectError::Tls(Arc::new(error)))?)
+            let stream = handshake.await.map_err(|error| ConnectError::Tls(Arc::new(error)))?;
+            Either::Right(Box::new(stream))
         }
     };
     Ok(Stream {
