@@ -23,14 +23,17 @@ pub(crate) fn text(
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let index = &tables.rule_index;
-    if let Some(scope) = feature.exact
-        && let Some(rows) = index.texts.get(tables.text, scope, value)
+    if let Some(whole) = feature.exact
+        && whole.lengths.may_hold(value.len())
+        && let Some(rows) = index.texts.get(tables.text, whole.scope, value)
     {
         visit(rows)?;
     }
-    affixes(tables, feature.prefixes, value, prefix, forwards, visit)?;
-    affixes(tables, feature.suffixes, value, suffix, backwards, visit)?;
-    sorted(tables, feature.folded, value, folded, visit)?;
+    if feature.has_affixes {
+        affixes(tables, feature.prefixes, value, prefix, forwards, visit)?;
+        affixes(tables, feature.suffixes, value, suffix, backwards, visit)?;
+        sorted(tables, feature.folded, value, folded, visit)?;
+    }
     if feature.any.len > 0 {
         visit(feature.any)?;
     }

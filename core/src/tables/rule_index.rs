@@ -64,8 +64,10 @@ pub(crate) struct LookupRow {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FeatureRow {
     pub(crate) feature: Feature,
-    /// The scope of its whole values in `texts`, where it has any.
-    pub(crate) exact: Option<u32>,
+    /// Its whole values, where it has any.
+    pub(crate) exact: Option<WholeRow>,
+    /// Whether it has any prefix or suffix.
+    pub(crate) has_affixes: bool,
     pub(crate) prefixes: AffixesRow,
     pub(crate) suffixes: AffixesRow,
     /// In `affixes`: prefixes in any case, sorted as if they were lower case.
@@ -91,6 +93,34 @@ pub(crate) enum Feature {
     TokenSubject,
     /// What a condition of a route looks at.
     Route(Subject),
+}
+
+/// The whole values of a feature.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WholeRow {
+    /// In `texts`.
+    pub(crate) scope: u32,
+    pub(crate) lengths: LengthSet,
+}
+
+/// Which lengths some texts have: of a few texts, most others are told by their length. It may hold lengths that none has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LengthSet(u64);
+
+impl LengthSet {
+    #[cfg(feature = "alloc")]
+    pub(crate) fn add(&mut self, length: usize) {
+        self.0 |= Self::bit(length);
+    }
+
+    pub(crate) fn may_hold(self, length: usize) -> bool {
+        self.0 & Self::bit(length) != 0
+    }
+
+    /// All that are too long share the last one.
+    fn bit(length: usize) -> u64 {
+        1 << length.min(63)
+    }
 }
 
 /// The prefixes or the suffixes of a feature.
@@ -194,6 +224,23 @@ impl RuleIndexRows {
             blocks: &self.blocks,
             numbers: &self.numbers,
             listed: &self.listed,
+        }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_that_were_added_are_held_and_only_long_ones_are_taken_for_each_other() {
+        for length in 0..200 {
+            let mut lengths = LengthSet::default();
+            lengths.add(length);
+            for other in 0..200 {
+                let is_alike = other == length || other >= 63 && length >= 63;
+                assert_eq!(lengths.may_hold(other), is_alike, "{other} of {length}");
+            }
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::limits::AFFIX_LENGTHS_HASHED_MAX;
 use crate::lookup::{compare_backwards, compare_folded};
 use crate::snapshot::MeaningRows;
 use crate::tables::{
-    AffixRow, AffixesRow, BlockRow, FeatureRow, LookupRow, NumberRow, Parent, Rows, RuleIndexRows, Text,
+    AffixRow, AffixesRow, BlockRow, FeatureRow, LengthSet, LookupRow, NumberRow, Parent, Rows, RuleIndexRows, Text,
+    WholeRow,
 };
 
 pub(super) struct Writer<'c> {
@@ -58,7 +59,7 @@ impl<'c> Writer<'c> {
             [0, 1, 2].map(|kind| number(self.index.features.len().saturating_mul(3).saturating_add(kind)));
         let (mut prefixes, mut suffixes, mut folded, mut blocks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut numbers, mut any) = (Vec::new(), Rows::default());
-        let keys = self.index.texts.len();
+        let mut whole: Option<WholeRow> = None;
         for run in entries.chunk_by(|a, b| compare(text, a, b).is_eq()) {
             let Some(key) = run.first().map(|entry| entry.key) else {
                 continue;
@@ -68,11 +69,16 @@ impl<'c> Writer<'c> {
             let listed = append(&mut self.index.listed, rules);
             let parent = Parent::NONE;
             match key.form {
-                Form::Exact(name) => self.index.texts.push(KeyRow {
-                    scope: exact,
-                    name,
-                    rows: listed,
-                }),
+                Form::Exact(name) => {
+                    let lengths = LengthSet::default();
+                    let whole = whole.get_or_insert(WholeRow { scope: exact, lengths });
+                    whole.lengths.add(name.len as usize);
+                    self.index.texts.push(KeyRow {
+                        scope: exact,
+                        name,
+                        rows: listed,
+                    });
+                }
                 Form::Number(number) => numbers.push(NumberRow { number, listed }),
                 Form::Block(block) => blocks.push(BlockRow { block, parent, listed }),
                 Form::Prefix(text) => prefixes.push(AffixRow { text, parent, listed }),
@@ -88,7 +94,8 @@ impl<'c> Writer<'c> {
         );
         let row = FeatureRow {
             feature: first.key.feature,
-            exact: (self.index.texts.len() > keys).then_some(exact),
+            exact: whole,
+            has_affixes: !(prefixes.is_empty() && suffixes.is_empty() && folded.is_empty()),
             prefixes: self.affixes(prefixes, of_prefixes, <[u8]>::starts_with),
             suffixes: self.affixes(suffixes, of_suffixes, <[u8]>::ends_with),
             folded: self.sorted(folded, starts_with_any_case),
