@@ -10,6 +10,7 @@ use crate::method;
 use crate::path::{self, PathBuffer};
 use crate::remote;
 use crate::request::{AuthorityForm, Connection, Headers, Request, Scheme};
+use crate::route;
 use crate::tables::Tables;
 
 /// Working memory of one decision, owned by the caller and used again for the next.
@@ -40,7 +41,9 @@ pub(crate) struct Attributes<'d> {
     pub(crate) headers: &'d dyn Headers,
     /// It came as an extended CONNECT: an answer of 2xx that does not lead to what it asks for must not be given.
     pub(crate) insists: bool,
-    pub(crate) connection: Connection<'d>,
+    pub(crate) connection: &'d Connection<'d>,
+    /// Where the connection came to, as [`route::listener`] has it.
+    pub(crate) listener: Option<u32>,
     /// The client's address as far as it can be trusted.
     pub(crate) remote: IpAddr,
 }
@@ -52,7 +55,7 @@ impl<'d> Attributes<'d> {
     /// What makes it ambiguous or malformed.
     pub(crate) fn read(
         tables: &Tables<'_>,
-        request: &Request<'d>,
+        request: &'d Request<'d>,
         scratch: &'d mut Scratch,
     ) -> Result<Self, BadRequest> {
         let edge = tables.edge;
@@ -74,34 +77,37 @@ impl<'d> Attributes<'d> {
             query: target.query,
             headers: request.headers,
             insists: request.authority.is_some_and(|sent| sent.upgrade.is_some()),
-            connection: request.connection,
+            connection: &request.connection,
+            listener: route::listener(tables, &request.connection),
             remote: remote::address(request.headers, edge.trusted_proxies, &request.connection),
         })
     }
 
     /// What the client's own fields and its connection make of `x-forwarded-client-cert`.
     pub(crate) fn client_cert(&self, tables: &Tables<'_>) -> Shown<'d> {
-        Shown::of(tables, self.headers, &self.connection)
+        Shown::of(tables, self.headers, self.connection)
     }
 
     /// The same with other header fields.
-    pub(crate) fn with_headers<'s>(self, headers: &'s dyn Headers) -> Attributes<'s>
+    pub(crate) fn with_headers<'s>(&self, headers: &'s dyn Headers) -> Attributes<'s>
     where
         'd: 's,
     {
-        Attributes { headers, ..self }
+        Attributes { headers, ..*self }
     }
 
     /// The request as the second pass sees it: sent to the provider's host, and to its path where that is fixed.
-    pub(crate) fn rewritten_to(self, host: &'d [u8], path: Option<&'d str>) -> Self {
-        let (path, query) = match path.map(|path| {
-            path.split_once('?')
-                .map_or((path, None), |(path, query)| (path, Some(query)))
-        }) {
-            Some(fixed) => fixed,
-            None => (self.path, self.query),
-        };
-        Self {
+    pub(crate) fn rewritten_to<'s>(
+        &self,
+        host: &'s [u8],
+        path: Option<&'s str>,
+        headers: &'s dyn Headers,
+    ) -> Attributes<'s>
+    where
+        'd: 's,
+    {
+        let (path, query) = path.map_or((self.path, self.query), path::split_query);
+        Attributes {
             authority: Authority {
                 raw: host,
                 folded: host,
@@ -109,7 +115,8 @@ impl<'d> Attributes<'d> {
             },
             path,
             query,
-            ..self
+            headers,
+            ..*self
         }
     }
 }

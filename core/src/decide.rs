@@ -113,26 +113,35 @@ pub enum Body<'b> {
 /// do that and call again with what is known then and the same `entropy`.
 pub fn decide<'d>(
     tables: &Tables<'d>,
-    request: &Request<'d>,
+    request: &'d Request<'d>,
     known: Known<'d>,
     entropy: u64,
     scratch: &'d mut Scratch,
 ) -> Decision<'d> {
-    let seen = match Attributes::read(tables, request, scratch) {
+    let read = Attributes::read(tables, request, scratch);
+    let seen = match &read {
         Ok(seen) => seen,
-        Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
+        Err(bad) => return Decision::Refuse(Refusal::BadRequest(*bad)),
     };
-    if route::is_misdirected(tables, &seen) {
+    if route::is_misdirected(tables, seen) {
         return Decision::Refuse(Refusal::Misdirected);
     }
     // As in Envoy, nobody is asked about a request that no route takes. Which route it is may still change with the
     // token, so whoever was not asked for want of a route is asked when there is one.
-    let is_checked = tables.authorizers.is_empty() || has_route(tables, &seen);
-    if is_checked && let Some(decision) = check::settle(tables, &seen, &known) {
+    let is_checked = tables.authorizers.is_empty() || has_route(tables, seen);
+    if is_checked && let Some(decision) = check::settle(tables, seen, &known) {
         return decision;
     }
-    let sent: &'d dyn Headers = known.checked.map_or(seen.headers, |checked| checked);
-    let claims = match identify(tables, &seen.with_headers(sent), known.identity) {
+    let changed;
+    let as_sent = match known.checked {
+        None => seen,
+        Some(checked) => {
+            changed = seen.with_headers(checked);
+            &changed
+        }
+    };
+    let sent = as_sent.headers;
+    let claims = match identify(tables, as_sent, known.identity) {
         Sender::Known(claims) => claims,
         Sender::Token(token) => return Decision::VerifyToken(token),
         Sender::Refused(error) => return Decision::Refuse(Refusal::Token(error)),
@@ -149,23 +158,24 @@ pub fn decide<'d>(
             return Decision::Refuse(Refusal::Body(None, BodyError::UnclearTools));
         }
     }
-    let (as_routed, routed_headers);
+    let (as_routed, routed_headers, rerouted);
     let routed = match known.checked {
-        None => shown,
+        None => &shown,
         Some(checked) => {
             as_routed = checked.seen_by_routes(tables);
             routed_headers = Overlay::new(tables, seen.client_cert(tables), &as_routed, claims);
-            seen.with_headers(&routed_headers)
+            rerouted = seen.with_headers(&routed_headers);
+            &rerouted
         }
     };
-    if route::wants_tls(tables, &routed) {
-        return redirect::to_https(&seen);
+    if route::wants_tls(tables, routed) {
+        return redirect::to_https(seen);
     }
     let evidence = Evidence {
         claims: claims.as_ref(),
-        body: body::facts(&seen, &known),
+        body: body::facts(seen, &known),
     };
-    let Some(Found { entry, depends_on_body }) = route::find(tables, &routed, evidence) else {
+    let Some(Found { entry, depends_on_body }) = route::find(tables, routed, evidence) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
     if depends_on_body {
@@ -174,13 +184,13 @@ pub fn decide<'d>(
     let Some(row) = tables.rule(entry.rule) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
-    if !is_checked && let Some(decision) = check::settle(tables, &seen, &known) {
+    if !is_checked && let Some(decision) = check::settle(tables, seen, &known) {
         return decision;
     }
     let split = match row.action {
         RuleAction::Forward(split) => split,
-        RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, &seen),
-        RuleAction::Respond(row) => return respond(tables, row, entry.rule, &seen),
+        RuleAction::Redirect(row) => return redirect::answer(tables, row, entry, seen),
+        RuleAction::Respond(row) => return respond(tables, row, entry.rule, seen),
     };
     let Some(BackendRow { to, .. }) = route::choose(tables, split, entropy) else {
         return Decision::Refuse(Refusal::NoRoute);
@@ -192,7 +202,7 @@ pub fn decide<'d>(
     let Drawn { delay_ms, abort } = fault::drawn(tables, row, entropy);
     if let Some(status) = abort {
         let answer = fault::answer(status, to, sent);
-        if looks_agreed(&seen, answer.status()) {
+        if looks_agreed(seen, answer.status()) {
             return Decision::Refuse(Refusal::NoUpgrade(entry.rule));
         }
         return Decision::Abort(Abort {
@@ -221,8 +231,8 @@ pub fn decide<'d>(
         },
     };
     match to {
-        BackendTarget::Upstream(target) => to_host(tables, &seen, known.body, &taken, target),
-        BackendTarget::Provider(target) => to_provider(tables, &seen, &headers, &known, evidence, &taken, target),
+        BackendTarget::Upstream(target) => to_host(tables, seen, known.body, &taken, target),
+        BackendTarget::Provider(target) => to_provider(tables, seen, &headers, &known, evidence, &taken, target),
     }
 }
 
@@ -361,8 +371,7 @@ fn to_provider<'d>(
         }
     }
     let fixed_path = provider.path.map(|path| tables.text(path));
-    let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed_path);
-    let rewritten = rewritten.with_headers(headers);
+    let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed_path, headers);
     let evidence = Evidence {
         claims: known.identity.claims(),
         ..evidence

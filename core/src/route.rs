@@ -43,7 +43,7 @@ pub(crate) fn listener(tables: &Tables<'_>, connection: &Connection<'_>) -> Opti
 /// HTTP/2 clients send the requests of several hosts over one connection (RFC 9113 §9.1.1), and anybody may claim a
 /// host that the server name did not.
 pub(crate) fn is_misdirected(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
-    let connection = &seen.connection;
+    let connection = seen.connection;
     let Some((scope, port)) = port(tables, connection.port) else {
         return false;
     };
@@ -88,7 +88,7 @@ pub(crate) fn wants_tls(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
     if seen.connection.scheme == Scheme::Https {
         return false;
     }
-    let Some(listener) = listener(tables, &seen.connection) else {
+    let Some(listener) = seen.listener else {
         return false;
     };
     let has_any = tables
@@ -150,8 +150,7 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, evidence: Evi
     if seen.path == "*" {
         return None;
     }
-    let listener = listener(tables, &seen.connection)?;
-    let (id, _) = virtual_host(tables, listener, seen.authority.host)?;
+    let (id, _) = virtual_host(tables, seen.listener?, seen.authority.host)?;
     search::first(tables, id, seen, evidence)
 }
 

@@ -133,7 +133,7 @@ pub(crate) fn each_text(
     known: &Known<'_>,
     visit: &mut impl FnMut(&[u8]),
 ) -> Result<(), BodyNeeded> {
-    let peer = || PeerId::of(&seen.connection);
+    let peer = || PeerId::of(seen.connection);
     let one = match attribute {
         Attribute::Host => Some(seen.authority.folded),
         Attribute::RawAuthority => Some(seen.authority.raw),

@@ -38,7 +38,7 @@ impl<'d> Reader<'d> {
                 )
         );
         if let Some((host, path)) = self.chosen_provider(routed, evidence, entropy).filter(|_| reached) {
-            passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes(), path), evidence));
+            passes.push(self.pass(2, &seen.rewritten_to(host.as_bytes(), path, seen.headers), evidence));
         }
         passes
     }
@@ -64,7 +64,8 @@ impl<'d> Reader<'d> {
     }
 
     fn pass(self, pass: u8, seen: &Attributes<'d>, evidence: Evidence<'_>) -> PassTrace {
-        let found = route::listener(&self.tables, &seen.connection)
+        let found = seen
+            .listener
             .and_then(|listener| route::virtual_host(&self.tables, listener, seen.authority.host));
         // As `route::find` has it: nothing takes the `*` of OPTIONS.
         let host = found.map(|(_, row)| row).filter(|_| seen.path != "*");

@@ -6,7 +6,7 @@ use crate::tables::Tables;
 
 /// As [`super::find`].
 pub(super) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, evidence: Evidence<'_>) -> Option<Found<'d>> {
-    let listener = super::listener(tables, &seen.connection)?;
+    let listener = super::listener(tables, seen.connection)?;
     let (_, host) = super::virtual_host(tables, listener, seen.authority.host)?;
     let mut entries = host.entries.of(tables.entries).iter().filter(|_| seen.path != "*");
     entries.find_map(|entry| {
