@@ -12,13 +12,17 @@
 //! joined by [`PATH_SEPARATOR`].
 
 #[cfg(feature = "alloc")]
+mod lexer;
+#[cfg(feature = "alloc")]
 mod reader;
+#[cfg(feature = "alloc")]
+mod said;
 
 use core::cmp::Ordering;
 use core::fmt;
 
 use crate::llm::json::JsonError;
-use crate::tables::{Span, Text};
+use crate::tables::{Rows, Span, Text};
 
 #[cfg(feature = "alloc")]
 pub(crate) use reader::ClaimReader;
@@ -36,8 +40,10 @@ pub const SPLIT_CLAIMS: [&str; 2] = ["scope", "permission"];
 pub struct Claims<'k> {
     text: Text<'k>,
     payload: Span,
-    /// Sorted by path, as [`ClaimRow::cmp_path`] has it.
+    /// One a path, sorted as [`ClaimRow::cmp_path`] has it.
     rows: &'k [ClaimRow],
+    /// The strings that lists have and that split strings are made of.
+    items: &'k [Span],
     principal: PrincipalRow,
     headers: &'k [HeaderRow],
 }
@@ -56,39 +62,41 @@ struct HeaderRow {
     value: Span,
 }
 
-/// One thing that a token says.
+/// One claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ClaimRow {
     word: PathWord,
     path: Span,
     value: Span,
     kind: RowKind,
+    /// What of it matches beside a string itself, in `items`.
+    items: Rows,
 }
 
 /// The length of a path or name, up to 255, and its first seven bytes: an order of paths that seldom has to look further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct PathWord(u64);
 
-/// What the value of a row is good for.
+/// What the value of a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only a `ClaimSet` writes rows"))]
 enum RowKind {
-    /// A string: it matches and it is the value.
+    /// A string, which matches as it is.
     String,
-    /// A string in a list, or a piece of a string that was split: it matches.
-    Item,
-    /// Something else in a list, which matches nothing.
-    OtherItem,
-    /// A string that was split: it is the value.
-    Unsplit,
+    /// A string whose pieces between blanks match in its place.
+    Split,
     /// As written in the payload.
     Number,
     /// `true` or `false`.
     Boolean,
     /// `null`.
     Null,
-    /// An object or a list, as written in the payload.
-    Json,
+    /// An object, as written in the payload.
+    Object,
+    /// A list of nothing but strings, as written in the payload.
+    Strings,
+    /// A list with something else in it, as written in the payload.
+    List,
 }
 
 /// The value of a claim as it was issued.
@@ -130,33 +138,32 @@ pub enum ClaimsError {
 
 impl<'k> Claims<'k> {
     /// The strings that the claim at `path` is, or that it lists: what a policy compares.
-    pub fn strings<'p>(&self, path: &'p str) -> impl Iterator<Item = &'k str> + use<'k, 'p> {
-        let text = self.text;
-        self.at(path)
-            .filter(|row| matches!(row.kind, RowKind::String | RowKind::Item))
-            .map(move |row| text.get(row.value))
+    pub fn strings(&self, path: &str) -> impl Iterator<Item = &'k str> + use<'k> {
+        let (text, row) = (self.text, self.at(path));
+        let whole = row.filter(|row| row.kind == RowKind::String).map(|row| row.value);
+        let items = row.map_or(&[][..], |row| row.items.of(self.items));
+        let spans = whole.into_iter().chain(items.iter().copied());
+        spans.map(move |span| text.get(span))
     }
 
     /// The claim at `path` as it was issued.
     #[must_use]
     pub fn value(&self, path: &str) -> Option<ClaimValue<'k>> {
-        self.at(path).find_map(|row| {
-            let value = self.text.get(row.value);
-            match row.kind {
-                RowKind::String | RowKind::Unsplit => Some(ClaimValue::String(value)),
-                RowKind::Number => Some(ClaimValue::Number(value)),
-                RowKind::Boolean => Some(ClaimValue::Boolean(value)),
-                RowKind::Null => Some(ClaimValue::Null),
-                RowKind::Json => Some(ClaimValue::Json(value)),
-                RowKind::Item | RowKind::OtherItem => None,
-            }
+        let row = self.at(path)?;
+        let value = self.text.get(row.value);
+        Some(match row.kind {
+            RowKind::String | RowKind::Split => ClaimValue::String(value),
+            RowKind::Number => ClaimValue::Number(value),
+            RowKind::Boolean => ClaimValue::Boolean(value),
+            RowKind::Null => ClaimValue::Null,
+            RowKind::Object | RowKind::Strings | RowKind::List => ClaimValue::Json(value),
         })
     }
 
     /// Whether nothing but strings is in the list at `path`.
     #[must_use]
     pub fn lists_only_strings(&self, path: &str) -> bool {
-        !self.at(path).any(|row| row.kind == RowKind::OtherItem)
+        self.at(path).is_none_or(|row| row.kind != RowKind::List)
     }
 
     /// The header fields that the gateway writes for this token (`outputPayloadToHeader`, `outputClaimToHeaders`): names
@@ -202,23 +209,22 @@ impl<'k> Claims<'k> {
         self.text.get(self.payload)
     }
 
-    fn at<'p>(&self, path: &'p str) -> impl Iterator<Item = &'k ClaimRow> + use<'k, 'p> {
-        rows_at(self.rows, self.text, path)
+    fn at(&self, path: &str) -> Option<&'k ClaimRow> {
+        row_at(self.rows, self.text, path)
     }
 }
 
-/// The rows of `path`, among `rows` that are sorted and whose paths are in `text`.
-fn rows_at<'k, 'p, 't: 'k>(
-    rows: &'k [ClaimRow],
-    text: Text<'t>,
-    path: &'p str,
-) -> impl Iterator<Item = &'k ClaimRow> + use<'k, 'p, 't> {
+/// The row of `path`, among `rows` that are sorted and whose paths are in `text`.
+fn row_at<'k>(rows: &'k [ClaimRow], text: Text<'_>, path: &str) -> Option<&'k ClaimRow> {
     let path = path.as_bytes();
     let word = PathWord::of(path);
-    let start = rows.partition_point(|row| row.cmp_path(text, word, path).is_lt());
-    let rest = rows.get(start..).unwrap_or(&[]);
-    rest.iter()
-        .take_while(move |row| row.cmp_path(text, word, path).is_eq())
+    let start = rows.partition_point(|row| row.word < word);
+    let rest = rows.get(start..)?;
+    if word.is_whole() {
+        return rest.first().filter(|row| row.word == word);
+    }
+    let at = rest.binary_search_by(|row| row.cmp_path(text, word, path)).ok()?;
+    rest.get(at)
 }
 
 impl ClaimRow {
@@ -237,12 +243,11 @@ impl PathWord {
     const BYTES: usize = 7;
 
     fn of(path: &[u8]) -> Self {
-        let mut word = [0; 1 + Self::BYTES];
-        let len = u8::try_from(path.len()).unwrap_or(u8::MAX);
-        for (to, from) in word.iter_mut().zip(core::iter::once(&len).chain(path)) {
-            *to = *from;
-        }
-        Self(u64::from_be_bytes(word))
+        let len = u64::from(u8::try_from(path.len()).unwrap_or(u8::MAX));
+        let bytes = path.get(..Self::BYTES).unwrap_or(path);
+        let missing = Self::BYTES.saturating_sub(bytes.len());
+        let bytes = bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        Self(len << (8 * Self::BYTES) | bytes << (8 * missing))
     }
 
     /// Whether only one path has this word.

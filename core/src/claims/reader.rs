@@ -4,18 +4,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{
-    ClaimRow, Claims, ClaimsError, HeaderRow, PATH_SEPARATOR, PathWord, PrincipalRow, RowKind, SPLIT_CLAIMS, rows_at,
-};
+use super::lexer::{Lexer, Malformed, error, span};
+use super::said::{Path, Said};
+use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PathWord, PrincipalRow, RowKind, SPLIT_CLAIMS, row_at};
 use crate::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
-use crate::llm::json::{Kind, Tokenizer, Visit};
-use crate::tables::{Span, Text};
+use crate::tables::{Rows, Span, Text};
 
-/// As many rows as most tokens have, so that they need not grow, and how many bytes of payload a row has at least.
-const ROWS_COMMON: usize = 32;
-const BYTES_OF_ROW: usize = 12;
-
-const SEPARATOR: u8 = PATH_SEPARATOR as u8;
+/// As many claims and strings in lists as most tokens have, so that there need not be more room.
+const CLAIMS_COMMON: usize = 24;
 
 /// The claims of one verified token.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,6 +20,7 @@ pub struct ClaimSet {
     text: String,
     payload: Span,
     rows: Vec<ClaimRow>,
+    items: Vec<Span>,
     principal: PrincipalRow,
     headers: Vec<HeaderRow>,
 }
@@ -45,6 +42,7 @@ impl ClaimSet {
             text: Text(&self.text),
             payload: self.payload,
             rows: &self.rows,
+            items: &self.items,
             principal: self.principal,
             headers: &self.headers,
         }
@@ -55,7 +53,7 @@ impl ClaimSet {
         let mut store = |text: &str| {
             let start = self.text.len();
             self.text.push_str(text);
-            written(start as u64, self.text.len() as u64)
+            span(start, self.text.len())
         };
         let rows = headers.iter().map(|(name, value)| HeaderRow {
             name: store(name),
@@ -70,6 +68,7 @@ impl ClaimSet {
         size_of::<Self>()
             .saturating_add(self.text.capacity())
             .saturating_add(self.rows.capacity().saturating_mul(size_of::<ClaimRow>()))
+            .saturating_add(self.items.capacity().saturating_mul(size_of::<Span>()))
             .saturating_add(self.headers.capacity().saturating_mul(size_of::<HeaderRow>()))
     }
 }
@@ -80,64 +79,65 @@ impl fmt::Debug for ClaimSet {
     }
 }
 
-/// An array or object that is open.
+/// An array or object that has not ended.
 struct Frame {
     /// Where in `names` an object's members begin; `None` for a list.
     names: Option<usize>,
     /// Where its own value begins in the payload.
-    at: u64,
-    /// Bytes of the path to it.
-    path: usize,
+    at: usize,
+    /// Bytes of the names around it and its own.
+    path_bytes: usize,
     /// Its path, unless none leads to it.
-    row_path: Option<Path>,
+    path: Option<Path>,
+    /// Where in `items` those of a list begin.
+    items: usize,
+    /// Whether something else than strings is in a list.
+    is_mixed: bool,
 }
 
-/// The path of a value, in the text that is to be.
-#[derive(Clone, Copy)]
-struct Path {
-    word: PathWord,
-    span: Span,
-}
-
-/// A member's name, by its place in `name_text`.
+/// A member's name.
 struct Name {
-    word: PathWord,
-    start: usize,
-    end: usize,
+    /// As a path of its own.
+    path: Path,
     /// Where it stands in the payload.
     at: u64,
 }
 
-/// A string, number or literal that is open.
-struct Scalar {
-    kind: Kind,
-    at: u64,
+/// Where a value stands.
+enum Place {
+    /// It is a claim.
+    Claim(Path),
+    /// In a list that is a claim.
+    Item,
+    /// Where no path leads.
+    Nowhere,
 }
 
 /// Reads payloads one after the other, in the same memory.
 pub(crate) struct ClaimReader {
-    room: Room,
+    around: Around,
+    kept: Kept,
 }
 
-/// What is needed only while a payload is read.
-struct Room {
-    /// Path of the current member.
-    path: Vec<u8>,
+/// What is around the byte that is read.
+struct Around {
     frames: Vec<Frame>,
-    /// Names of the members of all objects that are open.
+    /// Names of the members of all objects among them.
     names: Vec<Name>,
-    name_text: Vec<u8>,
 }
 
 impl ClaimReader {
     /// With room for what most tokens have.
     pub(crate) fn new() -> Self {
         Self {
-            room: Room {
-                path: Vec::with_capacity(128),
+            around: Around {
                 frames: Vec::with_capacity(4),
-                names: Vec::with_capacity(ROWS_COMMON),
-                name_text: Vec::with_capacity(512),
+                names: Vec::with_capacity(CLAIMS_COMMON),
+            },
+            kept: Kept {
+                rows: Vec::with_capacity(CLAIMS_COMMON),
+                items: Vec::with_capacity(CLAIMS_COMMON),
+                values: 0,
             },
         }
     }
@@ -147,320 +147,353 @@ impl ClaimReader {
         if payload.len() > TOKEN_BYTES_MAX {
             return Err(ClaimsError::TooLong);
         }
-        let room = &mut self.room;
-        room.path.clear();
-        room.frames.clear();
-        room.names.clear();
-        room.name_text.clear();
+        let Self { around, kept } = self;
+        around.frames.clear();
+        around.names.clear();
+        kept.clear();
         let mut reading = Reading {
             split,
-            payload_bytes: payload.len(),
-            added: Vec::new(),
-            rows: Vec::with_capacity(ROWS_COMMON.min(payload.len() / BYTES_OF_ROW)),
-            name: 0,
-            named: false,
-            name_in_payload: None,
-            room,
-            scalar: None,
-            string: 0,
-            is_key: false,
-            key_at: 0,
+            said: Said::new(&payload),
+            around,
+            kept,
+            path: None,
+            path_bytes: 0,
         };
-        let mut tokenizer = Tokenizer::new();
-        tokenizer.feed(&payload, &mut reading)?;
-        tokenizer.finish(&mut reading)?;
-        reading.finish(payload)
+        reading.whole(&mut Lexer::new(&payload)).map_err(|stop| match stop {
+            Stop::Claims(error) => error,
+            Stop::Malformed => error(&payload).map_or(ClaimsError::NotAnObject, ClaimsError::Json),
+        })?;
+        let added = reading.said.added;
+        kept.claim_set(payload, &added)
+    }
+}
+
+/// What is kept of a payload.
+struct Kept {
+    rows: Vec<ClaimRow>,
+    items: Vec<Span>,
+    /// Claims and what their lists have, strings or not.
+    values: usize,
+}
+
+impl Kept {
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.items.clear();
+        self.values = 0;
+    }
+
+    fn count(&mut self) -> Result<(), ClaimsError> {
+        if self.values >= CLAIMS_MAX {
+            return Err(ClaimsError::TooMany);
+        }
+        self.values = self.values.saturating_add(1);
+        Ok(())
+    }
+
+    /// Adds a claim, with the items that were added since there were `items` of them.
+    fn claim(&mut self, path: Path, value: Span, kind: RowKind, items: usize) -> Result<(), ClaimsError> {
+        self.count()?;
+        let Span { start, len } = span(items, self.items.len());
+        self.rows.push(ClaimRow {
+            word: path.word,
+            path: path.span,
+            value,
+            kind,
+            items: Rows { start, len },
+        });
+        Ok(())
+    }
+
+    fn item(&mut self, value: Span) -> Result<(), ClaimsError> {
+        self.count()?;
+        self.items.push(value);
+        Ok(())
+    }
+
+    /// The claims of a payload, which `added` follows.
+    fn claim_set(&mut self, payload: Vec<u8>, added: &[u8]) -> Result<ClaimSet, ClaimsError> {
+        let payload_bytes = payload.len();
+        let mut text = payload;
+        text.extend_from_slice(added);
+        // Every string has been checked, and outside of strings JSON is ASCII.
+        let text = String::from_utf8(text).map_err(|_| ClaimsError::NotAnObject)?;
+        let said = Text(&text);
+        self.rows
+            .sort_unstable_by(|a, b| a.cmp_path(said, b.word, said.bytes(b.path)));
+        let string = |path: &str| {
+            let row = row_at(&self.rows, said, path)?;
+            // A rule may have them split, in which case they still are what was issued.
+            matches!(row.kind, RowKind::String | RowKind::Split).then_some(row.value)
+        };
+        let principal = PrincipalRow {
+            issuer: string("iss"),
+            subject: string("sub"),
+        };
+        Ok(ClaimSet {
+            text,
+            payload: span(0, payload_bytes),
+            rows: self.rows.clone(),
+            items: self.items.clone(),
+            principal,
+            headers: Vec::new(),
+        })
+    }
+}
+
+/// Why a payload is not read to its end.
+enum Stop {
+    Malformed,
+    Claims(ClaimsError),
+}
+
+impl From<Malformed> for Stop {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<ClaimsError> for Stop {
+    fn from(error: ClaimsError) -> Self {
+        Self::Claims(error)
     }
 }
 
 /// A payload while it is read. What stands in it as it is said is referred to there; only the rest is written anew.
 struct Reading<'r, S> {
     split: &'r [S],
-    payload_bytes: usize,
-    /// What follows the payload: paths through objects, and strings and names with escapes.
-    added: Vec<u8>,
-    rows: Vec<ClaimRow>,
-    room: &'r mut Room,
-    /// Where in the path the current member's own name begins.
-    name: usize,
-    /// Whether a policy can name the current member.
-    named: bool,
-    /// The current member's path, if the payload has it.
-    name_in_payload: Option<Span>,
-    scalar: Option<Scalar>,
-    /// Where in `added` the current string begins.
-    string: usize,
-    is_key: bool,
-    key_at: u64,
+    said: Said<'r>,
+    around: &'r mut Around,
+    kept: &'r mut Kept,
+    /// The current member's path, unless none leads to it.
+    path: Option<Path>,
+    /// Bytes of the names around it and its own.
+    path_bytes: usize,
 }
 
-fn written(start: u64, end: u64) -> Span {
-    Span {
-        start: u32::try_from(start).unwrap_or(u32::MAX),
-        len: u32::try_from(end.saturating_sub(start)).unwrap_or(0),
+impl<S: AsRef<str>> Reading<'_, S> {
+    fn whole(&mut self, lexer: &mut Lexer<'_>) -> Result<(), Stop> {
+        match lexer.peek() {
+            Some(b'{') => self.open(true, lexer)?,
+            Some(b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                return Err(ClaimsError::NotAnObject.into());
+            }
+            _ => return Err(Stop::Malformed),
+        }
+        let mut is_begun = true;
+        while !self.around.frames.is_empty() {
+            if !(is_begun && self.closes(lexer)?) {
+                is_begun = self.member_or_item(lexer)?;
+                if is_begun {
+                    continue;
+                }
+            }
+            is_begun = false;
+            while !self.around.frames.is_empty() && !lexer.eat(b',') {
+                if !self.closes(lexer)? {
+                    return Err(Stop::Malformed);
+                }
+            }
+        }
+        match lexer.peek() {
+            None => Ok(()),
+            Some(_) => Err(Stop::Malformed),
+        }
     }
-}
 
-/// The inside of a string between its quotes, of which `bytes` are left when its escapes are resolved: `None` with any,
-/// for each of them becomes shorter.
-fn without_escapes(at: u64, end: u64, bytes: usize) -> Option<Span> {
-    let inside = written(at.saturating_add(1), end.saturating_sub(1));
-    (inside.len as usize == bytes).then_some(inside)
-}
+    /// Reads a member or an item, of an array or object only the beginning; whether it is one.
+    #[inline]
+    fn member_or_item(&mut self, lexer: &mut Lexer<'_>) -> Result<bool, Stop> {
+        if self.is_in_object() {
+            self.name(lexer)?;
+            lexer.expect(b':')?;
+        }
+        match lexer.peek() {
+            Some(b'"') => self.string(lexer)?,
+            Some(b'-' | b'0'..=b'9') => self.scalar(RowKind::Number, lexer.number()?)?,
+            Some(b't') => self.scalar(RowKind::Boolean, lexer.literal(b"true")?)?,
+            Some(b'f') => self.scalar(RowKind::Boolean, lexer.literal(b"false")?)?,
+            Some(b'n') => self.scalar(RowKind::Null, lexer.literal(b"null")?)?,
+            Some(b'{') => {
+                self.open(true, lexer)?;
+                return Ok(true);
+            }
+            Some(b'[') => {
+                self.open(false, lexer)?;
+                return Ok(true);
+            }
+            _ => return Err(Stop::Malformed),
+        }
+        Ok(false)
+    }
 
-impl Room {
+    fn is_in_object(&self) -> bool {
+        self.around.frames.last().is_some_and(|frame| frame.names.is_some())
+    }
+
+    /// Where the value stands that is about to begin or has just ended.
+    fn place(&self) -> Place {
+        match self.around.frames.last() {
+            Some(Frame {
+                path: Some(_),
+                names: None,
+                ..
+            }) => Place::Item,
+            Some(Frame { path: Some(_), .. }) => self.path.map_or(Place::Nowhere, Place::Claim),
+            _ => Place::Nowhere,
+        }
+    }
+
+    fn open(&mut self, is_object: bool, lexer: &mut Lexer<'_>) -> Result<(), Stop> {
+        if self.around.frames.len() >= CLAIM_DEPTH_MAX {
+            return Err(ClaimsError::TooDeep.into());
+        }
+        let path = match self.place() {
+            _ if self.around.frames.is_empty() => Some(Path::EMPTY),
+            Place::Claim(path) => Some(path),
+            // What stands inside a list has no path.
+            Place::Item => {
+                self.other_item()?;
+                None
+            }
+            Place::Nowhere => None,
+        };
+        let frame = Frame {
+            names: is_object.then_some(self.around.names.len()),
+            at: lexer.at(),
+            path_bytes: self.path_bytes,
+            path,
+            items: self.kept.items.len(),
+            is_mixed: false,
+        };
+        self.around.frames.push(frame);
+        lexer.skip(1);
+        Ok(())
+    }
+
+    /// Closes the innermost array or object, if it ends here.
+    fn closes(&mut self, lexer: &mut Lexer<'_>) -> Result<bool, Stop> {
+        let end = if self.is_in_object() { b'}' } else { b']' };
+        let closes = lexer.eat(end);
+        if closes {
+            self.close(lexer.at())?;
+        }
+        Ok(closes)
+    }
+
+    fn close(&mut self, end: usize) -> Result<(), ClaimsError> {
+        let Some(frame) = self.around.frames.pop() else {
+            return Ok(());
+        };
+        self.path_bytes = frame.path_bytes;
+        if let Some(names) = frame.names {
+            self.close_names(names)?;
+        }
+        let Some(path) = frame.path.filter(|_| !self.around.frames.is_empty()) else {
+            return Ok(());
+        };
+        let (kind, items) = match frame.names {
+            Some(_) => (RowKind::Object, self.kept.items.len()),
+            None if frame.is_mixed => (RowKind::List, frame.items),
+            None => (RowKind::Strings, frame.items),
+        };
+        self.kept.claim(path, span(frame.at, end), kind, items)
+    }
+
     /// Forgets an object's names, of which no two may be the same. Sorted, so that no list of them is too long.
     fn close_names(&mut self, first: usize) -> Result<(), ClaimsError> {
-        let text = &self.name_text;
-        let text = |name: &Name| text.get(name.start..name.end).unwrap_or_default();
-        let names = self.names.get_mut(first..).unwrap_or_default();
-        let start = names.first().map(|name| name.start);
+        let text = |name: &Name| self.said.bytes(name.path.span);
+        let names = self.around.names.get_mut(first..).unwrap_or_default();
         names.sort_unstable_by(|a, b| {
-            let by_name = a.word.cmp(&b.word).then_with(|| text(a).cmp(text(b)));
+            let by_name = a.path.word.cmp(&b.path.word).then_with(|| text(a).cmp(text(b)));
             by_name.then(a.at.cmp(&b.at))
         });
         let mut pairs = names.windows(2);
         let twice = pairs.find_map(|pair| match pair {
-            [one, other] if one.word == other.word && text(one) == text(other) => Some(other.at),
+            [one, other] if one.path.word == other.path.word && text(one) == text(other) => Some(other.at),
             _ => None,
         });
         if let Some(at) = twice {
             return Err(ClaimsError::DuplicateName { at });
         }
-        self.names.truncate(first);
-        self.name_text.truncate(start.unwrap_or(self.name_text.len()));
-        Ok(())
-    }
-}
-
-impl<S: AsRef<str>> Reading<'_, S> {
-    fn finish(mut self, mut payload: Vec<u8>) -> Result<ClaimSet, ClaimsError> {
-        payload.append(&mut self.added);
-        // The tokenizer has checked every string, and outside of strings JSON is ASCII.
-        let stored = String::from_utf8(payload).map_err(|_| ClaimsError::NotAnObject)?;
-        let text = Text(&stored);
-        self.rows.sort_by(|a, b| a.cmp_path(text, b.word, text.bytes(b.path)));
-        let string = |path: &str| {
-            let mut rows = rows_at(&self.rows, text, path);
-            // A rule may have them split, in which case they still are what was issued.
-            let row = rows.find(|row| matches!(row.kind, RowKind::String | RowKind::Unsplit));
-            row.map(|row| row.value)
-        };
-        let principal = PrincipalRow {
-            issuer: string("iss"),
-            subject: string("sub"),
-        };
-        self.rows.shrink_to_fit();
-        Ok(ClaimSet {
-            text: stored,
-            payload: written(0, self.payload_bytes as u64),
-            rows: self.rows,
-            principal,
-            headers: Vec::new(),
-        })
-    }
-
-    fn add(&mut self, path: Path, value: Span, kind: RowKind) -> Result<(), ClaimsError> {
-        if self.rows.len() >= CLAIMS_MAX {
-            return Err(ClaimsError::TooMany);
-        }
-        let Path { word, span: path } = path;
-        self.rows.push(ClaimRow {
-            word,
-            path,
-            value,
-            kind,
-        });
+        self.around.names.truncate(first);
         Ok(())
     }
 
-    /// The span, in the text that is to be, of a part of `added`.
-    fn added_span(&self, start: usize, end: usize) -> Span {
-        let at = |in_added: usize| self.payload_bytes.saturating_add(in_added) as u64;
-        written(at(start), at(end))
-    }
-
-    /// The path of the value that is about to begin or has just ended, and whether it is a member or a list's item.
-    fn place(&mut self) -> Option<(Path, bool)> {
-        let frame = self.room.frames.last()?;
-        let list = frame.row_path?;
-        if frame.names.is_none() {
-            return Some((list, false));
+    fn name(&mut self, lexer: &mut Lexer<'_>) -> Result<(), Stop> {
+        lexer.peek();
+        let at = lexer.at() as u64;
+        let name = self.said.string(lexer.string()?)?;
+        let Some(object) = self.around.frames.last() else {
+            return Ok(());
+        };
+        let is_at_top = self.around.frames.len() == 1;
+        let around = match is_at_top {
+            true => 0,
+            false => object.path_bytes.saturating_add(1),
+        };
+        self.path_bytes = around.saturating_add(name.len as usize);
+        if self.path_bytes > CLAIM_PATH_BYTES_MAX {
+            return Err(ClaimsError::PathTooLong.into());
         }
-        if !self.named {
-            return None;
-        }
-        let span = self.name_in_payload.unwrap_or_else(|| {
-            let start = self.added.len();
-            self.added.extend_from_slice(&self.room.path);
-            self.added_span(start, self.added.len())
-        });
-        let word = PathWord::of(&self.room.path);
-        Some((Path { word, span }, true))
-    }
-
-    fn open(&mut self, kind: Kind, at: u64) -> Result<(), ClaimsError> {
-        if self.room.frames.len() >= CLAIM_DEPTH_MAX {
-            return Err(ClaimsError::TooDeep);
-        }
-        let row_path = match self.place() {
-            _ if self.room.frames.is_empty() => Some(Path {
-                word: PathWord::of(b""),
-                span: Span::default(),
-            }),
-            Some((path, true)) => Some(path),
-            // What stands inside a list has no path.
-            Some((path, false)) => {
-                self.add(path, Span::default(), RowKind::OtherItem)?;
-                None
-            }
+        let own = Path {
+            word: PathWord::of(self.said.bytes(name)),
+            span: name,
+        };
+        self.path = match object.path {
+            _ if self.said.has_separator(name) => None,
+            Some(_) if is_at_top => Some(own),
+            Some(object) => Some(self.said.path(object.span, name)),
             None => None,
         };
-        let room = &mut *self.room;
-        room.frames.push(Frame {
-            names: (kind == Kind::Object).then_some(room.names.len()),
-            at,
-            path: room.path.len(),
-            row_path,
-        });
+        self.around.names.push(Name { path: own, at });
         Ok(())
     }
 
-    fn close(&mut self, end: u64) -> Result<(), ClaimsError> {
-        let Some(frame) = self.room.frames.pop() else {
-            return Ok(());
-        };
-        self.room.path.truncate(frame.path);
-        if let Some(names) = frame.names {
-            self.room.close_names(names)?;
-        }
-        match frame.row_path {
-            Some(path) if !self.room.frames.is_empty() => self.add(path, written(frame.at, end), RowKind::Json),
-            _ => Ok(()),
-        }
-    }
-
-    fn scalar_end(&mut self, scalar: &Scalar, end: u64) -> Result<(), ClaimsError> {
-        let kind = match scalar.kind {
-            Kind::String => return self.string_end(scalar.at, end),
-            Kind::Number => RowKind::Number,
-            Kind::Null => RowKind::Null,
-            Kind::True | Kind::False => RowKind::Boolean,
-            Kind::Object | Kind::Array => RowKind::Json,
-        };
+    fn scalar(&mut self, kind: RowKind, value: Span) -> Result<(), ClaimsError> {
         match self.place() {
-            Some((path, true)) => self.add(path, written(scalar.at, end), kind),
-            Some((path, false)) => self.add(path, written(scalar.at, end), RowKind::OtherItem),
-            None => Ok(()),
+            Place::Claim(path) => self.kept.claim(path, value, kind, self.kept.items.len()),
+            Place::Item => self.other_item(),
+            Place::Nowhere => Ok(()),
         }
     }
 
-    fn string_end(&mut self, at: u64, end: u64) -> Result<(), ClaimsError> {
-        let (start, string_end) = (self.string, self.added.len());
-        let is_split = self.is_split();
-        let in_payload = without_escapes(at, end, string_end.saturating_sub(start));
-        let value = match in_payload.filter(|_| !is_split) {
-            Some(in_payload) => {
-                self.added.truncate(start);
-                in_payload
-            }
-            None => self.added_span(start, string_end),
-        };
-        let Some((path, is_member)) = self.place() else {
-            self.added.truncate(start);
-            return Ok(());
-        };
-        if !is_member {
-            return self.add(path, value, RowKind::Item);
+    /// Something that is no string is in a list.
+    fn other_item(&mut self) -> Result<(), ClaimsError> {
+        if let Some(list) = self.around.frames.last_mut() {
+            list.is_mixed = true;
         }
-        if !is_split {
-            return self.add(path, value, RowKind::String);
-        }
-        self.add(path, value, RowKind::Unsplit)?;
-        let mut from = start;
-        while from < string_end {
-            let rest = self.added.get(from..string_end).unwrap_or_default();
-            let len = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
-            let to = from.saturating_add(len);
-            if len > 0 {
-                let item = self.added_span(from, to);
-                self.add(path, item, RowKind::Item)?;
-            }
-            from = to.saturating_add(1);
+        self.kept.count()
+    }
+
+    fn string(&mut self, lexer: &mut Lexer<'_>) -> Result<(), Stop> {
+        let value = self.said.string(lexer.string()?)?;
+        match self.place() {
+            Place::Claim(path) if self.is_split(path) => self.split(path, value)?,
+            Place::Claim(path) => self.kept.claim(path, value, RowKind::String, self.kept.items.len())?,
+            Place::Item => self.kept.item(value)?,
+            Place::Nowhere => {}
         }
         Ok(())
     }
 
-    fn is_split(&self) -> bool {
-        let is_this = |name: &str| name.as_bytes() == self.room.path;
-        self.room.frames.len() == 1
+    fn is_split(&self, path: Path) -> bool {
+        let path = self.said.bytes(path.span);
+        let is_this = |name: &str| name.as_bytes() == path;
+        self.around.frames.len() == 1
             && (SPLIT_CLAIMS.iter().any(|name| is_this(name)) || self.split.iter().any(|name| is_this(name.as_ref())))
     }
-}
 
-impl<S: AsRef<str>> Visit for Reading<'_, S> {
-    type Error = ClaimsError;
-
-    fn key(&mut self, _: usize, at: u64) -> Result<bool, ClaimsError> {
-        let Room { path, frames, .. } = &mut *self.room;
-        path.truncate(frames.last().map_or(0, |frame| frame.path));
-        if frames.len() > 1 {
-            path.push(SEPARATOR);
+    fn split(&mut self, path: Path, value: Span) -> Result<(), ClaimsError> {
+        let items = self.kept.items.len();
+        let mut start = value.start;
+        for piece in self.said.bytes(value).split(|&byte| byte == b' ') {
+            let len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+            if len > 0 {
+                self.kept.item(Span { start, len })?;
+            }
+            start = start.saturating_add(len).saturating_add(1);
         }
-        self.name = path.len();
-        self.is_key = true;
-        self.key_at = at;
-        Ok(true)
-    }
-
-    fn key_end(&mut self, _: usize, end: u64) -> Result<(), ClaimsError> {
-        self.is_key = false;
-        let Room {
-            path, names, name_text, ..
-        } = &mut *self.room;
-        if path.len() > CLAIM_PATH_BYTES_MAX {
-            return Err(ClaimsError::PathTooLong);
-        }
-        let name = path.get(self.name..).unwrap_or_default();
-        self.named = !name.contains(&SEPARATOR);
-        let in_payload = without_escapes(self.key_at, end, name.len());
-        self.name_in_payload = in_payload.filter(|_| self.name == 0);
-        let start = name_text.len();
-        name_text.extend_from_slice(name);
-        names.push(Name {
-            word: PathWord::of(name),
-            start,
-            end: name_text.len(),
-            at: self.key_at,
-        });
-        Ok(())
-    }
-
-    fn value(&mut self, depth: usize, kind: Kind, at: u64) -> Result<bool, ClaimsError> {
-        if depth == 0 && kind != Kind::Object {
-            return Err(ClaimsError::NotAnObject);
-        }
-        if matches!(kind, Kind::Object | Kind::Array) {
-            self.open(kind, at)?;
-            return Ok(true);
-        }
-        self.string = self.added.len();
-        self.scalar = Some(Scalar { kind, at });
-        Ok(kind == Kind::String)
-    }
-
-    fn value_end(&mut self, _: usize, end: u64) -> Result<(), ClaimsError> {
-        match self.scalar.take() {
-            Some(scalar) => self.scalar_end(&scalar, end),
-            None => self.close(end),
-        }
-    }
-
-    fn text(&mut self, piece: &[u8]) {
-        let to = match self.is_key {
-            true => &mut self.room.path,
-            false => &mut self.added,
-        };
-        to.extend_from_slice(piece);
+        self.kept.claim(path, value, RowKind::Split, items)
     }
 }
