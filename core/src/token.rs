@@ -5,6 +5,8 @@
 //! needs a key, the signature, is the shell's. The words of [`TokenError`] are
 //! Envoy's, byte for byte, where Envoy has words for it.
 
+#[cfg(feature = "alloc")]
+mod base64url;
 pub(crate) mod identify;
 pub(crate) mod overlay;
 pub(crate) mod places;

@@ -17,7 +17,9 @@ use core::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::memrchr;
 
+use super::base64url::decode;
 use super::{Algorithm, ClaimType, SentToken, TokenError};
 use crate::claims::{ClaimReader, ClaimSet, ClaimValue, Claims};
 use crate::limits::{TOKEN_BYTES_MAX, TOKEN_SLACK_S};
@@ -28,7 +30,7 @@ pub struct Token {
     algorithm: Algorithm,
     key_id: Option<String>,
     /// The first two parts with the dot between them: what is signed.
-    signed: Box<str>,
+    signed: Box<[u8]>,
     signature: Vec<u8>,
     claims: ClaimSet,
     /// `nbf` and `exp`.
@@ -45,13 +47,12 @@ impl Token {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
-        let text = core::str::from_utf8(text).map_err(|_| TokenError::BadFormat)?;
-        let parts = text.rsplit_once('.').and_then(|(signed, signature)| {
-            let (header, payload) = signed.rsplit_once('.')?;
-            Some((signed, header, payload, signature))
-        });
-        let (signed, header, payload, signature) = parts.ok_or(TokenError::BadFormat)?;
-        if [header, payload, signature].contains(&"") || header.contains('.') {
+        if core::str::from_utf8(text).is_err() {
+            return Err(TokenError::BadFormat);
+        }
+        let (signed, signature) = around_last_dot(text).ok_or(TokenError::BadFormat)?;
+        let (header, payload) = around_last_dot(signed).ok_or(TokenError::BadFormat)?;
+        if [header, payload, signature].contains(&&b""[..]) || header.contains(&b'.') {
             return Err(TokenError::BadFormat);
         }
         let mut reader = ClaimReader::new();
@@ -85,7 +86,7 @@ impl Token {
     /// The bytes that are signed.
     #[must_use]
     pub const fn signed(&self) -> &[u8] {
-        self.signed.as_bytes()
+        &self.signed
     }
 
     /// The signature.
@@ -233,7 +234,7 @@ fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>)
     headers
 }
 
-fn read_header(part: &str, reader: &mut ClaimReader) -> Result<(Algorithm, Option<String>), TokenError> {
+fn read_header(part: &[u8], reader: &mut ClaimReader) -> Result<(Algorithm, Option<String>), TokenError> {
     let json = decode(part).ok_or(TokenError::HeaderBase64)?;
     let header = reader.read::<&str>(json, &[]).map_err(|_| TokenError::HeaderJson)?;
     let header = header.claims();
@@ -252,8 +253,9 @@ fn read_header(part: &str, reader: &mut ClaimReader) -> Result<(Algorithm, Optio
     Ok((algorithm, key_id))
 }
 
-fn decode(part: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(part).ok()
+fn around_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (before, dot) = text.split_at_checked(memrchr(b'.', text)?)?;
+    Some((before, dot.get(1..)?))
 }
 
 /// In Envoy's order. Gives back `nbf` and `exp`.
