@@ -2,7 +2,10 @@
 //!
 //! A token is known by a keyed hash of all of it, never by a part (LiteLLM's
 //! CVE-2026-35030 was a cache keyed by the beginning of a token). The key of the
-//! hash is the cache's own, so nobody outside can choose tokens that meet.
+//! hash is the cache's own, so nobody outside can choose tokens that meet. What
+//! is signed goes into it as its SHA-256, which most signatures are made of, so
+//! that those bytes are hashed once for both. The key comes first, and nobody is
+//! shown what comes out, so there is nothing that could be extended.
 //!
 //! Neither issuer nor version of the policy is part of that key, and both count
 //! all the same. The issuer stands in the token, and an entry counts only for a
@@ -16,15 +19,34 @@ use core::fmt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::{digest, rand};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::tables::TokenRuleId;
 
 use super::key_set::KeySet;
 use crate::limits::{TOKEN_CACHE_BYTES_MAX, TOKEN_CACHE_ENTRIES_MAX};
 
-/// HMAC-SHA-256 of a token.
+/// SHA-256 of a cache's key, of the hash of what is signed in a token, and of the rest.
 pub(crate) type Digest = [u8; 32];
+
+/// A token, hashed as far as its signature is of the hash.
+pub(crate) struct Hashed<'t> {
+    /// SHA-256 of all before the last dot.
+    pub(crate) signed: digest::Digest,
+    /// The last dot and what follows.
+    rest: &'t [u8],
+}
+
+impl<'t> Hashed<'t> {
+    pub(crate) fn new(token: &'t [u8]) -> Self {
+        let dot = token.iter().rposition(|&byte| byte == b'.').unwrap_or(token.len());
+        let (signed, rest) = token.split_at_checked(dot).unwrap_or((token, b""));
+        Self {
+            signed: sha256(signed),
+            rest,
+        }
+    }
+}
 
 /// Parts that are locked apart from each other.
 const SHARDS: usize = 16;
@@ -43,7 +65,7 @@ pub(crate) struct Entry {
 
 /// Verified tokens, bounded in number and bytes.
 pub(crate) struct Cache {
-    key: hmac::Key,
+    key: [u8; 32],
     shards: [Mutex<Shard>; SHARDS],
 }
 
@@ -58,20 +80,22 @@ struct Shard {
 impl Cache {
     /// An empty cache with a key of its own.
     pub(crate) fn new() -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let mut key = [0; 32];
+        rand::fill(&mut key)?;
         Ok(Self {
-            key: hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new())?,
+            key,
             shards: core::array::from_fn(|_| Mutex::default()),
         })
     }
 
     /// What a token is known by.
-    pub(crate) fn digest(&self, token: &[u8]) -> Digest {
-        let mut digest = Digest::default();
-        let tag = hmac::sign(&self.key, token);
-        for (byte, tagged) in digest.iter_mut().zip(tag.as_ref()) {
-            *byte = *tagged;
+    pub(crate) fn known_by(&self, token: &Hashed<'_>) -> Digest {
+        let text = [&self.key[..], token.signed.as_ref(), token.rest].concat();
+        let mut known_by = Digest::default();
+        for (byte, hashed) in known_by.iter_mut().zip(sha256(&text).as_ref()) {
+            *byte = *hashed;
         }
-        digest
+        known_by
     }
 
     /// The token, if it was verified. Whether that still counts is the caller's to check.
@@ -114,6 +138,10 @@ impl Shard {
     }
 }
 
+fn sha256(bytes: &[u8]) -> digest::Digest {
+    digest::digest(&digest::SHA256, bytes)
+}
+
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").finish_non_exhaustive()
@@ -133,31 +161,46 @@ mod tests {
         }
     }
 
+    fn known_by(cache: &Cache, token: &[u8]) -> Digest {
+        cache.known_by(&Hashed::new(token))
+    }
+
     #[test]
     fn a_token_is_known_by_all_of_it() {
         let cache = Cache::new().unwrap();
-        let (one, other) = (cache.digest(&[b'a'; 4000]), {
-            let mut token = [b'a'; 4000];
-            token[3999] = b'b';
-            cache.digest(&token)
-        });
-        assert_ne!(one, other);
+        let token = [&[b'a'; 4000][..], b".b.c"].concat();
+        let one = known_by(&cache, &token);
         cache.put(one, entry());
-        assert!(cache.get(&one).is_some() && cache.get(&other).is_none());
+        assert!(cache.get(&one).is_some());
+        for at in 0..token.len() {
+            let mut other = token.clone();
+            other[at] ^= 1;
+            assert!(cache.get(&known_by(&cache, &other)).is_none(), "{at}");
+        }
         assert_ne!(
-            Cache::new().unwrap().digest(b"a"),
-            cache.digest(b"a"),
+            known_by(&Cache::new().unwrap(), b"a"),
+            known_by(&cache, b"a"),
             "every cache has its own key"
         );
     }
 
     #[test]
+    fn no_two_texts_are_the_same_in_parts() {
+        let cache = Cache::new().unwrap();
+        let texts: [&[u8]; 6] = [b"", b".", b"a", b"a.", b".a", b"a.a"];
+        let known: Vec<_> = texts.iter().map(|text| known_by(&cache, text)).collect();
+        for (at, one) in known.iter().enumerate() {
+            assert!(!known[..at].contains(one), "{at}");
+        }
+    }
+
+    #[test]
     fn it_stays_within_its_bounds_and_keeps_what_is_asked_for() {
         let cache = Cache::new().unwrap();
-        let favourite = cache.digest(b"favourite");
+        let favourite = known_by(&cache, b"favourite");
         cache.put(favourite, entry());
         for number in 0..3 * TOKEN_CACHE_ENTRIES_MAX {
-            cache.put(cache.digest(&number.to_le_bytes()), entry());
+            cache.put(known_by(&cache, &number.to_le_bytes()), entry());
             assert!(cache.get(&favourite).is_some(), "{number}");
         }
         let held: usize = cache

@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
@@ -89,10 +90,10 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Verifies the token's signature.
+    /// Verifies the token's signature, of what has the SHA-256 `signed`.
     ///
     /// As Envoy has it, a `kid` is compared where both have one, and an `alg` where the key has one.
-    pub(crate) fn verify(&self, token: &Token) -> Result<(), TokenError> {
+    pub(crate) fn verify(&self, token: &Token, signed: &Digest) -> Result<(), TokenError> {
         let named = |name: &&str| !name.is_empty();
         let id = token.key_id().filter(named);
         let fits = |key: &&Key| {
@@ -104,7 +105,7 @@ impl KeySet {
         };
         let mut error = TokenError::NoKey;
         for key in self.keys.iter().filter(fits) {
-            if key.verifies(token) {
+            if key.verifies(token, signed) {
                 return Ok(());
             }
             error = TokenError::BadSignature;
@@ -146,14 +147,18 @@ impl Key {
         })
     }
 
-    fn verifies(&self, token: &Token) -> bool {
+    fn verifies(&self, token: &Token, signed: &Digest) -> bool {
         let mut verifiers = self.verifiers.iter();
         let verifier = verifiers.find(|(algorithm, _)| *algorithm == token.algorithm());
-        match verifier {
-            Some((_, Verifier::Public(key))) => key.verify_sig(token.signed(), token.signature()).is_ok(),
-            Some((_, Verifier::Secret(key))) => hmac::verify(key, token.signed(), token.signature()).is_ok(),
-            None => false,
-        }
+        let verified = match verifier {
+            Some((Algorithm::Rs256 | Algorithm::Ps256 | Algorithm::Es256, Verifier::Public(key))) => {
+                key.verify_digest_sig(signed, token.signature())
+            }
+            Some((_, Verifier::Public(key))) => key.verify_sig(token.signed(), token.signature()),
+            Some((_, Verifier::Secret(key))) => hmac::verify(key, token.signed(), token.signature()),
+            None => return false,
+        };
+        verified.is_ok()
     }
 }
 

@@ -26,6 +26,7 @@ use lockgate_core::claims::ClaimSet;
 use lockgate_core::tables::TokenRuleId;
 use lockgate_core::token::{Token, TokenError};
 
+use aws_lc_rs::digest;
 use cache::Digest;
 pub(crate) use fetch::Fetcher;
 pub(crate) use source::Status;
@@ -47,7 +48,9 @@ pub enum Begun {
 pub struct Pending {
     token: Token,
     rules: Vec<TokenRuleId>,
-    digest: Digest,
+    /// SHA-256 of what is signed.
+    signed: digest::Digest,
+    known_by: Digest,
 }
 
 impl fmt::Debug for Pending {

@@ -12,6 +12,7 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
+use aws_lc_rs::digest::Digest;
 use bytes::Bytes;
 use http::Uri;
 use lockgate_core::snapshot::{KeySource, KeysFrom};
@@ -135,15 +136,15 @@ impl Source {
         self.usable().is_some_and(|own| Arc::ptr_eq(&own, keys))
     }
 
-    /// Verifies a token's signature; the keys that did it.
-    pub(crate) async fn verify(&self, token: &Token) -> Result<Arc<KeySet>, TokenError> {
+    /// Verifies a token's signature, of what has the SHA-256 `signed`; the keys that did it.
+    pub(crate) async fn verify(&self, token: &Token, signed: &Digest) -> Result<Arc<KeySet>, TokenError> {
         let keys = self.keys().await.ok_or(TokenError::KeysUnavailable)?;
-        match keys.verify(token) {
+        match keys.verify(token, signed) {
             Ok(()) => Ok(keys),
             // The issuer may have a new key since.
             Err(TokenError::NoKey) if self.ask() => {
                 let keys = self.fetched().await.ok_or(TokenError::KeysUnavailable)?;
-                keys.verify(token).map(|()| keys)
+                keys.verify(token, signed).map(|()| keys)
             }
             Err(error) => Err(error),
         }

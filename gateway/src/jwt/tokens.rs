@@ -12,7 +12,7 @@ use lockgate_core::snapshot::{KeySource, KeysFrom, Secrets};
 use lockgate_core::tables::{Tables, TokenRuleId};
 use lockgate_core::token::{SentToken, Token, TokenError};
 
-use super::cache::{Cache, Entry};
+use super::cache::{Cache, Entry, Hashed};
 use super::key_set::KeySetError;
 use super::source::{Source, Status};
 use super::{Begun, Fetcher, Pending};
@@ -70,8 +70,9 @@ impl Tokens {
     /// Looks a token up, or reads it. `tables` are those of the configuration.
     pub fn begin(&self, tables: &Tables<'_>, sent: &SentToken<'_>) -> Begun {
         let now = now();
-        let digest = self.verified.digest(sent.text());
-        if let Some(entry) = self.verified.get(&digest)
+        let hashed = Hashed::new(sent.text());
+        let known_by = self.verified.known_by(&hashed);
+        if let Some(entry) = self.verified.get(&known_by)
             && entry.until.is_none_or(|until| now <= until)
             && sent.rules(tables).any(|rule| rule == entry.rule)
             && self
@@ -82,7 +83,12 @@ impl Tokens {
         }
         let read = Token::read(sent.text()).and_then(|token| {
             let rules = token.candidates(tables, sent, now)?;
-            Ok(Box::new(Pending { token, rules, digest }))
+            Ok(Box::new(Pending {
+                token,
+                rules,
+                signed: hashed.signed,
+                known_by,
+            }))
         });
         read.map_or_else(Begun::Refused, Begun::Pending)
     }
@@ -92,18 +98,23 @@ impl Tokens {
     /// # Errors
     /// Why none of the keys did.
     pub async fn finish(&self, tables: &Tables<'_>, pending: Pending) -> Result<Arc<ClaimSet>, TokenError> {
-        let Pending { token, rules, digest } = pending;
+        let Pending {
+            token,
+            rules,
+            signed,
+            known_by,
+        } = pending;
         let mut error = TokenError::NoKey;
         for rule in rules {
             let Some(source) = self.source(tables, rule) else {
                 continue;
             };
-            match source.verify(&token).await {
+            match source.verify(&token, &signed).await {
                 Ok(keys) => {
                     let until = token.accepted_until();
                     let claims = Arc::new(token.accept(tables, rule)?);
                     self.verified.put(
-                        digest,
+                        known_by,
                         Entry {
                             claims: Arc::clone(&claims),
                             rule,
