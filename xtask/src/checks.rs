@@ -10,8 +10,9 @@ use crate::tools;
 /// file that people ship.
 pub(crate) const WORKSPACES: [&str; 4] = ["", "fuzz", "xtask/bindgen", "xtask/nostd"];
 
-/// The feature sets of the engine, from the bare decision to the loader.
-pub(crate) const CORE_FEATURES: [(&str, &str); 3] = [("none", ""), ("alloc", "alloc"), ("yaml", "yaml")];
+/// The feature sets of the engine, from the bare decision to the loader, and what only the standard library can tell.
+pub(crate) const CORE_FEATURES: [(&str, &str); 4] =
+    [("none", ""), ("alloc", "alloc"), ("yaml", "yaml"), ("std", "std")];
 
 const CARGO_DENY: &str = "0.20.2";
 
