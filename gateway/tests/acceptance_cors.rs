@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod support;
 
-use support::bed::EDGE;
+use support::bed::{EDGE, service_entry};
 use support::client::{Client, Response, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
@@ -13,17 +13,9 @@ use support::ports::Port;
 use support::upstream::{Answer, Upstream};
 
 async fn gateway(port: u16) -> Gateway {
+    let entry = service_entry("a", port);
     let text = format!(
-        "{EDGE}apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: a, namespace: istio-system}}
-spec:
-  hosts: [a.test]
-  ports: [{{number: 80, name: http, protocol: HTTP}}]
-  resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
----
-apiVersion: networking.istio.io/v1
+        "{EDGE}{entry}apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: web, namespace: istio-system}}
 spec:

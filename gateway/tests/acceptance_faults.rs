@@ -8,7 +8,7 @@ mod support;
 use core::time::Duration;
 use std::time::Instant;
 
-use support::bed::EDGE;
+use support::bed::{EDGE, service_entry};
 use support::client::{Client, Response, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
@@ -22,17 +22,9 @@ struct Bed {
 async fn bed(fields: &str) -> Bed {
     let upstream = Upstream::plain().await;
     let port = upstream.addr.port();
+    let entry = service_entry("a", port);
     let text = format!(
-        "{EDGE}apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: a, namespace: istio-system}}
-spec:
-  hosts: [a.test]
-  ports: [{{number: 80, name: http, protocol: HTTP}}]
-  resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
----
-apiVersion: networking.istio.io/v1
+        "{EDGE}{entry}apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: web, namespace: istio-system}}
 spec:

@@ -6,7 +6,7 @@
 mod support;
 
 use support::KEY;
-use support::bed::EDGE;
+use support::bed::{EDGE, service_entry};
 use support::client::{Client, Response, post, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
@@ -213,19 +213,7 @@ async fn a_copy_has_what_was_asked_and_no_key() {
         Upstream::plain().await,
         Upstream::plain().await,
     );
-    let entry = format!(
-        "apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: log, namespace: istio-system}}
-spec:
-  hosts: [log.test]
-  ports: [{{number: 80, name: http, protocol: HTTP}}]
-  resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]
----
-",
-        log.addr.port()
-    );
+    let entry = service_entry("log", log.addr.port());
     let rules = "  - name: all
     mirror: {host: log.test}
     headers:

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use support::bed::{Bed, Transport};
+use support::bed::{Bed, Transport, plain_host};
 use support::client::{Client, Response, post, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::total;
@@ -21,24 +21,9 @@ use support::{QUESTION, eventually, within_patience};
 
 /// A host that is answered here, and one that a plain upstream answers; the seed's provider beside them.
 fn hosts(port: u16) -> String {
+    let plain = plain_host(port, "ingress-gw", "plain.test");
     format!(
-        "apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: plain, namespace: istio-system}}
-spec:
-  hosts: [plain.test]
-  ports: [{{number: 80, name: http, protocol: HTTP}}]
-  resolution: STATIC
-  endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: plain, namespace: istio-system}}
-spec:
-  hosts: [plain.test]
-  gateways: [ingress-gw]
-  http: [{{route: [{{destination: {{host: plain.test}}}}]}}]
----
+        "{plain}---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: here, namespace: istio-system}}

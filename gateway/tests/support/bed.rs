@@ -61,19 +61,27 @@ spec:
   rules: [{backendRefs: [{providerHost: dashscope.aliyuncs.com}]}]
 ";
 
-/// A plain host at `port` of this machine, to which `gateway` leads what is for `host`.
-pub fn plain_host(port: u16, gateway: &str, host: &str) -> String {
+/// A host `name.test` at `port` of this machine; another document may follow.
+pub fn service_entry(name: &str, port: u16) -> String {
     format!(
         "apiVersion: networking.istio.io/v1
 kind: ServiceEntry
-metadata: {{name: plain, namespace: istio-system}}
+metadata: {{name: {name}, namespace: istio-system}}
 spec:
-  hosts: [plain.test]
+  hosts: [{name}.test]
   ports: [{{number: 80, name: http, protocol: HTTP}}]
   resolution: STATIC
   endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
 ---
-apiVersion: networking.istio.io/v1
+"
+    )
+}
+
+/// A plain host at `port` of this machine, to which `gateway` leads what is for `host`.
+pub fn plain_host(port: u16, gateway: &str, host: &str) -> String {
+    let entry = service_entry("plain", port);
+    format!(
+        "{entry}apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: plain, namespace: istio-system}}
 spec:
