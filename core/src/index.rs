@@ -39,43 +39,62 @@ pub(crate) struct KeyRow {
 impl Index<'_> {
     /// The rows of `name` in `scope`.
     pub(crate) fn get(&self, text: Text<'_>, scope: u32, name: &[u8]) -> Option<Rows> {
-        if self.slots.is_empty() {
-            return None;
-        }
-        let hash = hash(scope, name);
-        let mut probe = Probe::new(hash, self.slots.len())?;
-        loop {
-            let slot = self.slots.get(probe.next())?;
-            let key = slot.key.checked_sub(1)?;
-            if slot.tag == tag(hash) {
-                let row = self.keys.get(usize::try_from(key).ok()?)?;
-                if row.scope == scope && text.bytes(row.name) == name {
-                    return Some(row.rows);
-                }
-            }
-        }
+        let is_it = |key: usize| {
+            let row = self.keys.get(key);
+            row.is_some_and(|row| row.scope == scope && text.bytes(row.name) == name)
+        };
+        let key = find(self.slots, hash(scope, name), is_it)?;
+        Some(self.keys.get(key)?.rows)
     }
 }
 
 /// The slots of an index over `keys`, whose names live in `text`.
 #[cfg(feature = "alloc")]
 pub(crate) fn build_slots(text: Text<'_>, keys: &[KeyRow]) -> alloc::vec::Vec<Slot> {
-    if keys.is_empty() {
+    let hashes = keys.iter().map(|row| hash(row.scope, text.bytes(row.name)));
+    slots_of(keys.len(), hashes)
+}
+
+/// The slots of so many keys with these hashes, or none when there are none.
+#[cfg(feature = "alloc")]
+pub(crate) fn slots_of(keys: usize, hashes: impl Iterator<Item = u64>) -> alloc::vec::Vec<Slot> {
+    if keys == 0 {
         return alloc::vec::Vec::new();
     }
-    let len = keys.len().saturating_mul(2).next_power_of_two();
-    let mut slots = alloc::vec![Slot::default(); len];
-    for (row, key) in keys.iter().zip(1..) {
-        let hash = hash(row.scope, text.bytes(row.name));
-        let Some(mut probe) = Probe::new(hash, len) else { break };
-        while let Some(slot) = slots.get_mut(probe.next()) {
-            if slot.key == 0 {
-                *slot = Slot { tag: tag(hash), key };
-                break;
-            }
-        }
+    let mut slots = alloc::vec![Slot::default(); keys.saturating_mul(2).next_power_of_two()];
+    for (hash, key) in hashes.zip(0..) {
+        fill(&mut slots, hash, key);
     }
     slots
+}
+
+/// Takes the first empty slot for a key. There must be one.
+#[cfg(feature = "alloc")]
+pub(crate) fn fill(slots: &mut [Slot], hash: u64, key: u32) {
+    let Some(mut probe) = Probe::new(hash, slots.len()) else {
+        return;
+    };
+    while let Some(slot) = slots.get_mut(probe.next()) {
+        if slot.key == 0 {
+            *slot = Slot {
+                tag: tag(hash),
+                key: key.saturating_add(1),
+            };
+            break;
+        }
+    }
+}
+
+/// The first key of that hash that `is_it`.
+pub(crate) fn find(slots: &[Slot], hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+    let mut probe = Probe::new(hash, slots.len())?;
+    loop {
+        let slot = slots.get(probe.next())?;
+        let key = usize::try_from(slot.key.checked_sub(1)?).ok()?;
+        if slot.tag == tag(hash) && is_it(key) {
+            return Some(key);
+        }
+    }
 }
 
 /// The slots to look at, in order.
@@ -111,7 +130,7 @@ fn tag(hash: u64) -> u32 {
 }
 
 /// A multiply-and-rotate hash over eight bytes at a time. The same everywhere: snapshots do not depend on a seed.
-fn hash(scope: u32, name: &[u8]) -> u64 {
+pub(crate) fn hash(scope: u32, name: &[u8]) -> u64 {
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |state: u64, word: u64| (state.rotate_left(23) ^ word).wrapping_mul(MULTIPLIER);
     let mut state = mix(name.len() as u64, scope.into());

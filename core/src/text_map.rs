@@ -1,32 +1,42 @@
 //! What is looked up by a text while a configuration is read and compiled.
 //!
-//! Each type of `BTreeMap` is another copy of the tree's code, a few kilobytes that everybody who opens the simulator
-//! downloads. Here one tree numbers the texts, and what belongs to them is a list.
+//! A hash table over texts that stand in one string, the same code for every
+//! type of value: another copy is a few kilobytes that everybody who opens the
+//! simulator downloads. Its hash is that of [`crate::index`], for the same
+//! reason: what is looked up comes from the configuration.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::index::{self, Slot};
 
 /// A value for each text.
 #[derive(Debug)]
 pub(crate) struct TextMap<V> {
-    numbers: Numbers,
+    texts: Texts,
     /// By number.
     values: Vec<V>,
 }
 
 /// Texts, each once.
 #[derive(Debug, Default)]
-pub(crate) struct TextSet(Numbers);
+pub(crate) struct TextSet(Texts);
 
-/// Texts and their numbers: from 0, in the order in which they came.
+/// Texts, each once, with numbers from 0 in the order in which they came.
 #[derive(Debug, Default)]
-struct Numbers(BTreeMap<Box<str>, usize>);
+pub(crate) struct Texts {
+    /// One after the other.
+    text: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+    slots: Vec<Slot>,
+}
 
 impl<V> Default for TextMap<V> {
     fn default() -> Self {
         Self {
-            numbers: Numbers::default(),
+            texts: Texts::default(),
             values: Vec::new(),
         }
     }
@@ -34,11 +44,11 @@ impl<V> Default for TextMap<V> {
 
 impl<V> TextMap<V> {
     pub(crate) fn get(&self, text: &str) -> Option<&V> {
-        self.values.get(self.numbers.get(text)?)
+        self.values.get(self.texts.find(text)?)
     }
 
     pub(crate) fn get_mut(&mut self, text: &str) -> Option<&mut V> {
-        self.values.get_mut(self.numbers.get(text)?)
+        self.values.get_mut(self.texts.find(text)?)
     }
 
     /// The values, in the order in which their texts came.
@@ -48,44 +58,83 @@ impl<V> TextMap<V> {
 
     /// Sets the value of `text`, and gives back the one that it had.
     pub(crate) fn insert(&mut self, text: &str, value: V) -> Option<V> {
-        let known = self.numbers.get(text);
-        if let Some(old) = known.and_then(|number| self.values.get_mut(number)) {
-            return Some(core::mem::replace(old, value));
+        match self.values.get_mut(self.texts.add(text)) {
+            Some(old) => Some(core::mem::replace(old, value)),
+            None => {
+                self.values.push(value);
+                None
+            }
         }
-        self.numbers.add(text, self.values.len());
-        self.values.push(value);
-        None
     }
 
-    /// The texts, sorted.
+    /// The texts, in the order in which they came.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.numbers.0.keys().map(|text| &**text)
+        self.texts.iter()
     }
 }
 
 impl TextSet {
     /// Adds `text`, and says whether it is new.
     pub(crate) fn insert(&mut self, text: &str) -> bool {
-        let is_new = !self.contains(text);
-        if is_new {
-            self.0.add(text, 0);
-        }
-        is_new
+        let known = self.0.len();
+        self.0.add(text) == known
     }
 
     pub(crate) fn contains(&self, text: &str) -> bool {
-        self.0.get(text).is_some()
+        self.0.find(text).is_some()
     }
 }
 
-impl Numbers {
-    fn get(&self, text: &str) -> Option<usize> {
-        self.0.get(text).copied()
+impl Texts {
+    /// Adds `text` unless it is there, and gives its number.
+    pub(crate) fn add(&mut self, text: &str) -> usize {
+        if let Some(number) = self.find(text) {
+            return number;
+        }
+        let number = self.len();
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+        if self.slots.len() < self.len().saturating_mul(2) {
+            // Twice as many as are wanted now, so that each text is hashed again once on average.
+            let hashes = self.iter().map(hash);
+            self.slots = index::slots_of(self.len().saturating_mul(2), hashes);
+        } else {
+            index::fill(&mut self.slots, hash(text), u32::try_from(number).unwrap_or(u32::MAX));
+        }
+        number
     }
 
-    fn add(&mut self, text: &str, number: usize) {
-        self.0.insert(text.into(), number);
+    /// Where the text with that number stands in [`Self::into_text`].
+    pub(crate) fn place(&self, number: usize) -> Range<usize> {
+        let before = number.checked_sub(1).and_then(|before| self.ends.get(before));
+        let start = before.copied().unwrap_or(0);
+        start..self.ends.get(number).copied().unwrap_or(start)
     }
+
+    /// All texts, one after the other.
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
+    fn find(&self, text: &str) -> Option<usize> {
+        index::find(&self.slots, hash(text), |number| self.get(number) == text)
+    }
+
+    fn get(&self, number: usize) -> &str {
+        self.text.get(self.place(number)).unwrap_or("")
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|number| self.get(number))
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    index::hash(0, text.as_bytes())
 }
 
 #[cfg(test)]
@@ -99,7 +148,22 @@ mod tests {
         assert_eq!(map.insert("a", 2), None);
         assert_eq!(map.insert("b", 3), Some(1));
         assert_eq!((map.get("a"), map.get("b"), map.get("c")), (Some(&2), Some(&3), None));
-        assert!(map.keys().eq(["a", "b"]));
+        assert!(map.keys().eq(["b", "a"]));
+    }
+
+    #[test]
+    fn every_text_is_found_however_many_there_are() {
+        let mut texts = Texts::default();
+        for number in 0..1_000 {
+            assert_eq!(texts.add(&alloc::format!("text {number}")), number);
+        }
+        for number in 0..1_000 {
+            assert_eq!(texts.add(&alloc::format!("text {number}")), number);
+        }
+        assert_eq!((texts.find("text 1000"), texts.find("")), (None, None));
+        assert_eq!((texts.add(""), texts.add("")), (1_000, 1_000));
+        let place = texts.place(7);
+        assert_eq!(texts.into_text().get(place), Some("text 7"));
     }
 
     #[test]

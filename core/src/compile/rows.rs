@@ -13,7 +13,7 @@ use crate::regex::Regex;
 use crate::snapshot::{MeaningRows, OwnedRows, Secrets};
 use crate::substitution::{self, Substitution};
 use crate::tables::{OriginId, OriginRow, Rows, SecretId, Span, SubstitutionId, Text};
-use crate::text_map::TextMap;
+use crate::text_map::{TextMap, Texts};
 
 /// Collects the rows of a snapshot.
 pub(super) struct RowWriter<'c> {
@@ -122,7 +122,7 @@ impl<'c> RowWriter<'c> {
         }
         let by_cors = read_headers::of_cors(&self.rows).map(|name| self.text.intern(name));
         let by_cors: Vec<Span> = by_cors.collect();
-        self.rows.text = self.text.text;
+        self.rows.text = self.text.texts.into_text();
         let text = Text(&self.rows.text);
         let owned = OwnedRows {
             server_names_slots: index::build_slots(text, &self.rows.server_names),
@@ -132,7 +132,7 @@ impl<'c> RowWriter<'c> {
             regexes: self.regexes,
             substitutions: self.substitutions,
             origins: self.origins,
-            origin_text: self.origin_text.text,
+            origin_text: self.origin_text.texts.into_text(),
             meaning: self.rows,
         };
         (owned, Secrets(self.secrets), self.places)
@@ -157,25 +157,23 @@ pub(super) fn number(index: usize) -> u32 {
 /// Text that is written once and shared.
 #[derive(Default)]
 struct Arena {
-    text: String,
-    spans: TextMap<Span>,
+    texts: Texts,
     overflowed: bool,
 }
 
 impl Arena {
     fn intern(&mut self, text: &str) -> Span {
-        if let Some(span) = self.spans.get(text) {
-            return *span;
-        }
-        let (Ok(start), Ok(len)) = (u32::try_from(self.text.len()), u32::try_from(text.len())) else {
+        let number = self.texts.add(text);
+        let place = self.texts.place(number);
+        let (Ok(start), Ok(len), Ok(_)) = (
+            u32::try_from(place.start),
+            u32::try_from(place.len()),
+            u32::try_from(place.end),
+        ) else {
             self.overflowed = true;
             return Span::default();
         };
-        self.overflowed |= start.checked_add(len).is_none();
-        let span = Span { start, len };
-        self.text.push_str(text);
-        self.spans.insert(text, span);
-        span
+        Span { start, len }
     }
 }
 
