@@ -202,30 +202,25 @@ impl Checker<'_> {
 
     fn text(&mut self, node: &mut Node, format: Format, here: Here<'_>) {
         let at = node.at;
-        let is_secret = format.is_hidden();
         match &mut node.value {
             Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => {
                 if !self.replace_variables(scalar, at, here) {
                     return;
                 }
-                let shown = if is_secret {
-                    format!("the value of `{}`", here.path.name())
-                } else {
-                    scalar.shown()
-                };
                 if let Err(fault) = format.check(&scalar.text) {
-                    return self.fault(fault, at, &shown, here);
+                    return self.fault(fault, at, &shown(scalar, format, here), here);
                 }
-                self.lint(scalar, format, at, &shown, here);
+                self.lint(scalar, format, at, here);
             }
-            _ if is_secret => self.wrong_type_found(node, "text in quotes", found_kind(node), here),
+            _ if format.is_hidden() => self.wrong_type_found(node, "text in quotes", found_kind(node), here),
             _ => self.wrong_type(node, "text", here),
         }
     }
 
-    fn lint(&mut self, scalar: &Scalar, format: Format, at: Location, shown: &str, here: Here<'_>) {
+    fn lint(&mut self, scalar: &Scalar, format: Format, at: Location, here: Here<'_>) {
         if scalar.written.is_none() {
             if let Some(name) = looks_unexpanded(&scalar.text) {
+                let shown = shown(scalar, format, here);
                 self.warning(
                     "unexpanded-variable",
                     at,
@@ -239,6 +234,7 @@ impl Checker<'_> {
             }
         }
         if let Some(fault) = format.lint(&scalar.text) {
+            let shown = shown(scalar, format, here);
             let finding = self.warning(fault.code, at, here, format!("{shown} {}", fault.reason));
             if let Some(help) = fault.help {
                 finding.help(help);
@@ -466,6 +462,14 @@ impl Checker<'_> {
         message: impl Into<String>,
     ) -> &mut Diagnostic {
         self.diagnostics.warning(code, at, message).field(here.path.to_string())
+    }
+}
+
+/// A text as a message shows it; one that is secret, by its field.
+fn shown(scalar: &Scalar, format: Format, here: Here<'_>) -> String {
+    match format.is_hidden() {
+        true => format!("the value of `{}`", here.path.name()),
+        false => scalar.shown(),
     }
 }
 

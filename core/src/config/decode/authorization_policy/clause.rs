@@ -155,14 +155,14 @@ fn check_values(list: &Node, key: &PolicyKey, path: &str, diagnostics: &mut Diag
         let Some(text) = node.text().filter(|text| !text.is_empty()) else {
             continue;
         };
-        let shown = node.scalar().map(Scalar::shown).unwrap_or_default();
+        let shown = || node.scalar().map(Scalar::shown).unwrap_or_default();
         let (finding, help) = match (format.check(text), format.lint(text)) {
             (Err(fault), _) => (
-                diagnostics.error(fault.code, node.at, format!("{shown} {}", fault.reason)),
+                diagnostics.error(fault.code, node.at, format!("{} {}", shown(), fault.reason)),
                 fault.help,
             ),
             (Ok(()), Some(fault)) => (
-                diagnostics.warning(fault.code, node.at, format!("{shown} {}", fault.reason)),
+                diagnostics.warning(fault.code, node.at, format!("{} {}", shown(), fault.reason)),
                 fault.help,
             ),
             (Ok(()), None) => continue,
