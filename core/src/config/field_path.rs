@@ -1,8 +1,9 @@
-//! Where in a resource the check is: `spec.rules[0].backendRefs`.
+//! Where in a resource the check or the decoder is: `spec.rules[0].backendRefs`.
 
+use alloc::string::{String, ToString};
 use core::fmt;
 
-/// A path from the resource's root, each step on the stack of the walk.
+/// A path from the resource's root, each step on the stack of the walk, so that only a finding makes a text of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum FieldPath<'p> {
     Root,
@@ -11,6 +12,9 @@ pub(crate) enum FieldPath<'p> {
 }
 
 impl<'p> FieldPath<'p> {
+    /// What most kinds have their fields under.
+    pub(crate) const SPEC: Self = Self::Field(&Self::Root, "spec");
+
     pub(crate) fn field(&'p self, name: &'p str) -> Self {
         Self::Field(self, name)
     }
@@ -26,6 +30,12 @@ impl<'p> FieldPath<'p> {
             Self::Field(_, name) => name,
             Self::Index(parent, _) => parent.name(),
         }
+    }
+}
+
+impl From<&FieldPath<'_>> for String {
+    fn from(path: &FieldPath<'_>) -> Self {
+        path.to_string()
     }
 }
 

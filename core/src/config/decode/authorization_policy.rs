@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::{boxed, each, target};
 use crate::config::diagnostic::Diagnostics;
+use crate::config::field_path::FieldPath;
 use crate::config::quote::quoted;
 use crate::config::resource::{Action, AuthorizationPolicy, Meta, PolicyKey, PolicyRule};
 use crate::config::schema::LOCKGATE;
@@ -51,8 +52,9 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
         .and_then(|version| version.strip_prefix(LOCKGATE))
         .is_some_and(|rest| rest.starts_with('/'));
     let mut index = 0_usize;
+    let path = FieldPath::SPEC.field("rules");
     let rules = each(spec, "rules", |node| {
-        let path = format!("spec.rules[{index}]");
+        let path = path.index(index);
         index = index.saturating_add(1);
         let rule = rule(node, &path, is_lockgate, diagnostics);
         if action == Action::Custom {
@@ -107,7 +109,7 @@ fn check_provider(
 }
 
 /// Authorizers are asked before tokens and certificates are looked at, as Istio has it.
-fn refuse_identity(rule: &PolicyRule, path: &str, diagnostics: &mut Diagnostics) {
+fn refuse_identity(rule: &PolicyRule, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     let needs_identity = |key: &PolicyKey| {
         matches!(
             key,
@@ -136,13 +138,19 @@ fn refuse_identity(rule: &PolicyRule, path: &str, diagnostics: &mut Diagnostics)
     }
 }
 
-fn rule(node: &Node, path: &str, is_lockgate: bool, diagnostics: &mut Diagnostics) -> PolicyRule {
+fn rule(node: &Node, path: &FieldPath<'_>, is_lockgate: bool, diagnostics: &mut Diagnostics) -> PolicyRule {
     let mut clauses = |list: &str, inner: &str, fields| {
+        let path = path.field(list);
         let clauses = node.get(list).map(Node::items).unwrap_or_default().iter().enumerate();
         clauses
             .filter_map(|(index, item)| {
-                let path = format!("{path}.{list}[{index}].{inner}");
-                Some(clause::decode(item.get(inner)?, fields, &path, diagnostics))
+                let path = path.index(index);
+                Some(clause::decode(
+                    item.get(inner)?,
+                    fields,
+                    &path.field(inner),
+                    diagnostics,
+                ))
             })
             .collect()
     };
@@ -150,7 +158,7 @@ fn rule(node: &Node, path: &str, is_lockgate: bool, diagnostics: &mut Diagnostic
     let to = clauses("to", "operation", clause::OPERATION);
     let conditions = node.get("when").map(Node::items).unwrap_or_default().iter().enumerate();
     let when = conditions
-        .flat_map(|(index, item)| clause::condition(item, &format!("{path}.when[{index}]"), is_lockgate, diagnostics))
+        .flat_map(|(index, item)| clause::condition(item, &path.field("when").index(index), is_lockgate, diagnostics))
         .collect();
     PolicyRule {
         at: node.at,
@@ -170,7 +178,7 @@ fn dry_run(document: &Node, action: Action, diagnostics: &mut Diagnostics) -> bo
         return false;
     };
     let value = annotation.scalar().map_or("", |scalar| scalar.text.as_str());
-    let field = format!("metadata.annotations[\"{DRY_RUN}\"]");
+    let field = || format!("metadata.annotations[\"{DRY_RUN}\"]");
     let is_dry = match value {
         "0" | "f" | "F" | "FALSE" | "false" | "False" => false,
         "1" | "t" | "T" | "TRUE" | "true" | "True" => true,
@@ -181,7 +189,7 @@ fn dry_run(document: &Node, action: Action, diagnostics: &mut Diagnostics) -> bo
                     annotation.at,
                     format!("`{DRY_RUN}` needs `true` or `false`, found {}", quoted(value)),
                 )
-                .field(field);
+                .field(field());
             return false;
         }
     };
@@ -192,7 +200,7 @@ fn dry_run(document: &Node, action: Action, diagnostics: &mut Diagnostics) -> bo
                 annotation.at,
                 format!("`{DRY_RUN}` is for ALLOW and DENY only"),
             )
-            .field(field)
+            .field(field())
             .help("remove the annotation, or the policy");
     }
     is_dry

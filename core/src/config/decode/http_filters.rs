@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::http_route::backend_object;
 use super::{each, integer};
 use crate::config::diagnostic::{Diagnostic, Diagnostics};
+use crate::config::field_path::FieldPath;
 use crate::config::quote::quoted;
 use crate::config::resource::HeaderChanges;
 use crate::config::resource::http_route::{Filters, Match, Mirror, PathMatch, PathModifier, Redirect, Rewrite};
@@ -29,7 +30,7 @@ pub(super) enum FiltersOf<'n> {
 /// Reads `filters`. `matches` are the rule's.
 pub(super) fn filters(
     node: Option<&Node>,
-    field: &str,
+    path: &FieldPath<'_>,
     matches: &[Match],
     of: FiltersOf<'_>,
     diagnostics: &mut Diagnostics,
@@ -37,8 +38,8 @@ pub(super) fn filters(
     let mut filters = Filters::default();
     let mut seen = TextSet::default();
     for (index, node) in node.map(Node::items).unwrap_or_default().iter().enumerate() {
-        let field = format!("{field}[{index}]");
-        let Some((form, given)) = given(node, &field, diagnostics) else {
+        let path = path.index(index);
+        let Some((form, given)) = given(node, &path, diagnostics) else {
             continue;
         };
         let kind = form.value.text().unwrap_or_default();
@@ -48,21 +49,21 @@ pub(super) fn filters(
             _ => "",
         };
         if !seen.insert(kind) && kind != "RequestMirror" {
-            refuse(form, &format!("a second {kind} filter"), &field, diagnostics).help("put both into one");
+            refuse(form, &format!("a second {kind} filter"), &path, diagnostics).help("put both into one");
         } else if seen.contains(excluded) {
-            refuse(form, "a redirect beside a rewrite", &field, diagnostics).help("keep one of them");
+            refuse(form, "a redirect beside a rewrite", &path, diagnostics).help("keep one of them");
         } else if let ("RequestRedirect", FiltersOf::Backend) = (kind, of) {
-            refuse(form, "a redirect of one backend", &field, diagnostics)
+            refuse(form, "a redirect of one backend", &path, diagnostics)
                 .help("redirect in a rule without `backendRefs`");
         } else if let ("RequestMirror", FiltersOf::Backend) = (kind, of) {
-            refuse(form, "a mirror of one backend", &field, diagnostics).help("give it to the rule, as in Istio");
+            refuse(form, "a mirror of one backend", &path, diagnostics).help("give it to the rule, as in Istio");
         } else if kind == "RequestMirror" && filters.mirrors.len() == MIRRORS_MAX {
             diagnostics
                 .error("out-of-range", form.value.at, "a rule has too many mirrors")
-                .field(field.as_str())
+                .field(&path)
                 .help(format!("list at most {MIRRORS_MAX}"));
         }
-        let inner = format!("{field}.{}", given.key.value);
+        let inner = path.field(&given.key.value);
         let node = &given.value;
         match kind {
             "RequestHeaderModifier" => filters.request = changes(node, &inner, diagnostics),
@@ -86,8 +87,14 @@ pub(super) fn filters(
     filters
 }
 
-/// `field` is the `requestMirror`, of the filter at `index`.
-fn mirror(node: &Node, field: &str, index: usize, namespace: &str, diagnostics: &mut Diagnostics) -> Option<Mirror> {
+/// `path` is that of the `requestMirror`, of the filter at `index`.
+fn mirror(
+    node: &Node,
+    path: &FieldPath<'_>,
+    index: usize,
+    namespace: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Mirror> {
     const ALL: u64 = 1_000_000;
     let number = |node: &Node, name: &str| Some(integer::<u32>(node.get(name)?)?.value);
     let percent = number(node, "percent").map(|percent| u64::from(percent).saturating_mul(ALL / 100));
@@ -100,7 +107,7 @@ fn mirror(node: &Node, field: &str, index: usize, namespace: &str, diagnostics: 
         if numerator > denominator {
             diagnostics
                 .error("out-of-range", fraction.value.at, "the fraction is more than all")
-                .field(format!("{field}.fraction"))
+                .field(format!("{path}.fraction"))
                 .help("`numerator` is at most `denominator`, which is 100 when absent");
         }
         u64::from(numerator).saturating_mul(ALL).checked_div(denominator.into())
@@ -112,14 +119,14 @@ fn mirror(node: &Node, field: &str, index: usize, namespace: &str, diagnostics: 
                 fraction.key.at,
                 "`percent` and `fraction` exclude each other",
             )
-            .field(field)
+            .field(path)
             .help("keep one of them");
     }
     let chance = percent.or(of_fraction).unwrap_or(ALL).min(ALL);
     Some(Mirror {
         backend: backend_object(
             node.get("backendRef")?,
-            &format!("{field}.backendRef"),
+            &path.field("backendRef"),
             namespace,
             diagnostics,
         )?,
@@ -129,7 +136,7 @@ fn mirror(node: &Node, field: &str, index: usize, namespace: &str, diagnostics: 
 }
 
 /// The `type` and the one field that it names.
-fn given<'n>(node: &'n Node, field: &str, diagnostics: &mut Diagnostics) -> Option<(&'n Entry, &'n Entry)> {
+fn given<'n>(node: &'n Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<(&'n Entry, &'n Entry)> {
     let form = node.entry("type")?;
     let name = match form.value.text()? {
         "RequestHeaderModifier" => "requestHeaderModifier",
@@ -148,7 +155,7 @@ fn given<'n>(node: &'n Node, field: &str, diagnostics: &mut Diagnostics) -> Opti
                     other.key.at,
                     format!("{} is not of this `type`", quoted(&other.key.value)),
                 )
-                .field(field)
+                .field(path)
                 .help(format!("this filter has `{name}` only"));
         }
     }
@@ -156,19 +163,19 @@ fn given<'n>(node: &'n Node, field: &str, diagnostics: &mut Diagnostics) -> Opti
     if given.is_none() {
         diagnostics
             .error("missing-field", form.key.at, format!("the field `{name}` is missing"))
-            .field(format!("{field}.{name}"))
+            .field(format!("{path}.{name}"))
             .help("its `type` names it");
     }
     Some((form, given?))
 }
 
-fn refuse<'d>(form: &Entry, what: &str, field: &str, diagnostics: &'d mut Diagnostics) -> &'d mut Diagnostic {
+fn refuse<'d>(form: &Entry, what: &str, path: &FieldPath<'_>, diagnostics: &'d mut Diagnostics) -> &'d mut Diagnostic {
     diagnostics
         .error("conflicting-fields", form.value.at, format!("{what} is not possible"))
-        .field(field)
+        .field(path)
 }
 
-fn changes(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HeaderChanges {
+fn changes(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HeaderChanges {
     let mut listed = |name: &str| {
         let mut seen = TextSet::default();
         let mut read: Vec<(String, Secret)> = Vec::new();
@@ -184,7 +191,7 @@ fn changes(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HeaderCha
                         header.at,
                         format!("the header {} is given twice", quoted(&lower)),
                     )
-                    .field(format!("{field}.{name}[{index}].name"))
+                    .field(format!("{path}.{name}[{index}].name"))
                     .help("header names are compared without regard to case; keep one of them");
             }
             read.push((lower, Secret::new(value.into())));
@@ -199,7 +206,7 @@ fn changes(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HeaderCha
     }
 }
 
-fn redirect(node: &Node, field: &str, matches: &[Match], diagnostics: &mut Diagnostics) -> Redirect {
+fn redirect(node: &Node, path: &FieldPath<'_>, matches: &[Match], diagnostics: &mut Diagnostics) -> Redirect {
     const FOUND: u16 = 302;
     let status = node.get("statusCode").and_then(integer::<u16>);
     // Those outside of the schema's bounds have been reported.
@@ -213,7 +220,7 @@ fn redirect(node: &Node, field: &str, matches: &[Match], diagnostics: &mut Diagn
                 code.at,
                 format!("`{}` is not the status of a redirect", code.value),
             )
-            .field(format!("{field}.statusCode"))
+            .field(format!("{path}.statusCode"))
             .help("use `301`, `302`, `303`, `307` or `308`");
     }
     Redirect {
@@ -222,7 +229,7 @@ fn redirect(node: &Node, field: &str, matches: &[Match], diagnostics: &mut Diagn
             _ => Scheme::Http,
         }),
         hostname: hostname(node),
-        path: path_modifier(node, field, matches, diagnostics),
+        path: path_modifier(node, path, matches, diagnostics),
         port: node.get("port").and_then(integer).map(|port| port.value),
         status: status.map_or(FOUND, |status| status.value),
     }
@@ -232,9 +239,14 @@ fn hostname(node: &Node) -> Option<String> {
     node.get("hostname").and_then(Node::text).map(String::from)
 }
 
-fn path_modifier(node: &Node, field: &str, matches: &[Match], diagnostics: &mut Diagnostics) -> Option<PathModifier> {
+fn path_modifier(
+    node: &Node,
+    path: &FieldPath<'_>,
+    matches: &[Match],
+    diagnostics: &mut Diagnostics,
+) -> Option<PathModifier> {
     let node = node.get("path")?;
-    let field = format!("{field}.path");
+    let path = &path.field("path");
     let form = node.entry("type")?;
     let (name, other) = match form.value.text()? {
         "ReplaceFullPath" => ("replaceFullPath", "replacePrefixMatch"),
@@ -252,7 +264,7 @@ fn path_modifier(node: &Node, field: &str, matches: &[Match], diagnostics: &mut 
                 form.value.at,
                 format!("this `type` needs `{name}`, and it alone"),
             )
-            .field(field);
+            .field(path);
         return None;
     };
     if name == "replaceFullPath" {
@@ -265,7 +277,7 @@ fn path_modifier(node: &Node, field: &str, matches: &[Match], diagnostics: &mut 
                 form.value.at,
                 "a prefix is replaced in a rule with exactly one match, on a `PathPrefix`",
             )
-            .field(field)
+            .field(path)
             .help("give the rule one such match, or use `ReplaceFullPath`");
     }
     Some(PathModifier::Prefix(text.strip_suffix('/').unwrap_or(text).into()))

@@ -9,6 +9,7 @@ use super::gateway_api::word;
 use super::http_filters::{FiltersOf, filters};
 use super::{boxed, each, host, integer, text, unique};
 use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::field_path::FieldPath;
 use crate::config::quote::quoted;
 use crate::config::resource::gateway_api::INFERENCE_GROUP;
 use crate::config::resource::http_route::{
@@ -27,7 +28,8 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
     let named = |index| format!("spec.rules[{index}].name");
     unique(&mut names, "rules of this HTTPRoute", &named, diagnostics);
     let rules = nodes.iter().enumerate();
-    let rules = rules.map(|(index, node)| rule(node, &format!("spec.rules[{index}]"), &meta.namespace, diagnostics));
+    let path = FieldPath::SPEC.field("rules");
+    let rules = rules.map(|(index, node)| rule(node, &path.index(index), &meta.namespace, diagnostics));
     let mut rules: Vec<Rule> = rules.collect();
     if spec.get("rules").is_none() {
         // As the CRD's default has it: one rule for everything, with nothing behind it.
@@ -60,11 +62,11 @@ fn parent(node: &Node, namespace: &str) -> Option<ParentRef> {
     })
 }
 
-fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics) -> Rule {
+fn rule(node: &Node, path: &FieldPath<'_>, namespace: &str, diagnostics: &mut Diagnostics) -> Rule {
     let nodes = node.get("matches").map(Node::items).unwrap_or_default();
     let mut matches: Vec<Match> = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
-        matches.extend(request_match(node, &format!("{field}.matches[{index}]"), diagnostics));
+        matches.extend(request_match(node, &path.field("matches").index(index), diagnostics));
     }
     if nodes.is_empty() {
         matches.push(everything(node.at));
@@ -77,12 +79,12 @@ fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics
         .iter()
         .enumerate()
     {
-        let field = format!("{field}.backendRefs[{index}]");
-        backends.extend(backend(node, &field, namespace, &matches, diagnostics));
+        let path = path.field("backendRefs");
+        backends.extend(backend(node, &path.index(index), namespace, &matches, diagnostics));
     }
     let filters = filters(
         node.get("filters"),
-        &format!("{field}.filters"),
+        &path.field("filters"),
         &matches,
         FiltersOf::Rule { namespace },
         diagnostics,
@@ -96,7 +98,7 @@ fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics
         for (at, name) in timeouts.into_iter().chain(mirrors) {
             diagnostics
                 .warning("no-effect", at, "this changes nothing beside a redirect")
-                .field(format!("{field}.{name}"))
+                .field(format!("{path}.{name}"))
                 .help("remove it: nothing is sent upstream");
         }
     }
@@ -107,7 +109,7 @@ fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics
                 refs.key.at,
                 "a rule that redirects has no backends",
             )
-            .field(format!("{field}.backendRefs"))
+            .field(format!("{path}.backendRefs"))
             .help("remove `backendRefs`, or the RequestRedirect filter");
     }
     Rule {
@@ -116,11 +118,11 @@ fn rule(node: &Node, field: &str, namespace: &str, diagnostics: &mut Diagnostics
         matches,
         filters,
         backends,
-        timeouts: timeouts(node.get("timeouts"), &format!("{field}.timeouts"), diagnostics),
+        timeouts: timeouts(node.get("timeouts"), &path.field("timeouts"), diagnostics),
     }
 }
 
-fn timeouts(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> Timeouts {
+fn timeouts(node: Option<&Node>, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Timeouts {
     let limit = |name: &str| node.and_then(|node| node.get(name)?.text().and_then(parse_limit_ms));
     let timeouts = Timeouts {
         request_ms: limit("request"),
@@ -132,7 +134,7 @@ fn timeouts(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> 
     {
         diagnostics
             .error("out-of-range", longer.at, "`backendRequest` is longer than `request`")
-            .field(format!("{field}.backendRequest"))
+            .field(format!("{path}.backendRequest"))
             .help("what goes to a backend is a part of the request: make it no longer");
     }
     timeouts
@@ -152,17 +154,16 @@ fn everything(at: Location) -> Match {
     }
 }
 
-fn request_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Match> {
-    let inner = |name: &str| format!("{field}.{name}");
-    let mut headers = values(node, "headers", &inner("headers"), true, diagnostics);
+fn request_match(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<Match> {
+    let mut headers = values(node, "headers", &path.field("headers"), true, diagnostics);
     for (name, _) in &mut headers {
         name.value.make_ascii_lowercase();
     }
-    let query_params = values(node, "queryParams", &inner("queryParams"), false, diagnostics);
+    let query_params = values(node, "queryParams", &path.field("queryParams"), false, diagnostics);
     Some(Match {
         at: node.at,
         path: match node.get("path") {
-            Some(path) => path_match(path, &inner("path"), diagnostics)?,
+            Some(node) => path_match(node, &path.field("path"), diagnostics)?,
             None => everything(node.at).path,
         },
         headers,
@@ -171,28 +172,28 @@ fn request_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Opt
     })
 }
 
-fn path_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<PathMatch>> {
+fn path_match(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<Spanned<PathMatch>> {
     let value = node.get("value");
-    let path = value.map_or("/", |value| value.text().unwrap_or("/"));
+    let text = value.map_or("/", |value| value.text().unwrap_or("/"));
     let at = value.map_or(node.at, |value| value.at);
     let form = node.get("type").and_then(Node::text).unwrap_or("PathPrefix");
     let fault = match form {
-        "RegularExpression" if path.len() > REGEX_BYTES_MAX => Some("is too long for a regular expression"),
+        "RegularExpression" if text.len() > REGEX_BYTES_MAX => Some("is too long for a regular expression"),
         "RegularExpression" => None,
-        _ => path_fault(path),
+        _ => path_fault(text),
     };
     if let Some(fault) = fault {
         let shown = value.and_then(Node::scalar).map(Scalar::shown).unwrap_or_default();
         diagnostics
             .error("invalid-path", at, format!("{shown} {fault}"))
-            .field(format!("{field}.value"))
+            .field(format!("{path}.value"))
             .help("write a path as it is after normalisation, without query");
         return None;
     }
     let value = match form {
-        "Exact" => PathMatch::Exact(path.into()),
-        "RegularExpression" => PathMatch::Regex(path.into()),
-        _ => PathMatch::Prefix(path.strip_suffix('/').unwrap_or(path).into()),
+        "Exact" => PathMatch::Exact(text.into()),
+        "RegularExpression" => PathMatch::Regex(text.into()),
+        _ => PathMatch::Prefix(text.strip_suffix('/').unwrap_or(text).into()),
     };
     Some(Spanned { value, at })
 }
@@ -226,7 +227,7 @@ fn path_fault(path: &str) -> Option<&'static str> {
 fn values(
     node: &Node,
     name: &str,
-    field: &str,
+    path: &FieldPath<'_>,
     ignore_case: bool,
     diagnostics: &mut Diagnostics,
 ) -> Vec<(Spanned<String>, Spanned<StringMatch>)> {
@@ -244,7 +245,7 @@ fn values(
         if !seen.insert(&compared) {
             diagnostics
                 .error("duplicate-name", name.at, format!("{} is matched twice", quoted(&name)))
-                .field(format!("{field}[{index}].name"))
+                .field(format!("{path}[{index}].name"))
                 .help("keep one of them; to match any of several values, write several matches");
         }
         let is_regex = node.get("type").and_then(Node::text) == Some("RegularExpression");
@@ -267,18 +268,18 @@ fn values(
 
 fn backend(
     node: &Node,
-    field: &str,
+    path: &FieldPath<'_>,
     namespace: &str,
     matches: &[Match],
     diagnostics: &mut Diagnostics,
 ) -> Option<BackendRef> {
-    let backend = backend_object(node, field, namespace, diagnostics)?;
+    let backend = backend_object(node, path, namespace, diagnostics)?;
     let weight: Option<Spanned<u32>> = node.get("weight").and_then(integer);
     Some(BackendRef {
         weight: weight.map_or(backend.weight, |weight| weight.value),
         filters: filters(
             node.get("filters"),
-            &format!("{field}.filters"),
+            &path.field("filters"),
             matches,
             FiltersOf::Backend,
             diagnostics,
@@ -290,18 +291,18 @@ fn backend(
 /// What is referred to, as it is without weight and filters.
 pub(super) fn backend_object(
     node: &Node,
-    field: &str,
+    path: &FieldPath<'_>,
     namespace: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<BackendRef> {
-    let kind = backend_kind(node, field, diagnostics)?;
+    let kind = backend_kind(node, path, diagnostics)?;
     let name = host(node.get("name")?)?;
     let port: Option<Spanned<u16>> = node.get("port").and_then(integer);
     let given = node.entry("namespace");
     if let (BackendKind::Hostname, Some(given)) = (kind, given) {
         diagnostics
             .error("conflicting-fields", given.key.at, "a Hostname is of no namespace")
-            .field(format!("{field}.namespace"))
+            .field(format!("{path}.namespace"))
             .help("remove it");
     }
     if port.is_none() && kind != BackendKind::InferencePool {
@@ -311,7 +312,7 @@ pub(super) fn backend_object(
                 name.at,
                 format!("the backend {} has no port", quoted(&name)),
             )
-            .field(format!("{field}.port"))
+            .field(format!("{path}.port"))
             .help("a Service and a Hostname need one");
     }
     Some(BackendRef {
@@ -325,7 +326,7 @@ pub(super) fn backend_object(
     })
 }
 
-fn backend_kind(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<BackendKind> {
+fn backend_kind(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<BackendKind> {
     let group: Box<str> = word(node, "group").unwrap_or_default();
     let kind: Box<str> = word(node, "kind").unwrap_or_else(|| "Service".into());
     match (&*group, &*kind) {
@@ -348,7 +349,7 @@ fn backend_kind(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Opti
                 quoted(&group)
             ),
         )
-        .field(format!("{field}.kind"))
+        .field(format!("{path}.kind"))
         .help("use a Service, an InferencePool, or `kind: Hostname` of `group: networking.istio.io` with the host of a ServiceEntry");
     None
 }

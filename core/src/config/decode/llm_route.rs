@@ -7,6 +7,7 @@ use super::string_match::{by_header, of_field};
 use super::virtual_service::{by_key, conditions, operations, refuse_two_hosts, rewrite_of};
 use super::{each, host, integer, labels, route_settings, text};
 use crate::config::diagnostic::Diagnostics;
+use crate::config::field_path::FieldPath;
 use crate::config::resource::{
     BackendRef, HeaderKey, HttpMatch, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch,
 };
@@ -22,12 +23,13 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
     };
     let rules = spec.get("rules").map(Node::items).unwrap_or_default();
     let rules = rules.iter().enumerate();
+    let path = FieldPath::SPEC.field("rules");
     Some(LlmRoute {
         meta,
         host: host(spec.get("host")?)?,
         gateways: each(Some(spec), "gateways", text),
         rules: rules
-            .map(|(index, node)| decoder.rule(node, &format!("spec.rules[{index}]")))
+            .map(|(index, node)| decoder.rule(node, &path.index(index)))
             .collect(),
     })
 }
@@ -38,31 +40,31 @@ struct Decoder<'d> {
 }
 
 impl Decoder<'_> {
-    fn rule(&mut self, node: &Node, field: &str) -> LlmRule {
+    fn rule(&mut self, node: &Node, path: &FieldPath<'_>) -> LlmRule {
         let matches = node.get("matches").map(Node::items).unwrap_or_default();
         let matches = matches
             .iter()
             .enumerate()
-            .map(|(index, node)| self.request_match(node, &format!("{field}.matches[{index}]")))
+            .map(|(index, node)| self.request_match(node, &path.field("matches").index(index)))
             .collect();
         let rewrite = node.get("rewrite");
-        let rewrite = rewrite.and_then(|rewrite| rewrite_of(rewrite, &format!("{field}.rewrite"), self.diagnostics));
+        let rewrite = rewrite.and_then(|rewrite| rewrite_of(rewrite, &path.field("rewrite"), self.diagnostics));
         let rule = LlmRule {
             at: node.at,
             name: node.get("name").and_then(text),
             matches,
             backend_refs: each(Some(node), "backendRefs", backend_ref),
             rewrite: rewrite.unwrap_or_default(),
-            headers: operations(node.get("headers"), &format!("{field}.headers"), self.diagnostics),
-            settings: route_settings::decode(node, field, self.diagnostics),
+            headers: operations(node.get("headers"), &path.field("headers"), self.diagnostics),
+            settings: route_settings::decode(node, path, self.diagnostics),
         };
-        refuse_two_hosts(&rule.rewrite, &rule.headers, field, self.diagnostics);
+        refuse_two_hosts(&rule.rewrite, &rule.headers, path, self.diagnostics);
         rule
     }
 
-    fn request_match(&mut self, node: &Node, field: &str) -> LlmMatch {
-        let field_of = |name: &str| format!("{field}.{name}");
-        let named = by_header(node.get("headers"), &field_of("headers"), self.diagnostics);
+    fn request_match(&mut self, node: &Node, path: &FieldPath<'_>) -> LlmMatch {
+        let at_headers = path.field("headers");
+        let named = by_header(node.get("headers"), &at_headers, self.diagnostics);
         let (claims, headers): (Vec<_>, Vec<_>) = named.into_iter().partition(|(name, _)| name.starts_with('@'));
         if let (Some((name, _)), false) = (claims.first(), self.is_lockgate) {
             self.diagnostics
@@ -71,7 +73,7 @@ impl Decoder<'_> {
                     name.at,
                     format!("`{}` is a condition of Lockgate's own here", **name),
                 )
-                .field(field_of("headers"))
+                .field(&at_headers)
                 .help("it belongs under `apiVersion: lockgate.dev/v1`");
         }
         LlmMatch {
@@ -81,9 +83,9 @@ impl Decoder<'_> {
             source_labels: node.get("sourceLabels").map(labels),
             more: HttpMatch {
                 headers: self.claims(node),
-                ..conditions(node, field, self.diagnostics)
+                ..conditions(node, path, self.diagnostics)
             },
-            models: self.models(node, &field_of("model")),
+            models: self.models(node, &path.field("model")),
             stream: node.get("stream").and_then(Node::scalar).and_then(Scalar::as_bool),
         }
     }
@@ -96,20 +98,20 @@ impl Decoder<'_> {
         let mut known = Diagnostics::default();
         let holder = node.get("headers");
         let named = claims.filter_map(|entry| {
-            let wanted = of_field(holder?, &entry.key.value, "", &mut known)?;
+            let wanted = of_field(holder?, &entry.key.value, &FieldPath::Root, &mut known)?;
             Some((entry.key.clone(), wanted))
         });
         by_key(named.collect())
     }
 
-    fn models(&mut self, node: &Node, field: &str) -> Vec<Spanned<StringMatch>> {
+    fn models(&mut self, node: &Node, path: &FieldPath<'_>) -> Vec<Spanned<StringMatch>> {
         let Some(model) = node.get("model") else {
             return Vec::new();
         };
         if let [_, second, ..] = model.entries() {
             self.diagnostics
                 .error("conflicting-fields", second.key.at, "a model is matched in one way")
-                .field(field)
+                .field(path)
                 .help("keep one of `exact`, `prefix`, `regex` and `in`; alternatives are matches of their own");
             return Vec::new();
         }
@@ -122,7 +124,7 @@ impl Decoder<'_> {
                 })
             });
         }
-        of_field(node, "model", field, self.diagnostics).into_iter().collect()
+        of_field(node, "model", path, self.diagnostics).into_iter().collect()
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::{boxed, extension_provider, integer, route_settings};
 use crate::client_cert::Forwarding;
 use crate::config::diagnostic::Diagnostics;
+use crate::config::field_path::FieldPath;
 use crate::config::resource::{LOCAL_TRUST_DOMAIN, MeshConfig};
 use crate::config::tree::Node;
 use crate::path::{Normalization, PathParameters};
@@ -40,7 +41,7 @@ pub(in crate::config) fn decode(node: &Node, diagnostics: &mut Diagnostics) -> M
         authorizers: extension_provider::decode(node, diagnostics),
         default_retries: node
             .get("defaultHttpRetryPolicy")
-            .map(|node| route_settings::retries(node, "defaultHttpRetryPolicy", diagnostics)),
+            .map(|node| route_settings::retries(node, &FieldPath::Root.field("defaultHttpRetryPolicy"), diagnostics)),
         root_namespace: node.get("rootNamespace").and_then(boxed),
     };
     if mesh.normalization == Normalization::None && mesh.path_parameters == PathParameters::Strip {

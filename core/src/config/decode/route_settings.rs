@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::field_path::FieldPath;
 use crate::config::resource::{
     CorsPolicy, HttpFault, HttpMirror, Retries, RetryConditions, RouteSettings, Spanned, StringMatch,
 };
@@ -16,29 +17,29 @@ use crate::tables::{AbortStatus, Chance};
 
 use super::{each, integer, string_match, virtual_service};
 
-/// The settings of a rule; `field` is the rule.
-pub(super) fn decode(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> RouteSettings {
+/// The settings of a rule, which is at `path`.
+pub(super) fn decode(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> RouteSettings {
     RouteSettings {
         timeout_ms: node.get("timeout").and_then(Node::text).and_then(parse_limit_ms),
         retries: node
             .get("retries")
-            .map(|node| Box::new(retries(node, &alloc::format!("{field}.retries"), diagnostics))),
+            .map(|node| Box::new(retries(node, &path.field("retries"), diagnostics))),
         cors: node
             .get("corsPolicy")
-            .map(|node| Box::new(cors(node, &alloc::format!("{field}.corsPolicy"), diagnostics))),
+            .map(|node| Box::new(cors(node, &path.field("corsPolicy"), diagnostics))),
         fault: node
             .get("fault")
-            .map(|node| fault(node, &alloc::format!("{field}.fault"), diagnostics)),
-        mirrors: mirrors(node, field, diagnostics),
+            .map(|node| fault(node, &path.field("fault"), diagnostics)),
+        mirrors: mirrors(node, path, diagnostics),
     }
 }
 
-fn fault(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HttpFault {
+fn fault(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HttpFault {
     let (delay, abort) = (node.get("delay"), node.get("abort"));
     if delay.is_none() && abort.is_none() {
         diagnostics
             .error("empty-object", node.at, "`fault` says nothing")
-            .field(field)
+            .field(path)
             .help("give it `delay` or `abort`");
     }
     HttpFault {
@@ -49,15 +50,14 @@ fn fault(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HttpFault {
             Some((percentage(node).or(percent_of(percent)).unwrap_or(Chance(0)), delay_ms))
         }),
         abort: abort.and_then(|node| {
-            let field = alloc::format!("{field}.abort");
-            let status = abort_status(node, &field, diagnostics)?;
+            let status = abort_status(node, &path.field("abort"), diagnostics)?;
             // As in Istio, one without a percentage never happens.
             Some((percentage(node).unwrap_or(Chance(0)), status))
         }),
     }
 }
 
-fn abort_status(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<AbortStatus> {
+fn abort_status(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<AbortStatus> {
     match (node.get("httpStatus"), node.entry("grpcStatus")) {
         (Some(status), None) => Some(AbortStatus::Http(integer(status)?.value)),
         (None, Some(status)) => {
@@ -72,14 +72,14 @@ fn abort_status(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Opti
                     status.key.at,
                     "`httpStatus` and `grpcStatus` exclude each other",
                 )
-                .field(field)
+                .field(path)
                 .help("keep one of them");
             None
         }
         (None, None) => {
             diagnostics
                 .error("missing-field", node.at, "an abort has no status")
-                .field(field)
+                .field(path)
                 .help("give it `httpStatus` or `grpcStatus`");
             None
         }
@@ -100,7 +100,7 @@ fn percent_of(scalar: Option<&Scalar>) -> Option<Chance> {
     scalar?.as_percent().map(Chance)
 }
 
-fn mirrors(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Vec<HttpMirror> {
+fn mirrors(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Vec<HttpMirror> {
     // Without a percentage all are copied.
     const ALL: Chance = Chance(1_000_000);
     let listed = node.get("mirrors").map_or(&[][..], Node::items);
@@ -111,13 +111,13 @@ fn mirrors(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Vec<HttpM
                 one.key.at,
                 "`mirror` and `mirrors` exclude each other",
             )
-            .field(field)
+            .field(path)
             .help("keep one of them");
     }
     if let Some(beyond) = listed.get(MIRRORS_MAX) {
         diagnostics
             .error("out-of-range", beyond.at, "a rule has too many mirrors")
-            .field(alloc::format!("{field}.mirrors"))
+            .field(alloc::format!("{path}.mirrors"))
             .help(alloc::format!("list at most {MIRRORS_MAX}"));
     }
     let old = || percent_of(node.get("mirrorPercent").and_then(Node::scalar));
@@ -144,28 +144,29 @@ fn mirrors(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Vec<HttpM
     one.into_iter().chain(listed).collect()
 }
 
-fn no_origin(at: Location, field: String, diagnostics: &mut Diagnostics) {
+fn no_origin(at: Location, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     diagnostics
         .error("empty-object", at, "an origin is not given")
-        .field(field)
+        .field(path)
         .help("give it `exact`, `prefix` or `regex`; `exact: '*'` is any origin");
 }
 
-fn cors(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> CorsPolicy {
+fn cors(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> CorsPolicy {
     let mut origins: Vec<Spanned<StringMatch>> = Vec::new();
     match node.get("allowOrigins") {
         Some(list) => {
+            let path = path.field("allowOrigins");
             for (index, item) in list.items().iter().enumerate() {
-                let field = alloc::format!("{field}.allowOrigins[{index}]");
-                match string_match::of_item(item, &field, diagnostics) {
+                let path = path.index(index);
+                match string_match::of_item(item, &path, diagnostics) {
                     Some(Spanned {
                         value: StringMatch::Present,
                         at,
-                    }) => no_origin(at, field, diagnostics),
+                    }) => no_origin(at, &path, diagnostics),
                     Some(Spanned {
                         value: StringMatch::Exact(text),
                         at,
-                    }) if text.is_empty() => no_origin(at, field, diagnostics),
+                    }) if text.is_empty() => no_origin(at, &path, diagnostics),
                     origin => origins.extend(origin),
                 }
             }
@@ -196,7 +197,7 @@ fn cors(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> CorsPolicy {
 }
 
 /// What a rule, or the mesh, tries again.
-pub(super) fn retries(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Retries {
+pub(super) fn retries(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Retries {
     let duration = |name: &str| node.get(name).and_then(Node::text).and_then(parse_duration_ms);
     let flag = |name: &str| node.get(name).and_then(Node::scalar).and_then(Scalar::as_bool);
     let attempts = node.get("attempts");
@@ -219,7 +220,7 @@ pub(super) fn retries(node: &Node, field: &str, diagnostics: &mut Diagnostics) -
                 entry.key.at,
                 alloc::format!("`{}` is about retries, and there are none", entry.key.value),
             )
-            .field(field)
+            .field(path)
             .help("give `attempts`, or leave it alone with `attempts: 0`");
     }
     retries

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::exactly;
 use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::field_path::FieldPath;
 use crate::config::quote::quoted;
 use crate::config::resource::{Spanned, StringMatch};
 use crate::config::tree::{Entry, Node, Value};
@@ -15,9 +16,9 @@ use crate::text_map::TextMap;
 pub(super) type Named = Vec<(Spanned<String>, Spanned<StringMatch>)>;
 
 /// The matches of a map whose keys are names of header fields, lower-cased.
-pub(super) fn by_header(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> Named {
-    unique_fields(node, field, diagnostics);
-    let mut named = by_name(node, field, diagnostics);
+pub(super) fn by_header(node: Option<&Node>, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Named {
+    unique_fields(node, path, diagnostics);
+    let mut named = by_name(node, path, diagnostics);
     for (name, _) in &mut named {
         name.value.make_ascii_lowercase();
     }
@@ -25,14 +26,14 @@ pub(super) fn by_header(node: Option<&Node>, field: &str, diagnostics: &mut Diag
 }
 
 /// The matches of a map by its keys.
-pub(super) fn by_name(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> Named {
+pub(super) fn by_name(node: Option<&Node>, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Named {
     let entries = node.map(Node::entries).unwrap_or_default().iter();
-    let named = entries.filter_map(|entry| Some((entry.key.clone(), of_entry(entry, field, diagnostics)?)));
+    let named = entries.filter_map(|entry| Some((entry.key.clone(), of_entry(entry, path, diagnostics)?)));
     exactly(named)
 }
 
 /// Reports names of header fields that differ in case only.
-pub(super) fn unique_fields(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) {
+pub(super) fn unique_fields(node: Option<&Node>, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     let mut seen: TextMap<&String> = TextMap::default();
     for entry in node.map(Node::entries).unwrap_or_default() {
         let name = &entry.key.value;
@@ -49,7 +50,7 @@ pub(super) fn unique_fields(node: Option<&Node>, field: &str, diagnostics: &mut 
                     entry.key.at,
                     format!("the header {} is given twice", quoted(&lower)),
                 )
-                .field(field)
+                .field(path)
                 .help("header names are compared without regard to case; keep one of them");
         }
     }
@@ -59,22 +60,31 @@ pub(super) fn unique_fields(node: Option<&Node>, field: &str, diagnostics: &mut 
 pub(super) fn of_field(
     node: &Node,
     name: &str,
-    field: &str,
+    path: &FieldPath<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Spanned<StringMatch>> {
-    of_entry(node.entry(name)?, field, diagnostics)
+    of_entry(node.entry(name)?, path, diagnostics)
 }
 
-fn of_entry(entry: &Entry, field: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<StringMatch>> {
-    read(&entry.value, entry.key.at, field, diagnostics)
+fn of_entry(entry: &Entry, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<Spanned<StringMatch>> {
+    read(&entry.value, entry.key.at, path, diagnostics)
 }
 
 /// The match that an item of a list is.
-pub(super) fn of_item(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<StringMatch>> {
-    read(node, node.at, field, diagnostics)
+pub(super) fn of_item(
+    node: &Node,
+    path: &FieldPath<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<StringMatch>> {
+    read(node, node.at, path, diagnostics)
 }
 
-fn read(node: &Node, key: Location, field: &str, diagnostics: &mut Diagnostics) -> Option<Spanned<StringMatch>> {
+fn read(
+    node: &Node,
+    key: Location,
+    path: &FieldPath<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Spanned<StringMatch>> {
     let Value::Map(forms) = &node.value else {
         return None;
     };
@@ -90,7 +100,7 @@ fn read(node: &Node, key: Location, field: &str, diagnostics: &mut Diagnostics) 
                 key,
                 "a match has more than one of `exact`, `prefix` and `regex`",
             )
-            .field(field)
+            .field(path)
             .help("keep one; to match any of several values, write several matches");
         return None;
     };

@@ -10,9 +10,11 @@ use super::string_match::{Named, by_name, of_field, unique_fields};
 use super::{each, exactly, host, integer, labels, route_settings, text};
 use crate::authority::host_len;
 use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::field_path::FieldPath;
 use crate::config::resource::{
     Delegate, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect,
-    HttpRewrite, HttpRoute, Meta, RedirectPort, RouteDestination, Spanned, StringMatch, UriRewrite, VirtualService,
+    HttpRewrite, HttpRoute, Meta, RedirectPort, RouteDestination, SeldomChanges, Spanned, StringMatch, UriRewrite,
+    VirtualService,
 };
 use crate::config::secret::Secret;
 use crate::config::tree::{Node, Scalar};
@@ -25,13 +27,14 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
     if spec.get("hosts").is_none() {
         refuse_fields_of_a_root(spec, diagnostics);
     }
+    let path = FieldPath::SPEC.field("http");
     let http = spec.get("http").map(Node::items).unwrap_or_default().iter().enumerate();
     Some(VirtualService {
         meta,
         hosts,
         gateways: each(Some(spec), "gateways", text),
         export_to: each(Some(spec), "exportTo", text),
-        http: exactly(http.filter_map(|(index, node)| route(node, &format!("spec.http[{index}]"), diagnostics))),
+        http: exactly(http.filter_map(|(index, node)| route(node, &path.index(index), diagnostics))),
     })
 }
 
@@ -68,7 +71,7 @@ fn refuse_fields_of_a_root(spec: &Node, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn route(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRoute> {
+fn route(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<HttpRoute> {
     let matches = node
         .get("match")
         .map(Node::items)
@@ -76,19 +79,19 @@ fn route(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Http
         .iter()
         .enumerate();
     let matches = matches
-        .map(|(index, node)| request_match(node, &format!("{field}.match[{index}]"), diagnostics))
+        .map(|(index, node)| request_match(node, &path.field("match").index(index), diagnostics))
         .collect();
-    let headers = operations(node.get("headers"), &format!("{field}.headers"), diagnostics);
+    let headers = operations(node.get("headers"), &path.field("headers"), diagnostics);
     let route = HttpRoute {
         at: node.at,
         name: node.get("name").and_then(text),
         matches,
-        action: action(node, field, diagnostics)?,
+        action: action(node, path, diagnostics)?,
         headers,
-        settings: route_settings::decode(node, field, diagnostics),
+        settings: route_settings::decode(node, path, diagnostics),
     };
     if let HttpAction::Route { rewrite, .. } | HttpAction::Delegate { rewrite, .. } = &route.action {
-        refuse_two_hosts(rewrite, &route.headers, field, diagnostics);
+        refuse_two_hosts(rewrite, &route.headers, path, diagnostics);
     }
     Some(route)
 }
@@ -96,29 +99,29 @@ fn route(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Http
 pub(super) fn refuse_two_hosts(
     rewrite: &HttpRewrite,
     headers: &HeaderOperations,
-    field: &str,
+    path: &FieldPath<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     if let (Some(_), Some(header)) = (&rewrite.authority, &headers.request.authority) {
         diagnostics
             .error("conflicting-fields", header.at, "the Host that is sent is given twice")
-            .field(format!("{field}.headers.request"))
+            .field(format!("{path}.headers.request"))
             .help("keep either `rewrite.authority` or the header");
     }
 }
 
-fn request_match(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HttpMatch {
+fn request_match(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HttpMatch {
     HttpMatch {
-        headers: keyed(node, "headers", field, diagnostics),
+        headers: keyed(node, "headers", path, diagnostics),
         gateways: each(Some(node), "gateways", text),
         source_labels: node.get("sourceLabels").map(labels),
-        ..conditions(node, field, diagnostics)
+        ..conditions(node, path, diagnostics)
     }
 }
 
 /// What LLMRoutes of `lockgate.dev` match alike: all but `headers`, `gateways` and `sourceLabels`.
-pub(super) fn conditions(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> HttpMatch {
-    let mut one = |name: &str| of_field(node, name, &format!("{field}.{name}"), diagnostics);
+pub(super) fn conditions(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HttpMatch {
+    let mut one = |name: &str| of_field(node, name, &path.field(name), diagnostics);
     let (uri, scheme, method, authority) = (one("uri"), one("scheme"), one("method"), one("authority"));
     HttpMatch {
         at: node.at,
@@ -132,17 +135,17 @@ pub(super) fn conditions(node: &Node, field: &str, diagnostics: &mut Diagnostics
         method,
         authority,
         port: node.get("port").and_then(integer).map(|port| port.value),
-        without_headers: keyed(node, "withoutHeaders", field, diagnostics),
-        query_params: by_name(node.get("queryParams"), &format!("{field}.queryParams"), diagnostics),
+        without_headers: keyed(node, "withoutHeaders", path, diagnostics),
+        query_params: by_name(node.get("queryParams"), &path.field("queryParams"), diagnostics),
         source_namespace: node.get("sourceNamespace").and_then(Node::text).map(String::from),
         ..HttpMatch::default()
     }
 }
 
-fn keyed(node: &Node, name: &str, field: &str, diagnostics: &mut Diagnostics) -> Keyed {
-    let field = format!("{field}.{name}");
-    unique_fields(node.get(name), &field, diagnostics);
-    by_key(by_name(node.get(name), &field, diagnostics))
+fn keyed(node: &Node, name: &str, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Keyed {
+    let path = path.field(name);
+    unique_fields(node.get(name), &path, diagnostics);
+    by_key(by_name(node.get(name), &path, diagnostics))
 }
 
 /// Matches by what their keys mean.
@@ -166,7 +169,7 @@ pub(super) fn by_key(named: Named) -> Keyed {
 }
 
 /// Exactly one of the four; `rewrite` and `fault` with what sends requests on.
-fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpAction> {
+fn action(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<HttpAction> {
     const ACTIONS: [&str; 4] = ["route", "redirect", "directResponse", "delegate"];
     let given: Vec<&str> = ACTIONS.into_iter().filter(|name| node.get(name).is_some()).collect();
     // As in istiod, what changes a request or its fate goes with `route`.
@@ -179,7 +182,7 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
                     node.at,
                     "a rule has none of `route`, `redirect`, `directResponse` and `delegate`",
                 )
-                .field(field)
+                .field(path)
                 .help("give it one of them");
             return None;
         }
@@ -192,7 +195,7 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
                     misplaced.key.at,
                     format!("`{name}` changes nothing beside `{one}`"),
                 )
-                .field(format!("{field}.{name}"))
+                .field(format!("{path}.{name}"))
                 .help("it goes with `route`");
             return None;
         }
@@ -204,21 +207,20 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
                     second.map_or(node.at, |entry| entry.key.at),
                     format!("a rule has `{}` at once", several.join("` and `")),
                 )
-                .field(field)
+                .field(path)
                 .help("keep one of them");
             return None;
         }
     }
-    warn_about_settings(node, &given, field, diagnostics);
-    let inner = |name: &str| format!("{field}.{name}");
+    warn_about_settings(node, &given, path, diagnostics);
     if let Some(redirect) = node.get("redirect") {
-        return redirect_of(redirect, &inner("redirect"), diagnostics).map(HttpAction::Redirect);
+        return redirect_of(redirect, &path.field("redirect"), diagnostics).map(HttpAction::Redirect);
     }
     if let Some(response) = node.get("directResponse") {
-        return direct_response(response, &inner("directResponse"), diagnostics).map(HttpAction::DirectResponse);
+        return direct_response(response, &path.field("directResponse"), diagnostics).map(HttpAction::DirectResponse);
     }
     let rewrite = match node.get("rewrite") {
-        Some(rewrite) => rewrite_of(rewrite, &inner("rewrite"), diagnostics)?,
+        Some(rewrite) => rewrite_of(rewrite, &path.field("rewrite"), diagnostics)?,
         None => HttpRewrite::default(),
     };
     if let Some(delegate) = node.get("delegate") {
@@ -238,14 +240,14 @@ fn action(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Htt
         .enumerate();
     Some(HttpAction::Route {
         destinations: exactly(
-            destinations.filter_map(|(index, node)| destination(node, &format!("{field}.route[{index}]"), diagnostics)),
+            destinations.filter_map(|(index, node)| destination(node, &path.field("route").index(index), diagnostics)),
         ),
         rewrite,
     })
 }
 
 /// As in Istio, what is about upstreams has no effect where there is none.
-fn warn_about_settings(node: &Node, given: &[&str], field: &str, diagnostics: &mut Diagnostics) {
+fn warn_about_settings(node: &Node, given: &[&str], path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     let [action @ ("redirect" | "directResponse")] = given else {
         return;
     };
@@ -259,15 +261,15 @@ fn warn_about_settings(node: &Node, given: &[&str], field: &str, diagnostics: &m
                 entry.key.at,
                 format!("`{}` changes nothing beside `{action}`", entry.key.value),
             )
-            .field(format!("{field}.{}", entry.key.value))
+            .field(format!("{path}.{}", entry.key.value))
             .help("remove it: nothing is sent upstream");
     }
 }
 
-fn destination(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<RouteDestination> {
+fn destination(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<RouteDestination> {
     Some(RouteDestination {
         weight: node.get("weight").and_then(integer),
-        headers: operations(node.get("headers"), &format!("{field}.headers"), diagnostics),
+        headers: operations(node.get("headers"), &path.field("headers"), diagnostics),
         ..host_of(node.get("destination")?, node.at)?
     })
 }
@@ -284,7 +286,7 @@ pub(super) fn host_of(to: &Node, at: Location) -> Option<RouteDestination> {
     })
 }
 
-pub(super) fn rewrite_of(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRewrite> {
+pub(super) fn rewrite_of(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<HttpRewrite> {
     let uri = node.get("uri").and_then(text);
     let authority = node.get("authority").and_then(text);
     let regex = node.entry("uriRegexRewrite");
@@ -296,7 +298,7 @@ pub(super) fn rewrite_of(node: &Node, field: &str, diagnostics: &mut Diagnostics
                     regex.key.at,
                     "`uri` and `uriRegexRewrite` exclude each other",
                 )
-                .field(field)
+                .field(path)
                 .help("keep one of them");
             return None;
         }
@@ -312,21 +314,21 @@ pub(super) fn rewrite_of(node: &Node, field: &str, diagnostics: &mut Diagnostics
             "rewrite",
             "`uri`, `uriRegexRewrite` or `authority`",
             node.at,
-            field,
+            path,
             diagnostics,
         );
     }
     Some(HttpRewrite { uri, authority })
 }
 
-fn nothing_to_do(name: &str, fields: &str, at: Location, field: &str, diagnostics: &mut Diagnostics) {
+fn nothing_to_do(name: &str, fields: &str, at: Location, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     diagnostics
         .error("empty-object", at, format!("`{name}` says nothing"))
-        .field(field)
+        .field(path)
         .help(format!("give it {fields}"));
 }
 
-fn redirect_of(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpRedirect> {
+fn redirect_of(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<HttpRedirect> {
     let port = node.get("port").and_then(integer::<u16>);
     let derived = node.entry("derivePort");
     if let (Some(_), Some(derived)) = (&port, derived) {
@@ -336,7 +338,7 @@ fn redirect_of(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Optio
                 derived.key.at,
                 "`port` and `derivePort` exclude each other",
             )
-            .field(field)
+            .field(path)
             .help("keep one of them");
     }
     let scheme = match node.get("scheme").and_then(Node::text) {
@@ -354,21 +356,21 @@ fn redirect_of(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Optio
             (None, None) => None,
         },
         scheme,
-        code: code(node, field, diagnostics),
+        code: code(node, path, diagnostics),
     };
     if redirect.uri.is_none() && redirect.authority.is_none() && redirect.port.is_none() && scheme.is_none() {
         nothing_to_do(
             "redirect",
             "`uri`, `authority`, `scheme` or a port",
             node.at,
-            field,
+            path,
             diagnostics,
         );
     }
     Some(redirect)
 }
 
-fn code(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> u16 {
+fn code(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> u16 {
     const MOVED_PERMANENTLY: u16 = 301;
     let Some(code) = node.get("redirectCode").and_then(integer::<u16>) else {
         return MOVED_PERMANENTLY;
@@ -381,18 +383,18 @@ fn code(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> u16 {
                 code.at,
                 format!("`{}` is not the status of a redirect", code.value),
             )
-            .field(format!("{field}.redirectCode"))
+            .field(format!("{path}.redirectCode"))
             .help("use `301`, `302`, `303`, `307` or `308`");
     }
     code.value
 }
 
-fn direct_response(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<HttpDirectResponse> {
+fn direct_response(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Option<HttpDirectResponse> {
     let status = integer::<u16>(node.get("status")?)?;
     let body = node.get("body");
     let string = body.and_then(|body| body.get("string")).and_then(Node::text);
     let bytes = body.and_then(|body| body.entry("bytes"));
-    let field = format!("{field}.body");
+    let path = path.field("body");
     if let (Some(_), Some(bytes)) = (string, bytes) {
         diagnostics
             .error(
@@ -400,7 +402,7 @@ fn direct_response(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> O
                 bytes.key.at,
                 "`string` and `bytes` exclude each other",
             )
-            .field(&*field)
+            .field(&path)
             .help("keep one of them");
     }
     let decoded = bytes.and_then(|bytes| {
@@ -412,7 +414,7 @@ fn direct_response(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> O
     if content.len() > DIRECT_RESPONSE_BYTES_MAX {
         diagnostics
             .error("out-of-range", at, format!("the body has {} bytes", content.len()))
-            .field(&*field)
+            .field(&path)
             .help(format!("at most {DIRECT_RESPONSE_BYTES_MAX} are allowed"));
     }
     if matches!(status.value, 204 | 205 | 304) && !content.is_empty() {
@@ -422,7 +424,7 @@ fn direct_response(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> O
                 at,
                 format!("an answer with status {} has no body", status.value),
             )
-            .field(&*field)
+            .field(&path)
             .help("remove the body, or use another status");
     }
     Some(HttpDirectResponse {
@@ -431,25 +433,25 @@ fn direct_response(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> O
     })
 }
 
-pub(super) fn operations(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> HeaderOperations {
-    let mut of = |name: &str| {
-        let changed = node.and_then(|node| node.get(name));
-        changes(changed, &format!("{field}.{name}"), diagnostics).into()
+pub(super) fn operations(node: Option<&Node>, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HeaderOperations {
+    let mut of = |name: &str| -> Option<SeldomChanges> {
+        let changed = node.and_then(|node| node.get(name))?;
+        Some(changes(changed, &path.field(name), diagnostics).into())
     };
     HeaderOperations {
-        request: of("request"),
-        response: of("response"),
+        request: of("request").unwrap_or_default(),
+        response: of("response").unwrap_or_default(),
     }
 }
 
-fn changes(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> HeaderChanges {
+fn changes(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HeaderChanges {
     let mut changes = HeaderChanges {
-        remove: each(node, "remove", |name| name.text().map(str::to_ascii_lowercase)),
+        remove: each(Some(node), "remove", |name| name.text().map(str::to_ascii_lowercase)),
         ..HeaderChanges::default()
     };
     for name in ["set", "add"] {
-        let values = node.and_then(|node| node.get(name));
-        unique_fields(values, &format!("{field}.{name}"), diagnostics);
+        let values = node.get(name);
+        unique_fields(values, &path.field(name), diagnostics);
         for entry in values.map(Node::entries).unwrap_or_default() {
             let Some(value) = entry.value.text().filter(|value| !value.is_empty()) else {
                 continue;
@@ -459,12 +461,7 @@ fn changes(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> H
             let header = entry.key.value.to_ascii_lowercase();
             if matches!(&*header, "host" | ":authority") {
                 let at = entry.value.at;
-                authority(
-                    &mut changes,
-                    Spanned { value, at },
-                    &format!("{field}.{name}"),
-                    diagnostics,
-                );
+                authority(&mut changes, Spanned { value, at }, &path.field(name), diagnostics);
             } else if name == "set" {
                 changes.set.push((header, Secret::new(value)));
             } else {
@@ -478,7 +475,7 @@ fn changes(node: Option<&Node>, field: &str, diagnostics: &mut Diagnostics) -> H
     changes
 }
 
-fn authority(changes: &mut HeaderChanges, value: Spanned<String>, field: &str, diagnostics: &mut Diagnostics) {
+fn authority(changes: &mut HeaderChanges, value: Spanned<String>, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     if host_len(value.as_bytes()).is_none() {
         diagnostics
             .error(
@@ -486,12 +483,12 @@ fn authority(changes: &mut HeaderChanges, value: Spanned<String>, field: &str, d
                 value.at,
                 format!("`{}` is not a host with an optional port", *value),
             )
-            .field(field)
+            .field(path)
             .help("write `host` or `host:port`");
     } else if changes.authority.is_some() {
         diagnostics
             .error("conflicting-fields", value.at, "the Host that is sent is given twice")
-            .field(field)
+            .field(path)
             .help("keep one of them");
     } else {
         changes.authority = Some(value);

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::config::diagnostic::Diagnostics;
+use crate::config::field_path::FieldPath;
 use crate::config::format::Format;
 use crate::config::resource::{Clause, PolicyKey, Predicate, Spanned};
 use crate::config::tree::{Node, Scalar};
@@ -32,7 +33,7 @@ pub(super) const OPERATION: &[Field] = &[
 /// Values that Istio allows one list of service accounts to have.
 const SERVICE_ACCOUNTS_MAX: usize = 16;
 
-pub(super) fn decode(node: &Node, fields: &[Field], path: &str, diagnostics: &mut Diagnostics) -> Clause {
+pub(super) fn decode(node: &Node, fields: &[Field], path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Clause {
     let mut predicates = Vec::new();
     for (name, not_name, key) in fields {
         for (name, negated) in [(*name, false), (*not_name, true)] {
@@ -70,7 +71,7 @@ fn value(node: &Node) -> Option<Spanned<String>> {
     })
 }
 
-fn check_accounts(predicate: &Predicate, path: &str, diagnostics: &mut Diagnostics) {
+fn check_accounts(predicate: &Predicate, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     if predicate.key == PolicyKey::ServiceAccount && predicate.values.len() > SERVICE_ACCOUNTS_MAX {
         diagnostics
             .error(
@@ -88,7 +89,7 @@ fn check_accounts(predicate: &Predicate, path: &str, diagnostics: &mut Diagnosti
 }
 
 /// An account says its namespace itself; beside a principal or a namespace the two could disagree.
-fn check_accounts_stand_alone(predicates: &[Predicate], path: &str, diagnostics: &mut Diagnostics) {
+fn check_accounts_stand_alone(predicates: &[Predicate], path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     let account = predicates.iter().find(|one| one.key == PolicyKey::ServiceAccount);
     let other = predicates
         .iter()
@@ -106,7 +107,12 @@ fn check_accounts_stand_alone(predicates: &[Predicate], path: &str, diagnostics:
 }
 
 /// One entry of `when`: up to two predicates.
-pub(super) fn condition(node: &Node, path: &str, is_lockgate: bool, diagnostics: &mut Diagnostics) -> Vec<Predicate> {
+pub(super) fn condition(
+    node: &Node,
+    path: &FieldPath<'_>,
+    is_lockgate: bool,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Predicate> {
     let key_node = node.get("key");
     let Some((key, key_node)) = key_node.and_then(|node| Some((PolicyKey::of_condition(node.text()?)?, node))) else {
         return Vec::new();
@@ -141,7 +147,7 @@ pub(super) fn condition(node: &Node, path: &str, is_lockgate: bool, diagnostics:
     for (list_name, negated, list) in given {
         let predicate = predicate(list, key.clone(), negated, &name);
         check_accounts(&predicate, path, diagnostics);
-        check_values(list, &key, &format!("{path}.{list_name}"), diagnostics);
+        check_values(list, &key, &path.field(list_name), diagnostics);
         predicates.push(predicate);
     }
     predicates.retain(|predicate| !predicate.values.is_empty());
@@ -149,7 +155,7 @@ pub(super) fn condition(node: &Node, path: &str, is_lockgate: bool, diagnostics:
 }
 
 /// The schema knows the values of a condition as text only: what they must look like depends on the key.
-fn check_values(list: &Node, key: &PolicyKey, path: &str, diagnostics: &mut Diagnostics) {
+fn check_values(list: &Node, key: &PolicyKey, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) {
     let format = value_format(key);
     for (index, node) in list.items().iter().enumerate() {
         let Some(text) = node.text().filter(|text| !text.is_empty()) else {
