@@ -232,6 +232,11 @@ fn truth(text: &str) -> Option<bool> {
 /// Whether YAML 1.1 or 1.2 reads the plain text as a number.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let starts_with_digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    // Most texts show by their first letter that they are none.
+    if !unsigned.starts_with('.') && !starts_with_digit(unsigned) {
+        return false;
+    }
     let lower = unsigned.to_ascii_lowercase();
     if matches!(lower.as_str(), ".inf" | ".nan") {
         return true;
@@ -242,11 +247,7 @@ fn is_number(text: &str) -> bool {
             return digits_of(rest, radix);
         }
     }
-    let starts_like_one = lower.starts_with(|c: char| c.is_ascii_digit())
-        || lower
-            .strip_prefix('.')
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    starts_like_one && is_decimal(&lower.replace('_', ""))
+    starts_with_digit(lower.strip_prefix('.').unwrap_or(&lower)) && is_decimal(&lower.replace('_', ""))
 }
 
 /// Whether the text, which has a digit, is what `f64` parses. To parse it would bring a table of 10 KB into the simulator.

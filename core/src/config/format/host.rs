@@ -68,6 +68,9 @@ pub(super) fn hostname(text: &str) -> Check {
 }
 
 pub(super) fn dns_name(text: &str) -> Check {
+    if text.len() <= 253 && text.split('.').all(|label| is_label(label, false)) {
+        return Ok(());
+    }
     let fault = |reason: &'static str| Fault::new("invalid-host", reason);
     if let Some((_, rest)) = text.split_once("://") {
         let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
@@ -91,12 +94,9 @@ pub(super) fn dns_name(text: &str) -> Check {
     if let Some(host) = text.strip_suffix('.') {
         return Err(fault("ends with a dot").help(format!("write {}", quoted(host))));
     }
-    if text.len() > 253 || !text.split('.').all(|label| is_label(label, false)) {
-        return Err(fault("is not a host name").help(
-            "a host name has labels of letters, digits and `-` with dots between them, 63 characters each and 253 in all",
-        ));
-    }
-    Ok(())
+    Err(fault("is not a host name").help(
+        "a host name has labels of letters, digits and `-` with dots between them, 63 characters each and 253 in all",
+    ))
 }
 
 pub(super) fn endpoint_address(text: &str) -> Check {
