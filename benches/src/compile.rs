@@ -86,10 +86,7 @@ pub fn compiled(texts: &[String]) -> Compiled {
 fn sources(texts: &[String]) -> Vec<Source> {
     let named = texts.iter().zip(1..);
     named
-        .map(|(text, number)| Source {
-            name: format!("{number}.yaml"),
-            text: text.clone(),
-        })
+        .map(|(text, number)| Source::new(format!("{number}.yaml"), text.clone()))
         .collect()
 }
 
@@ -100,7 +97,6 @@ fn loaded_and_compiled(sources: &[Source]) -> Result<Compiled, String> {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
-            mesh_config: None,
         },
         &Settings::default(),
     );

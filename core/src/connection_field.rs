@@ -96,14 +96,10 @@ spec:
 
     #[expect(clippy::unwrap_used, reason = "a test may panic")]
     fn refused(readers: &str, connection: &str) -> bool {
-        let source = Source {
-            name: "c.yaml".into(),
-            text: readers.into(),
-        };
+        let source = Source::new("c.yaml".into(), readers.into());
         let options = LoadOptions {
             env: &|_| None,
             ignore_kinds: &[],
-            mesh_config: None,
         };
         let built = build(&[source], &options, &Settings::default());
         let snapshot = built.compiled.unwrap().snapshot;

@@ -87,14 +87,10 @@ pub fn resource_load(data: &[u8]) {
         return;
     }
     let length = text.len();
-    let sources = [Source {
-        name: "fuzz.yaml".to_string(),
-        text,
-    }];
+    let sources = [Source::new("fuzz.yaml".to_string(), text)];
     let options = LoadOptions {
         env: &|_| Some(VARIABLE.to_string()),
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let loaded = load(&sources, &options);
     for finding in loaded.diagnostics.as_slice() {

@@ -13,18 +13,15 @@
 //! use lockgate_core::decision::{Decision, Refusal};
 //! use lockgate_core::request::{Connection, Request};
 //!
-//! let policy = Source {
-//!     name: "policy.yaml".into(),
-//!     text: "
+//! let policy = Source::new("policy.yaml".into(), "
 //! apiVersion: security.istio.io/v1
 //! kind: AuthorizationPolicy
 //! metadata: { name: no-test, namespace: istio-system }
 //! spec:
 //!   action: DENY
 //!   rules: [{ to: [{ operation: { hosts: [test.com] } }] }]
-//! ".into(),
-//! };
-//! let options = LoadOptions { env: &|_| None, ignore_kinds: &[], mesh_config: None };
+//! ".into());
+//! let options = LoadOptions { env: &|_| None, ignore_kinds: &[] };
 //! let built = lockgate_core::build(&[policy], &options, &Settings::default());
 //! let snapshot = built.compiled.expect("no errors").snapshot;
 //!
@@ -112,4 +109,4 @@ pub mod token;
 pub mod upgrade;
 
 #[cfg(feature = "yaml")]
-pub use build::{Built, build};
+pub use build::{Built, Memory, build};

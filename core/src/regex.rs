@@ -11,9 +11,9 @@ mod determinize;
 #[cfg(feature = "alloc")]
 use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
 
-/// Where an automaton's words live: owned when there is an allocator, otherwise in a `static`.
+/// Where an automaton's words live: shared by its copies when there is an allocator, otherwise in a `static`.
 #[cfg(feature = "alloc")]
-type Words = alloc::vec::Vec<u32>;
+type Words = alloc::sync::Arc<[u32]>;
 #[cfg(not(feature = "alloc"))]
 type Words = &'static [u32];
 

@@ -80,6 +80,7 @@ impl TextSet {
         self.0.add(text) == known
     }
 
+    #[cfg(feature = "yaml")]
     pub(crate) fn contains(&self, text: &str) -> bool {
         self.0.find(text).is_some()
     }

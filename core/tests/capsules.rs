@@ -74,14 +74,10 @@ spec: {action: CUSTOM, provider: {name: team}, rules: [{to: [{operation: {paths:
 "#;
 
 fn compiled() -> Compiled {
-    let source = Source {
-        name: "all.yaml".into(),
-        text: CONFIGURATION.into(),
-    };
+    let source = Source::new("all.yaml".into(), CONFIGURATION.into());
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = lockgate_core::build(&[source], &options, &Settings::default());
     built.compiled.unwrap_or_else(|| panic!("{:?}", built.diagnostics))
@@ -284,14 +280,10 @@ kind: AuthorizationPolicy
 metadata: {name: tools, namespace: istio-system}
 spec: {action: DENY, rules: [{when: [{key: 'request.llm[tools]', values: [shell]}]}]}
 ";
-        let source = Source {
-            name: "all.yaml".into(),
-            text: route.into(),
-        };
+        let source = Source::new("all.yaml".into(), route.into());
         let options = LoadOptions {
             env: &|_| None,
             ignore_kinds: &[],
-            mesh_config: None,
         };
         let built = lockgate_core::build(&[source], &options, &Settings::default());
         built.compiled.unwrap_or_else(|| panic!("{:?}", built.diagnostics))

@@ -227,14 +227,10 @@ spec: {{ defaultConfig: {{ gatewayTopology: {{ forwardClientCertDetails: {forwar
 "
         )
     });
-    let source = Source {
-        name: "a.yaml".to_owned(),
-        text: format!("{HOST}{mesh}"),
-    };
+    let source = Source::new("a.yaml".to_owned(), format!("{HOST}{mesh}"));
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&[source], &options, &Settings::default());
     let diagnostics = built.diagnostics;

@@ -76,14 +76,10 @@ fn built(text: &str) -> Compiled {
 
 /// Code and message of each finding, and whether there is a snapshot.
 fn findings(text: &str) -> (Vec<(String, String)>, bool) {
-    let source = Source {
-        name: "edge.yaml".to_owned(),
-        text: format!("{EDGE}{text}"),
-    };
+    let source = Source::new("edge.yaml".to_owned(), format!("{EDGE}{text}"));
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&[source], &options, &Settings::default());
     let found = built.diagnostics.as_slice().iter();

@@ -49,14 +49,13 @@ fn cases() -> Vec<PathBuf> {
 }
 
 fn rendered(path: &Path) -> String {
-    let sources = [Source {
-        name: path.file_name().unwrap().to_str().unwrap().into(),
-        text: fs::read_to_string(path).unwrap(),
-    }];
+    let sources = [Source::new(
+        path.file_name().unwrap().to_str().unwrap().into(),
+        fs::read_to_string(path).unwrap(),
+    )];
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let mut loaded = load(&sources, &options);
     if sources[0].name.starts_with("compile-") {
@@ -69,7 +68,7 @@ fn rendered(path: &Path) -> String {
         )
         .is_none();
         assert_eq!(refused, loaded.diagnostics.has_errors());
-        loaded.diagnostics.sort_by_place();
+        loaded.diagnostics.sort_by_place(&sources);
     }
     let mut out = String::new();
     for finding in loaded.diagnostics.as_slice() {

@@ -38,14 +38,10 @@ spec:
 ";
 
 fn compiled() -> Compiled {
-    let source = Source {
-        name: "edges.yaml".to_owned(),
-        text: CONFIG.to_owned(),
-    };
+    let source = Source::new("edges.yaml".to_owned(), CONFIG.to_owned());
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&[source], &options, &Settings::default());
     let diagnostics = built.diagnostics;

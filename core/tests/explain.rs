@@ -31,10 +31,7 @@ fn compiled(edit: impl Fn(&str) -> String) -> Compiled {
         ),
     ]
     .into_iter()
-    .map(|(name, text)| Source {
-        name: name.into(),
-        text: edit(text),
-    })
+    .map(|(name, text)| Source::new(name.into(), edit(text)))
     .collect();
     let env = |name: &str| Some(if name == "API_KEY" { KEY } else { "203.0.113.9" }.to_owned());
     let built = build(
@@ -42,7 +39,6 @@ fn compiled(edit: impl Fn(&str) -> String) -> Compiled {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
-            mesh_config: None,
         },
         &Settings::default(),
     );

@@ -24,14 +24,10 @@ spec: {gatewayClassName: istio, listeners: [{name: http, port: 80, protocol: HTT
 
 /// Code, field and the text pointed at, of each finding of this severity.
 fn found(severity: Severity, text: &str) -> Vec<String> {
-    let source = Source {
-        name: "test.yaml".to_owned(),
-        text: text.to_owned(),
-    };
+    let source = Source::new("test.yaml".to_owned(), text.to_owned());
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&[source], &options, &Settings::default());
     let findings = built.diagnostics.as_slice().iter();

@@ -83,14 +83,10 @@ fn built(text: &str) -> Compiled {
 
 /// Code, line and message of each finding.
 fn findings(text: &str, settings: &Settings) -> Vec<(String, usize, String)> {
-    let source = Source {
-        name: "edge.yaml".to_owned(),
-        text: text.to_owned(),
-    };
+    let source = Source::new("edge.yaml".to_owned(), text.to_owned());
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&[source], &options, settings);
     let found = built.diagnostics.as_slice().iter();

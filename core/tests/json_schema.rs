@@ -75,14 +75,15 @@ fn allows(schema: &Value, leaf: &Value) -> bool {
 
 #[test]
 fn the_seed_is_declared() {
-    let sources = ["llm-provider", "gateway", "llm-route", "authorization-policy"].map(|name| Source {
-        name: name.into(),
-        text: std::fs::read_to_string(format!("{}/../examples/seed/{name}.yaml", env!("CARGO_MANIFEST_DIR"))).unwrap(),
+    let sources = ["llm-provider", "gateway", "llm-route", "authorization-policy"].map(|name| {
+        Source::new(
+            name.into(),
+            std::fs::read_to_string(format!("{}/../examples/seed/{name}.yaml", env!("CARGO_MANIFEST_DIR"))).unwrap(),
+        )
     });
     let options = LoadOptions {
         env: &|_| Some("10.0.0.1".into()),
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let loaded = load(&sources, &options);
     assert_eq!(loaded.documents.len(), 4);
@@ -96,14 +97,10 @@ fn the_seed_is_declared() {
 #[test]
 fn gateway_api_is_declared() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/gateway-api/gateway-api.yaml");
-    let source = Source {
-        name: path.into(),
-        text: std::fs::read_to_string(path).unwrap(),
-    };
+    let source = Source::new(path.into(), std::fs::read_to_string(path).unwrap());
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let loaded = load(&[source], &options);
     assert_eq!(loaded.documents.len(), 6);

@@ -38,15 +38,11 @@ fn compiled(rules: &str) -> Compiled {
         "{ROUTES}\n---\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: jwt, namespace: \
          istio-system}}\nspec:\n  jwtRules:\n{rules}"
     );
-    let sources = [Source {
-        name: "all.yaml".into(),
-        text: text.clone(),
-    }];
+    let sources = [Source::new("all.yaml".into(), text.clone())];
     let env = |_: &str| Some("203.0.113.9".to_owned());
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&sources, &options, &Settings::default());
     built.compiled.unwrap_or_else(|| {
@@ -635,15 +631,11 @@ fn the_example_asks_for_a_login_and_for_the_right_group() {
         "{ROUTES}\n---\n{}",
         include_str!("../../examples/authentication/request-authentication.yaml")
     );
-    let sources = [Source {
-        name: "all.yaml".into(),
-        text,
-    }];
+    let sources = [Source::new("all.yaml".into(), text)];
     let env = |_: &str| Some("203.0.113.9".to_owned());
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&sources, &options, &Settings::default());
     let compiled = built.compiled.expect("the example loads");

@@ -47,14 +47,10 @@ fn route(rules: &str) -> Compiled {
 }
 
 fn findings(api_version: &str, rules: &str) -> Vec<(String, String)> {
-    let source = Source {
-        name: "route.yaml".to_owned(),
-        text: text_of(api_version, rules),
-    };
+    let source = Source::new("route.yaml".to_owned(), text_of(api_version, rules));
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&[source], &options, &Settings::default());
     let found = built.diagnostics.as_slice().iter();
@@ -255,17 +251,16 @@ fn no_copy_goes_to_a_provider() {
         ("mirrors: [{destination: {host: free.test}}]", "mirror-to-provider"),
         ("mirror: {host: nowhere.test}", "unknown-destination"),
     ] {
-        let source = Source {
-            name: "route.yaml".to_owned(),
-            text: text_of(
+        let source = Source::new(
+            "route.yaml".to_owned(),
+            text_of(
                 "lockgate.dev/v1",
                 &format!("[{{{mirror}, backendRefs: [{{providerHost: free.test}}]}}]"),
             ) + ENTRY,
-        };
+        );
         let options = LoadOptions {
             env: &|_| None,
             ignore_kinds: &[],
-            mesh_config: None,
         };
         let built = build(&[source], &options, &Settings::default());
         assert!(built.compiled.is_none(), "{mirror}");

@@ -30,10 +30,7 @@ const KEY: &str = "sk-0123456789-must-not-be-seen";
 fn sources(texts: &[(&str, &str)]) -> Vec<Source> {
     texts
         .iter()
-        .map(|(name, text)| Source {
-            name: (*name).into(),
-            text: (*text).into(),
-        })
+        .map(|(name, text)| Source::new((*name).into(), (*text).into()))
         .collect()
 }
 
@@ -52,7 +49,6 @@ fn load_all(sources: &[Source]) -> Loaded {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
-            mesh_config: None,
         },
     )
 }
@@ -238,7 +234,6 @@ fn a_variable_cannot_become_structure() {
     let options = LoadOptions {
         env: &|_| Some("a.com\nkind: Gateway\nx: [".into()),
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let text = "apiVersion: istio.alibabacloud.com/v1\nkind: LLMProvider\nmetadata: {name: a}\nspec: {host: '${X}'}\n";
     let loaded = load(&sources(&[("a.yaml", text)]), &options);
@@ -290,7 +285,6 @@ fn ignored_kinds_are_left_out_without_a_word() {
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &ignored,
-        mesh_config: None,
     };
     let loaded = load(&sources(&[("a.yaml", &text)]), &options);
     assert_eq!(codes(&loaded), [""; 0]);

@@ -45,16 +45,11 @@ spec:
 ";
 
 fn build(extra: &str, mesh_config: Option<&str>) -> Built {
-    let source = |name: &str, text: &str| Source {
-        name: name.into(),
-        text: text.into(),
-    };
-    let mut sources = vec![source("edge.yaml", &format!("{EDGE}---\n{extra}"))];
-    sources.extend(mesh_config.map(|text| source("mesh.yaml", text)));
+    let mut sources = vec![Source::new("edge.yaml".into(), format!("{EDGE}---\n{extra}"))];
+    sources.extend(mesh_config.map(|text| Source::mesh_config("mesh.yaml".into(), text.into())));
     let options = LoadOptions {
         env: &|name| (name == "HOPS").then(|| "1".to_owned()),
         ignore_kinds: &[],
-        mesh_config: mesh_config.map(|_| 1),
     };
     lockgate_core::build(&sources, &options, &Settings::default())
 }
@@ -208,16 +203,14 @@ fn its_root_namespace_is_where_policies_for_all_stand() {
         "name: deny, namespace: istio-system",
         "name: deny, namespace: mesh-root",
     );
-    let source = |text: &str| Source {
-        name: "edge.yaml".into(),
-        text: text.into(),
-    };
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: Some(1),
     };
-    let sources = [source(&moved), source("rootNamespace: mesh-root\n")];
+    let sources = [
+        Source::new("edge.yaml".into(), moved),
+        Source::mesh_config("mesh.yaml".into(), "rootNamespace: mesh-root\n".into()),
+    ];
     let built = lockgate_core::build(&sources, &options, &Settings::default());
     assert_eq!(ask(&built, "/admin", ""), "403");
 }

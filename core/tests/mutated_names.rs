@@ -56,7 +56,6 @@ fn load(sources: &[Source]) -> Result<String, Vec<(String, u32, u32)>> {
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let settings = Settings {
         labels: vec![("istio".into(), "ingressgateway".into())],
@@ -131,10 +130,7 @@ fn slip_in_a_name_is_refused_by_place_or_changes_nothing() {
     let (mut refused, mut at_the_line) = (0, 0);
     let mut random: u64 = 0x5EED;
     let whole = SETS.map(|set| {
-        let source = |(name, text): &(&str, &str)| Source {
-            name: (*name).to_owned(),
-            text: (*text).to_owned(),
-        };
+        let source = |(name, text): &(&str, &str)| Source::new((*name).to_owned(), (*text).to_owned());
         let sources: Vec<Source> = set.iter().map(source).collect();
         let snapshot = load(&sources).unwrap();
         (sources, snapshot)
@@ -167,7 +163,7 @@ fn slip_in_a_name_is_refused_by_place_or_changes_nothing() {
                 at_the_line += u32::from(
                     places
                         .iter()
-                        .any(|place| place.0 == file && place.1 as usize == line + 1),
+                        .any(|place| *place.0 == *file && place.1 as usize == line + 1),
                 );
             }
         }

@@ -33,17 +33,13 @@ const CONFIG: &str = concat!(
 );
 
 fn compiled_of(text: &str) -> Compiled {
-    let sources = [Source {
-        name: "all.yaml".into(),
-        text: text.into(),
-    }];
+    let sources = [Source::new("all.yaml".into(), text.into())];
     let env = |name: &str| Some(if name == "API_KEY" { "key" } else { "203.0.113.9" }.to_owned());
     build(
         &sources,
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
-            mesh_config: None,
         },
         &Settings::default(),
     )

@@ -12,19 +12,17 @@ use lockgate_core::{Built, build};
 const SECRET: &str = "planted-7Hq2-secret";
 
 fn built(sources: &[Source], env: &dyn Fn(&str) -> Option<String>) -> Built {
-    let options = LoadOptions {
-        env,
-        ignore_kinds: &[],
-        mesh_config: None,
-    };
+    let options = LoadOptions { env, ignore_kinds: &[] };
     build(sources, &options, &Settings::default())
 }
 
 /// What a browser loads that was told of `built` by a gateway: its texts and the variables that are no secret.
 fn told(built: &Built, env: &dyn Fn(&str) -> Option<String>) -> (Vec<Source>, Vec<(String, String)>) {
-    let source = |(index, document)| Source {
-        name: format!("{index:03}.yaml"),
-        text: serde_json::to_string(document).expect("a document is JSON"),
+    let source = |(index, document)| {
+        Source::new(
+            format!("{index:03}.yaml"),
+            serde_json::to_string(document).expect("a document is JSON"),
+        )
     };
     let sources = built.documents.iter().enumerate().map(source).collect();
     let all = || built.documents.iter().flat_map(|document| &document.variables);
@@ -71,10 +69,8 @@ fn examples_as_they_may_be_shown_are_the_same_snapshot() {
             .filter(|file| file.extension().is_some_and(|extension| extension == "yaml"))
             .collect();
         files.sort();
-        let source = |file: &std::path::PathBuf| Source {
-            name: file.display().to_string(),
-            text: std::fs::read_to_string(file).unwrap(),
-        };
+        let source =
+            |file: &std::path::PathBuf| Source::new(file.display().to_string(), std::fs::read_to_string(file).unwrap());
         let sources: Vec<Source> = files.iter().map(source).collect();
         let [original, again] = ids(&sources, &env);
         assert_eq!(original, again, "{files:?}");
@@ -93,10 +89,10 @@ spec:
   servers:
   - {hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}
 ";
-    Vec::from([Source {
-        name: "a.yaml".to_owned(),
-        text: format!("{gateway}---{}", text.replace("SECRET", SECRET)),
-    }])
+    Vec::from([Source::new(
+        "a.yaml".to_owned(),
+        format!("{gateway}---{}", text.replace("SECRET", SECRET)),
+    )])
 }
 
 const BASE64_OF_SECRET: &str = "cGxhbnRlZC03SHEyLXNlY3JldA==";

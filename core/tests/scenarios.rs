@@ -22,10 +22,7 @@ fn examples() -> PathBuf {
 }
 
 fn source(name: &str, text: &str) -> Source {
-    Source {
-        name: name.into(),
-        text: text.into(),
-    }
+    Source::new(name.into(), text.into())
 }
 
 fn built(sources: &[Source]) -> Built {
@@ -37,7 +34,6 @@ fn built(sources: &[Source]) -> Built {
     let options = LoadOptions {
         env: &env,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     build(sources, &options, &Settings::default())
 }

@@ -31,10 +31,7 @@ fn built(texts: &[&str], settings: &Settings) -> Built {
     let sources: Vec<Source> = texts
         .iter()
         .enumerate()
-        .map(|(index, text)| Source {
-            name: format!("{index}.yaml"),
-            text: (*text).into(),
-        })
+        .map(|(index, text)| Source::new(format!("{index}.yaml"), (*text).into()))
         .collect();
     let env = |name: &str| match name {
         "API_KEY" => Some(KEY.to_owned()),
@@ -46,7 +43,6 @@ fn built(texts: &[&str], settings: &Settings) -> Built {
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
-            mesh_config: None,
         },
         settings,
     )

@@ -52,14 +52,10 @@ spec:
 
 /// The upstreams of both ports, and of both ports of the subset.
 fn upstreams(rule: &str) -> Vec<Upstream> {
-    let source = Source {
-        name: "test.yaml".to_owned(),
-        text: format!("{ROUTES}{rule}"),
-    };
+    let source = Source::new("test.yaml".to_owned(), format!("{ROUTES}{rule}"));
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = lockgate_core::build(core::slice::from_ref(&source), &options, &Settings::default());
     let compiled = built.compiled;

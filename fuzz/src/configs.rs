@@ -20,17 +20,13 @@ pub fn resource_load(input: &[u8]) {
     let Ok(text) = core::str::from_utf8(input) else {
         return;
     };
-    let sources = [Source {
-        name: "input.yaml".to_owned(),
-        text: text.to_owned(),
-    }];
+    let sources = [Source::new("input.yaml".to_owned(), text.to_owned())];
     let env = |_: &str| Some(SECRET.to_owned());
     let built = build(
         &sources,
         &LoadOptions {
             env: &env,
             ignore_kinds: &[],
-            mesh_config: None,
         },
         &Settings::default(),
     );

@@ -102,14 +102,10 @@ fn decided(method: &str, target: &str, fields: &[(&str, &[u8])], check: impl FnO
 fn compiled() -> &'static Compiled {
     static COMPILED: OnceLock<Compiled> = OnceLock::new();
     COMPILED.get_or_init(|| {
-        let source = Source {
-            name: "rules.yaml".into(),
-            text: RULES.into(),
-        };
+        let source = Source::new("rules.yaml".into(), RULES.into());
         let options = LoadOptions {
             env: &|_| None,
             ignore_kinds: &[],
-            mesh_config: None,
         };
         let built = build(&[source], &options, &Settings::default());
         built.compiled.expect("the rules above compile")

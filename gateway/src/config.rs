@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use lockgate_core::Built;
 use lockgate_core::compile::Settings;
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::{Diagnostics, Source};
+use lockgate_core::{Built, Memory};
 
 /// What standard input is called.
 pub(crate) const STDIN: &str = "<stdin>";
@@ -68,10 +68,7 @@ impl Inputs {
                     Some(text) => text,
                     None => io::read_to_string(io::stdin()).map_err(failed)?,
                 };
-                sources.push(Source {
-                    name: STDIN.to_owned(),
-                    text: text.clone(),
-                });
+                sources.push(Source::new(STDIN.to_owned(), text.clone()));
                 self.stdin = Some(text);
             } else if path.is_dir() {
                 for file in directory(path).map_err(failed)? {
@@ -82,7 +79,8 @@ impl Inputs {
             }
         }
         if let Some(path) = &self.mesh_config {
-            sources.push(file_source(path)?);
+            let Source { name, text, .. } = file_source(path)?;
+            sources.push(Source::mesh_config((*name).to_owned(), text));
         }
         sources.extend(self.embedded.iter().cloned());
         Ok(sources)
@@ -90,16 +88,19 @@ impl Inputs {
 
     /// Loads and compiles what [`Inputs::read`] read.
     pub(crate) fn build(&self, sources: &[Source]) -> Built {
-        let env = |name: &str| self.variable(name);
-        let options = LoadOptions {
-            env: &env,
+        self.with_options(|options| lockgate_core::build(sources, options, &self.settings))
+    }
+
+    /// The same with what is known of the build before, and the sources that findings are about.
+    pub(crate) fn build_again(&self, files: Vec<Source>, memory: &mut Memory) -> (Built, Vec<Source>) {
+        self.with_options(|options| memory.build(files, options, &self.settings))
+    }
+
+    fn with_options<T>(&self, build: impl FnOnce(&LoadOptions<'_>) -> T) -> T {
+        build(&LoadOptions {
+            env: &|name| self.variable(name),
             ignore_kinds: &self.ignore_kinds,
-            mesh_config: self.mesh_config.as_ref().and_then(|_| {
-                let after = self.embedded.len().checked_add(1)?;
-                sources.len().checked_sub(after)
-            }),
-        };
-        lockgate_core::build(sources, &options, &self.settings)
+        })
     }
 
     /// What `${NAME}` is replaced by.
@@ -194,10 +195,7 @@ fn file_source(path: &Path) -> Result<Source, InputError> {
             format!("no UTF-8 text: {error}"),
         ))
     })?;
-    Ok(Source {
-        name: path.display().to_string(),
-        text,
-    })
+    Ok(Source::new(path.display().to_string(), text))
 }
 
 /// Why a file cannot be read, if it cannot.

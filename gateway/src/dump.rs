@@ -64,10 +64,10 @@ impl Dump {
 
     /// The JSON of it: what `LiveConfiguration` of the playground's `live.ts` says.
     pub(crate) fn told(&self, snapshot: &str) -> serde_json::Value {
-        let files: Vec<_> = (0_u32..)
+        let files: Vec<_> = (1_u32..)
             .zip(&self.files)
-            .map(|(index, name)| {
-                let here = self.documents.iter().filter(|document| document.at.source == index);
+            .map(|(number, name)| {
+                let here = self.documents.iter().filter(|document| document.file == number);
                 serde_json::json!({ "name": name, "resources": Texts(here.collect()) })
             })
             .collect();
@@ -140,14 +140,10 @@ metadata: {name: a, namespace: istio-system}
 spec: {host: '${HOST}', path: '/${KEY}', configs: {defaultConfig: {openAIConfig: {apiKey: '${KEY}'}}}}
 ";
         let env = |name: &str| Some(format!("{}.example.com", name.to_ascii_lowercase()));
-        let sources = [Source {
-            name: "a.yaml".to_owned(),
-            text: text.to_owned(),
-        }];
+        let sources = [Source::new("a.yaml".to_owned(), text.to_owned())];
         let options = LoadOptions {
             env: &env,
             ignore_kinds: &[],
-            mesh_config: None,
         };
         let built = build(&sources, &options, &Settings::default());
         let dump = Dump::new(built.documents, vec!["a.yaml".to_owned()], Settings::default(), env);

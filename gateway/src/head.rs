@@ -271,7 +271,6 @@ mod tests {
         let options = LoadOptions {
             env: &|_| None,
             ignore_kinds: &[],
-            mesh_config: None,
         };
         let built = lockgate_core::build(&[], &options, &Settings::default());
         built.compiled.unwrap().snapshot

@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lockgate_core::Built;
 use lockgate_core::compile::Compiled;
 use lockgate_core::config::diagnostic::{Diagnostics, Severity, Source};
+use lockgate_core::{Built, Memory};
 use tokio::sync::mpsc;
 
 use crate::config::Inputs;
@@ -26,8 +26,8 @@ use crate::{config, log};
 pub(crate) struct Refused(pub(crate) String);
 
 /// Loads, compiles and prepares: everything that can go wrong before a socket is touched.
-pub(crate) fn load(inputs: &mut Inputs) -> Result<Live, Refused> {
-    prepare(compile(inputs)?)
+pub(crate) fn load(inputs: &mut Inputs, memory: &mut Memory) -> Result<Live, Refused> {
+    prepare(compile(inputs, memory)?)
 }
 
 /// A configuration that is right in itself.
@@ -53,14 +53,16 @@ fn prepare(loaded: Loaded) -> Result<Live, Refused> {
 }
 
 /// Loads and compiles: what is wrong with the configuration itself, wherever it is to be served.
-pub(crate) fn compile(inputs: &mut Inputs) -> Result<Loaded, Refused> {
-    let sources = inputs.read().map_err(|error| Refused(format!("error: {error}\n")))?;
+pub(crate) fn compile(inputs: &mut Inputs, memory: &mut Memory) -> Result<Loaded, Refused> {
+    let files = inputs.read().map_err(|error| Refused(format!("error: {error}\n")))?;
+    let names = files.iter().map(|file| (*file.name).to_owned()).collect();
+    let (built, sources) = inputs.build_again(files, memory);
     let Built {
         compiled,
         documents,
         diagnostics,
         scenarios: _,
-    } = inputs.build(&sources);
+    } = built;
     let rendered = config::render(&diagnostics, &sources);
     let Some(compiled) = compiled else {
         return Err(Refused(rendered));
@@ -68,8 +70,7 @@ pub(crate) fn compile(inputs: &mut Inputs) -> Result<Loaded, Refused> {
     if !rendered.is_empty() {
         eprint!("{rendered}");
     }
-    let files = sources.iter().map(|source| source.name.clone()).collect();
-    let dump = Dump::new(documents, files, inputs.settings.clone(), |name| inputs.variable(name));
+    let dump = Dump::new(documents, names, inputs.settings.clone(), |name| inputs.variable(name));
     Ok(Loaded {
         compiled,
         dump,
@@ -80,13 +81,22 @@ pub(crate) fn compile(inputs: &mut Inputs) -> Result<Loaded, Refused> {
 /// Loads again and, if all is well, swaps. Whether it has.
 pub(crate) async fn reload(
     inputs: &Inputs,
+    memory: &mut Memory,
     ports: &mut Ports,
     shared: &Arc<Shared>,
     workers: &[Handle],
     watch: &mut FileWatch,
 ) -> bool {
-    let mut aside = inputs.clone();
-    let loaded = match off_thread(move || compile(&mut aside)).await {
+    let (mut aside, mut known) = (inputs.clone(), core::mem::take(memory));
+    let compiled = off_thread(move || {
+        let compiled = compile(&mut aside, &mut known);
+        Ok((compiled, known))
+    });
+    let compiled = compiled.await.and_then(|(compiled, known)| {
+        *memory = known;
+        compiled
+    });
+    let loaded = match compiled {
         Ok(loaded) => {
             // Before they are read, so that no change of theirs is missed, and also when they are refused then.
             watch.follow([&shared.live.load().compiled, &loaded.compiled]);

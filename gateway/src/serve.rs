@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use lockgate_core::Memory;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::access::AccessLog;
@@ -61,6 +62,8 @@ pub(crate) struct CapsuleLog {
 #[derive(Debug)]
 pub(crate) struct Gateway {
     inputs: Inputs,
+    /// What is known of the configuration that was loaded last.
+    memory: Memory,
     ports: Ports,
     admin: Option<Admin>,
     shared: Arc<Shared>,
@@ -105,7 +108,8 @@ impl Gateway {
     pub(crate) fn start(options: Options, mut given: Vec<Given>) -> Result<Self, Refused> {
         log::set_format(options.log_format);
         let mut inputs = options.inputs;
-        let mut live = reload::load(&mut inputs)?;
+        let mut memory = Memory::default();
+        let mut live = reload::load(&mut inputs, &mut memory)?;
         let taken = options.upgrade.as_deref().map(upgrade::take_over).transpose()?;
         let (predecessor, taken) = taken.flatten().unzip();
         let Sockets { ports: taken, admin } = taken.unwrap_or_default();
@@ -148,6 +152,7 @@ impl Gateway {
             .map_err(|error| Refused(format!("error: cannot start a worker: {error}\n")))?;
         let mut gateway = Self {
             inputs,
+            memory,
             ports,
             admin,
             shared,
@@ -236,7 +241,15 @@ impl Gateway {
         match asked {
             Asked::Reload => {
                 self.systemd.reloading();
-                let loaded = reload::reload(&self.inputs, &mut self.ports, &self.shared, &self.workers, files).await;
+                let loaded = reload::reload(
+                    &self.inputs,
+                    &mut self.memory,
+                    &mut self.ports,
+                    &self.shared,
+                    &self.workers,
+                    files,
+                )
+                .await;
                 let live = self.shared.live.load();
                 let snapshot = live.compiled.snapshot.id();
                 if loaded {

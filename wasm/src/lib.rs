@@ -111,7 +111,6 @@ impl Simulator {
         let load = LoadOptions {
             env: &env,
             ignore_kinds: &options.ignore_kinds,
-            mesh_config: None,
         };
         let built = lockgate_core::build(&sources, &load, &options.settings);
         let findings = built.diagnostics.as_slice().iter();
@@ -183,7 +182,6 @@ impl Simulator {
         let options = LoadOptions {
             env: &|name| value_of(&variables, name),
             ignore_kinds: &[],
-            mesh_config: None,
         };
         let loaded = load(&sources, &options);
         if let Some(other) = loaded.documents.iter().find(|document| document.kind != "Scenario") {
@@ -203,7 +201,7 @@ impl Simulator {
 
 fn sources(files: Json<'_>) -> Result<Vec<Source>, JsError> {
     let files = texts_by_name(files, "files")?.into_iter();
-    Ok(files.map(|(name, text)| Source { name, text }).collect())
+    Ok(files.map(|(name, text)| Source::new(name, text)).collect())
 }
 
 fn value_of(variables: &[(String, String)], name: &str) -> Option<String> {

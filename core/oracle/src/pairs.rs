@@ -150,7 +150,6 @@ impl Configuration {
         let options = LoadOptions {
             env: &|name| self.env.get(name).cloned(),
             ignore_kinds: &[],
-            mesh_config: None,
         };
         build(&self.sources, &options, &self.settings)
     }
@@ -159,7 +158,7 @@ impl Configuration {
         let files = self
             .sources
             .iter()
-            .map(|source| (source.name.clone(), json!(source.text)));
+            .map(|source| (source.name.to_string(), json!(source.text)));
         let labels = self.settings.labels.iter();
         let labels = labels.map(|(name, value)| (name.clone(), json!(value)));
         let findings = built.diagnostics.as_slice().iter();
@@ -218,10 +217,7 @@ fn made(bytes: &mut Bytes<'_>, number: usize) -> (Kind, Resources, Settings) {
 }
 
 fn source(name: &str, documents: &[Value]) -> Source {
-    Source {
-        name: format!("{name}.yaml"),
-        text: text(documents),
-    }
+    Source::new(format!("{name}.yaml"), text(documents))
 }
 
 /// Whose tokens count, with the public key of RFC 8037: no request has a token that it signed.

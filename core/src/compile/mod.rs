@@ -34,7 +34,11 @@ use alloc::vec::Vec;
 
 use crate::config::diagnostic::{Diagnostics, Source};
 use crate::config::resource::{Labels, Meta, Resources};
+#[cfg(feature = "yaml")]
+use crate::regex::Regex;
 use crate::snapshot::{Secrets, Snapshot};
+#[cfg(feature = "yaml")]
+use crate::text_map::TextMap;
 use crate::text_map::TextSet;
 use destinations::Destinations;
 pub use files::PemFile;
@@ -99,9 +103,35 @@ pub fn compile(
     settings: &Settings,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
+    let rows = RowWriter::new(sources, None);
+    compile_with(rows, resources, settings, diagnostics)
+}
+
+/// Regular expressions by pattern.
+#[cfg(feature = "yaml")]
+pub(crate) type Regexes = TextMap<Regex>;
+
+/// The same, without making the automata again that `known` has. Afterwards it has those of this configuration.
+#[cfg(feature = "yaml")]
+pub(crate) fn compile_again(
+    resources: &Resources,
+    sources: &[Source],
+    settings: &Settings,
+    known: &mut Regexes,
+    diagnostics: &mut Diagnostics,
+) -> Option<Compiled> {
+    let rows = RowWriter::new(sources, Some(known));
+    compile_with(rows, resources, settings, diagnostics)
+}
+
+fn compile_with(
+    mut rows: RowWriter<'_>,
+    resources: &Resources,
+    settings: &Settings,
+    diagnostics: &mut Diagnostics,
+) -> Option<Compiled> {
     refuse_duplicate_names(resources, diagnostics);
     let settings = &edge::settings(resources, settings);
-    let mut rows = RowWriter::new(sources);
     rows.rows.edge = edge::compile(resources, diagnostics);
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);

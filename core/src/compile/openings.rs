@@ -59,10 +59,10 @@ pub(super) fn accepted<'c>(
 ) -> Vec<Opening<'c>> {
     let selected = |gateway: &&Gateway| settings.has_labels(&gateway.selector);
     let mut istio: Vec<&Gateway> = resources.gateways.iter().filter(selected).collect();
-    istio.sort_by_key(|gateway| age(&gateway.meta));
+    istio.sort_by_key(|gateway| age(&gateway.meta, rows));
     let selected = |gateway: &&kube::Gateway| kube_gateways::is_selected(gateway, resources, settings);
     let mut kube: Vec<&kube::Gateway> = resources.kube_gateways.iter().filter(selected).collect();
-    kube.sort_by_key(|gateway| age(&gateway.meta));
+    kube.sort_by_key(|gateway| age(&gateway.meta, rows));
     accept(
         istio
             .into_iter()
@@ -74,9 +74,8 @@ pub(super) fn accepted<'c>(
 }
 
 /// The lesser is the older.
-fn age(gateway: &Meta) -> impl Ord + use<> {
-    let Location { source, start, .. } = gateway.at;
-    (gateway.created.is_none(), gateway.created, source, start)
+fn age(gateway: &Meta, rows: &RowWriter<'_>) -> impl Ord + use<> {
+    (gateway.created.is_none(), gateway.created, rows.order(gateway.at))
 }
 
 fn servers(gateway: &Gateway) -> impl Iterator<Item = Opening<'_>> {

@@ -25,15 +25,18 @@ pub(super) struct RowWriter<'c> {
     origin_text: Arena,
     regexes: Vec<Regex>,
     regex_ids: TextMap<Result<u32, String>>,
+    /// Those of the configuration before, by pattern, and in the end those of this one.
+    known_regexes: Option<&'c mut TextMap<Regex>>,
     substitutions: Vec<Substitution>,
     secrets: Vec<Secret>,
     /// The files that a shell reads.
     pub(super) files: Vec<PemFile>,
+    sources: &'c [Source],
     lines: Vec<LineStarts<'c>>,
 }
 
 impl<'c> RowWriter<'c> {
-    pub(super) fn new(sources: &'c [Source]) -> Self {
+    pub(super) fn new(sources: &'c [Source], known_regexes: Option<&'c mut TextMap<Regex>>) -> Self {
         Self {
             rows: MeaningRows::default(),
             text: Arena::default(),
@@ -42,9 +45,11 @@ impl<'c> RowWriter<'c> {
             origin_text: Arena::default(),
             regexes: Vec::new(),
             regex_ids: TextMap::default(),
+            known_regexes,
             substitutions: Vec::new(),
             secrets: Vec::new(),
             files: Vec::new(),
+            sources,
             lines: sources.iter().map(LineStarts::new).collect(),
         }
     }
@@ -59,7 +64,9 @@ impl<'c> RowWriter<'c> {
         if let Some(known) = self.regex_ids.get(pattern) {
             return known.clone();
         }
-        let compiled = crate::regex::compile(pattern).map(|regex| {
+        let known = self.known_regexes.as_ref().and_then(|known| known.get(pattern));
+        let regex = known.map_or_else(|| crate::regex::compile(pattern), |known| Ok(known.clone()));
+        let compiled = regex.map(|regex| {
             let id = number(self.regexes.len());
             self.regexes.push(regex);
             id
@@ -103,6 +110,11 @@ impl<'c> RowWriter<'c> {
         id
     }
 
+    /// What comes first in the files is the lesser.
+    pub(super) fn order(&self, at: Location) -> impl Ord + use<> {
+        at.order(self.sources)
+    }
+
     /// `file:line` of a place.
     pub(super) fn place(&self, at: Location) -> String {
         let lines = self.lines.get(at.source as usize);
@@ -119,6 +131,15 @@ impl<'c> RowWriter<'c> {
                 Location::default(),
                 format!("the configuration has more than {} bytes of text", u32::MAX),
             );
+        }
+        if let Some(known) = self.known_regexes.take() {
+            *known = TextMap::default();
+            for (pattern, id) in self.regex_ids.keys().zip(self.regex_ids.values()) {
+                let regex = id.as_ref().ok().and_then(|id| self.regexes.get(*id as usize));
+                if let Some(regex) = regex {
+                    known.insert(pattern, regex.clone());
+                }
+            }
         }
         let by_cors = read_headers::of_cors(&self.rows).map(|name| self.text.intern(name));
         let by_cors: Vec<Span> = by_cors.collect();
@@ -185,10 +206,7 @@ struct LineStarts<'c> {
 
 impl<'c> LineStarts<'c> {
     fn new(source: &'c Source) -> Self {
-        let breaks = source
-            .text
-            .match_indices('\n')
-            .map(|(at, _)| number(at.saturating_add(1)));
+        let breaks = memchr::memchr_iter(b'\n', source.text.as_bytes()).map(|at| number(at.saturating_add(1)));
         Self {
             source,
             starts: core::iter::once(0).chain(breaks).collect(),
@@ -200,6 +218,7 @@ impl<'c> LineStarts<'c> {
         let line = self.starts.partition_point(|&start| start <= offset);
         let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let before = self.source.text.get(start as usize..offset as usize).unwrap_or("");
-        (number(line), number(before.chars().count()).saturating_add(1))
+        let line = number(line).saturating_add(self.source.lines_before);
+        (line, number(before.chars().count()).saturating_add(1))
     }
 }

@@ -7,19 +7,55 @@
 //! machines.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::Serialize;
 
 use crate::limits::DIAGNOSTICS_MAX;
 
-/// One configuration text: a file, standard input, or an editor tab.
+/// One configuration text: a file, standard input, an editor tab, or a part of one.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// What people call it: the path as given, `<stdin>`, the tab's title.
-    pub name: String,
+    pub name: Arc<str>,
     /// The text.
     pub text: String,
+    /// Whether it is no file of resources but a MeshConfig by itself.
+    pub is_mesh_config: bool,
+    /// Lines of the file before the text, when it is a part of one.
+    pub(crate) lines_before: u32,
+    /// Where it stands among the others; of those of one rank the first comes first.
+    pub(crate) rank: u32,
+}
+
+impl Source {
+    /// A whole file of resources.
+    #[must_use]
+    pub fn new(name: String, text: String) -> Self {
+        Self {
+            name: name.into(),
+            text,
+            is_mesh_config: false,
+            lines_before: 0,
+            rank: 0,
+        }
+    }
+
+    /// A whole file that is a MeshConfig by itself.
+    #[must_use]
+    pub fn mesh_config(name: String, text: String) -> Self {
+        Self {
+            is_mesh_config: true,
+            ..Self::new(name, text)
+        }
+    }
+
+    /// Whether it is the rest of the file that the one before it belongs to.
+    #[cfg(feature = "yaml")]
+    pub(crate) fn goes_on(&self) -> bool {
+        self.lines_before > 0
+    }
 }
 
 /// A byte range in one [`Source`].
@@ -31,6 +67,20 @@ pub struct Location {
     pub start: u32,
     /// One past the last byte.
     pub end: u32,
+}
+
+impl Location {
+    /// The text that it is in.
+    #[must_use]
+    pub fn source(self, sources: &[Source]) -> Option<&Source> {
+        sources.get(usize::try_from(self.source).ok()?)
+    }
+
+    /// What comes first in the files is the lesser.
+    pub(crate) fn order(self, sources: &[Source]) -> impl Ord + use<> {
+        let rank = self.source(sources).map_or(u32::MAX, |source| source.rank);
+        (rank, self.source, self.start)
+    }
 }
 
 /// How bad it is.
@@ -106,14 +156,22 @@ impl Diagnostics {
         self.omitted
     }
 
+    /// How many findings there were, omitted ones included.
+    #[cfg(feature = "yaml")]
+    pub(crate) fn count(&self) -> usize {
+        self.findings.len().saturating_add(self.omitted)
+    }
+
     /// Whether further findings are only counted, so that their details need no work.
     pub(crate) fn is_full(&self) -> bool {
         self.findings.len() >= DIAGNOSTICS_MAX
     }
 
     /// Puts the findings in the order of the text they are about.
-    pub fn sort_by_place(&mut self) {
-        let place = |finding: &Diagnostic| (finding.at.source, finding.at.start);
+    ///
+    /// `sources` is the slice that was loaded.
+    pub fn sort_by_place(&mut self, sources: &[Source]) {
+        let place = |finding: &Diagnostic| finding.at.order(sources);
         let mut sorted: Vec<Diagnostic> = Vec::with_capacity(self.findings.len());
         // There are few (`DIAGNOSTICS_MAX`) and a sort of their own would be 4 KB of the simulator.
         for finding in core::mem::take(&mut self.findings) {
@@ -188,9 +246,7 @@ impl Diagnostic {
     /// The finding with lines and columns. `sources` is the slice that was loaded.
     #[must_use]
     pub fn placed<'d>(&'d self, sources: &'d [Source]) -> PlacedDiagnostic<'d> {
-        let source = usize::try_from(self.at.source)
-            .ok()
-            .and_then(|index| sources.get(index));
+        let source = self.at.source(sources);
         let place = |offset| source.map_or((1, 1), |source| line_column(source, offset));
         let (line, column) = place(self.at.start);
         let (end_line, end_column) = place(self.at.end.max(self.at.start));
@@ -209,17 +265,17 @@ impl Diagnostic {
     }
 }
 
-/// Line and column of a byte offset, both from 1, columns in characters. Offsets past the end are the end's.
+/// Line in the file and column of a byte offset, both from 1, columns in characters. Offsets past the end are the end's.
 #[must_use]
 pub fn line_column(source: &Source, offset: u32) -> (u32, u32) {
     let (line_start, offset) = line_start(&source.text, offset);
     let before = source.text.get(..line_start).unwrap_or_default();
-    let line = memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1;
+    let lines = memchr::memchr_iter(b'\n', before.as_bytes()).count();
     let column = source.text.get(line_start..offset).unwrap_or_default().chars().count() + 1;
-    (
-        u32::try_from(line).unwrap_or(u32::MAX),
-        u32::try_from(column).unwrap_or(u32::MAX),
-    )
+    let line = u32::try_from(lines)
+        .ok()
+        .and_then(|lines| lines.checked_add(source.lines_before)?.checked_add(1));
+    (line.unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
 }
 
 /// First byte of the line that holds `offset`, and `offset` itself moved onto a character of the text.

@@ -13,7 +13,6 @@ use core::fmt;
 use serde::ser::{Serialize, Serializer};
 use zeroize::Zeroize;
 
-use super::diagnostic::Location;
 use super::flat::Flat;
 use super::format::Format;
 use super::mask::sounds_secret;
@@ -38,8 +37,10 @@ pub struct Document {
     pub namespace: String,
     /// `metadata.name`.
     pub name: String,
-    /// Where it stands.
-    pub at: Location,
+    /// Which of the files it stands in, from 1 in the order in which they are loaded.
+    pub file: u32,
+    /// Index of the source that it stands in.
+    pub(crate) source: u32,
     /// The variables that it is written with.
     pub variables: Vec<Variable>,
     /// Whether a value is hidden that the snapshot has: what a credential in a header field must be for a rule to match.
@@ -60,13 +61,14 @@ const DRY_RUN: &str = "istio.io/dry-run";
 
 impl Document {
     /// Takes the checked document over and removes what must not be seen.
-    pub(crate) fn new(kind: &Kind, namespace: String, name: String, mut body: Node) -> Self {
+    pub(crate) fn new(kind: &Kind, namespace: String, name: String, file: u32, mut body: Node) -> Self {
         let redaction = redact_document(&mut body, kind);
         Self {
             kind: kind.name,
             namespace,
             name,
-            at: body.at,
+            file,
+            source: body.at.source,
             variables: redaction.variables,
             withholds: redaction.withholds,
             body: Flat::of(&body),
@@ -74,7 +76,7 @@ impl Document {
     }
 
     /// The same of a MeshConfig that is no resource: as the resource that says the same.
-    pub(crate) fn of_mesh_config(spec: Node, namespace: &str) -> Option<Self> {
+    pub(crate) fn of_mesh_config(spec: Node, namespace: &str, file: u32) -> Option<Self> {
         let kind = KINDS.iter().find(|kind| kind.name == "MeshConfig")?;
         let at = spec.at;
         let text = |text: &str| Node {
@@ -106,7 +108,7 @@ impl Document {
             entry("metadata", metadata),
             entry("spec", spec),
         ]));
-        Some(Self::new(kind, namespace.to_owned(), "istio".to_owned(), body))
+        Some(Self::new(kind, namespace.to_owned(), "istio".to_owned(), file, body))
     }
 }
 

@@ -4,7 +4,7 @@
 //! kept for dumps. Here its values follow each other: a letter that says what
 //! comes, and what comes. Nothing but [`Flat::of`] writes them.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -12,9 +12,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::tree::{Meaning, Node, Scalar, Value, whole};
 
-/// A value and all that is in it.
+/// A value and all that is in it. Copies share it.
 #[derive(Clone)]
-pub(crate) struct Flat(Box<[u8]>);
+pub(crate) struct Flat(Arc<[u8]>);
 
 const NULL: u8 = b'n';
 const FALSE: u8 = b'f';
@@ -174,12 +174,12 @@ mod tests {
             "{{text: \"{long}\", many: {many:?}, none: , yes: true, no: off, less: -9000000000, part: 1.5, \
              octal: 010, deep: [[{{}}, []], {{'': 'ü'}}]}}"
         );
-        let source = Source {
-            name: "a.yaml".into(),
-            text,
-        };
+        let source = Source::new("a.yaml".into(), text);
         let mut diagnostics = Diagnostics::default();
-        let node = documents(&source, 0, &mut diagnostics).next(&mut diagnostics).unwrap();
+        let mut budget = 0;
+        let node = documents(&source, 0, &mut budget, &mut diagnostics)
+            .next(&mut diagnostics)
+            .unwrap();
         let expected = serde_json::json!({
             "text": long, "many": many, "none": null, "yes": true, "no": false, "less": -9_000_000_000_i64, "part": 1.5,
             "octal": 10.0, "deep": [[{}, []], {"": "ü"}],

@@ -9,11 +9,13 @@ use super::diagnostic::{Diagnostics, Location, Source};
 use super::document::{Document, redact_document};
 use super::envelope::{self, Envelope};
 use super::field_path::FieldPath;
+use super::kept::Kept;
 use super::mesh;
 use super::resource::Resources;
 use super::schema::Kind;
 use super::tree::{Node, Value};
 use super::yaml;
+use crate::limits::YAML_ALIAS_NODES_MAX;
 
 const MESH_CONFIG_KIND: &str = "MeshConfig";
 
@@ -27,8 +29,6 @@ pub struct LoadOptions<'e> {
     pub env: &'e dyn Fn(&str) -> Option<String>,
     /// Kinds to leave out although leaving them out changes what the configuration means.
     pub ignore_kinds: &'e [String],
-    /// Which of the sources is no file of resources but a MeshConfig by itself, as an index.
-    pub mesh_config: Option<usize>,
 }
 
 impl core::fmt::Debug for LoadOptions<'_> {
@@ -53,17 +53,30 @@ pub struct Loaded {
 /// Loads every document of every source.
 #[must_use]
 pub fn load(sources: &[Source], options: &LoadOptions<'_>) -> Loaded {
+    load_again(sources, options, &mut Kept::default())
+}
+
+/// The same, without reading again what is kept.
+pub(crate) fn load_again(sources: &[Source], options: &LoadOptions<'_>, kept: &mut Kept) -> Loaded {
     let mut loader = Loader {
         sources,
         options,
+        kept,
         loaded: Loaded::default(),
+        files: 0,
+        alias_budget: YAML_ALIAS_NODES_MAX,
     };
-    for (index, source) in sources.iter().enumerate() {
-        let is_mesh_config = options.mesh_config == Some(index);
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        loader.source(source, index, is_mesh_config);
+    let numbered = (0..).zip(sources);
+    let mut in_order: Vec<(u32, &Source)> = numbered.collect();
+    in_order.sort_by_key(|(_, source)| source.rank);
+    let mut rest = in_order.as_slice();
+    while let Some((first, after)) = rest.split_first() {
+        let others = after.iter().take_while(|(_, source)| source.goes_on()).count();
+        let (others, after) = after.split_at_checked(others).unwrap_or_default();
+        loader.file(*first, others);
+        rest = after;
     }
-    loader.loaded.diagnostics.sort_by_place();
+    loader.loaded.diagnostics.sort_by_place(sources);
     loader.loaded
 }
 
@@ -80,7 +93,8 @@ pub fn scenario_env(sources: &[Source]) -> Vec<(String, String)> {
         }
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let mut known = Diagnostics::default();
-        let mut documents = yaml::documents(source, index, &mut known);
+        let mut alias_budget = YAML_ALIAS_NODES_MAX;
+        let mut documents = yaml::documents(source, index, &mut alias_budget, &mut known);
         while let Some(document) = documents.next(&mut known) {
             let is_scenario = document.get("kind").and_then(Node::text) == Some("Scenario");
             let names = document.get("spec").and_then(|spec| spec.get("env"));
@@ -97,13 +111,59 @@ pub fn scenario_env(sources: &[Source]) -> Vec<(String, String)> {
 struct Loader<'s> {
     sources: &'s [Source],
     options: &'s LoadOptions<'s>,
+    kept: &'s mut Kept,
     loaded: Loaded,
+    /// Of those that are loaded, the one that is being loaded included.
+    files: u32,
+    /// What aliases of the file may still expand to.
+    alias_budget: usize,
 }
 
 impl Loader<'_> {
-    fn source(&mut self, source: &Source, index: u32, is_mesh_config: bool) {
+    /// A file, in one part or several.
+    fn file(&mut self, first: (u32, &Source), others: &[(u32, &Source)]) {
+        self.files = self.files.saturating_add(1);
+        self.alias_budget = YAML_ALIAS_NODES_MAX;
+        let mut is_empty = true;
+        for (index, source) in core::iter::once(&first).chain(others) {
+            is_empty &= !self.source(source, *index);
+        }
+        if is_empty {
+            let at = Location {
+                source: first.0,
+                ..Location::default()
+            };
+            self.loaded
+                .diagnostics
+                .warning("no-resources", at, "the file holds no resource");
+        }
+    }
+
+    /// Whether anything is in the source.
+    fn source(&mut self, source: &Source, index: u32) -> bool {
+        if let Some(kept) = self.kept.take(index) {
+            for resource in kept.resources {
+                resource.add_to(&mut self.loaded.resources);
+            }
+            for mut document in kept.documents {
+                document.file = self.files;
+                self.loaded.documents.push(document);
+            }
+            return true;
+        }
+        let (findings, budget) = (self.loaded.diagnostics.count(), self.alias_budget);
+        let is_empty = self.read(source, index);
+        // What is found must be found again, and what aliases expand to is counted for the file.
+        if self.loaded.diagnostics.count() == findings && self.alias_budget == budget {
+            self.kept.may_keep(index, source);
+        }
+        is_empty
+    }
+
+    fn read(&mut self, source: &Source, index: u32) -> bool {
         let mut errors_before = self.loaded.diagnostics.error_count();
-        let mut documents = yaml::documents(source, index, &mut self.loaded.diagnostics);
+        let mut alias_budget = self.alias_budget;
+        let mut documents = yaml::documents(source, index, &mut alias_budget, &mut self.loaded.diagnostics);
         let mut of_mesh_config = Vec::new();
         let mut is_empty = true;
         loop {
@@ -114,24 +174,17 @@ impl Loader<'_> {
             }
             let Some(document) = document else { break };
             is_empty = false;
-            match is_mesh_config {
+            match source.is_mesh_config {
                 true => of_mesh_config.push(document),
                 false => self.document(document),
             }
             errors_before = self.loaded.diagnostics.error_count();
         }
-        if is_empty {
-            let at = Location {
-                source: index,
-                ..Location::default()
-            };
-            self.loaded
-                .diagnostics
-                .warning("no-resources", at, "the file holds no resource");
-        }
-        if is_mesh_config {
+        self.alias_budget = alias_budget;
+        if source.is_mesh_config {
             self.mesh_config(of_mesh_config, &FieldPath::Root, true);
         }
+        !is_empty
     }
 
     fn document(&mut self, mut document: Node) {
@@ -164,7 +217,7 @@ impl Loader<'_> {
             diagnostics,
         } = &mut self.loaded;
         let decoded = decode::decode(&document, kind, meta, diagnostics);
-        let document = Document::new(kind, namespace, name, document);
+        let document = Document::new(kind, namespace, name, self.files, document);
         if let (Some(decoded), true) = (decoded, diagnostics.error_count() == errors_before) {
             decoded.add_to(resources);
             documents.push(document);
@@ -196,10 +249,7 @@ impl Loader<'_> {
             self.loaded.resources.refuse(MESH_CONFIG_KIND);
             return;
         };
-        let source = usize::try_from(at.source)
-            .ok()
-            .and_then(|index| self.sources.get(index));
-        let Some(source) = source else { return };
+        let Some(source) = at.source(self.sources) else { return };
         // In the text that was parsed variables are replaced already: it would show what the environment holds.
         let may_be_shown = scalar.written.is_none();
         let documents = mesh::parse(source, at, &scalar.text, &mut self.loaded.diagnostics);
@@ -231,7 +281,7 @@ impl Loader<'_> {
         let decoded = decode::mesh_config::decode(&document, diagnostics);
         if diagnostics.error_count() == errors_before {
             resources.mesh_configs.push(decoded);
-            let shown = Document::of_mesh_config(document, MESH_CONFIG_NAMESPACE);
+            let shown = Document::of_mesh_config(document, MESH_CONFIG_NAMESPACE, self.files);
             documents.extend(shown.filter(|_| may_be_shown));
         } else {
             resources.refuse(MESH_CONFIG_KIND);

@@ -25,7 +25,7 @@ pub(super) fn is_mesh_config_map(document: &Node) -> bool {
 pub(super) fn parse(source: &Source, at: Location, text: &str, diagnostics: &mut Diagnostics) -> Vec<Node> {
     match as_it_stands(source, at, text) {
         // Every place in the text is a place in the file.
-        Some(masked) => yaml::parse_at(&masked, Places::of_source(at.source), diagnostics),
+        Some(masked) => yaml::parse_at(&masked, Places::of_source(at.source, source.lines_before), diagnostics),
         None => yaml::parse_at(text, Places::all_at(at), diagnostics),
     }
 }

@@ -26,6 +26,8 @@ mod format;
 #[cfg(feature = "yaml")]
 mod json_schema;
 #[cfg(feature = "yaml")]
+mod kept;
+#[cfg(feature = "yaml")]
 pub(crate) mod key_set;
 #[cfg(feature = "yaml")]
 mod load;
@@ -52,5 +54,9 @@ mod yaml;
 pub use document::{Document, Variable};
 #[cfg(feature = "yaml")]
 pub use json_schema::json_schema;
+#[cfg(feature = "yaml")]
+pub(crate) use kept::Kept;
+#[cfg(feature = "yaml")]
+pub(crate) use load::load_again;
 #[cfg(feature = "yaml")]
 pub use load::{LoadOptions, Loaded, load, scenario_env};

@@ -43,9 +43,7 @@ impl Diagnostic {
         paint.add(&mut out, level, &format!("{severity}[{}]", self.code));
         paint.add(&mut out, Style::Bold, &format!(": {}", printable(&self.message)));
         out.push('\n');
-        let source = usize::try_from(self.at.source)
-            .ok()
-            .and_then(|index| sources.get(index));
+        let source = self.at.source(sources);
         let gutter = match source {
             Some(source) => self.excerpt(source, level, paint, &mut out),
             None => 1,
@@ -213,10 +211,7 @@ mod tests {
     }
 
     fn rendered(text: &str, start: u32, end: u32) -> String {
-        let sources = vec![Source {
-            name: "a.yaml".into(),
-            text: text.into(),
-        }];
+        let sources = vec![Source::new("a.yaml".into(), text.into())];
         finding(start, end).render(&sources, false)
     }
 
@@ -288,10 +283,7 @@ mod tests {
 
     #[test]
     fn colour_is_only_on_request() {
-        let sources = [Source {
-            name: "a".into(),
-            text: "x".into(),
-        }];
+        let sources = [Source::new("a".into(), "x".into())];
         assert!(
             finding(0, 1)
                 .render(&sources, true)

@@ -52,7 +52,7 @@ pub(super) fn determinize(nfa: &NFA, bytes_max: usize) -> Option<Regex> {
         classes,
         start,
         end: usize::from(last) + 1,
-        table: builder.table,
+        table: builder.table.into(),
     })
 }
 

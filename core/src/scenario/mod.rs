@@ -187,8 +187,7 @@ pub fn facts(verdict: &Verdict) -> Vec<(&'static str, Fact)> {
 }
 
 fn place(at: Location, sources: &[Source]) -> String {
-    let source = usize::try_from(at.source).ok().and_then(|index| sources.get(index));
-    source.map_or_else(String::new, |source| {
+    at.source(sources).map_or_else(String::new, |source| {
         let (line, column) = line_column(source, at.start);
         format!("{}:{line}:{column}", source.name)
     })

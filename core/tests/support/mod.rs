@@ -89,14 +89,10 @@ pub(crate) fn istio(specs: &[&str]) -> Compiled {
 }
 
 pub(crate) fn compiled(text: &str, settings: &Settings) -> Compiled {
-    let source = Source {
-        name: "policy.yaml".to_owned(),
-        text: text.to_owned(),
-    };
+    let source = Source::new("policy.yaml".to_owned(), text.to_owned());
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = build(&[source], &options, settings);
     let diagnostics = built.diagnostics;

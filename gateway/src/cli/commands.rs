@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use lockgate_core::Memory;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::diagnostic::Severity;
 use lockgate_core::explain::{Client, JSON_SCHEMA, Question, Target};
@@ -149,7 +150,7 @@ fn explain_capsules(args: Explain, text: &str) -> ExitCode {
 
 fn compiled(inputs: Inputs) -> Result<Compiled, ExitCode> {
     let mut inputs = inputs.inputs()?;
-    match reload::compile(&mut inputs) {
+    match reload::compile(&mut inputs, &mut Memory::default()) {
         Ok(loaded) => Ok(loaded.compiled),
         Err(Refused(why)) => {
             eprint!("{why}");

@@ -73,10 +73,7 @@ fn failed(why: &str) -> ExitCode {
 fn options(provider: SocketAddr) -> Options {
     let mut inputs = Inputs::new(Vec::new(), Vec::new(), Settings::default());
     let port = format!("https: {}", provider.port());
-    let source = |(name, text): (&str, &str)| Source {
-        name: name.to_owned(),
-        text: text.replace(EXAMPLE_PORT, &port),
-    };
+    let source = |(name, text): (&str, &str)| Source::new(name.to_owned(), text.replace(EXAMPLE_PORT, &port));
     inputs.embedded = FILES.into_iter().map(source).collect();
     inputs.variables = vec![("API_KEY".to_owned(), API_KEY.to_owned())];
     Options {

@@ -101,13 +101,13 @@ pub(crate) fn update(tested: &Tested) -> Result<String, String> {
             if here.is_empty() {
                 continue;
             }
-            if source.name == config::STDIN {
+            if *source.name == *config::STDIN {
                 return Err("standard input cannot be updated".to_owned());
             }
             let count = here.len();
             let text = update::update(&source.text, here.into_iter().copied())
                 .map_err(|(name, why)| format!("{}: `{name}`: {why}", source.name))?;
-            std::fs::write(&source.name, text).map_err(|error| format!("cannot write `{}`: {error}", source.name))?;
+            std::fs::write(&*source.name, text).map_err(|error| format!("cannot write `{}`: {error}", source.name))?;
             said.push_str(&format!("{}: {count} updated\n", source.name));
         }
     }

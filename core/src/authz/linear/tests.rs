@@ -239,14 +239,10 @@ impl Random {
 }
 
 pub(crate) fn compiled(text: &str) -> Compiled {
-    let source = Source {
-        name: "policies.yaml".into(),
-        text: text.into(),
-    };
+    let source = Source::new("policies.yaml".into(), text.into());
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
-        mesh_config: None,
     };
     let built = crate::build(&[source], &options, &Settings::default());
     let errors = format!(

@@ -35,7 +35,7 @@ use super::listeners::Listeners;
 use super::providers::Providers;
 use super::rows::RowWriter;
 use super::{Settings, kube_gateways};
-use crate::config::diagnostic::{Diagnostics, Location};
+use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::http_route::HttpRoute;
 use crate::config::resource::{LlmRoute, Meta, Resources, Spanned, VirtualService};
 
@@ -82,7 +82,7 @@ pub(super) fn compile(
     for (listener, host) in gateways.opened() {
         hosts.open(listener, host);
     }
-    for route in in_order(resources) {
+    for route in in_order(resources, rows) {
         let (bindings, alternatives) = match route {
             Route::Llm(route) => {
                 let anchors = Anchors {
@@ -186,7 +186,7 @@ impl<'c> Worlds<'c> {
     }
 }
 
-fn in_order(resources: &Resources) -> Vec<Route<'_>> {
+fn in_order<'c>(resources: &'c Resources, rows: &RowWriter<'_>) -> Vec<Route<'c>> {
     let llm = resources.llm_routes.iter().map(Route::Llm);
     let services = resources.virtual_services.iter();
     // Those without hosts are rules of others.
@@ -195,7 +195,6 @@ fn in_order(resources: &Resources) -> Vec<Route<'_>> {
         .chain(services.map(Route::Virtual))
         .chain(resources.http_routes.iter().map(Route::Http))
         .collect();
-    let loaded = |at: Location| (at.source, at.start);
     let age = |meta: &Meta| (meta.created.is_none(), meta.created);
     let name = |meta: &Meta| format!("{}/{}", meta.namespace, *meta.name);
     order.sort_by(|a, b| {
@@ -205,7 +204,7 @@ fn in_order(resources: &Resources) -> Vec<Route<'_>> {
         kind.then_with(|| age(a).cmp(&age(b)))
             .then_with(|| match is_http_route {
                 true => name(a).cmp(&name(b)),
-                false => loaded(a.at).cmp(&loaded(b.at)),
+                false => rows.order(a.at).cmp(&rows.order(b.at)),
             })
     });
     order

@@ -84,14 +84,10 @@ mod tests {
             "apiVersion: lockgate.dev/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: istio-system}\nspec:\n  action: DENY\n  rules:\n",
         );
         rules.for_each(|rule| text += &format!("  - {rule}\n"));
-        let source = Source {
-            name: "p.yaml".into(),
-            text,
-        };
+        let source = Source::new("p.yaml".into(), text);
         let options = LoadOptions {
             env: &|_| None,
             ignore_kinds: &[],
-            mesh_config: None,
         };
         let built = crate::build(&[source], &options, &Settings::default());
         look(built.compiled.unwrap().snapshot.tables().rule_index)

@@ -32,7 +32,7 @@ pub(super) fn report_variable<'d>(
 /// Where `written` stands in the scalar at `at`; the scalar itself if it is written otherwise (escapes, folding).
 pub(super) fn place_within(sources: &[Source], at: Location, written: &str, from: &mut usize) -> Location {
     let find = || {
-        let source = sources.get(usize::try_from(at.source).ok()?)?;
+        let source = at.source(sources)?;
         let range = usize::try_from(at.start).ok()?..usize::try_from(at.end).ok()?;
         let raw = source.text.get(range)?;
         let start = *from + raw.get(*from..)?.find(written)?;

@@ -82,6 +82,69 @@ impl Decoded {
             Self::Scenario(resource) => resources.scenarios.push(resource),
         }
     }
+
+    /// All that are among `resources`, each kind in its order.
+    pub(crate) fn of(resources: Resources) -> impl Iterator<Item = Self> {
+        let Resources {
+            gateways,
+            authorization_policies,
+            request_authentications,
+            llm_providers,
+            llm_routes,
+            virtual_services,
+            service_entries,
+            destination_rules,
+            secrets,
+            kube_gateways,
+            gateway_classes,
+            http_routes,
+            reference_grants,
+            inference_pools,
+            mesh_configs,
+            scenarios,
+            refused: _,
+        } = resources;
+        let istio = gateways.into_iter().map(Self::Gateway);
+        let kube = kube_gateways.into_iter().map(Self::KubeGateway);
+        istio
+            .chain(authorization_policies.into_iter().map(Self::AuthorizationPolicy))
+            .chain(request_authentications.into_iter().map(Self::RequestAuthentication))
+            .chain(llm_providers.into_iter().map(Self::LlmProvider))
+            .chain(llm_routes.into_iter().map(Self::LlmRoute))
+            .chain(virtual_services.into_iter().map(Self::VirtualService))
+            .chain(service_entries.into_iter().map(Self::ServiceEntry))
+            .chain(destination_rules.into_iter().map(Self::DestinationRule))
+            .chain(secrets.into_iter().map(Self::Secret))
+            .chain(kube)
+            .chain(gateway_classes.into_iter().map(Self::GatewayClass))
+            .chain(http_routes.into_iter().map(Self::HttpRoute))
+            .chain(reference_grants.into_iter().map(Self::ReferenceGrant))
+            .chain(inference_pools.into_iter().map(Self::InferencePool))
+            .chain(mesh_configs.into_iter().map(Self::MeshConfig))
+            .chain(scenarios.into_iter().map(Self::Scenario))
+    }
+
+    /// Where it came from. A MeshConfig may be no resource.
+    pub(crate) fn meta(&self) -> Option<&Meta> {
+        Some(match self {
+            Self::Gateway(resource) => &resource.meta,
+            Self::AuthorizationPolicy(resource) => &resource.meta,
+            Self::RequestAuthentication(resource) => &resource.meta,
+            Self::LlmProvider(resource) => &resource.meta,
+            Self::LlmRoute(resource) => &resource.meta,
+            Self::VirtualService(resource) => &resource.meta,
+            Self::ServiceEntry(resource) => &resource.meta,
+            Self::DestinationRule(resource) => &resource.meta,
+            Self::Secret(resource) => &resource.meta,
+            Self::MeshConfig(_) => return None,
+            Self::KubeGateway(resource) => &resource.meta,
+            Self::GatewayClass(resource) => &resource.meta,
+            Self::HttpRoute(resource) => &resource.meta,
+            Self::ReferenceGrant(resource) => &resource.meta,
+            Self::InferencePool(resource) => &resource.meta,
+            Self::Scenario(resource) => &resource.meta,
+        })
+    }
 }
 
 /// Reads the resource of the document. `None` if something it cannot be without is missing.

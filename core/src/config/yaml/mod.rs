@@ -25,7 +25,14 @@ use builder::{Builder, Content, Frame, Sized};
 use crate::limits::{SOURCE_BYTES_MAX, YAML_ALIAS_NODES_MAX, YAML_DEPTH_MAX};
 
 /// The documents of one source, one after the other; empty ones are left out, broken ones are reported and left out.
-pub(crate) fn documents<'s>(source: &'s Source, index: u32, diagnostics: &mut Diagnostics) -> Documents<'s> {
+///
+/// `alias_budget` is what aliases of the file may still expand to.
+pub(crate) fn documents<'s>(
+    source: &'s Source,
+    index: u32,
+    alias_budget: &'s mut usize,
+    diagnostics: &mut Diagnostics,
+) -> Documents<'s> {
     let mut text = source.text.as_str();
     if source.text.len() > SOURCE_BYTES_MAX {
         let at = Location {
@@ -42,12 +49,13 @@ pub(crate) fn documents<'s>(source: &'s Source, index: u32, diagnostics: &mut Di
         );
         text = "";
     }
-    Documents::new(text, Places::of_source(index))
+    Documents::new(text, Places::of_source(index, source.lines_before), alias_budget)
 }
 
 /// The documents of a text that may be a part of a source.
 pub(crate) fn parse_at(text: &str, places: Places, diagnostics: &mut Diagnostics) -> Vec<Node> {
-    let mut documents = Documents::new(text, places);
+    let mut alias_budget = YAML_ALIAS_NODES_MAX;
+    let mut documents = Documents::new(text, places, &mut alias_budget);
     core::iter::from_fn(|| documents.next(diagnostics)).collect()
 }
 
@@ -56,12 +64,12 @@ pub(crate) struct Documents<'s> {
     parser: Parser<'s, StrInput<'s>>,
     places: Places,
     text: &'s str,
-    /// What aliases of this source may still expand to.
-    alias_budget: usize,
+    /// What aliases of this file may still expand to.
+    alias_budget: &'s mut usize,
 }
 
 impl<'s> Documents<'s> {
-    fn new(text: &'s str, places: Places) -> Self {
+    fn new(text: &'s str, places: Places, alias_budget: &'s mut usize) -> Self {
         let mut options = Options::default();
         // A missing anchor is reported with the advice it needs, and the rest of the document still read.
         options.emit_unresolved_aliases = true;
@@ -71,7 +79,7 @@ impl<'s> Documents<'s> {
             parser: Parser::new_from_str_with_options(text, options),
             places,
             text,
-            alias_budget: YAML_ALIAS_NODES_MAX,
+            alias_budget,
         }
     }
 
@@ -81,7 +89,7 @@ impl<'s> Documents<'s> {
             parser: &mut self.parser,
             places: self.places,
             text: self.text,
-            alias_budget: &mut self.alias_budget,
+            alias_budget: self.alias_budget,
             diagnostics,
         };
         reader.document()
@@ -106,20 +114,27 @@ struct Reader<'s, 'd> {
 #[derive(Clone, Copy)]
 pub(crate) struct Places {
     source: u32,
+    /// Lines of the file before the text.
+    lines_before: u32,
     /// Where everything stands, when the text is not in the source as it is.
     all: Option<Location>,
 }
 
 impl Places {
     /// The text is that of the source, at the same places.
-    pub(crate) fn of_source(source: u32) -> Self {
-        Self { source, all: None }
+    pub(crate) fn of_source(source: u32, lines_before: u32) -> Self {
+        Self {
+            source,
+            lines_before,
+            all: None,
+        }
     }
 
     /// The text stands somewhere within `at`, written in another way.
     pub(crate) fn all_at(at: Location) -> Self {
         Self {
             source: at.source,
+            lines_before: 0,
             all: Some(at),
         }
     }
@@ -332,7 +347,7 @@ impl Reader<'_, '_> {
                 let line = if self.diagnostics.is_full() {
                     0
                 } else {
-                    line_of(self.text, first.key.at.start)
+                    line_of(self.text, first.key.at.start) + self.places.lines_before as usize
                 };
                 self.diagnostics
                     .error(

@@ -11,12 +11,10 @@ use super::*;
 use crate::config::flat::Flat;
 
 fn parsed(text: &str) -> (Vec<Node>, Vec<&'static str>) {
-    let source = Source {
-        name: "a.yaml".into(),
-        text: text.into(),
-    };
+    let source = Source::new("a.yaml".into(), text.into());
     let mut diagnostics = Diagnostics::default();
-    let mut rest = documents(&source, 0, &mut diagnostics);
+    let mut alias_budget = YAML_ALIAS_NODES_MAX;
+    let mut rest = documents(&source, 0, &mut alias_budget, &mut diagnostics);
     let documents = core::iter::from_fn(|| rest.next(&mut diagnostics)).collect();
     let codes = diagnostics.as_slice().iter().map(|finding| finding.code).collect();
     (documents, codes)
