@@ -180,25 +180,26 @@ impl Redaction {
         let Value::Map(entries) = &mut node.value else {
             return;
         };
-        // What is never read may be anything, also a key.
-        entries.retain(|entry| {
-            let shape = object.field(&entry.key.value).map(|field| field.shape);
-            shape.is_some_and(|shape| !matches!(shape, Shape::Any))
-        });
-        let is_named = entries.iter().any(|entry| match entry.key.value.as_str() {
-            "name" => entry.value.text().is_some_and(may_be_credential),
-            "key" => entry.value.text().is_some_and(compares_credential),
-            _ => false,
-        });
-        for entry in entries {
-            let whose = match entry.key.value.as_str() {
-                "value" | "values" | "notValues" if is_named => Whose::Credential,
-                _ => whose,
+        let is_value = |entry: &Entry| matches!(entry.key.value.as_str(), "value" | "values" | "notValues");
+        let is_named = entries.iter().any(is_value)
+            && entries.iter().any(|entry| match entry.key.value.as_str() {
+                "name" => entry.value.text().is_some_and(may_be_credential),
+                "key" => entry.value.text().is_some_and(compares_credential),
+                _ => false,
+            });
+        entries.retain_mut(|entry| {
+            // What is never read may be anything, also a key.
+            let shape = object.field(&entry.key.value).map(|field| &field.shape);
+            let Some(shape) = shape.filter(|shape| !matches!(shape, Shape::Any)) else {
+                return false;
             };
-            if let Some(field) = object.field(&entry.key.value) {
-                self.node(&mut entry.value, &field.shape, whose);
-            }
-        }
+            let whose = match is_named && is_value(entry) {
+                true => Whose::Credential,
+                false => whose,
+            };
+            self.node(&mut entry.value, shape, whose);
+            true
+        });
     }
 
     fn map(&mut self, entries: &mut [Entry], key: Format, value: &Shape, whose: Whose) {

@@ -336,6 +336,9 @@ impl Reader<'_, '_> {
         let Content::Map(entries) = &frame.content else {
             return;
         };
+        if entries.len() < 2 {
+            return;
+        }
         let mut sorted: Vec<&Entry> = entries.iter().collect();
         // Stable, so that of equal keys the one that stands first stays first.
         sorted.sort_by(|a, b| a.key.value.cmp(&b.key.value));
