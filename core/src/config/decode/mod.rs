@@ -224,7 +224,8 @@ fn each<T>(node: Option<&Node>, name: &str, read: impl FnMut(&Node) -> Option<T>
 
 /// A list without room for more: there may be a hundred thousand of one entry.
 fn exactly<T>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut list: Vec<T> = items.collect();
+    let mut list = Vec::with_capacity(items.size_hint().1.unwrap_or_default());
+    list.extend(items);
     list.shrink_to_fit();
     list
 }
