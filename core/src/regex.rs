@@ -49,17 +49,26 @@ impl Regex {
     /// What all values begin with that match.
     #[cfg(feature = "alloc")]
     pub(crate) fn beginning(&self) -> alloc::vec::Vec<u8> {
+        /// How many bytes a class has, and one of them.
+        type Members = (u16, u8);
+        let mut members: [Members; 256] = [(0, 0); 256];
+        for byte in 0..=u8::MAX {
+            if let Some((count, one)) = members.get_mut(self.class(byte)) {
+                *count += 1;
+                *one = byte;
+            }
+        }
         let mut beginning = alloc::vec::Vec::new();
         let mut row = self.start;
         // A pattern spells no more than it has bytes; what counts by repetition need not be followed to its end.
         while beginning.len() < crate::limits::REGEX_BYTES_MAX && self.cell(row, self.end) == 0 {
-            let leads_on = |byte: &u8| self.cell(row, self.class(*byte)) != DEAD;
-            let mut bytes = (0..=u8::MAX).filter(leads_on);
-            let (Some(byte), None) = (bytes.next(), bytes.next()) else {
+            let classes = (0..self.end).zip(&members);
+            let mut leading_on = classes.filter(|(class, _)| self.cell(row, *class) != DEAD);
+            let (Some((class, (1, byte))), None) = (leading_on.next(), leading_on.next()) else {
                 break;
             };
-            beginning.push(byte);
-            row = self.cell(row, self.class(byte));
+            beginning.push(*byte);
+            row = self.cell(row, class);
         }
         beginning
     }

@@ -18,9 +18,10 @@ use crate::regex::Regex;
 use crate::substitution::Substitution;
 use crate::tables::{
     Attempts, AttemptsId, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
-    DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, MirrorRow, OriginRow,
-    PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow, RangeRow, RedirectRow,
-    RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text, TokenRuleRow, VirtualHostRow,
+    DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, MirrorRow,
+    OriginResourceRow, OriginRow, PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow,
+    RangeRow, RedirectRow, RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text,
+    TokenRuleRow, VirtualHostRow,
 };
 use crate::tls::{Certificate, Pem, TlsServer};
 
@@ -84,6 +85,7 @@ impl Snapshot {
             regexes,
             substitutions,
             origins,
+            origin_resources,
             origin_text,
         } = &self.rows;
         Tables {
@@ -137,6 +139,7 @@ impl Snapshot {
             token_headers: &meaning.token_headers,
             read_headers,
             origins,
+            origin_resources,
             origin_text: Text(origin_text),
         }
     }
@@ -237,6 +240,7 @@ pub(crate) struct OwnedRows {
     pub(crate) regexes: Vec<Regex>,
     pub(crate) substitutions: Vec<Substitution>,
     pub(crate) origins: Vec<OriginRow>,
+    pub(crate) origin_resources: Vec<OriginResourceRow>,
     pub(crate) origin_text: String,
 }
 

@@ -192,6 +192,7 @@ pub struct Tables<'a> {
     /// Names of all fields that policies, routes or token rules read, lower case and sorted.
     pub(crate) read_headers: &'a [Span],
     pub(crate) origins: &'a [OriginRow],
+    pub(crate) origin_resources: &'a [OriginResourceRow],
     /// The arena of the origins alone, so that where a rule stands does not change what a snapshot is.
     pub(crate) origin_text: Text<'a>,
 }
@@ -286,14 +287,21 @@ pub enum FieldWhen {
 /// Where in the configuration a thing comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct OriginRow {
+    /// In `origin_resources`.
+    pub(crate) resource: u32,
+    /// The field within the resource, e.g. `spec.rules[0]`; empty for the resource itself.
+    pub(crate) field: Span,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+/// A resource that things come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct OriginResourceRow {
     pub(crate) kind: Span,
     pub(crate) namespace: Span,
     pub(crate) name: Span,
-    /// The field within the resource, e.g. `spec.rules[0]`; empty for the resource itself.
-    pub(crate) field: Span,
     pub(crate) file: Span,
-    pub(crate) line: u32,
-    pub(crate) column: u32,
 }
 
 /// Where in the configuration a thing comes from, in words.
@@ -411,12 +419,13 @@ impl<'a> Tables<'a> {
 
     pub(crate) fn origin(&self, origin: OriginId) -> Option<Origin<'a>> {
         let row = self.origins.get(origin.0 as usize)?;
+        let resource = self.origin_resources.get(row.resource as usize)?;
         Some(Origin {
-            kind: self.origin_text.get(row.kind),
-            namespace: self.origin_text.get(row.namespace),
-            name: self.origin_text.get(row.name),
+            kind: self.origin_text.get(resource.kind),
+            namespace: self.origin_text.get(resource.namespace),
+            name: self.origin_text.get(resource.name),
             field: self.origin_text.get(row.field),
-            file: self.origin_text.get(row.file),
+            file: self.origin_text.get(resource.file),
             line: row.line,
             column: row.column,
         })

@@ -121,8 +121,13 @@ impl Texts {
         index::find(&self.slots, hash(text), |number| self.get(number) == text)
     }
 
+    /// The text at a place.
+    pub(crate) fn text_at(&self, place: Range<usize>) -> &str {
+        self.text.get(place).unwrap_or("")
+    }
+
     fn get(&self, number: usize) -> &str {
-        self.text.get(self.place(number)).unwrap_or("")
+        self.text_at(self.place(number))
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {

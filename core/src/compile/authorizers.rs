@@ -3,8 +3,8 @@
 use alloc::format;
 use alloc::vec::Vec;
 
+use super::hosts::Hosts;
 use super::rows::{RowWriter, number};
-use super::upstream_tls::UpstreamsTls;
 use super::{Settings, policies, upstreams};
 use crate::check::{Authorizer, CheckProtocol};
 use crate::config::diagnostic::Diagnostics;
@@ -18,7 +18,7 @@ use crate::tables::{AuthorizerId, AuthorizerRow, UpstreamId};
 pub(super) fn compile(
     resources: &Resources,
     settings: &Settings,
-    tls: &UpstreamsTls,
+    hosts: &Hosts<'_>,
     upstreams: &mut Vec<Upstream>,
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
@@ -67,7 +67,7 @@ pub(super) fn compile(
             break;
         }
         let upstream = UpstreamId(number(upstreams.len()));
-        upstreams.push(upstreams::of_authorizer((resources, tls), provider, diagnostics));
+        upstreams.push(upstreams::of_authorizer(hosts, provider, diagnostics));
         let name = rows.text(name);
         rows.rows.authorizers.push(AuthorizerRow {
             name,

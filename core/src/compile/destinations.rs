@@ -5,9 +5,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::rows::number;
-use super::upstream_tls::UpstreamsTls;
-use super::upstreams::{entry_of, has_endpoints, of_destination, rule_of};
+use super::hosts::Hosts;
+use super::rows::{FieldText, number};
+use super::upstreams::{has_endpoints, of_destination};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Resources, RouteDestination, ServiceEntry, ServicePort, Spanned, Subset};
 use crate::config::suggest::did_you_mean;
@@ -20,27 +20,41 @@ pub(super) struct Place<'r> {
     /// In full.
     pub(super) host: String,
     pub(super) at: Location,
-    pub(super) host_field: String,
     pub(super) port: Option<&'r Spanned<u16>>,
-    pub(super) port_field: String,
     pub(super) subset: Option<&'r Spanned<String>>,
-    pub(super) subset_field: String,
+    /// The entry of the list of destinations.
+    pub(super) field: FieldText<'r>,
+    pub(super) fields: &'static Fields,
 }
+
+/// What follows an entry's own path in the paths of its fields.
+pub(super) struct Fields {
+    pub(super) host: &'static str,
+    pub(super) port: &'static str,
+    pub(super) subset: &'static str,
+}
+
+/// Of a `route` of a VirtualService.
+const ROUTE_FIELDS: Fields = Fields {
+    host: ".destination.host",
+    port: ".destination.port.number",
+    subset: ".destination.subset",
+};
 
 /// The upstreams of destinations, made when a rule first names them.
 pub(super) struct Destinations<'c> {
     resources: &'c Resources,
-    tls: &'c UpstreamsTls,
+    hosts: &'c Hosts<'c>,
     upstreams: &'c mut Vec<Upstream>,
     /// By `host:port`.
     known: TextMap<UpstreamId>,
 }
 
 impl<'c> Destinations<'c> {
-    pub(super) fn new(resources: &'c Resources, tls: &'c UpstreamsTls, upstreams: &'c mut Vec<Upstream>) -> Self {
+    pub(super) fn new(resources: &'c Resources, hosts: &'c Hosts<'c>, upstreams: &'c mut Vec<Upstream>) -> Self {
         Self {
             resources,
-            tls,
+            hosts,
             upstreams,
             known: TextMap::default(),
         }
@@ -51,17 +65,16 @@ impl<'c> Destinations<'c> {
         &mut self,
         destination: &RouteDestination,
         namespace: &str,
-        field: &str,
+        field: FieldText<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<UpstreamId> {
         let place = Place {
             host: full_name(&destination.host, namespace),
             at: destination.host.at,
-            host_field: format!("{field}.destination.host"),
             port: destination.port.as_ref(),
-            port_field: format!("{field}.destination.port.number"),
             subset: destination.subset.as_ref(),
-            subset_field: format!("{field}.destination.subset"),
+            field,
+            fields: &ROUTE_FIELDS,
         };
         self.find(&place, diagnostics)
     }
@@ -69,7 +82,7 @@ impl<'c> Destinations<'c> {
     /// The upstream of a place.
     pub(super) fn find(&mut self, place: &Place<'_>, diagnostics: &mut Diagnostics) -> Option<UpstreamId> {
         let host = &place.host;
-        let Some(entry) = entry_of(self.resources, host) else {
+        let Some(entry) = self.hosts.entry(host) else {
             self.refuse_unknown_host(place, diagnostics);
             return None;
         };
@@ -87,7 +100,7 @@ impl<'c> Destinations<'c> {
         };
         let id = UpstreamId(number(self.upstreams.len()));
         self.upstreams
-            .push(of_destination((self.resources, self.tls), host, entry, port, subset));
+            .push(of_destination(self.hosts, host, entry, port, subset));
         self.known.insert(&key, id);
         Some(id)
     }
@@ -101,7 +114,7 @@ impl<'c> Destinations<'c> {
     /// The subset that is named, when it has endpoints.
     fn subset(&self, place: &Place<'_>, entry: &ServiceEntry, diagnostics: &mut Diagnostics) -> Option<&'c Subset> {
         let (host, name) = (place.host.as_str(), place.subset?);
-        let rule = rule_of(self.resources, host);
+        let rule = self.hosts.rule(host);
         let subsets = rule.map_or(&[][..], |rule| &rule.subsets);
         let Some(subset) = subsets.iter().find(|subset| *subset.name == **name) else {
             if self.resources.has_all("DestinationRule") {
@@ -114,7 +127,7 @@ impl<'c> Destinations<'c> {
                 };
                 let finding = diagnostics
                     .error("unknown-subset", name.at, message)
-                    .field(&*place.subset_field);
+                    .field(format!("{}{}", place.field, place.fields.subset));
                 let names = subsets.iter().map(|subset| subset.name.as_str());
                 if let Some(help) = did_you_mean(name, names) {
                     finding.help(help);
@@ -137,7 +150,7 @@ impl<'c> Destinations<'c> {
                         *entry.meta.name, **name
                     ),
                 )
-                .field(&*place.subset_field)
+                .field(format!("{}{}", place.field, place.fields.subset))
                 .help(format!("give endpoints the labels {}", labels.join(", ")));
             return None;
         }
@@ -155,7 +168,7 @@ impl<'c> Destinations<'c> {
                 place.at,
                 format!("no ServiceEntry has the host `{host}`"),
             )
-            .field(&*place.host_field);
+            .field(format!("{}{}", place.field, place.fields.host));
         let entries = self.resources.service_entries.iter();
         let hosts = entries.flat_map(|entry| entry.hosts.iter().map(|host| host.as_str()));
         let mut providers = self.resources.llm_providers.iter();
@@ -181,14 +194,21 @@ pub(super) fn full_name(host: &str, namespace: &str) -> String {
 /// The port that is named, or the only one.
 fn port_of<'c>(entry: &'c ServiceEntry, place: &Place<'_>, diagnostics: &mut Diagnostics) -> Option<&'c ServicePort> {
     let mut ports = entry.ports.iter();
-    let listed: Vec<String> = entry.ports.iter().map(|port| format!("{}", *port.number)).collect();
+    let found = match (place.port, entry.ports.as_slice()) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(number), _) => ports.find(|port| *port.number == **number),
+    };
+    if found.is_none() {
+        refuse_port(entry, place, diagnostics);
+    }
+    found
+}
+
+fn refuse_port(entry: &ServiceEntry, place: &Place<'_>, diagnostics: &mut Diagnostics) {
     let about = format!("ServiceEntry `{}` of `{}`", *entry.meta.name, place.host);
     let finding = match (place.port, entry.ports.as_slice()) {
-        (None, [only]) => return Some(only),
-        (Some(number), _) => match ports.find(|port| *port.number == **number) {
-            Some(port) => return Some(port),
-            None => diagnostics.error("unknown-port", number.at, format!("{about} has no port {}", **number)),
-        },
+        (Some(number), _) => diagnostics.error("unknown-port", number.at, format!("{about} has no port {}", **number)),
         (None, []) => diagnostics.error("unknown-port", place.at, format!("{about} has no ports")),
         (None, _) => diagnostics.error(
             "missing-port",
@@ -196,9 +216,9 @@ fn port_of<'c>(entry: &'c ServiceEntry, place: &Place<'_>, diagnostics: &mut Dia
             format!("{about} has several ports, and none is named"),
         ),
     };
-    let finding = finding.field(&*place.port_field);
+    finding.field(format!("{}{}", place.field, place.fields.port));
+    let listed: Vec<String> = entry.ports.iter().map(|port| format!("{}", *port.number)).collect();
     if !listed.is_empty() {
         finding.help(format!("its ports are {}", listed.join(", ")));
     }
-    None
 }

@@ -13,6 +13,7 @@ mod destinations;
 mod edge;
 mod files;
 mod grants;
+mod hosts;
 mod kube_gateways;
 mod lint;
 mod listeners;
@@ -42,6 +43,7 @@ use crate::text_map::TextMap;
 use crate::text_map::TextSet;
 use destinations::Destinations;
 pub use files::PemFile;
+use hosts::Hosts;
 use rows::RowWriter;
 
 /// Who this gateway is: what selectors and namespaces are compared with.
@@ -136,8 +138,9 @@ fn compile_with(
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
     let tls = upstream_tls::compile(resources, settings, &mut rows, diagnostics);
-    let mut upstreams = upstreams::compile(resources, &tls, &providers, diagnostics);
-    let destinations = Destinations::new(resources, &tls, &mut upstreams);
+    let hosts = Hosts::new(resources, tls);
+    let mut upstreams = upstreams::compile(resources, &hosts, &providers, diagnostics);
+    let destinations = Destinations::new(resources, &hosts, &mut upstreams);
     routes::compile(
         resources,
         settings,
@@ -147,7 +150,7 @@ fn compile_with(
         &mut rows,
         diagnostics,
     );
-    let authorizers = authorizers::compile(resources, settings, &tls, &mut upstreams, &mut rows, diagnostics);
+    let authorizers = authorizers::compile(resources, settings, &hosts, &mut upstreams, &mut rows, diagnostics);
     policies::compile(resources, settings, &authorizers, &mut rows, diagnostics);
     let key_sources = tokens::compile(resources, settings, &mut rows, diagnostics);
     let files = core::mem::take(&mut rows.files);

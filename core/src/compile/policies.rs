@@ -108,7 +108,7 @@ fn compile_policy(
             .and_then(|name| authorizers::find(authorizers, name)),
         rules: append(&mut rows.rows.policy_rules, rules),
         label: rows.text(&format!("{}/{}", policy.meta.namespace, *policy.meta.name)),
-        origin: rows.origin(&policy.meta, "", policy.meta.name.at),
+        origin: rows.origin(&policy.meta, &"", policy.meta.name.at),
     };
     rows.rows.policies.push(row);
 }
@@ -124,7 +124,7 @@ fn compile_rule(
         from: clauses(policy, trust_domains, &rule.from, rows),
         to: clauses(policy, trust_domains, &rule.to, rows),
         when: predicates(policy, trust_domains, &rule.when, rows),
-        origin: rows.origin(&policy.meta, &format!("spec.rules[{index}]"), rule.at),
+        origin: rows.origin(&policy.meta, &format_args!("spec.rules[{index}]"), rule.at),
     }
 }
 

@@ -128,7 +128,7 @@ fn provider<'c>(
         host: rows.text(&host),
         path: resource.path.as_ref().map(|path| rows.text(path)),
         upstream: UpstreamId(id),
-        origin: rows.origin(&resource.meta, "", resource.meta.name.at),
+        origin: rows.origin(&resource.meta, &"", resource.meta.name.at),
     };
     rows.rows.providers.push(row);
     Provider {

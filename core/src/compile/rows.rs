@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::{self, Write};
 
 use super::{PemFile, read_headers, rule_index};
 use crate::config::diagnostic::{Diagnostics, Location, Source};
@@ -12,8 +13,11 @@ use crate::index;
 use crate::regex::Regex;
 use crate::snapshot::{MeaningRows, OwnedRows, Secrets};
 use crate::substitution::{self, Substitution};
-use crate::tables::{OriginId, OriginRow, Rows, SecretId, Span, SubstitutionId, Text};
+use crate::tables::{OriginId, OriginResourceRow, OriginRow, Rows, SecretId, Span, SubstitutionId, Text};
 use crate::text_map::{TextMap, Texts};
+
+/// The path of a field, of which only an origin or a finding makes a text.
+pub(super) type FieldText<'f> = &'f dyn fmt::Display;
 
 /// Collects the rows of a snapshot.
 pub(super) struct RowWriter<'c> {
@@ -21,8 +25,11 @@ pub(super) struct RowWriter<'c> {
     pub(super) rows: MeaningRows,
     text: Arena,
     origins: Vec<OriginRow>,
+    origin_resources: Vec<OriginResourceRow>,
     places: Vec<Location>,
     origin_text: Arena,
+    /// The field of the last origin: its memory serves for all.
+    field: String,
     regexes: Vec<Regex>,
     regex_ids: TextMap<Result<u32, String>>,
     /// Those of the configuration before, by pattern, and in the end those of this one.
@@ -41,8 +48,10 @@ impl<'c> RowWriter<'c> {
             rows: MeaningRows::default(),
             text: Arena::default(),
             origins: Vec::new(),
+            origin_resources: Vec::new(),
             places: Vec::new(),
             origin_text: Arena::default(),
+            field: String::new(),
             regexes: Vec::new(),
             regex_ids: TextMap::default(),
             known_regexes,
@@ -91,16 +100,17 @@ impl<'c> RowWriter<'c> {
     }
 
     /// Where `field` of the resource stands: `at` when given, otherwise the resource's name.
-    pub(super) fn origin(&mut self, meta: &Meta, field: &str, at: Location) -> OriginId {
+    pub(super) fn origin(&mut self, meta: &Meta, field: FieldText<'_>, at: Location) -> OriginId {
         let lines = self.lines.get(at.source as usize);
         let (line, column) = lines.map_or((0, 0), |lines| lines.line_column(at.start));
         let file = lines.map_or("", |lines| &lines.source.name);
+        let resource = self.origin_resource(meta, file);
+        self.field.clear();
+        // To a string nothing is refused.
+        let _ = write!(self.field, "{field}");
         let row = OriginRow {
-            kind: self.origin_text.intern(meta.kind),
-            namespace: self.origin_text.intern(&meta.namespace),
-            name: self.origin_text.intern(&meta.name),
-            field: self.origin_text.intern(field),
-            file: self.origin_text.intern(file),
+            resource,
+            field: self.origin_text.intern(&self.field),
             line,
             column,
         };
@@ -108,6 +118,26 @@ impl<'c> RowWriter<'c> {
         self.origins.push(row);
         self.places.push(at);
         id
+    }
+
+    /// The row of a resource, which most often is the last one's.
+    fn origin_resource(&mut self, meta: &Meta, file: &str) -> u32 {
+        let words = [meta.kind, &meta.namespace, &meta.name, file];
+        let text = &self.origin_text;
+        let is_it = |row: &OriginResourceRow| {
+            let spans = [row.kind, row.namespace, row.name, row.file];
+            spans.map(|span| text.get(span)) == words
+        };
+        if !self.origin_resources.last().is_some_and(is_it) {
+            let [kind, namespace, name, file] = words.map(|word| self.origin_text.intern(word));
+            self.origin_resources.push(OriginResourceRow {
+                kind,
+                namespace,
+                name,
+                file,
+            });
+        }
+        number(self.origin_resources.len().saturating_sub(1))
     }
 
     /// What comes first in the files is the lesser.
@@ -153,6 +183,7 @@ impl<'c> RowWriter<'c> {
             regexes: self.regexes,
             substitutions: self.substitutions,
             origins: self.origins,
+            origin_resources: self.origin_resources,
             origin_text: self.origin_text.texts.into_text(),
             meaning: self.rows,
         };
@@ -195,6 +226,11 @@ impl Arena {
             return Span::default();
         };
         Span { start, len }
+    }
+
+    fn get(&self, span: Span) -> &str {
+        self.texts
+            .text_at(span.start as usize..span.start.saturating_add(span.len) as usize)
     }
 }
 

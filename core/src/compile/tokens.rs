@@ -80,7 +80,7 @@ fn compile_rule(
         claim_headers: append(&mut rows.rows.claim_headers, claim_headers),
         split: texts(&rule.split, rows),
         label: rows.text(&format!("{}/{}", resource.meta.namespace, *resource.meta.name)),
-        origin: rows.origin(&resource.meta, &format!("spec.jwtRules[{index}]"), rule.at),
+        origin: rows.origin(&resource.meta, &format_args!("spec.jwtRules[{index}]"), rule.at),
     }
 }
 

@@ -8,12 +8,12 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::hosts::Hosts;
 use super::providers::Providers;
-use super::upstream_tls::UpstreamsTls;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
     ClientTls, ConnectionPool, DestinationRule, ExtAuthzProtocol, ExtAuthzProvider, PortPolicy, Resolution, Resources,
-    ServiceEntry, ServicePort, Spanned, Subset, TrafficPolicy, WorkloadEntry,
+    ServiceEntry, ServicePort, Subset, TrafficPolicy, WorkloadEntry,
 };
 use crate::snapshot::{Endpoint, Shown, Trust, Upstream, UpstreamProtocol, UpstreamTls};
 use crate::text_map::TextMap;
@@ -27,7 +27,7 @@ const HTTPS_PORT: u16 = 443;
 /// One upstream per provider, in the providers' order.
 pub(super) fn compile(
     resources: &Resources,
-    tls: &UpstreamsTls,
+    hosts: &Hosts<'_>,
     providers: &Providers<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Upstream> {
@@ -38,7 +38,7 @@ pub(super) fn compile(
     let providers = providers.iter().map(|provider| provider.host.as_str());
     providers
         .map(|host| {
-            let entry = entry_of(resources, host);
+            let entry = hosts.entry(host);
             let port = entry.and_then(|entry| port_or_first(entry, HTTPS_PORT));
             let endpoints = entry.map_or_else(
                 || vec![endpoint(host, HTTPS_PORT, 1)],
@@ -50,20 +50,16 @@ pub(super) fn compile(
                 is_tls: true,
                 subset: None,
             };
-            upstream((resources, tls), host, endpoints, &way)
+            upstream(hosts, host, endpoints, &way)
         })
         .collect()
 }
 
 /// Where an external authorizer is reached: in plain text at its host and port, unless a ServiceEntry moves it or a
 /// DestinationRule asks for TLS.
-pub(super) fn of_authorizer(
-    (resources, tls): (&Resources, &UpstreamsTls),
-    provider: &ExtAuthzProvider,
-    diagnostics: &mut Diagnostics,
-) -> Upstream {
+pub(super) fn of_authorizer(hosts: &Hosts<'_>, provider: &ExtAuthzProvider, diagnostics: &mut Diagnostics) -> Upstream {
     let (host, number) = (&**provider.service, *provider.port);
-    let entry = entry_of(resources, host);
+    let entry = hosts.entry(host);
     let port = entry.and_then(|entry| entry.ports.iter().find(|port| *port.number == number));
     if let (Some(entry), None) = (entry, port) {
         let listed: Vec<String> = entry.ports.iter().map(|port| format!("{}", *port.number)).collect();
@@ -87,7 +83,7 @@ pub(super) fn of_authorizer(
         is_tls: false,
         subset: None,
     };
-    let upstream = upstream((resources, tls), host, endpoints, &way);
+    let upstream = upstream(hosts, host, endpoints, &way);
     match is_grpc {
         // gRPC is spoken in nothing else.
         true => Upstream {
@@ -101,7 +97,7 @@ pub(super) fn of_authorizer(
 /// Where a destination is reached: in plain text at the addresses of a port of its ServiceEntry, unless a
 /// DestinationRule asks for TLS; of a subset at those that have its labels.
 pub(super) fn of_destination(
-    with: (&Resources, &UpstreamsTls),
+    hosts: &Hosts<'_>,
     host: &str,
     entry: &ServiceEntry,
     port: &ServicePort,
@@ -114,7 +110,7 @@ pub(super) fn of_destination(
         is_tls: false,
         subset,
     };
-    upstream(with, host, endpoints, &way)
+    upstream(hosts, host, endpoints, &way)
 }
 
 /// Whether a subset has any endpoint. A host without a list of them is one without labels.
@@ -135,18 +131,6 @@ fn takes(workload: &WorkloadEntry, subset: Option<&Subset>) -> bool {
     workload.weight != Some(0) && wanted.iter().all(|label| workload.labels.contains(label))
 }
 
-/// The DestinationRule of `host`.
-pub(super) fn rule_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c DestinationRule> {
-    most_specific(&resources.destination_rules, host, |rule| {
-        core::slice::from_ref(&rule.host)
-    })
-}
-
-/// The ServiceEntry that locates `host`.
-pub(super) fn entry_of<'c>(resources: &'c Resources, host: &str) -> Option<&'c ServiceEntry> {
-    most_specific(&resources.service_entries, host, |entry| &entry.hosts)
-}
-
 /// How an upstream is spoken to where no DestinationRule says so, and what decides which part of one is its own.
 struct Way<'r> {
     /// The port, as the host has it.
@@ -156,13 +140,8 @@ struct Way<'r> {
     subset: Option<&'r Subset>,
 }
 
-fn upstream(
-    (resources, tls): (&Resources, &UpstreamsTls),
-    host: &str,
-    endpoints: Vec<Endpoint>,
-    way: &Way<'_>,
-) -> Upstream {
-    let of_host = rule_of(resources, host).map(|rule| &rule.policy);
+fn upstream(hosts: &Hosts<'_>, host: &str, endpoints: Vec<Endpoint>, way: &Way<'_>) -> Upstream {
+    let of_host = hosts.rule(host).map(|rule| &rule.policy);
     let (settings, pool) = merged(of_host, way.subset.map(|subset| &subset.policy), way.number);
     Upstream {
         host: host.into(),
@@ -170,7 +149,7 @@ fn upstream(
         endpoints,
         tls: match settings {
             Some(ClientTls::Disable) => None,
-            Some(ClientTls::Speak(settings)) => Some(tls.of(settings, host)),
+            Some(ClientTls::Speak(settings)) => Some(hosts.tls.of(settings, host)),
             None => way.is_tls.then(|| UpstreamTls {
                 sni: host.into(),
                 subject_alt_names: Vec::new(),
@@ -214,28 +193,6 @@ fn merged<'r>(
         policies().find_map(|policy| policy.tls.as_ref()),
         policies().find_map(|policy| policy.connection_pool.as_ref()),
     )
-}
-
-/// The resource with the host that fits best: the name itself, otherwise the longest wildcard.
-fn most_specific<'c, T>(all: &'c [T], host: &str, hosts: impl Fn(&T) -> &[Spanned<String>]) -> Option<&'c T> {
-    let fit = |resource: &T| {
-        hosts(resource)
-            .iter()
-            .filter_map(|pattern| match pattern.strip_prefix('*') {
-                Some(suffix) => (host.len() > suffix.len() && host.ends_with(suffix)).then_some(suffix.len()),
-                None => pattern.eq_ignore_ascii_case(host).then_some(usize::MAX),
-            })
-            .max()
-    };
-    let mut best: Option<(usize, &T)> = None;
-    for resource in all {
-        if let Some(fit) = fit(resource)
-            && best.is_none_or(|(best, _)| fit > best)
-        {
-            best = Some((fit, resource));
-        }
-    }
-    best.map(|(_, resource)| resource)
 }
 
 /// The port of that number or, without one, the first.

@@ -1,20 +1,27 @@
 //! What a `backendRef` of an HTTPRoute refers to, and whether it may.
 
 use alloc::format;
-use alloc::string::String;
 
-use crate::compile::destinations::Place;
+use crate::compile::destinations::{Fields, Place};
 use crate::compile::grants::{self, Referred};
+use crate::compile::rows::FieldText;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::gateway_api::INFERENCE_GROUP;
 use crate::config::resource::http_route::{BackendKind, BackendRef};
 use crate::config::resource::{Meta, Resources};
 use crate::config::suggest::did_you_mean;
 
+/// A backend has no subset.
+const FIELDS: Fields = Fields {
+    host: ".name",
+    port: ".port",
+    subset: "",
+};
+
 /// Where a backend is; `None` when it is a pool that is not there.
 pub(super) fn place<'b>(
     backend: &'b BackendRef,
-    field: &str,
+    field: FieldText<'b>,
     resources: &'b Resources,
     diagnostics: &mut Diagnostics,
 ) -> Option<Place<'b>> {
@@ -34,15 +41,19 @@ pub(super) fn place<'b>(
     Some(Place {
         host,
         at: backend.name.at,
-        host_field: format!("{field}.name"),
         port,
-        port_field: format!("{field}.port"),
         subset: None,
-        subset_field: String::new(),
+        field,
+        fields: &FIELDS,
     })
 }
 
-fn refuse_unknown_pool(backend: &BackendRef, field: &str, resources: &Resources, diagnostics: &mut Diagnostics) {
+fn refuse_unknown_pool(
+    backend: &BackendRef,
+    field: FieldText<'_>,
+    resources: &Resources,
+    diagnostics: &mut Diagnostics,
+) {
     if !resources.has_all("InferencePool") {
         return;
     }
@@ -63,7 +74,7 @@ fn refuse_unknown_pool(backend: &BackendRef, field: &str, resources: &Resources,
 pub(super) fn check_grant(
     route: &Meta,
     backend: &BackendRef,
-    field: &str,
+    field: FieldText<'_>,
     resources: &Resources,
     diagnostics: &mut Diagnostics,
 ) {

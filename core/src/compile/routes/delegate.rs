@@ -10,6 +10,7 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::virtual_service::position;
 use crate::compile::rows::RowWriter;
@@ -28,7 +29,15 @@ pub(super) struct Rule<'c> {
     pub(super) name: String,
     /// The resource that it is written in, and where.
     pub(super) meta: &'c Meta,
-    pub(super) field: String,
+    index: usize,
+}
+
+impl Rule<'_> {
+    /// Its path in the resource that it is written in.
+    pub(super) fn field(&self) -> impl fmt::Display + use<> {
+        let index = self.index;
+        fmt::from_fn(move |f| write!(f, "spec.http[{index}]"))
+    }
 }
 
 /// The VirtualServices that others delegate to.
@@ -64,7 +73,7 @@ impl<'c> Delegates<'c> {
                     rule: Cow::Borrowed(rule),
                     name: position(rule, index),
                     meta: &service.meta,
-                    field,
+                    index,
                 });
                 continue;
             };
@@ -84,7 +93,7 @@ impl<'c> Delegates<'c> {
                         },
                         rule: Cow::Owned(one),
                         meta: &other.meta,
-                        field,
+                        index: place,
                     }),
                     None => {
                         diagnostics

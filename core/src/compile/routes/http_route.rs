@@ -12,7 +12,7 @@ use core::cmp::Reverse;
 use super::virtual_hosts::{Alternative, Rank};
 use super::{attempts, backends, conditions, header_changes};
 use crate::compile::destinations::Destinations;
-use crate::compile::rows::{RowWriter, append, number};
+use crate::compile::rows::{FieldText, RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::http_route::{
     BackendRef, HttpRoute, Match, PathMatch, PathModifier, Redirect, Rewrite, Rule, Timeouts,
@@ -20,8 +20,9 @@ use crate::config::resource::http_route::{
 use crate::config::resource::{HeaderChanges, Resources, Retries, RouteSettings, Spanned, StringMatch};
 use crate::request::Scheme;
 use crate::tables::{
-    BackendRow, BackendTarget, ConditionRow, DirectResponseRow, MatchedPath, MirrorRow, PathRewrite, PlainTarget,
-    RedirectPath, RedirectPort, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test, UpstreamId,
+    BackendRow, BackendTarget, ConditionRow, DirectResponseRow, EntryRow, MatchedPath, MirrorRow, PathRewrite,
+    PlainTarget, RedirectPath, RedirectPort, RedirectRow, Rows, RuleAction, RuleId, RuleRow, Split, Subject, Test,
+    UpstreamId,
 };
 
 /// What a rule without backends answers, as Gateway API has it.
@@ -43,29 +44,29 @@ impl HttpRouteCompiler<'_, '_, '_> {
         let route = self.route;
         let mut alternatives = Vec::new();
         for (index, rule) in route.rules.iter().enumerate() {
-            let field = format!("spec.rules[{index}]");
+            let field: FieldText<'_> = &format_args!("spec.rules[{index}]");
             let position = format!("rules[{index}]");
             let name = rule.name.as_ref().map_or(position.as_str(), |name| name);
             let label = format!("{}/{}/{name}", route.meta.namespace, *route.meta.name);
             let row = RuleRow {
                 label: self.rows.text(&label),
-                action: self.action(rule, &field),
+                action: self.action(rule, field),
                 cors: None,
                 fault: None,
-                mirrors: self.mirrors(rule, &field),
+                mirrors: self.mirrors(rule, field),
                 attempts: attempts::to_hosts(&settings(&rule.timeouts), self.default_retries, self.rows),
-                origin: self.rows.origin(&route.meta, &field, rule.at),
+                origin: self.rows.origin(&route.meta, field, rule.at),
             };
             let id = RuleId(number(self.rows.rows.rules.len()));
             self.rows.rows.rules.push(row);
             for (index, one) in rule.matches.iter().enumerate() {
-                alternatives.extend(self.alternative(one, id, &format!("{field}.matches[{index}]")));
+                alternatives.extend(self.alternative(one, id, &format_args!("{field}.matches[{index}]")));
             }
         }
         alternatives
     }
 
-    fn action(&mut self, rule: &Rule, field: &str) -> RuleAction {
+    fn action(&mut self, rule: &Rule, field: FieldText<'_>) -> RuleAction {
         if let Some(redirect) = &rule.filters.redirect {
             let row = self.redirect(redirect, &rule.filters.response);
             let id = number(self.rows.rows.redirects.len());
@@ -87,11 +88,11 @@ impl HttpRouteCompiler<'_, '_, '_> {
     }
 
     /// Copies go with what is sent on. One that never goes has only to be there.
-    fn mirrors(&mut self, rule: &Rule, field: &str) -> Rows {
+    fn mirrors(&mut self, rule: &Rule, field: FieldText<'_>) -> Rows {
         let sends_on = rule.filters.redirect.is_none();
         let mut mirrors = Vec::new();
         for mirror in rule.filters.mirrors.iter().filter(|_| sends_on) {
-            let upstream = self.upstream(&mirror.backend, &format!("{field}.{}", mirror.field));
+            let upstream = self.upstream(&mirror.backend, &format_args!("{field}.{}", mirror.field));
             let row = upstream.map(|upstream| MirrorRow {
                 upstream,
                 chance: mirror.chance,
@@ -124,11 +125,11 @@ impl HttpRouteCompiler<'_, '_, '_> {
     }
 
     /// Backends of weight 0 take nothing.
-    fn split(&mut self, rule: &Rule, field: &str) -> Split {
+    fn split(&mut self, rule: &Rule, field: FieldText<'_>) -> Split {
         let mut backends = Vec::new();
         for (index, backend) in rule.backends.iter().enumerate() {
-            let field = format!("{field}.backendRefs[{index}]");
-            let upstream = self.upstream(backend, &field);
+            let field: FieldText<'_> = &format_args!("{field}.backendRefs[{index}]");
+            let upstream = self.upstream(backend, field);
             let Some(upstream) = upstream.filter(|_| backend.weight > 0) else {
                 continue;
             };
@@ -161,7 +162,7 @@ impl HttpRouteCompiler<'_, '_, '_> {
         }
     }
 
-    fn upstream(&mut self, backend: &BackendRef, field: &str) -> Option<UpstreamId> {
+    fn upstream(&mut self, backend: &BackendRef, field: FieldText<'_>) -> Option<UpstreamId> {
         let destinations = self.destinations.as_mut()?;
         backends::check_grant(&self.route.meta, backend, field, self.resources, self.diagnostics);
         let place = backends::place(backend, field, self.resources, self.diagnostics)?;
@@ -187,7 +188,7 @@ impl HttpRouteCompiler<'_, '_, '_> {
     }
 
     /// `None` when it has a regular expression that cannot be used.
-    fn alternative(&mut self, one: &Match, rule: RuleId, field: &str) -> Option<Alternative> {
+    fn alternative(&mut self, one: &Match, rule: RuleId, field: FieldText<'_>) -> Option<Alternative> {
         let mut conditions = Vec::new();
         let matched = self.path(&one.path, &mut conditions)?;
         if let Some(method) = &one.method {
@@ -212,10 +213,12 @@ impl HttpRouteCompiler<'_, '_, '_> {
             ));
         }
         Some(Alternative {
-            rule,
-            conditions: append(&mut self.rows.rows.conditions, conditions),
-            matched,
-            origin: self.rows.origin(&self.route.meta, field, one.at),
+            entry: EntryRow {
+                rule,
+                conditions: append(&mut self.rows.rows.conditions, conditions),
+                matched,
+                origin: self.rows.origin(&self.route.meta, field, one.at),
+            },
             gateways: Vec::new(),
             port: None,
             rank: rank(one),
@@ -274,9 +277,9 @@ fn rank(one: &Match) -> Rank {
         PathMatch::Regex(path) => (2, path),
     };
     Rank {
-        path: (form, Reverse(path.len())),
+        path: (form, Reverse(number(path.len()))),
         without_method: one.method.is_none(),
-        headers: Reverse(one.headers.len()),
-        query_params: Reverse(one.query_params.len()),
+        headers: Reverse(number(one.headers.len())),
+        query_params: Reverse(number(one.query_params.len())),
     }
 }

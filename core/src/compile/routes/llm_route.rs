@@ -13,13 +13,13 @@ use crate::authority;
 use crate::compile::Settings;
 use crate::compile::destinations::{Destinations, full_name};
 use crate::compile::providers::Providers;
-use crate::compile::rows::{RowWriter, append, number};
+use crate::compile::rows::{FieldText, RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{BackendRef, LlmMatch, LlmRoute, LlmRule, Spanned, StringMatch, UriRewrite};
 use crate::config::suggest::did_you_mean;
 use crate::tables::{
-    BackendRow, BackendTarget, ConditionRow, MatchedPath, PathRewrite, ProviderId, ProviderTarget, Rows, RuleAction,
-    RuleId, RuleRow, Split, Subject, Test,
+    BackendRow, BackendTarget, ConditionRow, EntryRow, MatchedPath, PathRewrite, ProviderId, ProviderTarget, Rows,
+    RuleAction, RuleId, RuleRow, Split, Subject, Test,
 };
 use crate::text_map::TextSet;
 
@@ -49,15 +49,15 @@ impl RouteCompiler<'_, '_, '_, '_> {
         self.refuse_duplicate_rule_names();
         let mut alternatives = Vec::new();
         for (index, rule) in self.route.rules.iter().enumerate() {
-            let field = format!("spec.rules[{index}]");
-            let id = self.rule(rule, index, &field);
-            alternatives.extend(self.alternatives(rule, id, &field));
+            let field: FieldText<'_> = &format_args!("spec.rules[{index}]");
+            let id = self.rule(rule, index, field);
+            alternatives.extend(self.alternatives(rule, id, field));
         }
         self.warn_about_unreachable_rules();
         alternatives
     }
 
-    fn rule(&mut self, rule: &LlmRule, index: usize, field: &str) -> RuleId {
+    fn rule(&mut self, rule: &LlmRule, index: usize, field: FieldText<'_>) -> RuleId {
         let weights = self.weights(rule);
         let sent = Sent {
             authority: rule
@@ -98,14 +98,14 @@ impl RouteCompiler<'_, '_, '_, '_> {
             mirrors: self.mirrors(rule, field),
             origin: self
                 .rows
-                .origin(&self.route.meta, &format!("spec.rules[{index}]"), rule.at),
+                .origin(&self.route.meta, &format_args!("spec.rules[{index}]"), rule.at),
         };
         let id = RuleId(number(self.rows.rows.rules.len()));
         self.rows.rows.rules.push(row);
         id
     }
 
-    fn mirrors(&mut self, rule: &LlmRule, field: &str) -> Rows {
+    fn mirrors(&mut self, rule: &LlmRule, field: FieldText<'_>) -> Rows {
         let namespace = &self.route.meta.namespace;
         for mirror in &rule.settings.mirrors {
             let host = full_name(&mirror.destination.host, namespace).to_ascii_lowercase();
@@ -150,7 +150,12 @@ impl RouteCompiler<'_, '_, '_, '_> {
                 .help("give every backend of the rule a weight, or none of them");
         }
         let weights: Vec<u32> = given.into_iter().map(Option::unwrap_or_default).collect();
-        check_sum(&weights, rule.at, "spec.rules[].backendRefs[].weight", self.diagnostics);
+        check_sum(
+            &weights,
+            rule.at,
+            &"spec.rules[].backendRefs[].weight",
+            self.diagnostics,
+        );
         weights
     }
 
@@ -235,14 +240,16 @@ impl RouteCompiler<'_, '_, '_, '_> {
         }
     }
 
-    fn alternatives(&mut self, rule: &LlmRule, id: RuleId, field: &str) -> Vec<Alternative> {
+    fn alternatives(&mut self, rule: &LlmRule, id: RuleId, field: FieldText<'_>) -> Vec<Alternative> {
         if rule.matches.is_empty() {
             let origin = self.rows.origin(&self.route.meta, field, rule.at);
             return Vec::from([Alternative {
-                rule: id,
-                conditions: Rows::default(),
-                matched: NO_PATH,
-                origin,
+                entry: EntryRow {
+                    rule: id,
+                    conditions: Rows::default(),
+                    matched: NO_PATH,
+                    origin,
+                },
                 gateways: Vec::new(),
                 port: None,
                 rank: Rank::default(),
@@ -251,13 +258,13 @@ impl RouteCompiler<'_, '_, '_, '_> {
         let matches = rule.matches.iter().enumerate();
         matches
             .flat_map(|(index, alternative)| {
-                self.alternatives_of(alternative, id, &format!("{field}.matches[{index}]"))
+                self.alternatives_of(alternative, id, &format_args!("{field}.matches[{index}]"))
             })
             .collect()
     }
 
     /// One for each model that it lists; none when it can never match here.
-    fn alternatives_of(&mut self, one: &LlmMatch, rule: RuleId, field: &str) -> Vec<Alternative> {
+    fn alternatives_of(&mut self, one: &LlmMatch, rule: RuleId, field: FieldText<'_>) -> Vec<Alternative> {
         self.refuse_foreign_gateways(one);
         let namespace = &one.more.source_namespace;
         let selected = one
@@ -290,10 +297,12 @@ impl RouteCompiler<'_, '_, '_, '_> {
                 negated: false,
             });
             Alternative {
-                rule,
-                conditions: append(&mut self.rows.rows.conditions, conditions.iter().copied().chain(model)),
-                matched,
-                origin: self.rows.origin(&self.route.meta, field, one.at),
+                entry: EntryRow {
+                    rule,
+                    conditions: append(&mut self.rows.rows.conditions, conditions.iter().copied().chain(model)),
+                    matched,
+                    origin: self.rows.origin(&self.route.meta, field, one.at),
+                },
                 gateways: gateways.clone(),
                 port: one.more.port,
                 rank: Rank::default(),

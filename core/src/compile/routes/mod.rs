@@ -80,7 +80,7 @@ pub(super) fn compile(
     let mut hosts = VirtualHosts::default();
     let mut worlds = Worlds::default();
     for (listener, host) in gateways.opened() {
-        hosts.open(listener, host);
+        hosts.open(listener, &host, false);
     }
     for route in in_order(resources, rows) {
         let (bindings, alternatives) = match route {

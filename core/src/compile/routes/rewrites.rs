@@ -3,7 +3,7 @@
 use alloc::format;
 
 use super::conditions;
-use crate::compile::rows::RowWriter;
+use crate::compile::rows::{FieldText, RowWriter};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{HttpRewrite, UriRewrite};
 use crate::tables::PathRewrite;
@@ -11,7 +11,7 @@ use crate::tables::PathRewrite;
 /// What becomes of the path; `field` is the rule's.
 pub(super) fn path(
     rewrite: &HttpRewrite,
-    field: &str,
+    field: FieldText<'_>,
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) -> PathRewrite {

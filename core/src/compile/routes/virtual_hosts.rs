@@ -1,5 +1,6 @@
 //! The order in which a virtual host tries its entries.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -8,15 +9,13 @@ use super::bind::Binding;
 use crate::compile::listeners::Listeners;
 use crate::compile::rows::{RowWriter, append, number};
 use crate::index::KeyRow;
-use crate::tables::{EntryRow, MatchedPath, OriginId, Rows, RuleId, VirtualHostRow};
+use crate::tables::{EntryRow, Rows, VirtualHostRow};
+use crate::text_map::TextMap;
 
 /// One alternative of a rule: what becomes an entry of each virtual host.
 #[derive(Debug, Clone)]
 pub(super) struct Alternative {
-    pub(super) rule: RuleId,
-    pub(super) conditions: Rows,
-    pub(super) matched: MatchedPath,
-    pub(super) origin: OriginId,
+    pub(super) entry: EntryRow,
     /// Gateways it is narrowed to; empty means all of the route's.
     pub(super) gateways: Vec<String>,
     /// The port of the listener that it is narrowed to.
@@ -29,35 +28,34 @@ pub(super) struct Alternative {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Rank {
     /// The form, and the length of its text.
-    pub(super) path: (u8, Reverse<usize>),
+    pub(super) path: (u8, Reverse<u32>),
     pub(super) without_method: bool,
-    pub(super) headers: Reverse<usize>,
-    pub(super) query_params: Reverse<usize>,
+    pub(super) headers: Reverse<u32>,
+    pub(super) query_params: Reverse<u32>,
 }
 
 /// The alternatives of all virtual hosts.
 #[derive(Default)]
 pub(super) struct VirtualHosts {
+    hosts: Vec<Host>,
+    /// By listener and name.
+    known: TextMap<u32>,
     bound: Vec<Bound>,
-    /// Listeners and names of those for TLS only; they are there without routes too.
-    tls_only: Vec<(u32, String)>,
-    /// Listeners and hosts that take their requests even when no route is for them.
-    opened: Vec<(u32, String)>,
+}
+
+/// A virtual host, and the listener that it is of.
+struct Host {
+    listener: u32,
+    name: String,
+    tls_only: bool,
 }
 
 /// An alternative in one virtual host.
 struct Bound {
-    /// Listener and virtual host name.
-    listener: (u32, String),
-    alternative: Alternative,
-}
-
-impl Bound {
-    /// Sorted by this, the virtual hosts stand one after the other, each with its catch-alls last.
-    fn order(&self) -> (&(u32, String), bool, Rank) {
-        let alternative = &self.alternative;
-        (&self.listener, alternative.conditions.is_empty(), alternative.rank)
-    }
+    /// In [`VirtualHosts::hosts`].
+    host: u32,
+    entry: EntryRow,
+    rank: Rank,
 }
 
 impl VirtualHosts {
@@ -73,76 +71,90 @@ impl VirtualHosts {
                 continue;
             };
             let port = listeners.port(listener.0);
-            let before = self.bound.len();
-            for alternative in alternatives {
-                if alternative.port.is_some_and(|narrowed| Some(narrowed) != port) {
-                    continue;
-                }
+            let is_open = |alternative: &&Alternative| {
                 let narrowed = &alternative.gateways;
-                let is_open = |(_, gateway): &(_, &str)| narrowed.iter().any(|narrowed| narrowed == gateway);
-                if !narrowed.is_empty() && !gateways.iter().any(is_open) {
-                    continue;
-                }
-                self.bound.push(Bound {
-                    listener: (*listener).clone(),
-                    alternative: alternative.clone(),
-                });
-                if alternative.conditions.is_empty() {
+                let is_named = |(_, gateway): &(_, &str)| narrowed.iter().any(|narrowed| narrowed == gateway);
+                alternative.port.is_none_or(|narrowed| Some(narrowed) == port)
+                    && (narrowed.is_empty() || gateways.iter().any(is_named))
+            };
+            let mut open = alternatives.iter().filter(is_open).peekable();
+            if open.peek().is_none() {
+                continue;
+            }
+            let for_tls_only = |binding: &Binding| binding.tls_only && binding.listener.as_ref() == Some(*listener);
+            let host = self.open(listener.0, &listener.1, bindings.iter().any(for_tls_only));
+            for alternative in open {
+                let Alternative { entry, rank, .. } = *alternative;
+                self.bound.push(Bound { host, entry, rank });
+                if entry.conditions.is_empty() {
                     // Nothing behind it in this route can be reached.
                     break;
                 }
             }
-            let for_tls_only = |binding: &Binding| binding.tls_only && binding.listener.as_ref() == Some(*listener);
-            if self.bound.len() > before && bindings.iter().any(for_tls_only) {
-                self.tls_only.push((*listener).clone());
-            }
         }
     }
 
-    /// Adds a host of a listener that keeps its requests from wider hosts of the port, whether or not a route is for it.
-    pub(super) fn open(&mut self, listener: u32, host: String) {
-        self.opened.push((listener, host));
+    /// Adds a host of a listener, which keeps its requests from wider hosts of the port whether or not a route is for it.
+    pub(super) fn open(&mut self, listener: u32, name: &str, tls_only: bool) -> u32 {
+        let key = format!("{listener}/{name}");
+        let known = self.known.get(&key).copied();
+        let id = known.unwrap_or_else(|| {
+            let id = number(self.hosts.len());
+            self.hosts.push(Host {
+                listener,
+                name: name.into(),
+                tls_only: false,
+            });
+            self.known.insert(&key, id);
+            id
+        });
+        if let Some(host) = self.hosts.get_mut(id as usize) {
+            host.tls_only |= tls_only;
+        }
+        id
     }
 
     pub(super) fn write(mut self, listeners: &Listeners<'_>, rows: &mut RowWriter<'_>) {
-        let without_routes = listeners
-            .tls_only()
-            .map(|opened| (opened.listener, opened.host.clone()));
-        self.tls_only.extend(without_routes);
-        self.tls_only.sort_unstable();
-        self.tls_only.dedup();
-        self.bound.sort_by(|a, b| a.order().cmp(&b.order()));
-        let mut names: Vec<&(u32, String)> = self.bound.iter().map(|bound| &bound.listener).collect();
-        names.extend(self.tls_only.iter().chain(&self.opened));
-        names.sort_unstable();
-        names.dedup();
+        for opened in listeners.tls_only() {
+            self.open(opened.listener, &opened.host, true);
+        }
+        let mut order: Vec<(u32, &Host)> = (0..).zip(&self.hosts).collect();
+        order.sort_unstable_by_key(|(_, host)| (host.listener, &host.name));
+        let mut places = alloc::vec![0; order.len()];
+        for (place, (id, _)) in (0..).zip(&order) {
+            if let Some(place_of) = places.get_mut(*id as usize) {
+                *place_of = place;
+            }
+        }
+        for bound in &mut self.bound {
+            bound.host = places.get(bound.host as usize).copied().unwrap_or(bound.host);
+        }
+        // The virtual hosts stand one after the other, each with its catch-alls last.
+        self.bound
+            .sort_by_key(|bound| (bound.host, bound.entry.conditions.is_empty(), bound.rank));
         let mut rest = self.bound.as_slice();
-        for name in names {
-            let own = rest.partition_point(|bound| bound.listener <= *name);
+        for (place, (_, host)) in (0..).zip(order) {
+            let own = rest.partition_point(|bound: &Bound| bound.host <= place);
             let (bound, after) = rest.split_at_checked(own).unwrap_or_default();
             rest = after;
-            write_virtual_host(name, bound, self.tls_only.binary_search(name).is_ok(), rows);
+            write_virtual_host(host, bound, rows);
         }
     }
 }
 
-fn write_virtual_host((listener, name): &(u32, String), bound: &[Bound], tls_only: bool, rows: &mut RowWriter<'_>) {
-    let alternatives = bound.iter().map(|bound| &bound.alternative);
+fn write_virtual_host(host: &Host, bound: &[Bound], rows: &mut RowWriter<'_>) {
+    let Host {
+        listener,
+        name,
+        tls_only,
+    } = host;
     let id = number(rows.rows.virtual_hosts.len());
-    let entries = append(
-        &mut rows.rows.entries,
-        alternatives.map(|it| EntryRow {
-            rule: it.rule,
-            conditions: it.conditions,
-            matched: it.matched,
-            origin: it.origin,
-        }),
-    );
+    let entries = append(&mut rows.rows.entries, bound.iter().map(|bound| bound.entry));
     let row = VirtualHostRow {
         listener: *listener,
         name: rows.text(name),
         entries,
-        tls_only,
+        tls_only: *tls_only,
     };
     rows.rows.virtual_hosts.push(row);
     if let Some(row) = rows.rows.listeners.get_mut(*listener as usize) {

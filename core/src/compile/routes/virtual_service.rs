@@ -20,15 +20,15 @@ use super::{header_changes, http_match, mirrors, rewrites};
 use crate::compile::Settings;
 use crate::compile::destinations::{Destinations, full_name};
 use crate::compile::listeners::Listeners;
-use crate::compile::rows::{RowWriter, append, number};
+use crate::compile::rows::{FieldText, RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
     HeaderChanges, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, Meta, RedirectPort,
     Retries, RouteDestination, Spanned, VirtualService,
 };
 use crate::tables::{
-    self, BackendRow, BackendTarget, DirectResponseRow, PlainTarget, RedirectPath, RedirectRow, Rows, RuleAction,
-    RuleId, RuleRow, Split, UpstreamId,
+    self, BackendRow, BackendTarget, DirectResponseRow, EntryRow, PlainTarget, RedirectPath, RedirectRow, Rows,
+    RuleAction, RuleId, RuleRow, Split, UpstreamId,
 };
 
 /// What logs and metrics call a rule within its resource: by its name, or by its position.
@@ -107,7 +107,8 @@ impl ServiceCompiler<'_, '_, '_> {
         let service = self.service;
         let mut alternatives = Vec::new();
         for one in self.rules {
-            let (rule, field) = (&*one.rule, one.field.as_str());
+            let rule = &*one.rule;
+            let field: FieldText<'_> = &one.field();
             let Some(action) = self.action(rule, field) else {
                 continue;
             };
@@ -133,7 +134,7 @@ impl ServiceCompiler<'_, '_, '_> {
     }
 
     /// `None` of one that stands for others.
-    fn action(&mut self, rule: &HttpRoute, field: &str) -> Option<RuleAction> {
+    fn action(&mut self, rule: &HttpRoute, field: FieldText<'_>) -> Option<RuleAction> {
         Some(match &rule.action {
             HttpAction::Delegate { .. } => return None,
             HttpAction::Route { destinations, rewrite } => {
@@ -155,7 +156,7 @@ impl ServiceCompiler<'_, '_, '_> {
     }
 
     /// Copies go with what is sent on.
-    fn mirrors(&mut self, rule: &HttpRoute, field: &str) -> Rows {
+    fn mirrors(&mut self, rule: &HttpRoute, field: FieldText<'_>) -> Rows {
         let sends_on = matches!(rule.action, HttpAction::Route { .. });
         mirrors::compile(
             rule.settings.mirrors.iter().filter(|_| sends_on),
@@ -166,7 +167,7 @@ impl ServiceCompiler<'_, '_, '_> {
         )
     }
 
-    fn upstream(&mut self, destination: &RouteDestination, field: &str) -> Option<UpstreamId> {
+    fn upstream(&mut self, destination: &RouteDestination, field: FieldText<'_>) -> Option<UpstreamId> {
         let namespace = &self.service.meta.namespace;
         let known = self.destinations.as_mut()?;
         known.upstream(destination, namespace, field, self.diagnostics)
@@ -211,20 +212,25 @@ impl ServiceCompiler<'_, '_, '_> {
         rule: &HttpRoute,
         destinations: &[RouteDestination],
         rewrite: &HttpRewrite,
-        field: &str,
+        field: FieldText<'_>,
     ) -> Split {
         let weight = |destination: &RouteDestination| destination.weight.as_ref().map_or(0, |weight| **weight);
         let mut weights: Vec<u32> = destinations.iter().map(weight).collect();
         if let [only] = weights.as_mut_slice() {
             *only = 1;
         } else {
-            check_sum(&weights, rule.at, &format!("{field}.route[].weight"), self.diagnostics);
+            check_sum(
+                &weights,
+                rule.at,
+                &format_args!("{field}.route[].weight"),
+                self.diagnostics,
+            );
         }
         let path = rewrites::path(rewrite, field, self.rows, self.diagnostics);
         let mut backends = Vec::new();
         for (index, (destination, &weight)) in destinations.iter().zip(&weights).enumerate() {
-            let field = format!("{field}.route[{index}]");
-            let upstream = self.upstream(destination, &field);
+            let field: FieldText<'_> = &format_args!("{field}.route[{index}]");
+            let upstream = self.upstream(destination, field);
             let Some(upstream) = upstream.filter(|_| weight > 0) else {
                 continue;
             };
@@ -274,7 +280,8 @@ impl ServiceCompiler<'_, '_, '_> {
     }
 
     fn alternatives(&mut self, one: &Rule<'_>, id: RuleId) -> Vec<Alternative> {
-        let (rule, field) = (&*one.rule, &one.field);
+        let rule = &*one.rule;
+        let field: FieldText<'_> = &one.field();
         let is_merged = matches!(one.rule, Cow::Owned(_));
         if rule.matches.is_empty() {
             let everything = HttpMatch {
@@ -291,20 +298,27 @@ impl ServiceCompiler<'_, '_, '_> {
             .filter_map(|(index, wanted)| match is_merged {
                 // It is made of those of two rules.
                 true => self.alternative(wanted, id, (one.meta, field)),
-                false => self.alternative(wanted, id, (one.meta, &format!("{field}.match[{index}]"))),
+                false => self.alternative(wanted, id, (one.meta, &format_args!("{field}.match[{index}]"))),
             })
             .collect()
     }
 
     /// `None` when it can never match here.
-    fn alternative(&mut self, one: &HttpMatch, rule: RuleId, (meta, field): (&Meta, &str)) -> Option<Alternative> {
+    fn alternative(
+        &mut self,
+        one: &HttpMatch,
+        rule: RuleId,
+        (meta, field): (&Meta, FieldText<'_>),
+    ) -> Option<Alternative> {
         let (matched, conditions) = http_match::conditions(one, self.rows, self.diagnostics)?;
         self.warn_about_foreign_gateways(one, field);
         self.is_selected(one).then(|| Alternative {
-            rule,
-            conditions: append(&mut self.rows.rows.conditions, conditions),
-            matched,
-            origin: self.rows.origin(meta, field, one.at),
+            entry: EntryRow {
+                rule,
+                conditions: append(&mut self.rows.rows.conditions, conditions),
+                matched,
+                origin: self.rows.origin(meta, field, one.at),
+            },
             gateways: one
                 .gateways
                 .iter()
@@ -326,7 +340,10 @@ impl ServiceCompiler<'_, '_, '_> {
                     .is_none_or(|namespace| *namespace == self.settings.namespace)
     }
 
-    fn warn_about_foreign_gateways(&mut self, one: &HttpMatch, field: &str) {
+    fn warn_about_foreign_gateways(&mut self, one: &HttpMatch, field: FieldText<'_>) {
+        if one.gateways.is_empty() {
+            return;
+        }
         let meta = &self.service.meta;
         let own: Vec<String> = self
             .service

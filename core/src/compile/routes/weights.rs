@@ -2,11 +2,12 @@
 
 use alloc::format;
 
+use crate::compile::rows::FieldText;
 use crate::config::diagnostic::{Diagnostics, Location};
 
 /// Refuses weights of several backends, those of the rule at `at`, whose sum nothing falls on, or is beyond Envoy's
 /// own bound.
-pub(super) fn check_sum(weights: &[u32], at: Location, field: &str, diagnostics: &mut Diagnostics) {
+pub(super) fn check_sum(weights: &[u32], at: Location, field: FieldText<'_>, diagnostics: &mut Diagnostics) {
     let sum: u64 = weights.iter().copied().map(u64::from).sum();
     if sum == 0 || sum > u32::MAX.into() {
         let what = if sum == 0 {
@@ -20,6 +21,6 @@ pub(super) fn check_sum(weights: &[u32], at: Location, field: &str, diagnostics:
                 at,
                 format!("the weights of this rule's backends {what}"),
             )
-            .field(field);
+            .field(format!("{field}"));
     }
 }
