@@ -104,7 +104,7 @@ fn the_seed_loads_without_a_finding() {
     assert_eq!(&*route.meta.namespace, "default");
     assert_eq!(*route.gateways[0], "istio-system/ingress-gw");
     let rule = &route.rules[0];
-    assert_eq!(rule.name.as_ref().unwrap().value, "ingress-route");
+    assert_eq!(&*rule.name.as_ref().unwrap().value, "ingress-route");
     let hosts: Vec<_> = rule
         .matches
         .iter()

@@ -53,7 +53,7 @@ pub fn settings(bytes: &mut Bytes<'_>) -> RouteSettings {
         timeout_ms: bytes.pick(&[None, None, None, Some(0), Some(5_000)]),
         retries: bytes.one_in(3).then(|| Box::new(retries(bytes))),
         cors: bytes.one_in(3).then(|| Box::new(cors::policy(bytes))),
-        fault: bytes.one_in(12).then(|| fault(bytes)),
+        fault: bytes.one_in(12).then(|| Box::new(fault(bytes))),
         mirrors: list(bytes, &[0, 0, 0, 0, 1, 2], |bytes| HttpMirror {
             destination: RouteDestination {
                 at: Location::default(),
@@ -65,7 +65,8 @@ pub fn settings(bytes: &mut Bytes<'_>) -> RouteSettings {
             },
             chance: bytes.pick(&[Chance(0), Chance(1_000_000)]),
             field: "mirror".into(),
-        }),
+        })
+        .into(),
     }
 }
 

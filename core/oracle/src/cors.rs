@@ -57,7 +57,7 @@ pub fn said(policy: Option<&CorsPolicy>, sample: &Sample) -> (Vec<String>, bool)
     let takes = |wanted: &StringMatch| {
         let any_of = |test: &dyn Fn(&str) -> bool| test("*") || test(&origin);
         match wanted {
-            StringMatch::Exact(text) => any_of(&|value| value == text),
+            StringMatch::Exact(text) => any_of(&|value| *value == **text),
             StringMatch::Prefix(text) => any_of(&|value| value.starts_with(&**text)),
             StringMatch::Regex(pattern) => {
                 let regex = regex::Regex::new(&format!("^(?:{pattern})$")).expect("checked before");

@@ -2,14 +2,14 @@
 
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    Delegate, HttpAction, HttpMatch, HttpRewrite, HttpRoute, Spanned, StringMatch, VirtualService,
+    Delegate, HttpAction, HttpMatch, HttpRewrite, HttpRoute, Seldom, Spanned, StringMatch, VirtualService,
 };
 
 use crate::binding::Route;
 use crate::bytes::Bytes;
 use crate::validity::{Reasons, is_bound};
 use crate::virtual_services::rule;
-use crate::world::{World, list, meta, text};
+use crate::world::{World, list, meta, spanned, text};
 
 /// Lets a rule of the last service stand for those of another.
 pub fn delegate(services: &mut Vec<VirtualService>, bytes: &mut Bytes<'_>, has_claims: bool) {
@@ -19,13 +19,13 @@ pub fn delegate(services: &mut Vec<VirtualService>, bytes: &mut Bytes<'_>, has_c
     let mut standing = rule(bytes, 0, &root.gateways, has_claims);
     let rewrite = match standing.action {
         HttpAction::Route { rewrite, .. } => rewrite,
-        _ => HttpRewrite::default(),
+        _ => Seldom::default(),
     };
     standing.action = HttpAction::Delegate {
-        to: Delegate {
+        to: Box::new(Delegate {
             name: text(if bytes.byte() >= 250 { "nobody" } else { &own.name }),
             namespace: Some("team".to_owned()),
-        },
+        }),
         rewrite,
     };
     let place = bytes.below(root.http.len() + 1);
@@ -63,7 +63,8 @@ pub fn merged(world: &World) -> (World, Reasons) {
         for (index, rule) in root.http.iter().enumerate() {
             let HttpAction::Delegate { to, rewrite } = &rule.action else {
                 let mut rule = rule.clone();
-                rule.name.get_or_insert_with(|| text(&format!("http[{index}]")));
+                rule.name
+                    .get_or_insert_with(|| spanned(format!("http[{index}]").into()));
                 service.http.push(rule);
                 continue;
             };
@@ -99,7 +100,7 @@ pub fn merged(world: &World) -> (World, Reasons) {
     (plain, reasons)
 }
 
-fn both_rules(root: &HttpRoute, rewrite: &HttpRewrite, leaf: &HttpRoute, place: &str) -> Option<HttpRoute> {
+fn both_rules(root: &HttpRoute, rewrite: &Seldom<HttpRewrite>, leaf: &HttpRoute, place: &str) -> Option<HttpRoute> {
     let mut matches: Vec<HttpMatch> = Vec::new();
     for own in &leaf.matches {
         let found: Vec<HttpMatch> = root.matches.iter().filter_map(|root| both_matches(root, own)).collect();
@@ -117,12 +118,12 @@ fn both_rules(root: &HttpRoute, rewrite: &HttpRewrite, leaf: &HttpRoute, place: 
     let names: Vec<&str> = [&root.name, &leaf.name]
         .into_iter()
         .flatten()
-        .map(|name| name.as_str())
+        .map(|name| &*name.value)
         .collect();
-    rule.name = Some(text(&if names.is_empty() {
-        place.to_owned()
+    rule.name = Some(spanned(if names.is_empty() {
+        place.into()
     } else {
-        names.join("-")
+        names.join("-").into()
     }));
     if let HttpAction::Route { rewrite: own, .. } = &mut rule.action
         && (&own.uri.is_none(), &own.authority.is_none()) == (&true, &true)
@@ -148,37 +149,37 @@ fn both_rules(root: &HttpRoute, rewrite: &HttpRewrite, leaf: &HttpRoute, place: 
 fn both_matches(root: &HttpMatch, leaf: &HttpMatch) -> Option<HttpMatch> {
     let mut both = leaf.clone();
     both.uri = narrower(&root.uri, &leaf.uri)?;
-    both.scheme = narrower(&root.scheme, &leaf.scheme)?;
-    both.method = narrower(&root.method, &leaf.method)?;
-    both.authority = narrower(&root.authority, &leaf.authority)?;
-    add_rest(&mut both.headers, &root.headers)?;
-    add_rest(&mut both.without_headers, &root.without_headers)?;
-    add_rest(&mut both.query_params, &root.query_params)?;
+    both.also.scheme = narrower(&root.also.scheme, &leaf.also.scheme)?;
+    both.also.method = narrower(&root.also.method, &leaf.also.method)?;
+    both.also.authority = narrower(&root.also.authority, &leaf.also.authority)?;
+    add_rest(&mut both.also.headers, &root.also.headers)?;
+    add_rest(&mut both.also.without_headers, &root.also.without_headers)?;
+    add_rest(&mut both.also.query_params, &root.also.query_params)?;
     if root.ignore_uri_case != leaf.ignore_uri_case {
         return None;
     }
-    match (root.port, leaf.port) {
+    match (root.also.port, leaf.also.port) {
         (Some(wide), Some(narrow)) if wide != narrow => return None,
-        (wide, narrow) => both.port = narrow.or(wide),
+        (wide, narrow) => both.also.port = narrow.or(wide),
     }
     // Only what both say must be the same.
-    match (&root.source_namespace, &leaf.source_namespace) {
+    match (&root.also.source_namespace, &leaf.also.source_namespace) {
         (Some(wide), narrow) if narrow.as_ref() != Some(wide) => return None,
         _ => {}
     }
-    for (key, value) in root.source_labels.iter().flatten() {
-        let labels = both.source_labels.get_or_insert_default();
+    for (key, value) in root.also.source_labels.iter().flatten() {
+        let labels = both.also.source_labels.get_or_insert_default();
         match labels.iter().find(|(own, _)| own == key) {
             Some((_, own)) if own != value => return None,
             Some(_) => {}
             None => labels.push((key.clone(), value.clone())),
         }
     }
-    let listed = |name: &Spanned<String>| root.gateways.iter().any(|own| own.value == name.value);
-    match (root.gateways.is_empty(), leaf.gateways.is_empty()) {
+    let listed = |name: &Spanned<String>| root.also.gateways.iter().any(|own| own.value == name.value);
+    match (root.also.gateways.is_empty(), leaf.also.gateways.is_empty()) {
         (true, _) => {}
-        (false, true) => both.gateways = root.gateways.clone(),
-        (false, false) if leaf.gateways.iter().all(listed) => {}
+        (false, true) => both.also.gateways = root.also.gateways.clone(),
+        (false, false) if leaf.also.gateways.iter().all(listed) => {}
         (false, false) => return None,
     }
     both.at = Location::default();
@@ -193,7 +194,7 @@ fn narrower(wide: &Asked, narrow: &Asked) -> Option<Asked> {
     };
     let is_within = match (&wide.value, &narrow.value) {
         (StringMatch::Exact(a), StringMatch::Exact(b)) => a == b,
-        (StringMatch::Prefix(a), StringMatch::Exact(b) | StringMatch::Prefix(b)) => b.starts_with(a.as_str()),
+        (StringMatch::Prefix(a), StringMatch::Exact(b) | StringMatch::Prefix(b)) => b.starts_with(&**a),
         _ => false,
     };
     is_within.then(|| Some(narrow.clone()))

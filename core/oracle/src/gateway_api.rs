@@ -165,7 +165,7 @@ fn holds(one: &Match, asked: &Asked) -> bool {
 
 fn is_value(wanted: &Spanned<StringMatch>, value: &str) -> bool {
     match &wanted.value {
-        StringMatch::Exact(exact) => exact == value,
+        StringMatch::Exact(exact) => **exact == *value,
         StringMatch::Regex(pattern) => whole(pattern, value),
         other => panic!("no match of an HTTPRoute: {other:?}"),
     }

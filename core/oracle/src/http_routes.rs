@@ -7,7 +7,7 @@ use lockgate_core::config::resource::http_route::{
     Rule, Timeouts,
 };
 use lockgate_core::config::resource::{
-    HeaderChanges, Meta, Resolution, Resources, ServiceEntry, ServicePort, Spanned, StringMatch,
+    HeaderChanges, Meta, Resolution, Resources, Seldom, ServiceEntry, ServicePort, Spanned, StringMatch,
 };
 use lockgate_core::config::secret::Secret;
 use lockgate_core::request::Scheme;
@@ -201,7 +201,7 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, namespace: &str) -> Rule {
             name: text(service),
             port: Some(spanned(8080)),
             weight: 1,
-            filters: Filters::default(),
+            filters: Seldom::default(),
         },
         // How often chance has it is not for this reading.
         chance: Chance(bytes.pick(&[0, 1_000_000, 1_000_000])),
@@ -218,7 +218,7 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, namespace: &str) -> Rule {
             .one_in(2)
             .then(|| spanned(["first", "second", "third"][index].into())),
         matches,
-        filters,
+        filters: filters.into(),
         backends: list(bytes, counts, |bytes| BackendRef {
             at: Location::default(),
             kind: BackendKind::Service,
@@ -227,9 +227,9 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, namespace: &str) -> Rule {
             port: Some(spanned(8080)),
             weight: bytes.pick(&[1, 1, 1, 0, 3]),
             filters: if bytes.one_in(3) {
-                self::filters(bytes, has_prefix)
+                self::filters(bytes, has_prefix).into()
             } else {
-                Filters::default()
+                Seldom::default()
             },
         }),
     }

@@ -113,23 +113,19 @@ fn llm_route(route: &mut LlmRoute) {
 }
 
 fn http_match(entry: &mut HttpMatch) {
-    let one = [
-        &mut entry.uri,
-        &mut entry.scheme,
-        &mut entry.method,
-        &mut entry.authority,
-    ];
-    let keyed = entry.headers.iter_mut().chain(&mut entry.without_headers);
+    let also = &mut *entry.also;
+    let one = [&mut entry.uri, &mut also.scheme, &mut also.method, &mut also.authority];
+    let keyed = also.headers.iter_mut().chain(&mut also.without_headers);
     let all = one.into_iter().flatten().chain(keyed.map(|(_, wanted)| wanted));
-    all.chain(entry.query_params.iter_mut().map(|(_, wanted)| wanted))
+    all.chain(also.query_params.iter_mut().map(|(_, wanted)| wanted))
         .for_each(|wanted| string_match(&mut wanted.value));
 }
 
 /// An empty prefix says nothing, and what is no regular expression is none of any text.
 fn string_match(wanted: &mut StringMatch) {
     match wanted {
-        StringMatch::Prefix(prefix) if prefix.is_empty() => "r".clone_into(prefix),
-        StringMatch::Regex(regex) if regex::Regex::new(regex).is_err() => ".*".clone_into(regex),
+        StringMatch::Prefix(prefix) if prefix.is_empty() => *prefix = "r".into(),
+        StringMatch::Regex(regex) if regex::Regex::new(regex).is_err() => *regex = ".*".into(),
         _ => {}
     }
 }

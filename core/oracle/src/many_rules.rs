@@ -34,11 +34,11 @@ fn one_match(bytes: &mut Bytes<'_>) -> HttpMatch {
             bytes.pick(&["x-a", "x-b", "user-type", "x-a"]).to_owned(),
         ));
         match bytes.below(8) {
-            0 => one.method = Some(spanned(exact(bytes, &["POST", "GET", "PUT"]))),
-            1 => one.authority = Some(spanned(exact(bytes, &["a.test", "p.test", "A.Test"]))),
-            2 => one.query_params = vec![(text("x"), spanned(exact(bytes, &["1", "red"])))],
-            3 => one.without_headers = vec![(field, spanned(value(bytes)))],
-            _ => one.headers = vec![(field, spanned(value(bytes)))],
+            0 => one.also.method = Some(spanned(exact(bytes, &["POST", "GET", "PUT"]))),
+            1 => one.also.authority = Some(spanned(exact(bytes, &["a.test", "p.test", "A.Test"]))),
+            2 => one.also.query_params = vec![(text("x"), spanned(exact(bytes, &["1", "red"])))],
+            3 => one.also.without_headers = vec![(field, spanned(value(bytes)))],
+            _ => one.also.headers = vec![(field, spanned(value(bytes)))],
         }
     }
     one
@@ -80,10 +80,10 @@ fn value(bytes: &mut Bytes<'_>) -> StringMatch {
 
 fn action(bytes: &mut Bytes<'_>) -> HttpAction {
     if bytes.one_in(3) {
-        return HttpAction::DirectResponse(HttpDirectResponse {
+        return HttpAction::DirectResponse(Box::new(HttpDirectResponse {
             status: 200,
             body: Vec::new(),
-        });
+        }));
     }
     HttpAction::Route {
         destinations: vec![RouteDestination {
@@ -98,6 +98,7 @@ fn action(bytes: &mut Bytes<'_>) -> HttpAction {
         rewrite: HttpRewrite {
             uri: bytes.one_in(2).then(|| UriRewrite::Matched(text("/x"))),
             authority: None,
-        },
+        }
+        .into(),
     }
 }

@@ -382,7 +382,7 @@ fn asked_by(world: &World, bound: &Bound<'_>, port: u16) -> Vec<String> {
             Entry::Llm(entry) => asked.extend(entry.headers.iter().map(|(name, _)| name.value.clone())),
             entry @ Entry::Http(_) if entry.is_catch_all() => return asked,
             Entry::Http(entry) => {
-                let keys = entry.headers.iter().chain(&entry.without_headers);
+                let keys = entry.also.headers.iter().chain(&entry.also.without_headers);
                 asked.extend(keys.filter_map(|(key, _)| match &key.value {
                     HeaderKey::Field(name) => Some(name.clone()),
                     _ => None,
@@ -435,7 +435,7 @@ fn forward(
     let specific = rule.name.as_ref().and_then(|name| {
         let mut entries = provider.route_specific_configs.iter();
         entries
-            .find(|(key, _)| key.value == name.value)
+            .find(|(key, _)| *key.value == *name.value)
             .map(|(_, config)| config)
     });
     if specific.is_some() {
@@ -452,7 +452,7 @@ fn forward(
         second: second.label(),
         authority: backend
             .host_rewrite
-            .as_ref()
+            .as_deref()
             .or(by_rule)
             .map_or(&host, |rewrite| &rewrite.value)
             .clone(),

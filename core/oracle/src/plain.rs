@@ -1,8 +1,8 @@
 //! What a VirtualService does with a request: `semantics/policy.md` §12 and §15.
 
 use lockgate_core::config::resource::{
-    HeaderChanges, HttpAction, HttpDirectResponse, HttpRedirect, HttpRoute, MeshConfig, RedirectPort, RouteSettings,
-    ServiceEntry, UriRewrite,
+    HeaderChanges, HttpAction, HttpRedirect, HttpRoute, MeshConfig, RedirectPort, RouteSettings, ServiceEntry,
+    UriRewrite,
 };
 use lockgate_core::limits::{PATH_BYTES_MAX, SUBSTITUTIONS_MAX};
 use lockgate_core::path::Normalization;
@@ -36,10 +36,10 @@ pub fn carry_out(
             location: location(redirect, sample, head),
             changes: together(&[&rule.headers.response]),
         },
-        HttpAction::DirectResponse(HttpDirectResponse { status, body }) => Verdict::Respond {
+        HttpAction::DirectResponse(response) => Verdict::Respond {
             rule: label,
-            status: *status,
-            body: body.clone(),
+            status: response.status,
+            body: response.body.clone(),
             changes: together(&[&rule.headers.response]),
         },
         HttpAction::Route { destinations, rewrite } => {

@@ -100,7 +100,7 @@ impl<'w> Found<'w> {
             Rule::Http(rule) => (&rule.name, "http"),
         };
         let rule = match name {
-            Some(name) => name.value.clone(),
+            Some(name) => name.value.to_string(),
             None => format!("{list}[{}]", self.index),
         };
         let meta = self.route.meta();
@@ -111,7 +111,7 @@ impl<'w> Found<'w> {
 /// The path's condition: `/` is on every path.
 fn path_condition(entry: &HttpMatch) -> Option<&StringMatch> {
     let uri = entry.uri.as_ref().map(|uri| &uri.value);
-    uri.filter(|uri| !matches!(uri, StringMatch::Present) && **uri != StringMatch::Prefix("/".to_owned()))
+    uri.filter(|uri| !matches!(uri, StringMatch::Present) && **uri != StringMatch::Prefix("/".into()))
 }
 
 impl Entry<'_> {
@@ -125,12 +125,13 @@ impl Entry<'_> {
                 entry.headers.is_empty() && !asks_of_body && Entry::Http(&entry.more).is_catch_all()
             }
             Self::Http(entry) => {
-                let one = [&entry.scheme, &entry.method, &entry.authority];
+                let also = &entry.also;
+                let one = [&also.scheme, &also.method, &also.authority];
                 path_condition(entry).is_none()
                     && one.iter().all(|one| one.is_none())
-                    && entry.headers.is_empty()
-                    && entry.without_headers.is_empty()
-                    && entry.query_params.is_empty()
+                    && also.headers.is_empty()
+                    && also.without_headers.is_empty()
+                    && also.query_params.is_empty()
             }
         }
     }
@@ -218,10 +219,10 @@ fn note(matched: &Found<'_>, catch_alls: &[Found<'_>], features: &mut Features) 
                     (_, StringMatch::Present) => "by header presence",
                 });
             }
-            if !entry.gateways.is_empty() {
+            if !entry.more.also.gateways.is_empty() {
                 features.insert("by a match with gateways");
             }
-            if entry.source_labels.is_some() {
+            if entry.more.also.source_labels.is_some() {
                 features.insert("by a match with sourceLabels");
             }
         }
@@ -241,15 +242,16 @@ fn note_http(entry: &HttpMatch, features: &mut Features) {
             path_condition(entry).is_some() && entry.ignore_uri_case,
             "by uri in any case",
         ),
-        (entry.method.is_some(), "by method"),
-        (entry.scheme.is_some(), "by scheme"),
-        (entry.authority.is_some(), "by authority"),
-        (entry.port.is_some(), "by a match with port"),
-        (!entry.without_headers.is_empty(), "by the absence of a header"),
-        (!entry.query_params.is_empty(), "by query parameter"),
-        (entry.source_namespace.is_some(), "by a match with sourceNamespace"),
+        (entry.also.method.is_some(), "by method"),
+        (entry.also.scheme.is_some(), "by scheme"),
+        (entry.also.authority.is_some(), "by authority"),
+        (entry.also.port.is_some(), "by a match with port"),
+        (!entry.also.without_headers.is_empty(), "by the absence of a header"),
+        (!entry.also.query_params.is_empty(), "by query parameter"),
+        (entry.also.source_namespace.is_some(), "by a match with sourceNamespace"),
         (
             entry
+                .also
                 .headers
                 .iter()
                 .any(|(key, _)| matches!(key.value, HeaderKey::Claim(_))),
@@ -330,21 +332,22 @@ fn has_labels(world: &World, labels: Option<&Labels>) -> bool {
 }
 
 fn counts_llm(world: &World, bound: &Bound<'_>, entry: &LlmMatch, port: u16) -> bool {
-    let here = entry.more.port.is_none_or(|wanted| wanted == port);
-    let here = here && (entry.gateways.is_empty() || comes_through(bound, &entry.gateways));
-    here && has_labels(world, entry.source_labels.as_ref())
+    let also = &entry.more.also;
+    let here = also.port.is_none_or(|wanted| wanted == port);
+    let here = here && (also.gateways.is_empty() || comes_through(bound, &also.gateways));
+    here && has_labels(world, also.source_labels.as_ref())
 }
 
 /// Labels and namespace count only where no gateways are named.
 fn counts_http(world: &World, bound: &Bound<'_>, entry: &HttpMatch, port: u16) -> bool {
-    if entry.port.is_some_and(|wanted| wanted != port) {
+    if entry.also.port.is_some_and(|wanted| wanted != port) {
         return false;
     }
-    if !entry.gateways.is_empty() {
-        return comes_through(bound, &entry.gateways);
+    if !entry.also.gateways.is_empty() {
+        return comes_through(bound, &entry.also.gateways);
     }
-    let namespace = entry.source_namespace.as_ref();
-    has_labels(world, entry.source_labels.as_ref())
+    let namespace = entry.also.source_namespace.as_ref();
+    has_labels(world, entry.also.source_labels.as_ref())
         && namespace.is_none_or(|namespace| *namespace == world.settings.namespace)
 }
 
@@ -388,14 +391,14 @@ fn http_holds(entry: &HttpMatch, sample: &Sample, target: &Target) -> bool {
             .is_none_or(|wanted| value_holds(wanted, value.as_bytes()))
     };
     path_condition(entry).is_none_or(|uri| path_holds(uri, entry.ignore_uri_case, &target.path))
-        && one(&entry.method, sample.method)
-        && one(&entry.scheme, sample.scheme.as_str())
-        && one(&entry.authority, &target.authority)
-        && entry.headers.iter().all(|(key, wanted)| {
+        && one(&entry.also.method, sample.method)
+        && one(&entry.also.scheme, sample.scheme.as_str())
+        && one(&entry.also.authority, &target.authority)
+        && entry.also.headers.iter().all(|(key, wanted)| {
             let values = values_of(key, sample, target);
             values.iter().any(|value| value_holds(wanted, value))
         })
-        && entry.without_headers.iter().all(|(key, wanted)| {
+        && entry.also.without_headers.iter().all(|(key, wanted)| {
             let mut values = values_of(key, sample, target);
             let is_field = matches!(key.value, HeaderKey::Field(_));
             if is_field && values.is_empty() && wanted.value != StringMatch::Present {
@@ -403,7 +406,7 @@ fn http_holds(entry: &HttpMatch, sample: &Sample, target: &Target) -> bool {
             }
             !values.iter().any(|value| value_holds(wanted, value))
         })
-        && entry.query_params.iter().all(|(name, wanted)| {
+        && entry.also.query_params.iter().all(|(name, wanted)| {
             let query = target.query.as_deref().unwrap_or("");
             let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).collect();
             let named = |pair: &&&str| pair.split('=').next() == Some(name.as_str());
@@ -465,7 +468,10 @@ fn value_holds(condition: &StringMatch, value: &[u8]) -> bool {
         StringMatch::Prefix(prefix) => value.starts_with(prefix.as_bytes()),
         StringMatch::Regex(pattern) => REGEXES.with_borrow_mut(|known| {
             let compiled = || regex(pattern).expect("checked before");
-            known.entry(pattern.clone()).or_insert_with(compiled).is_match(value)
+            known
+                .entry(pattern.to_string())
+                .or_insert_with(compiled)
+                .is_match(value)
         }),
         StringMatch::Present => true,
     }

@@ -93,13 +93,14 @@ fn check_gateways(world: &World, route: Route<'_>, reasons: &mut Reasons) {
 fn check_service(world: &World, service: &VirtualService, reasons: &mut Reasons) {
     let bound = is_bound(world, Route::Virtual(service));
     for entry in service.http.iter().flat_map(|rule| &rule.matches) {
-        let one = [&entry.uri, &entry.scheme, &entry.method, &entry.authority];
-        let keyed = entry
+        let also = &entry.also;
+        let one = [&entry.uri, &also.scheme, &also.method, &also.authority];
+        let keyed = also
             .headers
             .iter()
-            .chain(&entry.without_headers)
+            .chain(&also.without_headers)
             .map(|(_, wanted)| wanted);
-        let params = entry.query_params.iter().map(|(_, wanted)| wanted);
+        let params = also.query_params.iter().map(|(_, wanted)| wanted);
         for wanted in one.into_iter().flatten().chain(keyed).chain(params) {
             if let StringMatch::Regex(text) = &wanted.value {
                 check_pattern(text, &regex(text), reasons);
@@ -150,7 +151,7 @@ fn check_route(world: &World, route: &LlmRoute, reasons: &mut Reasons) {
         .rules
         .iter()
         .flat_map(|rule| &rule.matches)
-        .flat_map(|entry| &entry.gateways)
+        .flat_map(|entry| &entry.more.also.gateways)
     {
         let same = |other: &str| absolute(name, &route.meta) == absolute(other, &route.meta);
         if !route.gateways.iter().any(|other| same(other)) {

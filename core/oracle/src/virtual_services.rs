@@ -81,7 +81,7 @@ pub fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], h
         at: Location::default(),
         name: bytes
             .one_in(2)
-            .then(|| text(["first", "second", "third", "fourth"][index])),
+            .then(|| spanned(["first", "second", "third", "fourth"][index].into())),
         matches: list(bytes, &[1, 1, 2, 1, 3, 0], |bytes| {
             http_match(bytes, gateways, has_claims)
         }),
@@ -101,27 +101,27 @@ fn http_match(bytes: &mut Bytes<'_>, gateways: &[Spanned<String>], has_claims: b
         match bytes.below(16) {
             0 => {
                 let methods = ["POST", "GET", "OPTIONS", "PUT"];
-                entry.method = Some(spanned(one_of(bytes, &methods, "P", "POST|PUT")));
+                entry.also.method = Some(spanned(one_of(bytes, &methods, "P", "POST|PUT")));
             }
-            1 => entry.scheme = Some(spanned(one_of(bytes, &["http", "https"], "http", "https?"))),
+            1 => entry.also.scheme = Some(spanned(one_of(bytes, &["http", "https"], "http", "https?"))),
             2 => {
                 let hosts = ["a.test", "A.Test", "a.test:80", "p.test", "not a host"];
-                entry.authority = Some(spanned(one_of(bytes, &hosts, "a", "[a-z.]+")));
+                entry.also.authority = Some(spanned(one_of(bytes, &hosts, "a", "[a-z.]+")));
             }
-            3 => entry.port = Some(bytes.pick(&[80, 80, 80, 8080])),
-            4 | 5 | 12 | 13 => entry.headers = keyed(bytes, has_claims),
-            6 | 7 => entry.without_headers = keyed(bytes, has_claims),
+            3 => entry.also.port = Some(bytes.pick(&[80, 80, 80, 8080])),
+            4 | 5 | 12 | 13 => entry.also.headers = keyed(bytes, has_claims),
+            6 | 7 => entry.also.without_headers = keyed(bytes, has_claims),
             8 | 9 | 14 | 15 => {
                 let name = bytes.pick(&["x", "x", "a", "/../a"]);
-                entry.query_params = vec![(text(name), spanned(one_of(bytes, &["1", "", "red"], "1", "[0-9]*")))];
+                entry.also.query_params = vec![(text(name), spanned(one_of(bytes, &["1", "", "red"], "1", "[0-9]*")))];
             }
-            10 => entry.source_labels = Some(selector(bytes)),
+            10 => entry.also.source_labels = Some(selector(bytes)),
             _ if bytes.one_in(2) => {
-                entry.source_namespace = Some(bytes.pick(&["istio-system", "istio-system", "team"]).into());
+                entry.also.source_namespace = Some(bytes.pick(&["istio-system", "istio-system", "team"]).into());
             }
             _ => {
                 let own = gateways.get(bytes.below(gateways.len().max(1)));
-                entry.gateways = vec![
+                entry.also.gateways = vec![
                     own.filter(|_| bytes.byte() < 230)
                         .cloned()
                         .unwrap_or_else(|| text("team/gw-0")),
@@ -183,13 +183,13 @@ fn action(bytes: &mut Bytes<'_>) -> HttpAction {
     match bytes.below(8) {
         0..=4 => HttpAction::Route {
             destinations: destinations(bytes),
-            rewrite: rewrite(bytes),
+            rewrite: rewrite(bytes).into(),
         },
-        5 => HttpAction::DirectResponse(HttpDirectResponse {
+        5 => HttpAction::DirectResponse(Box::new(HttpDirectResponse {
             status: bytes.pick(&[200, 404, 503]),
             body: bytes.pick(&[&b"no"[..], b"", b"\xff\0"]).to_vec(),
-        }),
-        _ => HttpAction::Redirect(HttpRedirect {
+        })),
+        _ => HttpAction::Redirect(Box::new(HttpRedirect {
             uri: bytes.pick(&[None, Some("/to"), Some("/to?own")]).map(str::to_owned),
             authority: bytes
                 .pick(&[None, Some("to.test"), Some("to.test:81"), None])
@@ -204,7 +204,7 @@ fn action(bytes: &mut Bytes<'_>) -> HttpAction {
             ]),
             scheme: bytes.pick(&[None, Some(Scheme::Https), Some(Scheme::Http), None]),
             code: bytes.pick(&[301, 302, 308]),
-        }),
+        })),
     }
 }
 

@@ -8,9 +8,9 @@ use lockgate_core::client_cert::Forwarding;
 use lockgate_core::compile::Settings;
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    BackendRef, ClientCertificates, Credential, Gateway, HttpMatch, HttpRewrite, Labels, LlmMatch, LlmProvider,
-    LlmRoute, LlmRule, MeshConfig, Meta, ProviderConfig, Resources, RouteSettings, Server, ServerProtocol, ServerTls,
-    Spanned, StringMatch, TlsVersion,
+    BackendRef, ClientCertificates, Credential, FurtherConditions, Gateway, HttpMatch, Labels, LlmMatch, LlmProvider,
+    LlmRoute, LlmRule, MeshConfig, Meta, ProviderConfig, Resources, RouteSettings, Seldom, Server, ServerProtocol,
+    ServerTls, Spanned, StringMatch, TlsVersion,
 };
 use lockgate_core::config::secret::Secret;
 use lockgate_core::path::{Normalization, PathParameters};
@@ -250,10 +250,10 @@ fn rule(bytes: &mut Bytes<'_>, index: usize, gateways: &[Spanned<String>], provi
     };
     LlmRule {
         at: Location::default(),
-        name: name.map(text),
+        name: name.map(|name| spanned(name.into())),
         matches: list(bytes, &[1, 2, 1, 0, 2, 3, 1], |bytes| llm_match(bytes, gateways)),
         backend_refs: backends(bytes, providers),
-        rewrite: HttpRewrite::default(),
+        rewrite: Seldom::default(),
         headers: operations(bytes),
         settings: match bytes.one_in(3) {
             true => attempts::settings(bytes),
@@ -275,16 +275,16 @@ fn llm_match(bytes: &mut Bytes<'_>, gateways: &[Spanned<String>]) -> LlmMatch {
             headers.push((text(name), spanned(condition)));
         }
     }
+    let own_gateways = list(bytes, &[0, 0, 0, 0, 0, 1], |bytes| {
+        match gateways.get(bytes.below(gateways.len().max(1))) {
+            Some(own) if bytes.byte() < 250 => own.clone(),
+            _ => text("istio-system/gw-0"),
+        }
+    });
+    let source_labels = bytes.one_in(8).then(|| selector(bytes));
     LlmMatch {
         at: Location::default(),
         headers,
-        gateways: list(bytes, &[0, 0, 0, 0, 0, 1], |bytes| {
-            match gateways.get(bytes.below(gateways.len().max(1))) {
-                Some(own) if bytes.byte() < 250 => own.clone(),
-                _ => text("istio-system/gw-0"),
-            }
-        }),
-        source_labels: bytes.one_in(8).then(|| selector(bytes)),
         models: list(bytes, &[0, 0, 0, 0, 0, 0, 1, 2], |bytes| {
             spanned(match bytes.below(4) {
                 0 => StringMatch::Prefix("qw".into()),
@@ -299,10 +299,16 @@ fn llm_match(bytes: &mut Bytes<'_>, gateways: &[Spanned<String>]) -> LlmMatch {
                     bytes.pick(&["/a", "/v1/chat", "/"]).into(),
                 ))
             }),
-            method: bytes
-                .one_in(8)
-                .then(|| spanned(StringMatch::Exact(bytes.pick(&["POST", "GET"]).into()))),
-            port: bytes.one_in(12).then(|| bytes.pick(&[80, 443])),
+            also: FurtherConditions {
+                method: bytes
+                    .one_in(8)
+                    .then(|| spanned(StringMatch::Exact(bytes.pick(&["POST", "GET"]).into()))),
+                port: bytes.one_in(12).then(|| bytes.pick(&[80, 443])),
+                gateways: own_gateways,
+                source_labels,
+                ..FurtherConditions::default()
+            }
+            .into(),
             ..HttpMatch::default()
         },
     }
@@ -390,7 +396,9 @@ fn backends(bytes: &mut Bytes<'_>, providers: &[LlmProvider]) -> Vec<BackendRef>
             at: Location::default(),
             provider_host: text(host),
             weight: weight.map(spanned),
-            host_rewrite: bytes.one_in(8).then(|| text(bytes.pick(&["rewritten.test", "p.test"]))),
+            host_rewrite: bytes
+                .one_in(8)
+                .then(|| Box::new(text(bytes.pick(&["rewritten.test", "p.test"])))),
         });
     }
     refs

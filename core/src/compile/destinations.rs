@@ -72,7 +72,7 @@ impl<'c> Destinations<'c> {
             host: full_name(&destination.host, namespace),
             at: destination.host.at,
             port: destination.port.as_ref(),
-            subset: destination.subset.as_ref(),
+            subset: destination.subset.as_deref(),
             field,
             fields: &ROUTE_FIELDS,
         };

@@ -82,7 +82,7 @@ pub(super) fn compile<'c>(
     let rule_names: Vec<&str> = resources
         .llm_routes
         .iter()
-        .flat_map(|route| route.rules.iter().filter_map(|rule| Some(rule.name.as_ref()?.as_str())))
+        .flat_map(|route| route.rules.iter().filter_map(|rule| Some(&*rule.name.as_ref()?.value)))
         .collect();
     for resource in &resources.llm_providers {
         let host = resource.host.to_ascii_lowercase();

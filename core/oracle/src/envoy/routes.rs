@@ -47,7 +47,7 @@ fn routes_of(service: &VirtualService) -> Vec<(Value, bool)> {
             routes.push((route(rule, json!({ "prefix": "/" })), true));
         }
         for entry in &rule.matches {
-            if entry.port.is_some_and(|port| port != PORT) {
+            if entry.also.port.is_some_and(|port| port != PORT) {
                 continue;
             }
             let matched = route_match(entry);
@@ -68,10 +68,10 @@ fn route_match(entry: &HttpMatch) -> Value {
         Some(StringMatch::Regex(regex)) => json!({ "safe_regex": { "regex": regex } }),
     };
     let mut headers = Vec::new();
-    for (key, wanted) in &entry.headers {
+    for (key, wanted) in &entry.also.headers {
         headers.push(named(header_name(key), wanted));
     }
-    for (key, wanted) in &entry.without_headers {
+    for (key, wanted) in &entry.also.without_headers {
         let mut matcher = named(header_name(key), wanted);
         matcher["invert_match"] = json!(true);
         if matcher["present_match"].is_null() {
@@ -80,13 +80,14 @@ fn route_match(entry: &HttpMatch) -> Value {
         headers.push(matcher);
     }
     for (name, wanted) in [
-        (":method", &entry.method),
-        (":authority", &entry.authority),
-        (":scheme", &entry.scheme),
+        (":method", &entry.also.method),
+        (":authority", &entry.also.authority),
+        (":scheme", &entry.also.scheme),
     ] {
         headers.extend(wanted.as_ref().map(|wanted| named(name, wanted)));
     }
     let params: Vec<Value> = entry
+        .also
         .query_params
         .iter()
         .map(|(name, wanted)| named(name, wanted))

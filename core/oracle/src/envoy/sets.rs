@@ -107,10 +107,10 @@ fn routed_by_both(mut service: VirtualService, index: usize) -> VirtualService {
     for rule in &mut service.http {
         loadable::rule(rule);
         // Copies reach the upstreams whenever they do.
-        rule.settings.mirrors.clear();
+        rule.settings.mirrors = Box::default();
         for entry in &mut rule.matches {
-            entry.gateways.clear();
-            (entry.source_labels, entry.source_namespace) = (None, None);
+            entry.also.gateways.clear();
+            (entry.also.source_labels, entry.also.source_namespace) = (None, None);
         }
         if let HttpAction::Route { destinations, .. } = &mut rule.action {
             for (index, destination) in destinations.iter_mut().enumerate() {

@@ -84,7 +84,7 @@ fn backend(backend: &BackendRef) -> Value {
         written["weight"] = json!(**weight);
     }
     if let Some(host) = &backend.host_rewrite {
-        written["hostRewrite"] = json!(**host);
+        written["hostRewrite"] = json!(***host);
     }
     written
 }
@@ -93,12 +93,6 @@ fn llm_match(entry: &LlmMatch) -> Value {
     let mut written = http_match(&entry.more);
     for (name, wanted) in &entry.headers {
         written["headers"][name.as_str()] = string_match(wanted);
-    }
-    if !entry.gateways.is_empty() {
-        written["gateways"] = texts(&entry.gateways);
-    }
-    if let Some(wanted) = &entry.source_labels {
-        written["sourceLabels"] = labels(wanted);
     }
     if let Some(model) = models(&entry.models) {
         written["model"] = model;
@@ -115,7 +109,7 @@ fn models(models: &[Spanned<StringMatch>]) -> Option<Value> {
         [one] => Some(string_match(one)),
         several => {
             let exact = several.iter().map(|model| match &model.value {
-                StringMatch::Exact(name) => name.as_str(),
+                StringMatch::Exact(name) => &**name,
                 _ => panic!("of several models each is a name"),
             });
             Some(json!({ "in": exact.collect::<Vec<_>>() }))

@@ -220,32 +220,35 @@ pub(super) fn http_match(entry: &HttpMatch) -> Value {
     }
     for (name, wanted) in [
         ("uri", &entry.uri),
-        ("scheme", &entry.scheme),
-        ("method", &entry.method),
-        ("authority", &entry.authority),
+        ("scheme", &entry.also.scheme),
+        ("method", &entry.also.method),
+        ("authority", &entry.also.authority),
     ] {
         if let Some(wanted) = wanted {
             written[name] = string_match(wanted);
         }
     }
-    if let Some(port) = entry.port {
+    if let Some(port) = entry.also.port {
         written["port"] = json!(port);
     }
-    for (name, list) in [("headers", &entry.headers), ("withoutHeaders", &entry.without_headers)] {
+    for (name, list) in [
+        ("headers", &entry.also.headers),
+        ("withoutHeaders", &entry.also.without_headers),
+    ] {
         for (key, wanted) in list {
             written[name][&*header_name(key)] = string_match(wanted);
         }
     }
-    for (name, wanted) in &entry.query_params {
+    for (name, wanted) in &entry.also.query_params {
         written["queryParams"][name.as_str()] = string_match(wanted);
     }
-    if !entry.gateways.is_empty() {
-        written["gateways"] = texts(&entry.gateways);
+    if !entry.also.gateways.is_empty() {
+        written["gateways"] = texts(&entry.also.gateways);
     }
-    if let Some(wanted) = &entry.source_labels {
+    if let Some(wanted) = &entry.also.source_labels {
         written["sourceLabels"] = labels(wanted);
     }
-    if let Some(namespace) = &entry.source_namespace {
+    if let Some(namespace) = &entry.also.source_namespace {
         written["sourceNamespace"] = json!(namespace);
     }
     written

@@ -5,7 +5,8 @@ use alloc::string::String;
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    HttpAction, HttpMatch, HttpRoute, LlmRoute, Resources, Spanned, StringMatch, UriRewrite, VirtualService,
+    HttpAction, HttpMatch, HttpRoute, LlmRoute, Resources, SaysNothing as _, Spanned, StringMatch, UriRewrite,
+    VirtualService,
 };
 use crate::text_map::TextSet;
 
@@ -72,7 +73,7 @@ fn warn_about_unreachable_rules(service: &VirtualService, diagnostics: &mut Diag
         return;
     };
     let name = service.http.get(catch_all).and_then(|rule| rule.name.as_ref());
-    let name = name.map_or_else(|| format!("http[{catch_all}]"), |name| name.value.clone());
+    let name = name.map_or_else(|| format!("http[{catch_all}]"), |name| String::from(&*name.value));
     for rule in service.http.iter().skip(catch_all.saturating_add(1)) {
         diagnostics
             .warning(
@@ -88,20 +89,10 @@ fn warn_about_unreachable_rules(service: &VirtualService, diagnostics: &mut Diag
 fn takes_everything(one: &HttpMatch) -> bool {
     let every_path = match one.uri.as_ref().map(|uri| &uri.value) {
         None | Some(StringMatch::Present) => true,
-        Some(StringMatch::Prefix(prefix)) => prefix == "/",
+        Some(StringMatch::Prefix(prefix)) => **prefix == *"/",
         Some(StringMatch::Exact(_) | StringMatch::Regex(_)) => false,
     };
-    every_path
-        && one.scheme.is_none()
-        && one.method.is_none()
-        && one.authority.is_none()
-        && one.port.is_none()
-        && one.headers.is_empty()
-        && one.without_headers.is_empty()
-        && one.query_params.is_empty()
-        && one.gateways.is_empty()
-        && one.source_labels.is_none()
-        && one.source_namespace.is_none()
+    every_path && one.also.says_nothing()
 }
 
 /// The same for what LLMRoutes rewrite.
@@ -126,7 +117,7 @@ fn warn_about_slashes<'m>(
     let implied = (uris.len() == 0).then_some("/");
     let prefixes = uris.filter_map(|uri| match uri.map(|uri| &uri.value) {
         None => Some("/"),
-        Some(StringMatch::Prefix(prefix)) => Some(prefix.as_str()),
+        Some(StringMatch::Prefix(prefix)) => Some(&**prefix),
         Some(_) => None,
     });
     for prefix in prefixes.chain(implied) {

@@ -16,8 +16,8 @@ use super::virtual_service::position;
 use crate::compile::rows::RowWriter;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
-    Delegate, HeaderKey, HeaderOperations, HttpAction, HttpMatch, HttpRewrite, HttpRoute, Meta, Resources, Spanned,
-    StringMatch, VirtualService,
+    Delegate, FurtherConditions, HeaderKey, HeaderOperations, HttpAction, HttpMatch, HttpRewrite, HttpRoute, Meta,
+    Resources, SaysNothing as _, Seldom, Spanned, StringMatch, VirtualService,
 };
 use crate::config::suggest::did_you_mean;
 use crate::text_map::TextMap;
@@ -88,7 +88,7 @@ impl<'c> Delegates<'c> {
                 match merged((rule, rewrite), leaf) {
                     Some(one) => rules.push(Rule {
                         name: match &one.name {
-                            Some(name) => name.value.clone(),
+                            Some(name) => String::from(&*name.value),
                             None => format!("http[{index}].delegate.http[{place}]"),
                         },
                         rule: Cow::Owned(one),
@@ -162,19 +162,18 @@ impl<'c> Delegates<'c> {
 }
 
 /// The rule `leaf` for what `root` matches; `None` when one of its matches is not within any of those.
-fn merged((root, rewrite): (&HttpRoute, &HttpRewrite), leaf: &HttpRoute) -> Option<HttpRoute> {
+fn merged((root, rewrite): (&HttpRoute, &Seldom<HttpRewrite>), leaf: &HttpRoute) -> Option<HttpRoute> {
     let mut one = leaf.clone();
     one.matches = merged_matches(&root.matches, &leaf.matches)?;
     one.name = match (&root.name, one.name) {
         (Some(root), Some(leaf)) => Some(Spanned {
-            value: format!("{}-{}", root.value, leaf.value),
+            value: format!("{}-{}", root.value, leaf.value).into(),
             at: leaf.at,
         }),
         (root, leaf) => leaf.or_else(|| root.clone()),
     };
     if let HttpAction::Route { rewrite: own, .. } = &mut one.action
-        && own.uri.is_none()
-        && own.authority.is_none()
+        && own.says_nothing()
     {
         *own = rewrite.clone();
     }
@@ -215,30 +214,34 @@ fn merged_matches(roots: &[HttpMatch], leaves: &[HttpMatch]) -> Option<Vec<HttpM
 /// The conditions of both; where both have one that of `leaf`, which is the narrower.
 fn both(root: &HttpMatch, leaf: &HttpMatch) -> HttpMatch {
     let one = |leaf: &Option<Spanned<StringMatch>>, root: &Option<Spanned<StringMatch>>| leaf.clone().or(root.clone());
-    let mut source_labels = leaf.source_labels.clone();
-    for (key, value) in root.source_labels.iter().flatten() {
+    let (own, roots) = (&leaf.also, &root.also);
+    let mut source_labels = own.source_labels.clone();
+    for (key, value) in roots.source_labels.iter().flatten() {
         let labels = source_labels.get_or_insert_default();
-        if labels.iter().all(|(own, _)| own != key) {
+        if labels.iter().all(|(known, _)| known != key) {
             labels.push((key.clone(), value.clone()));
         }
     }
+    let also = FurtherConditions {
+        scheme: one(&own.scheme, &roots.scheme),
+        method: one(&own.method, &roots.method),
+        authority: one(&own.authority, &roots.authority),
+        port: own.port.or(roots.port),
+        headers: both_keyed(&roots.headers, &own.headers),
+        without_headers: both_keyed(&roots.without_headers, &own.without_headers),
+        query_params: both_keyed(&roots.query_params, &own.query_params),
+        gateways: match own.gateways.is_empty() {
+            true => roots.gateways.clone(),
+            false => own.gateways.clone(),
+        },
+        source_labels,
+        source_namespace: own.source_namespace.clone().or_else(|| roots.source_namespace.clone()),
+    };
     HttpMatch {
         at: leaf.at,
         uri: one(&leaf.uri, &root.uri),
         ignore_uri_case: leaf.ignore_uri_case,
-        scheme: one(&leaf.scheme, &root.scheme),
-        method: one(&leaf.method, &root.method),
-        authority: one(&leaf.authority, &root.authority),
-        port: leaf.port.or(root.port),
-        headers: both_keyed(&root.headers, &leaf.headers),
-        without_headers: both_keyed(&root.without_headers, &leaf.without_headers),
-        query_params: both_keyed(&root.query_params, &leaf.query_params),
-        gateways: match leaf.gateways.is_empty() {
-            true => root.gateways.clone(),
-            false => leaf.gateways.clone(),
-        },
-        source_labels,
-        source_namespace: leaf.source_namespace.clone().or_else(|| root.source_namespace.clone()),
+        also: also.into(),
     }
 }
 
@@ -256,30 +259,33 @@ fn of_key<'k, K: PartialEq>(keyed: &'k Keyed<K>, wanted: &K) -> Option<&'k Spann
 
 /// Whether something that `leaf` asks is not within what `root` asks.
 fn conflict(root: &HttpMatch, leaf: &HttpMatch) -> bool {
+    let (roots, own) = (&root.also, &leaf.also);
     let ones = [
         (&root.uri, &leaf.uri),
-        (&root.scheme, &leaf.scheme),
-        (&root.method, &leaf.method),
-        (&root.authority, &leaf.authority),
+        (&roots.scheme, &own.scheme),
+        (&roots.method, &own.method),
+        (&roots.authority, &own.authority),
     ];
-    let labels = leaf.source_labels.iter().flatten();
-    let roots_labels = || root.source_labels.iter().flatten();
+    let labels = own.source_labels.iter().flatten();
+    let roots_labels = || roots.source_labels.iter().flatten();
     ones.into_iter()
         .any(|(root, leaf)| !is_within(root.as_ref(), leaf.as_ref()))
-        || keyed_conflict::<HeaderKey>(&root.headers, &leaf.headers)
-        || keyed_conflict::<HeaderKey>(&root.without_headers, &leaf.without_headers)
-        || keyed_conflict::<String>(&root.query_params, &leaf.query_params)
+        || keyed_conflict::<HeaderKey>(&roots.headers, &own.headers)
+        || keyed_conflict::<HeaderKey>(&roots.without_headers, &own.without_headers)
+        || keyed_conflict::<String>(&roots.query_params, &own.query_params)
         || root.ignore_uri_case != leaf.ignore_uri_case
-        || root.port.is_some_and(|port| leaf.port.is_some_and(|own| own != port))
-        || root.source_namespace.is_some() && leaf.source_namespace != root.source_namespace
+        || roots
+            .port
+            .is_some_and(|port| own.port.is_some_and(|other| other != port))
+        || roots.source_namespace.is_some() && own.source_namespace != roots.source_namespace
         || labels
             .into_iter()
-            .any(|(key, value)| roots_labels().any(|(own, wanted)| own == key && wanted != value))
-        || !root.gateways.is_empty()
-            && leaf
+            .any(|(key, value)| roots_labels().any(|(other, wanted)| other == key && wanted != value))
+        || !roots.gateways.is_empty()
+            && own
                 .gateways
                 .iter()
-                .any(|gateway| root.gateways.iter().all(|own| own.value != gateway.value))
+                .any(|gateway| roots.gateways.iter().all(|other| other.value != gateway.value))
 }
 
 fn keyed_conflict<K: PartialEq>(roots: &Keyed<K>, leaves: &Keyed<K>) -> bool {
@@ -294,7 +300,7 @@ fn is_within(root: Option<&Spanned<StringMatch>>, leaf: Option<&Spanned<StringMa
     };
     match (&root.value, &leaf.value) {
         (StringMatch::Exact(root), StringMatch::Exact(leaf)) => root == leaf,
-        (StringMatch::Prefix(root), StringMatch::Prefix(leaf) | StringMatch::Exact(leaf)) => leaf.starts_with(root),
+        (StringMatch::Prefix(root), StringMatch::Prefix(leaf) | StringMatch::Exact(leaf)) => leaf.starts_with(&**root),
         _ => false,
     }
 }

@@ -23,23 +23,23 @@ pub(super) fn conditions(
     };
     let matched = writer.uri(one)?;
     for (subject, wanted) in [
-        (Subject::Method, &one.method),
-        (Subject::Scheme, &one.scheme),
-        (Subject::RawAuthority, &one.authority),
+        (Subject::Method, &one.also.method),
+        (Subject::Scheme, &one.also.scheme),
+        (Subject::RawAuthority, &one.also.authority),
     ] {
         if let Some(wanted) = wanted {
             writer.push(subject, wanted, false)?;
         }
     }
-    for (key, wanted) in &one.headers {
+    for (key, wanted) in &one.also.headers {
         let subject = writer.subject(key);
         writer.push(subject, wanted, false)?;
     }
-    for (key, wanted) in &one.without_headers {
+    for (key, wanted) in &one.also.without_headers {
         let subject = writer.subject(key);
         writer.push(subject, wanted, true)?;
     }
-    for (name, wanted) in &one.query_params {
+    for (name, wanted) in &one.also.query_params {
         let subject = Subject::QueryParam(writer.rows.text(name));
         writer.push(subject, wanted, false)?;
     }
@@ -59,7 +59,7 @@ impl Writer<'_, '_> {
         let Some(uri) = &one.uri else { return Some(EVERY_PATH) };
         let matched = match &uri.value {
             StringMatch::Present => return Some(EVERY_PATH),
-            StringMatch::Prefix(prefix) if prefix == "/" => return Some(EVERY_PATH),
+            StringMatch::Prefix(prefix) if **prefix == *"/" => return Some(EVERY_PATH),
             StringMatch::Prefix(prefix) => MatchedPath::Prefix(number(prefix.len())),
             StringMatch::Exact(_) | StringMatch::Regex(_) => MatchedPath::Whole,
         };

@@ -5,7 +5,6 @@
 //! after the prefixes. <https://gateway-api.sigs.k8s.io/reference/spec/#httprouterule>
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -235,7 +234,7 @@ impl HttpRouteCompiler<'_, '_, '_> {
             PathMatch::Exact(exact) => (Test::Exact(self.rows.text(exact)), MatchedPath::Whole),
             PathMatch::Regex(pattern) => {
                 let wanted = Spanned {
-                    value: StringMatch::Regex(String::from(pattern)),
+                    value: StringMatch::Regex(pattern.as_str().into()),
                     at: path.at,
                 };
                 (

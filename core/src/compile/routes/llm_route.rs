@@ -26,7 +26,7 @@ use crate::text_map::TextSet;
 /// What logs and metrics call a rule: `namespace/route/rule`, the rule by name or by position.
 fn rule_label(route: &LlmRoute, rule: &LlmRule, index: usize) -> String {
     let position = format!("rules[{index}]");
-    let name = rule.name.as_ref().map_or(position.as_str(), |name| name.as_str());
+    let name = rule.name.as_ref().map_or(&*position, |name| &*name.value);
     format!("{}/{}/{name}", route.meta.namespace, *route.meta.name)
 }
 
@@ -165,19 +165,16 @@ impl RouteCompiler<'_, '_, '_, '_> {
             self.refuse_unknown_provider(backend, &host);
             return None;
         };
-        let host_rewrite = match &backend.host_rewrite {
+        let host_rewrite = match backend.host_rewrite.as_deref() {
             Some(rewrite) if authority::host_len(rewrite.as_bytes()).is_none() => {
                 self.diagnostics
                     .error("invalid-host", rewrite.at, format!("`{}` is not a host", **rewrite));
                 None
             }
-            rewrite => rewrite
-                .as_ref()
-                .or(sent.authority)
-                .map(|rewrite| self.rows.text(rewrite)),
+            rewrite => rewrite.or(sent.authority).map(|rewrite| self.rows.text(rewrite)),
         };
         self.refuse_rewrite_of_fixed_path(rule, provider, &host);
-        let rule_name = rule.name.as_ref().map(|name| name.as_str());
+        let rule_name = rule.name.as_ref().map(|name| &*name.value);
         Some(BackendRow {
             weight,
             to: BackendTarget::Provider(ProviderTarget {
@@ -266,12 +263,13 @@ impl RouteCompiler<'_, '_, '_, '_> {
     /// One for each model that it lists; none when it can never match here.
     fn alternatives_of(&mut self, one: &LlmMatch, rule: RuleId, field: FieldText<'_>) -> Vec<Alternative> {
         self.refuse_foreign_gateways(one);
-        let namespace = &one.more.source_namespace;
-        let selected = one
+        let also = &one.more.also;
+        let selected = also
             .source_labels
             .as_ref()
             .is_none_or(|labels| self.settings.has_labels(labels))
-            && namespace
+            && also
+                .source_namespace
                 .as_ref()
                 .is_none_or(|namespace| *namespace == self.settings.namespace);
         let Some((matched, conditions)) = self.conditions(one) else {
@@ -285,7 +283,7 @@ impl RouteCompiler<'_, '_, '_, '_> {
                 .filter_map(|model| conditions::test(model, self.rows, self.diagnostics).map(Some))
                 .collect()
         };
-        let gateways: Vec<String> = one
+        let gateways: Vec<String> = also
             .gateways
             .iter()
             .map(|reference| qualified(reference, &self.route.meta))
@@ -304,7 +302,7 @@ impl RouteCompiler<'_, '_, '_, '_> {
                     origin: self.rows.origin(&self.route.meta, field, one.at),
                 },
                 gateways: gateways.clone(),
-                port: one.more.port,
+                port: also.port,
                 rank: Rank::default(),
             }
         });
@@ -368,7 +366,7 @@ impl RouteCompiler<'_, '_, '_, '_> {
             .iter()
             .map(|reference| qualified(reference, &self.route.meta))
             .collect();
-        for reference in &alternative.gateways {
+        for reference in &alternative.more.also.gateways {
             let gateway = qualified(reference, &self.route.meta);
             if reference.as_str() != "mesh" && !own.contains(&gateway) {
                 self.diagnostics
@@ -383,11 +381,7 @@ impl RouteCompiler<'_, '_, '_, '_> {
     }
 
     fn warn_about_unreachable_rules(&mut self) {
-        let catches_all = |rule: &LlmRule| {
-            let everything =
-                |one: &LlmMatch| one.is_catch_all() && one.gateways.is_empty() && one.source_labels.is_none();
-            rule.matches.is_empty() || rule.matches.iter().any(everything)
-        };
+        let catches_all = |rule: &LlmRule| rule.matches.is_empty() || rule.matches.iter().any(LlmMatch::is_catch_all);
         let mut rules = self.route.rules.iter();
         let Some(catch_all) = rules.by_ref().find(|rule| catches_all(rule)) else {
             return;
@@ -395,7 +389,7 @@ impl RouteCompiler<'_, '_, '_, '_> {
         let name = catch_all
             .name
             .as_ref()
-            .map_or("the rule before it", |name| name.as_str());
+            .map_or("the rule before it", |name| &*name.value);
         for rule in rules {
             self.diagnostics
                 .warning(
@@ -410,12 +404,12 @@ impl RouteCompiler<'_, '_, '_, '_> {
     fn refuse_duplicate_rule_names(&mut self) {
         let mut seen = TextSet::default();
         for name in self.route.rules.iter().filter_map(|rule| rule.name.as_ref()) {
-            if !seen.insert(name.as_str()) {
+            if !seen.insert(&name.value) {
                 self.diagnostics
                     .error(
                         "duplicate-rule-name",
                         name.at,
-                        format!("rule `{}` is named twice in this route", name.as_str()),
+                        format!("rule `{}` is named twice in this route", name.value),
                     )
                     .help("`routeSpecificConfigs` refers to rules by name");
             }
@@ -434,8 +428,8 @@ struct Sent<'r> {
 /// A match of the host, which is compared in lower case.
 fn folded(wanted: &Spanned<StringMatch>) -> Spanned<StringMatch> {
     let value = match &wanted.value {
-        StringMatch::Exact(value) => StringMatch::Exact(value.to_ascii_lowercase()),
-        StringMatch::Prefix(value) => StringMatch::Prefix(value.to_ascii_lowercase()),
+        StringMatch::Exact(value) => StringMatch::Exact(value.to_ascii_lowercase().into()),
+        StringMatch::Prefix(value) => StringMatch::Prefix(value.to_ascii_lowercase().into()),
         other => other.clone(),
     };
     Spanned { value, at: wanted.at }

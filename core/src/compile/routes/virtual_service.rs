@@ -34,7 +34,7 @@ use crate::tables::{
 /// What logs and metrics call a rule within its resource: by its name, or by its position.
 pub(super) fn position(rule: &HttpRoute, index: usize) -> String {
     match &rule.name {
-        Some(name) => name.value.clone(),
+        Some(name) => String::from(&*name.value),
         None => format!("http[{index}]"),
     }
 }
@@ -320,17 +320,19 @@ impl ServiceCompiler<'_, '_, '_> {
                 origin: self.rows.origin(meta, field, one.at),
             },
             gateways: one
+                .also
                 .gateways
                 .iter()
                 .map(|reference| qualified(reference, &self.service.meta))
                 .collect(),
-            port: one.port,
+            port: one.also.port,
             rank: Rank::default(),
         })
     }
 
     /// As istiod has it, labels and namespace count only where no gateways are named.
     fn is_selected(&self, one: &HttpMatch) -> bool {
+        let one = &*one.also;
         let labels = one.source_labels.as_ref();
         !one.gateways.is_empty()
             || labels.is_none_or(|labels| self.settings.has_labels(labels))
@@ -341,7 +343,7 @@ impl ServiceCompiler<'_, '_, '_> {
     }
 
     fn warn_about_foreign_gateways(&mut self, one: &HttpMatch, field: FieldText<'_>) {
-        if one.gateways.is_empty() {
+        if one.also.gateways.is_empty() {
             return;
         }
         let meta = &self.service.meta;
@@ -351,7 +353,7 @@ impl ServiceCompiler<'_, '_, '_> {
             .iter()
             .map(|reference| qualified(reference, meta))
             .collect();
-        for reference in &one.gateways {
+        for reference in &one.also.gateways {
             let gateway = qualified(reference, meta);
             if reference.as_str() != "mesh" && !own.contains(&gateway) {
                 self.diagnostics

@@ -13,9 +13,9 @@ use crate::config::field_path::FieldPath;
 use crate::config::quote::quoted;
 use crate::config::resource::gateway_api::INFERENCE_GROUP;
 use crate::config::resource::http_route::{
-    BackendKind, BackendRef, Filters, HttpRoute, Match, ParentRef, PathMatch, Rule, Timeouts,
+    BackendKind, BackendRef, HttpRoute, Match, ParentRef, PathMatch, Rule, Timeouts,
 };
-use crate::config::resource::{Meta, Spanned, StringMatch};
+use crate::config::resource::{Meta, Seldom, Spanned, StringMatch};
 use crate::config::schema::GATEWAY_API;
 use crate::config::time::parse_limit_ms;
 use crate::config::tree::{Node, Scalar};
@@ -37,7 +37,7 @@ pub(super) fn decode(spec: &Node, meta: Meta, diagnostics: &mut Diagnostics) -> 
             at: spec.at,
             name: None,
             matches: Vec::from([everything(spec.at)]),
-            filters: Filters::default(),
+            filters: Seldom::default(),
             backends: Vec::new(),
             timeouts: Timeouts::default(),
         });
@@ -116,7 +116,7 @@ fn rule(node: &Node, path: &FieldPath<'_>, namespace: &str, diagnostics: &mut Di
         at: node.at,
         name: node.get("name").and_then(boxed),
         matches,
-        filters,
+        filters: filters.into(),
         backends,
         timeouts: timeouts(node.get("timeouts"), &path.field("timeouts"), diagnostics),
     }
@@ -258,7 +258,7 @@ fn values(
         read.push((
             name,
             Spanned {
-                value: wanted(value.value),
+                value: wanted(value.value.into()),
                 at,
             },
         ));
@@ -283,7 +283,8 @@ fn backend(
             matches,
             FiltersOf::Backend,
             diagnostics,
-        ),
+        )
+        .into(),
         ..backend
     })
 }
@@ -322,7 +323,7 @@ pub(super) fn backend_object(
         name,
         port,
         weight: 1,
-        filters: Filters::default(),
+        filters: Seldom::default(),
     })
 }
 

@@ -1,16 +1,15 @@
 //! LLMRoute: ASM's, and what `lockgate.dev` adds to it.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
 use super::string_match::{by_header, of_field};
 use super::virtual_service::{by_key, conditions, operations, refuse_two_hosts, rewrite_of};
-use super::{each, host, integer, labels, route_settings, text};
+use super::{boxed, each, host, integer, route_settings, text};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::field_path::FieldPath;
-use crate::config::resource::{
-    BackendRef, HeaderKey, HttpMatch, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch,
-};
+use crate::config::resource::{BackendRef, HeaderKey, LlmMatch, LlmRoute, LlmRule, Meta, Spanned, StringMatch};
 use crate::config::schema::LOCKGATE;
 use crate::config::tree::{Node, Scalar};
 
@@ -51,10 +50,10 @@ impl Decoder<'_> {
         let rewrite = rewrite.and_then(|rewrite| rewrite_of(rewrite, &path.field("rewrite"), self.diagnostics));
         let rule = LlmRule {
             at: node.at,
-            name: node.get("name").and_then(text),
+            name: node.get("name").and_then(boxed),
             matches,
             backend_refs: each(Some(node), "backendRefs", backend_ref),
-            rewrite: rewrite.unwrap_or_default(),
+            rewrite: rewrite.unwrap_or_default().into(),
             headers: operations(node.get("headers"), &path.field("headers"), self.diagnostics),
             settings: route_settings::decode(node, path, self.diagnostics),
         };
@@ -76,15 +75,11 @@ impl Decoder<'_> {
                 .field(&at_headers)
                 .help("it belongs under `apiVersion: lockgate.dev/v1`");
         }
+        let claims = self.claims(node);
         LlmMatch {
             at: node.at,
             headers,
-            gateways: each(Some(node), "gateways", text),
-            source_labels: node.get("sourceLabels").map(labels),
-            more: HttpMatch {
-                headers: self.claims(node),
-                ..conditions(node, path, self.diagnostics)
-            },
+            more: conditions(node, claims, path, self.diagnostics),
             models: self.models(node, &path.field("model")),
             stream: node.get("stream").and_then(Node::scalar).and_then(Scalar::as_bool),
         }
@@ -117,7 +112,7 @@ impl Decoder<'_> {
         }
         if model.get("in").is_some() {
             return each(Some(model), "in", |name| {
-                let Spanned { value, at } = text(name)?;
+                let Spanned { value, at } = boxed(name)?;
                 Some(Spanned {
                     value: StringMatch::Exact(value),
                     at,
@@ -133,6 +128,6 @@ fn backend_ref(node: &Node) -> Option<BackendRef> {
         at: node.at,
         provider_host: host(node.get("providerHost")?)?,
         weight: node.get("weight").and_then(integer),
-        host_rewrite: node.get("hostRewrite").and_then(text),
+        host_rewrite: node.get("hostRewrite").and_then(text).map(Box::new),
     })
 }

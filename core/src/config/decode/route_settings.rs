@@ -29,7 +29,7 @@ pub(super) fn decode(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagno
             .map(|node| Box::new(cors(node, &path.field("corsPolicy"), diagnostics))),
         fault: node
             .get("fault")
-            .map(|node| fault(node, &path.field("fault"), diagnostics)),
+            .map(|node| Box::new(fault(node, &path.field("fault"), diagnostics))),
         mirrors: mirrors(node, path, diagnostics),
     }
 }
@@ -100,7 +100,7 @@ fn percent_of(scalar: Option<&Scalar>) -> Option<Chance> {
     scalar?.as_percent().map(Chance)
 }
 
-fn mirrors(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Vec<HttpMirror> {
+fn mirrors(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Box<[HttpMirror]> {
     // Without a percentage all are copied.
     const ALL: Chance = Chance(1_000_000);
     let listed = node.get("mirrors").map_or(&[][..], Node::items);

@@ -104,7 +104,7 @@ fn read(
             .help("keep one; to match any of several values, write several matches");
         return None;
     };
-    let text = String::from(form.value.text()?);
+    let text = form.value.text()?.into();
     let value = match form.key.value.as_str() {
         "exact" => StringMatch::Exact(text),
         "prefix" => StringMatch::Prefix(text),

@@ -1,5 +1,6 @@
 //! VirtualService.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,14 +8,14 @@ use alloc::vec::Vec;
 use base64::Engine as _;
 
 use super::string_match::{Named, by_name, of_field, unique_fields};
-use super::{each, exactly, host, integer, labels, route_settings, text};
+use super::{boxed, each, exactly, host, integer, labels, route_settings, text};
 use crate::authority::host_len;
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::field_path::FieldPath;
 use crate::config::resource::{
-    Delegate, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpDirectResponse, HttpMatch, HttpRedirect,
-    HttpRewrite, HttpRoute, Meta, RedirectPort, RouteDestination, SeldomChanges, Spanned, StringMatch, UriRewrite,
-    VirtualService,
+    Delegate, FurtherConditions, HeaderChanges, HeaderKey, HeaderOperations, HttpAction, HttpDirectResponse, HttpMatch,
+    HttpRedirect, HttpRewrite, HttpRoute, Meta, RedirectPort, RouteDestination, Seldom, Spanned, StringMatch,
+    UriRewrite, VirtualService,
 };
 use crate::config::secret::Secret;
 use crate::config::tree::{Node, Scalar};
@@ -84,7 +85,7 @@ fn route(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> Op
     let headers = operations(node.get("headers"), &path.field("headers"), diagnostics);
     let route = HttpRoute {
         at: node.at,
-        name: node.get("name").and_then(text),
+        name: node.get("name").and_then(boxed),
         matches,
         action: action(node, path, diagnostics)?,
         headers,
@@ -111,18 +112,31 @@ pub(super) fn refuse_two_hosts(
 }
 
 fn request_match(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HttpMatch {
-    HttpMatch {
-        headers: keyed(node, "headers", path, diagnostics),
-        gateways: each(Some(node), "gateways", text),
-        source_labels: node.get("sourceLabels").map(labels),
-        ..conditions(node, path, diagnostics)
-    }
+    let headers = keyed(node, "headers", path, diagnostics);
+    conditions(node, headers, path, diagnostics)
 }
 
-/// What LLMRoutes of `lockgate.dev` match alike: all but `headers`, `gateways` and `sourceLabels`.
-pub(super) fn conditions(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HttpMatch {
+/// What LLMRoutes of `lockgate.dev` match alike: all but `headers`.
+pub(super) fn conditions(
+    node: &Node,
+    headers: Keyed,
+    path: &FieldPath<'_>,
+    diagnostics: &mut Diagnostics,
+) -> HttpMatch {
     let mut one = |name: &str| of_field(node, name, &path.field(name), diagnostics);
     let (uri, scheme, method, authority) = (one("uri"), one("scheme"), one("method"), one("authority"));
+    let also = FurtherConditions {
+        scheme,
+        method,
+        authority,
+        port: node.get("port").and_then(integer).map(|port| port.value),
+        headers,
+        without_headers: keyed(node, "withoutHeaders", path, diagnostics),
+        query_params: by_name(node.get("queryParams"), &path.field("queryParams"), diagnostics),
+        gateways: each(Some(node), "gateways", text),
+        source_labels: node.get("sourceLabels").map(labels),
+        source_namespace: node.get("sourceNamespace").and_then(Node::text).map(String::from),
+    };
     HttpMatch {
         at: node.at,
         uri,
@@ -131,14 +145,7 @@ pub(super) fn conditions(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Di
             .and_then(Node::scalar)
             .and_then(Scalar::as_bool)
             == Some(true),
-        scheme,
-        method,
-        authority,
-        port: node.get("port").and_then(integer).map(|port| port.value),
-        without_headers: keyed(node, "withoutHeaders", path, diagnostics),
-        query_params: by_name(node.get("queryParams"), &path.field("queryParams"), diagnostics),
-        source_namespace: node.get("sourceNamespace").and_then(Node::text).map(String::from),
-        ..HttpMatch::default()
+        also: also.into(),
     }
 }
 
@@ -158,7 +165,7 @@ pub(super) fn by_key(named: Named) -> Keyed {
             at: name.at,
         };
         // Istio's metacharacter for presence, which RE2 would not take.
-        let is_star = matches!(&wanted.value, StringMatch::Regex(pattern) if pattern == "*");
+        let is_star = matches!(&wanted.value, StringMatch::Regex(pattern) if **pattern == *"*");
         let wanted = Spanned {
             value: if is_star { StringMatch::Present } else { wanted.value },
             at: wanted.at,
@@ -214,21 +221,23 @@ fn action(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> O
     }
     warn_about_settings(node, &given, path, diagnostics);
     if let Some(redirect) = node.get("redirect") {
-        return redirect_of(redirect, &path.field("redirect"), diagnostics).map(HttpAction::Redirect);
+        return redirect_of(redirect, &path.field("redirect"), diagnostics)
+            .map(|to| HttpAction::Redirect(Box::new(to)));
     }
     if let Some(response) = node.get("directResponse") {
-        return direct_response(response, &path.field("directResponse"), diagnostics).map(HttpAction::DirectResponse);
+        return direct_response(response, &path.field("directResponse"), diagnostics)
+            .map(|answer| HttpAction::DirectResponse(Box::new(answer)));
     }
     let rewrite = match node.get("rewrite") {
-        Some(rewrite) => rewrite_of(rewrite, &path.field("rewrite"), diagnostics)?,
-        None => HttpRewrite::default(),
+        Some(rewrite) => rewrite_of(rewrite, &path.field("rewrite"), diagnostics)?.into(),
+        None => Seldom::default(),
     };
     if let Some(delegate) = node.get("delegate") {
         return Some(HttpAction::Delegate {
-            to: Delegate {
+            to: Box::new(Delegate {
                 name: text(delegate.get("name")?)?,
                 namespace: delegate.get("namespace").and_then(Node::text).map(String::from),
-            },
+            }),
             rewrite,
         });
     }
@@ -280,7 +289,7 @@ pub(super) fn host_of(to: &Node, at: Location) -> Option<RouteDestination> {
         at,
         host: host(to.get("host")?)?,
         port: to.get("port").and_then(|port| port.get("number")).and_then(integer),
-        subset: to.get("subset").and_then(text),
+        subset: to.get("subset").and_then(text).map(Box::new),
         weight: None,
         headers: HeaderOperations::default(),
     })
@@ -434,7 +443,7 @@ fn direct_response(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnost
 }
 
 pub(super) fn operations(node: Option<&Node>, path: &FieldPath<'_>, diagnostics: &mut Diagnostics) -> HeaderOperations {
-    let mut of = |name: &str| -> Option<SeldomChanges> {
+    let mut of = |name: &str| -> Option<Seldom<HeaderChanges>> {
         let changed = node.and_then(|node| node.get(name))?;
         Some(changes(changed, &path.field(name), diagnostics).into())
     };

@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{HeaderChanges, Meta, Spanned, StringMatch};
+use super::{HeaderChanges, Meta, SaysNothing, Seldom, Spanned, StringMatch};
 use crate::config::diagnostic::Location;
 use crate::request::Scheme;
 use crate::tables::Chance;
@@ -54,7 +54,7 @@ pub struct Rule {
     /// `matches`, any of them; at least one.
     pub matches: Vec<Match>,
     /// `filters`
-    pub filters: Filters,
+    pub filters: Seldom<Filters>,
     /// `backendRefs`
     pub backends: Vec<BackendRef>,
     /// `timeouts`
@@ -109,6 +109,25 @@ pub struct Filters {
     pub redirect: Option<Redirect>,
     /// Each `RequestMirror`, of a rule only.
     pub mirrors: Vec<Mirror>,
+}
+
+impl SaysNothing for Filters {
+    const NOTHING: &'static Self = &Self {
+        request: HeaderChanges::NONE,
+        response: HeaderChanges::NONE,
+        rewrite: Rewrite {
+            hostname: None,
+            path: None,
+        },
+        redirect: None,
+        mirrors: Vec::new(),
+    };
+
+    fn says_nothing(&self) -> bool {
+        let changes_nothing = self.request.is_empty() && self.response.is_empty();
+        let rewrites_nothing = self.rewrite.hostname.is_none() && self.rewrite.path.is_none();
+        changes_nothing && rewrites_nothing && self.redirect.is_none() && self.mirrors.is_empty()
+    }
 }
 
 /// `requestMirror`
@@ -171,7 +190,7 @@ pub struct BackendRef {
     /// `weight`: share of the traffic, relative to the rule's others.
     pub weight: u32,
     /// `filters`
-    pub filters: Filters,
+    pub filters: Seldom<Filters>,
 }
 
 /// What a `backendRef` is.

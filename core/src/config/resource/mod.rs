@@ -17,11 +17,11 @@ mod mesh_config;
 mod request_authentication;
 mod route_settings;
 mod scenario;
+mod seldom;
 mod service_entry;
 mod virtual_service;
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Deref;
 
@@ -35,6 +35,7 @@ pub use mesh_config::*;
 pub use request_authentication::*;
 pub use route_settings::*;
 pub use scenario::*;
+pub use seldom::*;
 pub use service_entry::*;
 pub use virtual_service::*;
 
@@ -79,11 +80,11 @@ pub type Labels = Vec<(Box<str>, Box<str>)>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StringMatch {
     /// The whole value.
-    Exact(String),
+    Exact(Box<str>),
     /// Its beginning.
-    Prefix(String),
+    Prefix(Box<str>),
     /// RE2, the whole value.
-    Regex(String),
+    Regex(Box<str>),
     /// `{}`: there is a value.
     Present,
 }

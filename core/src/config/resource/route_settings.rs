@@ -19,9 +19,9 @@ pub struct RouteSettings {
     /// `corsPolicy`
     pub cors: Option<Box<CorsPolicy>>,
     /// `fault`
-    pub fault: Option<HttpFault>,
+    pub fault: Option<Box<HttpFault>>,
     /// `mirrors`, or `mirror` with its percentage.
-    pub mirrors: Vec<HttpMirror>,
+    pub mirrors: Box<[HttpMirror]>,
 }
 
 /// One of `mirrors`.

@@ -3,9 +3,8 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ops::{Deref, DerefMut};
 
-use super::{Labels, Meta, RouteSettings, Spanned, StringMatch};
+use super::{Labels, Meta, RouteSettings, SaysNothing, Seldom, Spanned, StringMatch};
 use crate::config::diagnostic::Location;
 use crate::config::secret::Secret;
 use crate::request::Scheme;
@@ -31,7 +30,7 @@ pub struct HttpRoute {
     /// The entry.
     pub at: Location,
     /// `name`: what logs and metrics call it.
-    pub name: Option<Spanned<String>>,
+    pub name: Option<Spanned<Box<str>>>,
     /// `match`, any of them; none means every request.
     pub matches: Vec<HttpMatch>,
     /// What happens to its requests.
@@ -48,21 +47,21 @@ pub enum HttpAction {
     /// `delegate`: the rules of another VirtualService, for the requests that this one matches.
     Delegate {
         /// `delegate`
-        to: Delegate,
+        to: Box<Delegate>,
         /// `rewrite`, where a rule of the other has none.
-        rewrite: HttpRewrite,
+        rewrite: Seldom<HttpRewrite>,
     },
     /// `route` with `rewrite`.
     Route {
         /// `route`, at least one.
         destinations: Vec<RouteDestination>,
         /// `rewrite`.
-        rewrite: HttpRewrite,
+        rewrite: Seldom<HttpRewrite>,
     },
     /// `redirect`
-    Redirect(HttpRedirect),
+    Redirect(Box<HttpRedirect>),
     /// `directResponse`
-    DirectResponse(HttpDirectResponse),
+    DirectResponse(Box<HttpDirectResponse>),
 }
 
 /// `delegate`
@@ -83,6 +82,13 @@ pub struct HttpMatch {
     pub uri: Option<Spanned<StringMatch>>,
     /// `ignoreUriCase`: of `exact` and `prefix`.
     pub ignore_uri_case: bool,
+    /// All else that it asks.
+    pub also: Seldom<FurtherConditions>,
+}
+
+/// What a match asks beside the path.
+#[derive(Debug, Clone, Default)]
+pub struct FurtherConditions {
     /// `scheme`
     pub scheme: Option<Spanned<StringMatch>>,
     /// `method`
@@ -103,6 +109,29 @@ pub struct HttpMatch {
     pub source_labels: Option<Labels>,
     /// `sourceNamespace`: compared with the gateway's own.
     pub source_namespace: Option<String>,
+}
+
+impl SaysNothing for FurtherConditions {
+    const NOTHING: &'static Self = &Self {
+        scheme: None,
+        method: None,
+        authority: None,
+        port: None,
+        headers: Vec::new(),
+        without_headers: Vec::new(),
+        query_params: Vec::new(),
+        gateways: Vec::new(),
+        source_labels: None,
+        source_namespace: None,
+    };
+
+    fn says_nothing(&self) -> bool {
+        let asks_of_head = self.scheme.is_some() || self.method.is_some() || self.authority.is_some();
+        let lists_fields = !self.headers.is_empty() || !self.without_headers.is_empty();
+        let asks_of_gateway = self.port.is_some() || !self.gateways.is_empty();
+        let asks_of_source = self.source_labels.is_some() || self.source_namespace.is_some();
+        !asks_of_head && !lists_fields && self.query_params.is_empty() && !asks_of_gateway && !asks_of_source
+    }
 }
 
 /// What a key of `headers` and `withoutHeaders` means.
@@ -158,7 +187,7 @@ pub struct RouteDestination {
     /// `destination.port.number`
     pub port: Option<Spanned<u16>>,
     /// `destination.subset`
-    pub subset: Option<Spanned<String>>,
+    pub subset: Option<Box<Spanned<String>>>,
     /// `weight`: share of the traffic, relative to the rule's others.
     pub weight: Option<Spanned<u32>>,
     /// `headers`
@@ -169,39 +198,9 @@ pub struct RouteDestination {
 #[derive(Debug, Clone, Default)]
 pub struct HeaderOperations {
     /// `request`
-    pub request: SeldomChanges,
+    pub request: Seldom<HeaderChanges>,
     /// `response`
-    pub response: SeldomChanges,
-}
-
-/// [`HeaderChanges`] that most rules and destinations do not have: none of them take a pointer's room.
-#[derive(Debug, Clone, Default)]
-pub struct SeldomChanges(Option<Box<HeaderChanges>>);
-
-impl From<HeaderChanges> for SeldomChanges {
-    fn from(changes: HeaderChanges) -> Self {
-        Self((!changes.is_empty()).then(|| Box::new(changes)))
-    }
-}
-
-impl Deref for SeldomChanges {
-    type Target = HeaderChanges;
-
-    fn deref(&self) -> &HeaderChanges {
-        static NONE: HeaderChanges = HeaderChanges {
-            set: Vec::new(),
-            add: Vec::new(),
-            remove: Vec::new(),
-            authority: None,
-        };
-        self.0.as_deref().unwrap_or(&NONE)
-    }
-}
-
-impl DerefMut for SeldomChanges {
-    fn deref_mut(&mut self) -> &mut HeaderChanges {
-        self.0.get_or_insert_default()
-    }
+    pub response: Seldom<HeaderChanges>,
 }
 
 /// What becomes of header fields; names in lower case.
@@ -218,10 +217,26 @@ pub struct HeaderChanges {
 }
 
 impl HeaderChanges {
+    /// No changes.
+    pub(super) const NONE: Self = Self {
+        set: Vec::new(),
+        add: Vec::new(),
+        remove: Vec::new(),
+        authority: None,
+    };
+
     /// Whether nothing changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty() && self.authority.is_none()
+    }
+}
+
+impl SaysNothing for HeaderChanges {
+    const NOTHING: &'static Self = &Self::NONE;
+
+    fn says_nothing(&self) -> bool {
+        self.is_empty()
     }
 }
 
@@ -232,6 +247,17 @@ pub struct HttpRewrite {
     pub uri: Option<UriRewrite>,
     /// `authority`: the Host that is sent.
     pub authority: Option<Spanned<String>>,
+}
+
+impl SaysNothing for HttpRewrite {
+    const NOTHING: &'static Self = &Self {
+        uri: None,
+        authority: None,
+    };
+
+    fn says_nothing(&self) -> bool {
+        self.uri.is_none() && self.authority.is_none()
+    }
 }
 
 /// What becomes of the path.
@@ -286,6 +312,13 @@ pub struct HttpDirectResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn rule_that_asks_for_a_path_takes_little_room() {
+        let rule = size_of::<HttpRoute>() + size_of::<HttpMatch>() + size_of::<RouteDestination>();
+        assert!(rule <= 352, "{rule} bytes");
+    }
 
     #[test]
     fn keys_of_headers_are_read_as_istio_reads_them() {
