@@ -51,26 +51,40 @@ impl Index<'_> {
 /// The slots of an index over `keys`, whose names live in `text`.
 #[cfg(feature = "alloc")]
 pub(crate) fn build_slots(text: Text<'_>, keys: &[KeyRow]) -> alloc::vec::Vec<Slot> {
-    let hashes = keys.iter().map(|row| hash(row.scope, text.bytes(row.name)));
-    slots_of(keys.len(), hashes)
-}
-
-/// The slots of so many keys with these hashes, or none when there are none.
-#[cfg(feature = "alloc")]
-pub(crate) fn slots_of(keys: usize, hashes: impl Iterator<Item = u64>) -> alloc::vec::Vec<Slot> {
-    if keys == 0 {
+    if keys.is_empty() {
         return alloc::vec::Vec::new();
     }
-    let mut slots = alloc::vec![Slot::default(); keys.saturating_mul(2).next_power_of_two()];
-    for (hash, key) in hashes.zip(0..) {
-        fill(&mut slots, hash, key);
+    let mut slots = alloc::vec![Slot::default(); keys.len().saturating_mul(2).next_power_of_two()];
+    for (row, key) in keys.iter().zip(0..) {
+        fill(&mut slots, hash(row.scope, text.bytes(row.name)), key);
+    }
+    slots
+}
+
+/// The slots of so many keys, where `slots` are those of all but the last.
+#[cfg(feature = "alloc")]
+pub(crate) fn with_one_more(
+    mut slots: alloc::vec::Vec<Slot>,
+    keys: usize,
+    hash: impl Fn(usize) -> u64,
+) -> alloc::vec::Vec<Slot> {
+    if slots.len() < keys.saturating_mul(2) {
+        // Room for as many again, so that each key is hashed again once on average.
+        let mut slots = alloc::vec![Slot::default(); keys.saturating_mul(4).next_power_of_two()];
+        for (key, number) in (0..keys).zip(0..) {
+            fill(&mut slots, hash(key), number);
+        }
+        return slots;
+    }
+    if let Some(last) = keys.checked_sub(1) {
+        fill(&mut slots, hash(last), u32::try_from(last).unwrap_or(u32::MAX));
     }
     slots
 }
 
 /// Takes the first empty slot for a key. There must be one.
 #[cfg(feature = "alloc")]
-pub(crate) fn fill(slots: &mut [Slot], hash: u64, key: u32) {
+fn fill(slots: &mut [Slot], hash: u64, key: u32) {
     let Some(mut probe) = Probe::new(hash, slots.len()) else {
         return;
     };

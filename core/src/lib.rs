@@ -94,6 +94,8 @@ pub mod request;
 pub mod retry;
 pub mod rewrite;
 mod route;
+#[cfg(feature = "alloc")]
+mod row_map;
 #[cfg(feature = "yaml")]
 pub mod scenario;
 #[cfg(feature = "alloc")]

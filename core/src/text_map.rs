@@ -95,13 +95,8 @@ impl Texts {
         let number = self.len();
         self.text.push_str(text);
         self.ends.push(self.text.len());
-        if self.slots.len() < self.len().saturating_mul(2) {
-            // Twice as many as are wanted now, so that each text is hashed again once on average.
-            let hashes = self.iter().map(hash);
-            self.slots = index::slots_of(self.len().saturating_mul(2), hashes);
-        } else {
-            index::fill(&mut self.slots, hash(text), u32::try_from(number).unwrap_or(u32::MAX));
-        }
+        let slots = core::mem::take(&mut self.slots);
+        self.slots = index::with_one_more(slots, self.len(), |number| hash(self.get(number)));
         number
     }
 

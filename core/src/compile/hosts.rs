@@ -62,9 +62,8 @@ impl<'c, T> ByHost<'c, T> {
         if let Some(named) = self.names.get(&host.to_ascii_lowercase()) {
             return Some(named);
         }
-        if self.wildcards.values().next().is_none() {
-            return None;
-        }
+        // Most configurations have none, and every suffix would be looked up.
+        self.wildcards.values().next()?;
         let mut suffixes = (1..=host.len()).filter_map(|at| host.get(at..));
         suffixes.find_map(|suffix| self.wildcards.get(suffix)).copied()
     }

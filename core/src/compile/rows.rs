@@ -63,6 +63,16 @@ impl<'c> RowWriter<'c> {
         }
     }
 
+    /// Makes room for so many rules of routes, so that no table grows by copies of itself.
+    pub(super) fn expect_rules(&mut self, rules: usize) {
+        self.rows.rules.reserve(rules);
+        self.rows.backends.reserve(rules);
+        self.rows.conditions.reserve(rules);
+        // A rule and a match each.
+        self.origins.reserve(rules.saturating_mul(2));
+        self.places.reserve(rules.saturating_mul(2));
+    }
+
     /// The span of `text`; equal texts share one.
     pub(super) fn text(&mut self, text: &str) -> Span {
         self.text.intern(text)

@@ -83,7 +83,7 @@ pub(crate) struct FeatureRow {
 }
 
 /// A thing about a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
 pub(crate) enum Feature {
     Attribute(Attribute),

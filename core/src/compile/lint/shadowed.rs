@@ -8,7 +8,9 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::config::diagnostic::{Diagnostics, Location};
+use crate::row_map::RowMap;
 use crate::tables::{ConditionRow, EntryRow, OriginId, Subject, Tables, Test, VirtualHostRow};
+use crate::text_map::TextMap;
 
 /// `places` are those of the origins.
 pub(super) fn check(tables: &Tables<'_>, places: &[Location], diagnostics: &mut Diagnostics) {
@@ -66,15 +68,16 @@ fn warn(tables: &Tables<'_>, origin: OriginId, at: Location, first: u32, diagnos
         .help("the first rule that matches decides, the oldest resource of a host first: make that one narrower, or let this come before it");
 }
 
-/// Entries of one virtual host that ask for one thing or for nothing.
+/// Entries of one virtual host that ask for one thing or for nothing: of each kind the first.
 struct Takers<'d> {
     tables: &'d Tables<'d>,
-    /// The first that asks for nothing.
+    /// What asks for nothing.
     everything: Option<u32>,
-    /// By their one condition, the first of equal ones first.
-    conditions: Vec<(ConditionRow, u32)>,
-    /// Those by a prefix of the path, by it.
-    prefixes: Vec<(&'d str, u32)>,
+    conditions: RowMap<ConditionRow>,
+    /// By their one condition.
+    by_condition: Vec<u32>,
+    /// By their prefix of the path, where that is all.
+    by_prefix: TextMap<u32>,
     /// How long those are, each once.
     lengths: Vec<usize>,
 }
@@ -84,64 +87,60 @@ impl<'d> Takers<'d> {
         let mut takers = Self {
             tables,
             everything: None,
-            conditions: Vec::new(),
-            prefixes: Vec::new(),
+            conditions: RowMap::default(),
+            by_condition: Vec::new(),
+            by_prefix: TextMap::default(),
             lengths: Vec::new(),
         };
         for (entry, number) in host.entries.of(tables.entries).iter().zip(host.entries.numbers()) {
             match entry.conditions.of(tables.conditions) {
                 [] => takers.everything = takers.everything.or(Some(number)),
-                [only] => {
-                    takers.conditions.push((*only, number));
-                    if let (Subject::Path, Test::Prefix(prefix)) = (only.subject, only.test) {
-                        let prefix = tables.text(prefix);
-                        takers.prefixes.push((prefix, number));
-                        // There are few, and no sort of their own is worth its code.
-                        if !takers.lengths.contains(&prefix.len()) {
-                            takers.lengths.push(prefix.len());
-                        }
-                    }
-                }
+                [only] => takers.add(only, number),
                 _ => {}
             }
         }
-        takers.conditions.sort_unstable();
-        takers.prefixes.sort_unstable();
         takers
+    }
+
+    fn add(&mut self, only: &ConditionRow, number: u32) {
+        if self.conditions.add(*only) < self.by_condition.len() {
+            return;
+        }
+        self.by_condition.push(number);
+        if let (Subject::Path, Test::Prefix(prefix)) = (only.subject, only.test) {
+            let prefix = self.tables.text(prefix);
+            if self.by_prefix.get(prefix).is_none() {
+                self.by_prefix.insert(prefix, number);
+            }
+            if !self.lengths.contains(&prefix.len()) {
+                self.lengths.push(prefix.len());
+            }
+        }
     }
 
     /// An entry before `number` that takes all that `entry` could.
     fn before(&self, entry: &EntryRow, number: u32) -> Option<u32> {
         let conditions = entry.conditions.of(self.tables.conditions);
         let mut takers = conditions.iter().filter_map(|condition| {
-            self.by_condition(condition)
+            self.with_condition(condition)
                 .into_iter()
-                .chain(self.by_prefix(condition))
+                .chain(self.with_prefix(condition))
                 .min()
         });
         let first = self.everything.into_iter().chain(takers.by_ref()).min();
         first.filter(|first| *first < number)
     }
 
-    fn by_condition(&self, condition: &ConditionRow) -> Option<u32> {
-        first_of(&self.conditions, condition)
+    fn with_condition(&self, condition: &ConditionRow) -> Option<u32> {
+        self.by_condition.get(self.conditions.find(condition)?).copied()
     }
 
-    fn by_prefix(&self, condition: &ConditionRow) -> Option<u32> {
+    fn with_prefix(&self, condition: &ConditionRow) -> Option<u32> {
         let (Subject::Path, Test::Exact(path) | Test::Prefix(path)) = (condition.subject, condition.test) else {
             return None;
         };
         let path = self.tables.text(path);
         let prefixes = self.lengths.iter().filter_map(|length| path.get(..*length));
-        prefixes.filter_map(|prefix| first_of(&self.prefixes, &prefix)).min()
+        prefixes.filter_map(|prefix| self.by_prefix.get(prefix).copied()).min()
     }
-}
-
-/// The least number that stands beside `key`.
-fn first_of<K: Ord>(sorted: &[(K, u32)], key: &K) -> Option<u32> {
-    let place = sorted.partition_point(|(other, _)| other < key);
-    sorted
-        .get(place)
-        .filter(|(other, _)| other == key)
-        .map(|(_, number)| *number)
 }

@@ -29,14 +29,16 @@ pub(super) struct Rule<'c> {
     pub(super) name: String,
     /// The resource that it is written in, and where.
     pub(super) meta: &'c Meta,
-    index: usize,
+    pub(super) field: RuleField,
 }
 
-impl Rule<'_> {
-    /// Its path in the resource that it is written in.
-    pub(super) fn field(&self) -> impl fmt::Display + use<> {
-        let index = self.index;
-        fmt::from_fn(move |f| write!(f, "spec.http[{index}]"))
+/// The path of a rule in the resource that it is written in.
+#[derive(Clone, Copy)]
+pub(super) struct RuleField(usize);
+
+impl fmt::Display for RuleField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spec.http[{}]", self.0)
     }
 }
 
@@ -67,24 +69,24 @@ impl<'c> Delegates<'c> {
     ) -> Vec<Rule<'c>> {
         let mut rules = Vec::new();
         for (index, rule) in service.http.iter().enumerate() {
-            let field = format!("spec.http[{index}]");
+            let field = RuleField(index);
             let HttpAction::Delegate { to, rewrite } = &rule.action else {
                 rules.push(Rule {
                     rule: Cow::Borrowed(rule),
                     name: position(rule, index),
                     meta: &service.meta,
-                    index,
+                    field,
                 });
                 continue;
             };
             if !is_bound {
                 continue;
             }
-            let Some(other) = self.find(to, service, &format!("{field}.delegate"), diagnostics) else {
+            let Some(other) = self.find(to, service, field, diagnostics) else {
                 continue;
             };
             for (place, leaf) in other.http.iter().enumerate() {
-                let field = format!("spec.http[{place}]");
+                let field = RuleField(place);
                 match merged((rule, rewrite), leaf) {
                     Some(one) => rules.push(Rule {
                         name: match &one.name {
@@ -93,7 +95,7 @@ impl<'c> Delegates<'c> {
                         },
                         rule: Cow::Owned(one),
                         meta: &other.meta,
-                        index: place,
+                        field,
                     }),
                     None => {
                         diagnostics
@@ -105,7 +107,7 @@ impl<'c> Delegates<'c> {
                                     rows.place(rule.at)
                                 ),
                             )
-                            .field(field)
+                            .field(format!("{field}"))
                             .help("as in Istio it is left out; a match here must be narrower, and expressions cannot be compared");
                     }
                 }
@@ -118,7 +120,7 @@ impl<'c> Delegates<'c> {
         &self,
         to: &Delegate,
         root: &VirtualService,
-        field: &str,
+        field: RuleField,
         diagnostics: &mut Diagnostics,
     ) -> Option<&'c VirtualService> {
         let namespace = to.namespace.as_deref().unwrap_or(&root.meta.namespace);
@@ -131,7 +133,7 @@ impl<'c> Delegates<'c> {
                         to.name.at,
                         format!("there is no VirtualService `{name}` without `hosts`"),
                     )
-                    .field(field);
+                    .field(format!("{field}.delegate"));
                 if let Some(help) = did_you_mean(&name, self.by_name.keys()) {
                     finding.help(help);
                 }
@@ -153,7 +155,7 @@ impl<'c> Delegates<'c> {
                         root.meta.namespace
                     ),
                 )
-                .field(field)
+                .field(format!("{field}.delegate"))
                 .help("let its `exportTo` list that namespace, or `*`");
             return None;
         }

@@ -77,6 +77,10 @@ pub(super) fn compile(
     let default_retries = mesh.and_then(|mesh| mesh.default_retries.as_ref());
     let gateways = &kube_gateways::compile(resources, listeners);
     let delegates = Delegates::new(resources);
+    let of_llm_routes = resources.llm_routes.iter().map(|route| route.rules.len());
+    let of_services = resources.virtual_services.iter().map(|service| service.http.len());
+    let of_http_routes = resources.http_routes.iter().map(|route| route.rules.len());
+    rows.expect_rules(of_llm_routes.chain(of_services).chain(of_http_routes).sum());
     let mut hosts = VirtualHosts::default();
     let mut worlds = Worlds::default();
     for (listener, host) in gateways.opened() {

@@ -132,6 +132,7 @@ impl VirtualHosts {
         // The virtual hosts stand one after the other, each with its catch-alls last.
         self.bound
             .sort_by_key(|bound| (bound.host, bound.entry.conditions.is_empty(), bound.rank));
+        rows.rows.entries.reserve(self.bound.len());
         let mut rest = self.bound.as_slice();
         for (place, (_, host)) in (0..).zip(order) {
             let own = rest.partition_point(|bound: &Bound| bound.host <= place);

@@ -108,7 +108,7 @@ impl ServiceCompiler<'_, '_, '_> {
         let mut alternatives = Vec::new();
         for one in self.rules {
             let rule = &*one.rule;
-            let field: FieldText<'_> = &one.field();
+            let field: FieldText<'_> = &one.field;
             let Some(action) = self.action(rule, field) else {
                 continue;
             };
@@ -281,7 +281,7 @@ impl ServiceCompiler<'_, '_, '_> {
 
     fn alternatives(&mut self, one: &Rule<'_>, id: RuleId) -> Vec<Alternative> {
         let rule = &*one.rule;
-        let field: FieldText<'_> = &one.field();
+        let field: FieldText<'_> = &one.field;
         let is_merged = matches!(one.rule, Cow::Owned(_));
         if rule.matches.is_empty() {
             let everything = HttpMatch {

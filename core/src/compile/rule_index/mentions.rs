@@ -3,19 +3,31 @@
 use alloc::vec::Vec;
 
 use super::entries::Key;
+use crate::row_map::RowMap;
 
-/// Keys, each as often as it is mentioned.
-pub(super) struct Mentions(Vec<Key>);
+/// Keys, and how often each is mentioned.
+#[derive(Default)]
+pub(super) struct Mentions {
+    keys: RowMap<Key>,
+    counts: Vec<usize>,
+}
 
 impl Mentions {
-    pub(super) fn new(mut keys: Vec<Key>) -> Self {
-        keys.sort_unstable();
-        Self(keys)
+    pub(super) fn new(keys: impl IntoIterator<Item = Key>) -> Self {
+        let mut mentions = Self::default();
+        for key in keys {
+            let number = mentions.keys.add(key);
+            match mentions.counts.get_mut(number) {
+                Some(count) => *count += 1,
+                None => mentions.counts.push(1),
+            }
+        }
+        mentions
     }
 
     /// How often `key` is mentioned.
     pub(super) fn of(&self, key: &Key) -> usize {
-        let up_to = |is_before: fn(&Key, &Key) -> bool| self.0.partition_point(|known| is_before(known, key));
-        up_to(Key::le).saturating_sub(up_to(Key::lt))
+        let number = self.keys.find(key);
+        number.and_then(|number| self.counts.get(number)).copied().unwrap_or(0)
     }
 }

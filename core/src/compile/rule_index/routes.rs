@@ -13,22 +13,26 @@ use super::mentions::Mentions;
 use crate::limits::ENTRIES_WALKED_MAX;
 use crate::regex::Regex;
 use crate::snapshot::MeaningRows;
-use crate::tables::{ConditionRow, EntryRow, Feature, Span, Subject, Test, Text, VirtualHostRow};
+use crate::tables::{ConditionRow, Feature, Span, Subject, Test, Text, VirtualHostRow};
 
 /// Where to find each entry of `host`: by what, and those that must always be looked at, in order.
 pub(super) fn of_virtual_host(rows: &MeaningRows, regexes: &[Regex], host: &VirtualHostRow) -> (Vec<Entry>, Vec<u32>) {
     if host.entries.len <= ENTRIES_WALKED_MAX {
         return (Vec::new(), host.entries.numbers().collect());
     }
-    let keys = |entry: &EntryRow| {
+    let mut keys: Vec<Key> = Vec::new();
+    // Where those of each entry end.
+    let mut ends = Vec::with_capacity(host.entries.len as usize);
+    for entry in host.entries.of(&rows.entries) {
         let conditions: &[ConditionRow] = entry.conditions.of(&rows.conditions);
-        let keys = conditions.iter().filter_map(|condition| key(rows, regexes, condition));
-        keys.collect::<Vec<Key>>()
-    };
-    let entries: Vec<Vec<Key>> = host.entries.of(&rows.entries).iter().map(keys).collect();
-    let mentions = Mentions::new(entries.iter().flatten().copied().collect());
+        keys.extend(conditions.iter().filter_map(|condition| key(rows, regexes, condition)));
+        ends.push(keys.len());
+    }
+    let mentions = Mentions::new(keys.iter().copied());
     let (mut found, mut always) = (Vec::new(), Vec::new());
-    for (keys, number) in entries.iter().zip(host.entries.numbers()) {
+    let starts = core::iter::once(&0).chain(&ends);
+    for ((start, end), number) in starts.zip(&ends).zip(host.entries.numbers()) {
+        let keys = keys.get(*start..*end).unwrap_or_default();
         // Those that few mention are as good as each other.
         let cost = |key: &&Key| (mentions.of(key).max(FEW), breadth(key));
         match keys.iter().min_by_key(cost) {
