@@ -69,8 +69,8 @@ pub(crate) fn with_one_more(
     hash: impl Fn(usize) -> u64,
 ) -> alloc::vec::Vec<Slot> {
     if slots.len() < keys.saturating_mul(2) {
-        // Room for as many again, so that each key is hashed again once on average.
-        let mut slots = alloc::vec![Slot::default(); keys.saturating_mul(4).next_power_of_two()];
+        // Twice as many as before, so that each key is hashed again once on average.
+        let mut slots = alloc::vec![Slot::default(); keys.saturating_mul(2).next_power_of_two()];
         for (key, number) in (0..keys).zip(0..) {
             fill(&mut slots, hash(key), number);
         }

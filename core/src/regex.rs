@@ -28,6 +28,9 @@ pub(crate) struct Regex {
     end: usize,
     /// Rows of columns. A row is known by where it begins.
     table: Words,
+    /// What all values begin with that match.
+    #[cfg(feature = "alloc")]
+    beginning: alloc::sync::Arc<[u8]>,
 }
 
 /// The row that no value comes back from.
@@ -48,7 +51,12 @@ impl Regex {
 
     /// What all values begin with that match.
     #[cfg(feature = "alloc")]
-    pub(crate) fn beginning(&self) -> alloc::vec::Vec<u8> {
+    pub(crate) fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
+    #[cfg(feature = "alloc")]
+    fn found_beginning(&self) -> alloc::vec::Vec<u8> {
         /// How many bytes a class has, and one of them.
         type Members = (u16, u8);
         let mut members: [Members; 256] = [(0, 0); 256];
@@ -93,11 +101,16 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
 
     use crate::limits::REGEX_DFA_BYTES_MAX;
 
-    determinize::determinize(&nfa(pattern, REGEX_DFA_BYTES_MAX)?, REGEX_DFA_BYTES_MAX).ok_or_else(|| {
+    let regex = determinize::determinize(&nfa(pattern, REGEX_DFA_BYTES_MAX)?, REGEX_DFA_BYTES_MAX);
+    let regex = regex.ok_or_else(|| {
         format!(
             "its automaton is larger than {} KiB; write it with fewer or smaller repetitions",
             REGEX_DFA_BYTES_MAX / 1024
         )
+    })?;
+    Ok(Regex {
+        beginning: regex.found_beginning().into(),
+        ..regex
     })
 }
 

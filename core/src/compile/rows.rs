@@ -28,8 +28,8 @@ pub(super) struct RowWriter<'c> {
     origin_resources: Vec<OriginResourceRow>,
     places: Vec<Location>,
     origin_text: Arena,
-    /// The field of the last origin: its memory serves for all.
-    field: String,
+    /// The text that was written last: its memory serves for all.
+    written: String,
     regexes: Vec<Regex>,
     regex_ids: TextMap<Result<u32, String>>,
     /// Those of the configuration before, by pattern, and in the end those of this one.
@@ -51,7 +51,7 @@ impl<'c> RowWriter<'c> {
             origin_resources: Vec::new(),
             places: Vec::new(),
             origin_text: Arena::default(),
-            field: String::new(),
+            written: String::new(),
             regexes: Vec::new(),
             regex_ids: TextMap::default(),
             known_regexes,
@@ -76,6 +76,12 @@ impl<'c> RowWriter<'c> {
     /// The span of `text`; equal texts share one.
     pub(super) fn text(&mut self, text: &str) -> Span {
         self.text.intern(text)
+    }
+
+    /// The same of what is put together.
+    pub(super) fn text_of(&mut self, text: &dyn fmt::Display) -> Span {
+        write_anew(&mut self.written, text);
+        self.text.intern(&self.written)
     }
 
     /// The number of the compiled `pattern`, or why it does not compile.
@@ -115,12 +121,10 @@ impl<'c> RowWriter<'c> {
         let (line, column) = lines.map_or((0, 0), |lines| lines.line_column(at.start));
         let file = lines.map_or("", |lines| &lines.source.name);
         let resource = self.origin_resource(meta, file);
-        self.field.clear();
-        // To a string nothing is refused.
-        let _ = write!(self.field, "{field}");
+        write_anew(&mut self.written, field);
         let row = OriginRow {
             resource,
-            field: self.origin_text.intern(&self.field),
+            field: self.origin_text.intern(&self.written),
             line,
             column,
         };
@@ -199,6 +203,12 @@ impl<'c> RowWriter<'c> {
         };
         (owned, Secrets(self.secrets), self.places)
     }
+}
+
+fn write_anew(written: &mut String, text: &dyn fmt::Display) {
+    written.clear();
+    // A string takes whatever is written.
+    let _ = write!(written, "{text}");
 }
 
 /// Appends `rows` to `table` and says where they are.

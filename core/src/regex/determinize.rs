@@ -53,6 +53,7 @@ pub(super) fn determinize(nfa: &NFA, bytes_max: usize) -> Option<Regex> {
         start,
         end: usize::from(last) + 1,
         table: builder.table.into(),
+        beginning: [].into(),
     })
 }
 

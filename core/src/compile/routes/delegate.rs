@@ -12,7 +12,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::virtual_service::position;
 use crate::compile::rows::RowWriter;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
@@ -25,11 +24,23 @@ use crate::text_map::TextMap;
 /// A rule as it counts.
 pub(super) struct Rule<'c> {
     pub(super) rule: Cow<'c, HttpRoute>,
-    /// What logs call it within the resource.
-    pub(super) name: String,
     /// The resource that it is written in, and where.
     pub(super) meta: &'c Meta,
     pub(super) field: RuleField,
+    /// The rule that delegates to it.
+    delegating: Option<usize>,
+}
+
+/// What logs and metrics call it within the resource: by its name, or by its position.
+impl fmt::Display for Rule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RuleField(index) = self.field;
+        match (&self.rule.name, self.delegating) {
+            (Some(name), _) => f.write_str(name),
+            (None, None) => write!(f, "http[{index}]"),
+            (None, Some(root)) => write!(f, "http[{root}].delegate.http[{index}]"),
+        }
+    }
 }
 
 /// The path of a rule in the resource that it is written in.
@@ -73,9 +84,9 @@ impl<'c> Delegates<'c> {
             let HttpAction::Delegate { to, rewrite } = &rule.action else {
                 rules.push(Rule {
                     rule: Cow::Borrowed(rule),
-                    name: position(rule, index),
                     meta: &service.meta,
                     field,
+                    delegating: None,
                 });
                 continue;
             };
@@ -89,13 +100,10 @@ impl<'c> Delegates<'c> {
                 let field = RuleField(place);
                 match merged((rule, rewrite), leaf) {
                     Some(one) => rules.push(Rule {
-                        name: match &one.name {
-                            Some(name) => String::from(&*name.value),
-                            None => format!("http[{index}].delegate.http[{place}]"),
-                        },
                         rule: Cow::Owned(one),
                         meta: &other.meta,
                         field,
+                        delegating: Some(index),
                     }),
                     None => {
                         diagnostics

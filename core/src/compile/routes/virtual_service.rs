@@ -31,14 +31,6 @@ use crate::tables::{
     RuleAction, RuleId, RuleRow, Split, UpstreamId,
 };
 
-/// What logs and metrics call a rule within its resource: by its name, or by its position.
-pub(super) fn position(rule: &HttpRoute, index: usize) -> String {
-    match &rule.name {
-        Some(name) => String::from(&*name.value),
-        None => format!("http[{index}]"),
-    }
-}
-
 /// Where a VirtualService binds.
 pub(super) fn bindings(
     service: &VirtualService,
@@ -112,9 +104,9 @@ impl ServiceCompiler<'_, '_, '_> {
             let Some(action) = self.action(rule, field) else {
                 continue;
             };
-            let label = format!("{}/{}/{}", service.meta.namespace, *service.meta.name, one.name);
+            let (namespace, name) = (&service.meta.namespace, &service.meta.name.value);
             let row = RuleRow {
-                label: self.rows.text(&label),
+                label: self.rows.text_of(&format_args!("{namespace}/{name}/{one}")),
                 action,
                 attempts: attempts::to_hosts(&rule.settings, self.default_retries, self.rows),
                 cors: self.cors(rule),
@@ -128,7 +120,7 @@ impl ServiceCompiler<'_, '_, '_> {
             };
             let id = RuleId(number(self.rows.rows.rules.len()));
             self.rows.rows.rules.push(row);
-            alternatives.extend(self.alternatives(one, id));
+            self.alternatives(one, id, &mut alternatives);
         }
         alternatives
     }
@@ -279,7 +271,7 @@ impl ServiceCompiler<'_, '_, '_> {
         header_changes::write(changes, self.rows)
     }
 
-    fn alternatives(&mut self, one: &Rule<'_>, id: RuleId) -> Vec<Alternative> {
+    fn alternatives(&mut self, one: &Rule<'_>, id: RuleId, alternatives: &mut Vec<Alternative>) {
         let rule = &*one.rule;
         let field: FieldText<'_> = &one.field;
         let is_merged = matches!(one.rule, Cow::Owned(_));
@@ -288,19 +280,15 @@ impl ServiceCompiler<'_, '_, '_> {
                 at: rule.at,
                 ..HttpMatch::default()
             };
-            return self
-                .alternative(&everything, id, (one.meta, field))
-                .into_iter()
-                .collect();
+            alternatives.extend(self.alternative(&everything, id, (one.meta, field)));
         }
-        let matches = rule.matches.iter().enumerate();
-        matches
-            .filter_map(|(index, wanted)| match is_merged {
+        for (index, wanted) in rule.matches.iter().enumerate() {
+            alternatives.extend(match is_merged {
                 // It is made of those of two rules.
                 true => self.alternative(wanted, id, (one.meta, field)),
                 false => self.alternative(wanted, id, (one.meta, &format_args!("{field}.match[{index}]"))),
-            })
-            .collect()
+            });
+        }
     }
 
     /// `None` when it can never match here.

@@ -89,7 +89,7 @@ fn beginning(rows: &MeaningRows, regex: &Regex, pattern: Span) -> Option<Span> {
     let beginning = regex.beginning();
     let pattern_text = Text(&rows.text).bytes(pattern);
     let shared = |place: usize| {
-        let pairs = pattern_text.iter().skip(place).zip(&beginning);
+        let pairs = pattern_text.iter().skip(place).zip(beginning);
         pairs.take_while(|(a, b)| a == b).count()
     };
     let (len, place) = (0..pattern_text.len()).map(|place| (shared(place), place)).max()?;
