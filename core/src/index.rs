@@ -54,9 +54,16 @@ pub(crate) fn build_slots(text: Text<'_>, keys: &[KeyRow]) -> alloc::vec::Vec<Sl
     if keys.is_empty() {
         return alloc::vec::Vec::new();
     }
-    let mut slots = alloc::vec![Slot::default(); keys.len().saturating_mul(2).next_power_of_two()];
-    for (row, key) in keys.iter().zip(0..) {
-        fill(&mut slots, hash(row.scope, text.bytes(row.name)), key);
+    let of_row = |row: &KeyRow| hash(row.scope, text.bytes(row.name));
+    slots_of(keys.len(), keys.len(), |key| keys.get(key).map_or(0, of_row))
+}
+
+/// The slots of so many keys, with room for others.
+#[cfg(feature = "alloc")]
+pub(crate) fn slots_of(keys: usize, room: usize, hash: impl Fn(usize) -> u64) -> alloc::vec::Vec<Slot> {
+    let mut slots = alloc::vec![Slot::default(); room.max(keys).saturating_mul(2).next_power_of_two()];
+    for (key, number) in (0..keys).zip(0..) {
+        fill(&mut slots, hash(key), number);
     }
     slots
 }
@@ -70,11 +77,7 @@ pub(crate) fn with_one_more(
 ) -> alloc::vec::Vec<Slot> {
     if slots.len() < keys.saturating_mul(2) {
         // Twice as many as before, so that each key is hashed again once on average.
-        let mut slots = alloc::vec![Slot::default(); keys.saturating_mul(2).next_power_of_two()];
-        for (key, number) in (0..keys).zip(0..) {
-            fill(&mut slots, hash(key), number);
-        }
-        return slots;
+        return slots_of(keys, keys, hash);
     }
     if let Some(last) = keys.checked_sub(1) {
         fill(&mut slots, hash(last), u32::try_from(last).unwrap_or(u32::MAX));

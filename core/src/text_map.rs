@@ -87,6 +87,14 @@ impl TextSet {
 }
 
 impl Texts {
+    /// Makes room for so many more texts of so many bytes in all.
+    pub(crate) fn make_room(&mut self, texts: usize, bytes: usize) {
+        self.text.reserve(bytes);
+        self.ends.reserve(texts);
+        let keys = self.len().saturating_add(texts);
+        self.slots = index::slots_of(self.len(), keys, |number| hash(self.get(number)));
+    }
+
     /// Adds `text` unless it is there, and gives its number.
     pub(crate) fn add(&mut self, text: &str) -> usize {
         if let Some(number) = self.find(text) {

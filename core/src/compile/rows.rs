@@ -67,7 +67,10 @@ impl<'c> RowWriter<'c> {
     pub(super) fn expect_rules(&mut self, rules: usize) {
         self.rows.rules.reserve(rules);
         self.rows.backends.reserve(rules);
-        self.rows.conditions.reserve(rules);
+        self.rows.conditions.reserve(rules.saturating_add(rules / 2));
+        // A name and something that it asks for each.
+        let texts = rules.saturating_mul(2);
+        self.text.texts.make_room(texts, texts.saturating_mul(32));
         // A rule and a match each.
         self.origins.reserve(rules.saturating_mul(2));
         self.places.reserve(rules.saturating_mul(2));

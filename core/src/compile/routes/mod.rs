@@ -80,8 +80,9 @@ pub(super) fn compile(
     let of_llm_routes = resources.llm_routes.iter().map(|route| route.rules.len());
     let of_services = resources.virtual_services.iter().map(|service| service.http.len());
     let of_http_routes = resources.http_routes.iter().map(|route| route.rules.len());
-    rows.expect_rules(of_llm_routes.chain(of_services).chain(of_http_routes).sum());
-    let mut hosts = VirtualHosts::default();
+    let rules = of_llm_routes.chain(of_services).chain(of_http_routes).sum();
+    rows.expect_rules(rules);
+    let mut hosts = VirtualHosts::with_room(rules);
     let mut worlds = Worlds::default();
     for (listener, host) in gateways.opened() {
         hosts.open(listener, &host, false);

@@ -59,6 +59,14 @@ struct Bound {
 }
 
 impl VirtualHosts {
+    /// None yet, with room for so many alternatives.
+    pub(super) fn with_room(alternatives: usize) -> Self {
+        Self {
+            bound: Vec::with_capacity(alternatives),
+            ..Self::default()
+        }
+    }
+
     /// Adds one route where it binds.
     pub(super) fn add(&mut self, bindings: &[Binding], alternatives: &[Alternative], listeners: &Listeners<'_>) {
         let places = bindings
