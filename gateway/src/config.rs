@@ -179,10 +179,15 @@ fn file_source(path: &Path) -> Result<Source, InputError> {
         path: path.to_owned(),
         error,
     };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(failed)?;
+    let read = || {
+        let file = std::fs::File::open(path)?;
+        let expected = file.metadata()?.len().min(FILE_BYTES_MAX);
+        // One byte more, so that the end is seen without growing.
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default().saturating_add(1));
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(failed)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(failed(io::Error::new(
             io::ErrorKind::FileTooLarge,

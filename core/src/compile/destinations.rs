@@ -82,15 +82,19 @@ impl<'c> Destinations<'c> {
     /// The upstream of a place.
     pub(super) fn find(&mut self, place: &Place<'_>, diagnostics: &mut Diagnostics) -> Option<UpstreamId> {
         let host = &place.host;
+        let key = |number: u16| match place.subset {
+            None => format!("{host}:{number}"),
+            Some(subset) => format!("{host}:{number} {}", **subset),
+        };
+        if let Some(known) = place.port.and_then(|port| self.known.get(&key(**port))) {
+            return Some(*known);
+        }
         let Some(entry) = self.hosts.entry(host) else {
             self.refuse_unknown_host(place, diagnostics);
             return None;
         };
         let port = port_of(entry, place, diagnostics)?;
-        let key = match place.subset {
-            None => format!("{host}:{}", *port.number),
-            Some(subset) => format!("{host}:{} {}", *port.number, **subset),
-        };
+        let key = key(*port.number);
         if let Some(known) = self.known.get(&key) {
             return Some(*known);
         }
