@@ -2,6 +2,7 @@
 
 use core::hint::black_box;
 
+use lockgate_core::Memory;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
@@ -33,8 +34,26 @@ pub fn cases() -> Vec<Case> {
     cases.extend(SIZES.map(|(name, hosts, runs)| case(name, runs, move || vec![yaml(hosts, 0)])));
     for (name, routes, per_host) in ROUTES {
         cases.push(case(name, 1, move || vec![routes::yaml(routes, per_host, Kind::Mixed)]));
+        cases.push(again(name, routes, per_host));
     }
     cases
+}
+
+/// A reload for one changed route: what was built before is known.
+fn again(name: &str, routes: usize, per_host: usize) -> Case {
+    Case::new("compile", format!("{name}, one changed"), move || {
+        let text = routes::yaml(routes, per_host, Kind::Mixed);
+        let changed = text.replacen("/healthz-2", "/healthz-of-2", 1);
+        let mut turns = [sources(&[text]), sources(&[changed])].into_iter().cycle();
+        let mut memory = Memory::default();
+        move || {
+            let files = turns.next().unwrap_or_default();
+            drop(black_box(with_options(|options| {
+                memory.build(files, options, &Settings::default())
+            })));
+        }
+    })
+    .counted_runs(1)
 }
 
 fn case(name: &str, runs: u32, texts: impl FnOnce() -> Vec<String> + 'static) -> Case {
@@ -91,20 +110,20 @@ fn sources(texts: &[String]) -> Vec<Source> {
 }
 
 fn loaded_and_compiled(sources: &[Source]) -> Result<Compiled, String> {
-    let env = |name: &str| Some(if name == "API_KEY" { "sk-example" } else { "203.0.113.9" }.to_owned());
-    let built = lockgate_core::build(
-        sources,
-        &LoadOptions {
-            env: &env,
-            ignore_kinds: &[],
-        },
-        &Settings::default(),
-    );
+    let built = with_options(|options| lockgate_core::build(sources, options, &Settings::default()));
     built.compiled.ok_or_else(|| {
         let findings = built.diagnostics.as_slice().iter().take(3);
         findings
             .map(|finding| finding.message.clone())
             .collect::<Vec<_>>()
             .join("; ")
+    })
+}
+
+fn with_options<T>(build: impl FnOnce(&LoadOptions<'_>) -> T) -> T {
+    let env = |name: &str| Some(if name == "API_KEY" { "sk-example" } else { "203.0.113.9" }.to_owned());
+    build(&LoadOptions {
+        env: &env,
+        ignore_kinds: &[],
     })
 }

@@ -55,12 +55,12 @@ pub(crate) fn build_slots(text: Text<'_>, keys: &[KeyRow]) -> alloc::vec::Vec<Sl
         return alloc::vec::Vec::new();
     }
     let of_row = |row: &KeyRow| hash(row.scope, text.bytes(row.name));
-    slots_of(keys.len(), keys.len(), |key| keys.get(key).map_or(0, of_row))
+    slots_of(keys.len(), keys.len(), &|key| keys.get(key).map_or(0, of_row))
 }
 
 /// The slots of so many keys, with room for others.
 #[cfg(feature = "alloc")]
-pub(crate) fn slots_of(keys: usize, room: usize, hash: impl Fn(usize) -> u64) -> alloc::vec::Vec<Slot> {
+pub(crate) fn slots_of(keys: usize, room: usize, hash: &dyn Fn(usize) -> u64) -> alloc::vec::Vec<Slot> {
     let mut slots = alloc::vec![Slot::default(); room.max(keys).saturating_mul(2).next_power_of_two()];
     for (key, number) in (0..keys).zip(0..) {
         fill(&mut slots, hash(key), number);
@@ -73,7 +73,7 @@ pub(crate) fn slots_of(keys: usize, room: usize, hash: impl Fn(usize) -> u64) ->
 pub(crate) fn with_one_more(
     mut slots: alloc::vec::Vec<Slot>,
     keys: usize,
-    hash: impl Fn(usize) -> u64,
+    hash: &dyn Fn(usize) -> u64,
 ) -> alloc::vec::Vec<Slot> {
     if slots.len() < keys.saturating_mul(2) {
         // Twice as many as before, so that each key is hashed again once on average.

@@ -29,7 +29,7 @@ impl<R: Hash + PartialEq> RowMap<R> {
         }
         let number = self.rows.len();
         self.rows.push(row);
-        self.slots = index::with_one_more(core::mem::take(&mut self.slots), self.rows.len(), |number| {
+        self.slots = index::with_one_more(core::mem::take(&mut self.slots), self.rows.len(), &|number| {
             self.rows.get(number).map_or(0, hash)
         });
         number

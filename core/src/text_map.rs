@@ -92,7 +92,7 @@ impl Texts {
         self.text.reserve(bytes);
         self.ends.reserve(texts);
         let keys = self.len().saturating_add(texts);
-        self.slots = index::slots_of(self.len(), keys, |number| hash(self.get(number)));
+        self.slots = index::slots_of(self.len(), keys, &|number| hash(self.get(number)));
     }
 
     /// Adds `text` unless it is there, and gives its number.
@@ -104,7 +104,7 @@ impl Texts {
         self.text.push_str(text);
         self.ends.push(self.text.len());
         let slots = core::mem::take(&mut self.slots);
-        self.slots = index::with_one_more(slots, self.len(), |number| hash(self.get(number)));
+        self.slots = index::with_one_more(slots, self.len(), &|number| hash(self.get(number)));
         number
     }
 

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision};
+use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision, assumed_answers};
 use lockgate_core::explain::{Client, Question, Target};
 use lockgate_core::llm::body::BodyError;
 use lockgate_core::token::TokenError;
@@ -72,7 +72,7 @@ fn entropy(value: Json<'_>, name: &str) -> Result<u64, JsError> {
 
 /// `Record<string, CheckAnswer>`.
 fn checks(value: Json<'_>, name: &str) -> Result<AssumedAnswers, JsError> {
-    Ok(value.map(name, check)?.into_iter().collect())
+    Ok(assumed_answers(value.map(name, check)?))
 }
 
 fn check(value: Json<'_>, name: &str) -> Result<AssumedAnswer, JsError> {

@@ -19,7 +19,7 @@ mod authorizer;
 mod owned;
 
 #[cfg(feature = "alloc")]
-pub use assume::{AssumedAnswer, AssumedAnswers, AssumedDecision};
+pub use assume::{AssumedAnswer, AssumedAnswers, AssumedDecision, assumed_answers};
 #[cfg(feature = "alloc")]
 pub use authorizer::{Authorizer, CheckBody, CheckProtocol, NamePattern, as_text, joined};
 #[cfg(feature = "alloc")]

@@ -59,10 +59,10 @@ pub(super) fn accepted<'c>(
 ) -> Vec<Opening<'c>> {
     let selected = |gateway: &&Gateway| settings.has_labels(&gateway.selector);
     let mut istio: Vec<&Gateway> = resources.gateways.iter().filter(selected).collect();
-    istio.sort_by_key(|gateway| age(&gateway.meta, rows));
+    istio.sort_unstable_by_key(|gateway| age(&gateway.meta, rows));
     let selected = |gateway: &&kube::Gateway| kube_gateways::is_selected(gateway, resources, settings);
     let mut kube: Vec<&kube::Gateway> = resources.kube_gateways.iter().filter(selected).collect();
-    kube.sort_by_key(|gateway| age(&gateway.meta, rows));
+    kube.sort_unstable_by_key(|gateway| age(&gateway.meta, rows));
     accept(
         istio
             .into_iter()

@@ -56,11 +56,11 @@ impl Kept {
         known.sort_unstable();
         self.parts.resize_with(parts.len(), Part::default);
         let mut indices: Vec<Option<usize>> = Vec::with_capacity(parts.len());
-        for digest in &digests {
+        for (digest, part) in digests.iter().zip(&parts) {
             let place = known.partition_point(|(other, _)| other < digest);
             let index = known
                 .get(place)
-                .filter(|(other, _)| other == digest)
+                .filter(|(other, _)| other == digest && !part.is_mesh_config)
                 .map(|(_, index)| *index);
             let read = index.and_then(|index| before.get_mut(index)?.read.take());
             // Of two parts of one text the second is read.
@@ -113,13 +113,13 @@ impl Kept {
         for document in documents {
             // A part without documents is not worth it.
             if let Some(part) = self.part(document.source).filter(|part| part.may_keep) {
-                part.read.get_or_insert_default().documents.push(document.clone());
+                push(&mut part.read.get_or_insert_default().documents, document.clone());
             }
         }
         for resource in Decoded::of(resources) {
             let part = resource.meta().and_then(|meta| self.part(meta.at.source));
             if let Some(read) = part.and_then(|part| part.read.as_mut()) {
-                read.resources.push(resource);
+                push(&mut read.resources, resource);
             }
         }
     }
@@ -127,6 +127,14 @@ impl Kept {
     fn part(&mut self, source: u32) -> Option<&mut Part> {
         self.parts.get_mut(usize::try_from(source).ok()?)
     }
+}
+
+/// Adds one to what most often has only one.
+fn push<T>(list: &mut Vec<T>, one: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.push(one);
 }
 
 /// The documents of a file, each with the `---` before it.

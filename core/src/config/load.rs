@@ -66,9 +66,8 @@ pub(crate) fn load_again(sources: &[Source], options: &LoadOptions<'_>, kept: &m
         files: 0,
         alias_budget: YAML_ALIAS_NODES_MAX,
     };
-    let numbered = (0..).zip(sources);
-    let mut in_order: Vec<(u32, &Source)> = numbered.collect();
-    in_order.sort_by_key(|(_, source)| source.rank);
+    let mut in_order: Vec<(u32, &Source)> = (0..).zip(sources).collect();
+    in_order.sort_unstable_by_key(|(index, source)| (source.rank, *index));
     let mut rest = in_order.as_slice();
     while let Some((first, after)) = rest.split_first() {
         let others = after.iter().take_while(|(_, source)| source.goes_on()).count();

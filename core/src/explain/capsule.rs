@@ -16,7 +16,9 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::{Client, Question, Target, Verdict, decided};
-use crate::check::{AssumedAnswer, AssumedAnswers, Checked, OwnedAnswer, OwnedSaid, borrow_answers, borrow_fields};
+use crate::check::{
+    AssumedAnswer, AssumedAnswers, Checked, OwnedAnswer, OwnedSaid, assumed_answers, borrow_answers, borrow_fields,
+};
 use crate::claims::{ClaimValue, Claims, PATH_SEPARATOR};
 use crate::client_cert;
 use crate::config::mask::{looks_like_secret, sounds_secret};
@@ -260,7 +262,7 @@ impl Curtain<'_> {
             let authorizer = authorizers.get(answer.authorizer.0 as usize)?;
             Some((authorizer.name.to_string(), self.answer(&answer.said)))
         });
-        assumed.collect()
+        assumed_answers(assumed)
     }
 
     fn answer(&mut self, said: &OwnedSaid) -> AssumedAnswer {

@@ -202,7 +202,7 @@ fn in_order<'c>(resources: &'c Resources, rows: &RowWriter<'_>) -> Vec<Route<'c>
         .collect();
     let age = |meta: &Meta| (meta.created.is_none(), meta.created);
     let name = |meta: &Meta| format!("{}/{}", meta.namespace, *meta.name);
-    order.sort_by(|a, b| {
+    order.sort_unstable_by(|a, b| {
         let is_http_route = |route: &Route<'_>| matches!(route, Route::Http(_));
         let kind = is_http_route(a).cmp(&is_http_route(b));
         let (is_http_route, a, b) = (is_http_route(a), a.meta(), b.meta());

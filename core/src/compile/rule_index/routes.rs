@@ -49,7 +49,7 @@ const FEW: usize = 4;
 
 /// Moves the entries of features that few are found by.
 fn walk_what_is_rare(found: &mut Vec<Entry>, always: &mut Vec<u32>) {
-    found.sort_by_key(|entry| entry.key.feature);
+    found.sort_unstable_by_key(|entry| (entry.key.feature, entry.number));
     let mut kept = Vec::with_capacity(found.len());
     for entries in found.chunk_by(|a, b| a.key.feature == b.key.feature) {
         if entries.len() <= ENTRIES_WALKED_MAX as usize {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::{each, integer, text, unique};
-use crate::check::{AssumedAnswer, AssumedAnswers, AssumedDecision};
+use crate::check::{AssumedAnswer, AssumedAnswers, AssumedDecision, assumed_answers};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{Case, Fact, Meta, Scenario, Spanned};
 use crate::config::schema::{EXPECT, Shape};
@@ -143,7 +143,7 @@ fn checks(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> AssumedAns
             }
         }
     });
-    answers.collect()
+    assumed_answers(answers)
 }
 
 fn owned(node: &Node) -> Option<String> {
