@@ -1,9 +1,10 @@
 //! Hosts that VirtualServices and HTTPRoutes send to: each port of a ServiceEntry that a rule names is one upstream.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write;
 
 use super::hosts::Hosts;
 use super::rows::{FieldText, number};
@@ -18,7 +19,7 @@ use crate::text_map::TextMap;
 /// Where a rule sends, and where it says so.
 pub(super) struct Place<'r> {
     /// In full.
-    pub(super) host: String,
+    pub(super) host: Cow<'r, str>,
     pub(super) at: Location,
     pub(super) port: Option<&'r Spanned<u16>>,
     pub(super) subset: Option<&'r Spanned<String>>,
@@ -48,6 +49,8 @@ pub(super) struct Destinations<'c> {
     upstreams: &'c mut Vec<Upstream>,
     /// By `host:port`.
     known: TextMap<UpstreamId>,
+    /// What was looked up last.
+    key: String,
 }
 
 impl<'c> Destinations<'c> {
@@ -57,6 +60,7 @@ impl<'c> Destinations<'c> {
             hosts,
             upstreams,
             known: TextMap::default(),
+            key: String::new(),
         }
     }
 
@@ -81,22 +85,17 @@ impl<'c> Destinations<'c> {
 
     /// The upstream of a place.
     pub(super) fn find(&mut self, place: &Place<'_>, diagnostics: &mut Diagnostics) -> Option<UpstreamId> {
-        let host = &place.host;
-        let key = |number: u16| match place.subset {
-            None => format!("{host}:{number}"),
-            Some(subset) => format!("{host}:{number} {}", **subset),
-        };
-        if let Some(known) = place.port.and_then(|port| self.known.get(&key(**port))) {
-            return Some(*known);
+        let host = &*place.host;
+        if let Some(known) = place.port.and_then(|port| self.known(place, **port)) {
+            return Some(known);
         }
         let Some(entry) = self.hosts.entry(host) else {
             self.refuse_unknown_host(place, diagnostics);
             return None;
         };
         let port = port_of(entry, place, diagnostics)?;
-        let key = key(*port.number);
-        if let Some(known) = self.known.get(&key) {
-            return Some(*known);
+        if let Some(known) = self.known(place, *port.number) {
+            return Some(known);
         }
         let subset = match place.subset {
             None => None,
@@ -105,8 +104,19 @@ impl<'c> Destinations<'c> {
         let id = UpstreamId(number(self.upstreams.len()));
         self.upstreams
             .push(of_destination(self.hosts, host, entry, port, subset));
-        self.known.insert(&key, id);
+        self.known.insert(&self.key, id);
         Some(id)
+    }
+
+    /// The upstream of a port of the place, if some place had it before. Leaves its key for the one that is made now.
+    fn known(&mut self, place: &Place<'_>, port: u16) -> Option<UpstreamId> {
+        self.key.clear();
+        // A string takes whatever is written.
+        let _ = match place.subset {
+            None => write!(self.key, "{}:{port}", place.host),
+            Some(subset) => write!(self.key, "{}:{port} {}", place.host, **subset),
+        };
+        self.known.get(&self.key).copied()
     }
 
     /// Whether a connection to an upstream may be used for something else than HTTP: those of HTTP/2 are shared.
@@ -117,7 +127,7 @@ impl<'c> Destinations<'c> {
 
     /// The subset that is named, when it has endpoints.
     fn subset(&self, place: &Place<'_>, entry: &ServiceEntry, diagnostics: &mut Diagnostics) -> Option<&'c Subset> {
-        let (host, name) = (place.host.as_str(), place.subset?);
+        let (host, name) = (&*place.host, place.subset?);
         let rule = self.hosts.rule(host);
         let subsets = rule.map_or(&[][..], |rule| &rule.subsets);
         let Some(subset) = subsets.iter().find(|subset| *subset.name == **name) else {
@@ -162,7 +172,7 @@ impl<'c> Destinations<'c> {
     }
 
     fn refuse_unknown_host(&self, place: &Place<'_>, diagnostics: &mut Diagnostics) {
-        let host = place.host.as_str();
+        let host = &*place.host;
         if !self.resources.has_all("ServiceEntry") {
             return;
         }
@@ -187,11 +197,11 @@ impl<'c> Destinations<'c> {
 }
 
 /// A name without a dot is a Kubernetes service of the namespace, as Istio reads it.
-pub(super) fn full_name(host: &str, namespace: &str) -> String {
+pub(super) fn full_name<'h>(host: &'h str, namespace: &str) -> Cow<'h, str> {
     if host.contains('.') || host == "*" {
-        host.to_owned()
+        Cow::Borrowed(host)
     } else {
-        format!("{host}.{namespace}.svc.cluster.local")
+        Cow::Owned(format!("{host}.{namespace}.svc.cluster.local"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a `backendRef` of an HTTPRoute refers to, and whether it may.
 
+use alloc::borrow::Cow;
 use alloc::format;
 
 use crate::compile::destinations::{Fields, Place};
@@ -27,15 +28,19 @@ pub(super) fn place<'b>(
 ) -> Option<Place<'b>> {
     let (name, namespace) = (backend.name.as_str(), &backend.namespace);
     let (host, port) = match backend.kind {
-        BackendKind::Service => (format!("{name}.{namespace}.svc.cluster.local"), backend.port.as_ref()),
-        BackendKind::Hostname => (backend.name.value.clone(), backend.port.as_ref()),
+        BackendKind::Service => (
+            Cow::Owned(format!("{name}.{namespace}.svc.cluster.local")),
+            backend.port.as_ref(),
+        ),
+        BackendKind::Hostname => (Cow::Borrowed(name), backend.port.as_ref()),
         BackendKind::InferencePool => {
             let mut pools = resources.inference_pools.iter();
             let Some(pool) = pools.find(|pool| **pool.meta.name == *name && pool.meta.namespace == *namespace) else {
                 refuse_unknown_pool(backend, field, resources, diagnostics);
                 return None;
             };
-            (format!("{name}.{namespace}.inference.cluster.local"), Some(&pool.port))
+            let host = format!("{name}.{namespace}.inference.cluster.local");
+            (Cow::Owned(host), Some(&pool.port))
         }
     };
     Some(Place {

@@ -9,17 +9,18 @@ use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{HeaderKey, HttpMatch, Spanned, StringMatch};
 use crate::tables::{ConditionRow, MatchedPath, Subject, Test};
 
-/// What the match asks of a request, and what of its path a rewrite takes the place of. `None` when something in it can
-/// never hold, which has been said.
+/// Adds what the match asks of a request, and says what of its path a rewrite takes the place of. `None` when something in
+/// it can never hold, which has been said.
 pub(super) fn conditions(
     one: &HttpMatch,
+    conditions: &mut Vec<ConditionRow>,
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<(MatchedPath, Vec<ConditionRow>)> {
+) -> Option<MatchedPath> {
     let mut writer = Writer {
         rows,
         diagnostics,
-        conditions: Vec::new(),
+        conditions,
     };
     let matched = writer.uri(one)?;
     for (subject, wanted) in [
@@ -43,13 +44,13 @@ pub(super) fn conditions(
         let subject = Subject::QueryParam(writer.rows.text(name));
         writer.push(subject, wanted, false)?;
     }
-    Some((matched, writer.conditions))
+    Some(matched)
 }
 
 struct Writer<'r, 's> {
     rows: &'r mut RowWriter<'s>,
     diagnostics: &'r mut Diagnostics,
-    conditions: Vec<ConditionRow>,
+    conditions: &'r mut Vec<ConditionRow>,
 }
 
 impl Writer<'_, '_> {

@@ -315,8 +315,7 @@ impl RouteCompiler<'_, '_, '_, '_> {
         for (name, test) in &one.headers {
             conditions.push(self.condition(name, test)?);
         }
-        let (matched, more) = http_match::conditions(&one.more, self.rows, self.diagnostics)?;
-        conditions.extend(more);
+        let matched = http_match::conditions(&one.more, &mut conditions, self.rows, self.diagnostics)?;
         if let Some(stream) = one.stream {
             conditions.push(ConditionRow {
                 subject: Subject::Stream,

@@ -120,6 +120,7 @@ pub(super) fn compile(
                     destinations: is_bound(&bindings).then_some(&mut destinations),
                     default_retries,
                     rows,
+                    conditions: Vec::new(),
                     diagnostics,
                 };
                 let alternatives = compiler.compile();

@@ -27,8 +27,8 @@ use crate::config::resource::{
     Retries, RouteDestination, Spanned, VirtualService,
 };
 use crate::tables::{
-    self, BackendRow, BackendTarget, DirectResponseRow, EntryRow, PlainTarget, RedirectPath, RedirectRow, Rows,
-    RuleAction, RuleId, RuleRow, Split, UpstreamId,
+    self, BackendRow, BackendTarget, ConditionRow, DirectResponseRow, EntryRow, PlainTarget, RedirectPath, RedirectRow,
+    Rows, RuleAction, RuleId, RuleRow, Split, UpstreamId,
 };
 
 /// Where a VirtualService binds.
@@ -60,7 +60,7 @@ pub(super) fn bindings(
     }
     let full = |host: &Spanned<String>| {
         let value = full_name(host, &meta.namespace);
-        if value != host.value {
+        if *value != *host.value {
             diagnostics
                 .warning(
                     "short-host",
@@ -70,7 +70,10 @@ pub(super) fn bindings(
                 .field("spec.hosts")
                 .help("write the host that clients send in full");
         }
-        Spanned { value, at: host.at }
+        Spanned {
+            value: value.into_owned(),
+            at: host.at,
+        }
     };
     let anchors = Anchors {
         meta,
@@ -91,6 +94,8 @@ pub(super) struct ServiceCompiler<'r, 'c, 's> {
     /// The mesh's.
     pub(super) default_retries: Option<&'r Retries>,
     pub(super) rows: &'r mut RowWriter<'s>,
+    /// Those of the last match: their memory serves for all.
+    pub(super) conditions: Vec<ConditionRow>,
     pub(super) diagnostics: &'r mut Diagnostics,
 }
 
@@ -206,11 +211,12 @@ impl ServiceCompiler<'_, '_, '_> {
         rewrite: &HttpRewrite,
         field: FieldText<'_>,
     ) -> Split {
-        let weight = |destination: &RouteDestination| destination.weight.as_ref().map_or(0, |weight| **weight);
-        let mut weights: Vec<u32> = destinations.iter().map(weight).collect();
-        if let [only] = weights.as_mut_slice() {
-            *only = 1;
-        } else {
+        let weight = |destination: &RouteDestination| match destinations {
+            [_] => 1,
+            _ => destination.weight.as_ref().map_or(0, |weight| **weight),
+        };
+        if destinations.len() != 1 {
+            let weights: Vec<u32> = destinations.iter().map(weight).collect();
             check_sum(
                 &weights,
                 rule.at,
@@ -219,8 +225,12 @@ impl ServiceCompiler<'_, '_, '_> {
             );
         }
         let path = rewrites::path(rewrite, field, self.rows, self.diagnostics);
-        let mut backends = Vec::new();
-        for (index, (destination, &weight)) in destinations.iter().zip(&weights).enumerate() {
+        let mut split = Split {
+            weight: 0,
+            backends: append(&mut self.rows.rows.backends, []),
+        };
+        for (index, destination) in destinations.iter().enumerate() {
+            let weight = weight(destination);
             let field: FieldText<'_> = &format_args!("{field}.route[{index}]");
             let upstream = self.upstream(destination, field);
             let Some(upstream) = upstream.filter(|_| weight > 0) else {
@@ -237,20 +247,17 @@ impl ServiceCompiler<'_, '_, '_> {
                     .is_some_and(|known| known.allows_upgrade(upstream)),
                 authority: authority.map(|authority| self.rows.text(authority)),
                 path,
-                request_changes: self.merged(&rules.request, &own.request, weights.len()),
-                response_changes: self.merged(&rules.response, &own.response, weights.len()),
+                request_changes: self.merged(&rules.request, &own.request, destinations.len()),
+                response_changes: self.merged(&rules.response, &own.response, destinations.len()),
             };
-            backends.push(BackendRow {
+            self.rows.rows.backends.push(BackendRow {
                 weight,
                 to: BackendTarget::Upstream(target),
             });
+            split.weight = split.weight.saturating_add(weight);
+            split.backends.len += 1;
         }
-        Split {
-            weight: backends
-                .iter()
-                .fold(0, |sum, backend| sum.saturating_add(backend.weight)),
-            backends: append(&mut self.rows.rows.backends, backends),
-        }
+        split
     }
 
     /// The changes of a rule and of one of its destinations. istiod joins those of a lone destination to the rule's;
@@ -298,12 +305,13 @@ impl ServiceCompiler<'_, '_, '_> {
         rule: RuleId,
         (meta, field): (&Meta, FieldText<'_>),
     ) -> Option<Alternative> {
-        let (matched, conditions) = http_match::conditions(one, self.rows, self.diagnostics)?;
+        self.conditions.clear();
+        let matched = http_match::conditions(one, &mut self.conditions, self.rows, self.diagnostics)?;
         self.warn_about_foreign_gateways(one, field);
         self.is_selected(one).then(|| Alternative {
             entry: EntryRow {
                 rule,
-                conditions: append(&mut self.rows.rows.conditions, conditions),
+                conditions: append(&mut self.rows.rows.conditions, self.conditions.iter().copied()),
                 matched,
                 origin: self.rows.origin(meta, field, one.at),
             },
