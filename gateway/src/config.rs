@@ -115,11 +115,10 @@ impl Inputs {
         let is_swap = path
             .file_name()
             .is_some_and(|name| name.to_string_lossy().starts_with(".."));
-        // Watchers name files by the directory as it was given to them.
-        let Some(parent) = path.parent() else { return false };
+        let directory = directory_of(path);
         self.files().any(|input| {
-            (parent == input && (is_swap || is_config(path)))
-                || (parent == directory_of(input) && (is_swap || path.file_name() == input.file_name()))
+            (is_same(directory, input) && (is_swap || is_config(path)))
+                || (is_same(directory, directory_of(input)) && (is_swap || path.file_name() == input.file_name()))
         })
     }
 
@@ -147,10 +146,17 @@ impl Inputs {
     }
 }
 
-fn directory_of(file: &Path) -> &Path {
+/// The directory that a file stands in.
+pub(crate) fn directory_of(file: &Path) -> &Path {
     file.parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
+}
+
+/// Whether two paths name one place. Watchers name in full what was given to them relative to where the process runs.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
+    let full = |path: &Path| std::path::absolute(path).ok();
+    a == b || full(a).is_some_and(|a| full(b) == Some(a))
 }
 
 /// The configuration files of a directory, sorted, as kubectl takes them: not those of directories in it.
@@ -243,6 +249,20 @@ mod tests {
         assert_eq!(texts, ["a.yaml", "b.yml", "c.json"]);
         assert!(inputs.concerns(&dir.join("new.yaml")) && inputs.concerns(&dir.join("..data")));
         assert!(!inputs.concerns(&dir.join("access.log")) && !inputs.concerns(&dir.join("nested.yaml/x.yaml")));
+        let here = std::env::current_dir().unwrap();
+        let relative = Inputs::new(vec!["a.yaml".into(), "./conf".into()], Vec::new(), Settings::default());
+        for (path, concerns) in [
+            ("a.yaml", true),
+            ("./a.yaml", true),
+            ("..data", true),
+            ("b.yaml", false),
+            ("conf/new.yaml", true),
+            ("conf/..data", true),
+            ("other/a.yaml", false),
+        ] {
+            assert_eq!(relative.concerns(Path::new(path)), concerns, "{path}");
+            assert_eq!(relative.concerns(&here.join(path)), concerns, "{path} in full");
+        }
         let mut missing = Inputs::new(vec![dir.join("gone.yaml")], Vec::new(), Settings::default());
         assert!(missing.read().unwrap_err().to_string().contains("gone.yaml"));
         std::fs::remove_dir_all(dir).unwrap();

@@ -183,13 +183,8 @@ impl FileWatch {
             .into_iter()
             .flat_map(|compiled| compiled.snapshot.files().map(PathBuf::from))
             .collect();
-        for directory in files.iter().filter_map(|file| file.parent()) {
-            let here = if directory.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                directory
-            };
-            self.watch(here.to_owned());
+        for file in &files {
+            self.watch(config::directory_of(file).to_owned());
         }
         *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = files;
     }
@@ -220,13 +215,8 @@ fn is_followed(files: &Mutex<Vec<PathBuf>>, path: &Path) -> bool {
     let is_swapped = path.file_name().is_some_and(|name| name == "..data");
     files
         .iter()
-        .any(|file| (is_swapped || file.file_name() == path.file_name()) && same_directory(file, path))
-}
-
-/// The watcher names directories as they were given, or in full.
-fn same_directory(a: &Path, b: &Path) -> bool {
-    let directory = |path: &Path| path.parent().and_then(|directory| std::path::absolute(directory).ok());
-    directory(a) == directory(b)
+        .filter(|file| is_swapped || file.file_name() == path.file_name())
+        .any(|file| config::is_same(config::directory_of(file), config::directory_of(path)))
 }
 
 fn cannot_watch(error: &notify::Error) {
@@ -234,4 +224,30 @@ fn cannot_watch(error: &notify::Error) {
         "cannot watch the configuration files; SIGHUP reloads",
         &[("error", &error.to_string())],
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_followed_by_whatever_name_the_watcher_has_for_it() {
+        let here = std::env::current_dir().unwrap();
+        let followed = Mutex::new(vec![PathBuf::from("tls.pem"), here.join("mounted/tls.key")]);
+        for (path, is_followed_there) in [
+            ("tls.pem", true),
+            ("..data", true),
+            ("mounted/tls.key", true),
+            ("mounted/..data", true),
+            ("mounted/tls.pem", false),
+            ("other/..data", false),
+        ] {
+            assert_eq!(is_followed(&followed, Path::new(path)), is_followed_there, "{path}");
+            assert_eq!(
+                is_followed(&followed, &here.join(path)),
+                is_followed_there,
+                "{path} in full"
+            );
+        }
+    }
 }

@@ -319,6 +319,29 @@ async fn changed_file_is_loaded_by_itself() {
 }
 
 #[tokio::test]
+async fn changed_file_is_loaded_by_itself_whatever_it_is_called_from_where_the_gateway_runs() {
+    for files in ["config", ".", "all.yaml"] {
+        let setup = Setup::seed();
+        let text = ["llm-provider.yaml", "gateway.yaml", "llm-route.yaml"].map(|file| example(&format!("seed/{file}")));
+        let setup = match files {
+            "all.yaml" => setup
+                .file(files, &text.join("---\n"))
+                .args(&["-f", "local-provider.yaml"]),
+            _ => setup,
+        };
+        let bed = Bed::start(Transport::Plain, setup.within(files)).await;
+        let file = match files {
+            "all.yaml" => files,
+            _ => "llm-route.yaml",
+        };
+        let path = bed.gateway.config().join(file);
+        edit(&path, "exact: test.com", "exact: new.example.com");
+        until(&bed.gateway, "new.example.com", 200).await;
+        assert_eq!(bed.ask("test.com").await.status, 404);
+    }
+}
+
+#[tokio::test]
 async fn added_and_removed_files_are_loaded_by_themselves() {
     let bed = Bed::seed().await;
     let policy = example("seed/authorization-policy.yaml").replace("${YOUR_LOCAL_IP}", "127.0.0.1");

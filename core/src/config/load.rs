@@ -151,14 +151,15 @@ impl Loader<'_> {
             return true;
         }
         let (findings, budget) = (self.loaded.diagnostics.count(), self.alias_budget);
-        let is_empty = self.read(source, index);
+        let is_anything = self.read(source, index);
         // What is found must be found again, and what aliases expand to is counted for the file.
         if self.loaded.diagnostics.count() == findings && self.alias_budget == budget {
             self.kept.may_keep(index, source);
         }
-        is_empty
+        is_anything
     }
 
+    /// The same of a source that is not kept.
     fn read(&mut self, source: &Source, index: u32) -> bool {
         let mut errors_before = self.loaded.diagnostics.error_count();
         let mut alias_budget = self.alias_budget;

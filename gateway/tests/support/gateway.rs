@@ -83,6 +83,8 @@ pub struct Setup {
     env: Vec<(String, String)>,
     args: Vec<String>,
     given: Vec<(String, TcpListener)>,
+    /// Where it runs, and what it calls its files there.
+    within: Option<(PathBuf, &'static str)>,
 }
 
 impl Setup {
@@ -93,7 +95,18 @@ impl Setup {
             env: vec![("API_KEY".to_owned(), KEY.to_owned())],
             args: Vec::new(),
             given: Vec::new(),
+            within: None,
         }
+    }
+
+    /// Runs beside the config directory or in it, whose files are then `files`, relative to there.
+    pub fn within(mut self, files: &'static str) -> Self {
+        let directory = match files {
+            "config" => self.scratch.0.clone(),
+            _ => self.config(),
+        };
+        self.within = Some((directory, files));
+        self
     }
 
     /// The seed's steps 1 to 3, byte for byte.
@@ -221,7 +234,11 @@ impl Setup {
         let dir = self.scratch.0.clone();
         let local = |port: &Port| SocketAddr::from((Ipv4Addr::LOCALHOST, port.number));
         let (http_at, https_at, admin_at) = (local(&http), local(&https), local(&admin));
-        let mut args = vec!["serve".to_owned(), "-f".to_owned(), self.config().display().to_string()];
+        let (current, files) = match self.within.clone() {
+            Some((current, files)) => (Some(current), files.to_owned()),
+            None => (None, self.config().display().to_string()),
+        };
+        let mut args = vec!["serve".to_owned(), "-f".to_owned(), files];
         if self.given.is_empty() {
             args.extend(["--listen".to_owned(), format!("80={http_at}")]);
             args.extend(["--listen".to_owned(), format!("443={https_at}")]);
@@ -232,6 +249,7 @@ impl Setup {
         let launch = Launch {
             env: self.env,
             args,
+            current,
             dir: dir.clone(),
             started: Cell::new(0),
         };
@@ -269,6 +287,8 @@ fn stdio(socket: TcpListener) -> Stdio {
 struct Launch {
     env: Vec<(String, String)>,
     args: Vec<String>,
+    /// Where it runs, when it matters.
+    current: Option<PathBuf>,
     dir: PathBuf,
     started: Cell<u32>,
 }
@@ -303,6 +323,9 @@ impl Launch {
         let (stdin, stdout) = (socket(0), socket(1));
         if stdout.is_some() {
             command.env("OUT", file("stdout"));
+        }
+        if let Some(current) = &self.current {
+            command.current_dir(current);
         }
         command
             .args(&self.args)
