@@ -46,7 +46,7 @@ fn root(http: &str) -> String {
     format!(
         "apiVersion: networking.istio.io/v1
 kind: VirtualService
-metadata: {{name: root, namespace: istio-system}}
+metadata: {{name: outer, namespace: istio-system}}
 spec: {{hosts: ['*'], gateways: [edge], http: {http}}}
 ---
 "
@@ -149,9 +149,9 @@ fn the_rules_of_the_other_stand_where_they_are_delegated_to() {
         assert_eq!(came(&compiled, &sent), answer, "{method} {target}");
     }
     let explained = at("/team/b").explained_by(&compiled).to_string();
-    assert!(explained.contains("istio-system/root/last  ("), "{explained}");
+    assert!(explained.contains("istio-system/outer/last  ("), "{explained}");
     assert!(
-        explained.contains("istio-system/root/http[0].delegate.http[1]"),
+        explained.contains("istio-system/outer/http[0].delegate.http[1]"),
         "{explained}"
     );
 }
@@ -213,8 +213,8 @@ fn what_the_other_leaves_open_the_delegating_rule_says() {
         {route: [{destination: {host: a.test}}]}]";
     let compiled = built(&(root(http) + &delegate("istio-system/other", other)));
     for (target, rule, path, timeout, attempts, by) in [
-        ("/api/own/x", "istio-system/root/api-own", "/mine/x", 1000, 1, "leaf"),
-        ("/api/x", "istio-system/root/api", "/x", 5000, 7, "root"),
+        ("/api/own/x", "istio-system/outer/api-own", "/mine/x", 1000, 1, "leaf"),
+        ("/api/x", "istio-system/outer/api", "/x", 5000, 7, "root"),
     ] {
         let sent = upstream(&compiled, &at(target));
         assert_eq!((sent.rule.as_str(), sent.path.as_str()), (rule, path));
@@ -247,7 +247,7 @@ fn who_delegates_and_to_whom_is_checked() {
             "unknown-delegate",
             "not exported to namespace `istio-system`",
         ),
-        (to("name: root"), "unknown-delegate", "without `hosts`"),
+        (to("name: outer"), "unknown-delegate", "without `hosts`"),
         (
             to("name: other") + &of("istio-system/other", "gateways: [edge], "),
             "conflicting-fields",
