@@ -4,7 +4,10 @@
 #[cfg(test)]
 mod support;
 
+use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use std::net::TcpStream;
 use std::time::Instant;
 
 use support::client::{Client, ask, post, request};
@@ -121,6 +124,25 @@ fn a_leased_port_is_given_once() {
     numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers.len(), ports.len());
+}
+
+#[test]
+fn nobody_listens_on_a_leased_port_while_processes_start() {
+    let is_over = AtomicBool::new(false);
+    let start_processes = || {
+        while !is_over.load(Ordering::Relaxed) {
+            let status = std::process::Command::new("true").status();
+            assert!(status.expect("starting a process").success());
+        }
+    };
+    let answered = std::thread::scope(|scope| {
+        (0..3).for_each(|_| drop(scope.spawn(start_processes)));
+        let answers = |_: &u32| TcpStream::connect((Ipv4Addr::LOCALHOST, Port::lease().number)).is_ok();
+        let answered = (0..5_000).filter(answers).count();
+        is_over.store(true, Ordering::Relaxed);
+        answered
+    });
+    assert_eq!(answered, 0);
 }
 
 #[test]

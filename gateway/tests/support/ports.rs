@@ -1,8 +1,10 @@
 //! Free ports that no other test, in this process or another, is given at the same time.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicU16, Ordering};
 use std::net::TcpListener;
+
+use tokio::net::TcpSocket;
 
 /// Below the kernel's range for outgoing connections, so that none of those takes one.
 const RANGE: core::ops::Range<u16> = 12_000..32_000;
@@ -36,10 +38,21 @@ impl Port {
             let Ok(lease) = TcpListener::bind((LEASES, number)) else {
                 continue;
             };
-            if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+            if is_free(number) {
                 return Self { number, _lease: lease };
             }
         }
         panic!("no free port in {RANGE:?}");
     }
+}
+
+/// Whether nobody listens on a port, found without listening: a process that another thread forks meanwhile has our
+/// sockets until it executes its program, and would take connections to one that listens for the gateway to come.
+fn is_free(port: u16) -> bool {
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    };
+    bind().is_ok()
 }
