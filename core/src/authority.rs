@@ -23,24 +23,38 @@ pub(crate) struct Authority<'a> {
 }
 
 impl<'a> Authority<'a> {
-    /// Checks `raw` and lower-cases it into `buffer`.
+    /// Checks `raw`, and lower-cases it into `buffer` where that changes it.
     ///
     /// # Errors
     /// [`BadRequest::Authority`] when it is no `host[:port]` or too long.
     pub(crate) fn parse(raw: &'a [u8], buffer: &'a mut AuthorityBuffer) -> Result<Self, BadRequest> {
-        let host_bytes = host_len(raw).ok_or(BadRequest::Authority)?;
-        buffer.clear();
-        buffer.extend_from_slice(raw).map_err(|_| BadRequest::Authority)?;
-        buffer.make_ascii_lowercase();
-        let folded: &'a [u8] = buffer;
-        let host = folded.get(..host_bytes).ok_or(BadRequest::Authority)?;
+        if raw.is_empty() || raw.len() > AUTHORITY_BYTES_MAX {
+            return Err(BadRequest::Authority);
+        }
+        let classes = classes(raw);
+        let folded: &'a [u8] = match classes & UPPER {
+            0 => raw,
+            _ => {
+                buffer.clear();
+                buffer.extend_from_slice(raw).map_err(|_| BadRequest::Authority)?;
+                buffer.make_ascii_lowercase();
+                buffer
+            }
+        };
+        let host = match classes & OTHER {
+            0 => folded,
+            _ => {
+                let host_bytes = host_len(raw).ok_or(BadRequest::Authority)?;
+                folded.get(..host_bytes).ok_or(BadRequest::Authority)?
+            }
+        };
         Ok(Self { raw, folded, host })
     }
 }
 
 /// Length of the host part of a well-formed `host[:port]`; `None` when it is not well formed.
 pub(crate) fn host_len(raw: &[u8]) -> Option<usize> {
-    let name_bytes = raw.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(raw.len());
+    let name_bytes = raw.iter().position(|&byte| class(byte) == OTHER).unwrap_or(raw.len());
     let host_bytes = if name_bytes > 0 { name_bytes } else { literal_len(raw)? };
     match raw.get(host_bytes..)? {
         [] => Some(host_bytes),
@@ -63,23 +77,36 @@ fn is_port(digits: &[u8]) -> bool {
         && core::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
 }
 
-/// Bytes of a DNS name as the field writes them, underscore included.
+/// What a byte is in a DNS name as the field writes them, underscore included: one of these, or plain.
+const UPPER: u8 = 1;
+/// Not of a name.
+const OTHER: u8 = 2;
+
+/// The classes of all bytes together. No byte ends it early, so that several are looked up at once.
+fn classes(raw: &[u8]) -> u8 {
+    raw.iter().fold(0, |classes, &byte| classes | class(byte))
+}
+
 #[expect(
     clippy::indexing_slicing,
-    reason = "the table is built at compile time, which would fail"
+    reason = "the table is built at compile time, which would fail, and has a place for every byte"
 )]
-fn is_name_byte(byte: u8) -> bool {
-    const NAME: [bool; 256] = {
-        let mut name = [false; 256];
+fn class(byte: u8) -> u8 {
+    const PLAIN: u8 = 0;
+    const CLASSES: [u8; 256] = {
+        let mut classes = [OTHER; 256];
         let mut byte = 0_u8;
         while byte < 128 {
-            name[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+            classes[byte as usize] = match byte {
+                b'A'..=b'Z' => UPPER,
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => PLAIN,
+                _ => OTHER,
+            };
             byte += 1;
         }
-        name
+        classes
     };
-    // A table, because this is asked of every byte of every request's host.
-    NAME.get(usize::from(byte)).copied().unwrap_or(false)
+    CLASSES[usize::from(byte)]
 }
 
 #[cfg(test)]

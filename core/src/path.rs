@@ -72,7 +72,7 @@ pub(crate) fn normalise<'a>(
 ) -> Result<Target<'a>, BadRequest> {
     let (path, query, seen) = split(target);
     // A query is sent as it is, so it must be one that a request line can carry.
-    if query.is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
+    if query.is_some_and(|query| !is_graphic(query)) {
         return Err(BadRequest::Path);
     }
     if path == "*" {
@@ -111,44 +111,35 @@ pub(crate) fn split_query(target: &str) -> (&str, Option<&str>) {
     halves.map_or((target, None), |(path, query)| (path, Some(query)))
 }
 
-/// What one look at a path shows.
+/// What there is in a path that its normal form may be without.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    /// Every byte may stay as it is, and no segment starts with a dot.
-    plain: bool,
-    double_slash: bool,
+    /// Bytes that may not stay as they are, or a segment that starts with a dot.
+    strange: bool,
     parameters: bool,
 }
 
 /// Path, query, and what there is to do. The fragment is dropped.
 fn split(target: &str) -> (&str, Option<&str>, Seen) {
-    let mut seen = Seen {
-        plain: true,
-        double_slash: false,
-        parameters: false,
-    };
-    let mut before = Class::Plain;
-    let mut end = target.len();
-    for (at, byte) in target.bytes().enumerate() {
-        let class = class(byte);
-        match class {
-            Class::Plain => {}
-            Class::Slash => seen.double_slash |= before == Class::Slash,
-            Class::Dot => seen.plain &= before != Class::Slash,
-            Class::Semicolon => seen.parameters = true,
-            Class::Other => seen.plain = false,
-            Class::End => {
-                end = at;
-                break;
-            }
-        }
-        before = class;
+    let classes = classes(target);
+    if classes & END == 0 {
+        return (target, None, Seen::of(target, classes));
     }
+    let end = memchr::memchr2(b'?', b'#', target.as_bytes()).unwrap_or(target.len());
     let (path, rest) = target.split_at_checked(end).unwrap_or((target, ""));
     let query = rest
         .strip_prefix('?')
         .map(|query| query.split_once('#').map_or(query, |(query, _)| query));
-    (path, query, seen)
+    (path, query, Seen::of(path, self::classes(path)))
+}
+
+impl Seen {
+    fn of(path: &str, classes: u8) -> Self {
+        Self {
+            strange: classes & OTHER != 0 || classes & DOT != 0 && path.contains("/."),
+            parameters: classes & SEMICOLON != 0,
+        }
+    }
 }
 
 /// Whether the path is in normal form as it was sent.
@@ -157,14 +148,14 @@ fn split(target: &str) -> (&str, Option<&str>, Seen) {
 /// [`BadRequest::Path`] when it may not be changed and no request line can carry it.
 fn is_normal(path: &str, seen: Seen, rules: PathRules) -> Result<bool, BadRequest> {
     if rules.normalization == Normalization::None && rules.parameters != PathParameters::Strip {
-        return match path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return match is_graphic(path) {
             true => Ok(true),
             false => Err(BadRequest::Path),
         };
     }
-    let merges = rules.normalization >= Normalization::MergeSlashes && seen.double_slash;
+    let merges = rules.normalization >= Normalization::MergeSlashes && path.contains("//");
     let strips = rules.parameters == PathParameters::Strip && seen.parameters;
-    Ok(seen.plain && !merges && !strips)
+    Ok(!seen.strange && !merges && !strips)
 }
 
 /// `%2f` or `%5c`, which some servers behind take for a slash.
@@ -175,42 +166,49 @@ pub(crate) fn has_escaped_slash(path: &str) -> bool {
         .any(|escape| escape.eq_ignore_ascii_case(b"%2f") || escape.eq_ignore_ascii_case(b"%5c"))
 }
 
-/// What a byte of a target is to its normal form.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Plain,
-    Slash,
-    Dot,
-    Semicolon,
-    /// `?` and `#` end the path.
-    End,
-    Other,
+/// Whether a request line can carry every byte.
+fn is_graphic(text: &str) -> bool {
+    text.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic())
 }
+
+/// The classes of all bytes together. No byte ends it early, so that several are looked up at once (as in `is_graphic`).
+fn classes(target: &str) -> u8 {
+    target.bytes().fold(0, |classes, byte| classes | class(byte))
+}
+
+/// What a byte of a target is to its normal form: at most one of these, or plain.
+const SLASH: u8 = 1;
+const DOT: u8 = 2;
+const SEMICOLON: u8 = 4;
+const OTHER: u8 = 8;
+/// `?` and `#` end the path.
+const END: u8 = 16;
 
 #[expect(
     clippy::indexing_slicing,
-    reason = "the table is built at compile time, which would fail"
+    reason = "the table is built at compile time, which would fail, and has a place for every byte"
 )]
-fn class(byte: u8) -> Class {
-    const CLASSES: [Class; 256] = {
-        let mut classes = [Class::Other; 256];
+fn class(byte: u8) -> u8 {
+    const PLAIN: u8 = 0;
+    const CLASSES: [u8; 256] = {
+        let mut classes = [OTHER; 256];
         let mut byte = 0_u8;
         while byte < 128 {
             classes[byte as usize] = match byte {
-                b'/' => Class::Slash,
-                b'.' => Class::Dot,
-                b';' => Class::Semicolon,
-                b'?' | b'#' => Class::End,
+                b'/' => SLASH,
+                b'.' => DOT,
+                b';' => SEMICOLON,
+                b'?' | b'#' => END,
                 b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b':' | b'@'
-                | b'=' => Class::Plain,
-                other if other.is_ascii_alphanumeric() => Class::Plain,
-                _ => Class::Other,
+                | b'=' => PLAIN,
+                other if other.is_ascii_alphanumeric() => PLAIN,
+                _ => OTHER,
             };
             byte += 1;
         }
         classes
     };
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Other)
+    CLASSES[usize::from(byte)]
 }
 
 /// Writes the normal form of `path` into `out`, slashes not yet merged.

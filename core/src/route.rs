@@ -199,6 +199,8 @@ fn is_unknown(subject: Subject, evidence: Evidence<'_>) -> bool {
 
 /// A negated condition is about fields and claims only. A field that is absent counts as an empty one there, as Istio
 /// has it (`treat_missing_header_as_empty`), unless the test is whether it is there.
+// Inlined into the loop over conditions, it has everything about a request loaded before the first asks for one thing.
+#[inline(never)]
 fn holds(tables: &Tables<'_>, condition: &ConditionRow, seen: &Attributes<'_>, evidence: Evidence<'_>) -> bool {
     if let Some(value) = single(condition.subject, seen) {
         return passes(tables, condition.test, value) != condition.negated;
