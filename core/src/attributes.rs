@@ -7,7 +7,7 @@ use crate::client_cert::Shown;
 use crate::connection_field;
 use crate::decision::BadRequest;
 use crate::method;
-use crate::path::{self, PathBuffer};
+use crate::path::{self, PathBuffer, Target};
 use crate::remote;
 use crate::request::{AuthorityForm, Connection, Headers, Request, Scheme};
 use crate::route;
@@ -100,13 +100,13 @@ impl<'d> Attributes<'d> {
     pub(crate) fn rewritten_to<'s>(
         &self,
         host: &'s [u8],
-        path: Option<&'s str>,
+        path: Option<Target<'s>>,
         headers: &'s dyn Headers,
     ) -> Attributes<'s>
     where
         'd: 's,
     {
-        let (path, query) = path.map_or((self.path, self.query), path::split_query);
+        let (path, query) = path.map_or((self.path, self.query), |fixed| (fixed.path, fixed.query));
         Attributes {
             authority: Authority {
                 raw: host,

@@ -370,8 +370,8 @@ fn to_provider<'d>(
             Body::Read(Ok(_)) => {}
         }
     }
-    let fixed_path = provider.path.map(|path| tables.text(path));
-    let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed_path, headers);
+    let fixed = provider.path.map(|path| path.parts(tables));
+    let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed, headers);
     let evidence = Evidence {
         claims: known.identity.claims(),
         ..evidence
@@ -395,8 +395,8 @@ fn to_provider<'d>(
         rule,
         upstream: provider.upstream,
         authority: tables.text(target.host_rewrite.unwrap_or(provider.host)),
-        path: match fixed_path {
-            Some(path) => Path::Fixed(path),
+        path: match provider.path {
+            Some(path) => Path::Fixed(tables.text(path.target)),
             None => path_sent(tables, seen, entry, target.path),
         },
         delay_ms: taken.delay_ms,

@@ -68,6 +68,9 @@ pub const VALUES_COMPARED_MAX: u32 = 16;
 /// more of them, and a feature by which no more of them are found.
 pub const ENTRIES_WALKED_MAX: u32 = 6;
 
+/// Rules of policies of one kind that are judged where looking up what they ask for costs as much.
+pub const RULES_JUDGED_MAX: usize = 2;
+
 /// Lengths of the prefixes of one attribute up to which each length is looked up by itself, at some 200 instructions;
 /// beyond, a binary search over all of them costs less, some 600 among a thousand.
 pub const AFFIX_LENGTHS_HASHED_MAX: usize = 6;

@@ -104,13 +104,6 @@ pub(crate) fn normalise<'a>(
     Ok(Target { path, query })
 }
 
-/// Path and query of a target without a fragment.
-pub(crate) fn split_query(target: &str) -> (&str, Option<&str>) {
-    let question = memchr::memchr(b'?', target.as_bytes());
-    let halves = question.and_then(|at| Some((target.get(..at)?, target.get(at.checked_add(1)?..)?)));
-    halves.map_or((target, None), |(path, query)| (path, Some(query)))
-}
-
 /// What there is in a path that its normal form may be without.
 #[derive(Debug, Clone, Copy)]
 struct Seen {

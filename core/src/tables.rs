@@ -28,7 +28,7 @@ pub(crate) use rule_index::*;
 use crate::cidr::Cidr;
 use crate::client_cert::Forwarding;
 use crate::index::Index;
-use crate::path::PathRules;
+use crate::path::{PathRules, Target};
 use crate::regex::Regex;
 #[cfg(feature = "alloc")]
 use crate::substitution::Substitution;
@@ -257,9 +257,32 @@ pub(crate) struct ConfigRow {
 pub(crate) struct ProviderRow {
     /// Lower-cased.
     pub(crate) host: Span,
-    pub(crate) path: Option<Span>,
+    pub(crate) path: Option<FixedPath>,
     pub(crate) upstream: UpstreamId,
     pub(crate) origin: OriginId,
+}
+
+/// Where every request to a provider is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct FixedPath {
+    /// Path and query.
+    pub(crate) target: Span,
+    /// Bytes of the path, before its `?`.
+    pub(crate) path_bytes: u32,
+}
+
+impl FixedPath {
+    /// Path and query apart.
+    pub(crate) fn parts<'d>(self, tables: &Tables<'d>) -> Target<'d> {
+        let target = tables.text(self.target);
+        let (path, rest) = target
+            .split_at_checked(self.path_bytes as usize)
+            .unwrap_or((target, ""));
+        Target {
+            path,
+            query: rest.strip_prefix('?'),
+        }
+    }
 }
 
 /// One top-level field to set in a JSON body.

@@ -12,7 +12,7 @@ use crate::config::resource::{LlmProvider, ProviderConfig, Resources, Spanned};
 use crate::config::secret::Secret;
 use crate::config::suggest::nearest;
 use crate::json_text::json_text;
-use crate::tables::{ConfigRow, FieldRow, FieldWhen, ProviderId, ProviderRow, Rows, SecretId, UpstreamId};
+use crate::tables::{ConfigRow, FieldRow, FieldWhen, FixedPath, ProviderId, ProviderRow, Rows, SecretId, UpstreamId};
 use crate::text_map::TextMap;
 
 /// The providers that exist for this gateway, by host.
@@ -126,7 +126,10 @@ fn provider<'c>(
     warn_about_unknown_rules(resource, rule_names, diagnostics);
     let row = ProviderRow {
         host: rows.text(&host),
-        path: resource.path.as_ref().map(|path| rows.text(path)),
+        path: resource.path.as_ref().map(|path| FixedPath {
+            target: rows.text(path),
+            path_bytes: number(path.find('?').unwrap_or(path.len())),
+        }),
         upstream: UpstreamId(id),
         origin: rows.origin(&resource.meta, &"", resource.meta.name.at),
     };

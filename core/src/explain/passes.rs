@@ -10,6 +10,7 @@ use crate::attributes::Attributes;
 use crate::authz::body;
 use crate::decide::Known;
 use crate::decision::{Decision, Refusal};
+use crate::path::Target;
 use crate::rewrite;
 use crate::route::{self, Evidence, Judged};
 use crate::tables::{BackendTarget, ConditionRow, EntryRow, Subject, Test};
@@ -49,7 +50,7 @@ impl<'d> Reader<'d> {
         seen: &Attributes<'d>,
         evidence: Evidence<'_>,
         entropy: u64,
-    ) -> Option<(&'d str, Option<&'d str>)> {
+    ) -> Option<(&'d str, Option<Target<'d>>)> {
         let rule = self
             .tables
             .rule(route::find(&self.tables, seen, evidence)?.entry.rule)?;
@@ -57,7 +58,7 @@ impl<'d> Reader<'d> {
             BackendTarget::Upstream(_) => None,
             BackendTarget::Provider(target) => {
                 let provider = self.tables.provider(target.provider)?;
-                let path = provider.path.map(|path| self.tables.text(path));
+                let path = provider.path.map(|path| path.parts(&self.tables));
                 Some((self.tables.text(provider.host), path))
             }
         }

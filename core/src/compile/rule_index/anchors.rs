@@ -12,11 +12,17 @@ use alloc::vec::Vec;
 
 use super::entries::{self, Entry, Form, Key};
 use super::mentions::Mentions;
+use crate::limits::{RULES_JUDGED_MAX, VALUES_COMPARED_MAX};
 use crate::snapshot::MeaningRows;
 use crate::tables::{Attribute, ClauseRow, Feature, PolicyRuleRow, PredicateRow, Rows};
 
 /// Where to find each of `rules`: entries, and those that must always be looked at.
 pub(super) fn of_rules(rows: &MeaningRows, rules: &[u32]) -> (Vec<Entry>, Vec<u32>) {
+    let mut predicates = rules.iter().flat_map(|&number| predicates(rows, number));
+    if rules.len() <= RULES_JUDGED_MAX && predicates.all(|predicate| predicate.values.rows().len <= VALUES_COMPARED_MAX)
+    {
+        return (Vec::new(), rules.to_vec());
+    }
     let chooser = Chooser {
         rows,
         mentions: mentions(rows, rules),
@@ -34,20 +40,20 @@ pub(super) fn of_rules(rows: &MeaningRows, rules: &[u32]) -> (Vec<Entry>, Vec<u3
 
 /// The keys that predicates mention.
 fn mentions(rows: &MeaningRows, rules: &[u32]) -> Mentions {
-    let mut mentions = Vec::new();
-    for &number in rules {
-        let Some(rule) = rows.policy_rules.get(number as usize) else {
-            continue;
-        };
-        let clauses = [rule.from, rule.to]
-            .into_iter()
-            .flat_map(|clauses| clauses.of(&rows.clauses));
-        let predicates = clauses.map(|clause| clause.predicates).chain([rule.when]);
-        for predicate in predicates.flat_map(|predicates| predicates.of(&rows.predicates)) {
-            mentions.extend(entries::of_predicate(rows, predicate).unwrap_or_default());
-        }
-    }
-    Mentions::new(mentions)
+    let predicates = rules.iter().flat_map(|&number| predicates(rows, number));
+    let keys = predicates.filter_map(|predicate| entries::of_predicate(rows, predicate));
+    Mentions::new(keys.flatten())
+}
+
+/// All that a rule asks.
+fn predicates(rows: &MeaningRows, rule: u32) -> impl Iterator<Item = &PredicateRow> {
+    let rule = rows.policy_rules.get(rule as usize).into_iter();
+    let predicates = rule.flat_map(|rule| {
+        let clauses = [rule.from, rule.to].into_iter();
+        let clauses = clauses.flat_map(|clauses| clauses.of(&rows.clauses));
+        clauses.map(|clause| clause.predicates).chain([rule.when])
+    });
+    predicates.flat_map(|predicates| predicates.of(&rows.predicates))
 }
 
 struct Chooser<'c> {
