@@ -12,21 +12,38 @@ use lockgate_core::observe::Observation;
 use lockgate_core::tables::Tables;
 
 use super::Record;
-use crate::clock::write_rfc3339;
+use crate::clock::Stamp;
 use crate::decimal::{write_address, write_number};
 use crate::json::write_string;
 use crate::log::Format;
 
-/// Appends `record`, which ended at `ended`, with its line break.
-pub(crate) fn write(out: &mut Vec<u8>, record: &Record, ended: Instant, format: Format) {
-    Fields { out, format }.all(record, ended);
-    out.extend_from_slice(if format == Format::Json { b"}\n" } else { b"\n" });
+/// Where a worker writes its lines, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    line: Vec<u8>,
+    start: Stamp,
 }
 
-struct Fields<'o> {
-    out: &'o mut Vec<u8>,
-    format: Format,
+/// The line of `record`, which ended at `ended`, with its line break.
+pub(crate) fn write<'d>(draft: &'d mut Draft, record: &Record, ended: Instant, format: Format) -> &'d [u8] {
+    let Draft { line, start } = draft;
+    line.clear();
+    let start = start.at(record.start_time);
+    match format {
+        Format::Json => {
+            Fields::<true>(line).all(record, start, ended);
+            line.extend_from_slice(b"}\n");
+        }
+        Format::Text => {
+            Fields::<false>(line).all(record, start, ended);
+            line.push(b'\n');
+        }
+    }
+    line
 }
+
+/// The fields of a line; the format is known when this is compiled, so that each name is a text of known length.
+struct Fields<'o, const IS_JSON: bool>(&'o mut Vec<u8>);
 
 /// A field's name as it stands in a line, with what parts it from the field before.
 #[derive(Clone, Copy)]
@@ -34,6 +51,9 @@ struct Name {
     json: &'static str,
     text: &'static str,
 }
+
+/// What stands where there is no value, as in Envoy's log.
+const UNKNOWN: &[u8] = b"\"-\"";
 
 /// The name of the first field.
 const START_TIME: Name = Name {
@@ -51,14 +71,14 @@ macro_rules! name {
     };
 }
 
-impl Fields<'_> {
-    fn all(&mut self, record: &Record, ended: Instant) {
+impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
+    fn all(&mut self, record: &Record, start: &[u8], ended: Instant) {
         let view = &record.view;
         let tables = view.live.compiled.snapshot.tables();
         self.name(START_TIME);
-        self.out.push(b'"');
-        write_rfc3339(self.out, record.start_time);
-        self.out.push(b'"');
+        self.0.push(b'"');
+        self.0.extend_from_slice(start);
+        self.0.push(b'"');
         self.text(name!("method"), record.method.as_str());
         self.text(name!("path"), record.uri.path());
         self.text(name!("protocol"), protocol(record.version));
@@ -78,13 +98,13 @@ impl Fields<'_> {
             record.upstream_started,
             record.upstream_answered,
         );
-        self.value(name!("x_forwarded_for"), record.forwarded_for.as_ref());
-        self.value(name!("user_agent"), record.user_agent.as_ref());
-        self.value(name!("request_id"), Some(&record.request_id));
-        self.value(name!("upstream_request_id"), record.upstream_request_id.as_ref());
+        self.field(name!("x_forwarded_for"), record.forwarded_for.as_ref());
+        self.field(name!("user_agent"), record.user_agent.as_ref());
+        self.field(name!("request_id"), Some(&record.request_id));
+        self.field(name!("upstream_request_id"), record.upstream_request_id.as_ref());
         match record.uri.authority() {
             Some(authority) => self.text(name!("authority"), authority.as_str()),
-            None => self.value(name!("authority"), record.host.as_ref()),
+            None => self.field(name!("authority"), record.host.as_ref()),
         }
         self.address(name!("upstream_host"), record.upstream_host);
         let cluster = record
@@ -101,7 +121,7 @@ impl Fields<'_> {
         let server_name = secured.and_then(|secured| secured.server_name.as_deref());
         self.optional(name!("requested_server_name"), server_name);
         let rule = record.rule.map(|rule| tables.rule_label(rule));
-        self.optional(name!("route_name"), rule.and_then(|label| label.rsplit('/').next()));
+        self.optional(name!("route_name"), rule.map(last_segment));
         self.principal(name!("request_auth_principal"), record);
         self.optional(name!("request_model"), record.model.as_deref());
         self.count(name!("request_prompt_tokens"), record.usage.map(|usage| usage.prompt));
@@ -136,25 +156,35 @@ impl Fields<'_> {
         self.optional(name!("dry_run"), dry_run.as_deref());
     }
 
+    #[inline(always)]
     fn name(&mut self, name: Name) {
-        self.out.extend_from_slice(match self.format {
-            Format::Json => name.json.as_bytes(),
-            Format::Text => name.text.as_bytes(),
-        });
+        let name = if IS_JSON { name.json } else { name.text };
+        self.0.extend_from_slice(name.as_bytes());
     }
 
+    #[inline(always)]
     fn text(&mut self, name: Name, value: &str) {
         self.name(name);
-        write_string(self.out, value.as_bytes());
+        write_string(self.0, value.as_bytes());
     }
 
+    #[inline(always)]
     fn optional(&mut self, name: Name, value: Option<&str>) {
-        self.text(name, value.unwrap_or("-"));
+        self.value(name, value.map(str::as_bytes));
     }
 
-    fn value(&mut self, name: Name, value: Option<&HeaderValue>) {
+    #[inline(always)]
+    fn field(&mut self, name: Name, value: Option<&HeaderValue>) {
+        self.value(name, value.map(HeaderValue::as_bytes));
+    }
+
+    #[inline(always)]
+    fn value(&mut self, name: Name, value: Option<&[u8]>) {
         self.name(name);
-        write_string(self.out, value.map_or(b"-", HeaderValue::as_bytes));
+        match value {
+            Some(value) => write_string(self.0, value),
+            None => self.0.extend_from_slice(UNKNOWN),
+        }
     }
 
     /// `iss/sub` of the request's token, Istio's `request.auth.principal`.
@@ -164,16 +194,20 @@ impl Fields<'_> {
         self.optional(name, principal.as_deref());
     }
 
+    #[inline(always)]
     fn number(&mut self, name: Name, value: u64) {
         self.name(name);
-        write_number(self.out, value);
+        write_number(self.0, value);
     }
 
     /// A count, or `"-"` as ASM writes what is unknown.
     fn count(&mut self, name: Name, value: Option<u64>) {
         match value {
             Some(value) => self.number(name, value),
-            None => self.text(name, "-"),
+            None => {
+                self.name(name);
+                self.0.extend_from_slice(UNKNOWN);
+            }
         }
     }
 
@@ -183,13 +217,19 @@ impl Fields<'_> {
 
     fn address(&mut self, name: Name, value: Option<SocketAddr>) {
         self.name(name);
-        self.out.push(b'"');
+        self.0.push(b'"');
         match value {
-            Some(value) => write_address(self.out, value),
-            None => self.out.push(b'-'),
+            Some(value) => write_address(self.0, value),
+            None => self.0.push(b'-'),
         }
-        self.out.push(b'"');
+        self.0.push(b'"');
     }
+}
+
+fn last_segment(label: &str) -> &str {
+    let slash = memchr::memrchr(b'/', label.as_bytes());
+    let segment = slash.and_then(|at| label.get(at.saturating_add(1)..));
+    segment.unwrap_or(label)
 }
 
 fn millis(from: Instant, to: Instant) -> u64 {

@@ -12,6 +12,7 @@ pub(crate) mod queue;
 mod record;
 
 pub(crate) use flag::Flag;
+pub(crate) use line::Draft;
 pub(crate) use record::{Record, Usage};
 
 use std::sync::Arc;

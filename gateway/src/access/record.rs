@@ -209,10 +209,8 @@ impl Drop for Record {
         self.count(ended);
         let worker = Rc::clone(&self.worker);
         let log = &worker.shared.logs.access;
-        let mut text = worker.line.borrow_mut();
-        text.clear();
-        line::write(&mut text, self, ended, log.format);
-        log.queue.append(&text);
+        let mut draft = worker.draft.borrow_mut();
+        log.queue.append(line::write(&mut draft, self, ended, log.format));
         worker.request_ended();
         self.peer.request_ended();
     }

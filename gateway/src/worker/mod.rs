@@ -8,6 +8,7 @@ pub(crate) mod view;
 use core::cell::{Cell, RefCell};
 use core::hint::black_box;
 use core::sync::atomic::Ordering;
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::view::View;
+use crate::access::Draft;
 use crate::entropy::Entropy;
 use crate::limits::{ACCEPT_WARNING, SWEEP};
 use crate::listener;
@@ -61,12 +63,14 @@ pub(crate) struct Worker {
     /// Working memory of decisions, of which there is one at a time.
     pub(crate) scratch: RefCell<Box<Scratch>>,
     /// Where an access log line is written before it is queued.
-    pub(crate) line: RefCell<Vec<u8>>,
+    pub(crate) draft: RefCell<Draft>,
     scans: RefCell<Vec<Box<BodyScan>>>,
     /// Tells the answers that need a meter.
     pub(crate) usage: UsageSearch,
     meters: RefCell<Vec<Box<UsageMeter>>>,
     view: RefCell<Rc<View>>,
+    /// What metrics call the models that they have admitted, so that they need not be asked for each answer.
+    models: RefCell<BTreeMap<Box<str>, Label>>,
     connections: Cell<usize>,
     /// When it was last said that none can be accepted.
     warned: Cell<Option<Instant>>,
@@ -150,7 +154,8 @@ impl Worker {
             mirrors_under_way: Cell::new(0),
             entropy: Entropy::new(),
             scratch: RefCell::default(),
-            line: RefCell::default(),
+            draft: RefCell::default(),
+            models: RefCell::default(),
             scans: RefCell::default(),
             usage: UsageSearch::new(),
             meters: RefCell::default(),
@@ -210,7 +215,16 @@ impl Worker {
 
     /// What metrics call a model.
     pub(crate) fn model_label(&self, model: &str) -> Label {
-        self.shared.metrics.labels.of_model(model)
+        let mut models = self.models.borrow_mut();
+        if let Some(label) = models.get(model) {
+            return *label;
+        }
+        let label = self.shared.metrics.labels.of_model(model);
+        // One beyond the bound may still be admitted under another name: that of something configured.
+        if label != Label::OTHER {
+            models.insert(model.into(), label);
+        }
+        label
     }
 
     pub(crate) fn request_began(&self) {
