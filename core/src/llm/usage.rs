@@ -7,6 +7,7 @@
 //! read gives [`Usage::Unknown`] and nothing else.
 
 mod document;
+mod members;
 mod report;
 
 use memchr::memmem::Finder;
@@ -107,7 +108,7 @@ impl UsageSearch {
     }
 }
 
-/// Reads the usage of one answer; about 5 KiB, whatever the answer's length.
+/// Reads the usage of one answer; about 1 KiB, whatever the answer's length.
 #[derive(Debug)]
 pub struct UsageMeter {
     framing: Framing,
@@ -212,10 +213,7 @@ impl Reading {
     fn end_document(&mut self) {
         match self.document.end() {
             Found::Nothing => {}
-            Found::Usage(object) => match Report::read(object) {
-                Some(report) => self.report.replace_by(report),
-                None => self.problem = UnknownUsage::Malformed,
-            },
+            Found::Usage(report) => self.report.replace_by(*report),
             Found::Problem(problem) => self.problem = problem,
         }
         self.document.reset();

@@ -67,6 +67,7 @@ pub(crate) struct Worker {
     scans: RefCell<Vec<Box<BodyScan>>>,
     /// Tells the answers that need a meter.
     pub(crate) usage: UsageSearch,
+    #[expect(clippy::vec_box, reason = "each is lent in the box that it is kept in")]
     meters: RefCell<Vec<Box<UsageMeter>>>,
     view: RefCell<Rc<View>>,
     /// What metrics call the models that they have admitted, so that they need not be asked for each answer.
@@ -94,7 +95,7 @@ where
 /// Scans kept for the next bodies; a burst's surplus is freed.
 const SCANS_KEPT_MAX: usize = 64;
 
-/// Meters kept for the next answers, of 4 KiB each.
+/// Meters kept for the next answers, of 1 KiB each.
 const METERS_KEPT_MAX: usize = 64;
 
 /// Room for which the allocator asks the system, so that it looks at what it could give back meanwhile.

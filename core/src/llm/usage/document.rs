@@ -1,18 +1,19 @@
-//! Finds the `usage` object in one JSON text given in pieces, and keeps a copy of it.
-
-use heapless::Vec;
+//! Finds the `usage` object in one JSON text given in pieces, and reads it as it passes.
 
 use super::UnknownUsage;
+use super::members::{KEY_BYTES_MAX, Members};
+use super::report::Report;
 use crate::limits::USAGE_BYTES_MAX;
 use crate::llm::json::{JsonError, JsonErrorKind, Kind, Tokenizer, Visit};
+use crate::llm::text::Text;
 
 /// What a text held.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<'d> {
     /// No usage.
     Nothing,
-    /// The last `usage` object, as valid JSON.
-    Usage(&'d [u8]),
+    /// What the last `usage` object reports.
+    Usage(&'d Report),
     /// Something that cannot be read.
     Problem(UnknownUsage),
 }
@@ -21,32 +22,21 @@ pub(super) enum Found<'d> {
 pub(super) struct Document {
     tokens: Tokenizer,
     path: Path,
-    /// The usage object in its first `object_len` bytes. Not a `heapless::Vec`, which copies byte by byte.
-    object: [u8; USAGE_BYTES_MAX],
-    object_len: usize,
-    too_long: bool,
     error: Option<JsonErrorKind>,
 }
 
 impl Document {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             tokens: Tokenizer::new(),
             path: Path::new(),
-            object: [0; USAGE_BYTES_MAX],
-            object_len: 0,
-            too_long: false,
             error: None,
         }
     }
 
     /// Makes ready for the next text.
     pub(super) fn reset(&mut self) {
-        self.tokens = Tokenizer::new();
-        self.path = Path::new();
-        self.object_len = 0;
-        self.too_long = false;
-        self.error = None;
+        *self = Self::new();
     }
 
     /// Reads the next piece; after an error the rest is skipped.
@@ -54,11 +44,9 @@ impl Document {
         if self.error.is_some() {
             return;
         }
-        let base = self.tokens.offset();
         if let Err(error) = self.tokens.feed(piece, &mut self.path) {
             self.error = Some(error.kind);
         }
-        self.copy(piece, base);
     }
 
     /// Whether a usage other than `null` began.
@@ -78,33 +66,13 @@ impl Document {
         match finished {
             Err(JsonErrorKind::Empty) => Found::Nothing,
             Err(_) => Found::Problem(UnknownUsage::Malformed),
-            Ok(()) if self.too_long => Found::Problem(UnknownUsage::TooLong),
-            Ok(()) if self.path.start.is_some() => Found::Usage(self.object.get(..self.object_len).unwrap_or_default()),
-            Ok(()) => Found::Nothing,
-        }
-    }
-
-    /// Copies what the piece, which begins at offset `base`, has of the usage object.
-    fn copy(&mut self, piece: &[u8], base: u64) {
-        let Some(start) = self.path.start else { return };
-        if start >= base {
-            self.object_len = 0;
-            self.too_long = false;
-        }
-        let from = usize::try_from(start.saturating_sub(base)).unwrap_or(usize::MAX);
-        let to = self.path.end.map_or(piece.len(), |end| {
-            usize::try_from(end.saturating_sub(base))
-                .unwrap_or(usize::MAX)
-                .min(piece.len())
-        });
-        let Some(bytes) = piece.get(from..to) else { return };
-        let end = self.object_len.saturating_add(bytes.len());
-        match self.object.get_mut(self.object_len..end) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.object_len = end;
-            }
-            None => self.too_long = true,
+            Ok(()) if self.path.bytes > USAGE_BYTES_MAX as u64 => Found::Problem(UnknownUsage::TooLong),
+            Ok(()) => match &self.path.usage {
+                None => Found::Nothing,
+                Some(members) => members
+                    .report()
+                    .map_or(Found::Problem(UnknownUsage::Malformed), Found::Usage),
+            },
         }
     }
 }
@@ -116,15 +84,15 @@ struct Path {
     in_wrapper: bool,
     /// The last key of a followed level was `usage`.
     at_usage: bool,
-    /// Depth of the usage object being read.
-    open: Option<usize>,
-    /// The last usage object: its first byte, and the one after its last.
-    start: Option<u64>,
-    end: Option<u64>,
     /// A usage other than `null` began.
     begun: bool,
-    key: Vec<u8, 8>,
-    key_at: u64,
+    /// Depth of the usage object being read, and its first byte.
+    open: Option<(usize, u64)>,
+    /// The last usage object, and its length once it is over.
+    usage: Option<Members>,
+    bytes: u64,
+    key: Key,
+    in_key: bool,
 }
 
 impl Path {
@@ -132,62 +100,244 @@ impl Path {
         Self {
             in_wrapper: false,
             at_usage: false,
-            open: None,
-            start: None,
-            end: None,
             begun: false,
-            key: Vec::new(),
-            key_at: 0,
+            open: None,
+            usage: None,
+            bytes: 0,
+            key: Key {
+                text: Text::new(),
+                at: 0,
+            },
+            in_key: false,
         }
     }
 
-    /// Whether the key just read is spelt like this, without escapes.
-    fn key_is(&self, name: &[u8], end: u64) -> bool {
-        // Told apart by length: the search that skips whole events sees no escaped spelling either.
-        let raw_len = end.saturating_sub(self.key_at);
-        raw_len == (name.len() as u64).saturating_add(2) && self.key == name
+    /// What is read of the usage object, while it is.
+    fn inside(&mut self) -> Option<&mut Members> {
+        self.usage.as_mut().filter(|_| self.open.is_some())
     }
 }
 
 impl Visit for Path {
     type Error = JsonError;
 
-    fn key(&mut self, depth: usize, at: u64) -> Result<bool, JsonError> {
-        self.key_at = at;
-        self.key.clear();
-        self.at_usage = false;
-        Ok(depth == 1 || self.in_wrapper)
+    fn key(&mut self, _: usize, at: u64) -> Result<bool, JsonError> {
+        self.key.text.clear();
+        self.key.at = at;
+        self.in_key = true;
+        Ok(true)
     }
 
     fn key_end(&mut self, depth: usize, end: u64) -> Result<(), JsonError> {
-        if depth == 1 {
-            self.in_wrapper = self.key_is(b"message", end) || self.key_is(b"response", end);
+        self.in_key = false;
+        let key = self.key.as_written(end);
+        if let (Some(_), Some(members)) = (self.open, &mut self.usage) {
+            members.key(key);
+            return Ok(());
         }
-        self.at_usage = (depth == 1 || self.in_wrapper) && self.key_is(b"usage", end);
+        if depth == 1 {
+            self.in_wrapper = matches!(key, b"message" | b"response");
+        }
+        self.at_usage = key == b"usage";
         Ok(())
     }
 
     fn value(&mut self, depth: usize, kind: Kind, at: u64) -> Result<bool, JsonError> {
-        self.begun |= self.at_usage && kind != Kind::Null;
-        if self.at_usage && kind == Kind::Object && self.open.is_none() {
-            self.open = Some(depth);
-            self.start = Some(at);
-            self.end = None;
+        if let Some(members) = self.inside() {
+            return Ok(members.value(kind));
         }
-        self.at_usage = false;
+        let at_usage = core::mem::take(&mut self.at_usage);
+        self.begun |= at_usage && kind != Kind::Null;
+        if at_usage && kind == Kind::Object {
+            self.open = Some((depth, at));
+            self.usage = Some(Members::default());
+            self.bytes = 0;
+            return Ok(true);
+        }
         Ok(kind == Kind::Object && (depth == 0 || (depth == 1 && self.in_wrapper)))
     }
 
     fn value_end(&mut self, depth: usize, end: u64) -> Result<(), JsonError> {
-        if self.open == Some(depth) {
-            self.open = None;
-            self.end = Some(end);
+        match self.open {
+            Some((of, start)) if of == depth => {
+                self.open = None;
+                self.bytes = end.saturating_sub(start);
+            }
+            Some((of, _)) => {
+                let in_details = depth > of.saturating_add(1);
+                self.inside()
+                    .into_iter()
+                    .for_each(|members| members.value_end(in_details));
+            }
+            None => {}
         }
         Ok(())
     }
 
     fn text(&mut self, piece: &[u8]) {
-        // A key that does not fit is none of those looked for; its raw length says so.
-        let _ = self.key.extend_from_slice(piece);
+        if self.in_key {
+            self.key.text.push(piece);
+        } else if let Some(members) = self.inside() {
+            members.digits(piece);
+        }
+    }
+}
+
+/// The key being read.
+#[derive(Debug)]
+struct Key {
+    /// As much of it as fits.
+    text: Text<KEY_BYTES_MAX>,
+    /// Where it begins, at its quote.
+    at: u64,
+}
+
+impl Key {
+    /// The key that ended just before `end`, if it is spelt without escapes, as the search that skips whole events has
+    /// it; nothing where it is too long to be looked for.
+    fn as_written(&self, end: u64) -> &[u8] {
+        let text = self.text.as_bytes();
+        // Told by the length: of the others less was kept than was read.
+        let raw_len = end.saturating_sub(self.at);
+        match raw_len == (text.len() as u64).saturating_add(2) {
+            true => text,
+            false => b"",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    use serde::Deserialize;
+
+    use super::super::report::Details;
+    use super::*;
+
+    /// A usage object as serde reads one.
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Read {
+        prompt_tokens: Option<u64>,
+        completion_tokens: Option<u64>,
+        total_tokens: Option<u64>,
+        prompt_tokens_details: Option<ReadDetails>,
+        completion_tokens_details: Option<ReadDetails>,
+        input_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+        input_tokens_details: Option<ReadDetails>,
+        output_tokens_details: Option<ReadDetails>,
+        cache_creation_input_tokens: Option<u64>,
+        cache_read_input_tokens: Option<u64>,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct ReadDetails {
+        cached_tokens: Option<u64>,
+        reasoning_tokens: Option<u64>,
+    }
+
+    impl From<ReadDetails> for Details {
+        fn from(read: ReadDetails) -> Self {
+            Self {
+                cached_tokens: read.cached_tokens,
+                reasoning_tokens: read.reasoning_tokens,
+            }
+        }
+    }
+
+    impl From<Read> for Report {
+        fn from(read: Read) -> Self {
+            Self {
+                prompt_tokens: read.prompt_tokens,
+                completion_tokens: read.completion_tokens,
+                total_tokens: read.total_tokens,
+                prompt_tokens_details: read.prompt_tokens_details.map(Into::into),
+                completion_tokens_details: read.completion_tokens_details.map(Into::into),
+                input_tokens: read.input_tokens,
+                output_tokens: read.output_tokens,
+                input_tokens_details: read.input_tokens_details.map(Into::into),
+                output_tokens_details: read.output_tokens_details.map(Into::into),
+                cache_creation_input_tokens: read.cache_creation_input_tokens,
+                cache_read_input_tokens: read.cache_read_input_tokens,
+            }
+        }
+    }
+
+    fn read_by(chunk: usize, text: &str) -> Document {
+        let mut document = Document::new();
+        text.as_bytes().chunks(chunk).for_each(|piece| document.feed(piece));
+        document
+    }
+
+    const KEYS: [&str; 16] = [
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+        "input_tokens",
+        "output_tokens",
+        "input_tokens_details",
+        "output_tokens_details",
+        "cache_creation_input_tokens",
+        "cache_read_input_tokens",
+        "cached_tokens",
+        "usage",
+        "",
+        "prompt\\u005ftokens",
+        "an_unknown_key_longer_than_any_that_is_read",
+    ];
+
+    const VALUES: [&str; 22] = [
+        "0",
+        "7",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-1",
+        "-0",
+        "1.0",
+        "1e3",
+        "null",
+        "true",
+        "\"7\"",
+        "[]",
+        "[7,{\"prompt_tokens\":1}]",
+        "{}",
+        "{\"cached_tokens\":3}",
+        "{ \"reasoning_tokens\" : 4 , \"cached_tokens\" : null }",
+        "{\"cached_tokens\":1,\"cached_tokens\":1}",
+        "{\"x\":{\"cached_tokens\":9},\"cached_tokens\":5,\"prompt_tokens\":6}",
+        "{\"cached_tokens\":{}}",
+        "{\"cached_tokens\":1.5}",
+        "{\"cached\\u005ftokens\":5}",
+        "{\"usage\":{\"prompt_tokens\":1}}",
+    ];
+
+    #[test]
+    fn a_usage_is_read_as_serde_reads_it() {
+        let members: Vec<String> = KEYS
+            .iter()
+            .flat_map(|key| VALUES.iter().map(move |value| format!("\"{key}\":{value}")))
+            .collect();
+        for (index, first) in members.iter().enumerate() {
+            // Beside every seventh other one, so that each key and each value meets each.
+            for second in members.iter().skip(index % 7).step_by(7) {
+                let object = format!("{{{first},{second}}}");
+                let read: Result<(Read, usize), _> = serde_json_core::from_slice(object.as_bytes());
+                let read = read.map(|(read, _)| Report::from(read));
+                let expected = read
+                    .as_ref()
+                    .map_or(Found::Problem(UnknownUsage::Malformed), Found::Usage);
+                let text = format!("{{\"usage\":{object},\"x\":1}}");
+                for chunk in [1, 7, 1000] {
+                    assert_eq!(read_by(chunk, &text).end(), expected, "{text} by {chunk}");
+                }
+            }
+        }
     }
 }

@@ -1,42 +1,33 @@
 //! The numbers of one `usage` object, in the shapes that providers give it.
 
-use serde::Deserialize;
-
 use super::{UnknownUsage, Usage};
 
 /// The numbers as reported. What is `null` or missing is `None`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Report {
     // OpenAI: Chat Completions, Completions, Embeddings.
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    total_tokens: Option<u64>,
-    prompt_tokens_details: Option<Details>,
-    completion_tokens_details: Option<Details>,
+    pub(super) prompt_tokens: Option<u64>,
+    pub(super) completion_tokens: Option<u64>,
+    pub(super) total_tokens: Option<u64>,
+    pub(super) prompt_tokens_details: Option<Details>,
+    pub(super) completion_tokens_details: Option<Details>,
     // OpenAI Responses and Anthropic.
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    input_tokens_details: Option<Details>,
-    output_tokens_details: Option<Details>,
+    pub(super) input_tokens: Option<u64>,
+    pub(super) output_tokens: Option<u64>,
+    pub(super) input_tokens_details: Option<Details>,
+    pub(super) output_tokens_details: Option<Details>,
     // Anthropic, beside `input_tokens` and not in it.
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
+    pub(super) cache_creation_input_tokens: Option<u64>,
+    pub(super) cache_read_input_tokens: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-struct Details {
-    cached_tokens: Option<u64>,
-    reasoning_tokens: Option<u64>,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Details {
+    pub(super) cached_tokens: Option<u64>,
+    pub(super) reasoning_tokens: Option<u64>,
 }
 
 impl Report {
-    /// Reads a `usage` object that is known to be valid JSON of bounded depth.
-    pub(super) fn read(object: &[u8]) -> Option<Self> {
-        serde_json_core::from_slice(object).ok().map(|(report, _)| report)
-    }
-
     /// Takes over what a later report says; what it leaves out stays.
     pub(super) fn replace_by(&mut self, later: Self) {
         *self = Self {
