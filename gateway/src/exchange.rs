@@ -48,6 +48,7 @@ use self::answered::{Awaited, answered, not_switched};
 use self::ask::Asked;
 use self::outgoing::Outgoing;
 use crate::access::{Flag, Record};
+use crate::alarm::Alarm;
 use crate::body::{ReadBody, ReadError, Reading};
 use crate::changes;
 use crate::client_body::ClientBody;
@@ -67,6 +68,7 @@ use crate::worker::Worker;
 pub(crate) async fn run(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
+    alarm: Rc<Alarm>,
     request: Request<Incoming>,
     stream: Option<Box<StreamTunnel>>,
 ) -> Result<Response<ClientBody>, Infallible> {
@@ -106,7 +108,7 @@ pub(crate) async fn run(
             }) => {
                 let answer = if trying.is_plain() {
                     let to = trying.first(&pool);
-                    match upstream::send(&pool, request, to, worker.shared.times.first_byte).await {
+                    match upstream::send(&pool, request, to, worker.shared.times.first_byte, &alarm).await {
                         Ok(answer) => Ok(answer),
                         Err(failed) => Box::pin(trying.carry_on(failed, to.endpoint, &pool, &record)).await,
                     }

@@ -15,6 +15,7 @@
 
 mod access;
 mod admin;
+mod alarm;
 mod body;
 mod capsule;
 mod changes;

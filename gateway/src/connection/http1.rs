@@ -4,6 +4,7 @@
 //! for each request: the time for a head, the time a client may let an answer
 //! lie unread, and whether hyper's state can be taken apart.
 
+use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
 use std::rc::Rc;
@@ -13,12 +14,14 @@ use http::Version;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
 
 use super::Peer;
 use super::intake::{Intake, Refused};
 use super::io::{self, Activity, ClientIo, HEAD_TIMEOUT, Strict, answer};
 use super::stream::ClientStream;
 use super::tunnel::Tunnel;
+use crate::alarm::Alarm;
 use crate::exchange;
 use crate::limits::{CONNECTION_TICK, CONNECTION_TICK_MAX, HEAD_BYTES_MAX};
 use crate::worker::Worker;
@@ -46,11 +49,12 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
     ));
     // Boxed, so that its memory is free again while the answer streams: hyper keeps the place of what a service returns.
     // The box comes first, so that what is still empty in it need not be copied there.
+    let alarm = Rc::<Alarm>::default();
     let service = service_fn(|request| {
         let boxed = Box::new_uninit();
         Box::into_pin(Box::write(
             boxed,
-            exchange::run(Rc::clone(worker), Rc::clone(peer), request, None),
+            exchange::run(Rc::clone(worker), Rc::clone(peer), Rc::clone(&alarm), request, None),
         ))
     });
     // hyper's own limit of 100 header fields is as wanted; head timeouts are watched below.
@@ -59,7 +63,8 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
         .serve_connection(io, service);
     let begun = peer.begun.get();
     let mut watch = Watch::new(worker, peer, &activity);
-    let mut tick = std::pin::pin!(tokio::time::sleep(CONNECTION_TICK));
+    let ticks = Alarm::default();
+    let mut tick = Instant::now() + CONNECTION_TICK;
     let next = loop {
         tokio::select! {
             biased;
@@ -80,9 +85,9 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
                 }
             },
             why = refused(&activity, peer, begun) => break Next::Refuse(why),
-            () = &mut tick => {
+            () = poll_fn(|cx| ticks.poll(tick, cx)) => {
                 match watch.tick() {
-                    Next::Go => tick.as_mut().reset(tokio::time::Instant::now() + watch.interval),
+                    Next::Go => tick = Instant::now() + watch.interval,
                     next => break next,
                 }
             }
@@ -116,7 +121,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
 /// Resolves when the client is refused and every request before that is answered, of which `begun` were before this.
 async fn refused(activity: &Activity, peer: &Peer, begun: u64) -> Refused {
     // Looked at whenever hyper has been: only what hyper reads and writes can change it.
-    core::future::poll_fn(|_| match activity.refused.get() {
+    poll_fn(|_| match activity.refused.get() {
         Some(why)
             if why != Refused::Body
                 && peer.begun.get().wrapping_sub(begun) == activity.heads.get()

@@ -40,7 +40,13 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
         head::join_cookies(request.headers_mut());
         let tunnel = StreamTunnel::asked(&mut request, &budget);
         // Boxed as for HTTP/1.1.
-        let answer = Box::pin(exchange::run(Rc::clone(&worker), Rc::clone(&peer), request, tunnel));
+        let answer = Box::pin(exchange::run(
+            Rc::clone(&worker),
+            Rc::clone(&peer),
+            Rc::default(),
+            request,
+            tunnel,
+        ));
         async move {
             let answer = answer.await?;
             budget.answered();

@@ -23,6 +23,7 @@ use lockgate_core::retry::{self, Outcome};
 use lockgate_core::tables::{Attempts, RetryPolicy};
 
 use crate::access::Record;
+use crate::alarm::Alarm;
 use crate::overload::Held;
 use crate::pace::Paced;
 use crate::upstream::{self, Connection, Failed, Pool, SendError, Towards, UpstreamBody, Watch};
@@ -205,9 +206,10 @@ impl Trying {
         let first_byte = first_byte.saturating_sub(self.began.elapsed());
         let per_try = self.attempts.retries.and_then(|policy| policy.per_try_timeout_ms);
         let limit = self.limit(per_try);
+        let alarm = Alarm::default();
         tokio::select! {
             biased;
-            answer = upstream::send(pool, request, to, first_byte) => answer,
+            answer = upstream::send(pool, request, to, first_byte, &alarm) => answer,
             () = limit => Err(SendError::PerTryTimeout.into()),
         }
     }

@@ -22,6 +22,7 @@ use lockgate_core::rewrite;
 use lockgate_core::tables::UpstreamId;
 
 use crate::access::Record;
+use crate::alarm::Alarm;
 use crate::limits::{MIRROR, MIRROR_ANSWER_BYTES_MAX, MIRRORS_UNDER_WAY_MAX};
 use crate::upstream::{self, Pool, Towards, UpstreamBody, Watch};
 use crate::worker::Worker;
@@ -108,7 +109,9 @@ async fn carry(
     // A mirror is not asked as the client asks.
     *request.version_mut() = pool.target().version(Version::HTTP_11);
     let to = Towards::any(pool.target(), entropy);
-    let (answer, connection) = upstream::send(pool, request, to, MIRROR).await.ok()?;
+    let (answer, connection) = upstream::send(pool, request, to, MIRROR, &Alarm::default())
+        .await
+        .ok()?;
     let rest = Limited::new(answer.into_body(), MIRROR_ANSWER_BYTES_MAX)
         .collect()
         .await;

@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, Limited};
 use lockgate_core::check::CheckProtocol;
 
 use super::{CheckError, Question, Reply, sent};
+use crate::alarm::Alarm;
 use crate::limits::CHECK_ANSWER_BYTES_MAX;
 use crate::upstream::{self, Pool, Towards, UpstreamBody};
 
@@ -24,7 +25,7 @@ pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duratio
     let mut request = request(question).ok_or(CheckError::Field)?;
     *request.version_mut() = pool.target().version(Version::HTTP_11);
     let to = Towards::any(pool.target(), question.entropy);
-    let (answer, connection) = upstream::send(pool, request, to, limit)
+    let (answer, connection) = upstream::send(pool, request, to, limit, &Alarm::default())
         .await
         .map_err(|failed| CheckError::Send(failed.error))?;
     let (head, body) = answer.into_parts();

@@ -1,5 +1,6 @@
 //! One request to an upstream, up to the head of its answer.
 
+use core::pin::pin;
 use core::time::Duration;
 use std::fmt;
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use super::connect::{ConnectError, connect};
 use super::pool::{Connection, Http1, Pool};
 use super::switched::{Asked, switched_by};
 use super::{Target, UpstreamBody, http2};
+use crate::alarm::Alarm;
 use crate::head::HeadFields;
 use crate::pace::BodyFailure;
 
@@ -98,6 +100,7 @@ pub(crate) async fn send(
     mut request: Request<UpstreamBody>,
     to: Towards,
     first_byte: Duration,
+    alarm: &Alarm,
 ) -> Result<(Response<Incoming>, Connection), Failed> {
     if request.version() == Version::HTTP_2 {
         // Apart, since it holds more.
@@ -120,7 +123,7 @@ pub(crate) async fn send(
                 }
             },
         };
-        match send_on(connection, request, first_byte).await {
+        match send_on(connection, request, first_byte, alarm).await {
             Ok(answer) => return Ok(answer),
             Err(Unsent::Failed(error)) => return Err(error.into()),
             Err(Unsent::Untouched(again)) if is_kept => request = *again,
@@ -154,15 +157,18 @@ async fn send_on(
     mut connection: Http1,
     request: Request<UpstreamBody>,
     first_byte: Duration,
+    alarm: &Alarm,
 ) -> Result<(Response<Incoming>, Connection), Unsent> {
     let asked = Upgrade::asked(request.method().as_str(), &HeadFields(request.headers())).map(|upgrade| Asked {
         upgrade,
         switched: connection.awaited.may_switch(),
     });
     connection.awaited.begin();
-    let answer = tokio::time::timeout(first_byte, connection.sender.try_send_request(request)).await;
+    let answer = alarm
+        .within(first_byte, pin!(connection.sender.try_send_request(request)))
+        .await;
     let mut switched = None;
-    if let Ok(Ok(answer)) = &answer
+    if let Some(Ok(answer)) = &answer
         && answer.status() == StatusCode::SWITCHING_PROTOCOLS
     {
         // Apart, since it is seldom needed.
@@ -173,15 +179,15 @@ async fn send_on(
     }
     connection.awaited.end();
     match answer {
-        Err(_) => Err(Unsent::Failed(SendError::Timeout)),
-        Ok(Ok(answer)) => match distrusted(&answer) {
+        None => Err(Unsent::Failed(SendError::Timeout)),
+        Some(Ok(answer)) => match distrusted(&answer) {
             Some(why) => Err(Unsent::Failed(SendError::Garbage(why.into()))),
             None => {
                 let switched = switched.map(Connection::Switched);
                 Ok((answer, switched.unwrap_or(Connection::Http1(connection))))
             }
         },
-        Ok(Err(mut error)) => Err(match error.take_message() {
+        Some(Err(mut error)) => Err(match error.take_message() {
             Some(request) => Unsent::Untouched(Box::new(request)),
             None => Unsent::Failed(classify(error.into_error())),
         }),
