@@ -144,7 +144,7 @@ impl Trying {
     /// Sends the request as often as it takes.
     pub(super) async fn carry_out(
         &mut self,
-        request: Request<UpstreamBody>,
+        request: Box<Request<UpstreamBody>>,
         pool: &Rc<Pool>,
         record: &Record,
     ) -> Result<Answer, SendError> {
@@ -181,7 +181,7 @@ impl Trying {
 
     async fn all(
         &mut self,
-        mut request: Request<UpstreamBody>,
+        mut request: Box<Request<UpstreamBody>>,
         pool: &Rc<Pool>,
         record: &Record,
     ) -> Result<Answer, SendError> {
@@ -196,7 +196,7 @@ impl Trying {
 
     async fn attempt(
         &mut self,
-        request: Request<UpstreamBody>,
+        request: Box<Request<UpstreamBody>>,
         pool: &Rc<Pool>,
         record: &Record,
     ) -> Result<Answer, Failed> {
@@ -236,7 +236,7 @@ impl Trying {
         came: Result<Answer, Failed>,
         pool: &Rc<Pool>,
         record: &Record,
-    ) -> Result<Request<UpstreamBody>, Result<Answer, SendError>> {
+    ) -> Result<Box<Request<UpstreamBody>>, Result<Answer, SendError>> {
         let pause = self
             .attempts
             .retries
@@ -254,12 +254,10 @@ impl Trying {
                 }
                 None => return Err(Ok(answer)),
             },
-            (Some(pause), Err(Failed { error, unsent })) => {
-                match unsent.map(|unsent| *unsent).or_else(|| self.repeated()) {
-                    Some(request) => (pause, request),
-                    None => return Err(Err(error)),
-                }
-            }
+            (Some(pause), Err(Failed { error, unsent })) => match unsent.or_else(|| self.repeated()) {
+                Some(request) => (pause, request),
+                None => return Err(Err(error)),
+            },
         };
         self.retries = self.retries.saturating_add(1);
         record
@@ -302,14 +300,14 @@ impl Trying {
     }
 
     /// The request once more, if all of it is at hand.
-    fn repeated(&self) -> Option<Request<UpstreamBody>> {
+    fn repeated(&self) -> Option<Box<Request<UpstreamBody>>> {
         let copy = self.copy.as_ref()?;
         let pieces = match (&copy.body, &self.watch) {
             (Some(pieces), _) => pieces.clone(),
             (None, Some(watch)) => VecDeque::from([watch.whole()?]),
             (None, None) => return None,
         };
-        let mut request = Request::new(UpstreamBody::of_pieces(pieces));
+        let mut request = Box::new(Request::new(UpstreamBody::of_pieces(pieces)));
         *request.method_mut() = copy.method.clone();
         *request.version_mut() = copy.version;
         *request.uri_mut() = copy.uri.clone();

@@ -109,7 +109,7 @@ async fn carry(
     // A mirror is not asked as the client asks.
     *request.version_mut() = pool.target().version(Version::HTTP_11);
     let to = Towards::any(pool.target(), entropy);
-    let (answer, connection) = upstream::send(pool, request, to, MIRROR, &Alarm::default())
+    let (answer, connection) = upstream::send(pool, Box::new(request), to, MIRROR, &Alarm::default())
         .await
         .ok()?;
     let rest = Limited::new(answer.into_body(), MIRROR_ANSWER_BYTES_MAX)

@@ -24,7 +24,8 @@ const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-origi
 /// A request on its way to an upstream.
 pub(super) struct Outgoing {
     pub(super) pool: Rc<Pool>,
-    pub(super) request: Request<UpstreamBody>,
+    /// In a box: on its way it is moved often.
+    pub(super) request: Box<Request<UpstreamBody>>,
     pub(super) trying: Trying,
     /// What a route changes of the answer.
     pub(super) response_changes: Vec<Change>,
@@ -52,7 +53,7 @@ impl Exchange {
             !plan.mirrors.is_empty(),
             &mut self.record,
         );
-        let mut request = Request::new(body);
+        let mut request = Box::new(Request::new(body));
         *request.method_mut() = self.head.method;
         *request.version_mut() = match &plan.to {
             // Of HTTP/2 no connection is given up.

@@ -25,7 +25,7 @@ pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duratio
     let mut request = request(question).ok_or(CheckError::Field)?;
     *request.version_mut() = pool.target().version(Version::HTTP_11);
     let to = Towards::any(pool.target(), question.entropy);
-    let (answer, connection) = upstream::send(pool, request, to, limit, &Alarm::default())
+    let (answer, connection) = upstream::send(pool, Box::new(request), to, limit, &Alarm::default())
         .await
         .map_err(|failed| CheckError::Send(failed.error))?;
     let (head, body) = answer.into_parts();

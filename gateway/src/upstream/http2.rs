@@ -303,7 +303,7 @@ async fn slot(pool: &Rc<Pool>, to: Towards) -> Result<Slot, ConnectError> {
 /// The same as [`super::send()`], in HTTP/2.
 pub(super) async fn send(
     pool: &Rc<Pool>,
-    request: Request<UpstreamBody>,
+    request: Box<Request<UpstreamBody>>,
     to: Towards,
     first_byte: Duration,
 ) -> Result<(Response<Incoming>, Connection), Failed> {
@@ -316,22 +316,19 @@ pub(super) async fn send(
             Err(error) => {
                 return Err(Failed {
                     error: SendError::Connect(error),
-                    unsent: Some(Box::new(request)),
+                    unsent: Some(request),
                 });
             }
         };
-        let (error, unsent) = match send_on(slot, request, pool.target(), first_byte).await {
+        let (error, unsent) = match send_on(slot, *request, pool.target(), first_byte).await {
             Ok(answer) => return Ok(answer),
             Err(Unsent::Failed(error)) => return Err(error.into()),
-            Err(Unsent::NotBegun(error)) => (error, copy.as_ref().map(Copy::request)),
+            Err(Unsent::NotBegun(error)) => (error, copy.as_ref().map(|copy| Box::new(copy.request()))),
         };
         match unsent {
             Some(again) if !is_second => request = again,
             unsent => {
-                return Err(Failed {
-                    error,
-                    unsent: unsent.map(Box::new),
-                });
+                return Err(Failed { error, unsent });
             }
         }
         is_second = true;

@@ -97,7 +97,7 @@ impl Towards {
 /// fresh one; if anything was, it does not: the upstream may have acted on it.
 pub(crate) async fn send(
     pool: &Rc<Pool>,
-    mut request: Request<UpstreamBody>,
+    mut request: Box<Request<UpstreamBody>>,
     to: Towards,
     first_byte: Duration,
     alarm: &Alarm,
@@ -118,7 +118,7 @@ pub(crate) async fn send(
                 Err(error) => {
                     return Err(Failed {
                         error: SendError::Connect(error),
-                        unsent: Some(Box::new(request)),
+                        unsent: Some(request),
                     });
                 }
             },
@@ -126,7 +126,7 @@ pub(crate) async fn send(
         match send_on(connection, request, first_byte, alarm).await {
             Ok(answer) => return Ok(answer),
             Err(Unsent::Failed(error)) => return Err(error.into()),
-            Err(Unsent::Untouched(again)) if is_kept => request = *again,
+            Err(Unsent::Untouched(again)) if is_kept => request = again,
             Err(Unsent::Untouched(unsent)) => {
                 let what = "the upstream closed a connection as soon as it was open";
                 return Err(Failed {
@@ -155,7 +155,7 @@ enum Unsent {
 
 async fn send_on(
     mut connection: Http1,
-    request: Request<UpstreamBody>,
+    request: Box<Request<UpstreamBody>>,
     first_byte: Duration,
     alarm: &Alarm,
 ) -> Result<(Response<Incoming>, Connection), Unsent> {
@@ -165,7 +165,7 @@ async fn send_on(
     });
     connection.awaited.begin();
     let answer = alarm
-        .within(first_byte, pin!(connection.sender.try_send_request(request)))
+        .within(first_byte, pin!(connection.sender.try_send_request(*request)))
         .await;
     let mut switched = None;
     if let Some(Ok(answer)) = &answer
