@@ -101,7 +101,9 @@ impl ReadBody {
         reading: Reading,
     ) -> Result<(), ReadError> {
         let mut pace = Pace::default();
-        while let Some(frame) = poll_fn(|cx| pace.poll_frame(incoming, cx)).await {
+        while !incoming.is_end_stream()
+            && let Some(frame) = poll_fn(|cx| pace.poll_frame(incoming, cx)).await
+        {
             let frame = frame.map_err(|failure| match failure {
                 BodyFailure::Client(_) => ReadError::Client,
                 BodyFailure::TooSlow => ReadError::Timeout,
@@ -155,8 +157,15 @@ impl ReadBody {
     /// The pieces, in order.
     pub(crate) fn into_pieces(mut self) -> VecDeque<Bytes> {
         self.flush();
-        let held = &mut self.held;
-        self.pieces.into_iter().map(|piece| held.tie(piece)).collect()
+        let Self {
+            mut pieces, mut held, ..
+        } = self;
+        let last = pieces.pop_back();
+        for piece in &mut pieces {
+            *piece = held.tie(core::mem::take(piece));
+        }
+        pieces.extend(last.map(|last| held.tie_last(last)));
+        pieces
     }
 }
 
@@ -174,7 +183,7 @@ async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
 fn check_head(incoming: &Incoming, headers: &HeaderMap, limit: u64) -> Result<(), BodyError> {
     let field = |name| headers.get(name).map(http::HeaderValue::as_bytes);
     media(field(CONTENT_TYPE), field(CONTENT_ENCODING))?;
-    if headers.contains_key(CONTENT_LENGTH) && incoming.size_hint().lower() > limit {
+    if incoming.size_hint().lower() > limit && headers.contains_key(CONTENT_LENGTH) {
         return Err(BodyError::TooLarge);
     }
     Ok(())

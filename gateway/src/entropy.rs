@@ -4,7 +4,9 @@ use core::cell::Cell;
 use core::hash::{BuildHasher, Hasher};
 use std::hash::RandomState;
 
+use bytes::Bytes;
 use http::HeaderValue;
+use uuid::fmt::Hyphenated;
 
 /// SplitMix64, seeded by the system.
 #[derive(Debug)]
@@ -29,8 +31,10 @@ impl Entropy {
     pub(crate) fn uuid(&self) -> HeaderValue {
         let bits = (u128::from(self.next()) << 64) | u128::from(self.next());
         let uuid = uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid();
-        let mut text = uuid::Uuid::encode_buffer();
-        HeaderValue::from_str(uuid.hyphenated().encode_lower(&mut text)).unwrap_or(HeaderValue::from_static("-"))
+        let mut text = [0; Hyphenated::LENGTH];
+        uuid.hyphenated().encode_lower(&mut text);
+        // Of bytes that have an owner a copy takes no memory.
+        HeaderValue::from_maybe_shared(Bytes::from_owner(text)).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 

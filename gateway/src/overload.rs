@@ -180,6 +180,16 @@ impl Held {
         };
         Bytes::from_owner(Tied { piece, _held: held })
     }
+
+    /// The same of the last piece, with which the rest is given back.
+    pub(crate) fn tie_last(mut self, piece: Bytes) -> Bytes {
+        let rest = self.bytes.saturating_sub(piece.len() as u64);
+        if rest > 0 {
+            self.load.body_bytes.fetch_sub(rest, Ordering::Relaxed);
+            self.bytes = self.bytes.saturating_sub(rest);
+        }
+        Bytes::from_owner(Tied { piece, _held: self })
+    }
 }
 
 impl Drop for Held {
@@ -261,6 +271,15 @@ mod tests {
         let mut other = Held::none(&load);
         assert_eq!(other.add(41), Err(NoRoom));
         drop((slice, other));
+        assert_eq!(load.body_bytes(), 0);
+        let mut held = Held::none(&load);
+        assert_eq!(held.add(60), Ok(()));
+        let (first, last) = (held.tie(Bytes::from(vec![0; 20])), Bytes::from(vec![0; 30]));
+        let last = held.tie_last(last);
+        assert_eq!(load.body_bytes(), 50);
+        drop(last);
+        assert_eq!(load.body_bytes(), 20);
+        drop(first);
         assert_eq!(load.body_bytes(), 0);
     }
 

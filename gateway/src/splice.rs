@@ -10,11 +10,14 @@ use crate::limits::BODY_PIECE_BYTES_MIN;
 
 /// The body that `plan` describes, of `bytes` bytes in all. Large pieces of the client's are shared, not copied; a small
 /// body becomes one piece, which goes out in one system call with its head.
-pub(crate) fn apply(plan: &[Piece<'_>], bytes: u64, client: VecDeque<Bytes>) -> VecDeque<Bytes> {
+pub(crate) fn apply(plan: &[Piece<'_>], bytes: u64, mut client: VecDeque<Bytes>) -> VecDeque<Bytes> {
     if let Ok(bytes) = usize::try_from(bytes)
         && bytes < BODY_PIECE_BYTES_MIN
     {
-        return VecDeque::from([joined(plan, bytes, &client)]);
+        let whole = joined(plan, bytes, &client);
+        client.clear();
+        client.push_back(whole);
+        return client;
     }
     let mut client = Client { pieces: client, at: 0 };
     let mut out = VecDeque::with_capacity(plan.len());
