@@ -457,12 +457,12 @@ impl Exchange {
         self.record.rule = Some(forward.rule);
         self.record.upstream = Some(forward.upstream);
         let internal = || Step::Fail(Fault::Internal, Flag::None);
-        let uri = match plan::uri(&tables, forward.path) {
+        let uri = match plan::uri(&view, &tables, forward.path) {
             Ok(uri) => uri,
             Err(NoTarget::Refused) => return Step::Refuse(Refusal::BadRewrite(forward.rule)),
             Err(NoTarget::Internal) => return internal(),
         };
-        let Ok(host) = HeaderValue::from_str(forward.authority) else {
+        let Some(host) = plan::host(&view, &forward) else {
             return internal();
         };
         let Some(cors) = plan::cors(&tables, &forward) else {
@@ -481,7 +481,7 @@ impl Exchange {
                 };
                 let body = match (body, pieces) {
                     (Body::Read(Ok(facts)), Some(pieces)) => {
-                        match plan::edit(&tables, &provider, facts, pieces, &mut self.record.model) {
+                        match plan::edit(&view, &tables, &provider, facts, pieces, &mut self.record.model) {
                             Ok(pieces) => Some(pieces),
                             Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
                             Err(SpliceError::TooManyFields) => return internal(),

@@ -1,6 +1,7 @@
 //! How a request is carried on, or answered here, free of what the decision borrowed.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -10,7 +11,7 @@ use lockgate_core::answer::ErrorShape;
 use lockgate_core::claims::Claims;
 use lockgate_core::compile::Compiled;
 use lockgate_core::decide::Identity;
-use lockgate_core::decision::{self, DirectResponse, Forward, Path, Preflight, Redirect};
+use lockgate_core::decision::{self, Destination, DirectResponse, Forward, Path, Preflight, Redirect};
 use lockgate_core::fault::{self, ABORT_BODY, Abort, AbortAnswer};
 use lockgate_core::llm::body::BodyFacts;
 use lockgate_core::llm::splice::SpliceError;
@@ -22,6 +23,7 @@ use crate::access::Flag;
 use crate::changes::{self, Change};
 use crate::live::Live;
 use crate::splice;
+use crate::worker::view::View;
 
 /// How to send a request.
 pub(crate) struct Plan {
@@ -168,10 +170,20 @@ pub(crate) enum NoTarget {
     Internal,
 }
 
+/// The host to name; `None` when it cannot stand in a head, which the engine has ruled out.
+pub(crate) fn host(view: &View, forward: &Forward<'_>) -> Option<HeaderValue> {
+    match forward.to {
+        Destination::Provider(_) => view.host(forward.authority),
+        // The client may have named it.
+        Destination::Host(_) => HeaderValue::from_str(forward.authority).ok(),
+    }
+}
+
 /// The path and query to send.
-pub(crate) fn uri(tables: &Tables<'_>, path: Path<'_>) -> Result<Uri, NoTarget> {
+pub(crate) fn uri(view: &View, tables: &Tables<'_>, path: Path<'_>) -> Result<Uri, NoTarget> {
     let built = match path {
-        Path::Fixed(path) | Path::Client { path, query: None } => PathAndQuery::try_from(path),
+        Path::Fixed(path) => return view.path(path).ok_or(NoTarget::Internal),
+        Path::Client { path, query: None } => PathAndQuery::try_from(path),
         _ => match rewrite::target(tables, path) {
             Ok(target) => PathAndQuery::try_from(target),
             Err(BadPath) => return Err(NoTarget::Refused),
@@ -221,21 +233,22 @@ pub(crate) fn written(identity: Identity<'_>) -> Vec<(HeaderName, HeaderValue)> 
 
 /// The body as it goes out, and the model that it names then.
 pub(crate) fn edit(
+    view: &View,
     tables: &Tables<'_>,
     provider: &decision::ToProvider<'_>,
     facts: &BodyFacts,
     pieces: VecDeque<Bytes>,
-    model: &mut Option<Box<str>>,
+    model: &mut Option<Rc<str>>,
 ) -> Result<VecDeque<Bytes>, SpliceError> {
     let set = provider.fields.iter().find(|field| tables.text(field.name) == "model");
     *model = match set.filter(|field| rewrite::sets_field(tables, facts, field)) {
-        Some(field) => serde_json::from_str(tables.text(field.value)).ok(),
+        Some(field) => view.model(tables.text(field.value)),
         None => facts.model().map(Into::into),
     };
-    let plan = rewrite::splice(tables, facts, provider.fields)?;
-    Ok(if plan.is_edited() {
-        splice::apply(plan.pieces(), plan.len(), pieces)
-    } else {
-        pieces
-    })
+    // By reference, since a plan is too large to be moved for nothing.
+    match &rewrite::splice(tables, facts, provider.fields) {
+        Ok(plan) if plan.is_edited() => Ok(splice::apply(plan.pieces(), plan.len(), pieces)),
+        Ok(_) => Ok(pieces),
+        Err(error) => Err(*error),
+    }
 }

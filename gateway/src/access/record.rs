@@ -65,7 +65,7 @@ pub(crate) struct Record {
     pub(crate) first_byte: Option<Instant>,
     /// What the request's token proves.
     pub(crate) claims: Option<Arc<ClaimSet>>,
-    pub(crate) model: Option<Box<str>>,
+    pub(crate) model: Option<Rc<str>>,
     pub(crate) usage: Option<Usage>,
     /// What policies say that decide nothing.
     pub(crate) observation: Observation,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Uri};
 use lockgate_core::check::{Authorizer, CheckProtocol};
 use lockgate_core::tables::{AuthorizerId, ProviderId, RuleId, UpstreamId};
 
@@ -26,6 +28,15 @@ pub(crate) struct View {
     ways: Vec<Way>,
     rules: RefCell<BTreeMap<RuleId, Label>>,
     providers: RefCell<BTreeMap<ProviderId, Label>>,
+    texts: Texts,
+}
+
+/// Texts of the configuration as requests to providers hold them, made of each when it is first needed.
+#[derive(Debug, Default)]
+struct Texts {
+    paths: RefCell<BTreeMap<Box<str>, Uri>>,
+    hosts: RefCell<BTreeMap<Box<str>, HeaderValue>>,
+    models: RefCell<BTreeMap<Box<str>, Rc<str>>>,
 }
 
 impl View {
@@ -47,6 +58,7 @@ impl View {
             ways,
             rules: RefCell::default(),
             providers: RefCell::default(),
+            texts: Texts::default(),
         })
     }
 
@@ -90,6 +102,26 @@ impl View {
     }
 }
 
+impl View {
+    /// A provider's path as it is asked for.
+    pub(crate) fn path(&self, path: &str) -> Option<Uri> {
+        let make = || PathAndQuery::try_from(path).ok().map(Uri::from);
+        kept(&self.texts.paths, path, make)
+    }
+
+    /// A provider's host as it is named in a head.
+    pub(crate) fn host(&self, host: &str) -> Option<HeaderValue> {
+        kept(&self.texts.hosts, host, || HeaderValue::from_str(host).ok())
+    }
+
+    /// The model that a JSON value of the configuration names.
+    pub(crate) fn model(&self, value: &str) -> Option<Rc<str>> {
+        kept(&self.texts.models, value, || {
+            serde_json::from_str::<Box<str>>(value).ok().map(Rc::from)
+        })
+    }
+}
+
 /// How each authorizer is reached, with the connections of `before` where nothing has changed.
 fn ways(live: &Live, pools: &[Rc<Pool>], before: Option<&View>, shard: &Arc<Shard>) -> Vec<Way> {
     let way = |authorizer: &Authorizer| {
@@ -111,6 +143,16 @@ fn ways(live: &Live, pools: &[Rc<Pool>], before: Option<&View>, shard: &Arc<Shar
         })))
     };
     live.compiled.snapshot.authorizers().iter().filter_map(way).collect()
+}
+
+fn kept<T: Clone>(cache: &RefCell<BTreeMap<Box<str>, T>>, text: &str, make: impl FnOnce() -> Option<T>) -> Option<T> {
+    let mut cache = cache.borrow_mut();
+    if let Some(made) = cache.get(text) {
+        return Some(made.clone());
+    }
+    let made = make()?;
+    cache.insert(text.into(), made.clone());
+    Some(made)
 }
 
 fn cached<'t, Id: Ord>(
