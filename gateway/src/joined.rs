@@ -4,6 +4,7 @@
 //! end, as slices to be written together. For a few hundred bytes the kernel
 //! takes longer to look at a list of slices than it takes to copy them here.
 
+use core::cell::RefCell;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io::{IoSlice, Result};
@@ -21,11 +22,15 @@ pub(crate) fn poll_write<S: AsyncWrite>(
     if let [only] = slices {
         return stream.poll_write(cx, only);
     }
-    let mut room = [0; JOINED_BYTES_MAX];
-    match join(slices, &mut room) {
+    ROOM.with_borrow_mut(|room| match join(slices, room) {
         Some(joined) => stream.poll_write(cx, joined),
         None => stream.poll_write_vectored(cx, slices),
-    }
+    })
+}
+
+thread_local! {
+    /// Where a worker joins pieces: room of one's own would have to be cleared each time.
+    static ROOM: RefCell<[u8; JOINED_BYTES_MAX]> = const { RefCell::new([0; JOINED_BYTES_MAX]) };
 }
 
 /// All of `slices` in `room`, if they fit.

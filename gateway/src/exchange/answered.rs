@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, Entry, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -89,9 +89,11 @@ fn clean(head: &mut http::response::Parts, record: &mut Record) {
     head::clean_response(&mut head.headers);
     record.status = head.status.as_u16();
     // Clients show their provider's id to its support; where there is none they get the gateway's.
-    record.upstream_request_id = head.headers.get(X_REQUEST_ID).cloned();
-    if record.upstream_request_id.is_none() {
-        head.headers.insert(X_REQUEST_ID, record.request_id.clone());
+    match head.headers.entry(X_REQUEST_ID) {
+        Entry::Occupied(theirs) => record.upstream_request_id = Some(theirs.get().clone()),
+        Entry::Vacant(none) => {
+            none.insert(record.request_id.clone());
+        }
     }
 }
 

@@ -85,9 +85,10 @@ pub(super) fn body(
 }
 
 fn repeats(attempts: &Attempts, headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let is_grpc = content_type.starts_with(b"application/grpc");
-    attempts.retries.is_some_and(|policy| policy.may_repeat(is_grpc))
+    attempts.retries.is_some_and(|policy| {
+        let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        policy.may_repeat(content_type.starts_with(b"application/grpc"))
+    })
 }
 
 fn has_limits(attempts: &Attempts) -> bool {
