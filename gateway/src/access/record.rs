@@ -20,7 +20,7 @@ use super::{Flag, line};
 use crate::connection::Peer;
 use crate::ext_authz::Reply;
 use crate::metrics::labels::Label;
-use crate::metrics::{CheckKey, RequestKey, TokenKey};
+use crate::metrics::{CheckKey, RequestKey, TokenKey, Tokens};
 use crate::worker::Worker;
 use crate::worker::view::View;
 
@@ -184,17 +184,20 @@ impl Record {
             code: self.status,
             flag: self.flag,
         };
-        self.worker
-            .shard
-            .count_request(key, ended.saturating_duration_since(self.started));
-        if let Some(usage) = self.usage {
+        let used = self.usage.map(|usage| {
             let model = self
                 .model
                 .as_deref()
                 .map_or(Label::UNKNOWN, |model| self.worker.model_label(model));
-            let key = TokenKey { route, provider, model };
-            self.worker.shard.count_tokens(key, usage.prompt, usage.completion);
-        }
+            let tokens = Tokens {
+                prompt: usage.prompt,
+                completion: usage.completion,
+            };
+            (TokenKey { route, provider, model }, tokens)
+        });
+        self.worker
+            .shard
+            .count_request(key, ended.saturating_duration_since(self.started), used);
     }
 }
 

@@ -20,7 +20,6 @@ pub(crate) use text::Facts;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -211,9 +210,7 @@ impl Metrics {
                 all.requests.entry(key).or_default().merge(&durations);
             }
             for (key, tokens) in counted.tokens {
-                let sum = all.tokens.entry(key).or_default();
-                sum.prompt = sum.prompt.saturating_add(tokens.prompt);
-                sum.completion = sum.completion.saturating_add(tokens.completion);
+                all.tokens.entry(key).or_default().add(tokens);
             }
             for (key, durations) in counted.checks {
                 all.checks.entry(key).or_default().merge(&durations);
@@ -248,10 +245,13 @@ impl Reload {
 }
 
 impl Shard {
-    /// Counts one request.
-    pub(crate) fn count_request(&self, key: RequestKey, duration: Duration) {
+    /// Counts one request, and the tokens of its answer.
+    pub(crate) fn count_request(&self, key: RequestKey, duration: Duration, used: Option<(TokenKey, Tokens)>) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.requests.entry(key).or_default().add(duration);
+        if let Some((key, tokens)) = used {
+            counted.tokens.entry(key).or_default().add(tokens);
+        }
     }
 
     /// Counts one question to an external authorizer.
@@ -259,20 +259,12 @@ impl Shard {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.checks.entry(key).or_default().add(duration);
     }
+}
 
-    /// Counts the tokens of one answer.
-    pub(crate) fn count_tokens(&self, key: TokenKey, prompt: u64, completion: u64) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        match counted.tokens.entry(key) {
-            Entry::Occupied(mut sum) => {
-                let sum = sum.get_mut();
-                sum.prompt = sum.prompt.saturating_add(prompt);
-                sum.completion = sum.completion.saturating_add(completion);
-            }
-            Entry::Vacant(sum) => {
-                sum.insert(Tokens { prompt, completion });
-            }
-        }
+impl Tokens {
+    fn add(&mut self, more: Self) {
+        self.prompt = self.prompt.saturating_add(more.prompt);
+        self.completion = self.completion.saturating_add(more.completion);
     }
 }
 

@@ -387,8 +387,8 @@ fn keys(out: &mut String, sources: &[Status]) {
 mod tests {
     use super::*;
     use crate::access::Flag;
-    use crate::metrics::TokenKey;
     use crate::metrics::labels::Label;
+    use crate::metrics::{TokenKey, Tokens};
     use crate::shared::Bounds;
     use core::time::Duration;
 
@@ -402,15 +402,16 @@ mod tests {
             code: 404,
             flag: Flag::NoRoute,
         };
-        metrics.shard(0).count_request(key, Duration::from_millis(3));
-        metrics.shard(1).count_request(key, Duration::from_millis(30));
         let tokens = TokenKey {
             route,
             provider: Label::UNKNOWN,
             model: metrics.labels.of_model("qwen"),
         };
-        metrics.shard(0).count_tokens(tokens, 3, 4);
-        metrics.shard(1).count_tokens(tokens, 10, 20);
+        for (shard, ms, prompt, completion) in [(0, 3, 3, 4), (1, 30, 10, 20)] {
+            let used = Tokens { prompt, completion };
+            let took = Duration::from_millis(ms);
+            metrics.shard(shard).count_request(key, took, Some((tokens, used)));
+        }
         let text = metrics.expose(&Facts {
             snapshot: "0123",
             log_lines_dropped: 7,

@@ -7,6 +7,7 @@ pub(crate) mod view;
 
 use core::cell::{Cell, RefCell};
 use core::hint::black_box;
+use core::ops::Deref;
 use core::sync::atomic::Ordering;
 use std::collections::BTreeMap;
 use std::io;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use arc_swap::{ArcSwap, Cache};
 use lockgate_core::decide::Scratch;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::llm::usage::{Framing, UsageMeter, UsageSearch};
@@ -26,6 +28,7 @@ use crate::access::Draft;
 use crate::entropy::Entropy;
 use crate::limits::{ACCEPT_WARNING, SWEEP};
 use crate::listener;
+use crate::live::Live;
 use crate::metrics::Shard;
 use crate::metrics::labels::Label;
 use crate::shared::Shared;
@@ -69,6 +72,7 @@ pub(crate) struct Worker {
     pub(crate) usage: UsageSearch,
     #[expect(clippy::vec_box, reason = "each is lent in the box that it is kept in")]
     meters: RefCell<Vec<Box<UsageMeter>>>,
+    newest: RefCell<Cache<Newest, Arc<Live>>>,
     view: RefCell<Rc<View>>,
     /// What metrics call the models that they have admitted, so that they need not be asked for each answer.
     models: RefCell<BTreeMap<Box<str>, Label>>,
@@ -77,6 +81,18 @@ pub(crate) struct Worker {
     warned: Cell<Option<Instant>>,
     /// Wakes the worker when its last connection is gone.
     quiet: Notify,
+}
+
+/// Where the newest snapshot is.
+#[derive(Debug)]
+struct Newest(Arc<Shared>);
+
+impl Deref for Newest {
+    type Target = ArcSwap<Live>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.live
+    }
 }
 
 /// Runs hyper's tasks of HTTP/2 on the worker's own thread.
@@ -149,7 +165,8 @@ async fn run(index: usize, shared: Arc<Shared>, mut commands: mpsc::UnboundedRec
 impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Self {
         let shard = shared.metrics.shard(index);
-        let view = View::new(&shared, shared.live.load_full(), None, &shard);
+        let mut newest = Cache::new(Newest(Arc::clone(&shared)));
+        let view = View::new(&shared, Arc::clone(newest.load()), None, &shard);
         Self {
             shard,
             mirrors_under_way: Cell::new(0),
@@ -160,6 +177,7 @@ impl Worker {
             scans: RefCell::default(),
             usage: UsageSearch::new(),
             meters: RefCell::default(),
+            newest: RefCell::new(newest),
             view: RefCell::new(view),
             connections: Cell::new(0),
             warned: Cell::new(None),
@@ -170,10 +188,11 @@ impl Worker {
 
     /// The view of the newest snapshot.
     pub(crate) fn view(&self) -> Rc<View> {
-        let newest = self.shared.live.load();
+        let mut newest = self.newest.borrow_mut();
+        let newest = newest.load();
         let mut view = self.view.borrow_mut();
-        if !Arc::ptr_eq(&view.live, &newest) {
-            *view = View::new(&self.shared, Arc::clone(&newest), Some(&view), &self.shard);
+        if !Arc::ptr_eq(&view.live, newest) {
+            *view = View::new(&self.shared, Arc::clone(newest), Some(&view), &self.shard);
         }
         Rc::clone(&view)
     }
