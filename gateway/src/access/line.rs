@@ -5,6 +5,7 @@
 //! path is never written: it may hold keys.
 
 use core::net::SocketAddr;
+use std::borrow::Cow;
 use std::time::Instant;
 
 use http::{HeaderValue, Version};
@@ -81,10 +82,13 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
         self.0.push(b'"');
         self.text(name!("method"), record.method.as_str());
         self.text(name!("path"), record.uri.path());
-        self.text(name!("protocol"), protocol(record.version));
+        self.word(name!("protocol"), protocol(record.version));
         self.number(name!("response_code"), u64::from(record.status));
-        self.text(name!("response_flags"), record.flag.as_str());
-        self.text(name!("response_code_details"), &record.details);
+        self.word(name!("response_flags"), record.flag.as_str());
+        match &record.details {
+            Cow::Borrowed(details) => self.word(name!("response_code_details"), details),
+            Cow::Owned(details) => self.text(name!("response_code_details"), details),
+        }
         self.optional(
             name!("upstream_transport_failure_reason"),
             record.upstream_failure.as_deref(),
@@ -134,7 +138,7 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
             name!("provider"),
             record.provider.map(|provider| tables.provider_host(provider)),
         );
-        self.text(name!("snapshot"), view.live.compiled.snapshot.id());
+        self.word(name!("snapshot"), view.live.compiled.snapshot.id());
         self.optional_millis(name!("time_to_first_byte_ms"), Some(record.started), record.first_byte);
         if let Some(secured) = secured {
             self.text(name!("downstream_tls_version"), secured.version());
@@ -160,6 +164,15 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
     fn name(&mut self, name: Name) {
         let name = if IS_JSON { name.json } else { name.text };
         self.0.extend_from_slice(name.as_bytes());
+    }
+
+    /// A word of our own, in which there is nothing to escape.
+    #[inline(always)]
+    fn word(&mut self, name: Name, word: &str) {
+        self.name(name);
+        self.0.push(b'"');
+        self.0.extend_from_slice(word.as_bytes());
+        self.0.push(b'"');
     }
 
     #[inline(always)]
