@@ -17,10 +17,13 @@ const BEFORE: usize = 3;
 /// A lane and the bytes before it.
 type Window = [u8; BEFORE + LANE];
 
+/// Whether the machine has instructions for lanes. Without them, going character by character takes less time and code.
+const HAS_LANES: bool = !cfg!(target_arch = "wasm32") || cfg!(target_feature = "simd128");
+
 /// The same as [`core::str::from_utf8`], sooner where there is no error.
 #[inline]
 pub(super) fn check(bytes: &[u8]) -> Result<(), Utf8Error> {
-    if is_valid(bytes) {
+    if HAS_LANES && is_valid(bytes) {
         return Ok(());
     }
     core::str::from_utf8(bytes).map(drop)
