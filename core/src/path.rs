@@ -118,11 +118,11 @@ fn split(target: &str) -> (&str, Option<&str>, Seen) {
     if classes & END == 0 {
         return (target, None, Seen::of(target, classes));
     }
-    let end = memchr::memchr2(b'?', b'#', target.as_bytes()).unwrap_or(target.len());
-    let (path, rest) = target.split_at_checked(end).unwrap_or((target, ""));
-    let query = rest
-        .strip_prefix('?')
-        .map(|query| query.split_once('#').map_or(query, |(query, _)| query));
+    let target = target.split_once('#').map_or(target, |(target, _)| target);
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
     (path, query, Seen::of(path, self::classes(path)))
 }
 
@@ -170,12 +170,11 @@ fn classes(target: &str) -> u8 {
 }
 
 /// What a byte of a target is to its normal form: at most one of these, or plain.
-const SLASH: u8 = 1;
-const DOT: u8 = 2;
-const SEMICOLON: u8 = 4;
-const OTHER: u8 = 8;
+const DOT: u8 = 1;
+const SEMICOLON: u8 = 2;
+const OTHER: u8 = 4;
 /// `?` and `#` end the path.
-const END: u8 = 16;
+const END: u8 = 8;
 
 #[expect(
     clippy::indexing_slicing,
@@ -188,12 +187,11 @@ fn class(byte: u8) -> u8 {
         let mut byte = 0_u8;
         while byte < 128 {
             classes[byte as usize] = match byte {
-                b'/' => SLASH,
                 b'.' => DOT,
                 b';' => SEMICOLON,
                 b'?' | b'#' => END,
-                b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b':' | b'@'
-                | b'=' => PLAIN,
+                b'/' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b':'
+                | b'@' | b'=' => PLAIN,
                 other if other.is_ascii_alphanumeric() => PLAIN,
                 _ => OTHER,
             };

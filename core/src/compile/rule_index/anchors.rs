@@ -18,9 +18,11 @@ use crate::tables::{Attribute, ClauseRow, Feature, PolicyRuleRow, PredicateRow, 
 
 /// Where to find each of `rules`: entries, and those that must always be looked at.
 pub(super) fn of_rules(rows: &MeaningRows, rules: &[u32]) -> (Vec<Entry>, Vec<u32>) {
-    let mut predicates = rules.iter().flat_map(|&number| predicates(rows, number));
-    if rules.len() <= RULES_JUDGED_MAX && predicates.all(|predicate| predicate.values.rows().len <= VALUES_COMPARED_MAX)
-    {
+    let mut most_values = 0;
+    each_predicate(rows, rules, &mut |predicate| {
+        most_values = most_values.max(predicate.values.rows().len);
+    });
+    if rules.len() <= RULES_JUDGED_MAX && most_values <= VALUES_COMPARED_MAX {
         return (Vec::new(), rules.to_vec());
     }
     let chooser = Chooser {
@@ -40,20 +42,27 @@ pub(super) fn of_rules(rows: &MeaningRows, rules: &[u32]) -> (Vec<Entry>, Vec<u3
 
 /// The keys that predicates mention.
 fn mentions(rows: &MeaningRows, rules: &[u32]) -> Mentions {
-    let predicates = rules.iter().flat_map(|&number| predicates(rows, number));
-    let keys = predicates.filter_map(|predicate| entries::of_predicate(rows, predicate));
-    Mentions::new(keys.flatten())
+    let mut mentions = Vec::new();
+    each_predicate(rows, rules, &mut |predicate| {
+        mentions.extend(entries::of_predicate(rows, predicate).unwrap_or_default());
+    });
+    Mentions::new(mentions)
 }
 
-/// All that a rule asks.
-fn predicates(rows: &MeaningRows, rule: u32) -> impl Iterator<Item = &PredicateRow> {
-    let rule = rows.policy_rules.get(rule as usize).into_iter();
-    let predicates = rule.flat_map(|rule| {
-        let clauses = [rule.from, rule.to].into_iter();
-        let clauses = clauses.flat_map(|clauses| clauses.of(&rows.clauses));
-        clauses.map(|clause| clause.predicates).chain([rule.when])
-    });
-    predicates.flat_map(|predicates| predicates.of(&rows.predicates))
+/// Calls `visit` with all that rules ask.
+fn each_predicate(rows: &MeaningRows, rules: &[u32], visit: &mut dyn FnMut(&PredicateRow)) {
+    for &number in rules {
+        let Some(rule) = rows.policy_rules.get(number as usize) else {
+            continue;
+        };
+        let clauses = [rule.from, rule.to]
+            .into_iter()
+            .flat_map(|clauses| clauses.of(&rows.clauses));
+        let predicates = clauses.map(|clause| clause.predicates).chain([rule.when]);
+        predicates
+            .flat_map(|predicates| predicates.of(&rows.predicates))
+            .for_each(&mut *visit);
+    }
 }
 
 struct Chooser<'c> {
