@@ -29,7 +29,7 @@ pub(super) fn compile(
                 .map(move |(index, rule)| (resource, index, rule))
         })
         .collect();
-    rules.sort_by_key(|(_, _, rule)| rule.issuer.as_ref().map(|issuer| issuer.value.clone()));
+    rules.sort_by_key(|&(_, _, rule)| rule.issuer.as_ref().map(|issuer| &*issuer.value));
     let mut sources = Vec::new();
     let mut written = Vec::new();
     for (resource, index, rule) in rules {

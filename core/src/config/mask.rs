@@ -78,7 +78,7 @@ pub(crate) fn masked(text: &str, start: usize, line: &str) -> Vec<Range<usize>> 
 
 /// The ranges in order, those that touch as one.
 fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    ranges.sort_by_key(|range| range.start);
+    ranges.sort_unstable_by_key(|range| range.start);
     let mut out: Vec<Range<usize>> = Vec::new();
     for range in ranges {
         match out.last_mut() {

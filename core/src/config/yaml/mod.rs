@@ -340,8 +340,8 @@ impl Reader<'_, '_> {
             return;
         }
         let mut sorted: Vec<&Entry> = entries.iter().collect();
-        // Stable, so that of equal keys the one that stands first stays first.
-        sorted.sort_by(|a, b| a.key.value.cmp(&b.key.value));
+        // Of equal keys the one that stands first stays first.
+        sorted.sort_unstable_by_key(|entry| (&*entry.key.value, entry.key.at.start));
         for pair in sorted.windows(2) {
             if let [first, second] = pair
                 && first.key.value == second.key.value
