@@ -16,12 +16,14 @@
 //! no memory. They are forgotten when they expire, and bounded in number and bytes.
 
 use core::fmt;
+use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::{digest, rand};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::tables::TokenRuleId;
+use memchr::memrchr;
 
 use super::key_set::KeySet;
 use crate::limits::{TOKEN_CACHE_BYTES_MAX, TOKEN_CACHE_ENTRIES_MAX};
@@ -39,7 +41,7 @@ pub(crate) struct Hashed<'t> {
 
 impl<'t> Hashed<'t> {
     pub(crate) fn new(token: &'t [u8]) -> Self {
-        let dot = token.iter().rposition(|&byte| byte == b'.').unwrap_or(token.len());
+        let dot = memrchr(b'.', token).unwrap_or(token.len());
         let (signed, rest) = token.split_at_checked(dot).unwrap_or((token, b""));
         Self {
             signed: sha256(signed),
@@ -72,9 +74,28 @@ pub(crate) struct Cache {
 /// Two generations: when the young one is full it becomes the old one, and what nobody asked for since is dropped.
 #[derive(Default)]
 struct Shard {
-    young: HashMap<Digest, Entry>,
+    young: Generation,
     young_bytes: usize,
-    old: HashMap<Digest, Entry>,
+    old: Generation,
+}
+
+type Generation = HashMap<Digest, Entry, BuildHasherDefault<HashedAlready>>;
+
+/// What a digest is looked up by: its last bytes, since it is a hash with a key already. (Its first byte has chosen the
+/// shard.)
+#[derive(Default)]
+struct HashedAlready(u64);
+
+impl Hasher for HashedAlready {
+    fn write(&mut self, digest: &[u8]) {
+        if let Some(last) = digest.last_chunk() {
+            self.0 = u64::from_ne_bytes(*last);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Cache {
