@@ -129,6 +129,79 @@ fn a_member_named_twice_is_refused_wherever_it_stands() {
     set(r#"{"a":{"b":1},"b":{"b":1,"a":[{"b":1},{"b":1}]}}"#);
 }
 
+/// Names of which many begin alike, so that they differ in no word.
+fn name(number: usize) -> String {
+    match number % 3 {
+        0 => format!("n{number}"),
+        1 => format!("a_long_name_{number:03}"),
+        _ => format!("é{number}"),
+    }
+}
+
+#[test]
+fn a_member_named_twice_is_refused_however_many_there_are() {
+    for count in (1..80).chain([300, 1000]) {
+        let members: Vec<_> = (0..count).map(|number| format!("\"{}\":1", name(number))).collect();
+        let whole = |members: &[String]| format!("{{{}}}", members.join(","));
+        set(&whole(&members));
+        for twice in [0, count / 2, count - 1] {
+            for place in [0, count / 2, count] {
+                let mut members = members.clone();
+                members.insert(place, members[twice].clone());
+                let payload = whole(&members);
+                // The second of the two, whichever was put in.
+                let at = payload.rfind(&members[place]).unwrap() as u64;
+                let error = ClaimSet::parse::<&str>(payload.as_bytes(), &[]).unwrap_err();
+                assert_eq!(error, ClaimsError::DuplicateName { at }, "{payload}");
+                let inside = format!("[{payload}]");
+                let error = ClaimSet::parse::<&str>(format!("{{\"l\":{inside}}}").as_bytes(), &[]).unwrap_err();
+                assert_eq!(error, ClaimsError::DuplicateName { at: at + 6 }, "{inside}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_claim_is_found_however_many_there_are() {
+    for count in (1..60).chain([1000]) {
+        let members: Vec<_> = (0..count)
+            .map(|number| format!("\"{}\":\"{number}\"", name(number)))
+            .collect();
+        let flat = set(&format!("{{{}}}", members.join(",")));
+        let nested = set(&format!("{{\"o\":{{{}}}}}", members.join(",")));
+        for number in 0..count {
+            let path = name(number);
+            assert_eq!(strings(flat.claims(), &path), [number.to_string()]);
+            assert_eq!(strings(nested.claims(), &format!("o\0{path}")), [number.to_string()]);
+            assert!(nested.claims().value(&path).is_none());
+        }
+        for absent in ["", "n", "n0\0", "a_long_name_", "a_long_name_999", "\u{e9}"] {
+            assert!(flat.claims().value(absent).is_none(), "{absent}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_first_is_what_is_said() {
+    let parse = |payload: &[u8]| ClaimSet::parse::<&str>(payload, &[]).unwrap_err();
+    let is_json = |error: ClaimsError, at: u64| matches!(error, ClaimsError::Json(json) if json.at == at);
+    // The name that is there twice is seen when its object ends, the byte that is no UTF-8 when its string does.
+    assert_eq!(
+        parse(b"{\"o\":{\"a\":1,\"a\":2},\"b\":\"\xff\"}"),
+        ClaimsError::DuplicateName { at: 12 }
+    );
+    assert!(is_json(parse(b"{\"a\":1,\"a\":2,\"b\":\"\xff\"}"), 18));
+    assert!(is_json(parse(b"{\"a\":1,\"a\":2,\"b\":\xff}"), 17));
+    assert!(is_json(parse(b"{\"a\":01,\"b\":\"\xff\"}"), 6));
+    let full = [b"{\"a\":[1".as_slice(), &b",1".repeat(CLAIMS_MAX - 1)].concat();
+    let with = |end: &[u8]| parse(&[&full, end].concat());
+    assert_eq!(with(b",2\xff"), ClaimsError::TooMany);
+    assert_eq!(with(b",true\xff"), ClaimsError::TooMany);
+    assert_eq!(with(b",[\xff"), ClaimsError::TooMany);
+    assert!(matches!(with(b",\"\xff\""), ClaimsError::Json(_)));
+    assert!(matches!(with(b",\xff"), ClaimsError::Json(_)));
+}
+
 #[test]
 fn a_name_with_the_separator_in_it_is_no_path() {
     let set = set(r#"{"a\u0000b":"forged","a":{"c":"true"}}"#);
@@ -211,7 +284,7 @@ fn every_bound_is_a_refusal() {
 }
 
 #[test]
-fn a_hundred_thousand_brackets_are_refused_without_recursion() {
+fn a_hundred_thousand_brackets_are_refused_and_not_followed() {
     for payload in ["[".repeat(100_000), format!("{{\"a\":{}", "[".repeat(30_000))] {
         assert!(ClaimSet::parse::<&str>(payload.as_bytes(), &[]).is_err());
     }

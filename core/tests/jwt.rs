@@ -604,6 +604,47 @@ fn what_is_sent_on_holds_no_token_parameter() {
 }
 
 #[test]
+fn a_text_of_the_wrong_form_is_told_so_whatever_else_is_wrong() {
+    let good = token(GOOD);
+    let [header, payload, signature] = good.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts");
+    };
+    for text in [
+        String::new(),
+        ".".into(),
+        "..".into(),
+        "...".into(),
+        header.into(),
+        format!("{header}.{payload}"),
+        format!("{header}.{payload}."),
+        format!("{header}..{signature}"),
+        format!(".{payload}.{signature}"),
+        format!("{good}."),
+        format!(".{good}"),
+        format!("{header}.{payload}.{payload}.{signature}"),
+        format!("!.{payload}.{signature}.{signature}"),
+    ] {
+        assert_eq!(
+            Token::read(text.as_bytes()).err(),
+            Some(TokenError::BadFormat),
+            "{text}"
+        );
+    }
+    for at in 0..good.len() {
+        let mut text = good.clone().into_bytes();
+        text[at] = 0xFF;
+        assert_eq!(Token::read(&text).err(), Some(TokenError::BadFormat), "{at}");
+    }
+    for (text, error) in [
+        (format!("é.{payload}.{signature}"), TokenError::HeaderBase64),
+        (format!("{header}.é.{signature}"), TokenError::PayloadBase64),
+        (format!("{header}.{payload}.é"), TokenError::SignatureBase64),
+    ] {
+        assert_eq!(Token::read(text.as_bytes()).err(), Some(error), "{text}");
+    }
+}
+
+#[test]
 fn a_token_is_never_printed() {
     let compiled = one_rule("");
     let good = token(GOOD);

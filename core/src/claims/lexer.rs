@@ -2,7 +2,8 @@
 //!
 //! The tokenizer of bodies can stop and go on at any byte, which costs more than
 //! reading a token's few hundred bytes does. Here is only what is well formed;
-//! escapes, and which error it is that a text has, are left to the tokenizer.
+//! escapes, and which error it is that a text has, are left to the tokenizer, and
+//! that it is UTF-8 is known before, of all of it at once.
 
 use alloc::vec::Vec;
 
@@ -12,15 +13,15 @@ use crate::llm::json::{JsonError, Kind, Tokenizer, Visit};
 use crate::tables::Span;
 
 /// Bytes that one instruction looks at.
-const LANE: usize = 16;
+const LANE: u32 = 16;
 
 /// It is not JSON. What is wrong with it, [`error`] says.
 pub(super) struct Malformed;
 
-/// A text and how far it is read.
+/// A text, of no more than 2^32 bytes, and how far it is read.
 pub(super) struct Lexer<'p> {
     text: &'p [u8],
-    at: usize,
+    at: u32,
 }
 
 /// A string, in its quotes.
@@ -36,7 +37,7 @@ impl<'p> Lexer<'p> {
     }
 
     /// Index of the next byte.
-    pub(super) const fn at(&self) -> usize {
+    pub(super) const fn at(&self) -> u32 {
         self.at
     }
 
@@ -55,8 +56,9 @@ impl<'p> Lexer<'p> {
     /// Moves over the next byte that is no blank, if it is this one.
     #[inline]
     pub(super) fn eat(&mut self, byte: u8) -> bool {
-        self.peek();
-        self.eat_here(byte)
+        let is_next = self.peek() == Some(byte);
+        self.skip(u32::from(is_next));
+        is_next
     }
 
     #[inline]
@@ -64,14 +66,13 @@ impl<'p> Lexer<'p> {
         self.eat(byte).then_some(()).ok_or(Malformed)
     }
 
-    /// A string.
+    /// A string, whose quote is the next byte.
     #[inline]
     pub(super) fn string(&mut self) -> Result<Quoted, Malformed> {
-        self.expect(b'"')?;
-        let start = self.at;
-        let (mut has_escapes, mut is_ascii) = (false, true);
+        self.skip(1);
+        let (start, mut has_escapes) = (self.at, false);
         loop {
-            is_ascii &= self.plain();
+            self.plain();
             match self.byte() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -81,36 +82,27 @@ impl<'p> Lexer<'p> {
                 _ => return Err(Malformed),
             }
         }
-        let inside = span(start, self.at);
+        let inside = self.since(start);
         self.skip(1);
-        if !is_ascii && core::str::from_utf8(self.bytes(inside)).is_err() {
-            return Err(Malformed);
-        }
         Ok(Quoted { inside, has_escapes })
     }
 
-    /// Moves to the next quote, backslash or control character; whether all before it is ASCII, and perhaps `false` for
-    /// what is shortly after it.
+    /// Moves to the next quote, backslash or control character.
     #[inline]
-    fn plain(&mut self) -> bool {
-        let mut is_ascii = true;
-        while let Some(lane) = self.rest().first_chunk::<LANE>() {
-            let lane = u8x16::new(*lane);
+    fn plain(&mut self) {
+        while let Some(lane) = self.lane() {
             let quote = lane.simd_eq(u8x16::splat(b'"'));
             let backslash = lane.simd_eq(u8x16::splat(b'\\'));
             let control = lane.min(u8x16::splat(0x1F)).simd_eq(lane);
-            let ends = (quote | backslash | control).to_bitmask();
-            is_ascii &= !lane.any();
-            if ends != 0 {
-                self.skip(ends.trailing_zeros() as usize);
-                return is_ascii;
+            if self.skip_to(quote | backslash | control) {
+                return;
             }
-            self.skip(LANE);
         }
-        let rest = self.rest();
-        let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-        self.skip(rest.iter().position(ends).unwrap_or(rest.len()));
-        is_ascii && rest.is_ascii()
+        while let Some(byte) = self.byte()
+            && !matches!(byte, b'"' | b'\\' | 0..0x20)
+        {
+            self.skip(1);
+        }
     }
 
     /// A number, which something must follow.
@@ -127,7 +119,7 @@ impl<'p> Lexer<'p> {
             let _ = self.eat_here(b'+') || self.eat_here(b'-');
             self.digits()?;
         }
-        self.byte().map(|_| span(start, self.at)).ok_or(Malformed)
+        self.byte().map(|_| self.since(start)).ok_or(Malformed)
     }
 
     /// One of `true`, `false` and `null`.
@@ -136,41 +128,69 @@ impl<'p> Lexer<'p> {
             return Err(Malformed);
         }
         let start = self.at;
-        self.skip(literal.len());
-        Ok(span(start, self.at))
+        self.skip(u32::try_from(literal.len()).map_err(|_| Malformed)?);
+        Ok(self.since(start))
     }
 
     fn digits(&mut self) -> Result<(), Malformed> {
-        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.skip(count);
-        (count > 0).then_some(()).ok_or(Malformed)
+        let start = self.at;
+        while let Some(lane) = self.lane() {
+            let zero = u8x16::splat(b'0');
+            let digits = lane.max(zero).min(u8x16::splat(b'9')).simd_eq(lane);
+            if self.skip_to(!digits) {
+                break;
+            }
+        }
+        while let Some(b'0'..=b'9') = self.byte() {
+            self.skip(1);
+        }
+        (self.at > start).then_some(()).ok_or(Malformed)
+    }
+
+    /// The next bytes, if there are as many.
+    #[inline]
+    fn lane(&self) -> Option<u8x16> {
+        let lane = self.rest().first_chunk()?;
+        Some(u8x16::new(*lane))
+    }
+
+    /// Moves to the first byte of the lane that is marked, or over all of it; whether one is.
+    #[inline]
+    fn skip_to(&mut self, marked: u8x16) -> bool {
+        let marked = marked.to_bitmask();
+        self.skip(marked.trailing_zeros().min(LANE));
+        marked != 0
     }
 
     #[inline]
     fn eat_here(&mut self, byte: u8) -> bool {
         let is_next = self.byte() == Some(byte);
-        self.skip(usize::from(is_next));
+        self.skip(u32::from(is_next));
         is_next
     }
 
     #[inline]
     fn byte(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.text.get(self.at as usize).copied()
     }
 
     #[inline]
-    pub(super) fn skip(&mut self, count: usize) {
+    pub(super) fn skip(&mut self, count: u32) {
         self.at = self.at.wrapping_add(count);
     }
 
     #[inline]
     fn rest(&self) -> &'p [u8] {
-        self.text.get(self.at..).unwrap_or_default()
+        self.text.get(self.at as usize..).unwrap_or_default()
     }
 
-    fn bytes(&self, span: Span) -> &'p [u8] {
-        let rest = self.text.get(span.start as usize..).unwrap_or_default();
-        rest.get(..span.len as usize).unwrap_or_default()
+    /// What was read since there were `start` bytes before the next.
+    #[inline]
+    pub(super) const fn since(&self, start: u32) -> Span {
+        Span {
+            start,
+            len: self.at.wrapping_sub(start),
+        }
     }
 }
 

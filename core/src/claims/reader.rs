@@ -5,8 +5,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::lexer::{Lexer, Malformed, error, span};
+use super::names::{Members, Names, Repeated};
 use super::said::{Path, Said};
-use super::{ClaimRow, Claims, ClaimsError, HeaderRow, PathWord, PrincipalRow, RowKind, SPLIT_CLAIMS, row_at};
+use super::{
+    ClaimRow, ClaimValue, Claims, ClaimsError, HeaderRow, PathWord, PrincipalRow, ROWS_FEW, RowKind, SPLIT_CLAIMS,
+    row_at,
+};
 use crate::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
 use crate::tables::{Rows, Span, Text};
 
@@ -79,61 +83,45 @@ impl fmt::Debug for ClaimSet {
     }
 }
 
-/// An array or object that has not ended.
-struct Frame {
-    /// Where in `names` an object's members begin; `None` for a list.
-    names: Option<usize>,
-    /// Where its own value begins in the payload.
-    at: usize,
-    /// Bytes of the names around it and its own.
-    path_bytes: usize,
+/// Where a value stands.
+#[derive(Clone, Copy)]
+struct Place {
     /// Its path, unless none leads to it.
     path: Option<Path>,
-    /// Where in `items` those of a list begin.
-    items: usize,
-    /// Whether something else than strings is in a list.
-    is_mixed: bool,
+    /// Bytes of the names around it and its own.
+    path_bytes: usize,
+    /// Arrays and objects around it.
+    depth: usize,
 }
 
-/// A member's name.
-struct Name {
-    /// As a path of its own.
-    path: Path,
-    /// Where it stands in the payload.
-    at: u64,
-}
+impl Place {
+    /// The payload's own.
+    const TOP: Self = Self {
+        path: Some(Path::EMPTY),
+        path_bytes: 0,
+        depth: 0,
+    };
 
-/// Where a value stands.
-enum Place {
-    /// It is a claim.
-    Claim(Path),
-    /// In a list that is a claim.
-    Item,
-    /// Where no path leads.
-    Nowhere,
+    /// Refuses an array or object here that is one too deep; the depth of what stands in it.
+    fn deeper(&self) -> Result<usize, Stop> {
+        match self.depth {
+            CLAIM_DEPTH_MAX.. => Err(Stop::TooDeep),
+            depth => Ok(depth.saturating_add(1)),
+        }
+    }
 }
 
 /// Reads payloads one after the other, in the same memory.
 pub(crate) struct ClaimReader {
-    around: Around,
+    names: Names,
     kept: Kept,
-}
-
-/// What is around the byte that is read.
-struct Around {
-    frames: Vec<Frame>,
-    /// Names of the members of all objects among them.
-    names: Vec<Name>,
 }
 
 impl ClaimReader {
     /// With room for what most tokens have.
     pub(crate) fn new() -> Self {
         Self {
-            around: Around {
-                frames: Vec::with_capacity(4),
-                names: Vec::with_capacity(CLAIMS_COMMON),
-            },
+            names: Names::with_capacity(CLAIMS_COMMON),
             kept: Kept {
                 rows: Vec::with_capacity(CLAIMS_COMMON),
                 items: Vec::with_capacity(CLAIMS_COMMON),
@@ -144,27 +132,51 @@ impl ClaimReader {
 
     /// [`ClaimSet::parse`] of a payload that is not needed otherwise.
     pub(crate) fn read<S: AsRef<str>>(&mut self, payload: Vec<u8>, split: &[S]) -> Result<ClaimSet, ClaimsError> {
+        let payload_bytes = payload.len();
+        let text = self.text(payload, split)?;
+        Ok(self.kept.claim_set(text, span(0, payload_bytes)))
+    }
+
+    /// The members of an object that is read like a payload and not kept.
+    pub(crate) fn glance(&mut self, object: Vec<u8>) -> Result<Glance<'_>, ClaimsError> {
+        let text = self.text::<&str>(object, &[])?;
+        let rows = &self.kept.rows;
+        Ok(Glance { text, rows })
+    }
+
+    /// Reads a payload; gives back the text that what is kept refers to.
+    fn text<S: AsRef<str>>(&mut self, payload: Vec<u8>, split: &[S]) -> Result<String, ClaimsError> {
         if payload.len() > TOKEN_BYTES_MAX {
             return Err(ClaimsError::TooLong);
         }
-        let Self { around, kept } = self;
-        around.frames.clear();
-        around.names.clear();
-        kept.clear();
-        let mut reading = Reading {
-            split,
-            said: Said::new(&payload),
-            around,
-            kept,
-            path: None,
-            path_bytes: 0,
-        };
-        reading.whole(&mut Lexer::new(&payload)).map_err(|stop| match stop {
-            Stop::Claims(error) => error,
-            Stop::Malformed => error(&payload).map_or(ClaimsError::NotAnObject, ClaimsError::Json),
+        let mut text = String::from_utf8(payload).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let payload = error.as_bytes();
+            // Whatever else is wrong before that byte comes first.
+            let readable = payload.get(..=valid).unwrap_or(payload);
+            let stop = self.whole(readable, split).err();
+            stop.unwrap_or(Stop::Malformed).error(payload)
         })?;
-        let added = reading.said.added;
-        kept.claim_set(payload, &added)
+        let added = self.whole(text.as_bytes(), split);
+        let added = added.map_err(|stop| stop.error(text.as_bytes()))?;
+        text.push_str(core::str::from_utf8(&added).map_err(|_| ClaimsError::NotAnObject)?);
+        self.kept.sort(Text(&text));
+        Ok(text)
+    }
+
+    /// Reads a payload; gives back what follows it in the text of its claims.
+    fn whole<S: AsRef<str>>(&mut self, payload: &[u8], split: &[S]) -> Result<Vec<u8>, Stop> {
+        self.names.clear();
+        self.kept.clear();
+        let mut reading = Reading {
+            lexer: Lexer::new(payload),
+            split,
+            said: Said::new(payload),
+            names: &mut self.names,
+            kept: &mut self.kept,
+        };
+        reading.whole()?;
+        Ok(reading.said.added)
     }
 }
 
@@ -183,68 +195,114 @@ impl Kept {
         self.values = 0;
     }
 
-    fn count(&mut self) -> Result<(), ClaimsError> {
+    fn count(&mut self) -> Result<(), Stop> {
         if self.values >= CLAIMS_MAX {
-            return Err(ClaimsError::TooMany);
+            return Err(Stop::TooMany);
         }
         self.values = self.values.saturating_add(1);
         Ok(())
     }
 
     /// Adds a claim, with the items that were added since there were `items` of them.
-    fn claim(&mut self, path: Path, value: Span, kind: RowKind, items: usize) -> Result<(), ClaimsError> {
+    #[inline]
+    fn claim(&mut self, path: Path, value: Span, kind: RowKind, items: u32) -> Result<(), Stop> {
         self.count()?;
-        let Span { start, len } = span(items, self.items.len());
         self.rows.push(ClaimRow {
             word: path.word,
             path: path.span,
             value,
             kind,
-            items: Rows { start, len },
+            items: Rows {
+                start: items,
+                len: self.items_end().saturating_sub(items),
+            },
         });
         Ok(())
     }
 
-    fn item(&mut self, value: Span) -> Result<(), ClaimsError> {
+    /// How many items there are.
+    fn items_end(&self) -> u32 {
+        u32::try_from(self.items.len()).unwrap_or(u32::MAX)
+    }
+
+    fn item(&mut self, value: Span) -> Result<(), Stop> {
         self.count()?;
         self.items.push(value);
         Ok(())
     }
 
-    /// The claims of a payload, which `added` follows.
-    fn claim_set(&mut self, payload: Vec<u8>, added: &[u8]) -> Result<ClaimSet, ClaimsError> {
-        let payload_bytes = payload.len();
-        let mut text = payload;
-        text.extend_from_slice(added);
-        // Every string has been checked, and outside of strings JSON is ASCII.
-        let text = String::from_utf8(text).map_err(|_| ClaimsError::NotAnObject)?;
-        let said = Text(&text);
-        self.rows
-            .sort_unstable_by(|a, b| a.cmp_path(said, b.word, said.bytes(b.path)));
-        let string = |path: &str| {
-            let row = row_at(&self.rows, said, path)?;
-            // A rule may have them split, in which case they still are what was issued.
-            matches!(row.kind, RowKind::String | RowKind::Split).then_some(row.value)
-        };
-        let principal = PrincipalRow {
-            issuer: string("iss"),
-            subject: string("sub"),
-        };
-        Ok(ClaimSet {
+    fn sort(&mut self, text: Text<'_>) {
+        if self.rows.len() > ROWS_FEW {
+            self.rows
+                .sort_unstable_by(|a, b| a.cmp_path(text, b.word, text.bytes(b.path)));
+        }
+    }
+
+    /// The claims of a payload, which `text` begins with.
+    fn claim_set(&self, text: String, payload: Span) -> ClaimSet {
+        let mut principal = PrincipalRow::default();
+        // A rule may have them split, in which case they still are what was issued.
+        let strings = |row: &&ClaimRow| matches!(row.kind, RowKind::String | RowKind::Split);
+        for row in self.rows.iter().filter(strings) {
+            match row.word {
+                PathWord::ISS => principal.issuer = Some(row.value),
+                PathWord::SUB => principal.subject = Some(row.value),
+                _ => {}
+            }
+        }
+        ClaimSet {
             text,
-            payload: span(0, payload_bytes),
+            payload,
             rows: self.rows.clone(),
             items: self.items.clone(),
             principal,
             headers: Vec::new(),
-        })
+        }
     }
 }
 
-/// Why a payload is not read to its end.
+/// What is read of an object without keeping it.
+pub(crate) struct Glance<'r> {
+    text: String,
+    rows: &'r [ClaimRow],
+}
+
+impl Glance<'_> {
+    /// [`Claims::value`]
+    pub(crate) fn value(&self, path: &str) -> Option<ClaimValue<'_>> {
+        let text = Text(&self.text);
+        row_at(self.rows, text, path).map(|row| row.as_issued(text))
+    }
+}
+
+/// Why a payload is not read to its end: [`ClaimsError`], without what is found out only if somebody asks.
 enum Stop {
     Malformed,
-    Claims(ClaimsError),
+    NotAnObject,
+    DuplicateName { at: u32 },
+    TooDeep,
+    TooMany,
+    PathTooLong,
+}
+
+impl Stop {
+    /// What is wrong with the payload.
+    fn error(self, payload: &[u8]) -> ClaimsError {
+        match self {
+            Self::Malformed => error(payload).map_or(ClaimsError::NotAnObject, ClaimsError::Json),
+            Self::NotAnObject => ClaimsError::NotAnObject,
+            Self::DuplicateName { at } => ClaimsError::DuplicateName { at: at.into() },
+            Self::TooDeep => ClaimsError::TooDeep,
+            Self::TooMany => ClaimsError::TooMany,
+            Self::PathTooLong => ClaimsError::PathTooLong,
+        }
+    }
+}
+
+impl From<Repeated> for Stop {
+    fn from(Repeated { at }: Repeated) -> Self {
+        Self::DuplicateName { at }
+    }
 }
 
 impl From<Malformed> for Stop {
@@ -253,239 +311,194 @@ impl From<Malformed> for Stop {
     }
 }
 
-impl From<ClaimsError> for Stop {
-    fn from(error: ClaimsError) -> Self {
-        Self::Claims(error)
-    }
-}
-
 /// A payload while it is read. What stands in it as it is said is referred to there; only the rest is written anew.
 struct Reading<'r, S> {
+    lexer: Lexer<'r>,
     split: &'r [S],
     said: Said<'r>,
-    around: &'r mut Around,
+    names: &'r mut Names,
     kept: &'r mut Kept,
-    /// The current member's path, unless none leads to it.
-    path: Option<Path>,
-    /// Bytes of the names around it and its own.
-    path_bytes: usize,
 }
 
 impl<S: AsRef<str>> Reading<'_, S> {
-    fn whole(&mut self, lexer: &mut Lexer<'_>) -> Result<(), Stop> {
-        match lexer.peek() {
-            Some(b'{') => self.open(true, lexer)?,
+    fn whole(&mut self) -> Result<(), Stop> {
+        match self.lexer.peek() {
+            Some(b'{') => self.object(&Place::TOP)?,
             Some(b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                return Err(ClaimsError::NotAnObject.into());
+                return Err(Stop::NotAnObject);
             }
             _ => return Err(Stop::Malformed),
-        }
-        let mut is_begun = true;
-        while !self.around.frames.is_empty() {
-            if !(is_begun && self.closes(lexer)?) {
-                is_begun = self.member_or_item(lexer)?;
-                if is_begun {
-                    continue;
-                }
-            }
-            is_begun = false;
-            while !self.around.frames.is_empty() && !lexer.eat(b',') {
-                if !self.closes(lexer)? {
-                    return Err(Stop::Malformed);
-                }
-            }
-        }
-        match lexer.peek() {
+        };
+        match self.lexer.peek() {
             None => Ok(()),
             Some(_) => Err(Stop::Malformed),
         }
     }
 
-    /// Reads a member or an item, of an array or object only the beginning; whether it is one.
+    /// Reads the object that begins here.
+    fn object(&mut self, place: &Place) -> Result<Span, Stop> {
+        let depth = place.deeper()?;
+        let (start, mut members) = (self.lexer.at(), self.names.open());
+        self.lexer.skip(1);
+        if !self.lexer.eat(b'}') {
+            loop {
+                let member = self.name(place, depth, &mut members)?;
+                self.lexer.expect(b':')?;
+                self.value(&member)?;
+                if !self.lexer.eat(b',') {
+                    break;
+                }
+            }
+            self.lexer.expect(b'}')?;
+        }
+        self.names.close(&members, &self.said)?;
+        Ok(self.lexer.since(start))
+    }
+
+    /// Reads a member's name; where its value stands.
     #[inline]
-    fn member_or_item(&mut self, lexer: &mut Lexer<'_>) -> Result<bool, Stop> {
-        if self.is_in_object() {
-            self.name(lexer)?;
-            lexer.expect(b':')?;
-        }
-        match lexer.peek() {
-            Some(b'"') => self.string(lexer)?,
-            Some(b'-' | b'0'..=b'9') => self.scalar(RowKind::Number, lexer.number()?)?,
-            Some(b't') => self.scalar(RowKind::Boolean, lexer.literal(b"true")?)?,
-            Some(b'f') => self.scalar(RowKind::Boolean, lexer.literal(b"false")?)?,
-            Some(b'n') => self.scalar(RowKind::Null, lexer.literal(b"null")?)?,
-            Some(b'{') => {
-                self.open(true, lexer)?;
-                return Ok(true);
-            }
-            Some(b'[') => {
-                self.open(false, lexer)?;
-                return Ok(true);
-            }
-            _ => return Err(Stop::Malformed),
-        }
-        Ok(false)
-    }
-
-    fn is_in_object(&self) -> bool {
-        self.around.frames.last().is_some_and(|frame| frame.names.is_some())
-    }
-
-    /// Where the value stands that is about to begin or has just ended.
-    fn place(&self) -> Place {
-        match self.around.frames.last() {
-            Some(Frame {
-                path: Some(_),
-                names: None,
-                ..
-            }) => Place::Item,
-            Some(Frame { path: Some(_), .. }) => self.path.map_or(Place::Nowhere, Place::Claim),
-            _ => Place::Nowhere,
-        }
-    }
-
-    fn open(&mut self, is_object: bool, lexer: &mut Lexer<'_>) -> Result<(), Stop> {
-        if self.around.frames.len() >= CLAIM_DEPTH_MAX {
-            return Err(ClaimsError::TooDeep.into());
-        }
-        let path = match self.place() {
-            _ if self.around.frames.is_empty() => Some(Path::EMPTY),
-            Place::Claim(path) => Some(path),
-            // What stands inside a list has no path.
-            Place::Item => {
-                self.other_item()?;
-                None
-            }
-            Place::Nowhere => None,
+    fn name(&mut self, object: &Place, depth: usize, members: &mut Members) -> Result<Place, Stop> {
+        let Some(b'"') = self.lexer.peek() else {
+            return Err(Stop::Malformed);
         };
-        let frame = Frame {
-            names: is_object.then_some(self.around.names.len()),
-            at: lexer.at(),
-            path_bytes: self.path_bytes,
-            path,
-            items: self.kept.items.len(),
-            is_mixed: false,
-        };
-        self.around.frames.push(frame);
-        lexer.skip(1);
-        Ok(())
-    }
-
-    /// Closes the innermost array or object, if it ends here.
-    fn closes(&mut self, lexer: &mut Lexer<'_>) -> Result<bool, Stop> {
-        let end = if self.is_in_object() { b'}' } else { b']' };
-        let closes = lexer.eat(end);
-        if closes {
-            self.close(lexer.at())?;
-        }
-        Ok(closes)
-    }
-
-    fn close(&mut self, end: usize) -> Result<(), ClaimsError> {
-        let Some(frame) = self.around.frames.pop() else {
-            return Ok(());
-        };
-        self.path_bytes = frame.path_bytes;
-        if let Some(names) = frame.names {
-            self.close_names(names)?;
-        }
-        let Some(path) = frame.path.filter(|_| !self.around.frames.is_empty()) else {
-            return Ok(());
-        };
-        let (kind, items) = match frame.names {
-            Some(_) => (RowKind::Object, self.kept.items.len()),
-            None if frame.is_mixed => (RowKind::List, frame.items),
-            None => (RowKind::Strings, frame.items),
-        };
-        self.kept.claim(path, span(frame.at, end), kind, items)
-    }
-
-    /// Forgets an object's names, of which no two may be the same. Sorted, so that no list of them is too long.
-    fn close_names(&mut self, first: usize) -> Result<(), ClaimsError> {
-        let text = |name: &Name| self.said.bytes(name.path.span);
-        let names = self.around.names.get_mut(first..).unwrap_or_default();
-        names.sort_unstable_by(|a, b| {
-            let by_name = a.path.word.cmp(&b.path.word).then_with(|| text(a).cmp(text(b)));
-            by_name.then(a.at.cmp(&b.at))
-        });
-        let mut pairs = names.windows(2);
-        let twice = pairs.find_map(|pair| match pair {
-            [one, other] if one.path.word == other.path.word && text(one) == text(other) => Some(other.at),
-            _ => None,
-        });
-        if let Some(at) = twice {
-            return Err(ClaimsError::DuplicateName { at });
-        }
-        self.around.names.truncate(first);
-        Ok(())
-    }
-
-    fn name(&mut self, lexer: &mut Lexer<'_>) -> Result<(), Stop> {
-        lexer.peek();
-        let at = lexer.at() as u64;
-        let name = self.said.string(lexer.string()?)?;
-        let Some(object) = self.around.frames.last() else {
-            return Ok(());
-        };
-        let is_at_top = self.around.frames.len() == 1;
+        let at = self.lexer.at();
+        let name = self.said.string(self.lexer.string()?)?;
+        let is_at_top = object.depth == 0;
         let around = match is_at_top {
             true => 0,
             false => object.path_bytes.saturating_add(1),
         };
-        self.path_bytes = around.saturating_add(name.len as usize);
-        if self.path_bytes > CLAIM_PATH_BYTES_MAX {
-            return Err(ClaimsError::PathTooLong.into());
+        let path_bytes = around.saturating_add(name.len as usize);
+        if path_bytes > CLAIM_PATH_BYTES_MAX {
+            return Err(Stop::PathTooLong);
         }
         let own = Path {
-            word: PathWord::of(self.said.bytes(name)),
+            word: self.said.word(name),
             span: name,
         };
-        self.path = match object.path {
+        let path = match object.path {
             _ if self.said.has_separator(name) => None,
             Some(_) if is_at_top => Some(own),
             Some(object) => Some(self.said.path(object.span, name)),
             None => None,
         };
-        self.around.names.push(Name { path: own, at });
-        Ok(())
+        self.names.add(members, own, at);
+        Ok(Place {
+            path,
+            path_bytes,
+            depth,
+        })
     }
 
-    fn scalar(&mut self, kind: RowKind, value: Span) -> Result<(), ClaimsError> {
-        match self.place() {
-            Place::Claim(path) => self.kept.claim(path, value, kind, self.kept.items.len()),
-            Place::Item => self.other_item(),
-            Place::Nowhere => Ok(()),
+    /// Reads a member's value.
+    #[inline]
+    fn value(&mut self, member: &Place) -> Result<(), Stop> {
+        let before = self.kept.items_end();
+        let (value, kind) = match self.lexer.peek() {
+            Some(b'"') => self.string(member)?,
+            Some(b'{') => (self.object(member)?, RowKind::Object),
+            Some(b'[') => self.list(member)?,
+            _ => self.scalar()?,
+        };
+        let Some(path) = member.path else {
+            return Ok(());
+        };
+        let items = match kind {
+            // What lists in it have is theirs.
+            RowKind::Object => self.kept.items_end(),
+            _ => before,
+        };
+        self.kept.claim(path, value, kind, items)
+    }
+
+    /// Reads the list that begins here.
+    fn list(&mut self, place: &Place) -> Result<(Span, RowKind), Stop> {
+        let item = Place {
+            // What stands inside a list has no path.
+            path: None,
+            depth: place.deeper()?,
+            ..*place
+        };
+        let is_claim = place.path.is_some();
+        let (start, mut kind) = (self.lexer.at(), RowKind::Strings);
+        self.lexer.skip(1);
+        if !self.lexer.eat(b']') {
+            loop {
+                if !self.item(&item, is_claim)? {
+                    kind = RowKind::List;
+                }
+                if !self.lexer.eat(b',') {
+                    break;
+                }
+            }
+            self.lexer.expect(b']')?;
+        }
+        Ok((self.lexer.since(start), kind))
+    }
+
+    /// Reads an item, of a list that is a claim or of another; whether it is a string.
+    fn item(&mut self, item: &Place, is_claim: bool) -> Result<bool, Stop> {
+        let begin = self.lexer.peek();
+        match begin {
+            Some(b'"') => {
+                let value = self.said.string(self.lexer.string()?)?;
+                if is_claim {
+                    self.kept.item(value)?;
+                }
+                return Ok(true);
+            }
+            Some(b'{' | b'[') => {
+                item.deeper()?;
+            }
+            _ => {
+                self.scalar()?;
+            }
+        }
+        if is_claim {
+            self.kept.count()?;
+        }
+        match begin {
+            Some(b'{') => {
+                self.object(item)?;
+            }
+            Some(b'[') => {
+                self.list(item)?;
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn scalar(&mut self) -> Result<(Span, RowKind), Malformed> {
+        Ok(match self.lexer.peek() {
+            Some(b'-' | b'0'..=b'9') => (self.lexer.number()?, RowKind::Number),
+            Some(b't') => (self.lexer.literal(b"true")?, RowKind::Boolean),
+            Some(b'f') => (self.lexer.literal(b"false")?, RowKind::Boolean),
+            Some(b'n') => (self.lexer.literal(b"null")?, RowKind::Null),
+            _ => return Err(Malformed),
+        })
+    }
+
+    /// Reads a member's string, with the pieces that match in its place.
+    fn string(&mut self, member: &Place) -> Result<(Span, RowKind), Stop> {
+        let value = self.said.string(self.lexer.string()?)?;
+        match member.path {
+            Some(path) if member.depth == 1 && self.is_split(path) => {
+                self.split(value)?;
+                Ok((value, RowKind::Split))
+            }
+            _ => Ok((value, RowKind::String)),
         }
     }
 
-    /// Something that is no string is in a list.
-    fn other_item(&mut self) -> Result<(), ClaimsError> {
-        if let Some(list) = self.around.frames.last_mut() {
-            list.is_mixed = true;
-        }
-        self.kept.count()
-    }
-
-    fn string(&mut self, lexer: &mut Lexer<'_>) -> Result<(), Stop> {
-        let value = self.said.string(lexer.string()?)?;
-        match self.place() {
-            Place::Claim(path) if self.is_split(path) => self.split(path, value)?,
-            Place::Claim(path) => self.kept.claim(path, value, RowKind::String, self.kept.items.len())?,
-            Place::Item => self.kept.item(value)?,
-            Place::Nowhere => {}
-        }
-        Ok(())
-    }
-
+    /// Whether the string at a path of one name is split.
     fn is_split(&self, path: Path) -> bool {
         let path = self.said.bytes(path.span);
         let is_this = |name: &str| name.as_bytes() == path;
-        self.around.frames.len() == 1
-            && (SPLIT_CLAIMS.iter().any(|name| is_this(name)) || self.split.iter().any(|name| is_this(name.as_ref())))
+        SPLIT_CLAIMS.iter().any(|name| is_this(name)) || self.split.iter().any(|name| is_this(name.as_ref()))
     }
 
-    fn split(&mut self, path: Path, value: Span) -> Result<(), ClaimsError> {
-        let items = self.kept.items.len();
+    fn split(&mut self, value: Span) -> Result<(), Stop> {
         let mut start = value.start;
         for piece in self.said.bytes(value).split(|&byte| byte == b' ') {
             let len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
@@ -494,6 +507,6 @@ impl<S: AsRef<str>> Reading<'_, S> {
             }
             start = start.saturating_add(len).saturating_add(1);
         }
-        self.kept.claim(path, value, RowKind::Split, items)
+        Ok(())
     }
 }

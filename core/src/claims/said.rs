@@ -43,13 +43,27 @@ impl<'p> Said<'p> {
 
     #[inline]
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
-        let start = span.start as usize;
+        self.from(span.start).get(..span.len as usize).unwrap_or_default()
+    }
+
+    /// The word of a name.
+    #[inline]
+    pub(super) fn word(&self, name: Span) -> PathWord {
+        match self.from(name.start).first_chunk() {
+            // Whatever follows the name.
+            Some(bytes) => PathWord::begins(*bytes, name.len as usize),
+            None => PathWord::of(self.bytes(name)),
+        }
+    }
+
+    #[inline]
+    fn from(&self, start: u32) -> &[u8] {
+        let start = start as usize;
         let (text, start) = match start.checked_sub(self.payload.len()) {
             None => (self.payload, start),
             Some(start) => (&*self.added, start),
         };
-        let rest = text.get(start..).unwrap_or_default();
-        rest.get(..span.len as usize).unwrap_or_default()
+        text.get(start..).unwrap_or_default()
     }
 
     /// What a string of the payload says.
@@ -71,12 +85,22 @@ impl<'p> Said<'p> {
 
     /// The path to a member of the object at the path `object`.
     pub(super) fn path(&mut self, object: Span, name: Span) -> Path {
-        let path = [self.bytes(object), &[SEPARATOR], self.bytes(name)].concat();
-        let (word, start) = (PathWord::of(&path), self.added.len());
-        self.added.extend_from_slice(&path);
-        Path {
-            word,
-            span: self.added_since(start),
+        let (start, names) = (self.added.len(), object.len.saturating_add(name.len));
+        self.added.reserve(names.saturating_add(1) as usize);
+        self.say_again(object);
+        self.added.push(SEPARATOR);
+        self.say_again(name);
+        let span = self.added_since(start);
+        let word = self.word(span);
+        Path { word, span }
+    }
+
+    /// Adds what a span refers to.
+    fn say_again(&mut self, span: Span) {
+        let rest = self.payload.get(span.start as usize..).unwrap_or_default();
+        match rest.get(..span.len as usize) {
+            Some(said) => self.added.extend_from_slice(said),
+            None => self.added.extend(self.bytes(span).to_vec()),
         }
     }
 

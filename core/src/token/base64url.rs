@@ -4,9 +4,12 @@ use alloc::vec::Vec;
 
 use base64::Engine;
 
-/// The bytes, unless they are written in another way than the one there is.
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    engine().decode(text).ok()
+/// The bytes, unless they are written in another way than the one there is; with room for more to follow.
+pub(super) fn decode(text: &[u8], room: usize) -> Option<Vec<u8>> {
+    let bytes_max = text.len().div_ceil(4).saturating_mul(3);
+    let mut bytes = Vec::with_capacity(bytes_max.saturating_add(room));
+    engine().decode_vec(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Which instructions the processor has, only `std` can tell.

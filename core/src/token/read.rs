@@ -17,13 +17,16 @@ use core::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use memchr::memrchr;
+use memchr::{memchr, memrchr};
 
 use super::base64url::decode;
 use super::{Algorithm, ClaimType, SentToken, TokenError};
-use crate::claims::{ClaimReader, ClaimSet, ClaimValue, Claims};
+use crate::claims::{ClaimReader, ClaimSet, ClaimValue, Claims, Registered};
 use crate::limits::{TOKEN_BYTES_MAX, TOKEN_SLACK_S};
 use crate::tables::{Rows, Tables, TokenRuleId, TokenRuleRow};
+
+/// Bytes that most payloads take besides their own when they are claims: the paths through objects in them.
+const CLAIMS_ADDED_COMMON: usize = 64;
 
 /// A well-formed token of which nothing is proven yet.
 pub struct Token {
@@ -47,24 +50,27 @@ impl Token {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
-        if core::str::from_utf8(text).is_err() {
-            return Err(TokenError::BadFormat);
-        }
-        let (signed, signature) = around_last_dot(text).ok_or(TokenError::BadFormat)?;
-        let (header, payload) = around_last_dot(signed).ok_or(TokenError::BadFormat)?;
-        if [header, payload, signature].contains(&&b""[..]) || header.contains(&b'.') {
+        // What is read is of the right form, so only of the rest it has to be asked.
+        Self::read_parts(text).map_err(|error| if has_form(text) { error } else { TokenError::BadFormat })
+    }
+
+    /// Reads a token with two dots and three parts that are not empty, and nothing else.
+    fn read_parts(text: &[u8]) -> Result<Self, TokenError> {
+        let (signed, signature) = around(text, memrchr(b'.', text)).ok_or(TokenError::BadFormat)?;
+        let (header, payload) = around(signed, memchr(b'.', signed)).ok_or(TokenError::BadFormat)?;
+        if signature.is_empty() {
             return Err(TokenError::BadFormat);
         }
         let mut reader = ClaimReader::new();
         let (algorithm, key_id) = read_header(header, &mut reader)?;
-        let payload = decode(payload).ok_or(TokenError::PayloadBase64)?;
+        let payload = decode(payload, CLAIMS_ADDED_COMMON).ok_or(TokenError::PayloadBase64)?;
         let claims = reader.read::<&str>(payload, &[]).map_err(|_| TokenError::PayloadJson)?;
         let (not_before, expiry) = check_types(claims.claims()).map_err(TokenError::Claim)?;
         Ok(Self {
             algorithm,
             key_id,
             signed: signed.into(),
-            signature: decode(signature).ok_or(TokenError::SignatureBase64)?,
+            signature: decode(signature, 0).ok_or(TokenError::SignatureBase64)?,
             claims,
             not_before,
             expiry,
@@ -154,8 +160,8 @@ impl Token {
         }
         let audiences = rule.audiences.of(tables.token_texts);
         let is_allowed = |audience: &str| {
-            let allowed = |span| bare_audience(tables.text(span)) == bare_audience(audience);
-            audiences.iter().any(|span| allowed(*span))
+            let same = |own: &str| own == audience || bare_audience(own) == bare_audience(audience);
+            audiences.iter().any(|span| same(tables.text(*span)))
         };
         if audiences.is_empty() || claims.audiences().any(is_allowed) {
             Ok(())
@@ -205,8 +211,10 @@ fn accepted(tables: &Tables<'_>, rule: TokenRuleId, claims: ClaimSet) -> Result<
     } else {
         ClaimSet::parse(claims.claims().payload().as_bytes(), &texts(tables, rule.split))?
     };
-    let headers = written_headers(tables, rule, set.claims());
-    set.write_headers(&headers);
+    if rule.payload_header.is_some() || !rule.claim_headers.is_empty() {
+        let headers = written_headers(tables, rule, set.claims());
+        set.write_headers(&headers);
+    }
     Ok(set)
 }
 
@@ -235,9 +243,8 @@ fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>)
 }
 
 fn read_header(part: &[u8], reader: &mut ClaimReader) -> Result<(Algorithm, Option<String>), TokenError> {
-    let json = decode(part).ok_or(TokenError::HeaderBase64)?;
-    let header = reader.read::<&str>(json, &[]).map_err(|_| TokenError::HeaderJson)?;
-    let header = header.claims();
+    let json = decode(part, 0).ok_or(TokenError::HeaderBase64)?;
+    let header = reader.glance(json).map_err(|_| TokenError::HeaderJson)?;
     let Some(ClaimValue::String(algorithm)) = header.value("alg") else {
         return Err(TokenError::AlgMissing);
     };
@@ -253,31 +260,40 @@ fn read_header(part: &[u8], reader: &mut ClaimReader) -> Result<(Algorithm, Opti
     Ok((algorithm, key_id))
 }
 
-fn around_last_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (before, dot) = text.split_at_checked(memrchr(b'.', text)?)?;
-    Some((before, dot.get(1..)?))
+/// UTF-8 of three parts, none empty, with two dots between them.
+fn has_form(text: &[u8]) -> bool {
+    let mut parts = text.split(|byte| *byte == b'.');
+    let are_three = parts.by_ref().take(3).filter(|part| !part.is_empty()).count() == 3 && parts.next().is_none();
+    are_three && core::str::from_utf8(text).is_ok()
+}
+
+/// What is before a byte and what is behind it.
+fn around(text: &[u8], place: Option<usize>) -> Option<(&[u8], &[u8])> {
+    let (before, rest) = text.split_at_checked(place?)?;
+    Some((before, rest.get(1..)?))
 }
 
 /// In Envoy's order. Gives back `nbf` and `exp`.
 fn check_types(claims: Claims<'_>) -> Result<(Option<u64>, Option<u64>), ClaimType> {
-    let string = |claim, error| match claims.value(claim) {
+    let registered = Registered::of(&claims);
+    let string = |claim, error| match claim {
         None | Some(ClaimValue::String(_)) => Ok(()),
         Some(_) => Err(error),
     };
     let integer = |claim, kind, range| {
-        seconds(claims, claim).map_err(|bad| match bad {
+        seconds(claim).map_err(|bad| match bad {
             BadSeconds::Kind => kind,
             BadSeconds::Range => range,
         })
     };
-    string("iss", ClaimType::Issuer)?;
-    string("sub", ClaimType::Subject)?;
-    integer("iat", ClaimType::IssuedAt, ClaimType::IssuedAtRange)?;
-    let not_before = integer("nbf", ClaimType::NotBefore, ClaimType::NotBeforeRange)?;
-    let expiry = integer("exp", ClaimType::Expiry, ClaimType::ExpiryRange)?;
-    string("jti", ClaimType::TokenId)?;
+    string(registered.issuer, ClaimType::Issuer)?;
+    string(registered.subject, ClaimType::Subject)?;
+    integer(registered.issued_at, ClaimType::IssuedAt, ClaimType::IssuedAtRange)?;
+    let not_before = integer(registered.not_before, ClaimType::NotBefore, ClaimType::NotBeforeRange)?;
+    let expiry = integer(registered.expiry, ClaimType::Expiry, ClaimType::ExpiryRange)?;
+    string(registered.token_id, ClaimType::TokenId)?;
     let times = (not_before, expiry);
-    match claims.value("aud") {
+    match registered.audience {
         None | Some(ClaimValue::String(_)) => Ok(times),
         Some(ClaimValue::Json(json)) if json.starts_with('[') && claims.lists_only_strings("aud") => Ok(times),
         Some(_) => Err(ClaimType::Audience),
@@ -290,8 +306,8 @@ enum BadSeconds {
 }
 
 /// A time in seconds since 1970; parts of a second are dropped.
-fn seconds(claims: Claims<'_>, claim: &str) -> Result<Option<u64>, BadSeconds> {
-    let number = match claims.value(claim) {
+fn seconds(claim: Option<ClaimValue<'_>>) -> Result<Option<u64>, BadSeconds> {
+    let number = match claim {
         None => return Ok(None),
         Some(ClaimValue::Number(number)) => number,
         Some(_) => return Err(BadSeconds::Kind),
