@@ -15,7 +15,7 @@ mod read;
 
 pub use places::SentToken;
 #[cfg(feature = "alloc")]
-pub use read::{Token, assume};
+pub use read::{Header, Token, assume};
 
 #[cfg(feature = "alloc")]
 use alloc::format;

@@ -8,6 +8,8 @@
     reason = "a test may panic"
 )]
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lockgate_core::answer::{Challenge, ErrorShape};
@@ -600,6 +602,45 @@ fn what_is_sent_on_holds_no_token_parameter() {
             sent,
             "{query:?}"
         );
+    }
+}
+
+#[test]
+fn a_header_that_is_known_changes_nothing() {
+    let known = Token::read(token_of(r#"{"alg":"RS256","kid":"k"}"#, GOOD).as_bytes()).unwrap();
+    let known = known.header();
+    for (header, is_known) in [
+        (r#"{"alg":"RS256","kid":"k"}"#, true),
+        (r#"{"alg":"RS256","kid":"kk"}"#, false),
+        (r#"{"alg":"RS256","kid":"k"} "#, false),
+        (r#"{"alg":"RS256","kid":"j"}"#, false),
+        (r#"{"alg":"none","kid":"k"}"#, false),
+        ("", false),
+    ] {
+        for payload in [GOOD, "{}", "{", "", r#"{"iss":1}"#, r#"{"a":1,"a":1}"#] {
+            let text = token_of(header, payload);
+            for text in [
+                text.clone(),
+                text.replacen('.', "", 1),
+                format!("{text}."),
+                format!("{text}.a"),
+            ] {
+                let (alone, after) = (
+                    Token::read(text.as_bytes()),
+                    Token::read_after(text.as_bytes(), Some(known)),
+                );
+                match (alone, after) {
+                    (Ok(alone), Ok(after)) => {
+                        assert_eq!(after.algorithm(), alone.algorithm(), "{text}");
+                        assert_eq!(after.key_id(), alone.key_id(), "{text}");
+                        assert_eq!(after.signature(), alone.signature(), "{text}");
+                        assert_eq!(after.claims().payload(), alone.claims().payload(), "{text}");
+                        assert_eq!(Arc::ptr_eq(after.header(), known), is_known, "{text}");
+                    }
+                    (alone, after) => assert_eq!(after.err(), alone.err(), "{text}"),
+                }
+            }
+        }
     }
 }
 

@@ -244,6 +244,12 @@ pub(crate) const TOKEN_CACHE_ENTRIES_MAX: usize = 16 * 1024;
 /// Bytes of them together: 2 KiB each, which is what the claims of a common token take.
 pub(crate) const TOKEN_CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Headers of verified tokens that are remembered, of which each issuer has one for each key it signs with.
+pub(crate) const TOKEN_HEADERS_MAX: usize = 8;
+
+/// Bytes of such a header. With the hash of a certificate and a URL most have fewer than 300.
+pub(crate) const TOKEN_HEADER_BYTES_MAX: usize = 1024;
+
 /// Keys of one issuer. The largest published sets have fewer than 20.
 pub(crate) const KEYS_MAX: usize = 100;
 

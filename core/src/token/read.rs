@@ -12,6 +12,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -30,8 +31,7 @@ const CLAIMS_ADDED_COMMON: usize = 64;
 
 /// A well-formed token of which nothing is proven yet.
 pub struct Token {
-    algorithm: Algorithm,
-    key_id: Option<String>,
+    header: Arc<Header>,
     /// The first two parts with the dot between them: what is signed.
     signed: Box<[u8]>,
     signature: Vec<u8>,
@@ -41,34 +41,91 @@ pub struct Token {
     expiry: Option<u64>,
 }
 
+/// The header of a token, which is the same in all that an issuer signs with one key.
+pub struct Header {
+    /// As it stands in the token.
+    text: Box<[u8]>,
+    algorithm: Algorithm,
+    key_id: Option<String>,
+}
+
+impl Header {
+    /// Whether a token begins with it.
+    #[must_use]
+    pub fn begins(&self, token: &[u8]) -> bool {
+        let rest = token.strip_prefix(&*self.text);
+        rest.is_some_and(|rest| rest.first() == Some(&b'.'))
+    }
+
+    /// Bytes of the token that it is.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Apart, since most are known.
+    #[cold]
+    fn read(text: &[u8], reader: &mut ClaimReader) -> Result<Self, TokenError> {
+        let json = decode(text, 0).ok_or(TokenError::HeaderBase64)?;
+        let header = reader.glance(json).map_err(|_| TokenError::HeaderJson)?;
+        let Some(ClaimValue::String(algorithm)) = header.value("alg") else {
+            return Err(TokenError::AlgMissing);
+        };
+        let algorithm = Algorithm::named(algorithm).ok_or(TokenError::AlgUnsupported)?;
+        let key_id = match header.value("kid") {
+            None => None,
+            Some(ClaimValue::String(key_id)) => Some(key_id.into()),
+            Some(_) => return Err(TokenError::KidNotString),
+        };
+        if header.value("crit").is_some() {
+            return Err(TokenError::Critical);
+        }
+        Ok(Self {
+            text: text.into(),
+            algorithm,
+            key_id,
+        })
+    }
+}
+
 impl Token {
     /// Reads a token.
     ///
     /// # Errors
     /// What is wrong with its structure, its header or the types of its claims.
     pub fn read(text: &[u8]) -> Result<Self, TokenError> {
+        Self::read_after(text, None)
+    }
+
+    /// Reads a token whose header may be one that was read before, and need not be read again then.
+    ///
+    /// # Errors
+    /// Those of [`Token::read`].
+    pub fn read_after(text: &[u8], known: Option<&Arc<Header>>) -> Result<Self, TokenError> {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
         // What is read is of the right form, so only of the rest it has to be asked.
-        Self::read_parts(text).map_err(|error| if has_form(text) { error } else { TokenError::BadFormat })
+        Self::read_parts(text, known).map_err(|error| if has_form(text) { error } else { TokenError::BadFormat })
     }
 
     /// Reads a token with two dots and three parts that are not empty, and nothing else.
-    fn read_parts(text: &[u8]) -> Result<Self, TokenError> {
+    fn read_parts(text: &[u8], known: Option<&Arc<Header>>) -> Result<Self, TokenError> {
         let (signed, signature) = around(text, memrchr(b'.', text)).ok_or(TokenError::BadFormat)?;
         let (header, payload) = around(signed, memchr(b'.', signed)).ok_or(TokenError::BadFormat)?;
         if signature.is_empty() {
             return Err(TokenError::BadFormat);
         }
         let mut reader = ClaimReader::new();
-        let (algorithm, key_id) = read_header(header, &mut reader)?;
+        let header = match known.filter(|known| known.begins(text)) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Header::read(header, &mut reader)?),
+        };
         let payload = decode(payload, CLAIMS_ADDED_COMMON).ok_or(TokenError::PayloadBase64)?;
         let claims = reader.read::<&str>(payload, &[]).map_err(|_| TokenError::PayloadJson)?;
         let (not_before, expiry) = check_types(claims.claims()).map_err(TokenError::Claim)?;
         Ok(Self {
-            algorithm,
-            key_id,
+            header,
             signed: signed.into(),
             signature: decode(signature, 0).ok_or(TokenError::SignatureBase64)?,
             claims,
@@ -79,14 +136,20 @@ impl Token {
 
     /// The algorithm it says it is signed with.
     #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
+    pub fn algorithm(&self) -> Algorithm {
+        self.header.algorithm
     }
 
     /// The key it says it is signed with.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
+        self.header.key_id.as_deref()
+    }
+
+    /// Its header, for those that come after it.
+    #[must_use]
+    pub const fn header(&self) -> &Arc<Header> {
+        &self.header
     }
 
     /// The bytes that are signed.
@@ -179,10 +242,18 @@ impl Token {
     }
 }
 
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token")
-            .field("algorithm", &self.algorithm)
+            .field("algorithm", &self.algorithm())
             .finish_non_exhaustive()
     }
 }
@@ -240,24 +311,6 @@ fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>)
         }
     }
     headers
-}
-
-fn read_header(part: &[u8], reader: &mut ClaimReader) -> Result<(Algorithm, Option<String>), TokenError> {
-    let json = decode(part, 0).ok_or(TokenError::HeaderBase64)?;
-    let header = reader.glance(json).map_err(|_| TokenError::HeaderJson)?;
-    let Some(ClaimValue::String(algorithm)) = header.value("alg") else {
-        return Err(TokenError::AlgMissing);
-    };
-    let algorithm = Algorithm::named(algorithm).ok_or(TokenError::AlgUnsupported)?;
-    let key_id = match header.value("kid") {
-        None => None,
-        Some(ClaimValue::String(key_id)) => Some(key_id.into()),
-        Some(_) => return Err(TokenError::KidNotString),
-    };
-    if header.value("crit").is_some() {
-        return Err(TokenError::Critical);
-    }
-    Ok((algorithm, key_id))
 }
 
 /// UTF-8 of three parts, none empty, with two dots between them.

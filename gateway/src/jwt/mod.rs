@@ -15,6 +15,7 @@
 mod address;
 mod cache;
 mod fetch;
+mod headers;
 mod key_set;
 mod source;
 mod tokens;
@@ -51,6 +52,8 @@ pub struct Pending {
     /// SHA-256 of what is signed.
     signed: digest::Digest,
     known_by: Digest,
+    /// Whether its header was read for the first time.
+    is_header_new: bool,
 }
 
 impl fmt::Debug for Pending {

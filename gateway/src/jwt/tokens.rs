@@ -13,6 +13,7 @@ use lockgate_core::tables::{Tables, TokenRuleId};
 use lockgate_core::token::{SentToken, Token, TokenError};
 
 use super::cache::{Cache, Entry, Hashed};
+use super::headers::Headers;
 use super::key_set::KeySetError;
 use super::source::{Source, Status};
 use super::{Begun, Fetcher, Pending};
@@ -23,6 +24,7 @@ pub struct Tokens {
     /// By `KeySourceId`.
     sources: Vec<Arc<Source>>,
     verified: Cache,
+    headers: Headers,
 }
 
 /// Why tokens cannot be verified under a configuration.
@@ -48,6 +50,7 @@ impl Tokens {
                 .collect::<Result<_, _>>()
                 .map_err(|error| TokensError(Reason::KeySet(error)))?,
             verified: Cache::new().map_err(|_| TokensError(Reason::NoRandomness))?,
+            headers: Headers::default(),
         })
     }
 
@@ -81,13 +84,15 @@ impl Tokens {
         {
             return Begun::Known(entry.claims);
         }
-        let read = Token::read(sent.text()).and_then(|token| {
+        let header = self.headers.of(sent.text());
+        let read = Token::read_after(sent.text(), header.as_ref()).and_then(|token| {
             let rules = token.candidates(tables, sent, now)?;
             Ok(Box::new(Pending {
                 token,
                 rules,
                 signed: hashed.signed,
                 known_by,
+                is_header_new: header.is_none(),
             }))
         });
         read.map_or_else(Begun::Refused, Begun::Pending)
@@ -103,6 +108,7 @@ impl Tokens {
             rules,
             signed,
             known_by,
+            is_header_new,
         } = pending;
         let mut error = TokenError::NoKey;
         for rule in rules {
@@ -111,6 +117,9 @@ impl Tokens {
             };
             match source.verify(&token, &signed).await {
                 Ok(keys) => {
+                    if is_header_new {
+                        self.headers.keep(token.header());
+                    }
                     let until = token.accepted_until();
                     let claims = Arc::new(token.accept(tables, rule)?);
                     self.verified.put(
