@@ -432,6 +432,11 @@ async fn failed_cases_are_updated_and_nothing_else() {
     let after = std::fs::read_to_string(&path).expect("the file");
     assert_eq!(after, before.replace("refuse # Goes.", "respond").replace("404", "200"));
 
+    std::fs::write(&path, before.replace('\n', "\r\n")).expect("a file");
+    assert_eq!(tested(&path, &["--update"]).await.code, 0);
+    let with_crlf = std::fs::read_to_string(&path).expect("the file");
+    assert_eq!(with_crlf, after.replace('\n', "\r\n"));
+
     let path = scenario_file("told.yaml", " {}").expect("a file");
     assert_eq!(tested(&path, &["--update"]).await.code, 0);
     let after = std::fs::read_to_string(&path).expect("the file");

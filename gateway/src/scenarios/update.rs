@@ -25,13 +25,14 @@ pub(super) fn update<'c>(
     let mut cases: Vec<_> = cases.collect();
     // From the end, so that the places of those before stay right.
     cases.sort_unstable_by_key(|(case, _)| core::cmp::Reverse(case.at.start));
+    let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut text = text.to_owned();
     for (case, verdict) in cases {
         let (start, end, indent) = lines(&text, case.at.start).ok_or_else(|| {
             let why = "its `expect` does not stand on lines of its own; write the case in block style";
             (case.name.value.clone(), why)
         })?;
-        text.replace_range(start..end, &expectation(case, verdict, indent));
+        text.replace_range(start..end, &expectation(case, verdict, indent, line_break));
     }
     Ok(text)
 }
@@ -62,7 +63,7 @@ fn lines(text: &str, value: u32) -> Option<(usize, usize, usize)> {
     Some((start, end, lead.len()))
 }
 
-fn expectation(case: &Case, verdict: &Verdict, indent: usize) -> String {
+fn expectation(case: &Case, verdict: &Verdict, indent: usize, line_break: &str) -> String {
     let facts = scenario::facts(verdict);
     let seen = |name: &str| facts.iter().find(|(known, _)| *known == name).map(|(_, fact)| fact);
     let mut wanted: Vec<(&str, Fact)> = Vec::new();
@@ -80,7 +81,7 @@ fn expectation(case: &Case, verdict: &Verdict, indent: usize) -> String {
     let blanks = " ".repeat(indent + 2);
     let lines = wanted
         .iter()
-        .map(|(name, fact)| format!("\n{blanks}{name}: {}", scenario::yaml(fact)));
+        .map(|(name, fact)| format!("{line_break}{blanks}{name}: {}", scenario::yaml(fact)));
     lines.collect()
 }
 
