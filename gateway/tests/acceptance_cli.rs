@@ -102,6 +102,7 @@ async fn completions_are_made_for_each_shell() {
 
 #[tokio::test]
 async fn manual_pages_are_made_for_each_command() {
+    let footer = concat!("\" \" \"lockgate ", env!("CARGO_PKG_VERSION"), "\"");
     for (args, title) in [
         (&["man"][..], ".TH lockgate 1"),
         (&["man", "serve"], ".TH lockgate-serve 1"),
@@ -109,7 +110,7 @@ async fn manual_pages_are_made_for_each_command() {
         let said = lockgate(args).await;
         assert_eq!(said.code, 0, "{args:?}");
         assert!(
-            said.stdout.contains(title) && said.stdout.contains(".SH OPTIONS"),
+            said.stdout.contains(&format!("{title} {footer}")) && said.stdout.contains(".SH OPTIONS"),
             "{args:?}"
         );
     }

@@ -21,7 +21,7 @@ const COMPLETIONS: [(&str, &str); 3] = [
 ];
 
 /// Commands with a manual page of their own.
-const MANUALS: [&str; 6] = ["serve", "check", "explain", "demo", "schema", "completions"];
+const MANUALS: [&str; 7] = ["serve", "check", "explain", "test", "demo", "schema", "completions"];
 
 pub(crate) fn archive(steps: &mut Steps) -> Outcome {
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);

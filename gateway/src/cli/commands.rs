@@ -301,9 +301,13 @@ pub(super) fn man(name: Option<&str>) -> ExitCode {
             names.join(", ")
         ));
     };
+    let page_of = clap_mangen::Man::new(command.clone())
+        .source(concat!("lockgate ", env!("CARGO_PKG_VERSION")))
+        // An empty date would be left out, and the source take its place.
+        .date(" ");
     // Written into memory, which cannot fail.
     let mut page = Vec::new();
-    let _ = clap_mangen::Man::new(command.clone()).render(&mut page);
+    let _ = page_of.render(&mut page);
     print(&String::from_utf8_lossy(&page));
     ExitCode::SUCCESS
 }
