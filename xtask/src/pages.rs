@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{Outcome, root};
 
 /// Pages that name files of this repository.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 16] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -19,6 +19,8 @@ const PAGES: [&str; 14] = [
     "docs/advisories.md",
     "docs/paths-and-addresses.md",
     "docs/operations.md",
+    "docs/observability.md",
+    "docs/providers.md",
     "docs/testing.md",
 ];
 
