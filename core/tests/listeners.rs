@@ -158,6 +158,7 @@ fn what_cannot_be_there_together_is_decided_by_age() {
         (gateway("a", "", plain), gateway("b", old, &tls), true),
         (gateway("a", old, plain), gateway("b", "", &tls), false),
         (gateway("a", "", plain), gateway("b", "", &tls), false),
+        (gateway("b", old, plain), gateway("a", old, &tls), true),
     ] {
         assert_eq!(built(&(first + &second)).snapshot.is_tls(443), is_tls);
     }

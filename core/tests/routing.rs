@@ -329,6 +329,26 @@ spec: {host: llm.test, gateways: [edge], rules: [{matches: [{headers: {x-a: {}}}
 }
 
 #[test]
+fn of_one_age_the_first_by_name_comes_first() {
+    let service = |name: &str, namespace: &str, created: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: {namespace}{created}}}\nspec: {{hosts: ['*'], gateways: [istio-system/edge], http: [{{match: [{{uri: {{prefix: /}}}}], directResponse: {{status: 200, body: {{string: {name}.{namespace}}}}}}}]}}\n---\n"
+        )
+    };
+    let old = ", creationTimestamp: '2026-01-01T00:00:00Z'";
+    for (first, second, expected) in [
+        (("b", "a", old), ("a", "b", old), "200 `a.b`"),
+        (("a", "b", old), ("a", "a", old), "200 `a.a`"),
+        (("b", "a", ""), ("a", "a", ""), "200 `b.a`"),
+        (("a", "a", ""), ("b", "a", old), "200 `b.a`"),
+    ] {
+        let text = |(name, namespace, created): (&str, &str, &str)| service(name, namespace, created);
+        let compiled = compiled(&format!("{EDGE}{}{}", text(first), text(second)), &Settings::default());
+        assert_eq!(came(&compiled, &target("/x")), expected, "{first:?} {second:?}");
+    }
+}
+
+#[test]
 fn the_second_pass_sees_the_providers_path_and_admits_no_plain_host() {
     let text = |prefix: &str| {
         format!("{EDGE}apiVersion: istio.alibabacloud.com/v1beta1

@@ -32,6 +32,7 @@ mod upstreams;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use crate::config::diagnostic::{Diagnostics, Source};
 use crate::config::resource::{Labels, Meta, Resources};
@@ -166,6 +167,16 @@ fn compile_with(
         snapshot,
         secrets,
         files,
+    })
+}
+
+/// The lesser is the older. Of one age are ordered by name, as in istiod, where both say how old they are; those that
+/// do not come last, and the order they are loaded in is the caller's.
+fn by_age(a: &Meta, b: &Meta) -> Ordering {
+    let age = |meta: &Meta| (meta.created.is_none(), meta.created);
+    age(a).cmp(&age(b)).then_with(|| match a.created {
+        Some(_) => (&*a.name.value, &a.namespace).cmp(&(&*b.name.value, &b.namespace)),
+        None => Ordering::Equal,
     })
 }
 

@@ -6,9 +6,10 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::rows::RowWriter;
-use super::{Settings, kube_gateways};
+use super::{Settings, by_age, kube_gateways};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::gateway_api as kube;
 use crate::config::resource::{Gateway, Meta, Resources, Server, ServerProtocol, Spanned};
@@ -59,10 +60,10 @@ pub(super) fn accepted<'c>(
 ) -> Vec<Opening<'c>> {
     let selected = |gateway: &&Gateway| settings.has_labels(&gateway.selector);
     let mut istio: Vec<&Gateway> = resources.gateways.iter().filter(selected).collect();
-    istio.sort_unstable_by_key(|gateway| age(&gateway.meta, rows));
+    istio.sort_unstable_by(|a, b| oldest_first(&a.meta, &b.meta, rows));
     let selected = |gateway: &&kube::Gateway| kube_gateways::is_selected(gateway, resources, settings);
     let mut kube: Vec<&kube::Gateway> = resources.kube_gateways.iter().filter(selected).collect();
-    kube.sort_unstable_by_key(|gateway| age(&gateway.meta, rows));
+    kube.sort_unstable_by(|a, b| oldest_first(&a.meta, &b.meta, rows));
     accept(
         istio
             .into_iter()
@@ -73,9 +74,8 @@ pub(super) fn accepted<'c>(
     )
 }
 
-/// The lesser is the older.
-fn age(gateway: &Meta, rows: &RowWriter<'_>) -> impl Ord + use<> {
-    (gateway.created.is_none(), gateway.created, rows.order(gateway.at))
+fn oldest_first(a: &Meta, b: &Meta, rows: &RowWriter<'_>) -> Ordering {
+    by_age(a, b).then_with(|| rows.order(a.at).cmp(&rows.order(b.at)))
 }
 
 fn servers(gateway: &Gateway) -> impl Iterator<Item = Opening<'_>> {

@@ -3,8 +3,9 @@
 //! A route binds to a server where their hosts meet; the narrower host names
 //! the virtual host. Routes of one virtual host, of Istio's and ASM's kinds, are
 //! merged as Istio merges VirtualServices: oldest first, each as written up to its
-//! first catch-all, and the catch-alls of all of them last. Those without a
-//! `creationTimestamp` come after those with one, in the order they are loaded.
+//! first catch-all, and the catch-alls of all of them last. Those of one
+//! `creationTimestamp` are in the order of their names; those without one come
+//! last, in the order they are loaded.
 //! HTTPRoutes are merged by how specific their matches are, and only then like
 //! that. Since the one order is not the other, a virtual host has routes of the
 //! one world or of the other.
@@ -34,7 +35,7 @@ use super::destinations::Destinations;
 use super::listeners::Listeners;
 use super::providers::Providers;
 use super::rows::RowWriter;
-use super::{Settings, kube_gateways};
+use super::{Settings, by_age, kube_gateways};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::http_route::HttpRoute;
 use crate::config::resource::{LlmRoute, Meta, Resources, Spanned, VirtualService};
@@ -201,17 +202,16 @@ fn in_order<'c>(resources: &'c Resources, rows: &RowWriter<'_>) -> Vec<Route<'c>
         .chain(services.map(Route::Virtual))
         .chain(resources.http_routes.iter().map(Route::Http))
         .collect();
-    let age = |meta: &Meta| (meta.created.is_none(), meta.created);
+    let created = |meta: &Meta| (meta.created.is_none(), meta.created);
     let name = |meta: &Meta| format!("{}/{}", meta.namespace, *meta.name);
     order.sort_unstable_by(|a, b| {
         let is_http_route = |route: &Route<'_>| matches!(route, Route::Http(_));
         let kind = is_http_route(a).cmp(&is_http_route(b));
         let (is_http_route, a, b) = (is_http_route(a), a.meta(), b.meta());
-        kind.then_with(|| age(a).cmp(&age(b)))
-            .then_with(|| match is_http_route {
-                true => name(a).cmp(&name(b)),
-                false => rows.order(a.at).cmp(&rows.order(b.at)),
-            })
+        kind.then_with(|| match is_http_route {
+            true => created(a).cmp(&created(b)).then_with(|| name(a).cmp(&name(b))),
+            false => by_age(a, b).then_with(|| rows.order(a.at).cmp(&rows.order(b.at))),
+        })
     });
     order
 }
