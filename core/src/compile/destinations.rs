@@ -128,7 +128,8 @@ impl<'c> Destinations<'c> {
     /// The subset that is named, when it has endpoints.
     fn subset(&self, place: &Place<'_>, entry: &ServiceEntry, diagnostics: &mut Diagnostics) -> Option<&'c Subset> {
         let (host, name) = (&*place.host, place.subset?);
-        let rule = self.hosts.rule(host);
+        let namespace = &*entry.meta.namespace;
+        let rule = self.hosts.rule(host, namespace);
         let subsets = rule.map_or(&[][..], |rule| &rule.subsets);
         let Some(subset) = subsets.iter().find(|subset| *subset.name == **name) else {
             if self.resources.has_all("DestinationRule") {
@@ -137,7 +138,11 @@ impl<'c> Destinations<'c> {
                         "DestinationRule `{}` of `{host}` has no subset `{}`",
                         *rule.meta.name, **name
                     ),
-                    None => format!("no DestinationRule of `{host}` says what subset `{}` is", **name),
+                    None => format!(
+                        "no DestinationRule of `{host}` in namespace {} says what subset `{}` is",
+                        self.hosts.namespaces_in_words(namespace),
+                        **name
+                    ),
                 };
                 let finding = diagnostics
                     .error("unknown-subset", name.at, message)

@@ -1,32 +1,63 @@
 //! What is said of a host: the ServiceEntry that locates it, the DestinationRule that shapes how it is spoken to.
+//!
+//! Whose word counts is as in Istio ("Cross-namespace configuration sharing"): a DestinationRule of the gateway's
+//! namespace, then of that of the ServiceEntry, then of the root namespace. Several ServiceEntries of one host are
+//! tried by age, after those of the gateway's and the root namespace. Where a provider is, and how it is spoken to,
+//! only these two namespaces say, since its key goes there.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::destinations::full_name;
 use super::upstream_tls::UpstreamsTls;
+use super::{Settings, by_age};
 use crate::config::resource::{DestinationRule, Resources, ServiceEntry};
 use crate::text_map::TextMap;
 
 /// The resources that say something of hosts, by host.
 pub(super) struct Hosts<'c> {
     resources: &'c Resources,
+    settings: &'c Settings,
     entries: ByHost,
-    rules: ByHost,
+    /// Those of the gateway's and the root namespace.
+    own_entries: ByHost,
+    /// By namespace.
+    rules: TextMap<ByHost>,
     pub(super) tls: UpstreamsTls,
 }
 
 impl<'c> Hosts<'c> {
-    pub(super) fn new(resources: &'c Resources, tls: UpstreamsTls) -> Self {
+    pub(super) fn new(resources: &'c Resources, settings: &'c Settings, tls: UpstreamsTls) -> Self {
         let mut hosts = Self {
             resources,
+            settings,
             entries: ByHost::default(),
-            rules: ByHost::default(),
+            own_entries: ByHost::default(),
+            rules: TextMap::default(),
             tls,
         };
-        for (index, entry) in resources.service_entries.iter().enumerate() {
+        let mut entries: Vec<(usize, &ServiceEntry)> = resources.service_entries.iter().enumerate().collect();
+        entries.sort_by(|(_, a), (_, b)| {
+            let rank = |entry: &ServiceEntry| settings.rank(&entry.meta.namespace);
+            rank(a).cmp(&rank(b)).then_with(|| by_age(&a.meta, &b.meta))
+        });
+        for (index, entry) in entries {
             for host in &entry.hosts {
                 hosts.entries.add(host, index);
+                if settings.in_scope(&entry.meta.namespace) {
+                    hosts.own_entries.add(host, index);
+                }
             }
         }
         for (index, rule) in resources.destination_rules.iter().enumerate() {
-            hosts.rules.add(&rule.host, index);
+            let namespace = &*rule.meta.namespace;
+            if hosts.rules.get(namespace).is_none() {
+                hosts.rules.insert(namespace, ByHost::default());
+            }
+            if let Some(rules) = hosts.rules.get_mut(namespace) {
+                rules.add(&full_name(&rule.host, namespace), index);
+            }
         }
         hosts
     }
@@ -36,14 +67,55 @@ impl<'c> Hosts<'c> {
         self.resources.service_entries.get(self.entries.get(host)?)
     }
 
-    /// The DestinationRule of `host`.
-    pub(super) fn rule(&self, host: &str) -> Option<&'c DestinationRule> {
-        self.resources.destination_rules.get(self.rules.get(host)?)
+    /// The same of a provider.
+    pub(super) fn entry_of_provider(&self, host: &str) -> Option<&'c ServiceEntry> {
+        self.resources.service_entries.get(self.own_entries.get(host)?)
+    }
+
+    /// The DestinationRule of `host`, which a resource of `namespace` locates.
+    pub(super) fn rule(&self, host: &str, namespace: &str) -> Option<&'c DestinationRule> {
+        let in_namespace = |namespace| {
+            let rules = self.rules.get(namespace)?;
+            rules.get(&full_name(host, namespace))
+        };
+        let index = self.namespaces(namespace).into_iter().find_map(in_namespace)?;
+        self.resources.destination_rules.get(index)
+    }
+
+    /// The same of a provider.
+    pub(super) fn rule_of_provider(&self, host: &str) -> Option<&'c DestinationRule> {
+        self.rule(host, &self.settings.root_namespace)
+    }
+
+    /// Whose DestinationRules are read of what a resource of `namespace` locates. As in istiod the gateway's own
+    /// namespace comes last where it is the root: what is said there of all hosts is not said of this one.
+    pub(super) fn namespaces<'n>(&'n self, namespace: &'n str) -> [&'n str; 3] {
+        let Settings {
+            namespace: own,
+            root_namespace: root,
+            ..
+        } = self.settings;
+        match own == root {
+            true => [namespace, root, root],
+            false => [own, namespace, root],
+        }
+    }
+
+    /// These namespaces, each once.
+    pub(super) fn namespaces_in_words(&self, namespace: &str) -> String {
+        let mut words: Vec<String> = Vec::new();
+        for namespace in self.namespaces(namespace) {
+            let word = format!("`{namespace}`");
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        words.join(", ")
     }
 }
 
 /// Resources, as indices, by the hosts that they name. Of two for one host the first counts.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct ByHost {
     /// Names in lower case, and wildcards.
     hosts: TextMap<usize>,

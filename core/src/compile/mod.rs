@@ -79,6 +79,11 @@ impl Settings {
         })
     }
 
+    /// The gateway's own namespace, the root's, and the others come in this order.
+    fn rank(&self, namespace: &str) -> (bool, bool) {
+        (namespace != self.namespace, !self.in_scope(namespace))
+    }
+
     /// Whether a resource of `namespace` reaches this gateway.
     fn in_scope(&self, namespace: &str) -> bool {
         namespace == self.root_namespace || namespace == self.namespace
@@ -139,7 +144,7 @@ fn compile_with(
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
     let mut providers = providers::compile(resources, settings, &mut rows, diagnostics);
     let tls = upstream_tls::compile(resources, settings, &mut rows, diagnostics);
-    let hosts = Hosts::new(resources, tls);
+    let hosts = Hosts::new(resources, settings, tls);
     let mut upstreams = upstreams::compile(resources, &hosts, &providers, diagnostics);
     let destinations = Destinations::new(resources, &hosts, &mut upstreams);
     routes::compile(
@@ -162,7 +167,7 @@ fn compile_with(
         // Lints would speak of rules that the errors took away.
         return None;
     }
-    lint::check(&snapshot, &places, resources, settings, diagnostics);
+    lint::check(&snapshot, &places, resources, settings, &hosts, diagnostics);
     Some(Compiled {
         snapshot,
         secrets,

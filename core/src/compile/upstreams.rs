@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::destinations::full_name;
 use super::hosts::Hosts;
 use super::providers::Providers;
 use crate::config::diagnostic::Diagnostics;
@@ -38,7 +39,7 @@ pub(super) fn compile(
     let providers = providers.iter().map(|provider| provider.host.as_str());
     providers
         .map(|host| {
-            let entry = hosts.entry(host);
+            let entry = hosts.entry_of_provider(host);
             let port = entry.and_then(|entry| port_or_first(entry, HTTPS_PORT));
             let endpoints = entry.map_or_else(
                 || vec![endpoint(host, HTTPS_PORT, 1)],
@@ -50,7 +51,7 @@ pub(super) fn compile(
                 is_tls: true,
                 subset: None,
             };
-            upstream(hosts, host, endpoints, &way)
+            upstream(hosts, host, hosts.rule_of_provider(host), endpoints, &way)
         })
         .collect()
 }
@@ -83,7 +84,12 @@ pub(super) fn of_authorizer(hosts: &Hosts<'_>, provider: &ExtAuthzProvider, diag
         is_tls: false,
         subset: None,
     };
-    let upstream = upstream(hosts, host, endpoints, &way);
+    // Without a ServiceEntry it is MeshConfig's, which is the root namespace's.
+    let rule = match entry {
+        Some(entry) => hosts.rule(host, &entry.meta.namespace),
+        None => hosts.rule_of_provider(host),
+    };
+    let upstream = upstream(hosts, host, rule, endpoints, &way);
     match is_grpc {
         // gRPC is spoken in nothing else.
         true => Upstream {
@@ -110,7 +116,8 @@ pub(super) fn of_destination(
         is_tls: false,
         subset,
     };
-    upstream(hosts, host, endpoints, &way)
+    let rule = hosts.rule(host, &entry.meta.namespace);
+    upstream(hosts, host, rule, endpoints, &way)
 }
 
 /// Whether a subset has any endpoint. A host without a list of them is one without labels.
@@ -140,8 +147,14 @@ struct Way<'r> {
     subset: Option<&'r Subset>,
 }
 
-fn upstream(hosts: &Hosts<'_>, host: &str, endpoints: Vec<Endpoint>, way: &Way<'_>) -> Upstream {
-    let of_host = hosts.rule(host).map(|rule| &rule.policy);
+fn upstream(
+    hosts: &Hosts<'_>,
+    host: &str,
+    rule: Option<&DestinationRule>,
+    endpoints: Vec<Endpoint>,
+    way: &Way<'_>,
+) -> Upstream {
+    let of_host = rule.map(|rule| &rule.policy);
     let (settings, pool) = merged(of_host, way.subset.map(|subset| &subset.policy), way.number);
     Upstream {
         host: host.into(),
@@ -281,8 +294,10 @@ fn check_static_addresses(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
 fn refuse_two_rules_of_one_host(rules: &[DestinationRule], diagnostics: &mut Diagnostics) {
     let mut seen = TextMap::default();
     for rule in rules {
-        let host = rule.host.to_ascii_lowercase();
-        if let Some(first) = seen.insert(&host, &rule.meta) {
+        let namespace = &*rule.meta.namespace;
+        let host = full_name(&rule.host, namespace).to_ascii_lowercase();
+        // Those of another namespace are not in the way of these.
+        if let Some(first) = seen.insert(&format!("{namespace}/{host}"), &rule.meta) {
             diagnostics
                 .error(
                     "duplicate-destination-rule",

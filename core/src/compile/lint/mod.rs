@@ -3,6 +3,7 @@
 //! Each lint reads the compiled tables where it can, so that it speaks of what
 //! the gateway will really do.
 
+mod hosts;
 mod http_route;
 mod paths;
 mod policy;
@@ -15,6 +16,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::hosts::Hosts;
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
@@ -30,6 +32,7 @@ pub(super) fn check(
     places: &[Location],
     resources: &Resources,
     settings: &Settings,
+    hosts: &Hosts<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     let tables = &snapshot.tables();
@@ -50,6 +53,7 @@ pub(super) fn check(
     for route in &resources.llm_routes {
         virtual_service::check_rewrites_of_llm_route(route, diagnostics);
     }
+    hosts::check(snapshot, resources, settings, hosts, diagnostics);
     weights::check(resources, diagnostics);
     shadowed::check(tables, places, diagnostics);
     for route in &resources.http_routes {
