@@ -39,11 +39,22 @@ pub(crate) struct KeyRow {
 impl Index<'_> {
     /// The rows of `name` in `scope`.
     pub(crate) fn get(&self, text: Text<'_>, scope: u32, name: &[u8]) -> Option<Rows> {
-        let is_it = |key: usize| {
+        self.get_hashed(text, scope, hash(scope, name), |key| key == name)
+    }
+
+    /// The rows of the name in `scope` that has this hash and `is_it`.
+    pub(crate) fn get_hashed(
+        &self,
+        text: Text<'_>,
+        scope: u32,
+        hash: u64,
+        is_it: impl Fn(&[u8]) -> bool,
+    ) -> Option<Rows> {
+        let is_key = |key: usize| {
             let row = self.keys.get(key);
-            row.is_some_and(|row| row.scope == scope && text.bytes(row.name) == name)
+            row.is_some_and(|row| row.scope == scope && is_it(text.bytes(row.name)))
         };
-        let key = find(self.slots, hash(scope, name), is_it)?;
+        let key = find(self.slots, hash, is_key)?;
         Some(self.keys.get(key)?.rows)
     }
 }
@@ -146,21 +157,59 @@ fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// A multiply-and-rotate hash over eight bytes at a time. The same everywhere: snapshots do not depend on a seed.
+/// A multiply-and-rotate hash over eight bytes at a time, the same for texts that differ in case alone. The same
+/// everywhere: snapshots do not depend on a seed.
 pub(crate) fn hash(scope: u32, name: &[u8]) -> u64 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |state: u64, word: u64| (state.rotate_left(23) ^ word).wrapping_mul(MULTIPLIER);
-    let mut state = mix(name.len() as u64, scope.into());
-    let (words, tail) = name.as_chunks::<8>();
-    for word in words {
-        state = mix(state, u64::from_le_bytes(*word));
+    Beginnings::of(name).hash(scope, name.len())
+}
+
+/// Hashes of the beginnings of a text, each from where the one before it ended.
+pub(crate) struct Beginnings<'t> {
+    text: &'t [u8],
+    /// What its first `mixed` bytes, a multiple of eight, come to.
+    state: u64,
+    mixed: usize,
+}
+
+impl<'t> Beginnings<'t> {
+    pub(crate) fn of(text: &'t [u8]) -> Self {
+        Self {
+            text,
+            state: 0,
+            mixed: 0,
+        }
     }
-    // The last eight bytes once more stand for the tail; a short name is packed byte by byte.
-    let last = match name.last_chunk::<8>() {
-        Some(last) => u64::from_le_bytes(*last),
-        None => tail.iter().fold(0, |word, &byte| (word << 8) | u64::from(byte)),
-    };
-    state = mix(state, last);
+
+    /// The [`hash`] of the first `len` bytes, which are no fewer than those of the last call.
+    pub(crate) fn hash(&mut self, scope: u32, len: usize) -> u64 {
+        let beginning = self.text.get(..len).unwrap_or(self.text);
+        let (words, tail) = beginning.get(self.mixed..).unwrap_or_default().as_chunks::<8>();
+        for word in words {
+            self.state = mix(self.state, caseless(u64::from_le_bytes(*word)));
+            self.mixed = self.mixed.wrapping_add(8);
+        }
+        // The last eight bytes once more stand for the tail; a short text is packed byte by byte.
+        let last = match beginning.last_chunk::<8>() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => tail.iter().fold(0, |word, &byte| (word << 8) | u64::from(byte)),
+        };
+        let state = mix(self.state, caseless(last));
+        finish(mix(state, (u64::from(scope) << 32) ^ len as u64))
+    }
+}
+
+/// The bytes of a word without what tells a letter's cases apart.
+fn caseless(word: u64) -> u64 {
+    word | 0x2020_2020_2020_2020
+}
+
+/// Adds a word to the state of a hash.
+pub(crate) fn mix(state: u64, word: u64) -> u64 {
+    (state.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The hash that a state comes to: its low bits, which choose a slot, depend on all words too.
+pub(crate) fn finish(state: u64) -> u64 {
     state ^ (state >> 29)
 }
 
@@ -201,5 +250,25 @@ mod tests {
         assert_eq!(index.get(text, 0, "host-1000.example.com".as_bytes()), None);
         assert_eq!(index.get(text, 0, "".as_bytes()), None);
         assert_eq!(Index::default().get(text, 0, b"x"), None);
+    }
+
+    #[test]
+    fn beginnings_hash_as_they_do_by_themselves_and_in_any_case() {
+        let text = b"/api/v1/Team-4711/orders/summary/of/the/day";
+        let every_second = |of: usize| (0..=text.len()).skip(of).step_by(2);
+        for lengths in [every_second(0), every_second(1)] {
+            let mut beginnings = Beginnings::of(text);
+            for len in lengths {
+                let alone = text.get(..len).unwrap();
+                assert_eq!(beginnings.hash(7, len), hash(7, alone), "{len}");
+                assert_eq!(hash(7, alone), hash(7, &alone.to_ascii_uppercase()), "{len}");
+            }
+        }
+        let mut seen: Vec<u64> = (0..=text.len())
+            .flat_map(|len| [7, 8].map(|scope| hash(scope, text.get(..len).unwrap())))
+            .collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 2 * (text.len() + 1));
     }
 }

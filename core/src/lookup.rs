@@ -1,19 +1,18 @@
 //! Looks one value up among any number, by what of it can be looked up.
 //!
 //! Whole texts by their hash. Prefixes too, one lookup for each length that any
-//! of them has, as long as these are few. Otherwise they are sorted, as address
-//! blocks are: each prefix stands before the texts that begin with it, each block
-//! before the blocks and addresses in it. So all that a value lies in are the
-//! greatest row that is not greater than the value, or rows around that one,
-//! which its chain of parents names: one binary search, then only hits.
-//! Suffixes are prefixes read backwards. Where case does not matter, both sides are
-//! read in lower case.
+//! of them has: the hash of each begins where the one before ended, and a length
+//! whose prefixes all end in other bytes than the value has there is passed over,
+//! which for paths leaves little more than the slashes. Suffixes are the same from
+//! the other end. Address blocks are sorted, so that each stands before the blocks
+//! and addresses in it: all that an address lies in are the greatest row that is
+//! not greater than it, or rows around that one, which its chain of parents names.
 
-use core::cmp::Ordering;
 use core::net::IpAddr;
 use core::ops::ControlFlow::{self, Continue};
 
-use crate::tables::{AffixRow, AffixesRow, FeatureRow, Rows, RuleIndex, Tables};
+use crate::index::Beginnings;
+use crate::tables::{AffixLengthRow, AffixesRow, FeatureRow, Rows, RuleIndex, Tables};
 
 /// Calls `visit` with what a text leads to, until it breaks.
 pub(crate) fn text(
@@ -30,9 +29,9 @@ pub(crate) fn text(
         visit(rows)?;
     }
     if feature.has_affixes {
-        affixes(tables, feature.prefixes, value, prefix, forwards, visit)?;
-        affixes(tables, feature.suffixes, value, suffix, backwards, visit)?;
-        sorted(tables, feature.folded, value, folded, visit)?;
+        prefixes(tables, feature.prefixes, value, |key, prefix| key == prefix, visit)?;
+        prefixes(tables, feature.folded, value, <[u8]>::eq_ignore_ascii_case, visit)?;
+        suffixes(tables, feature.suffixes, value, visit)?;
     }
     if feature.any.len > 0 {
         visit(feature.any)?;
@@ -40,120 +39,52 @@ pub(crate) fn text(
     Continue(())
 }
 
-fn affixes(
+fn prefixes(
     tables: &Tables<'_>,
-    affixes: AffixesRow,
+    prefixes: AffixesRow,
     value: &[u8],
-    affix: impl Fn(&[u8], usize) -> Option<&[u8]>,
-    byte: impl Fn(&[u8], usize) -> Option<u8>,
+    is_same: impl Fn(&[u8], &[u8]) -> bool,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let index = &tables.rule_index;
-    match affixes {
-        AffixesRow::Hashed { lengths, scope } => {
-            for &len in lengths.of(index.lengths) {
-                let Some(affix) = affix(value, len as usize) else {
-                    break;
-                };
-                if let Some(rows) = index.texts.get(tables.text, scope, affix) {
-                    visit(rows)?;
-                }
-            }
+    let lengths: &[AffixLengthRow] = prefixes.lengths.of(index.affix_lengths);
+    let mut beginnings = Beginnings::of(value);
+    for row in lengths {
+        let Some(prefix) = value.get(..row.len as usize) else {
+            break;
+        };
+        if !prefix.last().is_some_and(|&last| row.inner.may_hold(last)) {
+            continue;
         }
-        AffixesRow::Sorted(rows) => sorted(tables, rows, value, byte, visit)?,
+        let hash = beginnings.hash(prefixes.scope, prefix.len());
+        let is_it = |key: &[u8]| is_same(key, prefix);
+        if let Some(rows) = index.texts.get_hashed(tables.text, prefixes.scope, hash, is_it) {
+            visit(rows)?;
+        }
     }
     Continue(())
 }
 
-fn sorted(
+fn suffixes(
     tables: &Tables<'_>,
-    rows: Rows,
+    suffixes: AffixesRow,
     value: &[u8],
-    byte: impl Fn(&[u8], usize) -> Option<u8>,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let rows: &[AffixRow] = rows.of(tables.rule_index.affixes);
-    let (mut next, shared) = greatest(tables, rows, value, byte);
-    while let Some(row) = next {
-        // Those around it share their bytes with it, so as many with the value.
-        if row.text.len as usize <= shared {
-            visit(row.listed)?;
+    let index = &tables.rule_index;
+    let lengths: &[AffixLengthRow] = suffixes.lengths.of(index.affix_lengths);
+    for row in lengths {
+        let start = value.len().checked_sub(row.len as usize);
+        let Some(suffix) = start.and_then(|start| value.get(start..)) else {
+            break;
+        };
+        if suffix.first().is_some_and(|&first| row.inner.may_hold(first))
+            && let Some(rows) = index.texts.get(tables.text, suffixes.scope, suffix)
+        {
+            visit(rows)?;
         }
-        next = rows.get(row.parent.place());
     }
     Continue(())
-}
-
-fn prefix(text: &[u8], len: usize) -> Option<&[u8]> {
-    text.get(..len)
-}
-
-fn suffix(text: &[u8], len: usize) -> Option<&[u8]> {
-    text.get(text.len().checked_sub(len)?..)
-}
-
-/// The greatest row that is not greater than `value`, and how many bytes they share.
-///
-/// All rows between two share with the value what both of them do, so that no step compares these bytes again.
-fn greatest<'t>(
-    tables: &Tables<'_>,
-    rows: &'t [AffixRow],
-    value: &[u8],
-    byte: impl Fn(&[u8], usize) -> Option<u8>,
-) -> (Option<&'t AffixRow>, usize) {
-    let mut between = rows;
-    let mut found = None;
-    let (mut shared_below, mut shared_above) = (0_usize, 0_usize);
-    while let Some((below, [row, above @ ..])) = between.split_at_checked(between.len() / 2) {
-        let text = tables.bytes(row.text);
-        let mut shared = shared_below.min(shared_above);
-        let mut order = Ordering::Equal;
-        // The end of a text is less than any byte.
-        while order.is_eq() {
-            let (wanted, there) = (byte(text, shared), byte(value, shared));
-            order = wanted.cmp(&there);
-            if order.is_eq() {
-                if wanted.is_none() {
-                    break;
-                }
-                shared = shared.saturating_add(1);
-            }
-        }
-        if order.is_le() {
-            (found, shared_below, between) = (Some(row), shared, above);
-        } else {
-            (shared_above, between) = (shared, below);
-        }
-    }
-    (found, shared_below)
-}
-
-fn forwards(text: &[u8], place: usize) -> Option<u8> {
-    text.get(place).copied()
-}
-
-/// As if the text were in lower case.
-fn folded(text: &[u8], place: usize) -> Option<u8> {
-    text.get(place).map(u8::to_ascii_lowercase)
-}
-
-/// As if the text were written from its end to its beginning.
-fn backwards(text: &[u8], place: usize) -> Option<u8> {
-    let from_start = text.len().checked_sub(place)?.checked_sub(1)?;
-    text.get(from_start).copied()
-}
-
-/// The order of texts that are read backwards.
-#[cfg(feature = "alloc")]
-pub(crate) fn compare_backwards(a: &[u8], b: &[u8]) -> Ordering {
-    a.iter().rev().cmp(b.iter().rev())
-}
-
-/// The order of texts that are read in lower case.
-#[cfg(feature = "alloc")]
-pub(crate) fn compare_folded(a: &[u8], b: &[u8]) -> Ordering {
-    let lower = u8::to_ascii_lowercase;
-    a.iter().map(lower).cmp(b.iter().map(lower))
 }
 
 /// The same of an address.

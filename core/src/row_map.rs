@@ -51,11 +51,14 @@ struct Mixed(u64);
 
 impl Hasher for Mixed {
     fn finish(&self) -> u64 {
-        self.0
+        index::finish(self.0)
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.0 = self.0.rotate_left(23) ^ index::hash(0, bytes);
+        for bytes in bytes.chunks(8) {
+            let word = bytes.iter().fold(0, |word, &byte| (word << 8) | u64::from(byte));
+            self.0 = index::mix(self.0, word);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use core::net::IpAddr;
 
-use super::{Action, Attribute, AuthorizerId, Rows, Span, Subject, Values};
+use super::{Action, Attribute, AuthorizerId, Rows, Subject, Values};
 use crate::cidr::Cidr;
 use crate::index::Index;
 
@@ -22,9 +22,8 @@ pub(crate) struct RuleIndex<'a> {
     pub(crate) features: &'a [FeatureRow],
     /// (scope of a feature, text) to `listed`.
     pub(crate) texts: Index<'a>,
-    /// Lengths of texts, ascending within each run.
-    pub(crate) lengths: &'a [u32],
-    pub(crate) affixes: &'a [AffixRow],
+    /// By their lengths, ascending within each run.
+    pub(crate) affix_lengths: &'a [AffixLengthRow],
     pub(crate) blocks: &'a [BlockRow],
     pub(crate) numbers: &'a [NumberRow],
     /// Numbers of rules or of values, ascending within each run.
@@ -70,8 +69,8 @@ pub(crate) struct FeatureRow {
     pub(crate) has_affixes: bool,
     pub(crate) prefixes: AffixesRow,
     pub(crate) suffixes: AffixesRow,
-    /// In `affixes`: prefixes in any case, sorted as if they were lower case.
-    pub(crate) folded: Rows,
+    /// Prefixes in any case.
+    pub(crate) folded: AffixesRow,
     /// In `blocks`, sorted.
     pub(crate) blocks: Rows,
     /// In `numbers`, sorted.
@@ -124,27 +123,40 @@ impl LengthSet {
 }
 
 /// The prefixes or the suffixes of a feature.
-#[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
-pub(crate) enum AffixesRow {
-    /// Of a few lengths: a value's own of these lengths are looked up.
-    Hashed {
-        /// In `lengths`.
-        lengths: Rows,
-        /// In `texts`.
-        scope: u32,
-    },
-    /// In `affixes`, sorted: prefixes as they are, suffixes as read backwards.
-    Sorted(Rows),
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AffixesRow {
+    /// In `affix_lengths`.
+    pub(crate) lengths: Rows,
+    /// In `texts`.
+    pub(crate) scope: u32,
 }
 
-/// A prefix or a suffix.
+/// The prefixes or suffixes of one length, which is not 0.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AffixRow {
-    pub(crate) text: Span,
-    pub(crate) parent: Parent,
-    /// In `listed`.
-    pub(crate) listed: Rows,
+pub(crate) struct AffixLengthRow {
+    pub(crate) len: u32,
+    /// Their bytes that are next to the rest of a text: the last of a prefix, the first of a suffix.
+    pub(crate) inner: ByteSet,
+}
+
+/// Which bytes there are, whatever the case of letters. It may hold some that there are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ByteSet(u64);
+
+impl ByteSet {
+    #[cfg(feature = "alloc")]
+    pub(crate) fn add(&mut self, byte: u8) {
+        self.0 |= Self::bit(byte);
+    }
+
+    pub(crate) fn may_hold(self, byte: u8) -> bool {
+        self.0 & Self::bit(byte) != 0
+    }
+
+    /// By all bits of the byte but the one that is a letter's case, and the one that no ASCII has.
+    fn bit(byte: u8) -> u64 {
+        1 << ((byte & 0x1f) | ((byte & 0x40) >> 1))
+    }
 }
 
 /// An address block.
@@ -164,7 +176,7 @@ pub(crate) struct NumberRow {
     pub(crate) listed: Rows,
 }
 
-/// The longest affix or smallest block around one, by its place in the same run of rows. None is its own parent.
+/// The smallest block around one, by its place in the same run of rows. None is its own parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parent(u32);
 
@@ -200,8 +212,7 @@ pub(crate) struct RuleIndexRows {
     pub(crate) features: alloc::vec::Vec<FeatureRow>,
     pub(crate) texts: alloc::vec::Vec<crate::index::KeyRow>,
     pub(crate) texts_slots: alloc::vec::Vec<crate::index::Slot>,
-    pub(crate) lengths: alloc::vec::Vec<u32>,
-    pub(crate) affixes: alloc::vec::Vec<AffixRow>,
+    pub(crate) affix_lengths: alloc::vec::Vec<AffixLengthRow>,
     pub(crate) blocks: alloc::vec::Vec<BlockRow>,
     pub(crate) numbers: alloc::vec::Vec<NumberRow>,
     pub(crate) listed: alloc::vec::Vec<u32>,
@@ -219,8 +230,7 @@ impl RuleIndexRows {
                 slots: &self.texts_slots,
                 keys: &self.texts,
             },
-            lengths: &self.lengths,
-            affixes: &self.affixes,
+            affix_lengths: &self.affix_lengths,
             blocks: &self.blocks,
             numbers: &self.numbers,
             listed: &self.listed,
@@ -241,6 +251,17 @@ mod tests {
                 let is_alike = other == length || other >= 63 && length >= 63;
                 assert_eq!(lengths.may_hold(other), is_alike, "{other} of {length}");
             }
+        }
+    }
+
+    #[test]
+    fn bytes_that_were_added_are_held_in_any_case_and_few_others() {
+        for byte in 0..=u8::MAX {
+            let mut bytes = ByteSet::default();
+            bytes.add(byte);
+            let held = |other: &u8| bytes.may_hold(*other);
+            assert!(held(&byte) && held(&byte.to_ascii_lowercase()) && held(&byte.to_ascii_uppercase()));
+            assert_eq!((0..=u8::MAX).filter(held).count(), 4, "{byte}");
         }
     }
 }

@@ -32,6 +32,7 @@ pub(super) enum Form {
     Exact(Span),
     Number(u64),
     Block(Cidr),
+    /// Of at least one byte, as the next two.
     Prefix(Span),
     Suffix(Span),
     /// A prefix, case aside.
@@ -119,9 +120,13 @@ fn key(attribute: Attribute, form: Form) -> Key {
 fn whole(pattern: PatternRow) -> Option<Form> {
     match pattern {
         PatternRow::Exact(text) => Some(Form::Exact(text)),
-        PatternRow::Prefix(text) => Some(Form::Prefix(text)),
-        PatternRow::Suffix(text) => Some(Form::Suffix(text)),
-        PatternRow::Any | PatternRow::Template(_) | PatternRow::Glob(_) => None,
+        PatternRow::Prefix(text) if text.len > 0 => Some(Form::Prefix(text)),
+        PatternRow::Suffix(text) if text.len > 0 => Some(Form::Suffix(text)),
+        PatternRow::Prefix(_)
+        | PatternRow::Suffix(_)
+        | PatternRow::Any
+        | PatternRow::Template(_)
+        | PatternRow::Glob(_) => None,
     }
 }
 

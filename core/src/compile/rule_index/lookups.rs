@@ -1,4 +1,4 @@
-//! Entries to tables: a hash table of whole texts, and what nests sorted, each with what is around it.
+//! Entries to tables: a hash table of texts, and address blocks sorted, each with what is around it.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -6,12 +6,10 @@ use core::cmp::Ordering;
 use super::entries::{self, Entry, Form};
 use crate::compile::rows::{append, number};
 use crate::index::{self, KeyRow};
-use crate::limits::AFFIX_LENGTHS_HASHED_MAX;
-use crate::lookup::{compare_backwards, compare_folded};
 use crate::snapshot::MeaningRows;
 use crate::tables::{
-    AffixRow, AffixesRow, BlockRow, FeatureRow, LengthSet, LookupRow, NumberRow, Parent, Rows, RuleIndexRows, Text,
-    WholeRow,
+    AffixLengthRow, AffixesRow, BlockRow, ByteSet, FeatureRow, LengthSet, LookupRow, NumberRow, Parent, Rows,
+    RuleIndexRows, Span, Text, WholeRow,
 };
 
 pub(super) struct Writer<'c> {
@@ -54,11 +52,11 @@ impl<'c> Writer<'c> {
     fn feature(&mut self, entries: &[Entry]) {
         let Some(first) = entries.first() else { return };
         let text = self.text;
-        // Three scopes for each feature.
-        let [exact, of_prefixes, of_suffixes] =
-            [0, 1, 2].map(|kind| number(self.index.features.len().saturating_mul(3).saturating_add(kind)));
-        let (mut prefixes, mut suffixes, mut folded, mut blocks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (mut numbers, mut any) = (Vec::new(), Rows::default());
+        // Four scopes for each feature.
+        let [exact, of_prefixes, of_suffixes, of_folded] =
+            [0, 1, 2, 3].map(|kind| number(self.index.features.len().saturating_mul(4).saturating_add(kind)));
+        let (mut prefixes, mut suffixes, mut folded) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut blocks, mut numbers, mut any) = (Vec::new(), Vec::new(), Rows::default());
         let mut whole: Option<WholeRow> = None;
         for run in entries.chunk_by(|a, b| compare(text, a, b).is_eq()) {
             let Some(key) = run.first().map(|entry| entry.key) else {
@@ -67,7 +65,6 @@ impl<'c> Writer<'c> {
             let mut rules: Vec<u32> = run.iter().map(|entry| entry.number).collect();
             rules.dedup();
             let listed = append(&mut self.index.listed, rules);
-            let parent = Parent::NONE;
             match key.form {
                 Form::Exact(name) => {
                     let lengths = LengthSet::default();
@@ -80,25 +77,25 @@ impl<'c> Writer<'c> {
                     });
                 }
                 Form::Number(number) => numbers.push(NumberRow { number, listed }),
-                Form::Block(block) => blocks.push(BlockRow { block, parent, listed }),
-                Form::Prefix(text) => prefixes.push(AffixRow { text, parent, listed }),
-                Form::Suffix(text) => suffixes.push(AffixRow { text, parent, listed }),
-                Form::PrefixAnyCase(text) => folded.push(AffixRow { text, parent, listed }),
+                Form::Block(block) => blocks.push(BlockRow {
+                    block,
+                    parent: Parent::NONE,
+                    listed,
+                }),
+                Form::Prefix(text) => prefixes.push((text, listed)),
+                Form::Suffix(text) => suffixes.push((text, listed)),
+                Form::PrefixAnyCase(text) => folded.push((text, listed)),
                 Form::Any => any = listed,
             }
         }
-        nest(
-            &mut blocks,
-            |row| &mut row.parent,
-            |outer, inner| outer.block.contains(inner.block.network()),
-        );
+        nest(&mut blocks);
         let row = FeatureRow {
             feature: first.key.feature,
             exact: whole,
             has_affixes: !(prefixes.is_empty() && suffixes.is_empty() && folded.is_empty()),
-            prefixes: self.affixes(prefixes, of_prefixes, <[u8]>::starts_with),
-            suffixes: self.affixes(suffixes, of_suffixes, <[u8]>::ends_with),
-            folded: self.sorted(folded, starts_with_any_case),
+            prefixes: self.affixes(&prefixes, of_prefixes, <[u8]>::last),
+            suffixes: self.affixes(&suffixes, of_suffixes, <[u8]>::first),
+            folded: self.affixes(&folded, of_folded, <[u8]>::last),
             blocks: append(&mut self.index.blocks, blocks),
             numbers: append(&mut self.index.numbers, numbers),
             any,
@@ -107,34 +104,28 @@ impl<'c> Writer<'c> {
         self.index.features.push(row);
     }
 
-    /// Adds sorted affixes.
-    fn affixes(&mut self, rows: Vec<AffixRow>, scope: u32, is_within: fn(&[u8], &[u8]) -> bool) -> AffixesRow {
-        let mut lengths: Vec<u32> = rows.iter().map(|row| row.text.len).collect();
-        lengths.sort_unstable();
-        lengths.dedup();
-        if lengths.len() <= AFFIX_LENGTHS_HASHED_MAX {
-            let keys = rows.iter().map(|row| KeyRow {
-                scope,
-                name: row.text,
-                rows: row.listed,
-            });
-            self.index.texts.extend(keys);
-            return AffixesRow::Hashed {
-                lengths: append(&mut self.index.lengths, lengths),
-                scope,
+    /// Adds affixes and what they lead to; `inner` is their byte next to the rest of a text.
+    fn affixes(&mut self, affixes: &[(Span, Rows)], scope: u32, inner: fn(&[u8]) -> Option<&u8>) -> AffixesRow {
+        let mut lengths: Vec<AffixLengthRow> = Vec::new();
+        for &(name, rows) in affixes {
+            self.index.texts.push(KeyRow { scope, name, rows });
+            let Some(&inner) = inner(self.text.bytes(name)) else {
+                continue;
             };
+            let place = lengths.binary_search_by_key(&name.len, |row| row.len);
+            let place = place.unwrap_or_else(|place| {
+                let inner = ByteSet::default();
+                lengths.insert(place, AffixLengthRow { len: name.len, inner });
+                place
+            });
+            if let Some(row) = lengths.get_mut(place) {
+                row.inner.add(inner);
+            }
         }
-        AffixesRow::Sorted(self.sorted(rows, is_within))
-    }
-
-    fn sorted(&mut self, mut rows: Vec<AffixRow>, is_within: fn(&[u8], &[u8]) -> bool) -> Rows {
-        let text = self.text;
-        nest(
-            &mut rows,
-            |row| &mut row.parent,
-            |outer, inner| is_within(text.bytes(inner.text), text.bytes(outer.text)),
-        );
-        append(&mut self.index.affixes, rows)
+        AffixesRow {
+            lengths: append(&mut self.index.affix_lengths, lengths),
+            scope,
+        }
     }
 
     /// What the feature leads to, where it takes a body to know.
@@ -152,34 +143,33 @@ impl<'c> Writer<'c> {
     }
 }
 
-/// By feature, then by form, then as the tables are sorted. Equal are those that take the same.
+/// By feature, then by form, then by text or as the tables are sorted. Equal are those that take the same.
 fn compare(text: Text<'_>, a: &Entry, b: &Entry) -> Ordering {
     let forms = || match (a.key.form, b.key.form) {
-        (Form::Exact(a), Form::Exact(b)) | (Form::Prefix(a), Form::Prefix(b)) => text.bytes(a).cmp(text.bytes(b)),
-        (Form::Suffix(a), Form::Suffix(b)) => compare_backwards(text.bytes(a), text.bytes(b)),
-        (Form::PrefixAnyCase(a), Form::PrefixAnyCase(b)) => compare_folded(text.bytes(a), text.bytes(b)),
+        (Form::Exact(a), Form::Exact(b)) | (Form::Prefix(a), Form::Prefix(b)) | (Form::Suffix(a), Form::Suffix(b)) => {
+            text.bytes(a).cmp(text.bytes(b))
+        }
+        (Form::PrefixAnyCase(a), Form::PrefixAnyCase(b)) => {
+            let folded = |span| text.bytes(span).iter().map(u8::to_ascii_lowercase);
+            folded(a).cmp(folded(b))
+        }
         (a, b) => a.cmp(&b),
     };
     a.key.feature.cmp(&b.key.feature).then_with(forms)
 }
 
-fn starts_with_any_case(text: &[u8], prefix: &[u8]) -> bool {
-    text.get(..prefix.len())
-        .is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
-}
-
-/// Sets the parent of each row: the last one before it that is around it. What is around a row is around all between.
-fn nest<T>(rows: &mut [T], parent_of: impl Fn(&mut T) -> &mut Parent, is_around: impl Fn(&T, &T) -> bool) {
+/// Sets the parent of each block: the last one before it that is around it. What is around one is around all between.
+fn nest(blocks: &mut [BlockRow]) {
     let mut around: Vec<usize> = Vec::new();
-    for place in 0..rows.len() {
+    for place in 0..blocks.len() {
         while let Some(&outer) = around.last()
-            && let (Some(outer), Some(inner)) = (rows.get(outer), rows.get(place))
-            && !is_around(outer, inner)
+            && let (Some(outer), Some(inner)) = (blocks.get(outer), blocks.get(place))
+            && !outer.block.contains(inner.network())
         {
             around.pop();
         }
-        if let (Some(&outer), Some(row)) = (around.last(), rows.get_mut(place)) {
-            *parent_of(row) = Parent::at(outer);
+        if let (Some(&outer), Some(row)) = (around.last(), blocks.get_mut(place)) {
+            row.parent = Parent::at(outer);
         }
         around.push(place);
     }

@@ -2,7 +2,7 @@
 //! read it.
 //!
 //! ```text
-//! rules ────anchors──┬► (feature, value, number) ──lookups──► hash table, sorted affixes, sorted blocks
+//! rules ────anchors──┬► (feature, value, number) ──lookups──► hash table of texts, sorted blocks
 //! entries ──routes───┘
 //! ```
 
@@ -159,7 +159,7 @@ mod tests {
             _ => format!("when: [{{key: 'request.headers[x]', values: [v{number}]}}]"),
         });
         let bytes = indexed(rules, |index| {
-            let texts = size_of_val(index.texts.slots) + size_of_val(index.texts.keys) + size_of_val(index.affixes);
+            let texts = size_of_val(index.texts.slots) + size_of_val(index.texts.keys);
             texts + size_of_val(index.blocks) + size_of_val(index.listed)
         });
         assert!((20 * 2_000..80 * 2_000).contains(&bytes), "{bytes}");
