@@ -146,6 +146,9 @@ pub(crate) fn broken_connection(worker: &Rc<Worker>, peer: &Rc<Peer>, error: &hy
 /// As Envoy's access log has it.
 pub(crate) const CODEC_ERROR: &str = "http1.codec_error";
 
+/// The same of a head that does not end.
+pub(crate) const HEAD_TIMED_OUT: &str = "request_header_timeout";
+
 /// Logs what is no request and was answered with `status`, or with none.
 pub(crate) fn unreadable(worker: &Rc<Worker>, peer: &Rc<Peer>, version: Version, status: u16, details: &'static str) {
     let (mut head, ()) = Request::new(()).into_parts();

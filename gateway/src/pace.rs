@@ -10,6 +10,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use crate::connection::{PassedOn, Peer};
 use crate::limits::{BODY_BEGIN, BODY_BYTES_PER_SECOND_MIN};
 
 /// Why a client's body breaks off.
@@ -103,14 +105,17 @@ pub(crate) struct Paced {
     pub(crate) incoming: Incoming,
     /// `None` where silence is no slowness.
     pace: Option<Pace>,
+    /// Until it has ended.
+    passed_on: Option<PassedOn>,
 }
 
 impl Paced {
     /// The body of a request with these fields. gRPC's streams may be silent for as long as they want.
-    pub(crate) fn new(incoming: Incoming, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(incoming: Incoming, headers: &HeaderMap, peer: &Rc<Peer>) -> Self {
         let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let is_grpc = content_type.starts_with(b"application/grpc");
         Self {
+            passed_on: (!incoming.is_end_stream()).then(|| PassedOn::new(peer)),
             incoming,
             pace: (!is_grpc).then(Pace::default),
         }
@@ -118,10 +123,19 @@ impl Paced {
 
     /// The next frame of it.
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        match &mut self.pace {
+        let frame = match &mut self.pace {
             Some(pace) => pace.poll_frame(&mut self.incoming, cx),
             None => Pin::new(&mut self.incoming).poll_frame(cx).map_err(BodyFailure::Client),
+        };
+        let has_ended = match &frame {
+            Poll::Ready(Some(Ok(frame))) => frame.is_trailers() || self.incoming.is_end_stream(),
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => false,
+        };
+        if has_ended && let Some(passed_on) = self.passed_on.take() {
+            passed_on.end();
         }
+        frame
     }
 }
 

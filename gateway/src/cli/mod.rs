@@ -112,7 +112,7 @@ struct Serve {
     /// How long running requests may go on after SIGTERM, or on a port that a reload has closed.
     #[arg(long, value_name = "D", default_value = DRAIN_DEFAULT, value_parser = values::duration)]
     drain_timeout: Duration,
-    /// How long a provider may take for the head of its answer.
+    /// How long an upstream may be silent before its answer, from when the last of the request was sent to it.
     #[arg(long, value_name = "D", default_value = FIRST_BYTE_DEFAULT, value_parser = values::duration)]
     first_byte_timeout: Duration,
     /// How long a provider may be silent within its answer.

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::Peer;
-use super::intake::{Intake, Refused};
+use super::intake::{Intake, Refused, Within};
 use super::io::{self, Activity, ClientIo, HEAD_TIMEOUT, Strict, answer};
 use super::stream::ClientStream;
 use super::tunnel::Tunnel;
@@ -61,7 +61,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
     let mut connection = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(io, service);
-    let begun = peer.begun.get();
+    peer.before.set(peer.begun.get());
     let mut watch = Watch::new(worker, peer, &activity);
     let ticks = Alarm::default();
     let mut tick = Instant::now() + CONNECTION_TICK;
@@ -84,7 +84,7 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
                     }
                 }
             },
-            why = refused(&activity, peer, begun) => break Next::Refuse(why),
+            why = refused(&activity, peer) => break Next::Refuse(why),
             () = poll_fn(|cx| ticks.poll(tick, cx)) => {
                 match watch.tick() {
                     Next::Go => tick = Instant::now() + watch.interval,
@@ -95,16 +95,18 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
     };
     let parts = connection.into_parts();
     let (stream, rest) = parts.io.into_inner().into_parts();
-    // An empty slice would still hold hyper's whole buffer.
-    let read = match parts.read_buf.is_empty() {
-        true => rest,
-        false => [parts.read_buf, rest].concat().into(),
-    };
     let tunnel = peer.tunnel.take();
     match next {
-        Next::Park => After::Idle(stream, read),
-        Next::Switch => tunnel.map_or(After::Closed, |tunnel| After::Switched(stream, read, tunnel)),
-        Next::HeadTimeout => After::Closing(answer(stream, HEAD_TIMEOUT).await),
+        // Nothing of the next request has come, so hyper has no more than empty lines.
+        Next::Park => After::Idle(stream, rest),
+        Next::Switch => tunnel.map_or(After::Closed, |tunnel| {
+            let read = [parts.read_buf, rest].concat().into();
+            After::Switched(stream, read, tunnel)
+        }),
+        Next::HeadTimeout => {
+            exchange::unreadable(worker, peer, Version::HTTP_11, 408, exchange::HEAD_TIMED_OUT);
+            After::Closing(answer(stream, HEAD_TIMEOUT).await)
+        }
         Next::Refuse(why) => {
             exchange::unreadable(worker, peer, Version::HTTP_11, why.status(), exchange::CODEC_ERROR);
             After::Closing(answer(stream, why.answer()).await)
@@ -118,13 +120,13 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
     }
 }
 
-/// Resolves when the client is refused and every request before that is answered, of which `begun` were before this.
-async fn refused(activity: &Activity, peer: &Peer, begun: u64) -> Refused {
+/// Resolves when the client is refused and every request before that is answered.
+async fn refused(activity: &Activity, peer: &Peer) -> Refused {
     // Looked at whenever hyper has been: only what hyper reads and writes can change it.
     poll_fn(|_| match activity.refused.get() {
         Some(why)
             if why != Refused::Body
-                && peer.begun.get().wrapping_sub(begun) == activity.heads.get()
+                && peer.begun() == activity.heads.get()
                 && peer.running.get() == 0
                 && !activity.write_blocked.get() =>
         {
@@ -210,19 +212,21 @@ impl<'c> Watch<'c> {
         }
         if self.peer.running.get() > 0 {
             self.head = Duration::ZERO;
-            // What is read from now on may be the next head.
-            self.activity.read.set(false);
             return Next::Go;
+        }
+        // The answer was whole before its request was. Where the next one begins only the rest of that one says, which
+        // nobody needs.
+        if self.activity.within.get() == Within::Body || self.peer.passes_a_body_on() {
+            return Next::Linger;
         }
         // hyper has dropped the rest of an unread body, or the connection would have ended.
         self.peer.sending.set(false);
         if self.peer.begun.get() != self.begun {
             self.begun = self.peer.begun.get();
             self.head = Duration::ZERO;
-            self.activity.read.set(false);
             return Next::Go;
         }
-        if !self.activity.read.get() {
+        if self.activity.within.get() == Within::None {
             return Next::Park;
         }
         self.head += passed;

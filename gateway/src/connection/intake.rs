@@ -6,8 +6,9 @@
 //! this gateway see different requests. So the bytes pass through here first, and
 //! a head that could be framed in two ways never reaches hyper.
 //!
-//! What follows a head with an `Upgrade` is a request or not, as that is answered:
-//! it is not read before.
+//! Requests are read one at a time: what follows one waits until that is answered.
+//! Behind a head with an `Upgrade` it may be no request at all, and a client that
+//! leaves is seen to leave although it has sent more.
 //!
 //! Everything else that can be wrong with a head is left to hyper and the engine.
 //! Nothing is copied but a line that two reads tear apart.
@@ -64,8 +65,16 @@ pub(super) struct Intake {
     torn: Vec<u8>,
     /// Heads that are whole.
     heads: u64,
-    /// The last of them asks for an upgrade.
-    asks: bool,
+}
+
+/// What of a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Within {
+    /// Nothing of the next, or no more than empty lines.
+    #[default]
+    None,
+    Head,
+    Body,
 }
 
 #[derive(Debug)]
@@ -94,7 +103,6 @@ struct Head {
     begun: bool,
     length: Option<u64>,
     is_chunked: bool,
-    has_upgrade: bool,
 }
 
 impl Default for State {
@@ -109,24 +117,29 @@ impl Intake {
         self.heads
     }
 
-    /// Whether the last head that was read asks for an upgrade: once.
-    pub(super) fn asks(&mut self) -> bool {
-        core::mem::take(&mut self.asks)
+    /// What of the request that is read now has come.
+    pub(super) fn within(&self) -> Within {
+        match &self.state {
+            State::Head(head) if !head.begun && self.torn.is_empty() => Within::None,
+            State::Head(_) => Within::Head,
+            State::Bytes { .. } | State::ChunkSize | State::Trailers => Within::Body,
+        }
     }
 
-    /// Reads what came next, and says how much of it: all, or up to the end of a head that asks for an upgrade.
+    /// Reads what came next, and says how much of it: all, or up to the end of a request.
     ///
     /// # Errors
     /// How many bytes come before the line that makes the client be refused, and why it is.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<usize, (usize, Refused)> {
-        let mut rest = bytes;
-        while !rest.is_empty() && !self.asks {
+        let (mut rest, mut is_whole) = (bytes, false);
+        while !rest.is_empty() && !is_whole {
             let before = bytes.len().saturating_sub(rest.len());
             if let State::Bytes { left, then } = &mut self.state {
                 let skipped = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                 *left = left.saturating_sub(skipped as u64);
                 rest = rest.get(skipped..).unwrap_or_default();
                 if *left == 0 {
+                    is_whole = matches!(then, Then::Head);
                     self.state = then.state();
                 }
                 continue;
@@ -147,10 +160,10 @@ impl Intake {
                 self.state.line(&core::mem::take(&mut self.torn))
             };
             if let Some(state) = next.map_err(|why| (before, why))? {
-                if let State::Head(head) = &self.state {
+                if let State::Head(_) = &self.state {
                     self.heads = self.heads.wrapping_add(1);
-                    self.asks = head.has_upgrade && matches!(state, State::Head(_));
                 }
+                is_whole = matches!(state, State::Head(_));
                 self.state = state;
             }
         }
@@ -202,8 +215,8 @@ impl Head {
             self.begun = true;
             return request_line(line).map(|()| None);
         }
-        // Of all fields two say where a head's body ends, and one that nothing of HTTP may follow.
-        if !matches!(line.first(), Some(b'C' | b'c' | b'T' | b't' | b'U' | b'u')) {
+        // Of all fields two say where a head's body ends.
+        if !matches!(line.first(), Some(b'C' | b'c' | b'T' | b't')) {
             return Ok(None);
         }
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
@@ -219,8 +232,6 @@ impl Head {
                 return Err(Refused::Ambiguous);
             }
             self.length = Some(number(value, 10).ok_or(Refused::Ambiguous)?);
-        } else if name.eq_ignore_ascii_case(b"upgrade") {
-            self.has_upgrade = true;
         }
         if self.is_chunked && self.length.is_some() {
             return Err(Refused::Ambiguous);
@@ -285,12 +296,12 @@ fn number(digits: &[u8], radix: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Reads all of `bytes`, whatever heads in it ask for.
+    /// Reads all of `bytes`, however many requests it holds.
     fn all(intake: &mut Intake, bytes: &[u8]) -> Result<(), Refused> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let taken = intake.read(rest).map_err(|(_, why)| why)?;
-            assert!(intake.asks() || taken == rest.len(), "{rest:?}");
+            assert!(intake.within() == Within::None || taken == rest.len(), "{rest:?}");
             rest = &rest[taken..];
         }
         Ok(())
@@ -380,28 +391,37 @@ mod tests {
     #[test]
     fn what_comes_before_the_refused_line_is_counted() {
         let mut intake = Intake::default();
-        let good = b"GET / HTTP/1.1\r\n\r\n";
-        let read = intake.read(&[good.as_slice(), b"GET / HTTP/1.1\n\n"].concat());
-        assert_eq!((read, intake.heads()), (Err((good.len(), Refused::Ambiguous)), 1));
+        let good = b"GET / HTTP/1.1\r\nhost: a\r\n";
+        let read = intake.read(&[good.as_slice(), b"x: y\n\n"].concat());
+        assert_eq!((read, intake.heads()), (Err((good.len(), Refused::Ambiguous)), 0));
     }
 
     #[test]
-    fn nothing_behind_a_head_that_asks_for_an_upgrade_is_read() {
-        for (head, asks) in [
-            ("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", true),
-            ("GET / HTTP/1.1\r\nupgrade:\r\ncontent-length: 0\r\n\r\n", true),
-            ("GET / HTTP/1.1\r\nupgrades: x\r\nx-upgrade: y\r\n\r\n", false),
-            ("POST / HTTP/1.1\r\nupgrade: x\r\ncontent-length: 1\r\n\r\n\n", false),
+    fn one_request_is_read_at_a_time_and_what_has_come_of_it_is_known() {
+        for request in [
+            "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 1\r\n\r\n\n",
+            "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nx: 1\r\n\r\n",
         ] {
-            let mut intake = Intake::default();
-            let before = "GET / HTTP/1.1\r\n\r\n";
-            let text = format!("{before}{head}\u{81}\u{5}no HTTP\n\n");
-            let read = intake.read(text.as_bytes());
-            let end = before.len() + head.len();
-            let expected = if asks { Ok(end) } else { Err((end, Refused::Ambiguous)) };
-            assert_eq!((read, intake.asks()), (expected, asks), "{head:?}");
-            assert!(!intake.asks());
+            let head = request.find("\r\n\r\n").unwrap() + 4;
+            for at in 0..request.len() {
+                let mut intake = Intake::default();
+                let first = &request.as_bytes()[..at];
+                assert_eq!(intake.read(first), Ok(at));
+                let within = match at {
+                    0 => Within::None,
+                    at if at < head => Within::Head,
+                    _ => Within::Body,
+                };
+                assert_eq!(intake.within(), within, "{request:?} to {at}");
+                let rest = [&request.as_bytes()[at..], b"\x81\x05no HTTP\n\n"].concat();
+                assert_eq!(intake.read(&rest), Ok(request.len() - at), "{request:?} from {at}");
+                assert_eq!(intake.within(), Within::None);
+            }
         }
+        let mut intake = Intake::default();
+        assert_eq!((intake.read(b"\r\n\r\n"), intake.within()), (Ok(4), Within::None));
     }
 
     #[test]

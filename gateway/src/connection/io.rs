@@ -7,22 +7,20 @@ use core::time::Duration;
 use std::io::{Error, ErrorKind};
 use std::rc::Rc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::Peer;
-use super::intake::{Intake, Refused};
+use super::intake::{Intake, Refused, Within};
 use super::stream::ClientStream;
 use crate::frames::{Flood, Frames};
-use crate::limits::{LINGER, LINGER_BYTES_MAX};
+use crate::limits::{HEAD_BYTES_MAX, LINGER, LINGER_BYTES_MAX};
 
 /// What passed through a socket, for the one who watches it.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Bytes were read since this was last taken back.
-    pub(super) read: Cell<bool>,
-    /// The client's end is closed.
-    pub(super) ended: Cell<bool>,
+    /// What has come of the request that is read, over HTTP/1.1.
+    pub(super) within: Cell<Within>,
     /// The last write did not go through whole: the client is not reading.
     pub(super) write_blocked: Cell<bool>,
     /// Bytes written, ever.
@@ -42,6 +40,50 @@ pub(super) enum Strict {
     Http2(Frames),
 }
 
+/// What came of a look at a client's bytes.
+struct StrictRead {
+    /// How many of them may be handed on.
+    taken: usize,
+    /// Why the client is read no further.
+    stops: Option<Stops>,
+}
+
+enum Stops {
+    Refused(Refused),
+    /// With what the client is told.
+    Flood([u8; 17]),
+}
+
+impl Strict {
+    /// Looks at what came next.
+    fn read(&mut self, bytes: &[u8], activity: &Activity) -> StrictRead {
+        match self {
+            Self::Http1(intake, _) => {
+                let read = intake.read(bytes);
+                activity.heads.set(intake.heads());
+                activity.within.set(intake.within());
+                let (taken, why) = match read {
+                    Ok(taken) => (taken, None),
+                    Err((taken, why)) => (taken, Some(why)),
+                };
+                activity.refused.set(why);
+                StrictRead {
+                    taken,
+                    stops: why.map(Stops::Refused),
+                }
+            }
+            Self::Http2(frames) => {
+                let flood = frames.read(bytes).err();
+                activity.flood.set(flood.or(activity.flood.get()));
+                StrictRead {
+                    taken: bytes.len(),
+                    stops: flood.map(|_| Stops::Flood(frames.goaway())),
+                }
+            }
+        }
+    }
+}
+
 /// A socket, preceded by bytes that were read from it already.
 #[derive(Debug)]
 pub(super) struct ClientIo {
@@ -53,7 +95,6 @@ pub(super) struct ClientIo {
 
 impl ClientIo {
     pub(super) fn new(stream: ClientStream, first: Bytes, activity: &Rc<Activity>, strict: Strict) -> Self {
-        activity.read.set(!first.is_empty());
         Self {
             stream,
             first,
@@ -68,63 +109,84 @@ impl ClientIo {
     }
 
     /// Whether what comes next waits for an answer.
-    fn is_held_back(&self, cx: &Context<'_>) -> bool {
-        matches!(&self.strict, Strict::Http1(_, peer) if peer.is_held_back(cx.waker()))
+    fn is_held_back(&self) -> bool {
+        match &self.strict {
+            Strict::Http1(intake, peer) => intake.within() == Within::None && peer.is_busy(intake.heads()),
+            Strict::Http2(_) => false,
+        }
     }
 
-    /// Hands on what was read into `out` after `before`, up to where the client is refused, or something else than
-    /// requests may begin.
-    fn take_in(&mut self, before: usize, out: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let bytes = out.filled().get(before..).unwrap_or_default();
-        let (read, heads) = match &mut self.strict {
-            Strict::Http1(intake, peer) => {
-                let read = intake.read(bytes);
-                if intake.asks() {
-                    peer.holds_back();
-                }
-                (read, intake.heads())
+    /// Keeps what comes to itself, up to a bound. So a client that leaves is seen to, whatever it has sent before.
+    fn hold_back(&mut self, out: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let before = out.filled().len();
+        while self.first.len() < HEAD_BYTES_MAX {
+            match Pin::new(&mut self.stream).poll_read(cx, out) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
             }
-            Strict::Http2(frames) => match frames.read(bytes) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(flood) => {
-                    let goaway = frames.goaway();
-                    self.activity.flood.set(Some(flood));
-                    return self.calm_down(&goaway, cx);
-                }
-            },
-        };
-        self.activity.heads.set(heads);
-        let (good, why) = match read {
-            Ok(taken) => {
-                let rest = bytes.get(taken..).unwrap_or_default();
-                if !rest.is_empty() {
-                    self.first = [rest, &self.first].concat().into();
-                    out.set_filled(before.saturating_add(taken));
-                }
+            let came = out.filled().get(before..).unwrap_or_default();
+            if came.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            Err(refused) => refused,
-        };
-        out.set_filled(before.saturating_add(good));
-        self.activity.refused.set(Some(why));
-        if good > 0 { Poll::Ready(Ok(())) } else { refuse(why) }
+            let mut held = BytesMut::from(core::mem::take(&mut self.first));
+            held.extend_from_slice(came);
+            self.first = held.freeze();
+            out.set_filled(before);
+        }
+        if let Strict::Http1(_, peer) = &self.strict
+            && !self.first.is_empty()
+        {
+            peer.wakes_when_answered(cx.waker());
+        }
+        Poll::Pending
     }
 
-    /// Keeps what comes to itself, as much as one read gives. Without any, a client that leaves is still seen to.
-    fn hold_back(&mut self, out: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if !self.first.is_empty() {
-            return Poll::Pending;
+    /// Hands on what is here already.
+    fn read_first(&mut self, out: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let offered = self.first.get(..out.remaining()).unwrap_or(&self.first);
+        let read = self.strict.read(offered, &self.activity);
+        out.put_slice(offered.get(..read.taken).unwrap_or_default());
+        self.first.advance(read.taken);
+        // And what came since, since hyper would find the beginning of a head too short, and double its room. How the
+        // socket ended, if it did, it says again.
+        if read.stops.is_none() && self.first.is_empty() && out.remaining() > 0 && !self.is_held_back() {
+            let before = out.filled().len();
+            if Pin::new(&mut self.stream).poll_read(cx, out).is_ready() {
+                return self.take_in(before, read.taken > 0, out, cx);
+            }
         }
-        let before = out.filled().len();
-        core::task::ready!(Pin::new(&mut self.stream).poll_read(cx, out))?;
-        let came = out.filled().get(before..).unwrap_or_default();
-        if came.is_empty() {
-            self.activity.ended.set(true);
-            return Poll::Ready(Ok(()));
+        self.stop(&read, read.taken > 0, cx)
+    }
+
+    /// Hands on what was read into `out` after `before`, up to where the client is refused, or the next request begins.
+    /// `any` is whether more was handed on in the same read.
+    fn take_in(
+        &mut self,
+        before: usize,
+        any: bool,
+        out: &mut ReadBuf<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let bytes = out.filled().get(before..).unwrap_or_default();
+        let read = self.strict.read(bytes, &self.activity);
+        let rest = bytes.get(read.taken..).unwrap_or_default();
+        if read.stops.is_none() && !rest.is_empty() {
+            self.first = Bytes::copy_from_slice(rest);
         }
-        self.first = Bytes::copy_from_slice(came);
-        out.set_filled(before);
-        Poll::Pending
+        let is_end = bytes.is_empty();
+        out.set_filled(before.saturating_add(read.taken));
+        self.stop(&read, any || read.taken > 0 || is_end, cx)
+    }
+
+    /// Ends a read, of which something is `handed_on`.
+    fn stop(&mut self, read: &StrictRead, handed_on: bool, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match &read.stops {
+            None => Poll::Ready(Ok(())),
+            Some(Stops::Refused(_)) if handed_on => Poll::Ready(Ok(())),
+            Some(Stops::Refused(why)) => refuse(*why),
+            Some(Stops::Flood(goaway)) => self.calm_down(goaway, cx),
+        }
     }
 
     /// Ends an HTTP/2 connection: what h2 had to say, it has said, or else it is in the middle of it.
@@ -154,32 +216,15 @@ impl AsyncRead for ClientIo {
         if let Some(why) = self.activity.refused.get() {
             return refuse(why);
         }
-        let before = out.filled().len();
-        if self.is_held_back(cx) {
+        if self.is_held_back() {
             return self.hold_back(out, cx);
         }
         if !self.first.is_empty() {
-            let taken = self.first.len().min(out.remaining());
-            out.put_slice(&self.first.split_to(taken));
-            // And what came since, since hyper would find the beginning of a head too short, and double its room. How the
-            // socket ended, if it did, it says again.
-            if self.first.is_empty() && out.remaining() > 0 {
-                let _ = Pin::new(&mut self.stream).poll_read(cx, out);
-                let any = out.filled().len() > before.saturating_add(taken);
-                self.activity.read.set(self.activity.read.get() || any);
-            }
-            return self.take_in(before, out, cx);
+            return self.read_first(out, cx);
         }
-        let result = Pin::new(&mut self.stream).poll_read(cx, out);
-        if matches!(result, Poll::Ready(Ok(()))) {
-            let any = out.filled().len() > before;
-            self.activity.read.set(self.activity.read.get() || any);
-            self.activity.ended.set(!any);
-            if any {
-                return self.take_in(before, out, cx);
-            }
-        }
-        result
+        let before = out.filled().len();
+        core::task::ready!(Pin::new(&mut self.stream).poll_read(cx, out))?;
+        self.take_in(before, false, out, cx)
     }
 }
 

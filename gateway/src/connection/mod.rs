@@ -82,9 +82,13 @@ pub(crate) struct Peer {
     sending: Cell<bool>,
     /// The client has taken nothing of what it was sent for too long.
     unread: Cell<bool>,
-    /// What comes behind a head that asks for an upgrade waits for the answer.
-    holds: Cell<bool>,
-    /// Who reads on then.
+    /// Bodies of its requests that are still passed on to upstreams.
+    passed_on: Cell<u32>,
+    /// Requests begun before HTTP/1.1 was spoken as it is now, since when the client's heads are counted.
+    before: Cell<u64>,
+    /// The connection ends with the answer that is under way, or is no longer HTTP.
+    ends: Cell<bool>,
+    /// Who reads on when a request is answered.
     held: RefCell<Option<Waker>>,
     /// What follows the answer that is under way, in place of HTTP.
     tunnel: RefCell<Option<Box<Tunnel>>>,
@@ -115,7 +119,9 @@ impl Peer {
             running: Cell::new(0),
             sending: Cell::new(false),
             unread: Cell::new(false),
-            holds: Cell::new(false),
+            passed_on: Cell::new(0),
+            before: Cell::new(0),
+            ends: Cell::new(false),
             held: RefCell::default(),
             tunnel: RefCell::default(),
         })
@@ -177,39 +183,74 @@ impl Peer {
 
     pub(crate) fn request_ended(&self) {
         self.running.set(self.running.get().saturating_sub(1));
-    }
-
-    /// A head asks for an upgrade: what comes behind it is not read until that is answered.
-    fn holds_back(&self) {
-        self.holds.set(true);
-    }
-
-    /// Whether that is not read yet; if so, `reader` is woken when it may be.
-    fn is_held_back(&self, reader: &Waker) -> bool {
-        if self.holds.get() {
-            self.held.replace(Some(reader.clone()));
+        if let Some(reader) = self.held.take() {
+            reader.wake();
         }
-        self.holds.get()
     }
 
-    /// A request is about to be answered so. What was held back is the next request, unless the connection ends or
-    /// switches with the answer.
+    /// Requests begun on the connection as it is now, over HTTP/1.1.
+    fn begun(&self) -> u64 {
+        self.begun.get().wrapping_sub(self.before.get())
+    }
+
+    /// Whether any of so many requests is not answered whole yet, or is the last one.
+    fn is_busy(&self, heads: u64) -> bool {
+        self.ends.get() || self.begun().wrapping_sub(u64::from(self.running.get())) != heads
+    }
+
+    /// `reader` is woken when an answer is whole.
+    fn wakes_when_answered(&self, reader: &Waker) {
+        self.held.replace(Some(reader.clone()));
+    }
+
+    /// Whether an upstream is still sent a body of the client's.
+    fn passes_a_body_on(&self) -> bool {
+        self.passed_on.get() > 0
+    }
+
+    /// A request is about to be answered so. What comes behind it is no request if the connection ends or switches with
+    /// the answer.
     pub(crate) fn answers<B>(&self, response: &Response<B>) {
-        if !self.holds.get() {
-            return;
-        }
         let closes = response.headers().get(CONNECTION).is_some_and(|value| value == "close");
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS && !closes {
-            self.holds.set(false);
-            if let Some(reader) = self.held.take() {
-                reader.wake();
-            }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS || closes {
+            self.ends.set(true);
         }
     }
 
     /// After the answer that is under way, the connection is used so.
     pub(crate) fn switches(&self, tunnel: Box<Tunnel>) {
         self.tunnel.replace(Some(tunnel));
+    }
+}
+
+/// A client's body that is passed on to an upstream, until it has ended or nobody takes it any more.
+#[derive(Debug)]
+pub(crate) struct PassedOn {
+    peer: Rc<Peer>,
+    has_ended: bool,
+}
+
+impl PassedOn {
+    pub(crate) fn new(peer: &Rc<Peer>) -> Self {
+        peer.passed_on.set(peer.passed_on.get().saturating_add(1));
+        Self {
+            peer: Rc::clone(peer),
+            has_ended: false,
+        }
+    }
+
+    /// All of it has come.
+    pub(crate) fn end(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for PassedOn {
+    fn drop(&mut self) {
+        self.peer.passed_on.set(self.peer.passed_on.get().saturating_sub(1));
+        if !self.has_ended {
+            self.peer.body_left_unread();
+        }
     }
 }
 

@@ -74,13 +74,13 @@ pub(super) fn body(
     let keeps_copy = is_mirrored || repeats(attempts, headers);
     if incoming.is_end_stream() || !keeps_copy && !has_limits(attempts) {
         return (
-            UpstreamBody::Stream(Box::new(Paced::new(incoming, headers)), Rc::clone(bytes)),
+            UpstreamBody::Stream(Box::new(Paced::new(incoming, headers, &record.peer)), Rc::clone(bytes)),
             None,
         );
     }
     let held = keeps_copy.then(|| Held::none(&record.worker.shared.load));
     let watch = Watch::new(Rc::clone(bytes), held);
-    let paced = Paced::new(incoming, headers);
+    let paced = Paced::new(incoming, headers, &record.peer);
     (UpstreamBody::Watched(Box::new(watch.over(paced))), Some(watch))
 }
 

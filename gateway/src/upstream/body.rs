@@ -29,6 +29,15 @@ impl UpstreamBody {
         let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
         Self::Pieces(pieces, bytes)
     }
+
+    /// How many bytes of a body that streams were passed on so far.
+    pub(super) fn passed_on(&self) -> Option<Rc<Cell<u64>>> {
+        match self {
+            Self::Pieces(..) => None,
+            Self::Stream(_, bytes) => Some(Rc::clone(bytes)),
+            Self::Watched(watched) => Some(watched.bytes()),
+        }
+    }
 }
 
 impl Body for UpstreamBody {

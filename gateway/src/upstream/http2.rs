@@ -16,7 +16,7 @@ mod request;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::time::Duration;
 use std::io;
 use std::rc::Rc;
@@ -32,10 +32,11 @@ use tokio::sync::Notify;
 use self::request::{Broken, Copy, Noted, in_http2};
 use super::connect::{ConnectError, Open, Stream, stream};
 use super::pool::{Connection, Pool};
-use super::send::{Failed, SendError, Towards, distrusted};
+use super::send::{Failed, SendError, Towards, distrusted, unless_silent};
 use super::tls::Speaks;
 use super::weighed::{Signs, Weighed};
 use super::{Target, UpstreamBody};
+use crate::alarm::Alarm;
 use crate::joined::Joined;
 use crate::limits::{
     HEADER_FIELDS_MAX, POOL_IDLE, STREAM_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, UPSTREAM_HEAD_BYTES_MAX,
@@ -348,14 +349,16 @@ async fn send_on(
     first_byte: Duration,
 ) -> Result<(Response<Incoming>, Connection), Unsent> {
     let failure = Rc::<Cell<Option<Broken>>>::default();
+    let passed_on = request.body().passed_on();
     let request = in_http2(request, target.tls.is_some(), &failure).ok_or_else(|| {
         let what = "the request cannot be said in HTTP/2";
         Unsent::Failed(SendError::Garbage(what.into()))
     })?;
     slot.link.signs.asked();
     let (link, mut sender) = (Rc::clone(&slot.link), slot.link.sender.clone());
-    let answer = tokio::time::timeout(first_byte, sender.try_send_request(request)).await;
-    let answer = answer.map_err(|_| Unsent::Failed(SendError::Timeout))?;
+    let answer = pin!(sender.try_send_request(request));
+    let answer = unless_silent(&Alarm::default(), first_byte, passed_on.as_deref(), answer).await;
+    let answer = answer.ok_or(Unsent::Failed(SendError::Timeout))?;
     match answer {
         Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Unsent::Failed(SendError::Garbage(
             "the upstream switched protocols unasked".into(),

@@ -1,6 +1,7 @@
 //! One request to an upstream, up to the head of its answer.
 
-use core::pin::pin;
+use core::cell::Cell;
+use core::pin::{Pin, pin};
 use core::time::Duration;
 use std::fmt;
 use std::rc::Rc;
@@ -91,7 +92,8 @@ impl Towards {
     }
 }
 
-/// Sends `request`, in the protocol of its version, and waits at most `first_byte` for the head of the answer.
+/// Sends `request`, in the protocol of its version, and waits at most `first_byte` for the head of the answer, from
+/// when the last of a body was passed on.
 ///
 /// A kept connection may turn out to be dead. If nothing was written to it, the request goes out once more, on a
 /// fresh one; if anything was, it does not: the upstream may have acted on it.
@@ -164,9 +166,9 @@ async fn send_on(
         switched: connection.awaited.may_switch(),
     });
     connection.awaited.begin();
-    let answer = alarm
-        .within(first_byte, pin!(connection.sender.try_send_request(*request)))
-        .await;
+    let passed_on = request.body().passed_on();
+    let answer = pin!(connection.sender.try_send_request(*request));
+    let answer = unless_silent(alarm, first_byte, passed_on.as_deref(), answer).await;
     let mut switched = None;
     if let Some(Ok(answer)) = &answer
         && answer.status() == StatusCode::SWITCHING_PROTOCOLS
@@ -191,6 +193,22 @@ async fn send_on(
             Some(request) => Unsent::Untouched(Box::new(request)),
             None => Unsent::Failed(classify(error.into_error())),
         }),
+    }
+}
+
+/// What `answer` comes to, unless for as long as `limit` neither it nor more of the request's body comes.
+pub(super) async fn unless_silent<F: Future>(
+    alarm: &Alarm,
+    limit: Duration,
+    passed_on: Option<&Cell<u64>>,
+    mut answer: Pin<&mut F>,
+) -> Option<F::Output> {
+    loop {
+        let before = passed_on.map(Cell::get);
+        let answer = alarm.within(limit, answer.as_mut()).await;
+        if answer.is_some() || passed_on.map(Cell::get) == before {
+            return answer;
+        }
     }
 }
 

@@ -135,12 +135,18 @@ impl Drop for Watched {
 }
 
 impl Watched {
+    /// How many bytes came so far.
+    pub(super) fn bytes(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.watch.bytes)
+    }
+
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
         let frame = self.body.poll_frame(cx);
         match &frame {
             Poll::Ready(Some(Ok(frame))) => {
                 self.watch.saw(frame);
-                if self.body.incoming.is_end_stream() {
+                // Nothing comes behind trailers, and whoever is sent none asks for nothing.
+                if frame.is_trailers() || self.body.incoming.is_end_stream() {
                     self.watch.end_now();
                 }
             }
