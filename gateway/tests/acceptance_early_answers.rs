@@ -3,6 +3,9 @@
 //! Where one request ends and the next begins only the whole of the first says: a connection whose answer was whole
 //! before its request was serves no other, or a body would be read as requests.
 
+#![allow(clippy::expect_used, reason = "a helper of tests fails by panicking")]
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
 #[cfg(test)]
 mod support;
 

@@ -584,6 +584,24 @@ async fn what_an_upstream_may_not_switch_to_is_502() {
 }
 
 #[tokio::test]
+async fn what_is_said_early_waits_behind_a_pipelined_request_too() {
+    let web = web("", &[]).await;
+    let mut client = web.client().await;
+    let early = b"\x81\x85\0\0\0\0no\nd\n";
+    let plain = request("GET", "ws.test", "/", &[]);
+    let upgrade = ask("ws.test", "/", &[]);
+    client.send([&plain[..], &upgrade, early].concat()).await;
+    let mut host = web.asked().await.reader;
+    let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    host.stream().write_all(answer).await.expect("answering");
+    assert_eq!(whole(&mut client).await.0, 200);
+    let mut host = web.asked().await.reader;
+    host.stream().write_all(AGREED).await.expect("agreeing");
+    assert_eq!(client.head().await.status, 101);
+    assert_eq!(exactly(host.stream(), early.len()).await, early);
+}
+
+#[tokio::test]
 async fn an_unasked_101_is_502_from_a_plain_host_too() {
     let web = web("", &[]).await;
     for lines in [&[][..], &["connection: upgrade", "upgrade: h2c"]] {
