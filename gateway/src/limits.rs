@@ -238,6 +238,10 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes of the answer of an external authorizer. A login page is a tenth of it.
 pub(crate) const CHECK_ANSWER_BYTES_MAX: usize = 256 * 1024;
 
+/// Fields in each list of an authorizer's answer over gRPC. Over HTTP hyper takes a hundred; `http` keeps 24,576 and
+/// panics beyond.
+pub(crate) const CHECK_FIELDS_MAX: usize = 1000;
+
 /// Verified tokens that are remembered. Ten thousand clients at once is a large company.
 pub(crate) const TOKEN_CACHE_ENTRIES_MAX: usize = 16 * 1024;
 

@@ -286,6 +286,55 @@ async fn a_denial_is_the_authorizers_own_answer() {
     assert_eq!(field(&line, "response_code_details"), "ext_authz_denied");
 }
 
+/// What is wrong with the answer for the client makes no permission of a denial.
+#[tokio::test]
+async fn a_denial_stands_whatever_is_wrong_with_its_answer() {
+    let (authorizer, bed) = bed("      failOpen: true").await;
+    for (name, value) in [
+        ("content-length", "3"),
+        ("Connection", "x-reason"),
+        ("transfer-encoding", "chunked"),
+        ("host", "evil.test"),
+        ("te", "trailers"),
+        (":status", "200"),
+        ("x-a", "b\nc: d"),
+        ("x a", "b"),
+    ] {
+        let fields = vec![
+            header("location", "/login"),
+            header(name, value),
+            header("x-reason", "r"),
+        ];
+        authorizer.say(deny(7, 302, fields, "log in"));
+        let answer = bed.ask("test.com").await;
+        assert_eq!((answer.status, answer.text().as_str()), (302, "log in"), "{name}");
+        assert_eq!(answer.header("location"), Some("/login"), "{name}");
+        assert_eq!(answer.header("x-reason"), Some("r"), "{name}");
+        assert_eq!(values(&answer.fields, "content-length"), ["6"], "{name}");
+        for left_out in ["transfer-encoding", "host", "te", "c", "x-a"] {
+            assert_eq!(answer.header(left_out), None, "{name}");
+        }
+    }
+    for status in [-1, 42, 99, 101, 1000, 70_000] {
+        authorizer.say(deny(7, status, vec![header("x-reason", "r")], "no"));
+        let answer = bed.ask("test.com").await;
+        assert_eq!((answer.status, answer.text().as_str()), (403, "no"), "{status}");
+        assert_eq!(answer.header("x-reason"), Some("r"), "{status}");
+    }
+    let many = (0..25_000).map(|index| header(&format!("{index:x}"), "")).collect();
+    authorizer.say(deny(7, 401, many, ""));
+    assert_eq!(bed.ask("test.com").await.status, 401);
+    let huge = deny(7, 401, Vec::new(), &"x".repeat(300 * 1024));
+    for answer in [Answer::Message(Box::new(huge)), Answer::Bytes(vec![0; 300 * 1024])] {
+        authorizer.answer(answer);
+        let answer = bed.ask("test.com").await;
+        assert_eq!((answer.status, answer.text().as_str()), (403, ""), "over the bound");
+    }
+    bed.assert_no_contact();
+    authorizer.answer(Answer::Status(11));
+    assert_eq!(bed.ask("test.com").await.status, 200, "a failed call is no denial");
+}
+
 #[tokio::test]
 async fn a_permission_may_leave_its_status_out() {
     let (authorizer, bed) = bed("").await;
@@ -318,7 +367,6 @@ async fn without_an_answer_that_counts_requests_are_refused() {
         ("rubbish", Answer::Bytes(vec![0xff; 9])),
         ("no gRPC", Answer::NotGrpc),
         ("a failed call", Answer::Status(14)),
-        ("a huge message", Answer::Bytes(vec![0; 300 * 1024])),
         // Where a request goes is not the authorizer's to say, whatever Envoy lets through.
         ("another path", message(changes(header(":path", "/evil")))),
         ("another host", message(changes(header("Host", "evil.test")))),
@@ -328,7 +376,13 @@ async fn without_an_answer_that_counts_requests_are_refused() {
         ),
         ("a line break", message(changes(header("x-a", "b\r\nx-c: d")))),
         ("no header name", message(changes(header("x a", "b")))),
-        ("no status", message(deny(7, 42, Vec::new(), ""))),
+        (
+            "more fields than there may be",
+            message(allow(OkHttpResponse {
+                headers: vec![header("x-a", ""); 1001],
+                ..Default::default()
+            })),
+        ),
         (
             "another query",
             message(allow(OkHttpResponse {

@@ -259,6 +259,26 @@ async fn a_denial_is_the_authorizers_own_answer() {
     bed.assert_no_contact();
 }
 
+/// The status alone denies.
+#[tokio::test]
+async fn a_denial_stands_whatever_is_wrong_with_its_body() {
+    let (authorizer, bed) = bed("      failOpen: true").await;
+    let long = "x".repeat(256 * 1024 + 1);
+    for (what, answer) in [
+        ("too long", Answer::whole("401 No", &[("x-reason", "r")], &long)),
+        (
+            "broken off",
+            Answer::raw(b"HTTP/1.1 401 No\r\nx-reason: r\r\ncontent-length: 5\r\n\r\nabc"),
+        ),
+    ] {
+        authorizer.answer(answer);
+        let answer = bed.ask("test.com").await;
+        assert_eq!((answer.status, answer.text().as_str()), (401, ""), "{what}");
+        assert_eq!(answer.header("x-reason"), Some("r"), "{what}");
+    }
+    bed.assert_no_contact();
+}
+
 /// What must not be taken for a permission.
 fn no_answers() -> Vec<(&'static str, Answer)> {
     let huge = "x".repeat(300 * 1024);

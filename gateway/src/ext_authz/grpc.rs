@@ -26,7 +26,7 @@ use super::proto::{
     HeaderValueOption, HttpRequest, HttpResponse, OkHttpResponse, Peer, SocketAddress, Timestamp,
 };
 use super::{CheckError, Question, Reply, sent};
-use crate::limits::CHECK_ANSWER_BYTES_MAX;
+use crate::limits::{CHECK_ANSWER_BYTES_MAX, CHECK_FIELDS_MAX};
 use crate::metrics::Shard;
 use crate::upstream::{SendError, Target, connect_http2};
 
@@ -113,18 +113,18 @@ pub(super) async fn ask(channel: &Channel, question: &Question<'_>) -> Result<Re
     };
     let sender = channel.sender(question.entropy).await.map_err(CheckError::Send)?;
     let mut client = Grpc::with_origin(Service(sender), origin).max_decoding_message_size(CHECK_ANSWER_BYTES_MAX);
-    let failed = |status: tonic::Status| CheckError::Grpc(status.code());
     client
         .ready()
         .await
         .map_err(|error| CheckError::Send(SendError::Closed(error)))?;
     let codec: ProstCodec<CheckRequest, CheckResponse> = ProstCodec::default();
     let path = PathAndQuery::from_static(CHECK);
-    let answer = client
-        .unary(tonic::Request::new(request), path, codec)
-        .await
-        .map_err(failed)?;
-    reply(answer.into_inner(), question.headers)
+    match client.unary(tonic::Request::new(request), path, codec).await {
+        Ok(answer) => reply(answer.into_inner(), question.headers),
+        // It may be a denial with a long page.
+        Err(failed) if is_too_long(&failed) => Ok(deny(DeniedHttpResponse::default())),
+        Err(failed) => Err(CheckError::Grpc(failed.code())),
+    }
 }
 
 fn attributes(question: &Question<'_>) -> AttributeContext {
@@ -212,14 +212,22 @@ fn reply(answer: CheckResponse, headers: &HeaderMap) -> Result<Reply, CheckError
         (Some(true), None) => Ok(Reply::allow(Vec::new(), Vec::new())),
         (Some(true) | None, Some(HttpResponse::Ok(ok))) => allow(ok, headers),
         (None, None) | (_, Some(HttpResponse::Error(_))) => Err(CheckError::NoVerdict),
-        (_, Some(HttpResponse::Denied(denied))) => deny(denied),
-        (Some(false), None | Some(HttpResponse::Ok(_))) => deny(DeniedHttpResponse::default()),
+        (_, Some(HttpResponse::Denied(denied))) => Ok(deny(denied)),
+        (Some(false), None | Some(HttpResponse::Ok(_))) => Ok(deny(DeniedHttpResponse::default())),
     }
 }
 
 fn allow(ok: OkHttpResponse, headers: &HeaderMap) -> Result<Reply, CheckError> {
     if !ok.query_parameters_to_set.is_empty() || !ok.query_parameters_to_remove.is_empty() {
         return Err(CheckError::Forbidden("the query".into()));
+    }
+    let lists = [
+        ok.headers.len(),
+        ok.headers_to_remove.len(),
+        ok.response_headers_to_add.len(),
+    ];
+    if lists.into_iter().any(|length| length > CHECK_FIELDS_MAX) {
+        return Err(CheckError::TooManyFields);
     }
     let mut fields = Vec::new();
     for option in &ok.headers {
@@ -264,23 +272,29 @@ fn append(fields: &mut Vec<OwnedField>, name: &str, value: &[u8], headers: &Head
     }));
 }
 
-fn deny(denied: DeniedHttpResponse) -> Result<Reply, CheckError> {
-    let status = denied.status.map_or(0, |status| status.code);
-    let status = match status {
-        0 => StatusCode::FORBIDDEN,
-        code => u16::try_from(code)
-            .ok()
-            .and_then(|code| StatusCode::from_u16(code).ok())
-            .filter(|code| !code.is_informational())
-            .ok_or(CheckError::Field)?,
-    };
+/// A denial stands whatever is wrong with the answer for the client: what cannot go is left out.
+fn deny(denied: DeniedHttpResponse) -> Reply {
+    let code = denied.status.and_then(|status| u16::try_from(status.code).ok());
+    let status = code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.filter(|status| !status.is_informational());
     let mut headers = HeaderMap::new();
-    for option in &denied.headers {
-        let (name, value) = field(option)?;
-        changeable(&name)?;
-        headers.append(name, value);
+    for option in denied.headers.iter().take(CHECK_FIELDS_MAX) {
+        if let Ok((name, value)) = field(option)
+            && Authorizer::may_change(name.as_str())
+        {
+            headers.append(name, value);
+        }
     }
-    Ok(Reply::deny(status, headers, Bytes::from(denied.body)))
+    Reply::deny(
+        status.unwrap_or(StatusCode::FORBIDDEN),
+        headers,
+        Bytes::from(denied.body),
+    )
+}
+
+/// Whether tonic gave up on a message because it is over the bound, which it says in words alone.
+fn is_too_long(failed: &tonic::Status) -> bool {
+    failed.code() == tonic::Code::OutOfRange && failed.message().contains("length too large")
 }
 
 fn field(option: &HeaderValueOption) -> Result<(HeaderName, HeaderValue), CheckError> {

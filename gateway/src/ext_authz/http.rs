@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{HOST, HeaderName};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Collected, Limited};
 use lockgate_core::check::CheckProtocol;
 
 use super::{CheckError, Question, Reply, sent};
@@ -30,18 +30,23 @@ pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duratio
         .map_err(|failed| CheckError::Send(failed.error))?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, CHECK_ANSWER_BYTES_MAX).collect().await;
-    let body = body.map_err(|_| CheckError::Body)?.to_bytes();
-    pool.put(connection);
+    let body = body.map(Collected::to_bytes).map_err(|_| CheckError::Body);
+    if body.is_ok() {
+        pool.put(connection);
+    }
     let authorizer = question.authorizer;
     if head.status.is_server_error() {
         return Err(CheckError::Status(head.status));
     }
     if head.status != StatusCode::OK {
+        // The status alone denies.
+        let body = body.unwrap_or_default();
         let fields = head.headers.iter();
         let fields = fields.filter(|(name, _)| authorizer.answers_client(name.as_str()));
         let headers = fields.map(|(name, value)| (name.clone(), value.clone()));
         return Ok(Reply::deny(head.status, headers.collect::<HeaderMap>(), body));
     }
+    body?;
     let fields = head
         .headers
         .iter()

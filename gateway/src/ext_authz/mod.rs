@@ -121,6 +121,8 @@ pub(crate) enum CheckError {
     Forbidden(Box<str>),
     /// The answer has a field that no message can carry.
     Field,
+    /// gRPC: the answer changes more fields than there may be.
+    TooManyFields,
 }
 
 impl fmt::Display for CheckError {
@@ -134,6 +136,7 @@ impl fmt::Display for CheckError {
             Self::NoVerdict => f.write_str("the answer has no verdict"),
             Self::Forbidden(name) => write!(f, "the answer would change `{name}`"),
             Self::Field => f.write_str("the answer has a field that no message can carry"),
+            Self::TooManyFields => f.write_str("the answer changes too many fields"),
         }
     }
 }
