@@ -363,12 +363,13 @@ fn to_provider<'d>(
     if provider.path.is_some() && seen.method != "POST" {
         return Decision::Refuse(Refusal::MethodNotAllowed(rule));
     }
-    if sends_json(seen.method) {
-        match known.body {
-            Body::Unread => return Decision::ReadBody,
-            Body::Read(Err(error)) => return Decision::Refuse(Refusal::Body(Some(rule), error)),
-            Body::Read(Ok(_)) => {}
+    match known.body {
+        Body::Unread if sends_json(seen.method) => return Decision::ReadBody,
+        // Whoever asked for it: only a part of it may be there.
+        Body::Read(Err(error)) if !body::is_bodiless(seen.method) => {
+            return Decision::Refuse(Refusal::Body(Some(rule), error));
         }
+        Body::Unread | Body::Read(_) => {}
     }
     let fixed = provider.path.map(|path| path.parts(tables));
     let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed, headers);

@@ -6,8 +6,9 @@ use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::{Known, Scratch, decide};
+use lockgate_core::decide::{Body, Known, Scratch, decide};
 use lockgate_core::decision::{BadRequest, Decision, Refusal};
+use lockgate_core::llm::body::BodyError;
 use lockgate_core::request::{Connection, Request, Scheme, SentAuthority};
 
 const CONFIG: &str = "
@@ -50,25 +51,24 @@ fn compiled() -> Compiled {
 
 /// The refusal, `None` when the request is sent on.
 fn refusal(method: &str, host: &str, target: &str) -> Option<Refusal> {
+    refusal_knowing(method, host, target, Known::NOTHING)
+}
+
+fn refusal_knowing(method: &str, host: &str, target: &str, known: Known<'_>) -> Option<Refusal> {
     let headers: &[(&str, &[u8])] = &[("host", host.as_bytes())];
-    refusal_of(&Request {
+    let request = Request {
         method,
         authority: None,
         target,
         headers: &headers,
         connection: Connection::plain([10, 0, 0, 1].into(), 80),
-    })
+    };
+    refusal_of(&request, known)
 }
 
-fn refusal_of(request: &Request<'_>) -> Option<Refusal> {
+fn refusal_of(request: &Request<'_>, known: Known<'_>) -> Option<Refusal> {
     let compiled = compiled();
-    match decide(
-        &compiled.snapshot.tables(),
-        request,
-        Known::NOTHING,
-        0,
-        &mut Scratch::new(),
-    ) {
+    match decide(&compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
         Decision::Refuse(refusal) => Some(refusal),
         _ => None,
     }
@@ -91,6 +91,24 @@ fn a_method_that_http_does_not_have_is_refused() {
         assert_eq!(refused, Some(Refusal::BadRequest(BadRequest::Method)), "{method}");
     }
     assert_eq!(refusal("UNSUBSCRIBE", "a.test", "/"), None);
+}
+
+/// Of a body that a policy has read, only the part before what is wrong with it is there.
+#[test]
+fn a_body_that_cannot_be_read_goes_to_no_provider() {
+    let known = || Known::of_body(Body::Read(Err(BodyError::TooLarge)));
+    for (method, is_refused) in [
+        ("POST", true),
+        ("REPORT", true),
+        ("SEARCH", true),
+        // Nobody reads a body of these, so it goes on as it comes.
+        ("GET", false),
+        ("DELETE", false),
+    ] {
+        let refused = refusal_knowing(method, "a.test", "/", known());
+        let is_for_body = matches!(refused, Some(Refusal::Body(Some(_), BodyError::TooLarge)));
+        assert_eq!((refused.is_some(), is_for_body), (is_refused, is_refused), "{method}");
+    }
 }
 
 #[test]
@@ -124,7 +142,7 @@ fn a_host_must_agree_with_authority_and_means_nothing_beside_a_target() {
             headers: &headers.as_slice(),
             connection: Connection::plain([10, 0, 0, 1].into(), 80),
         };
-        assert_eq!(refusal_of(&request), refused, "{authority:?} {hosts:?}");
+        assert_eq!(refusal_of(&request, Known::NOTHING), refused, "{authority:?} {hosts:?}");
     }
 }
 
@@ -157,7 +175,11 @@ fn a_target_of_another_scheme_is_refused() {
             },
         };
         let refused = (!passes).then_some(Refusal::BadRequest(BadRequest::Scheme));
-        assert_eq!(refusal_of(&request), refused, "{authority:?} {spoken:?}");
+        assert_eq!(
+            refusal_of(&request, Known::NOTHING),
+            refused,
+            "{authority:?} {spoken:?}"
+        );
     }
 }
 

@@ -77,6 +77,10 @@ impl ReadBody {
             }
             _ if body.held.has_no_room_for(incoming.size_hint().lower()) => Err(ReadError::NoRoom),
             _ => match within(time, body.fill(incoming, scan, limit, reading)).await {
+                // What the head says of a body is the reason, whatever is in it.
+                Some(Err(ReadError::Refused(error))) if error != BodyError::TooLarge => {
+                    Err(ReadError::Refused(head.err().unwrap_or(error)))
+                }
                 Some(result) => result.and_then(|()| head.map_err(ReadError::Refused)),
                 None => Err(ReadError::Timeout),
             },

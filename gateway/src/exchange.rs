@@ -333,7 +333,13 @@ impl Exchange {
     async fn want_body(&mut self) -> Result<(), Step> {
         if self.body.is_none() {
             let limit = self.record.worker.shared.load.bounds().body_bytes;
-            self.read_body(limit, Reading::UntilRefused).await?;
+            let authorizers = self.record.view.live.compiled.snapshot.authorizers();
+            // An authorizer that the decision comes to later judges it as it is.
+            let reading = match authorizers.iter().any(|authorizer| authorizer.body.is_some()) {
+                true => Reading::ToItsEnd,
+                false => Reading::UntilRefused,
+            };
+            self.read_body(limit, reading).await?;
         }
         match &mut self.body {
             Some(body) if !body.is_wanted => body.is_wanted = true,

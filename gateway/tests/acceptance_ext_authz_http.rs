@@ -450,6 +450,35 @@ async fn an_authorizer_that_asks_for_the_body_gets_it() {
     assert_eq!(authorizer.request().await.header("x-envoy-auth-partial-body"), None);
 }
 
+/// Its policy stops reading at what is wrong with it; the authorizer reads it differently.
+#[tokio::test]
+async fn an_authorizer_gets_all_of_a_body_that_its_policy_cannot_read() {
+    let authorizer = Upstream::plain().await;
+    let rules = "[{when: [{key: 'request.llm[model]', values: [x]}]}]";
+    let text = asks(authorizer.addr.port(), WHOLE_BODY, rules).replace("security.istio.io/v1", "lockgate.dev/v1");
+    let bed = Bed::start(Transport::Plain, Setup::seed().file("authz.yaml", &text)).await;
+    for pieces in [&["hello"][..], &["{\"model\":\"x\"}", " junk", " and more"]] {
+        authorizer.answer(Answer::whole("403 Forbidden", &[], "no"));
+        let mut client = Client::connect(bed.http()).await;
+        client
+            .send("POST / HTTP/1.1\r\nhost: test.com\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
+        for piece in pieces {
+            client.send(&support::wire::chunk(piece.as_bytes())).await;
+        }
+        client.send("0\r\n\r\n").await;
+        assert_eq!(client.response().await.text(), "no");
+        let check = authorizer.request().await;
+        assert_eq!(check.text(), pieces.concat());
+        assert_eq!(check.header("x-envoy-auth-partial-body"), Some("false"));
+    }
+    let form = [("content-type", "multipart/form-data; boundary=a")];
+    let answer = send(&bed, request("POST", "/", "test.com", &form, "--a--")).await;
+    answer.openai_error(415);
+    assert_eq!(authorizer.request().await.text(), "--a--");
+    bed.assert_no_contact();
+}
+
 #[tokio::test]
 async fn a_body_that_is_too_large_to_be_judged_is_refused_before_it_is_read() {
     // Even when the authorizer may fail: its maxRequestBytes is a bound (CVE-2024-34364).

@@ -270,16 +270,14 @@ impl<'w> Oracle<'w> {
         if provider.path.is_some() && sample.method != "POST" {
             return Verdict::MethodNotAllowed { rule: first.label() };
         }
-        if reads_body(sample.method) {
-            match body {
-                BodySeen::Unread => return Verdict::ReadBody,
-                BodySeen::Read(None) => {
-                    return Verdict::Body {
-                        rule: Some(first.label()),
-                    };
-                }
-                BodySeen::Read(Some(_)) => {}
+        match body {
+            BodySeen::Unread if reads_body(sample.method) => return Verdict::ReadBody,
+            BodySeen::Read(None) if !policy::is_bodiless(sample) => {
+                return Verdict::Body {
+                    rule: Some(first.label()),
+                };
             }
+            BodySeen::Unread | BodySeen::Read(_) => {}
         }
         let host = provider.host.to_ascii_lowercase();
         let fixed = provider.path.as_ref().map(|path| match path.split_once('?') {

@@ -25,6 +25,6 @@ pub(crate) fn facts<'k>(seen: &Attributes<'_>, known: &Known<'k>) -> Facts<'k> {
 }
 
 /// Methods whose body no server gives a meaning (RFC 9110 §9.3). Of any other, a provider might read it.
-fn is_bodiless(method: &str) -> bool {
+pub(crate) fn is_bodiless(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT")
 }
