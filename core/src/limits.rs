@@ -88,6 +88,9 @@ pub const AUTHORIZERS_MAX: usize = 16;
 /// Bytes of a JSON Web Key Set. Ten RSA keys with their certificates take 30 KiB.
 pub const KEY_SET_BYTES_MAX: usize = 1024 * 1024;
 
+/// Keys of one issuer. The largest published sets have fewer than 20.
+pub const KEYS_MAX: usize = 100;
+
 /// Bytes of a `jwksUri`, as Istio bounds URLs.
 pub const URL_BYTES_MAX: usize = 2048;
 

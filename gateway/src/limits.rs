@@ -254,9 +254,6 @@ pub(crate) const TOKEN_HEADERS_MAX: usize = 8;
 /// Bytes of such a header. With the hash of a certificate and a URL most have fewer than 300.
 pub(crate) const TOKEN_HEADER_BYTES_MAX: usize = 1024;
 
-/// Keys of one issuer. The largest published sets have fewer than 20.
-pub(crate) const KEYS_MAX: usize = 100;
-
 /// Bytes of a key set that is fetched; as many as one in the configuration may have.
 pub(crate) const KEY_SET_FETCH_BYTES_MAX: usize = lockgate_core::limits::KEY_SET_BYTES_MAX;
 

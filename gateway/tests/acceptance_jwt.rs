@@ -339,6 +339,65 @@ async fn keys_are_fetched_once_for_everyone() {
     assert!(!metrics.contains("t-secret"));
 }
 
+/// RFC 7517 §5.
+#[tokio::test]
+async fn a_key_that_is_not_understood_leaves_the_others_as_they_are() {
+    let (key, odd) = (SigningKey::ec("ES256"), SigningKey::ec("ES256").jwk("odd"));
+    let with = |name: &str, value: Value| {
+        let mut jwk = odd.clone();
+        jwk[name] = value;
+        jwk
+    };
+    let all = [
+        json!({"kid": "z"}),
+        with("kid", json!(7)),
+        with("x", json!(5)),
+        with("x", json!({"y": []})),
+        json!({"kty": "RSA", "n": 5}),
+        json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}),
+        with("crv", json!("P-1")),
+        with("use", Value::Null),
+        json!(null),
+        json!("x"),
+        json!([1]),
+        key.jwk("k"),
+    ];
+    let keys = Upstream::plain().await;
+    keys.answer(keys_answer(&all));
+    let bed = bed(&by_url(&keys, "")).await;
+    let token = good(&key, "ES256", "k");
+    assert_eq!(bearer(&bed.gateway, &token).await.status, 200);
+
+    // What is no member of its type is not looked at.
+    let mut with_more = key.jwk("k");
+    with_more["n"] = json!([1]);
+    let keys = Upstream::plain().await;
+    keys.answer(keys_answer(&[with_more]));
+    let bed = self::bed(&by_url(&keys, "")).await;
+    assert_eq!(bearer(&bed.gateway, &token).await.status, 200);
+
+    let none = Upstream::plain().await;
+    none.answer(keys_answer(&all[..5]));
+    let bed = self::bed(&by_url(&none, "")).await;
+    assert_refused(&bearer(&bed.gateway, &token).await, 401, NO_KEY);
+    let said = bed.gateway.read("stderr");
+    assert!(said.contains("no key of an issuer can verify a token"), "{said}");
+}
+
+#[tokio::test]
+async fn keys_in_the_configuration_that_verify_nothing_are_told_of() {
+    let keys = [
+        json!({"kty": "RSA", "n": "*", "e": "AQAB"}),
+        json!({"kty": "EC", "crv": "P-256"}),
+    ];
+    let bed = bed(&inline(&keys, "")).await;
+    let token = good(&SigningKey::rsa(), "RS256", "k");
+    assert_refused(&bearer(&bed.gateway, &token).await, 401, NO_KEY);
+    let said = bed.gateway.read("stderr");
+    assert!(said.contains("no key of a jwks can verify a token"), "{said}");
+    assert!(said.contains("istio-system/jwt"), "{said}");
+}
+
 #[tokio::test]
 async fn without_keys_every_token_is_refused() {
     // CVE-2026-31837 (row 45): no key is ever built in. CVE-2025-64527 (row 53): requests during a failing fetch end.

@@ -2,12 +2,14 @@
 //!
 //! Whether each key is one that can verify anything is the shell's to find out,
 //! which has the cryptography. Here it must only be a key set, and one that may
-//! be shared.
+//! be shared. Of one that is fetched, what is not understood is passed over (RFC
+//! 7517 §5); of one that is written here, nothing is.
 
-use crate::limits::KEY_SET_BYTES_MAX;
+use crate::limits::{KEY_SET_BYTES_MAX, KEYS_MAX};
 use crate::llm::json::{JsonError, Kind, Tokenizer, Visit};
 
-/// Whether the text is an object with a list of objects called `keys`, each of which has a `kty`.
+/// Whether the text is an object with a list of objects called `keys`, each of which has a `kty`, and a text for
+/// each of [`TEXTS`] that it has.
 pub(crate) fn check(text: &str) -> Result<(), &'static str> {
     if text.len() > KEY_SET_BYTES_MAX {
         return Err("is longer than any key set");
@@ -16,6 +18,7 @@ pub(crate) fn check(text: &str) -> Result<(), &'static str> {
     match seen {
         Seen { keys: None, .. } => Err("is no JSON Web Key Set: it has no list `keys`"),
         Seen { keys: Some(0), .. } => Err("is a key set without keys, so every token would be refused"),
+        Seen { keys: Some(keys), .. } if keys > KEYS_MAX => Err("has more than 100 keys"),
         Seen {
             keys: Some(keys),
             types,
@@ -57,7 +60,11 @@ struct Seen {
     piece: heapless::Vec<u8, 8>,
     in_keys: bool,
     in_type: bool,
+    in_text: bool,
 }
+
+/// The members that say which tokens a key of any type is for: it cannot be used if one is not understood.
+const TEXTS: [&[u8]; 3] = [b"kid", b"alg", b"use"];
 
 impl From<JsonError> for &'static str {
     fn from(_: JsonError) -> Self {
@@ -78,6 +85,7 @@ impl Visit for Seen {
             self.in_keys = &self.piece[..] == b"keys";
         } else if depth == 3 && self.in_keys {
             self.in_type = &self.piece[..] == b"kty";
+            self.in_text = TEXTS.contains(&&self.piece[..]);
             self.private |= &self.piece[..] == b"d";
         }
         Ok(())
@@ -99,6 +107,9 @@ impl Visit for Seen {
             2 if self.in_keys => {
                 self.keys = self.keys.map(|keys| keys.saturating_add(1));
                 Ok(true)
+            }
+            3 if self.in_keys && self.in_text && !matches!(kind, Kind::String | Kind::Null) => {
+                Err("is no JSON Web Key Set: `kid`, `alg` and `use` of a key must be strings")
             }
             3 => Ok(self.in_keys && self.in_type && kind == Kind::String),
             _ => Ok(false),
@@ -143,11 +154,27 @@ mod tests {
             r#"{"keys":[{}]}"#,
             r#"{"keys":[{"kty":"RSA"},{"kid":"a"}]}"#,
             r#"{"keys":[{"kty":1}]}"#,
+            r#"{"keys":[{"kty":"RSA","kid":7}]}"#,
+            r#"{"keys":[{"kty":"RSA","use":["sig"]}]}"#,
+            r#"{"keys":[{"kty":"RSA","\u0061lg":{}}]}"#,
             r#"{"keys":[{"kty":"RSA"}],"keys":[]}"#,
             r#"{"keys":[{"kty":"RSA"}]"#,
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_set_has_no_more_keys_than_an_issuer_has() {
+        let of = |keys: usize| {
+            alloc::format!(
+                r#"{{"keys":[{}]}}"#,
+                [r#"{"kty":"RSA","kid":null}"#].repeat(keys).join(",")
+            )
+        };
+        assert_eq!(check(&of(KEYS_MAX)), Ok(()));
+        let error = check(&of(KEYS_MAX.saturating_add(1)));
+        assert!(error.is_err_and(|text| text.contains(&alloc::format!("{KEYS_MAX}"))));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use lockgate_core::limits::KEYS_MAX;
 use lockgate_core::token::{Algorithm, Token, TokenError};
-use serde::Deserialize;
-
-use crate::limits::KEYS_MAX;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 /// Keys of one issuer.
 pub(crate) struct KeySet {
@@ -56,7 +56,15 @@ impl fmt::Display for KeySetError {
 
 #[derive(Deserialize)]
 struct Jwks {
-    keys: Vec<Jwk>,
+    keys: Vec<Entry>,
+}
+
+/// RFC 7517 §5: what is not understood leaves the other keys as they are.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Key(Box<Jwk>),
+    Other(IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -65,12 +73,32 @@ struct Jwk {
     kid: Option<String>,
     alg: Option<String>,
     r#use: Option<String>,
+    #[serde(default, deserialize_with = "text")]
     crv: Option<String>,
+    #[serde(default, deserialize_with = "text")]
     n: Option<String>,
+    #[serde(default, deserialize_with = "text")]
     e: Option<String>,
+    #[serde(default, deserialize_with = "text")]
     x: Option<String>,
+    #[serde(default, deserialize_with = "text")]
     y: Option<String>,
+    #[serde(default, deserialize_with = "text")]
     k: Option<String>,
+}
+
+/// A member that only keys of some types have: what else it is in others is nobody's business.
+fn text<'de, D: Deserializer<'de>>(member: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Member {
+        Text(String),
+        Other(IgnoredAny),
+    }
+    Ok(match Member::deserialize(member)? {
+        Member::Text(text) => Some(text),
+        Member::Other(IgnoredAny) => None,
+    })
 }
 
 impl KeySet {
@@ -81,7 +109,7 @@ impl KeySet {
             return Err(KeySetError::TooMany);
         }
         Ok(Self {
-            keys: set.keys.iter().filter_map(Key::new).collect(),
+            keys: set.keys.iter().filter_map(Entry::key).collect(),
         })
     }
 
@@ -117,6 +145,15 @@ impl KeySet {
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeySet").field("keys", &self.keys.len()).finish()
+    }
+}
+
+impl Entry {
+    fn key(&self) -> Option<Key> {
+        match self {
+            Self::Key(jwk) => Key::new(jwk),
+            Self::Other(IgnoredAny) => None,
+        }
     }
 }
 

@@ -120,6 +120,11 @@ impl Source {
         self.is_remote() && self.spec == other.spec
     }
 
+    /// Whether its keys stand in the configuration and none of them can verify anything.
+    pub(crate) fn is_useless(&self) -> bool {
+        self.usable().is_some_and(|keys| keys.len() == 0)
+    }
+
     fn is_remote(&self) -> bool {
         !matches!(self.spec.from, KeysFrom::Inline(_))
     }
@@ -152,14 +157,11 @@ impl Source {
 
     /// What metrics tell.
     pub(crate) fn status(&self) -> Option<Status> {
-        let source = match &self.spec.from {
-            KeysFrom::Inline(_) => return None,
-            KeysFrom::Url(url) => url,
-            KeysFrom::Issuer(issuer) => issuer,
-        };
+        if !self.is_remote() {
+            return None;
+        }
         Some(Status {
-            // A query may hold a key of some API.
-            source: source.split('?').next().unwrap_or("").to_owned(),
+            source: self.name().to_owned(),
             keys: self.usable().map_or(0, |keys| keys.len()),
             successes: self.successes.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
@@ -221,7 +223,11 @@ impl Source {
             let keys = if same {
                 None
             } else {
-                Some(KeySet::parse(&body).map_err(RenewError::KeySet)?)
+                let keys = KeySet::parse(&body).map_err(RenewError::KeySet)?;
+                if keys.len() == 0 {
+                    log::warning("no key of an issuer can verify a token", &[("source", self.name())]);
+                }
+                Some(keys)
             };
             Ok((body, keys))
         });
@@ -240,11 +246,15 @@ impl Source {
         succeeded
     }
 
-    fn log(&self, error: Option<&RenewError>) {
-        let source = match &self.spec.from {
+    /// What logs and metrics call it: a query may hold a key of some API.
+    fn name(&self) -> &str {
+        match &self.spec.from {
             KeysFrom::Url(source) | KeysFrom::Issuer(source) => source.split('?').next().unwrap_or(""),
             KeysFrom::Inline(_) => "",
-        };
+        }
+    }
+
+    fn log(&self, error: Option<&RenewError>) {
         let Some(error) = error else {
             self.successes.fetch_add(1, Ordering::Relaxed);
             return;
@@ -254,7 +264,7 @@ impl Source {
         log::warning(
             "the keys of an issuer cannot be fetched",
             &[
-                ("source", source),
+                ("source", self.name()),
                 ("error", &error.to_string()),
                 ("last_good_kept", kept),
             ],

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::Compiled;
 use lockgate_core::snapshot::{KeySource, KeysFrom, Secrets};
-use lockgate_core::tables::{Tables, TokenRuleId};
+use lockgate_core::tables::{KeySourceId, Tables, TokenRuleId};
 use lockgate_core::token::{SentToken, Token, TokenError};
 
 use super::cache::{Cache, Entry, Hashed};
@@ -17,6 +17,7 @@ use super::headers::Headers;
 use super::key_set::KeySetError;
 use super::source::{Source, Status};
 use super::{Begun, Fetcher, Pending};
+use crate::log;
 
 /// The keys and the verified tokens of one configuration in use.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub struct TokensError(Reason);
 
 #[derive(Debug)]
 enum Reason {
-    KeySet(KeySetError),
+    /// Of the RequestAuthentication that is named.
+    KeySet(String, KeySetError),
     NoRandomness,
 }
 
@@ -43,12 +45,21 @@ impl Tokens {
     /// # Errors
     /// A `jwks` of the configuration cannot be read, or the system gives no random numbers.
     pub fn new(compiled: &Compiled) -> Result<Self, TokensError> {
-        let sources = compiled.snapshot.key_sources().iter();
-        let sources = sources.map(|spec| source(spec, &compiled.secrets).map(Arc::new));
+        let label = |keys| label(&compiled.snapshot.tables(), keys);
+        let specs = compiled.snapshot.key_sources().iter().zip((0..).map(KeySourceId));
+        let sources = specs.map(|(spec, id)| {
+            let source = source(spec, &compiled.secrets);
+            let source = source.map_err(|error| TokensError(Reason::KeySet(label(id), error)))?;
+            if source.is_useless() {
+                log::warning(
+                    "no key of a jwks can verify a token, so all are refused",
+                    &[("request_authentication", &label(id))],
+                );
+            }
+            Ok(Arc::new(source))
+        });
         Ok(Self {
-            sources: sources
-                .collect::<Result<_, _>>()
-                .map_err(|error| TokensError(Reason::KeySet(error)))?,
+            sources: sources.collect::<Result<_, _>>()?,
             verified: Cache::new().map_err(|_| TokensError(Reason::NoRandomness))?,
             headers: Headers::default(),
         })
@@ -153,10 +164,18 @@ fn source(spec: &KeySource, secrets: &Secrets) -> Result<Source, KeySetError> {
     Source::inline(spec.clone(), text)
 }
 
+/// The RequestAuthentication that has these keys.
+fn label(tables: &Tables<'_>, keys: KeySourceId) -> String {
+    let rules = (0..).map(TokenRuleId);
+    let mut rules = rules.map_while(|rule| Some((rule, tables.token_keys(rule)?)));
+    let rule = rules.find(|(_, own)| *own == keys);
+    rule.map_or_else(String::new, |(rule, _)| tables.token_rule_label(rule).to_owned())
+}
+
 impl fmt::Display for TokensError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Reason::KeySet(error) => write!(f, "a `jwks` of the configuration: {error}"),
+            Reason::KeySet(label, error) => write!(f, "a `jwks` of RequestAuthentication {label}: {error}"),
             Reason::NoRandomness => f.write_str("the system gives no random numbers"),
         }
     }
