@@ -8,15 +8,20 @@ use lockgate_core::tables::{HeaderChange, HeaderChangeRow, HeaderText};
 /// One change, free of what the decision borrowed.
 #[derive(Debug)]
 pub(crate) struct Change {
-    name: HeaderName,
-    to: To,
+    pub(crate) name: HeaderName,
+    pub(crate) to: To,
 }
 
+/// What becomes of a field.
 #[derive(Debug)]
-enum To {
+pub(crate) enum To {
     Nothing,
     Only(HeaderValue),
     OneMore(HeaderValue),
+    /// Unless it is there.
+    IfAbsent(HeaderValue),
+    /// In place of one that is there.
+    IfThere(HeaderValue),
 }
 
 /// The changes of a decision; `None` when one cannot stand in a head, which the loader has ruled out.
@@ -76,6 +81,14 @@ pub(crate) fn make(headers: &mut HeaderMap, changes: Vec<Change>) {
             To::OneMore(value) => {
                 headers.append(name, value);
             }
+            To::IfAbsent(value) => {
+                headers.entry(name).or_insert(value);
+            }
+            To::IfThere(value) => {
+                if headers.contains_key(&name) {
+                    headers.insert(name, value);
+                }
+            }
         }
     }
 }
@@ -104,5 +117,21 @@ mod tests {
         );
         let values: Vec<_> = headers.get_all(&name).iter().collect();
         assert_eq!(values, ["set", "added"]);
+        make(&mut headers, vec![change(To::IfAbsent(value("late")))]);
+        assert_eq!(headers.get_all(&name).iter().count(), 2);
+        make(&mut headers, vec![change(To::IfThere(value("instead")))]);
+        let values: Vec<_> = headers.get_all(&name).iter().collect();
+        assert_eq!(values, ["instead"]);
+        make(
+            &mut headers,
+            vec![
+                change(To::Nothing),
+                change(To::IfThere(value("never"))),
+                change(To::IfAbsent(value("first"))),
+                change(To::IfAbsent(value("second"))),
+            ],
+        );
+        let values: Vec<_> = headers.get_all(&name).iter().collect();
+        assert_eq!(values, ["first"]);
     }
 }

@@ -128,9 +128,7 @@ pub(crate) async fn run(
         },
         step => exchange.answer(step),
     };
-    for (name, value) in to_client.into_iter().flatten() {
-        response.headers_mut().append(name, value);
-    }
+    changes::make(response.headers_mut(), to_client.unwrap_or_default());
     peer.answers(&response);
     Ok(response)
 }

@@ -250,6 +250,60 @@ async fn what_a_permission_changes_goes_on() {
     }
 }
 
+/// As Envoy 1.40 does, which was asked with the same messages.
+#[tokio::test]
+async fn a_permission_changes_the_answer_in_envoys_ways() {
+    let (authorizer, bed) = bed("").await;
+    let added = |value| header("x-a", value);
+    let set = |value| appended("x-a", value, false);
+    let [if_absent, overwrite, if_there] = [1, 2, 3].map(|action| {
+        move |value: &str| HeaderValueOption {
+            append_action: action,
+            ..header("x-a", value)
+        }
+    });
+    let both = |append, action, value: &str| HeaderValueOption {
+        append_action: action,
+        ..appended("x-a", value, append)
+    };
+    for (changes, with_one, without) in [
+        (vec![added("1")], &["up", "1"][..], &["1"][..]),
+        (vec![appended("x-a", "1", true)], &["up", "1"], &["1"]),
+        (vec![set("1")], &["1"], &["1"]),
+        (vec![overwrite("1")], &["1"], &["1"]),
+        (vec![if_absent("1")], &["up"], &["1"]),
+        (vec![if_there("1")], &["1"], &[]),
+        (vec![both(true, 2, "1")], &["up", "1"], &["1"]),
+        (vec![both(false, 1, "1")], &["1"], &["1"]),
+        (vec![both(false, 3, "1")], &["1"], &["1"]),
+        (
+            vec![HeaderValueOption {
+                append_action: 9,
+                ..added("1")
+            }],
+            &["up"],
+            &[],
+        ),
+        (vec![set("1"), added("2")], &["1"], &["1"]),
+        (vec![set("1"), set("2")], &["2"], &["2"]),
+        (vec![if_absent("1"), added("2")], &["up", "2"], &["2"]),
+        (vec![if_absent("1"), if_absent("2")], &["up"], &["1"]),
+        (vec![if_there("1"), if_absent("2")], &["1"], &["1"]),
+        (vec![if_there("1"), added("2")], &["1"], &["1"]),
+    ] {
+        for (upstreams, wanted) in [(&[("x-a", "up")][..], with_one), (&[], without)] {
+            authorizer.say(allow(OkHttpResponse {
+                response_headers_to_add: changes.clone(),
+                ..Default::default()
+            }));
+            bed.upstream
+                .answer(support::upstream::Answer::whole("200 OK", upstreams, "{}"));
+            let answer = bed.ask("test.com").await;
+            assert_eq!(values(&answer.fields, "x-a"), wanted, "{changes:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_denial_is_the_authorizers_own_answer() {
     let (authorizer, bed) = bed("").await;

@@ -6,6 +6,7 @@ use lockgate_core::check::{OwnedAnswer, OwnedSaid};
 use lockgate_core::tables::{AuthorizerId, Tables};
 
 use super::{Denial, Reply};
+use crate::changes::Change;
 use crate::connection::Peer;
 use crate::head;
 use crate::respond::X_REQUEST_ID;
@@ -17,8 +18,8 @@ pub(crate) struct Checks {
     pub(crate) answers: Vec<OwnedAnswer>,
     /// What the one that denied has for the client.
     pub(crate) denial: Option<Denial>,
-    /// What those that allowed have for the client.
-    pub(crate) to_client: Vec<(HeaderName, HeaderValue)>,
+    /// What those that allowed change of the answer that the client gets.
+    pub(crate) to_client: Vec<Change>,
 }
 
 impl Checks {

@@ -26,6 +26,7 @@ use super::proto::{
     HeaderValueOption, HttpRequest, HttpResponse, OkHttpResponse, Peer, SocketAddress, Timestamp,
 };
 use super::{CheckError, Question, Reply, sent};
+use crate::changes::{Change, To};
 use crate::limits::{CHECK_ANSWER_BYTES_MAX, CHECK_FIELDS_MAX};
 use crate::metrics::Shard;
 use crate::upstream::{SendError, Target, connect_http2};
@@ -250,9 +251,32 @@ fn allow(ok: OkHttpResponse, headers: &HeaderMap) -> Result<Reply, CheckError> {
     for option in &ok.response_headers_to_add {
         let (name, value) = field(option)?;
         changeable(&name)?;
-        to_client.push((name, value));
+        to_client.extend(to(option, value).map(|to| Change { name, to }));
     }
+    to_client.sort_by_key(order);
     Ok(Reply::allow(fields, to_client))
+}
+
+/// What a field of the upstream's answer becomes: the older `append` is stronger than `append_action`, as in Envoy, which
+/// passes over actions that it does not know.
+fn to(option: &HeaderValueOption, value: HeaderValue) -> Option<To> {
+    match (option.append.as_ref().map(|append| append.value), option.append_action) {
+        (Some(true), _) | (None, 0) => Some(To::OneMore(value)),
+        (Some(false), _) | (None, 2) => Some(To::Only(value)),
+        (None, 1) => Some(To::IfAbsent(value)),
+        (None, 3) => Some(To::IfThere(value)),
+        (None, _) => None,
+    }
+}
+
+/// When Envoy makes a change: first it adds, then it overwrites, and last come those that depend on what is there.
+fn order(change: &Change) -> u8 {
+    match change.to {
+        To::OneMore(_) => 0,
+        To::Nothing | To::Only(_) => 1,
+        To::IfAbsent(_) => 2,
+        To::IfThere(_) => 3,
+    }
 }
 
 /// Adds `value` to the first value of a field that is there, as Envoy does; one that is not is left alone.

@@ -16,6 +16,7 @@ use lockgate_core::check::CheckProtocol;
 
 use super::{CheckError, Question, Reply, sent};
 use crate::alarm::Alarm;
+use crate::changes::{Change, To};
 use crate::limits::CHECK_ANSWER_BYTES_MAX;
 use crate::upstream::{self, Pool, Towards, UpstreamBody};
 
@@ -54,10 +55,11 @@ pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duratio
     let changes = authorizer.allowed_over_http(fields);
     let added = head.headers.iter();
     let added = added.filter(|(name, _)| authorizer.adds_to_answer(name.as_str()));
-    Ok(Reply::allow(
-        changes,
-        added.map(|(name, value)| (name.clone(), value.clone())).collect(),
-    ))
+    let to_client = added.map(|(name, value)| Change {
+        name: name.clone(),
+        to: To::OneMore(value.clone()),
+    });
+    Ok(Reply::allow(changes, to_client.collect()))
 }
 
 fn request(question: &Question<'_>) -> Option<Request<UpstreamBody>> {

@@ -29,6 +29,7 @@ use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use bytes::Bytes;
 use lockgate_core::check::{Authorizer, OwnedField, OwnedSaid};
 
+use crate::changes::Change;
 use crate::upstream::{Pool, SendError};
 
 /// What an authorizer is asked about one request.
@@ -89,8 +90,8 @@ pub(crate) struct Reply {
     pub(crate) said: OwnedSaid,
     /// Of a denial, what the client gets.
     pub(crate) denial: Option<Denial>,
-    /// Of a permission, what the client gets beside the upstream's own fields.
-    pub(crate) to_client: Vec<(HeaderName, HeaderValue)>,
+    /// Of a permission, what it changes of the answer that the client gets.
+    pub(crate) to_client: Vec<Change>,
     /// Why there is no answer that counts.
     pub(crate) failure: Option<CheckError>,
 }
@@ -149,7 +150,7 @@ pub(crate) enum Way {
 }
 
 impl Reply {
-    fn allow(fields: Vec<OwnedField>, to_client: Vec<(HeaderName, HeaderValue)>) -> Self {
+    fn allow(fields: Vec<OwnedField>, to_client: Vec<Change>) -> Self {
         Self {
             said: OwnedSaid::Allow(fields),
             denial: None,

@@ -164,6 +164,8 @@ pub(super) struct HeaderValueOption {
     /// `google.protobuf.BoolValue`
     #[prost(message, optional, tag = "2")]
     pub(super) append: Option<Flag>,
+    #[prost(int32, tag = "3")]
+    pub(super) append_action: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
