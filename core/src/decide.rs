@@ -202,7 +202,7 @@ pub fn decide<'d>(
     let Drawn { delay_ms, abort } = fault::drawn(tables, row, entropy);
     if let Some(status) = abort {
         let answer = fault::answer(status, to, sent);
-        if looks_agreed(seen, answer.status()) {
+        if upgrade::looks_agreed(seen, answer.status()) {
             return Decision::Refuse(Refusal::NoUpgrade(entry.rule));
         }
         return Decision::Abort(Abort {
@@ -265,16 +265,11 @@ fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
     route::wants_tls(tables, &seen) || route::find(tables, &seen, nothing).is_some()
 }
 
-/// Whether a client that insists on a tunnel would take an answer of this status for one.
-fn looks_agreed(seen: &Attributes<'_>, status: u16) -> bool {
-    seen.insists && matches!(status, 200..=299)
-}
-
 fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId, seen: &Attributes<'_>) -> Decision<'d> {
     let Some(row) = tables.direct_responses.get(row as usize) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
-    if looks_agreed(seen, row.status) {
+    if upgrade::looks_agreed(seen, row.status) {
         return Decision::Refuse(Refusal::NoUpgrade(rule));
     }
     Decision::Respond(DirectResponse {

@@ -71,6 +71,11 @@ pub(crate) fn lacks_key(seen: &Attributes<'_>) -> bool {
     seen.insists && has_none
 }
 
+/// Whether a client that insists on a tunnel would take an answer of this status for one (RFC 8441 §5).
+pub(crate) fn looks_agreed(seen: &Attributes<'_>, status: u16) -> bool {
+    seen.insists && matches!(status, 200..=299)
+}
+
 /// Whether `Connection` says that there is an `Upgrade`, without which that may be one of another hop.
 fn is_about_upgrade(headers: &dyn Headers) -> bool {
     let mut is = false;

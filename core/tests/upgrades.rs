@@ -206,3 +206,53 @@ spec: {{hosts: [istio.test], gateways: [edge], http: [{{{rule}}}]}}
         assert_eq!(is_refused, refused.is_some(), "{rule}: {verdict:?}");
     }
 }
+
+#[test]
+fn no_denial_looks_like_an_agreement() {
+    let compiled = compiled(
+        &format!(
+            "{EDGE}apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: a, namespace: istio-system}}
+spec: {{hosts: [a.test], resolution: DNS, ports: [{{number: 80, name: http}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: web, namespace: istio-system}}
+spec: {{hosts: [istio.test], gateways: [edge], http: [{{route: [{{destination: {{host: a.test}}}}]}}]}}
+---
+apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {{name: mesh, namespace: istio-system}}
+spec: {{extensionProviders: [{{name: authz, envoyExtAuthzGrpc: {{service: b.test, port: 9000, statusOnError: '204'}}}}]}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: ask, namespace: istio-system}}
+spec: {{action: CUSTOM, provider: {{name: authz}}, rules: [{{}}]}}
+"
+        ),
+        &Settings::default(),
+    );
+    for (said, protocol, status) in [
+        (r#"{"decision": "deny", "status": 204}"#, Some("websocket"), 403),
+        (r#"{"decision": "deny", "status": 299}"#, Some("websocket"), 403),
+        (r#"{"decision": "deny", "status": 302}"#, Some("websocket"), 302),
+        (r#"{"decision": "deny", "status": 204}"#, None, 204),
+        (r#"{"decision": "error"}"#, Some("websocket"), 403),
+        (r#"{"decision": "error"}"#, None, 204),
+    ] {
+        let question = Question {
+            target: Target::parse("http://istio.test/").unwrap(),
+            protocol: protocol.map(str::to_owned),
+            checks: serde_json::from_str(&format!(r#"{{"authz": {said}}}"#)).unwrap(),
+            ..Question::default()
+        };
+        let verdict = question.verdict(&compiled.snapshot).unwrap();
+        let Verdict::Refuse(refusal) = verdict else {
+            panic!("{said}: {verdict:?}");
+        };
+        assert_eq!(refusal.status, status, "{said} {protocol:?}");
+        assert!(refusal.code.starts_with("ext_authz_"), "{}", refusal.code);
+    }
+}

@@ -33,6 +33,7 @@ use crate::llm::body::BodyError;
 use crate::request::{Headers, Request};
 use crate::tables::{AuthorizerId, Tables};
 use crate::token::overlay::Overlay;
+use crate::upgrade;
 
 /// What one authorizer said to a request.
 #[derive(Debug, Clone, Copy)]
@@ -192,13 +193,21 @@ pub(crate) fn settle<'d>(tables: &Tables<'_>, seen: &Attributes<'d>, known: &Kno
             }
             Some(Said::Allow(_)) => continue,
             Some(Said::Nothing) if row.fail_open => continue,
-            Some(Said::Nothing) => Refusal::External(id, External::Failed(row.status_on_error)),
-            Some(Said::Deny(status)) => Refusal::External(id, External::Denied(status)),
+            Some(Said::Nothing) => Refusal::External(id, External::Failed(denying(seen, row.status_on_error))),
+            Some(Said::Deny(status)) => Refusal::External(id, External::Denied(denying(seen, status))),
             Some(Said::BodyTooLarge) => Refusal::Body(None, BodyError::TooLarge),
         };
         return Some(Decision::Refuse(refusal));
     }
     None
+}
+
+/// The status of a denial: 403 where its own would be taken for a tunnel.
+fn denying(seen: &Attributes<'_>, status: u16) -> u16 {
+    match upgrade::looks_agreed(seen, status) {
+        true => 403,
+        false => status,
+    }
 }
 
 #[cfg(test)]
