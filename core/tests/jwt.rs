@@ -441,6 +441,39 @@ fn tokens_in_two_places_are_refused() {
     }
 }
 
+/// One line is one token: that of the longest prefix.
+#[test]
+fn places_that_overlap_do_not_make_two_of_one_token() {
+    let of = |prefix: &str| {
+        compiled(&format!(
+            "  - issuer: https://a.test\n    jwks: {KEYS}\n  - issuer: https://b.test\n    jwks: {KEYS}\n    fromHeaders: [{{name: \
+             Authorization{prefix}}}]\n"
+        ))
+    };
+    let (bare, joined) = (of(""), of(", prefix: Bearer"));
+    let (a, b) = (token(GOOD), token(r#"{"iss":"https://b.test"}"#));
+    let unknown = Err(TokenError::UnknownIssuer);
+    for (compiled, value, expected) in [
+        (&bare, format!("Bearer {a}"), Ok(true)),
+        // The rule of `b` looks for a token that begins with `Bearer`.
+        (&bare, format!("Bearer {b}"), unknown),
+        (&bare, b.clone(), Ok(true)),
+        (&bare, a.clone(), unknown),
+        (&bare, "Bearer x".to_owned(), Err(TokenError::BadFormat)),
+        (&joined, format!("Bearer {a}"), Ok(true)),
+        (&joined, format!("Bearer {b}"), Ok(true)),
+        (&joined, format!("Bearer{b}"), Ok(true)),
+        (&joined, format!("Bearer{a}"), unknown),
+        (&joined, b, Ok(false)),
+    ] {
+        let asked = ask(compiled, "POST", "/", &[("authorization", &value)]);
+        let said = asked.refused.map_or(Ok(asked.verified), Err);
+        assert_eq!(said, expected, "{value}");
+    }
+    let twice = [("authorization", "Bearer x"), ("authorization", "x")];
+    assert_eq!(ask(&bare, "POST", "/", &twice).refused, Some(TokenError::SeveralTokens));
+}
+
 #[test]
 fn rules_are_pooled_and_the_issuer_chooses() {
     let compiled = compiled(&format!(

@@ -30,11 +30,12 @@ pub(super) fn compile(
         })
         .collect();
     rules.sort_by_key(|&(_, _, rule)| rule.issuer.as_ref().map(|issuer| &*issuer.value));
+    let prefixes = prefixes(&rules);
     let mut sources = Vec::new();
     let mut written = Vec::new();
     for (resource, index, rule) in rules {
         refuse_repeated_headers(rule, index, diagnostics);
-        let row = compile_rule(resource, index, rule, &mut sources, rows);
+        let row = compile_rule(resource, index, rule, &prefixes, &mut sources, rows);
         written.extend(row.payload_header);
         written.extend(
             row.claim_headers
@@ -60,6 +61,7 @@ fn compile_rule(
     resource: &RequestAuthentication,
     index: usize,
     rule: &JwtRule,
+    prefixes: &[(&str, &str)],
     sources: &mut Vec<KeySource>,
     rows: &mut RowWriter<'_>,
 ) -> TokenRuleRow {
@@ -74,7 +76,7 @@ fn compile_rule(
     TokenRuleRow {
         issuer: rule.issuer.as_ref().map(|issuer| rows.text(issuer)),
         audiences: texts(&rule.audiences, rows),
-        places: places(&rule.places, rows),
+        places: places(&rule.places, prefixes, rows),
         keys: keys(rule, sources, rows),
         payload_header: rule.payload_header.as_ref().map(|name| rows.text(name)),
         claim_headers: append(&mut rows.rows.claim_headers, claim_headers),
@@ -89,19 +91,52 @@ fn texts(list: &[Spanned<String>], rows: &mut RowWriter<'_>) -> Rows {
     append(&mut rows.rows.token_texts, spans)
 }
 
-/// Rules that look in the same place share its row, since a request has one token there.
-fn places(list: &[TokenPlace], rows: &mut RowWriter<'_>) -> Rows {
-    let ids: Vec<u32> = list
-        .iter()
-        .map(|place| {
-            let row = match place {
-                TokenPlace::Header { name, prefix } => PlaceRow::Header {
-                    name: rows.text(name),
-                    prefix: rows.text(prefix),
-                },
-                TokenPlace::Param(name) => PlaceRow::Param(rows.text(name)),
-                TokenPlace::Cookie(name) => PlaceRow::Cookie(rows.text(name)),
-            };
+/// The names and prefixes of all fields where tokens are looked for, each once.
+fn prefixes<'r>(rules: &[(&RequestAuthentication, usize, &'r JwtRule)]) -> Vec<(&'r str, &'r str)> {
+    let places = rules.iter().flat_map(|(_, _, rule)| &rule.places);
+    let mut prefixes: Vec<(&str, &str)> = places
+        .filter_map(|place| match place {
+            TokenPlace::Header { name, prefix } => Some((&**name, &**prefix)),
+            TokenPlace::Param(_) | TokenPlace::Cookie(_) => None,
+        })
+        .collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    prefixes
+}
+
+/// Rules that look in the same place share its row, since a request has one token there. Of two prefixes that fit a line
+/// the longer one takes it; if that is longer by blanks alone the token is the same, and the shorter one's rules see it.
+fn places(list: &[TokenPlace], prefixes: &[(&str, &str)], rows: &mut RowWriter<'_>) -> Rows {
+    let own = list.iter().map(|place| match place {
+        TokenPlace::Header { name, prefix } => PlaceRow::Header {
+            name: rows.text(name),
+            prefix: rows.text(prefix),
+        },
+        TokenPlace::Param(name) => PlaceRow::Param(rows.text(name)),
+        TokenPlace::Cookie(name) => PlaceRow::Cookie(rows.text(name)),
+    });
+    let mut places: Vec<PlaceRow> = own.collect();
+    let with_blanks = |(name, longer): &&(&str, &str)| {
+        list.iter().any(|place| match place {
+            TokenPlace::Header { name: own, prefix } => {
+                **own == **name && longer.strip_prefix(&**prefix).is_some_and(is_blank)
+            }
+            TokenPlace::Param(_) | TokenPlace::Cookie(_) => false,
+        })
+    };
+    places.extend(
+        prefixes
+            .iter()
+            .filter(with_blanks)
+            .map(|(name, prefix)| PlaceRow::Header {
+                name: rows.text(name),
+                prefix: rows.text(prefix),
+            }),
+    );
+    let ids: Vec<u32> = places
+        .into_iter()
+        .map(|row| {
             let known = rows.rows.token_places.iter().position(|known| *known == row);
             number(known.unwrap_or_else(|| {
                 rows.rows.token_places.push(row);
@@ -110,6 +145,10 @@ fn places(list: &[TokenPlace], rows: &mut RowWriter<'_>) -> Rows {
         })
         .collect();
     append(&mut rows.rows.token_place_ids, ids)
+}
+
+fn is_blank(text: &str) -> bool {
+    !text.is_empty() && text.trim_ascii().is_empty()
 }
 
 /// Rules with the same source share it, so that it is fetched once.

@@ -9,7 +9,7 @@ use core::fmt;
 
 use super::TokenError;
 use crate::attributes::Attributes;
-use crate::tables::{PlaceRow, Tables, TokenRuleId};
+use crate::tables::{PlaceRow, Span, Tables, TokenRuleId};
 
 /// A token as it was sent, not yet looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Opt
     for (row, place) in tables.token_places.iter().zip(0..) {
         let mut add = |text: &'d [u8]| found.add(SentToken { text, place });
         match *row {
-            PlaceRow::Header { name, prefix } => in_header(seen, tables.text(name), tables.bytes(prefix), &mut add),
+            PlaceRow::Header { name, prefix } => in_header(tables, seen, (name, prefix), &mut add),
             PlaceRow::Param(name) => in_query(seen.query.unwrap_or(""), tables.bytes(name), &mut add),
             PlaceRow::Cookie(name) => in_cookies(seen, tables.bytes(name), &mut add),
         }
@@ -82,17 +82,36 @@ impl<'d> Found<'d> {
 
 /// The prefix is compared as it is: `bearer x` and `Basic x` are no tokens, nor is `Bearer` with nothing after it.
 /// A second line of the field makes two of one token.
-fn in_header<'d>(seen: &Attributes<'d>, name: &str, prefix: &[u8], add: &mut dyn FnMut(&'d [u8])) {
+fn in_header<'d>(
+    tables: &Tables<'d>,
+    seen: &Attributes<'d>,
+    (name, prefix): (Span, Span),
+    add: &mut dyn FnMut(&'d [u8]),
+) {
     let mut token = None;
     let mut lines = 0_usize;
-    seen.headers.each(name, &mut |value| {
+    seen.headers.each(tables.text(name), &mut |line| {
         lines = lines.saturating_add(1);
-        token = token.or(value.strip_prefix(prefix));
+        let rest = line.strip_prefix(tables.bytes(prefix));
+        token = token.or(rest.filter(|_| !has_longer(tables, (name, prefix), line)));
     });
     let Some(token) = token else { return };
     for _ in 0..lines.min(2) {
         add(token.trim_ascii());
     }
+}
+
+/// Whether the line has a longer prefix, too, that a rule looks for in the field: then that is where its token is, and
+/// the shorter prefix does not make a second one of it.
+fn has_longer(tables: &Tables<'_>, (name, prefix): (Span, Span), line: &[u8]) -> bool {
+    let length = tables.bytes(prefix).len();
+    tables.token_places.iter().any(|place| match *place {
+        PlaceRow::Header { name: same, prefix } if same == name => {
+            let longer = tables.bytes(prefix);
+            longer.len() > length && line.starts_with(longer)
+        }
+        _ => false,
+    })
 }
 
 fn in_query<'d>(query: &'d str, name: &[u8], add: &mut dyn FnMut(&'d [u8])) {
