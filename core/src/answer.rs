@@ -165,6 +165,10 @@ impl Refusal {
                 allow: Some("POST"),
                 ..self.detail().answer(shape)
             },
+            Self::BadRequest(BadRequest::Trace) => Answer {
+                allow: Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+                ..self.detail().answer(shape)
+            },
             Self::Misdirected
             | Self::BadRequest(_)
             | Self::BadRewrite(_)
@@ -244,6 +248,7 @@ impl BadRequest {
     fn detail(self) -> ErrorDetail {
         let (status, code, message) = match self {
             Self::Method => (400, "bad_method", "the request's method is not known"),
+            Self::Trace => (405, "trace_not_allowed", "TRACE is not allowed here"),
             Self::MissingHost => (400, "missing_host", "the request names no host"),
             Self::TwoHosts => (400, "two_hosts", "the request names more than one host"),
             Self::Connection => (
@@ -406,6 +411,7 @@ mod tests {
     fn every_head_refusal_fits_and_names_its_status() {
         for (bad, status) in [
             (BadRequest::Method, 400),
+            (BadRequest::Trace, 405),
             (BadRequest::MissingHost, 400),
             (BadRequest::TwoHosts, 400),
             (BadRequest::Connection, 400),
@@ -424,6 +430,9 @@ mod tests {
     fn a_405_says_what_is_allowed() {
         let answer = Refusal::MethodNotAllowed(RuleId(0)).answer(ErrorShape::OpenAi);
         assert_eq!((answer.status, answer.allow), (405, Some("POST")));
+        let answer = Refusal::BadRequest(BadRequest::Trace).answer(ErrorShape::OpenAi);
+        assert_eq!(answer.status, 405);
+        assert!(answer.allow.is_some_and(|methods| !methods.contains("TRACE")));
     }
 
     #[test]

@@ -59,9 +59,7 @@ impl<'d> Attributes<'d> {
         scratch: &'d mut Scratch,
     ) -> Result<Self, BadRequest> {
         let edge = tables.edge;
-        if !method::is_known(request.method) {
-            return Err(BadRequest::Method);
-        }
+        method::check(request.method)?;
         connection_field::check(tables, request.headers)?;
         let authority = Authority::parse(sent_authority(request)?, &mut scratch.authority)?;
         let target = path::normalise(request.target, edge.paths, &mut scratch.path)?;

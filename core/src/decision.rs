@@ -204,7 +204,7 @@ pub enum Path<'d> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a new refusal must be handled by every shell")]
 pub enum Refusal {
-    /// 400 or 414: the head cannot be read one way only.
+    /// 400, 405 or 414: the head cannot be read one way only, or its method is never taken.
     BadRequest(BadRequest),
     /// 421: its connection was made for another server (RFC 9110 §15.5.20).
     Misdirected,
@@ -263,6 +263,8 @@ pub enum External {
 pub enum BadRequest {
     /// No method that HTTP has; `post` is none.
     Method,
+    /// TRACE, whose answer would hold what is added to a request here.
+    Trace,
     /// No authority at all.
     MissingHost,
     /// More than one `Host` field, or one that is not `:authority`. Beside an absolute-form target a single one is ignored.

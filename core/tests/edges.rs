@@ -111,6 +111,20 @@ fn a_body_that_cannot_be_read_goes_to_no_provider() {
     }
 }
 
+/// Its answer would hold the provider's key.
+#[test]
+fn trace_is_refused_wherever_it_goes() {
+    for (host, target) in [
+        ("a.test", "/"),
+        ("a.test", "/v1"),
+        ("nowhere.test", "/"),
+        ("a.test", "*"),
+    ] {
+        let refused = refusal("TRACE", host, target);
+        assert_eq!(refused, Some(Refusal::BadRequest(BadRequest::Trace)), "{host}{target}");
+    }
+}
+
 #[test]
 fn connect_is_refused_whatever_it_names() {
     for target in ["/", "", "a.test:443", "*"] {

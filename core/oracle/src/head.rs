@@ -71,6 +71,9 @@ pub fn read(sample: &Sample, reading: Reading) -> Result<Head, Vec<BadRequest>> 
     if sample.method == "post" {
         faults.push(BadRequest::Method);
     }
+    if sample.method == "TRACE" {
+        faults.push(BadRequest::Trace);
+    }
     // Absolute targets are `http://…` here.
     if sample.authority.is_some() && sample.scheme == Scheme::Https {
         faults.push(BadRequest::Scheme);

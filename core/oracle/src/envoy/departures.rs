@@ -80,6 +80,12 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
+        name: "TRACE",
+        what: "TRACE is 405; Envoy passes it on.",
+        why: "An upstream that answers it sends back what was added to the request: a provider's key.",
+        explains: |case| case.request.method == "TRACE" && case.lockgate.status() == Some(405),
+    },
+    Departure {
         name: "blanks in the request line",
         what: "A tab, a carriage return or a second blank beside the target is 400; Envoy takes it for one blank.",
         why: "RFC 9112 §3 has one blank there, and whitespace is what smuggling is made of.",
