@@ -2,10 +2,10 @@
 //!
 //! One task per source fetches: at once, then ahead of time, sooner after a
 //! failure, and when a token names a key that is not there. Requests never fetch
-//! and never wait for a refresh; only those that come before the first keys, or
-//! that name a new key, wait for the fetch that runs. Keys that could not be
-//! renewed are used for [`KEYS_LIFE`] and not a moment longer. There is no key
-//! that did not come from the source (CVE-2026-31837).
+//! and never wait for a refresh; only those that come while there are no keys
+//! that can be used, or that name a new key, wait for the fetch that runs. Keys
+//! that could not be renewed are used for [`KEYS_LIFE`] and not a moment longer.
+//! There is no key that did not come from the source (CVE-2026-31837).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

@@ -72,7 +72,7 @@ pub const DEPARTURES: &[Departure] = &[
     },
     Departure {
         name: "characters that no URI has",
-        what: "A raw `<`, `>` or `\"` in the target, or a back-tick in its path, is 400; Envoy takes them.",
+        what: "A raw `<` or `>` in the target, a back-tick in its path or a `\"` in its query is 400; Envoy takes them.",
         why: "RFC 3986 has no such characters, and what a server behind makes of them is its own affair.",
         explains: |case| {
             let (path, query) = case.path_and_query();
