@@ -64,13 +64,9 @@ pub const CLAIM_PATH_BYTES_MAX: usize = 512;
 /// comparing about this many.
 pub const VALUES_COMPARED_MAX: u32 = 16;
 
-/// Entries of one virtual host up to which all are walked, where looking up what they ask for costs as much as walking
-/// some fifteen.
-pub const ENTRIES_WALKED_MAX: u32 = 12;
-
-/// Entries of one virtual host that are found by the same attribute of a request up to which they are walked, where
-/// looking that up costs as much.
-pub const ENTRIES_OF_ATTRIBUTE_WALKED_MAX: usize = 6;
+/// Entries of one virtual host that are walked where looking up what they have in common costs as much: a host with no
+/// more of them, and a feature by which no more of them are found.
+pub const ENTRIES_WALKED_MAX: u32 = 6;
 
 /// Rules of policies of one kind that are judged where looking up what they ask for costs as much.
 pub const RULES_JUDGED_MAX: usize = 2;

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::entries::{Entry, Form, Key};
 use super::mentions::Mentions;
-use crate::limits::{ENTRIES_OF_ATTRIBUTE_WALKED_MAX, ENTRIES_WALKED_MAX};
+use crate::limits::ENTRIES_WALKED_MAX;
 use crate::regex::Regex;
 use crate::snapshot::MeaningRows;
 use crate::tables::{ConditionRow, Feature, Span, Subject, Test, Text, VirtualHostRow};
@@ -52,7 +52,7 @@ fn walk_what_is_rare(found: &mut Vec<Entry>, always: &mut Vec<u32>) {
     found.sort_unstable_by_key(|entry| (entry.key.feature, entry.number));
     let mut kept = Vec::with_capacity(found.len());
     for entries in found.chunk_by(|a, b| a.key.feature == b.key.feature) {
-        if entries.len() <= ENTRIES_OF_ATTRIBUTE_WALKED_MAX {
+        if entries.len() <= ENTRIES_WALKED_MAX as usize {
             always.extend(entries.iter().map(|entry| entry.number));
         } else {
             kept.extend_from_slice(entries);
