@@ -7,6 +7,8 @@
 
 #[cfg(feature = "alloc")]
 mod determinize;
+#[cfg(feature = "alloc")]
+mod foreign;
 
 #[cfg(feature = "alloc")]
 use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
@@ -97,6 +99,13 @@ impl Regex {
 /// [`crate::limits::REGEX_DFA_BYTES_MAX`].
 #[cfg(feature = "alloc")]
 pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
+    foreign::refuse_foreign(pattern)?;
+    automaton(pattern)
+}
+
+/// The same of whatever the parser reads.
+#[cfg(feature = "alloc")]
+fn automaton(pattern: &str) -> Result<Regex, alloc::string::String> {
     use alloc::format;
 
     use crate::limits::REGEX_DFA_BYTES_MAX;
@@ -123,6 +132,7 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, alloc::string::String> {
 pub(crate) fn searcher(pattern: &str) -> Result<PikeVM, alloc::string::String> {
     use alloc::string::ToString;
 
+    foreign::refuse_foreign(pattern)?;
     let nfa = nfa(pattern, crate::limits::SUBSTITUTION_NFA_BYTES_MAX)?;
     PikeVM::new_from_nfa(nfa).map_err(|error| error.to_string())
 }
@@ -209,7 +219,17 @@ mod tests {
     #[test]
     fn what_re2_refuses_or_no_bounded_automaton_holds_is_refused() {
         let long = "a".repeat(crate::limits::REGEX_BYTES_MAX + 1);
-        for pattern in ["(", "a)|(b", r"(a)\1", "(?=a)", "*", "[b-a]", "(a|b)*a(a|b){30}", &long] {
+        for pattern in [
+            "(",
+            "a)|(b",
+            r"(a)\1",
+            "(?=a)",
+            "*",
+            "[b-a]",
+            "(a|b)*a(a|b){30}",
+            "[a&&b]",
+            &long,
+        ] {
             assert!(compile(pattern).is_err(), "{pattern}");
         }
     }

@@ -183,7 +183,7 @@ mod tests {
     use regex_automata::util::syntax;
     use regex_automata::{Anchored, Input, MatchKind};
 
-    use crate::regex::compile;
+    use crate::regex::automaton;
 
     /// Whether `value` as a whole matches, as `regex-automata`'s own construction has it.
     fn expected(pattern: &str, value: &[u8]) -> bool {
@@ -240,7 +240,7 @@ mod tests {
             pattern in patterns(),
             values in prop::collection::vec(values(), 1..24),
         ) {
-            let regex = compile(&pattern).unwrap();
+            let regex = automaton(&pattern).unwrap();
             for value in values {
                 prop_assert_eq!(regex.matches(&value), expected(&pattern, &value), "{:?} on {:?}", pattern, value);
             }
