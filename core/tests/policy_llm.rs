@@ -140,6 +140,33 @@ fn a_deny_matches_one_tool_and_an_allow_covers_them_all() {
     }
 }
 
+#[test]
+fn a_custom_tool_is_known_by_the_name_in_its_definition() {
+    let deny = lockgate(&["{action: DENY, rules: [{when: [{key: 'request.llm[tools]', values: [b]}]}]}"]);
+    let allow = lockgate(&["{rules: [{when: [{key: 'request.llm[tools]', values: [a]}]}]}"]);
+    for (tool, denied, allowed) in [
+        (r#"{"type":"custom","custom":{"name":"a"}}"#, Allowed, Allowed),
+        (
+            r#"{"custom":{"format":{"name":"b"},"name":"a"},"type":"custom"}"#,
+            Allowed,
+            Allowed,
+        ),
+        (r#"{"type":"custom","custom":{"name":"b"}}"#, Denied, Denied),
+        (r#"{"type":"custom","name":"a","custom":{"name":"b"}}"#, Denied, Denied),
+        (r#"{"type":"custom","name":"a"}"#, Allowed, Allowed),
+        (
+            r#"{"type":"custom","custom":{"name":"a"},"function":{"name":"a"}}"#,
+            BadBody(400),
+            BadBody(400),
+        ),
+        (r#"{"type":"custom","Custom":{"name":"a"}}"#, BadBody(400), BadBody(400)),
+    ] {
+        let body = format!(r#"{{"tools":[{tool}]}}"#);
+        assert_eq!(sending(&body).to(&deny), denied, "{tool}");
+        assert_eq!(sending(&body).to(&allow), allowed, "{tool}");
+    }
+}
+
 const TEAM_RED_MAY_USE_MINE: &str =
     "{rules: [{when: [{key: 'request.headers[x-team]', values: [red]}, {key: 'request.llm[model]', values: [mine]}]}]}";
 

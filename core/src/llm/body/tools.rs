@@ -1,7 +1,8 @@
 //! The names of the tools that a body offers, for policies that list them.
 //!
-//! A tool is named as its API names it: `tools[].function.name` (chat),
-//! `tools[].name` (responses, messages) and the older `functions[].name`. What a
+//! A tool is named as its API names it: `tools[].function.name` and
+//! `tools[].custom.name` (chat), `tools[].name` (responses, messages) and the older
+//! `functions[].name`. What a
 //! provider runs by itself is known by its type (`web_search_preview`), so the
 //! type is a name too, unless it only says that the tool is the client's own. A
 //! list that two readers could read differently is [`ToolNames::unclear`]: that
@@ -87,10 +88,15 @@ impl fmt::Debug for ToolNames {
 enum Part {
     Name,
     Type,
-    Function,
+    Definition,
 }
 
-const PARTS: [(Part, &str); 3] = [(Part::Name, "name"), (Part::Type, "type"), (Part::Function, "function")];
+const PARTS: [(Part, &str); 4] = [
+    (Part::Name, "name"),
+    (Part::Type, "type"),
+    (Part::Definition, "function"),
+    (Part::Definition, "custom"),
+];
 
 /// Gathers the names while the tokenizer runs. It is told of a list's members only.
 #[derive(Debug)]
@@ -99,8 +105,8 @@ pub(super) struct ToolReader {
     open: bool,
     /// The part whose value comes next or is being read.
     part: Option<Part>,
-    in_function: bool,
-    /// What this tool has already said: its parts, and the name inside `function`.
+    in_definition: bool,
+    /// What this tool has already said: its parts, and the name inside its definition.
     seen: Vec<(bool, Part), 4>,
     /// The tool has a name.
     named: bool,
@@ -112,7 +118,7 @@ impl ToolReader {
         Self {
             open: false,
             part: None,
-            in_function: false,
+            in_definition: false,
             seen: Vec::new(),
             named: false,
             kind: Text::new(),
@@ -137,12 +143,12 @@ impl ToolReader {
     /// Whether the text of a key is wanted.
     pub(super) fn wants_key(&mut self, depth: usize) -> bool {
         self.part = None;
-        depth == 3 || (depth == 4 && self.in_function)
+        depth == 3 || (depth == 4 && self.in_definition)
     }
 
-    /// A key of a tool, or of its `function`; `None` when it is longer than any that tells something.
+    /// A key of a tool, or of its definition; `None` when it is longer than any that tells something.
     pub(super) fn key_end(&mut self, depth: usize, key: Option<&[u8]>, names: &mut ToolNames) {
-        let Some(key) = key.filter(|_| depth == 3 || self.in_function) else {
+        let Some(key) = key.filter(|_| depth == 3 || self.in_definition) else {
             return;
         };
         let inner = depth == 4;
@@ -171,8 +177,8 @@ impl ToolReader {
                 self.kind.clear();
                 true
             }
-            (3, Some(Part::Function), Kind::Object) => {
-                self.in_function = true;
+            (3, Some(Part::Definition), Kind::Object) => {
+                self.in_definition = true;
                 true
             }
             (3 | 4, None, _) => false,
@@ -188,7 +194,7 @@ impl ToolReader {
         match self.part {
             Some(Part::Name) => names.names.push(piece),
             Some(Part::Type) => self.kind.push(piece),
-            Some(Part::Function) | None => {}
+            Some(Part::Definition) | None => {}
         }
     }
 
@@ -202,7 +208,7 @@ impl ToolReader {
             _ => {}
         }
         if depth <= 3 {
-            self.in_function = false;
+            self.in_definition = false;
         }
     }
 
