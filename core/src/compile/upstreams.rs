@@ -33,7 +33,7 @@ pub(super) fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Upstream> {
     for entry in &resources.service_entries {
-        check_static_addresses(entry, diagnostics);
+        check_endpoints(entry, diagnostics);
     }
     refuse_two_rules_of_one_host(&resources.destination_rules, diagnostics);
     let providers = providers.iter().map(|provider| provider.host.as_str());
@@ -257,22 +257,37 @@ fn endpoint(address: &str, port: u16, weight: u32) -> Endpoint {
     }
 }
 
-fn check_static_addresses(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
-    if entry.resolution != Resolution::Static {
-        return;
-    }
-    if entry.endpoints.iter().all(|workload| workload.weight == Some(0)) {
+fn check_endpoints(entry: &ServiceEntry, diagnostics: &mut Diagnostics) {
+    let is_static = entry.resolution == Resolution::Static;
+    let gets_nothing = |workload: &&WorkloadEntry| workload.weight == Some(0);
+    if (is_static || !is_at_its_name(entry)) && entry.endpoints.iter().all(|workload| gets_nothing(&workload)) {
+        let (what, help) = match is_static {
+            true => (
+                "resolution STATIC and no endpoints",
+                "list at least one IP address, or use resolution `DNS`",
+            ),
+            false => ("only endpoints of weight 0", "give one a share"),
+        };
         diagnostics
             .error(
                 "missing-endpoints",
                 entry.meta.name.at,
-                format!(
-                    "ServiceEntry `{}` has resolution STATIC and no endpoints",
-                    *entry.meta.name
-                ),
+                format!("ServiceEntry `{}` has {what}", *entry.meta.name),
             )
             .field("spec.endpoints")
-            .help("list at least one IP address, or use resolution `DNS`");
+            .help(help);
+    } else if let Some(workload) = entry.endpoints.iter().find(gets_nothing) {
+        diagnostics
+            .warning(
+                "dead-weight",
+                workload.at,
+                "an endpoint of weight 0 gets nothing, while in Istio it counts as 1",
+            )
+            .field("spec.endpoints")
+            .help("remove it, or give it a share");
+    }
+    if !is_static {
+        return;
     }
     for workload in &entry.endpoints {
         if workload.address.parse::<core::net::IpAddr>().is_err() {
