@@ -227,6 +227,36 @@ fn what_the_other_leaves_open_the_delegating_rule_says() {
 }
 
 #[test]
+fn what_the_root_keeps_out_no_leaf_lets_in() {
+    let outer = root(&format!(
+        "[{{match: [{{withoutHeaders: {{x-int: {{prefix: f}}}}}}], delegate: {{name: leaf, namespace: team}}}}, {{{}}}]",
+        says("rest")
+    ));
+    let http = format!(
+        "[{{match: [{{withoutHeaders: {{x-int: {{exact: foo}}}}}}], {}}}]",
+        says("leaf")
+    );
+    for (http, value, answer) in [
+        (&*http, "fab", "rest"),
+        (&http, "foo", "rest"),
+        (&http, "bar", "leaf"),
+        // Negated, what is wider is narrower.
+        (&http.replace("exact: foo", "prefix: ''"), "bar", "rest"),
+        (&http.replace("exact: foo", "regex: 'b.*'"), "bar", "rest"),
+        (&http.replace("exact: foo", "regex: 'b.*'"), "fab", "rest"),
+        (&http.replace("exact: foo", "regex: 'b.*'"), "car", "leaf"),
+    ] {
+        let http = http.replace("prefix: ''", "regex: '.*'");
+        let compiled = built(&(outer.clone() + &delegate("team/leaf", &http)));
+        let sent = Sent {
+            headers: &[("x-int", value)],
+            ..at("/")
+        };
+        assert_eq!(came(&compiled, &sent), answer, "{http} {value}");
+    }
+}
+
+#[test]
 fn who_delegates_and_to_whom_is_checked() {
     let other = format!("[{{{}}}]", says("it"));
     let to = |name: &str| root(&format!("[{{delegate: {{{name}}}}}]"));
@@ -380,6 +410,35 @@ fn a_subset_that_is_not_there_or_empty_is_refused() {
         ),
     ] {
         finds(&text, code, part, false);
+    }
+    // In Istio they would get as much as others.
+    let none = "- {address: 10.0.0.4, labels: {version: v3}, weight: 0}";
+    for (text, code, loads) in [
+        (EDGE.to_owned(), "dead-weight", true),
+        (
+            EDGE.replace(
+                "resolution: DNS",
+                &format!("resolution: DNS, endpoints: [{}]", none.trim_start_matches("- ")),
+            ),
+            "missing-endpoints",
+            false,
+        ),
+    ] {
+        let text = text + &root("[{route: [{destination: {host: a.test}}]}]");
+        let source = Source::new("edge.yaml".to_owned(), text);
+        let options = LoadOptions {
+            env: &|_| None,
+            ignore_kinds: &[],
+        };
+        let built = build(&[source], &options, &Settings::default());
+        let codes: Vec<String> = built
+            .diagnostics
+            .as_slice()
+            .iter()
+            .map(|finding| finding.code.to_string())
+            .collect();
+        assert!(codes.iter().any(|found| found == code), "{code}: {codes:?}");
+        assert_eq!(built.compiled.is_some(), loads, "{code}");
     }
     let named = rule("subsets: [{name: tls, trafficPolicy: {tls: {mode: SIMPLE}}}]").replace("a.test", "named.test")
         + &to_subset("tls").replace("a.test", "named.test");

@@ -238,7 +238,7 @@ fn both(root: &HttpMatch, leaf: &HttpMatch) -> HttpMatch {
         authority: one(&own.authority, &roots.authority),
         port: own.port.or(roots.port),
         headers: both_keyed(&roots.headers, &own.headers),
-        without_headers: both_keyed(&roots.without_headers, &own.without_headers),
+        without_headers: both_without(&roots.without_headers, &own.without_headers),
         query_params: both_keyed(&roots.query_params, &own.query_params),
         gateways: match own.gateways.is_empty() {
             true => roots.gateways.clone(),
@@ -262,6 +262,18 @@ fn both_keyed<K: Clone + PartialEq>(roots: &Keyed<K>, leaves: &Keyed<K>) -> Vec<
     of_root_only.chain(leaves).cloned().collect()
 }
 
+/// All of both: what the root keeps out the leaf does not let in.
+fn both_without(
+    roots: &Keyed<HeaderKey>,
+    leaves: &Keyed<HeaderKey>,
+) -> Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)> {
+    let of_root = roots.iter().filter(|(key, wanted)| {
+        let mut leaves = leaves.iter();
+        !leaves.any(|(other, unwanted)| other.value == key.value && unwanted.value == wanted.value)
+    });
+    of_root.chain(leaves).cloned().collect()
+}
+
 fn of_key<'k, K: PartialEq>(keyed: &'k Keyed<K>, wanted: &K) -> Option<&'k Spanned<StringMatch>> {
     let mut keyed = keyed.iter();
     keyed.find(|(key, _)| key.value == *wanted).map(|(_, wanted)| wanted)
@@ -281,7 +293,6 @@ fn conflict(root: &HttpMatch, leaf: &HttpMatch) -> bool {
     ones.into_iter()
         .any(|(root, leaf)| !is_within(root.as_ref(), leaf.as_ref()))
         || keyed_conflict::<HeaderKey>(&roots.headers, &own.headers)
-        || keyed_conflict::<HeaderKey>(&roots.without_headers, &own.without_headers)
         || keyed_conflict::<String>(&roots.query_params, &own.query_params)
         || root.ignore_uri_case != leaf.ignore_uri_case
         || roots
