@@ -157,7 +157,7 @@ fn warn_about_second_pass(
         return;
     };
     let host = tables.provider_host(provider);
-    let second = second_pass.entries(listener, host);
+    let second = second_pass.entries(listener, provider);
     let admitted = second
         .iter()
         .any(|entry| providers_of(tables, entry).any(|listed| listed == provider));
@@ -179,7 +179,9 @@ fn warn_about_second_pass(
                 format!("every request of rule `{rule}` is answered 404: after the rewrite to `{host}` no rule on port {port} matches it"),
             )
             .help(match route::virtual_host(tables, listener, host.as_bytes()) {
-                Some(_) => format!("routes are matched again after the rewrite: let the rule match `{host}` too"),
+                Some(_) => format!(
+                    "routes are matched again after the rewrite: let the rule match `{host}` too, and the provider's path"
+                ),
                 None => format!(
                     "routes are matched again after the rewrite: add `{host}` to the `hosts` of the Gateway's server on port {port}, which are {}, to the route's `host` if it is another, and to what the rule matches",
                     hosts_of(tables, listener)

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::exact_host;
 use crate::route;
-use crate::tables::{EntryRow, Subject, Tables, VirtualHostRow};
+use crate::tables::{EntryRow, ProviderId, Subject, Tables, VirtualHostRow};
 
 /// The entries of all virtual hosts, by the host that they ask for.
 pub(super) struct SecondPass<'d> {
@@ -25,8 +25,11 @@ impl<'d> SecondPass<'d> {
         Self { tables, entries }
     }
 
-    /// Those that `host` on `port` may match, in order.
-    pub(super) fn entries(&self, listener: u32, host: &str) -> Vec<&'d EntryRow> {
+    /// Those that may take what goes to `provider`, in order.
+    pub(super) fn entries(&self, listener: u32, provider: ProviderId) -> Vec<&'d EntryRow> {
+        let host = self.tables.provider_host(provider);
+        let row = self.tables.providers.get(provider.0 as usize);
+        let path = row.and_then(|row| row.path).map(|path| path.parts(self.tables).path);
         let Some((id, _)) = route::virtual_host(self.tables, listener, host.as_bytes()) else {
             return Vec::new();
         };
@@ -38,7 +41,7 @@ impl<'d> SecondPass<'d> {
         let entries = numbers
             .into_iter()
             .filter_map(|number| self.tables.entries.get(number as usize));
-        entries.filter(|entry| takes_host(self.tables, entry, host)).collect()
+        entries.filter(|entry| takes(self.tables, entry, host, path)).collect()
     }
 
     /// The entries of a virtual host that ask for `host`, or for none.
@@ -54,8 +57,9 @@ impl<'d> SecondPass<'d> {
     }
 }
 
-/// Whether the entry's conditions on the host hold for `host`; others may or may not.
-fn takes_host(tables: &Tables<'_>, entry: &EntryRow, host: &str) -> bool {
+/// Whether the entry's conditions on the host and on the path hold for these, if the path is known; others may or may
+/// not.
+fn takes(tables: &Tables<'_>, entry: &EntryRow, host: &str, path: Option<&str>) -> bool {
     entry
         .conditions
         .of(tables.conditions)
@@ -63,6 +67,9 @@ fn takes_host(tables: &Tables<'_>, entry: &EntryRow, host: &str) -> bool {
         .all(|condition| match condition.subject {
             Subject::Host | Subject::Authority | Subject::RawAuthority => {
                 route::passes(tables, condition.test, host.as_bytes())
+            }
+            Subject::Path => {
+                path.is_none_or(|path| route::passes(tables, condition.test, path.as_bytes()) != condition.negated)
             }
             _ => true,
         })
