@@ -6,7 +6,47 @@ use alloc::string::String;
 use super::policy::covers;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{PolicyKey, Predicate, Spanned};
-use crate::path::{Normalization, PathParameters, PathRules};
+use crate::path::{self, Normalization, PathBuffer, PathParameters, PathRules};
+
+/// Warns about values that no path is in normal form.
+pub(super) fn warn_about_dead_values(predicate: &Predicate, rules: PathRules, diagnostics: &mut Diagnostics) {
+    for value in predicate.values.iter().filter(|value| is_dead(value, rules)) {
+        let mut buffer = PathBuffer::new();
+        let reason = match path::normalise(value, rules, &mut buffer) {
+            Ok(read) => format!("it is compared with the normal form, `{}`", read.path),
+            Err(_) => String::from("such paths are answered 400"),
+        };
+        diagnostics
+            .warning(
+                "never-matches",
+                value.at,
+                format!("`{}` matches no request: {reason}", **value),
+            )
+            .help("write the path as MeshConfig's `pathNormalization` makes it");
+    }
+}
+
+/// Whether no path in normal form is the value's, or begins like it.
+fn is_dead(value: &str, rules: PathRules) -> bool {
+    let is_normal = |text: &str| {
+        let mut buffer = PathBuffer::new();
+        path::normalise(text, rules, &mut buffer).is_ok_and(|read| read.query.is_none() && read.path == text)
+    };
+    if has_another_form(value) {
+        return false;
+    }
+    match value.strip_suffix('*') {
+        None => !is_normal(value),
+        // What is cut within an escape may go on in many ways.
+        Some(beginning) if beginning.bytes().rev().take(2).any(|byte| byte == b'%') => false,
+        Some(beginning) => !is_normal(beginning) && !is_normal(&format!("{beginning}a")),
+    }
+}
+
+/// Templates, ends, and what is spoken of where it is read.
+fn has_another_form(value: &str) -> bool {
+    !value.starts_with('/') || value.contains(['{', '?', '#'])
+}
 
 /// Warns about the first value that a spelling of the same path walks around.
 pub(super) fn warn_about_ways_around(predicate: &Predicate, rules: PathRules, diagnostics: &mut Diagnostics) {
@@ -28,6 +68,7 @@ pub(super) fn warn_about_ways_around(predicate: &Predicate, rules: PathRules, di
     let open = predicate
         .values
         .iter()
+        .filter(|value| !is_dead(value, rules))
         .find_map(|value| Some((value, way_around(value, predicate, rules)?)));
     if let Some((value, way)) = open {
         diagnostics

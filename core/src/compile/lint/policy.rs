@@ -35,6 +35,9 @@ pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Setti
             warn_about_contradictions(rule, diagnostics);
             for predicate in rule.predicates() {
                 warn_about_raw_authority(predicate, diagnostics);
+                if predicate.key == PolicyKey::Path {
+                    paths::warn_about_dead_values(predicate, tables.edge.paths, diagnostics);
+                }
                 if guards(policy, predicate) {
                     warn_about_hosts_without_port(predicate, diagnostics);
                     paths::warn_about_ways_around(predicate, tables.edge.paths, diagnostics);
@@ -227,7 +230,10 @@ fn warn_about_contradictions(rule: &PolicyRule, diagnostics: &mut Diagnostics) {
                 let same_key = negated().filter(|other| other.key == positive.key);
                 same_key
                     .flat_map(|other| &other.values)
-                    .any(|other| covers(other, value))
+                    .any(|other| match positive.key {
+                        PolicyKey::RequestPrincipal => covers_principal(other, value),
+                        _ => covers(other, value),
+                    })
             };
             if positive.values.iter().all(excluded) {
                 diagnostics
@@ -254,6 +260,15 @@ pub(super) fn covers(wider: &str, value: &str) -> bool {
             (None, Some(prefix)) => value.starts_with(prefix) && !value.starts_with('*'),
             (None, None) => false,
         }
+}
+
+/// The same of a request principal, of which a value with a slash has the issuer as it stands before the last one.
+fn covers_principal(wider: &str, value: &str) -> bool {
+    match (wider.rsplit_once('/'), value.rsplit_once('/')) {
+        (Some((issuer, wider)), Some((of, subject))) => (issuer == "*" || issuer == of) && covers(wider, subject),
+        (Some(_), None) => wider == value,
+        (None, _) => covers(wider, value),
+    }
 }
 
 /// `Host: test.com:80` is not `test.com`, and a client may write any port it likes.

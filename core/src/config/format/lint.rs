@@ -1,9 +1,11 @@
 //! Policy values that are allowed and probably do not do what they say.
 
 use alloc::format;
+use core::net::Ipv6Addr;
 
 use super::Fault;
 use crate::config::suggest::nearest;
+use crate::method::is_known;
 
 pub(super) fn pattern(text: &str) -> Option<Fault> {
     let inner = text.strip_prefix('*').unwrap_or(text);
@@ -32,7 +34,8 @@ pub(super) fn method(text: &str) -> Option<Fault> {
         "matches no request: methods are compared with their case",
     );
     if !text.bytes().any(|b| b.is_ascii_lowercase()) {
-        return None;
+        let is_refused = !text.contains('*') && (!is_known(text) || text == "CONNECT");
+        return is_refused.then(|| Fault::new("never-matches", "matches no request: such methods are answered 400"));
     }
     Some(match nearest(text, METHODS) {
         Some(method) => fault.help(format!("did you mean `{method}`?")),
@@ -94,6 +97,17 @@ pub(super) fn request_principal(text: &str) -> Option<Fault> {
             "is split at its last `/`, so it asks for an issuer that ends in `:/`",
         )
         .help("write `ISSUER/*` for any subject of one issuer")
+    })
+}
+
+/// Peers that came by IPv4 are told by their IPv4 address, however the socket writes them.
+pub(super) fn cidr(text: &str) -> Option<Fault> {
+    let (address, bits) = text.split_once('/').unwrap_or((text, "128"));
+    let address = address.parse::<Ipv6Addr>().ok()?.to_ipv4_mapped()?;
+    let is_mapped = bits.parse::<u8>().is_ok_and(|bits| bits >= 96);
+    is_mapped.then(|| {
+        Fault::new("never-matches", "matches nobody: it is an IPv4 address written as IPv6")
+            .help(format!("write `{address}`"))
     })
 }
 
