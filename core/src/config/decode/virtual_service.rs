@@ -355,6 +355,14 @@ fn redirect_of(node: &Node, path: &FieldPath<'_>, diagnostics: &mut Diagnostics)
         Some(_) => Some(Scheme::Http),
         None => None,
     };
+    let authority = node.get("authority").and_then(|node| Some((node.at, node.text()?)));
+    let named_port = authority.filter(|(_, text)| host_len(text.as_bytes()).is_some_and(|len| len < text.len()));
+    if let (Some((at, _)), true) = (named_port, port.is_some() || derived.is_some()) {
+        diagnostics
+            .error("conflicting-fields", at, "`authority` has a port, and there is another")
+            .field(path)
+            .help("keep one of them");
+    }
     let redirect = HttpRedirect {
         uri: node.get("uri").and_then(Node::text).map(String::from),
         authority: node.get("authority").and_then(Node::text).map(String::from),

@@ -79,7 +79,8 @@ pub(super) fn dns_name(text: &str) -> Check {
     if text.contains('*') {
         return Err(fault("has a wildcard where one host name is needed"));
     }
-    if text.parse::<Ipv6Addr>().is_ok() {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    if bare.map_or(text, |(bare, _)| bare).parse::<Ipv6Addr>().is_ok() {
         return Err(fault("is an IPv6 address, not a host name"));
     }
     if let Some((host, _)) = text.split_once(':') {

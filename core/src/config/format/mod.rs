@@ -394,7 +394,20 @@ fn new_path(text: &str) -> Check {
     if text.contains('?') {
         return Err(Fault::new("invalid-path", "has a query, which stays the client's"));
     }
+    if text.split(['/', '\\']).any(is_dot_segment) {
+        return Err(Fault::new(
+            "invalid-path",
+            "has a segment `.` or `..`, so nothing is sent there",
+        ));
+    }
     if text.is_empty() { Ok(()) } else { request_path(text) }
+}
+
+/// Also escaped, or with parameters.
+fn is_dot_segment(segment: &str) -> bool {
+    let name = segment.split(';').next().unwrap_or_default();
+    let name = name.replace("%2e", ".").replace("%2E", ".");
+    matches!(&*name, "." | "..")
 }
 
 fn regex(text: &str) -> Check {
