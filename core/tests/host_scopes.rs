@@ -2,12 +2,16 @@
 //! provider's key goes where its own namespaces say.
 
 #![cfg(feature = "yaml")]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
 
 use lockgate_core::compile::Settings;
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
+use lockgate_core::explain::Verdict;
 use lockgate_core::snapshot::Upstream;
+use support::{GET, compiled};
 
 const PROVIDER: &str = "apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -255,4 +259,13 @@ fn of_several_entries_of_a_host_the_nearest_then_the_oldest_locates_it() {
         assert_eq!(found_at, address, "{entries}");
         assert_eq!(found, ["unused-service-entry"], "{entries}");
     }
+}
+
+#[test]
+fn an_ipv6_address_is_explained_in_brackets() {
+    let text = service("a.test") + &entry("istio-system/x", "a.test", "'::1'");
+    let Verdict::Forward(sent) = GET.explained_by(&compiled(&text, &Settings::default())).verdict else {
+        panic!("not forwarded");
+    };
+    assert_eq!(sent.connect, ["http://[::1]:443"]);
 }

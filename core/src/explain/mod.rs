@@ -39,7 +39,7 @@ use crate::llm::body::BodyError;
 use crate::request::{Headers, Request};
 use crate::rewrite::{self, BadPath};
 use crate::route::{self, Evidence};
-use crate::snapshot::{Snapshot, Upstream};
+use crate::snapshot::{Endpoint, Snapshot, Upstream};
 use crate::tables::{OriginId, RuleId, Tables};
 use crate::token::overlay::Overlay;
 
@@ -333,7 +333,7 @@ impl<'d> Reader<'d> {
                 .map(|policy| self.tables.text(policy.label).to_owned())
                 .collect(),
             connect: endpoints
-                .map(|to| format!("{scheme}{secure}://{}:{}", to.address, to.port))
+                .map(|to| format!("{scheme}{secure}://{}", address(to)))
                 .collect(),
             call,
             body: match authorizer.and_then(|authorizer| authorizer.body) {
@@ -427,5 +427,14 @@ fn header(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> Option<Stri
         Some("«not shown»".to_owned())
     } else {
         Some(values.join(" | "))
+    }
+}
+
+/// Address and port, as a URL has them.
+fn address(to: &Endpoint) -> String {
+    let Endpoint { address, port, .. } = to;
+    match address.contains(':') {
+        true => format!("[{address}]:{port}"),
+        false => format!("{address}:{port}"),
     }
 }

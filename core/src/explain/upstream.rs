@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Backend, BodyField, HeaderChanged, Reader, Retries, UpstreamRequest, text};
+use super::{Backend, BodyField, HeaderChanged, Reader, Retries, UpstreamRequest, address, text};
 use crate::attributes::Attributes;
 use crate::check::Checked;
 use crate::claims::Claims;
@@ -65,7 +65,7 @@ impl Reader<'_> {
             subset: upstream.and_then(|upstream| upstream.subset.as_deref().map(ToOwned::to_owned)),
             connect: endpoints
                 .iter()
-                .map(|to| format!("{scheme}://{}:{}", to.address, to.port))
+                .map(|to| format!("{scheme}://{}", address(to)))
                 .collect(),
             sni: upstream.and_then(|upstream| Some(upstream.tls.as_ref()?.sni.to_string())),
             protocol: match upstream.map(|upstream| upstream.protocol) {
