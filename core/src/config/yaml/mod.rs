@@ -64,6 +64,8 @@ pub(crate) struct Documents<'s> {
     parser: Parser<'s, StrInput<'s>>,
     places: Places,
     text: &'s str,
+    /// Where lines end in YAML 1.1 only, unless it is between quotes.
+    old_breaks: Vec<usize>,
     /// What aliases of this file may still expand to.
     alias_budget: &'s mut usize,
 }
@@ -79,6 +81,7 @@ impl<'s> Documents<'s> {
             parser: Parser::new_from_str_with_options(text, options),
             places,
             text,
+            old_breaks: old_breaks(text),
             alias_budget,
         }
     }
@@ -89,11 +92,20 @@ impl<'s> Documents<'s> {
             parser: &mut self.parser,
             places: self.places,
             text: self.text,
+            old_breaks: &mut self.old_breaks,
             alias_budget: self.alias_budget,
             diagnostics,
         };
         reader.document()
     }
+}
+
+fn old_breaks(text: &str) -> Vec<usize> {
+    if text.is_ascii() {
+        return Vec::new();
+    }
+    let breaks = text.match_indices(['\u{85}', '\u{2028}', '\u{2029}']);
+    breaks.map(|(at, _)| at).collect()
 }
 
 /// The key that YAML 1.1 readers replace by the fields of its value. It is reported and left out, quoted or not.
@@ -106,6 +118,7 @@ struct Reader<'s, 'd> {
     parser: &'d mut Parser<'s, StrInput<'s>>,
     places: Places,
     text: &'s str,
+    old_breaks: &'d mut Vec<usize>,
     alias_budget: &'d mut usize,
     diagnostics: &'d mut Diagnostics,
 }
@@ -162,7 +175,10 @@ impl Reader<'_, '_> {
         let mut builder = Builder::default();
         loop {
             let step = match self.parser.next_event() {
-                None => return None,
+                None => {
+                    self.refuse_old_break();
+                    return None;
+                }
                 Some(Ok((event, span))) => self.step(&mut builder, event, span),
                 Some(Err(error)) => {
                     self.syntax_error(&error);
@@ -193,6 +209,11 @@ impl Reader<'_, '_> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = self.is_plain(style, tag.as_deref(), at);
+                if matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) {
+                    let offset = |marker: granit_parser::Marker| marker.byte_offset().unwrap_or(0);
+                    let quoted = offset(span.start)..offset(span.end);
+                    self.old_breaks.retain(|at| !quoted.contains(at));
+                }
                 let scalar = Scalar {
                     text: text.into_owned(),
                     plain,
@@ -244,6 +265,26 @@ impl Reader<'_, '_> {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// Readers of YAML 1.1 find a field where others still see a comment.
+    fn refuse_old_break(&mut self) {
+        let Some(&start) = self.old_breaks.first() else { return };
+        let character = self.text.get(start..).and_then(|rest| rest.chars().next());
+        let end = start + character.map_or(0, char::len_utf8);
+        let offset = |offset| u32::try_from(offset).unwrap_or_default();
+        let at = self.places.all.unwrap_or(Location {
+            source: self.places.source,
+            start: offset(start),
+            end: offset(end),
+        });
+        self.diagnostics
+            .error(
+                "old-line-break",
+                at,
+                "U+0085, U+2028 or U+2029 ends a line for some readers, and for others not",
+            )
+            .help("remove it, or write it between quotes");
     }
 
     fn open(&mut self, builder: &mut Builder, frame: Frame) -> Result<(), Abandoned> {

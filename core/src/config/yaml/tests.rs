@@ -30,6 +30,24 @@ fn json(text: &str) -> Vec<Json> {
 }
 
 #[test]
+fn what_ends_a_line_for_some_readers_only_stands_between_quotes() {
+    for c in ['\u{85}', '\u{2028}', '\u{2029}'] {
+        for (text, is_read) in [
+            (format!("a: 1 # x{c}b: 2\n"), false),
+            (format!("a: x{c}b: 2\n"), false),
+            (format!("a: |\n  x{c}\n"), false),
+            (format!("# x{c}\n---\na: 1\n"), false),
+            (format!("a: 'x{c}'\n\"b{c}\": \"{c}\"\n"), true),
+            (String::from("a: \u{e9} # \u{2026}\n"), true),
+        ] {
+            let mut diagnostics = Diagnostics::default();
+            parse_at(&text, Places::of_source(0, 0), &mut diagnostics);
+            assert_eq!(!diagnostics.has_errors(), is_read, "{text:?}");
+        }
+    }
+}
+
+#[test]
 fn documents_are_split_and_empty_ones_left_out() {
     assert_eq!(
         json("---\n---\na: 1\n...\n---\n# nothing\n---\n[x]\n"),
