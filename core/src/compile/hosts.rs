@@ -23,7 +23,7 @@ pub(super) struct Hosts<'c> {
     /// Those of the gateway's and the root namespace.
     own_entries: ByHost,
     /// By namespace.
-    rules: TextMap<ByHost>,
+    rules: Vec<(&'c str, ByHost)>,
     pub(super) tls: UpstreamsTls,
 }
 
@@ -34,29 +34,34 @@ impl<'c> Hosts<'c> {
             settings,
             entries: ByHost::default(),
             own_entries: ByHost::default(),
-            rules: TextMap::default(),
+            rules: Vec::new(),
             tls,
         };
-        let mut entries: Vec<(usize, &ServiceEntry)> = resources.service_entries.iter().enumerate().collect();
-        entries.sort_by(|(_, a), (_, b)| {
-            let rank = |entry: &ServiceEntry| settings.rank(&entry.meta.namespace);
-            rank(a).cmp(&rank(b)).then_with(|| by_age(&a.meta, &b.meta))
-        });
-        for (index, entry) in entries {
+        for (index, entry) in resources.service_entries.iter().enumerate() {
+            let comes_before = |other: usize| {
+                let rank = |entry: &ServiceEntry| settings.rank(&entry.meta.namespace);
+                let other = resources.service_entries.get(other);
+                other.is_some_and(|other| {
+                    let order = rank(entry).cmp(&rank(other));
+                    order.then_with(|| by_age(&entry.meta, &other.meta)).is_lt()
+                })
+            };
             for host in &entry.hosts {
-                hosts.entries.add(host, index);
+                hosts.entries.add(host, index, &comes_before);
                 if settings.in_scope(&entry.meta.namespace) {
-                    hosts.own_entries.add(host, index);
+                    hosts.own_entries.add(host, index, &comes_before);
                 }
             }
         }
         for (index, rule) in resources.destination_rules.iter().enumerate() {
             let namespace = &*rule.meta.namespace;
-            if hosts.rules.get(namespace).is_none() {
-                hosts.rules.insert(namespace, ByHost::default());
-            }
-            if let Some(rules) = hosts.rules.get_mut(namespace) {
-                rules.add(&full_name(&rule.host, namespace), index);
+            let known = hosts.rules.iter().position(|(of, _)| *of == namespace);
+            let place = known.unwrap_or_else(|| {
+                hosts.rules.push((namespace, ByHost::default()));
+                hosts.rules.len() - 1
+            });
+            if let Some((_, rules)) = hosts.rules.get_mut(place) {
+                rules.add(&full_name(&rule.host, namespace), index, &|_| false);
             }
         }
         hosts
@@ -75,7 +80,7 @@ impl<'c> Hosts<'c> {
     /// The DestinationRule of `host`, which a resource of `namespace` locates.
     pub(super) fn rule(&self, host: &str, namespace: &str) -> Option<&'c DestinationRule> {
         let in_namespace = |namespace| {
-            let rules = self.rules.get(namespace)?;
+            let (_, rules) = self.rules.iter().find(|(of, _)| *of == namespace)?;
             rules.get(&full_name(host, namespace))
         };
         let index = self.namespaces(namespace).into_iter().find_map(in_namespace)?;
@@ -114,7 +119,7 @@ impl<'c> Hosts<'c> {
     }
 }
 
-/// Resources, as indices, by the hosts that they name. Of two for one host the first counts.
+/// Resources, as indices, by the hosts that they name.
 #[derive(Debug, Default)]
 struct ByHost {
     /// Names in lower case, and wildcards.
@@ -123,7 +128,8 @@ struct ByHost {
 }
 
 impl ByHost {
-    fn add(&mut self, host: &str, index: usize) {
+    /// Of two for one host the first counts, unless the second `comes_before` it.
+    fn add(&mut self, host: &str, index: usize, comes_before: &dyn Fn(usize) -> bool) {
         let is_wildcard = host.starts_with('*');
         self.has_wildcards |= is_wildcard;
         let name = if is_wildcard {
@@ -131,7 +137,7 @@ impl ByHost {
         } else {
             host.to_ascii_lowercase()
         };
-        if self.hosts.get(&name).is_none() {
+        if self.hosts.get(&name).is_none_or(|other| comes_before(*other)) {
             self.hosts.insert(&name, index);
         }
     }
@@ -156,7 +162,7 @@ mod tests {
         let mut by_host = ByHost::default();
         let hosts = ["*", "*.a.test", "*.test", "B.a.test", "b.a.test", "*.a.test"];
         for (index, host) in hosts.into_iter().enumerate() {
-            by_host.add(host, index);
+            by_host.add(host, index, &|_| false);
         }
         for (host, found) in [
             ("b.a.test", Some(3)),
@@ -170,7 +176,7 @@ mod tests {
             assert_eq!(by_host.get(host), found, "{host}");
         }
         let mut names = ByHost::default();
-        names.add("a.test", 0);
+        names.add("a.test", 0, &|_| false);
         assert_eq!((names.get("a.test"), names.get("b.a.test")), (Some(0), None));
     }
 }
