@@ -5,7 +5,7 @@ use core::net::Ipv6Addr;
 
 use super::Fault;
 use crate::config::suggest::nearest;
-use crate::method::is_known;
+use crate::method;
 
 pub(super) fn pattern(text: &str) -> Option<Fault> {
     let inner = text.strip_prefix('*').unwrap_or(text);
@@ -34,8 +34,9 @@ pub(super) fn method(text: &str) -> Option<Fault> {
         "matches no request: methods are compared with their case",
     );
     if !text.bytes().any(|b| b.is_ascii_lowercase()) {
-        let is_refused = cfg!(feature = "std") && !text.contains('*') && (!is_known(text) || text == "CONNECT");
-        return is_refused.then(|| Fault::new("never-matches", "matches no request: such methods are answered 400"));
+        let is_refused =
+            cfg!(feature = "std") && !text.contains('*') && (method::check(text).is_err() || text == "CONNECT");
+        return is_refused.then(|| Fault::new("never-matches", "matches no request: such methods are refused"));
     }
     Some(match nearest(text, METHODS) {
         Some(method) => fault.help(format!("did you mean `{method}`?")),
