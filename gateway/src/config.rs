@@ -35,9 +35,22 @@ pub(crate) struct InputError {
     error: io::Error,
 }
 
+impl InputError {
+    fn new(path: &Path, error: io::Error) -> Self {
+        Self {
+            path: path.to_owned(),
+            error,
+        }
+    }
+}
+
 impl core::fmt::Display for InputError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "cannot read `{}`: {}", self.path.display(), self.error)
+        write!(f, "cannot read `{}`: ", self.path.display())?;
+        if let Ok(target) = std::fs::read_link(&self.path) {
+            write!(f, "it is a link to `{}`: ", target.display())?;
+        }
+        write!(f, "{}", self.error)
     }
 }
 
@@ -59,10 +72,7 @@ impl Inputs {
     pub(crate) fn read(&mut self) -> Result<Vec<Source>, InputError> {
         let mut sources = Vec::new();
         for path in &self.paths {
-            let failed = |error| InputError {
-                path: path.clone(),
-                error,
-            };
+            let failed = |error| InputError::new(path, error);
             if path.as_os_str() == "-" {
                 let text = match self.stdin.take() {
                     Some(text) => text,
@@ -72,7 +82,7 @@ impl Inputs {
                 self.stdin = Some(text);
             } else if path.is_dir() {
                 for file in directory(path).map_err(failed)? {
-                    sources.push(file_source(&file)?);
+                    sources.push(file_of_directory(&file)?);
                 }
             } else {
                 sources.push(file_source(path)?);
@@ -160,16 +170,26 @@ pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
 }
 
 /// The configuration files of a directory, sorted, as kubectl takes them: not those of directories in it.
+///
+/// What cannot be looked at is one of them: it may be a DENY, so it must not be left out.
 fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let file = entry?.path();
-        if is_config(&file) && file.is_file() {
+        if is_config(&file) && !file.is_dir() {
             files.push(file);
         }
     }
     files.sort_unstable();
     Ok(files)
+}
+
+/// A file that was found and not given: to open a pipe would wait for who writes into it.
+fn file_of_directory(path: &Path) -> Result<Source, InputError> {
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(InputError::new(path, io::Error::other("it is no regular file")));
+    }
+    file_source(path)
 }
 
 fn is_config(path: &Path) -> bool {
@@ -181,10 +201,7 @@ fn is_config(path: &Path) -> bool {
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 fn file_source(path: &Path) -> Result<Source, InputError> {
-    let failed = |error| InputError {
-        path: path.to_owned(),
-        error,
-    };
+    let failed = |error| InputError::new(path, error);
     let read = || {
         let file = std::fs::File::open(path)?;
         let expected = file.metadata()?.len().min(FILE_BYTES_MAX);

@@ -1,0 +1,97 @@
+//! The files that a configuration is made of: what becomes of them is noticed, and none is left out without a word.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a helper of tests fails by panicking")]
+
+#[cfg(test)]
+mod support;
+
+use std::path::Path;
+
+use support::bed::{Bed, Transport, join};
+use support::client::ask;
+use support::gateway::{Gateway, Setup, example};
+use support::{QUESTION, eventually};
+
+/// Waits until a host is answered with a status.
+async fn until(gateway: &Gateway, host: &str, status: u16) {
+    eventually(&format!("{host} answers {status}"), || async {
+        (ask(gateway.http, host, QUESTION).await.status == status).then_some(())
+    })
+    .await;
+}
+
+/// Changes files as people do.
+fn shell(directory: &Path, script: &str) {
+    let status = std::process::Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(directory)
+        .status();
+    assert!(status.expect("running sh").success(), "{script}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_in_a_directory_is_refused_and_not_left_out() {
+    for (what, make) in [
+        ("a link to nothing", "ln -s gone.yaml deny.yaml"),
+        ("a link to itself", "ln -s deny.yaml deny.yaml"),
+        ("a link to a file below a file", "ln -s gateway.yaml/x.yaml deny.yaml"),
+        ("a pipe", "mkfifo deny.yaml"),
+    ] {
+        let setup = Setup::seed();
+        shell(&setup.config(), make);
+        for said in [setup.run("check", &["--strict"]).await, setup.refused().await] {
+            assert_eq!(said.code, 2, "{what}: {}", said.all());
+            assert!(said.stderr.contains("deny.yaml"), "{what}: {}", said.stderr);
+        }
+    }
+    let setup = Setup::seed();
+    shell(&setup.config(), "mkdir nested.yaml && ln -s nested.yaml link.yaml");
+    let said = setup.run("check", &[]).await;
+    assert_eq!(said.code, 0, "directories are not read: {}", said.all());
+}
+
+#[tokio::test]
+async fn policy_whose_file_goes_stays_in_force() {
+    let setup = Setup::seed();
+    let policy = example("seed/authorization-policy.yaml").replace("${YOUR_LOCAL_IP}", "127.0.0.1");
+    let aside = setup.aside("policy.yaml", &policy);
+    shell(&setup.config(), "ln -s ../policy.yaml deny.yaml");
+    let bed = Bed::start(Transport::Plain, setup).await;
+    assert_eq!(bed.ask("test.com").await.status, 403);
+    std::fs::remove_file(&aside).expect("removing the policy");
+    bed.gateway.signal("HUP");
+    let refused = "configuration refused, the last good one stays";
+    let stderr = eventually("the reload is refused in the log", || async {
+        Some(bed.gateway.read("stderr")).filter(|text| text.contains(refused))
+    })
+    .await;
+    assert!(stderr.contains("deny.yaml"), "{stderr}");
+    assert_eq!(bed.ask("test.com").await.status, 403, "the last good configuration");
+}
+
+/// A directory as Kubernetes mounts a ConfigMap: each file leads through `..data`, which is swapped.
+#[tokio::test]
+async fn mounted_file_that_is_taken_away_is_gone_once_its_link_is() {
+    let setup = Setup::seed();
+    let policy = example("seed/authorization-policy.yaml").replace("${YOUR_LOCAL_IP}", "127.0.0.1");
+    let setup = setup.file("policy.yaml", &policy);
+    let (upstream, setup) = join(Transport::Plain, setup).await;
+    shell(
+        &setup.config(),
+        "mkdir ..1 && mv *.yaml ..1 && ln -s ..1 ..data && for file in ..1/*; do ln -s ..data/${file#..1/} .; done",
+    );
+    let gateway = setup.start().await;
+    until(&gateway, "test.com", 403).await;
+    shell(
+        &gateway.config(),
+        "cp -r ..1 ..2 && rm ..2/policy.yaml && ln -s ..2 ..data_tmp && mv -T ..data_tmp ..data && rm -r ..1",
+    );
+    eventually("the link that leads nowhere is refused", || async {
+        gateway.read("stderr").contains("policy.yaml").then_some(())
+    })
+    .await;
+    assert_eq!(ask(gateway.http, "test.com", QUESTION).await.status, 403);
+    shell(&gateway.config(), "rm policy.yaml");
+    until(&gateway, "test.com", 200).await;
+    drop(upstream);
+}
