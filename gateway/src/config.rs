@@ -119,54 +119,11 @@ impl Inputs {
         own.map(|(_, value)| value.clone()).or_else(|| std::env::var(name).ok())
     }
 
-    /// Whether a change of `path` may change the configuration.
-    pub(crate) fn concerns(&self, path: &Path) -> bool {
-        // A mounted ConfigMap changes by its `..data` link being swapped, which no file below shows.
-        let is_swap = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(".."));
-        let directory = directory_of(path);
-        self.files().any(|input| {
-            (is_same(directory, input) && (is_swap || is_config(path)))
-                || (is_same(directory, directory_of(input)) && (is_swap || path.file_name() == input.file_name()))
-        })
-    }
-
     /// The files and directories that were given.
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let files = self.paths.iter().filter(|path| path.as_os_str() != "-");
         files.chain(&self.mesh_config)
     }
-
-    /// The directories to watch.
-    pub(crate) fn directories(&self) -> Vec<PathBuf> {
-        let mut directories: Vec<PathBuf> = self
-            .files()
-            .map(|path| {
-                if path.is_dir() {
-                    path.clone()
-                } else {
-                    directory_of(path).to_owned()
-                }
-            })
-            .collect();
-        directories.sort_unstable();
-        directories.dedup();
-        directories
-    }
-}
-
-/// The directory that a file stands in.
-pub(crate) fn directory_of(file: &Path) -> &Path {
-    file.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
-}
-
-/// Whether two paths name one place. Watchers name in full what was given to them relative to where the process runs.
-pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
-    let full = |path: &Path| std::path::absolute(path).ok();
-    a == b || full(a).is_some_and(|a| full(b) == Some(a))
 }
 
 /// The configuration files of a directory, sorted, as kubectl takes them: not those of directories in it.
@@ -192,7 +149,8 @@ fn file_of_directory(path: &Path) -> Result<Source, InputError> {
     file_source(path)
 }
 
-fn is_config(path: &Path) -> bool {
+/// Whether a file of a directory is one of configuration, by the end of its name.
+pub(crate) fn is_config(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
@@ -264,22 +222,6 @@ mod tests {
         let mut inputs = Inputs::new(vec![dir.clone()], Vec::new(), Settings::default());
         let texts: Vec<String> = inputs.read().unwrap().into_iter().map(|source| source.text).collect();
         assert_eq!(texts, ["a.yaml", "b.yml", "c.json"]);
-        assert!(inputs.concerns(&dir.join("new.yaml")) && inputs.concerns(&dir.join("..data")));
-        assert!(!inputs.concerns(&dir.join("access.log")) && !inputs.concerns(&dir.join("nested.yaml/x.yaml")));
-        let here = std::env::current_dir().unwrap();
-        let relative = Inputs::new(vec!["a.yaml".into(), "./conf".into()], Vec::new(), Settings::default());
-        for (path, concerns) in [
-            ("a.yaml", true),
-            ("./a.yaml", true),
-            ("..data", true),
-            ("b.yaml", false),
-            ("conf/new.yaml", true),
-            ("conf/..data", true),
-            ("other/a.yaml", false),
-        ] {
-            assert_eq!(relative.concerns(Path::new(path)), concerns, "{path}");
-            assert_eq!(relative.concerns(&here.join(path)), concerns, "{path} in full");
-        }
         let mut missing = Inputs::new(vec![dir.join("gone.yaml")], Vec::new(), Settings::default());
         assert!(missing.read().unwrap_err().to_string().contains("gone.yaml"));
         std::fs::remove_dir_all(dir).unwrap();

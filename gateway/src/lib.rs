@@ -59,5 +59,6 @@ mod splice;
 mod systemd;
 mod upgrade;
 mod upstream;
+mod watch;
 mod websocket;
 mod worker;

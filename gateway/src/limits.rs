@@ -187,6 +187,9 @@ pub(crate) const ADMIN_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Quiet time after a file change before the configuration is loaded: editors and kubelets write in several steps.
 pub(crate) const RELOAD_DEBOUNCE: Duration = Duration::from_millis(200);
 
+/// Links that one path to a file leads through: as many as Linux follows.
+pub(crate) const LINKS_MAX: u32 = 40;
+
 /// Client connections at once, unless told otherwise: Envoy's advice for an edge. Each costs some 3 KiB while it waits,
 /// and 25 KiB and its bodies while it is served.
 pub(crate) const CONNECTIONS_MAX_DEFAULT: u32 = 50_000;

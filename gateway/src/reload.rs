@@ -4,20 +4,18 @@
 //! Anything that is wrong with the new configuration leaves the old one in
 //! place, whole. Requests end on the snapshot that they began with.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use lockgate_core::compile::Compiled;
 use lockgate_core::config::diagnostic::{Diagnostics, Severity, Source};
 use lockgate_core::{Built, Memory};
-use tokio::sync::mpsc;
 
 use crate::config::Inputs;
 use crate::dump::Dump;
-use crate::limits::RELOAD_DEBOUNCE;
 use crate::live::Live;
 use crate::ports::Ports;
 use crate::shared::Shared;
+use crate::watch::FileWatch;
 use crate::worker::Handle;
 use crate::{config, log};
 
@@ -26,8 +24,11 @@ use crate::{config, log};
 pub(crate) struct Refused(pub(crate) String);
 
 /// Loads, compiles and prepares: everything that can go wrong before a socket is touched.
-pub(crate) fn load(inputs: &mut Inputs, memory: &mut Memory) -> Result<Live, Refused> {
-    prepare(compile(inputs, memory)?)
+pub(crate) fn load(inputs: &mut Inputs, memory: &mut Memory, watch: &mut FileWatch) -> Result<Live, Refused> {
+    watch.renew(inputs);
+    let loaded = compile(inputs, memory)?;
+    watch.follow(&loaded.compiled);
+    prepare(loaded)
 }
 
 /// A configuration that is right in itself.
@@ -87,6 +88,8 @@ pub(crate) async fn reload(
     workers: &[Handle],
     watch: &mut FileWatch,
 ) -> bool {
+    watch.renew(inputs);
+    watch.follow(&shared.live.load().compiled);
     let (mut aside, mut known) = (inputs.clone(), core::mem::take(memory));
     let compiled = off_thread(move || {
         let compiled = compile(&mut aside, &mut known);
@@ -98,8 +101,7 @@ pub(crate) async fn reload(
     });
     let loaded = match compiled {
         Ok(loaded) => {
-            // Before they are read, so that no change of theirs is missed, and also when they are refused then.
-            watch.follow([&shared.live.load().compiled, &loaded.compiled]);
+            watch.follow(&loaded.compiled);
             off_thread(move || prepare(loaded)).await
         }
         Err(refused) => Err(refused),
@@ -135,119 +137,4 @@ async fn off_thread<T: Send + 'static>(
 ) -> Result<T, Refused> {
     let failed = |panic| Err(Refused(format!("error: the compiler failed: {panic}\n")));
     tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
-}
-
-/// Tells of changed files, after they have been quiet for a moment.
-#[derive(Debug)]
-pub(crate) struct FileWatch {
-    changes: mpsc::UnboundedReceiver<()>,
-    watcher: Option<notify::RecommendedWatcher>,
-    /// Directories that are watched.
-    directories: Vec<PathBuf>,
-    /// Files besides those of the configuration.
-    followed: Arc<Mutex<Vec<PathBuf>>>,
-}
-
-impl FileWatch {
-    /// Watches the directories of `inputs`. Where that is not possible, says so: SIGHUP still reloads.
-    pub(crate) fn new(inputs: &Inputs) -> Self {
-        let (sender, changes) = mpsc::unbounded_channel();
-        let watched = inputs.clone();
-        let followed: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
-        let others = Arc::clone(&followed);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let concerns = |path: &PathBuf| watched.concerns(path) || is_followed(&others, path);
-            let concerns = event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(concerns));
-            if concerns {
-                let _ = sender.send(());
-            }
-        });
-        if let Err(error) = &watcher {
-            cannot_watch(error);
-        }
-        let mut watch = Self {
-            changes,
-            watcher: watcher.ok(),
-            directories: Vec::new(),
-            followed,
-        };
-        for directory in inputs.directories() {
-            watch.watch(directory);
-        }
-        watch
-    }
-
-    /// Watches the files besides the configuration's own that some configurations are made of.
-    pub(crate) fn follow<'c>(&mut self, configurations: impl IntoIterator<Item = &'c Compiled>) {
-        let files: Vec<PathBuf> = configurations
-            .into_iter()
-            .flat_map(|compiled| compiled.snapshot.files().map(PathBuf::from))
-            .collect();
-        for file in &files {
-            self.watch(config::directory_of(file).to_owned());
-        }
-        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = files;
-    }
-
-    fn watch(&mut self, directory: PathBuf) {
-        let Some(watcher) = self.watcher.as_mut().filter(|_| !self.directories.contains(&directory)) else {
-            return;
-        };
-        match notify::Watcher::watch(watcher, &directory, notify::RecursiveMode::NonRecursive) {
-            Ok(()) => self.directories.push(directory),
-            Err(error) => cannot_watch(&error),
-        }
-    }
-
-    /// Resolves when files have changed and no further change came for a moment.
-    pub(crate) async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
-            // Nothing is watched.
-            core::future::pending::<()>().await;
-        }
-        while let Ok(Some(())) = tokio::time::timeout(RELOAD_DEBOUNCE, self.changes.recv()).await {}
-    }
-}
-
-/// Whether the path is one of the files, or the link by which Kubernetes swaps all files of a directory at once.
-fn is_followed(files: &Mutex<Vec<PathBuf>>, path: &Path) -> bool {
-    let files = files.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_swapped = path.file_name().is_some_and(|name| name == "..data");
-    files
-        .iter()
-        .filter(|file| is_swapped || file.file_name() == path.file_name())
-        .any(|file| config::is_same(config::directory_of(file), config::directory_of(path)))
-}
-
-fn cannot_watch(error: &notify::Error) {
-    log::warning(
-        "cannot watch the configuration files; SIGHUP reloads",
-        &[("error", &error.to_string())],
-    );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_followed_by_whatever_name_the_watcher_has_for_it() {
-        let here = std::env::current_dir().unwrap();
-        let followed = Mutex::new(vec![PathBuf::from("tls.pem"), here.join("mounted/tls.key")]);
-        for (path, is_followed_there) in [
-            ("tls.pem", true),
-            ("..data", true),
-            ("mounted/tls.key", true),
-            ("mounted/..data", true),
-            ("mounted/tls.pem", false),
-            ("other/..data", false),
-        ] {
-            assert_eq!(is_followed(&followed, Path::new(path)), is_followed_there, "{path}");
-            assert_eq!(
-                is_followed(&followed, &here.join(path)),
-                is_followed_there,
-                "{path} in full"
-            );
-        }
-    }
 }

@@ -23,10 +23,11 @@ use crate::limits::CUT;
 use crate::log::{self, Format};
 use crate::metrics::Metrics;
 use crate::ports::{Addresses, Bound, Given, Ports};
-use crate::reload::{self, FileWatch, Refused};
+use crate::reload::{self, Refused};
 use crate::shared::{Bounds, Logs, Shared, Times};
 use crate::systemd::{self, Notifier};
 use crate::upgrade::{self, Door, Predecessor, Sockets, Successor};
+use crate::watch::FileWatch;
 use crate::worker::{Command, Handle};
 
 /// How to serve.
@@ -64,6 +65,7 @@ pub(crate) struct Gateway {
     inputs: Inputs,
     /// What is known of the configuration that was loaded last.
     memory: Memory,
+    watch: FileWatch,
     ports: Ports,
     admin: Option<Admin>,
     shared: Arc<Shared>,
@@ -109,7 +111,8 @@ impl Gateway {
         log::set_format(options.log_format);
         let mut inputs = options.inputs;
         let mut memory = Memory::default();
-        let mut live = reload::load(&mut inputs, &mut memory)?;
+        let mut watch = FileWatch::new();
+        let mut live = reload::load(&mut inputs, &mut memory, &mut watch)?;
         let taken = options.upgrade.as_deref().map(upgrade::take_over).transpose()?;
         let (predecessor, taken) = taken.flatten().unzip();
         let Sockets { ports: taken, admin } = taken.unwrap_or_default();
@@ -153,6 +156,7 @@ impl Gateway {
         let mut gateway = Self {
             inputs,
             memory,
+            watch,
             ports,
             admin,
             shared,
@@ -206,14 +210,12 @@ impl Gateway {
             Ok(signals) => signals,
             Err(error) => return refused(&Refused(format!("error: cannot receive signals: {error}\n"))),
         };
-        let mut files = FileWatch::new(&self.inputs);
-        files.follow([&self.shared.live.load().compiled]);
         loop {
             let asked = tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hang_up.recv() => Asked::Reload,
-                () = files.changed() => Asked::Reload,
+                () = self.watch.changed() => Asked::Reload,
                 successor = knocked(self.door.as_ref()) => Asked::HandOver(successor),
             };
             // A signal to end must not wait for a long compilation.
@@ -221,7 +223,7 @@ impl Gateway {
                 biased;
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                done = self.turn(asked, &mut files) => if done { break },
+                done = self.turn(asked) => if done { break },
             }
         }
         tokio::select! {
@@ -237,7 +239,7 @@ impl Gateway {
     }
 
     /// Does what is asked; true if that was the last.
-    async fn turn(&mut self, asked: Asked, files: &mut FileWatch) -> bool {
+    async fn turn(&mut self, asked: Asked) -> bool {
         match asked {
             Asked::Reload => {
                 self.systemd.reloading();
@@ -247,7 +249,7 @@ impl Gateway {
                     &mut self.ports,
                     &self.shared,
                     &self.workers,
-                    files,
+                    &mut self.watch,
                 )
                 .await;
                 let live = self.shared.live.load();

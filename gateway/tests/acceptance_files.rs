@@ -75,7 +75,7 @@ async fn mounted_file_that_is_taken_away_is_gone_once_its_link_is() {
     let setup = Setup::seed();
     let policy = example("seed/authorization-policy.yaml").replace("${YOUR_LOCAL_IP}", "127.0.0.1");
     let setup = setup.file("policy.yaml", &policy);
-    let (upstream, setup) = join(Transport::Plain, setup).await;
+    let (_upstream, setup) = join(Transport::Plain, setup).await;
     shell(
         &setup.config(),
         "mkdir ..1 && mv *.yaml ..1 && ln -s ..1 ..data && for file in ..1/*; do ln -s ..data/${file#..1/} .; done",
@@ -93,5 +93,80 @@ async fn mounted_file_that_is_taken_away_is_gone_once_its_link_is() {
     assert_eq!(ask(gateway.http, "test.com", QUESTION).await.status, 403);
     shell(&gateway.config(), "rm policy.yaml");
     until(&gateway, "test.com", 200).await;
-    drop(upstream);
+}
+
+/// The script puts a configuration in place that serves `HOST` alone.
+async fn serves_in_turn(gateway: &Gateway, directory: &Path, script: &str) {
+    // Twice: the watch of what was there at first is of no use for the second.
+    for host in ["second.example.com", "third.example.com"] {
+        shell(directory, &script.replace("HOST", host));
+        until(gateway, host, 200).await;
+    }
+    assert_eq!(ask(gateway.http, "test.com", QUESTION).await.status, 404);
+    assert_eq!(ask(gateway.http, "second.example.com", QUESTION).await.status, 404);
+}
+
+/// Makes `next` of what `config` was at first, with another host.
+const NEXT: &str = "rm -rf next && cp -r first next && sed -i 's/test.com/HOST/' next/llm-route.yaml";
+
+#[tokio::test]
+async fn directory_that_is_replaced_is_watched_on() {
+    let bed = Bed::seed().await;
+    let around = bed.gateway.config().with_file_name("");
+    shell(&around, "cp -r config first");
+    let swap = "rm -rf old && mv config old && mv next config";
+    serves_in_turn(&bed.gateway, &around, &format!("{NEXT} && {swap}")).await;
+    shell(&around, "sed -i 's/third/fourth/' config/llm-route.yaml");
+    until(&bed.gateway, "fourth.example.com", 200).await;
+}
+
+#[tokio::test]
+async fn directory_that_is_replaced_further_up_is_watched_on() {
+    let (_upstream, setup) = join(Transport::Plain, Setup::seed()).await;
+    let config = setup.config();
+    shell(&config, "mkdir -p up/in && mv *.yaml up/in && cp -r up first");
+    let gateway = setup.within("up/in").start().await;
+    let next = "rm -rf next && cp -r first next && sed -i 's/test.com/HOST/' next/in/llm-route.yaml";
+    serves_in_turn(
+        &gateway,
+        &config,
+        &format!("{next} && rm -rf old && mv up old && mv next up"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn directory_that_is_removed_and_made_again_is_watched_on() {
+    let bed = Bed::seed().await;
+    let around = bed.gateway.config().with_file_name("");
+    shell(&around, "cp -r config first");
+    for host in ["second.example.com", "third.example.com"] {
+        let refused = bed.gateway.read("stderr").matches("configuration refused").count();
+        shell(&around, "rm -r config");
+        eventually("a directory that is gone is refused", || async {
+            let said = bed.gateway.read("stderr");
+            (said.matches("configuration refused").count() > refused).then_some(())
+        })
+        .await;
+        shell(&around, &format!("{NEXT} && mv next config").replace("HOST", host));
+        until(&bed.gateway, host, 200).await;
+    }
+    shell(&around, "sed -i 's/third/fourth/' config/llm-route.yaml");
+    until(&bed.gateway, "fourth.example.com", 200).await;
+}
+
+/// As git-sync and others deploy: each version in a directory of its own, and a link to the one in use.
+#[tokio::test]
+async fn link_that_is_pointed_elsewhere_is_watched_on() {
+    let (_upstream, setup) = join(Transport::Plain, Setup::seed()).await;
+    let config = setup.config();
+    shell(
+        &config,
+        "mkdir -p rel/test.com && mv *.yaml rel/test.com && ln -s rel/test.com cur",
+    );
+    let gateway = setup.within("cur").start().await;
+    let next = "cp -r rel/test.com rel/HOST && sed -i 's/test.com/HOST/' rel/HOST/llm-route.yaml";
+    serves_in_turn(&gateway, &config, &format!("{next} && ln -sfn rel/HOST cur")).await;
+    shell(&config, "sed -i 's/third/fourth/' rel/third.example.com/llm-route.yaml");
+    until(&gateway, "fourth.example.com", 200).await;
 }
