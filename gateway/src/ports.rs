@@ -7,7 +7,7 @@
 //! several: a socket that nobody serves would let its clients wait for ever.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::TcpListener;
 
@@ -180,7 +180,8 @@ impl Ports {
         });
     }
 
-    /// Warns of the sockets from systemd that no port of `live` is for: clients that connect there wait in vain.
+    /// Warns of what is meant for ports that `live` does not have: of sockets from systemd, where clients that connect
+    /// wait in vain, and of addresses, beside which the port that was meant listens everywhere.
     pub(crate) fn warn_of_unused(&self, live: &Live) {
         let listeners = live.compiled.snapshot.listeners();
         for given in &self.given {
@@ -195,6 +196,24 @@ impl Ports {
                 log::warning(
                     "a socket from systemd is for no port of a Gateway",
                     &[("name", &given.name), ("address", &address.to_string())],
+                );
+            }
+        }
+        if listeners.is_empty() {
+            log::warning("no Gateway is for this gateway, so no port is open", &[]);
+            return;
+        }
+        let ports: BTreeSet<u16> = listeners.iter().map(|listener| listener.port).collect();
+        for (port, address) in &self.addresses.0 {
+            if !ports.contains(port) {
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                log::warning(
+                    "`--listen` is for a port that no Gateway has",
+                    &[
+                        ("port", &port.to_string()),
+                        ("address", &address.to_string()),
+                        ("ports", &ports.join(", ")),
+                    ],
                 );
             }
         }

@@ -115,6 +115,7 @@ pub(crate) async fn reload(
             shared.live.store(Arc::clone(&live));
             ports.open(bound, workers);
             ports.close_others(&live, workers);
+            ports.warn_of_unused(&live);
             shared.metrics.reload.succeeded();
             log::info("configuration loaded", &[("snapshot", live.compiled.snapshot.id())]);
             true

@@ -22,7 +22,7 @@ use support::bed::{Bed, Transport};
 use support::client::{Client, get, post};
 use support::findings::places;
 use support::frames::{Connection, DATA, END_HEADERS, END_STREAM, HEADERS, block, frame};
-use support::gateway::{Gateway, Setup, edit};
+use support::gateway::{Gateway, Setup, edit, example};
 use support::load::{self, ASK_HELD, Load, Tally};
 use support::outputs::total;
 use support::ports::Port;
@@ -622,6 +622,51 @@ async fn socket_of_systemd_that_no_port_is_for_is_told() {
     );
     bed.gateway.signal("HUP");
     answers(bed.http(), 200).await;
+}
+
+#[tokio::test]
+async fn listen_that_no_port_is_for_is_told_at_start_and_at_each_reload() {
+    let elsewhere = Port::lease();
+    let listen = format!("8080=127.0.0.1:{}", elsewhere.number);
+    let bed = Bed::start(Transport::Plain, Setup::seed().args(&["--listen", &listen])).await;
+    let told = || {
+        let said = bed.gateway.read("stderr");
+        let lines = said.lines().filter(|line| line.contains("\"port\":\"8080\""));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(told().len(), 1, "{:?}", told());
+    assert!(
+        told()[0].contains("`--listen` is for a port that no Gateway has"),
+        "{:?}",
+        told()
+    );
+    assert!(told()[0].contains("\"ports\":\"80\""), "{:?}", told());
+    reload(&bed.gateway).await;
+    assert_eq!(told().len(), 2, "{:?}", told());
+    edit(&bed.gateway.config().join("gateway.yaml"), "number: 80", "number: 8080");
+    reload(&bed.gateway).await;
+    answers(([127, 0, 0, 1], elsewhere.number).into(), 200).await;
+    assert_eq!(told().iter().filter(|line| line.contains("--listen")).count(), 2);
+}
+
+#[tokio::test]
+async fn configuration_that_opens_no_port_is_told_at_start_and_at_each_reload() {
+    let warning = "no Gateway is for this gateway, so no port is open";
+    let gateway = Setup::empty().start().await;
+    let told = || gateway.read("stderr").matches(warning).count();
+    assert_eq!(told(), 1, "{}", gateway.read("stderr"));
+    reload(&gateway).await;
+    assert_eq!(told(), 2, "{}", gateway.read("stderr"));
+    std::fs::write(gateway.config().join("gateway.yaml"), example("seed/gateway.yaml")).unwrap();
+    refused_no_longer(gateway.http).await;
+    assert_eq!(told(), 2, "{}", gateway.read("stderr"));
+}
+
+async fn refused_no_longer(address: SocketAddr) {
+    eventually("connections are accepted", || async {
+        Client::try_connect_from([127, 0, 0, 1], address).await.ok().map(drop)
+    })
+    .await;
 }
 
 #[tokio::test]

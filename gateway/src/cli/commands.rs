@@ -45,7 +45,10 @@ impl Inputs {
 }
 
 pub(super) fn serve(args: Serve) -> ExitCode {
-    let addresses = Addresses(args.addresses().into_iter().collect());
+    let addresses = match args.addresses() {
+        Ok(addresses) => Addresses(addresses),
+        Err(why) => return wrong(&why),
+    };
     let cores = || std::thread::available_parallelism().map_or(1, core::num::NonZero::get);
     let bounds = args.bounds();
     let options = Options {

@@ -5,6 +5,7 @@ mod values;
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -322,8 +323,17 @@ impl Serve {
         }
     }
 
-    fn addresses(&self) -> Vec<(u16, SocketAddr)> {
-        self.listen.iter().map(|listen| (listen.port, listen.address)).collect()
+    fn addresses(&self) -> Result<BTreeMap<u16, SocketAddr>, String> {
+        let mut addresses = BTreeMap::new();
+        for listen in &self.listen {
+            if let Some(before) = addresses.insert(listen.port, listen.address) {
+                let (port, address) = (listen.port, listen.address);
+                return Err(format!(
+                    "--listen: port {port} listens in one place, and there are `{before}` and `{address}`"
+                ));
+            }
+        }
+        Ok(addresses)
     }
 }
 
