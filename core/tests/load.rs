@@ -8,7 +8,7 @@
     reason = "a test may panic"
 )]
 
-use lockgate_core::config::diagnostic::Source;
+use lockgate_core::config::diagnostic::{Flaw, Source};
 use lockgate_core::config::resource::{Action, ClientTls, PolicyTarget, ServerRoots, StringMatch};
 use lockgate_core::config::{LoadOptions, Loaded, load};
 
@@ -518,4 +518,75 @@ fn line_ends_of_windows_change_no_place() {
     };
     assert_eq!(place(&text), ("unknown-field", 6, 3, 6));
     assert_eq!(place(&text.replace('\n', "\r\n")), place(&text));
+}
+
+#[test]
+fn text_that_is_no_utf8_is_told_by_its_first_wrong_byte_and_its_file_alone() {
+    let utf16 = |mark: [u8; 2]| [&mark[..], b"k\0i\0n\0d\0:\0"].concat();
+    for (what, bytes, place, help) in [
+        (
+            "Latin-1",
+            b"kind: Gateway\n# f\xfcr alle\n".to_vec(),
+            (2, 4),
+            "save it as UTF-8",
+        ),
+        ("cut", b"kind: \xe2\x82".to_vec(), (1, 7), "save it as UTF-8"),
+        (
+            "UTF-16",
+            utf16([0xff, 0xfe]),
+            (1, 1),
+            "it begins as UTF-16 does, which some editors write: save it as UTF-8",
+        ),
+        (
+            "UTF-16",
+            utf16([0xfe, 0xff]),
+            (1, 1),
+            "it begins as UTF-16 does, which some editors write: save it as UTF-8",
+        ),
+    ] {
+        let mut sources = vec![Source::from_bytes("broken.yaml".into(), bytes)];
+        sources.extend(self::sources(&SEED[2..3]));
+        sources.push(Source::new("typo.yaml".into(), "kind: Gatewy\n".into()));
+        let loaded = load_all(&sources);
+        let found = loaded.diagnostics.as_slice();
+        // No Gateway is missed, as it may be in the file that could not be read.
+        let codes: Vec<_> = found.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, ["wrong-encoding", "missing-field"], "{what}");
+        let placed = found[0].placed(&sources);
+        assert_eq!(
+            (placed.file, placed.line, placed.column),
+            ("broken.yaml", place.0, place.1),
+            "{what}"
+        );
+        assert_eq!(placed.help, Some(help), "{what}");
+        assert!(loaded.diagnostics.has_errors());
+        assert!(!loaded.resources.has_all("Gateway"), "{what}");
+    }
+}
+
+#[test]
+fn a_wrong_byte_behind_a_key_does_not_show_the_key() {
+    let provider = SEED[0].1.replace("${API_KEY}", KEY);
+    let sources = [
+        Source::from_bytes("llm-provider.yaml".into(), [provider.as_bytes(), b"\xff\n"].concat()),
+        Source::from_bytes("key.yaml".into(), [b"apiKey: ", KEY.as_bytes(), b"\xff\n"].concat()),
+    ];
+    for finding in load_all(&sources).diagnostics.as_slice() {
+        let shown = finding.render(&sources, false);
+        assert!(!shown.contains(KEY), "{shown}");
+    }
+}
+
+#[test]
+fn what_has_no_text_is_told_as_what_it_is() {
+    let sources = [
+        Source::without_text("gone.yaml".into(), Flaw::Unreadable("no such file".into())),
+        Source::without_text("empty".into(), Flaw::EmptyDirectory),
+    ];
+    let loaded = load_all(&sources);
+    assert_eq!(codes(&loaded), ["unreadable-file", "empty-directory"]);
+    let shown = loaded.diagnostics.as_slice()[0].render(&sources, false);
+    assert!(shown.contains("cannot read `gone.yaml`: no such file"), "{shown}");
+    let loaded = load_all(&sources[1..]);
+    assert!(!loaded.diagnostics.has_errors(), "an empty directory may be meant");
 }

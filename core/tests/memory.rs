@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use lockgate_core::compile::Settings;
 use lockgate_core::config::LoadOptions;
-use lockgate_core::config::diagnostic::{Severity, Source};
+use lockgate_core::config::diagnostic::{Flaw, Severity, Source};
 use lockgate_core::{Built, Memory, build};
 use proptest::prelude::*;
 
@@ -230,4 +230,30 @@ fn what_aliases_expand_to_is_counted_for_the_file() {
     };
     assert_eq!(codes(policy("a")), [""; 0]);
     assert_eq!(codes(format!("{}---\n{}", policy("a"), policy("b"))), ["alias-limit"]);
+}
+
+#[test]
+fn what_is_kept_does_not_stand_for_a_file_that_can_no_longer_be_read() {
+    let text = include_str!("../../examples/seed/gateway.yaml");
+    let whole = Source::new("gateway.yaml".into(), text.into());
+    let flawed = [
+        Source::from_bytes("gateway.yaml".into(), [text.as_bytes(), b"\xff"].concat()),
+        Source::without_text("gateway.yaml".into(), Flaw::Unreadable("gone".into())),
+    ];
+    let options = LoadOptions {
+        env: &|_| None,
+        ignore_kinds: &[],
+    };
+    let mut memory = Memory::default();
+    let mut again = |file: &Source| {
+        memory
+            .build(vec![file.clone()], &options, &Settings::default())
+            .0
+            .compiled
+    };
+    for flawed in &flawed {
+        assert!(again(&whole).is_some());
+        assert!(again(flawed).is_none());
+    }
+    assert!(again(&whole).is_some());
 }

@@ -1,11 +1,12 @@
 //! Where the configuration comes from, and how it becomes a compiled snapshot.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use lockgate_core::compile::Settings;
 use lockgate_core::config::LoadOptions;
-use lockgate_core::config::diagnostic::{Diagnostics, Source};
+use lockgate_core::config::diagnostic::{Diagnostics, Flaw, Source};
 use lockgate_core::{Built, Memory};
 
 /// What standard input is called.
@@ -23,35 +24,9 @@ pub(crate) struct Inputs {
     /// Variables that come before the environment.
     pub(crate) variables: Vec<(String, String)>,
     /// Standard input, which can be read only once.
-    stdin: Option<String>,
+    stdin: Option<Source>,
     pub(crate) ignore_kinds: Vec<String>,
     pub(crate) settings: Settings,
-}
-
-/// A source that cannot be read.
-#[derive(Debug)]
-pub(crate) struct InputError {
-    path: PathBuf,
-    error: io::Error,
-}
-
-impl InputError {
-    fn new(path: &Path, error: io::Error) -> Self {
-        Self {
-            path: path.to_owned(),
-            error,
-        }
-    }
-}
-
-impl core::fmt::Display for InputError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "cannot read `{}`: ", self.path.display())?;
-        if let Ok(target) = std::fs::read_link(&self.path) {
-            write!(f, "it is a link to `{}`: ", target.display())?;
-        }
-        write!(f, "{}", self.error)
-    }
 }
 
 impl Inputs {
@@ -68,32 +43,26 @@ impl Inputs {
         }
     }
 
-    /// Reads all sources.
-    pub(crate) fn read(&mut self) -> Result<Vec<Source>, InputError> {
+    /// Reads all sources. What cannot be read is one that says so, beside what is wrong with the others.
+    pub(crate) fn read(&mut self) -> Vec<Source> {
         let mut sources = Vec::new();
         for path in &self.paths {
-            let failed = |error| InputError::new(path, error);
             if path.as_os_str() == "-" {
-                let text = match self.stdin.take() {
-                    Some(text) => text,
-                    None => io::read_to_string(io::stdin()).map_err(failed)?,
-                };
-                sources.push(Source::new(STDIN.to_owned(), text.clone()));
-                self.stdin = Some(text);
+                let stdin = self
+                    .stdin
+                    .get_or_insert_with(|| source(Path::new(STDIN), read(io::stdin(), 0)));
+                sources.push(stdin.clone());
             } else if path.is_dir() {
-                for file in directory(path).map_err(failed)? {
-                    sources.push(file_of_directory(&file)?);
-                }
+                sources.extend(directory(path));
             } else {
-                sources.push(file_source(path)?);
+                sources.push(source(path, File::open(path).and_then(read_file)));
             }
         }
         if let Some(path) = &self.mesh_config {
-            let Source { name, text, .. } = file_source(path)?;
-            sources.push(Source::mesh_config((*name).to_owned(), text));
+            sources.push(source(path, File::open(path).and_then(read_file)).as_mesh_config());
         }
         sources.extend(self.embedded.iter().cloned());
-        Ok(sources)
+        sources
     }
 
     /// Loads and compiles what [`Inputs::read`] read.
@@ -127,11 +96,24 @@ impl Inputs {
 }
 
 /// The configuration files of a directory, sorted, as kubectl takes them: not those of directories in it.
-///
+fn directory(path: &Path) -> Vec<Source> {
+    match files_of(path) {
+        Ok(files) if files.is_empty() => {
+            let name = path.display().to_string();
+            Vec::from([Source::without_text(name, Flaw::EmptyDirectory)])
+        }
+        Ok(files) => files
+            .iter()
+            .map(|file| source(file, open_found(file).and_then(read_file)))
+            .collect(),
+        Err(error) => Vec::from([source(path, Err(error))]),
+    }
+}
+
 /// What cannot be looked at is one of them: it may be a DENY, so it must not be left out.
-fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
+fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(path)? {
+    for entry in std::fs::read_dir(directory)? {
         let file = entry?.path();
         if is_config(&file) && !file.is_dir() {
             files.push(file);
@@ -141,52 +123,55 @@ fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A file that was found and not given: to open a pipe would wait for who writes into it.
-fn file_of_directory(path: &Path) -> Result<Source, InputError> {
-    if path.metadata().is_ok_and(|found| !found.is_file()) {
-        return Err(InputError::new(path, io::Error::other("it is no regular file")));
+/// Opens a file that was found and not given: to open a pipe would wait for who writes into it.
+fn open_found(path: &Path) -> io::Result<File> {
+    match path.metadata()?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is no regular file")),
     }
-    file_source(path)
 }
 
-/// Whether a file of a directory is one of configuration, by the end of its name.
+/// Whether a file of a directory is one of configuration, by the end of its name. kubectl leaves `.YAML` out; who writes
+/// a file of that name means it, and it may be a DENY.
 pub(crate) fn is_config(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+    let is = |ending: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
+    ["yaml", "yml", "json"].into_iter().any(is)
 }
 
 /// The longest configuration file that is read: a larger one is a mistake of the path, not a configuration.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-fn file_source(path: &Path) -> Result<Source, InputError> {
-    let failed = |error| InputError::new(path, error);
-    let read = || {
-        let file = std::fs::File::open(path)?;
-        let expected = file.metadata()?.len().min(FILE_BYTES_MAX);
-        // One byte more, so that the end is seen without growing.
-        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default().saturating_add(1));
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "longer than 64 MiB",
-        )));
+fn read_file(file: File) -> io::Result<Vec<u8>> {
+    let expected = file.metadata()?.len();
+    read(file, expected)
+}
+
+fn read(file: impl Read, expected: u64) -> io::Result<Vec<u8>> {
+    // One byte more, so that the end is seen without growing.
+    let expected = usize::try_from(expected.min(FILE_BYTES_MAX)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(expected.saturating_add(1));
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > FILE_BYTES_MAX {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than 64 MiB")),
+        false => Ok(bytes),
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        failed(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("no UTF-8 text: {error}"),
-        ))
-    })?;
-    Ok(Source::new(path.display().to_string(), text))
+}
+
+fn source(path: &Path, read: io::Result<Vec<u8>>) -> Source {
+    let name = path.display().to_string();
+    match read {
+        Ok(bytes) => Source::from_bytes(name, bytes),
+        Err(error) => {
+            let link = std::fs::read_link(path);
+            let link = link.map_or_else(|_| String::new(), |to| format!("it is a link to `{}`: ", to.display()));
+            Source::without_text(name, Flaw::Unreadable(format!("{link}{error}")))
+        }
+    }
 }
 
 /// Why a file cannot be read, if it cannot.
 pub(crate) fn unreadable(path: &str) -> Option<String> {
-    let opened = std::fs::File::open(path).and_then(|file| file.metadata());
+    let opened = File::open(path).and_then(|file| file.metadata());
     match opened {
         Ok(found) if found.is_dir() => Some("it is a directory".to_owned()),
         Ok(_) => None,
@@ -216,14 +201,16 @@ mod tests {
     fn a_directory_is_read_as_kubectl_reads_it() {
         let dir = std::env::temp_dir().join(format!("lockgate-inputs-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("nested.yaml")).unwrap();
-        for name in ["b.yml", "a.yaml", "c.json", "notes.txt", "README"] {
+        for name in ["b.yml", "a.yaml", "c.json", "D.YAML", "notes.txt", "README"] {
             std::fs::write(dir.join(name), name).unwrap();
         }
         let mut inputs = Inputs::new(vec![dir.clone()], Vec::new(), Settings::default());
-        let texts: Vec<String> = inputs.read().unwrap().into_iter().map(|source| source.text).collect();
-        assert_eq!(texts, ["a.yaml", "b.yml", "c.json"]);
+        let texts: Vec<String> = inputs.read().into_iter().map(|source| source.text).collect();
+        assert_eq!(texts, ["D.YAML", "a.yaml", "b.yml", "c.json"]);
         let mut missing = Inputs::new(vec![dir.join("gone.yaml")], Vec::new(), Settings::default());
-        assert!(missing.read().unwrap_err().to_string().contains("gone.yaml"));
+        let sources = missing.read();
+        let diagnostics = missing.build(&sources).diagnostics;
+        assert!(diagnostics.has_errors() && diagnostics.as_slice()[0].message.contains("gone.yaml"));
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

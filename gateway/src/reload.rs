@@ -55,7 +55,7 @@ fn prepare(loaded: Loaded) -> Result<Live, Refused> {
 
 /// Loads and compiles: what is wrong with the configuration itself, wherever it is to be served.
 pub(crate) fn compile(inputs: &mut Inputs, memory: &mut Memory) -> Result<Loaded, Refused> {
-    let files = inputs.read().map_err(|error| Refused(format!("error: {error}\n")))?;
+    let files = inputs.read();
     let names = files.iter().map(|file| (*file.name).to_owned()).collect();
     let (built, sources) = inputs.build_again(files, memory);
     let Built {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use support::bed::{Bed, Transport, join};
 use support::client::ask;
+use support::findings::findings;
 use support::gateway::{Gateway, Setup, example};
 use support::{QUESTION, eventually};
 
@@ -169,4 +170,54 @@ async fn link_that_is_pointed_elsewhere_is_watched_on() {
     serves_in_turn(&gateway, &config, &format!("{next} && ln -sfn rel/HOST cur")).await;
     shell(&config, "sed -i 's/third/fourth/' rel/third.example.com/llm-route.yaml");
     until(&gateway, "fourth.example.com", 200).await;
+}
+
+#[tokio::test]
+async fn file_that_cannot_be_read_is_told_beside_what_is_wrong_with_others() {
+    let setup = Setup::seed().edit("llm-route.yaml", "exact: test.com", "exakt: test.com");
+    shell(
+        &setup.config(),
+        "printf '\\377\\376k\\0' > utf16.yaml; printf 'a: b\\n# f\\374r' > latin.yaml; ln -s gone link.yaml",
+    );
+    let said = setup.run("check", &["-o", "json"]).await;
+    assert_eq!(said.code, 2, "{}", said.all());
+    let found = findings(&said.json());
+    for (file, code, line, column, hint) in [
+        ("utf16.yaml", "wrong-encoding", 1, 1, "UTF-16"),
+        ("latin.yaml", "wrong-encoding", 2, 4, "UTF-8"),
+        ("link.yaml", "unreadable-file", 1, 1, "it is a link to `gone`"),
+        ("llm-route.yaml", "unknown-field", 17, 11, "exact"),
+    ] {
+        let of_file = found
+            .iter()
+            .find(|finding| finding["file"].as_str().is_some_and(|name| name.ends_with(file)))
+            .unwrap_or_else(|| panic!("nothing of {file} in {found:?}"));
+        assert_eq!(
+            (&of_file["code"], &of_file["line"], &of_file["column"]),
+            (&code.into(), &line.into(), &column.into()),
+            "{of_file}"
+        );
+        assert!(of_file.to_string().contains(hint), "{of_file}");
+    }
+    assert_eq!(found.iter().filter(|finding| finding["severity"] == "error").count(), 4);
+}
+
+#[tokio::test]
+async fn directory_without_a_file_of_configuration_is_warned_of() {
+    let setup = Setup::empty().file("notes.txt", "").file("policy.yaml.bak", "");
+    let said = setup.run("check", &[]).await;
+    assert_eq!(said.code, 0, "{}", said.all());
+    assert!(said.stderr.contains("warning[empty-directory]"), "{}", said.stderr);
+    assert!(said.stderr.contains(".yaml, .yml or .json"), "{}", said.stderr);
+    assert_eq!(setup.run("check", &["--strict"]).await.code, 1);
+}
+
+#[tokio::test]
+async fn endings_of_files_are_read_in_any_case() {
+    let setup = Setup::seed().with_policy("127.0.0.1");
+    shell(&setup.config(), "mv authorization-policy.yaml POLICY.YAML");
+    let bed = Bed::start(Transport::Plain, setup).await;
+    assert_eq!(bed.ask("test.com").await.status, 403);
+    shell(&bed.gateway.config(), "rm POLICY.YAML");
+    until(&bed.gateway, "test.com", 200).await;
 }

@@ -27,7 +27,28 @@ pub struct Source {
     pub(crate) lines_before: u32,
     /// Where it stands among the others; of those of one rank the first comes first.
     pub(crate) rank: u32,
+    /// Why its text is not all there.
+    pub(crate) flaw: Option<Flaw>,
 }
+
+/// Why the text of a source is not all there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// It cannot be read, for this reason.
+    Unreadable(String),
+    /// After the text comes a byte that is no UTF-8 there.
+    WrongEncoding {
+        /// The byte.
+        byte: u8,
+        /// Whether the file begins as UTF-16 does.
+        is_utf16: bool,
+    },
+    /// It is a directory without a file to read.
+    EmptyDirectory,
+}
+
+/// Byte order marks of UTF-16.
+const UTF16_MARKS: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
 
 impl Source {
     /// A whole file of resources.
@@ -39,15 +60,52 @@ impl Source {
             is_mesh_config: false,
             lines_before: 0,
             rank: 0,
+            flaw: None,
+        }
+    }
+
+    /// A whole file of resources as it was read: its text ends where it is no UTF-8.
+    #[must_use]
+    pub fn from_bytes(name: String, bytes: Vec<u8>) -> Self {
+        let error = match String::from_utf8(bytes) {
+            Ok(text) => return Self::new(name, text),
+            Err(error) => error,
+        };
+        let valid = error.utf8_error().valid_up_to();
+        let mut bytes = error.into_bytes();
+        let flaw = Flaw::WrongEncoding {
+            byte: bytes.get(valid).copied().unwrap_or_default(),
+            is_utf16: UTF16_MARKS.iter().any(|mark| bytes.starts_with(mark)),
+        };
+        bytes.truncate(valid);
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        Self {
+            flaw: Some(flaw),
+            ..Self::new(name, text)
+        }
+    }
+
+    /// What was to be read, and could not be.
+    #[must_use]
+    pub fn without_text(name: String, flaw: Flaw) -> Self {
+        Self {
+            flaw: Some(flaw),
+            ..Self::new(name, String::new())
         }
     }
 
     /// A whole file that is a MeshConfig by itself.
     #[must_use]
     pub fn mesh_config(name: String, text: String) -> Self {
+        Self::new(name, text).as_mesh_config()
+    }
+
+    /// The same file, which is a MeshConfig by itself.
+    #[must_use]
+    pub fn as_mesh_config(self) -> Self {
         Self {
             is_mesh_config: true,
-            ..Self::new(name, text)
+            ..self
         }
     }
 

@@ -60,7 +60,7 @@ impl Kept {
             let place = known.partition_point(|(other, _)| other < digest);
             let index = known
                 .get(place)
-                .filter(|(other, _)| other == digest && !part.is_mesh_config)
+                .filter(|(other, _)| other == digest && !part.is_mesh_config && part.flaw.is_none())
                 .map(|(_, index)| *index);
             let read = index.and_then(|index| before.get_mut(index)?.read.take());
             // Of two parts of one text the second is read.
@@ -155,6 +155,7 @@ fn parts_of(file: Source) -> Vec<Source> {
             is_mesh_config: false,
             lines_before: lines,
             rank: 0,
+            flaw: None,
         });
         lines = lines.saturating_add(u32::try_from(own).unwrap_or(u32::MAX));
         from = end;
@@ -166,7 +167,7 @@ fn parts_of(file: Source) -> Vec<Source> {
 fn starts(file: &Source) -> Vec<usize> {
     let text = file.text.as_bytes();
     let has_directives = text.starts_with(b"%") || memmem::find(text, b"\n%").is_some();
-    if file.is_mesh_config || text.len() > SOURCE_BYTES_MAX || has_directives {
+    if file.is_mesh_config || file.flaw.is_some() || text.len() > SOURCE_BYTES_MAX || has_directives {
         return Vec::new();
     }
     let ends_marker = |at: usize| matches!(text.get(at), None | Some(b' ' | b'\t' | b'\r' | b'\n'));

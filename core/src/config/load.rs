@@ -9,6 +9,7 @@ use super::diagnostic::{Diagnostics, Location, Source};
 use super::document::{Document, redact_document};
 use super::envelope::{self, Envelope};
 use super::field_path::FieldPath;
+use super::flaw;
 use super::kept::Kept;
 use super::mesh;
 use super::resource::Resources;
@@ -122,6 +123,12 @@ impl Loader<'_> {
     /// A file, in one part or several.
     fn file(&mut self, first: (u32, &Source), others: &[(u32, &Source)]) {
         self.files = self.files.saturating_add(1);
+        if let (index, Source { flaw: Some(flaw), .. }) = first {
+            if flaw::report(first.1, index, flaw, &mut self.loaded.diagnostics) {
+                self.loaded.resources.refuse(Resources::ANY_KIND);
+            }
+            return;
+        }
         self.alias_budget = YAML_ALIAS_NODES_MAX;
         let mut is_empty = true;
         for (index, source) in core::iter::once(&first).chain(others) {

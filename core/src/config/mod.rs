@@ -22,6 +22,8 @@ mod field_path;
 #[cfg(feature = "yaml")]
 mod flat;
 #[cfg(feature = "yaml")]
+mod flaw;
+#[cfg(feature = "yaml")]
 mod format;
 #[cfg(feature = "yaml")]
 mod json_schema;

@@ -90,10 +90,7 @@ pub(super) fn check(args: Check) -> ExitCode {
         Ok(inputs) => inputs,
         Err(status) => return status,
     };
-    let sources = match inputs.read() {
-        Ok(sources) => sources,
-        Err(error) => return wrong(&error.to_string()),
-    };
+    let sources = inputs.read();
     let mut built = inputs.build(&sources);
     if let Some(compiled) = &built.compiled {
         compiled.report_unreadable(&config::unreadable, Severity::Warning, &mut built.diagnostics);

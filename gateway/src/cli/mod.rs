@@ -72,7 +72,7 @@ enum Described {
 /// What is loaded, and as which gateway.
 #[derive(Debug, Args)]
 struct Inputs {
-    /// A file, a directory (its .yaml, .yml and .json files, sorted), or `-`; repeatable.
+    /// A file, a directory (its .yaml, .yml and .json files, in any case, sorted), or `-`; repeatable.
     #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// The gateway's labels, which workload selectors are compared with.

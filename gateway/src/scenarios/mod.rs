@@ -46,9 +46,8 @@ pub(crate) fn run(inputs: &mut Inputs, paths: &[PathBuf]) -> Result<Tested, Refu
 
 fn one(inputs: &mut Inputs, path: Option<&Path>) -> Result<Run, Refused> {
     let configuration = inputs.clone();
-    let read = |inputs: &mut Inputs| inputs.read().map_err(|error| Refused(format!("error: {error}\n")));
     // The file of scenarios comes last of the files, but before what is no file of resources.
-    let others = read(inputs)?.len() - usize::from(inputs.mesh_config.is_some());
+    let others = inputs.read().len() - usize::from(inputs.mesh_config.is_some());
     let from = match path {
         Some(path) => {
             inputs.paths.push(path.to_owned());
@@ -56,7 +55,7 @@ fn one(inputs: &mut Inputs, path: Option<&Path>) -> Result<Run, Refused> {
         }
         None => 0,
     };
-    let sources = read(inputs)?;
+    let sources = inputs.read();
     inputs.variables = scenario::env(&sources);
     let mut built = inputs.build(&sources);
     *inputs = configuration;
