@@ -6,7 +6,10 @@ use std::io::Write;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use lockgate_core::config::diagnostic::{Diagnostics, Source};
+
 use crate::clock::write_rfc3339;
+use crate::config;
 use crate::json::write_string;
 
 /// The shape of log lines.
@@ -36,9 +39,35 @@ pub(crate) fn warning(message: &str, fields: &[(&str, &str)]) {
     event("warning", message, fields);
 }
 
+/// What was found in a configuration that is used all the same.
+pub(crate) fn findings(diagnostics: &Diagnostics, sources: &[Source]) {
+    if format() == Format::Text {
+        eprint!("{}", config::render(diagnostics, sources));
+        return;
+    }
+    for finding in diagnostics.as_slice() {
+        let placed = finding.placed(sources);
+        let at = format!("{}:{}:{}", placed.file, placed.line, placed.column);
+        let mut fields = vec![("code", placed.code), ("at", &at)];
+        fields.extend((!placed.field.is_empty()).then_some(("field", placed.field)));
+        fields.extend(placed.help.map(|help| ("help", help)));
+        warning(placed.message, &fields);
+    }
+    if diagnostics.omitted() > 0 {
+        warning(
+            "more was found than is told",
+            &[("findings", &diagnostics.omitted().to_string())],
+        );
+    }
+}
+
+fn format() -> Format {
+    FORMAT.get().copied().unwrap_or(Format::Text)
+}
+
 fn event(level: &str, message: &str, fields: &[(&str, &str)]) {
     let mut line = Vec::with_capacity(256);
-    match FORMAT.get().copied().unwrap_or(Format::Text) {
+    match format() {
         Format::Json => json_line(&mut line, level, message, fields),
         Format::Text => text_line(&mut line, level, message, fields),
     }

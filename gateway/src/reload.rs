@@ -64,13 +64,10 @@ pub(crate) fn compile(inputs: &mut Inputs, memory: &mut Memory) -> Result<Loaded
         diagnostics,
         scenarios: _,
     } = built;
-    let rendered = config::render(&diagnostics, &sources);
     let Some(compiled) = compiled else {
-        return Err(Refused(rendered));
+        return Err(Refused(config::render(&diagnostics, &sources)));
     };
-    if !rendered.is_empty() {
-        eprint!("{rendered}");
-    }
+    log::findings(&diagnostics, &sources);
     let dump = Dump::new(documents, names, inputs.settings.clone(), |name| inputs.variable(name));
     Ok(Loaded {
         compiled,

@@ -221,3 +221,37 @@ async fn endings_of_files_are_read_in_any_case() {
     shell(&bed.gateway.config(), "rm POLICY.YAML");
     until(&bed.gateway, "test.com", 200).await;
 }
+
+#[tokio::test]
+async fn what_is_found_at_the_start_and_at_a_reload_is_a_line_of_the_log() {
+    let foreign = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: x\n";
+    let gateway = Setup::seed().file("foreign.yaml", foreign).start().await;
+    let found = || {
+        let said = gateway.read("stderr");
+        let line = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("not JSON ({e}): {line}"));
+        let lines: Vec<serde_json::Value> = said.lines().map(line).collect();
+        lines
+            .into_iter()
+            .filter(|line| line["code"] == "foreign-kind")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found().len(), 1);
+    assert_eq!(found()[0]["level"], "warning");
+    assert!(
+        found()[0]["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("Deployment"))
+    );
+    assert!(
+        found()[0]["at"]
+            .as_str()
+            .is_some_and(|at| at.ends_with("foreign.yaml:2:7")),
+        "{:?}",
+        found()
+    );
+    gateway.signal("HUP");
+    eventually("the finding is told again", || async {
+        (found().len() == 2).then_some(())
+    })
+    .await;
+}
