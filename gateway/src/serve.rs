@@ -214,7 +214,10 @@ impl Gateway {
             let asked = tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => Asked::Reload,
+                _ = hang_up.recv() => {
+                    self.writers.iter().for_each(Writer::reopen);
+                    Asked::Reload
+                }
                 () = self.watch.changed() => Asked::Reload,
                 successor = knocked(self.door.as_ref()) => Asked::HandOver(successor),
             };
@@ -348,13 +351,12 @@ fn signals() -> io::Result<(Signal, Signal, Signal)> {
 
 /// Starts to write into a file, or to standard output.
 fn open_log(what: &str, path: &Path) -> Result<(Arc<Queue>, Writer), Refused> {
-    let file = || -> io::Result<Box<dyn Write + Send>> {
-        if path.as_os_str() == "-" {
+    let to = path.to_owned();
+    let open = move || -> io::Result<Box<dyn Write + Send>> {
+        if to.as_os_str() == "-" {
             return Ok(Box::new(io::stdout()));
         }
-        Ok(Box::new(OpenOptions::new().create(true).append(true).open(path)?))
+        Ok(Box::new(OpenOptions::new().create(true).append(true).open(&to)?))
     };
-    file()
-        .and_then(|file| Queue::start(what, file))
-        .map_err(|error| Refused(format!("error: {what} `{}`: {error}\n", path.display())))
+    Queue::start(what, open).map_err(|error| Refused(format!("error: {what} `{}`: {error}\n", path.display())))
 }

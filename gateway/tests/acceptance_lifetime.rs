@@ -730,3 +730,45 @@ async fn workers_are_as_many_as_the_process_may_use_cores() {
         1
     );
 }
+
+#[tokio::test]
+async fn logs_that_are_moved_away_are_opened_again_at_a_hangup() {
+    let setup = Setup::seed();
+    let capsules = setup.aside("capsules.jsonl", "");
+    let bed = Bed::start(Transport::Plain, setup.args(&["--capsule", capsules.to_str().unwrap()])).await;
+    let lines = |file: &str| bed.gateway.read(file).lines().count();
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    bed.gateway.log_of(1).await;
+    for file in ["access.log", "capsules.jsonl"] {
+        let path = capsules.with_file_name(file);
+        std::fs::rename(&path, path.with_extension("1")).unwrap();
+    }
+    bed.gateway.signal("HUP");
+    eventually("new files", || async {
+        let is_there = |file| capsules.with_file_name(file).exists();
+        (is_there("access.log") && is_there("capsules.jsonl")).then_some(())
+    })
+    .await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    eventually("lines in the new files", || async {
+        (lines("access.log") == 1 && lines("capsules.jsonl") == 1).then_some(())
+    })
+    .await;
+    assert_eq!((lines("access.1"), lines("capsules.1")), (1, 1));
+    // What cannot be opened is written on.
+    let path = capsules.with_file_name("access.log");
+    std::fs::rename(&path, path.with_extension("2")).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    bed.gateway.signal("HUP");
+    eventually("that it cannot be opened is told", || async {
+        let said = bed.gateway.read("stderr");
+        said.contains("a log cannot be opened again, the file that was open is written on")
+            .then_some(())
+    })
+    .await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    eventually("a line in the old file", || async {
+        (lines("access.2") == 2).then_some(())
+    })
+    .await;
+}

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::limits::{LOG_CLOSE, LOG_GATHER, LOG_QUEUE_BYTES_MAX};
+use crate::log;
 
 /// The lines on their way to the file.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     lines: Vec<u8>,
+    /// Whether the file is to be opened again, as it may have been moved away.
+    reopen: bool,
     closed: bool,
 }
 
@@ -37,13 +40,17 @@ pub(crate) struct Writer {
 }
 
 impl Queue {
-    /// A queue and the thread, called `name`, that empties it into `file`.
-    pub(crate) fn start(name: &str, file: impl Write + Send + 'static) -> io::Result<(Arc<Self>, Writer)> {
+    /// A queue and the thread, called `name`, that empties it into what `open` opens.
+    pub(crate) fn start<W: Write + Send + 'static>(
+        name: &str,
+        open: impl Fn() -> io::Result<W> + Send + 'static,
+    ) -> io::Result<(Arc<Self>, Writer)> {
         let queue = Arc::new(Self::default());
         let reader = Arc::clone(&queue);
+        let file = open()?;
         let thread = std::thread::Builder::new()
             .name(name.into())
-            .spawn(move || reader.empty_into(file))?;
+            .spawn(move || reader.empty_into(file, open))?;
         let writer = Writer {
             queue: Arc::clone(&queue),
             thread,
@@ -71,10 +78,19 @@ impl Queue {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    fn empty_into(&self, mut file: impl Write) {
+    fn empty_into<W: Write>(&self, mut file: W, open: impl Fn() -> io::Result<W>) {
         let mut lines = Vec::new();
         while self.wait() {
-            core::mem::swap(&mut lock(&self.state).lines, &mut lines);
+            let mut state = lock(&self.state);
+            core::mem::swap(&mut state.lines, &mut lines);
+            let reopen = core::mem::take(&mut state.reopen);
+            drop(state);
+            if reopen {
+                match open() {
+                    Ok(opened) => file = opened,
+                    Err(error) => cannot_reopen(&error),
+                }
+            }
             // A full disk or a closed pipe must not stop the gateway; the lines are lost and counted.
             if file.write_all(&lines).and_then(|()| file.flush()).is_err() {
                 let count = memchr::memchr_iter(b'\n', &lines).count();
@@ -88,11 +104,11 @@ impl Queue {
     /// Sleeps until there is something to write; `false` when there never will be.
     fn wait(&self) -> bool {
         let mut state = lock(&self.state);
-        while state.lines.is_empty() && !state.closed {
+        while state.lines.is_empty() && !state.reopen && !state.closed {
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let closed = state.closed;
-        let any = !state.lines.is_empty();
+        let any = !state.lines.is_empty() || state.reopen;
         drop(state);
         if !closed {
             std::thread::sleep(LOG_GATHER);
@@ -108,6 +124,12 @@ const LOG_BUFFER_BYTES_KEPT: usize = 256 * 1024;
 const CLOSE_POLL: Duration = Duration::from_millis(1);
 
 impl Writer {
+    /// Has the file opened again, for the lines that are not written yet: whoever moved it away has its lines to there.
+    pub(crate) fn reopen(&self) {
+        lock(&self.queue.state).reopen = true;
+        self.queue.wake.notify_one();
+    }
+
     /// Writes what is queued and ends the thread, unless the file is stuck: nobody waits for that.
     pub(crate) fn close(self) {
         lock(&self.queue.state).closed = true;
@@ -119,6 +141,17 @@ impl Writer {
     }
 }
 
+fn cannot_reopen(error: &io::Error) {
+    let thread = std::thread::current();
+    log::warning(
+        "a log cannot be opened again, the file that was open is written on",
+        &[
+            ("log", thread.name().unwrap_or_default()),
+            ("error", &error.to_string()),
+        ],
+    );
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -128,6 +161,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
+    #[derive(Clone)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Sink {
@@ -144,7 +178,8 @@ mod tests {
     #[test]
     fn every_line_is_written_in_order_before_close_returns() {
         let written: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let (queue, writer) = Queue::start("log", Sink(Arc::clone(&written))).unwrap();
+        let sink = Sink(Arc::clone(&written));
+        let (queue, writer) = Queue::start("log", move || Ok(sink.clone())).unwrap();
         for n in 0..1000 {
             queue.append(format!("line {n}\n").as_bytes());
         }
@@ -154,12 +189,50 @@ mod tests {
         assert_eq!(queue.dropped(), 0);
     }
 
+    #[test]
+    fn a_file_that_cannot_be_opened_again_is_written_on() {
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let again: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let files = Mutex::new(vec![
+            Some(Sink(Arc::clone(&again))),
+            None,
+            Some(Sink(Arc::clone(&written))),
+        ]);
+        let open = move || {
+            lock(&files)
+                .pop()
+                .flatten()
+                .ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+        };
+        let (queue, writer) = Queue::start("log", open).unwrap();
+        for (line, holds) in [("first\n", &written), ("second\n", &written), ("third\n", &again)] {
+            queue.append(line.as_bytes());
+            while !lock(holds).ends_with(line.as_bytes()) {
+                std::thread::yield_now();
+            }
+            writer.reopen();
+            while lock(&queue.state).reopen {
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(*lock(&written), b"first\nsecond\n");
+        writer.close();
+    }
+
     /// A file that never takes anything.
-    struct Stuck(mpsc::Receiver<()>);
+    struct Stuck(Arc<Mutex<mpsc::Receiver<()>>>);
+
+    impl Stuck {
+        fn until_released() -> (mpsc::Sender<()>, impl Fn() -> io::Result<Self> + Send) {
+            let (release, stuck) = mpsc::channel();
+            let stuck = Arc::new(Mutex::new(stuck));
+            (release, move || Ok(Self(Arc::clone(&stuck))))
+        }
+    }
 
     impl Write for Stuck {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
+            let _ = lock(&self.0).recv();
             Err(io::ErrorKind::BrokenPipe.into())
         }
 
@@ -170,8 +243,8 @@ mod tests {
 
     #[test]
     fn a_stuck_file_drops_lines_and_never_blocks() {
-        let (release, stuck) = mpsc::channel();
-        let (queue, writer) = Queue::start("log", Stuck(stuck)).unwrap();
+        let (release, stuck) = Stuck::until_released();
+        let (queue, writer) = Queue::start("log", stuck).unwrap();
         let mut line = vec![b'x'; 1024 * 1024];
         line.push(b'\n');
         for _ in 0..100 {
@@ -188,8 +261,8 @@ mod tests {
 
     #[test]
     fn a_file_that_stays_stuck_holds_nobody_up_at_the_end() {
-        let (release, stuck) = mpsc::channel();
-        let (queue, writer) = Queue::start("log", Stuck(stuck)).unwrap();
+        let (release, stuck) = Stuck::until_released();
+        let (queue, writer) = Queue::start("log", stuck).unwrap();
         queue.append(b"line\n");
         writer.close();
         drop(release);

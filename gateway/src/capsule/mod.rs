@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_share_of_requests_is_drawn() {
-        let (queue, writer) = Queue::start("capsules", std::io::sink()).unwrap();
+        let (queue, writer) = Queue::start("capsules", || Ok(std::io::sink())).unwrap();
         let takes = |share, draw| Capsules::new(Arc::clone(&queue), Share(share), Vec::new()).takes(|| draw);
         assert!(takes(1.0, u64::MAX) && takes(0.5, 0) && takes(0.5, u64::MAX / 2 - 1));
         assert!(!takes(0.5, u64::MAX / 2 + 1) && !takes(0.0, 0) && !takes(0.01, u64::MAX / 50));
