@@ -10,7 +10,7 @@ use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Known};
-use lockgate_core::explain::{Explanation, explain};
+use lockgate_core::explain::{Explanation, Question, Target, explain};
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::proxy_header;
 use lockgate_core::request::{Connection, Request};
@@ -191,4 +191,45 @@ fn what_explain_matches_is_what_decide_matches_even_for_the_target_star() {
         it.passes.iter().flat_map(|pass| &pass.rules).all(|rule| !rule.matched),
         "{it}"
     );
+}
+
+fn asked(url: &str, headers: &[(&str, &str)]) -> Result<Explanation, String> {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let question = Question {
+        target: Target::parse(url).unwrap(),
+        headers: headers.iter().map(owned).collect(),
+        ..Question::default()
+    };
+    question.explain(&compiled(str::to_owned).snapshot)
+}
+
+#[test]
+fn a_port_of_no_gateway_is_told_with_those_that_there_are() {
+    // What one curls with `--listen 80=127.0.0.1:8080`.
+    let it = asked("http://127.0.0.1:8080/", &[]).unwrap();
+    assert_eq!(it.open_ports, Some(vec![80]));
+    assert!(
+        it.to_string()
+            .contains("listener   none on this port: ask for the Gateway's, which is 80"),
+        "{it}"
+    );
+    for url in ["http://test.com/", "http://test.com:80/", "/"] {
+        assert_eq!(asked(url, &[]).unwrap().open_ports, None, "{url}");
+    }
+    let closed = compiled(|text| text.replace("istio: ingressgateway", "istio: another"));
+    let it = ask(&closed, "test.com", "198.51.100.1", None);
+    assert_eq!(it.open_ports, Some(Vec::new()));
+    assert!(
+        it.to_string().contains("listener   none: no Gateway opens a port"),
+        "{it}"
+    );
+}
+
+#[test]
+fn a_field_that_no_request_can_have_is_refused_as_the_gateway_refuses_it() {
+    for name in ["a b", "", "a:", "a\tb", "ü", "a(b)"] {
+        let refused = asked("http://test.com/", &[(name, "c")]).unwrap_err();
+        assert!(refused.contains("is no name of a header field"), "{name}: {refused}");
+    }
+    assert!(asked("http://test.com/", &[("X-a_b.~!#$%&'*+-^`|9", "c")]).is_ok());
 }

@@ -319,6 +319,8 @@ export interface Explanation {
   apiVersion: string;
   snapshot: string;
   request: Seen | null;
+  /** The ports of the Gateways, where none of them is that of the request. */
+  openPorts?: number[];
   policies: PolicyTrace[];
   passes: { pass: 1 | 2; host: string; virtualHost: string | null; rules: RuleTrace[] }[];
   verdict: Verdict;

@@ -50,6 +50,7 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
         api_version: "lockgate.dev/explain/v1",
         snapshot: snapshot.id().to_owned(),
         request: decided.seen.map(|seen| shown(&decided.reader.tables, seen)),
+        open_ports: other_ports(snapshot, request.connection.port),
         policies: decided
             .seen
             .map_or_else(Vec::new, |seen| decided.reader.policies(seen, &known)),
@@ -163,6 +164,12 @@ impl Decided<'_, '_> {
         } = *self;
         self.reader.verdict(request, seen, known, entropy, self.decision)
     }
+}
+
+/// The ports that are open, unless `port` is one of them.
+fn other_ports(snapshot: &Snapshot, port: u16) -> Option<Vec<u16>> {
+    let ports: Vec<u16> = snapshot.listeners().iter().map(|listener| listener.port).collect();
+    (!ports.contains(&port)).then_some(ports)
 }
 
 fn shown(tables: &Tables<'_>, seen: &Attributes<'_>) -> Seen {

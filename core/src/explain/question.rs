@@ -205,6 +205,12 @@ impl Question {
     ) -> Result<T, String> {
         let Self { target, client, .. } = self;
         let upgrade = self.protocol.as_deref().map(upgrade).transpose()?;
+        if let Some((name, _)) = self.headers.iter().find(|(name, _)| !is_token(name)) {
+            return Err(format!(
+                "`{}` is no name of a header field: a gateway answers 400 before anything is decided",
+                name.escape_debug()
+            ));
+        }
         let mut headers = Cow::Borrowed(&self.headers[..]);
         let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
         if let (Some(authority), None, false) = (&target.authority, &self.authority, names_host) {
@@ -289,6 +295,12 @@ impl Question {
         };
         Ok(engine(snapshot, &request, known, self.entropy))
     }
+}
+
+/// Whether it can be the name of a field (RFC 9110 §5.1).
+fn is_token(name: &str) -> bool {
+    let is_in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_in_token)
 }
 
 fn upgrade(protocol: &str) -> Result<Upgrade, String> {

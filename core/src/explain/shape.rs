@@ -24,6 +24,10 @@ pub struct Explanation {
     pub snapshot: String,
     /// The request in normal form; `None` when it could not be read.
     pub request: Option<Seen>,
+    /// The ports of the Gateways, where nothing listens on that of the request: most often one asks by the port that
+    /// clients connect to, which only the shell knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_ports: Option<Vec<u16>>,
     /// The policies that select this gateway, in the order they are judged.
     pub policies: Vec<PolicyTrace>,
     /// The two rounds of route matching, as far as they came.

@@ -1,7 +1,8 @@
 //! An [`Explanation`] as people read it on a terminal.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt::{Display, Formatter, Result};
 use core::net::SocketAddr;
 
@@ -30,6 +31,17 @@ impl Display for Explanation {
             )?;
         }
         writeln!(f, "snapshot   {}", self.snapshot)?;
+        if let Some(ports) = &self.open_ports {
+            let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+            match ports.as_slice() {
+                [] => writeln!(f, "listener   none: no Gateway opens a port")?,
+                ports => writeln!(
+                    f,
+                    "listener   none on this port: ask for the Gateway's, which is {}, and not for where `--listen` has it",
+                    ports.join(" or ")
+                )?,
+            }
+        }
         if self.request.is_some() {
             writeln!(f, "\npolicy")?;
             if self.policies.is_empty() {
