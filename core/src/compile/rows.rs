@@ -7,6 +7,7 @@ use core::fmt::{self, Write};
 
 use super::{PemFile, read_headers, rule_index};
 use crate::config::diagnostic::{Diagnostics, Location, Source};
+use crate::config::mask::is_masked;
 use crate::config::resource::Meta;
 use crate::config::secret::Secret;
 use crate::index;
@@ -160,6 +161,12 @@ impl<'c> RowWriter<'c> {
     /// What comes first in the files is the lesser.
     pub(super) fn order(&self, at: Location) -> impl Ord + use<> {
         at.order(self.sources)
+    }
+
+    /// Whether no message may quote what stands there.
+    pub(super) fn hides(&self, at: Location) -> bool {
+        let source = at.source(self.sources);
+        source.is_some_and(|source| is_masked(&source.text, at))
     }
 
     /// `file:line` of a place.

@@ -3,6 +3,8 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
+use super::mask::masked;
+
 /// A path from the resource's root, each step on the stack of the walk, so that only a finding makes a text of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum FieldPath<'p> {
@@ -43,6 +45,8 @@ impl fmt::Display for FieldPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
+            // A key may stand where a name belongs.
+            Self::Field(parent, name) if !masked(name, 0, name).is_empty() => write!(f, "{parent}[«redacted»]"),
             Self::Field(Self::Root, name) => f.write_str(name),
             Self::Field(parent, name)
                 if name

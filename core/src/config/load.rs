@@ -279,7 +279,9 @@ impl Loader<'_> {
                 )
                 .field(path.to_string());
         }
-        self.checker(false).mesh_config(&mut document, path);
+        let mut checker = self.checker(false);
+        checker.holds_variables = !may_be_shown;
+        checker.mesh_config(&mut document, path);
         let Loaded {
             resources,
             documents,
@@ -301,6 +303,7 @@ impl Loader<'_> {
             env: self.options.env,
             diagnostics: &mut self.loaded.diagnostics,
             is_lockgate,
+            holds_variables: false,
         }
     }
 

@@ -1,13 +1,14 @@
 //! What must not be shown of a source line: values of keys that sound secret, and texts shaped like provider keys.
 //!
 //! This reads text, not structure, on purpose: the line that a diagnostic shows
-//! may belong to a document that does not parse, or to a misspelt `apikey`.
-//! Masking a value too many costs nothing.
+//! may belong to a document that does not parse, or to a misspelt `apikey`. What
+//! is masked here no message quotes either. Masking a value too many costs nothing.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::diagnostic::line_start;
+use super::diagnostic::{Location, line_start};
+use super::suggest::nearest;
 
 /// Parts of field names after which a value is not shown.
 const SECRET_WORDS: [&str; 8] = [
@@ -24,8 +25,20 @@ const SECRET_WORDS: [&str; 8] = [
 /// Fields that only name a Secret.
 const NAMES_OF_SECRETS: [&str; 3] = ["credentialName", "credentialNames", "caCertCredentialName"];
 
+/// Fields that nobody may get nearly right and have their value shown.
+const SECRET_FIELDS: [&str; 3] = ["apiKey", "password", "authorization"];
+
+/// Fields of a Secret that may be shown.
+const OPEN_FIELDS: [&str; 6] = ["apiVersion", "kind", "metadata", "name", "namespace", "type"];
+
 /// What the keys of the known providers begin with.
 const KEY_PREFIXES: [&str; 5] = ["sk-", "Bearer ", "AIza", "gsk_", "xai-"];
+
+/// Letters and digits in a row from which on they may be a key that begins with nothing known.
+const RANDOM_BYTES_MIN: usize = 20;
+
+/// Digits that are among them.
+const RANDOM_DIGITS_MIN: usize = 3;
 
 /// What the `key` of a policy's condition begins with.
 const CONDITIONS: [&str; 6] = [
@@ -37,41 +50,79 @@ const CONDITIONS: [&str; 6] = [
     "experimental.",
 ];
 
-/// Lines to look back for the key that an indented line belongs to.
-const LINES_BACK_MAX: usize = 256;
-
-/// Bytes to look back for it.
+/// Bytes to look back for the key that a line belongs to, and for what kind a document is of.
 const BYTES_BACK_MAX: usize = 32 * 1024;
 
 /// Bytes of a name that is looked at.
 const NAME_BYTES_MAX: usize = 128;
+
+/// Lines of a place that are looked at.
+const PLACE_LINES_MAX: usize = 16;
 
 /// Whether a text by itself is shaped like a provider's key.
 pub(crate) fn looks_like_secret(text: &str) -> bool {
     !key_shaped(text).is_empty()
 }
 
+/// Whether an excerpt would not show all of the place.
+pub(crate) fn is_masked(text: &str, at: Location) -> bool {
+    let offset = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
+    let (from, to) = (offset(at.start), offset(at.end));
+    let (mut start, _) = line_start(text, at.start);
+    let lines = text.get(start..).unwrap_or_default().split_inclusive('\n');
+    for (index, line) in lines.enumerate() {
+        if start >= to || index == PLACE_LINES_MAX {
+            return start < to;
+        }
+        let masks = masked(text, start, line.trim_end());
+        if masks
+            .iter()
+            .any(|mask| start + mask.start < to && from < start + mask.end)
+        {
+            return true;
+        }
+        start += line.len();
+    }
+    false
+}
+
 /// Byte ranges of the line (that begins at `start` of `text`) that must not be shown.
 pub(crate) fn masked(text: &str, start: usize, line: &str) -> Vec<Range<usize>> {
     let mut ranges = key_shaped(line);
-    let inherited = belongs_to_secret(text, start, line);
-    let mut has_key = false;
+    ranges.extend(random_words(line));
+    ranges.extend(comment(line));
+    let of_secret = is_in_secret(text, start);
+    let follows = of_secret || follows_secret(text, start);
+    let is_beside = follows || is_beside_secret(text, start, line);
+    let inherited = is_under_secret(text, start, line, of_secret) || follows && is_after_colon(text, start);
+    let mut first_key = line.len();
     let mut masked_to = 0;
-    for (colon, _) in line.match_indices(':') {
-        let name = key_before(line, colon);
-        if colon < masked_to || !is_key(line, colon, name) {
+    for (at, separator) in line.match_indices([':', '=', ' ', '\t', '\n']) {
+        let name = name_before(line, at);
+        if at < masked_to || name.is_empty() {
             continue;
         }
-        has_key = true;
-        let is_named = name == "value" && is_beside_secret(text, start, line);
-        if inherited || is_named || sounds_secret(name) && !names_condition(line, colon, name) {
-            let value = value_after(line, colon + 1);
+        let is_key = separator == ":" && ends_key(line, at);
+        if is_key {
+            first_key = first_key.min(line.get(..at).and_then(|before| before.rfind(name)).unwrap_or(0));
+        }
+        let is_named = name == "value" && is_beside;
+        let is_secret = match is_key {
+            true => inherited || names_secret(name, of_secret) && !names_condition(line, at, name),
+            // A host may sound secret, and has a port.
+            false => names_secret(name.rsplit(['.', '/']).next().unwrap_or(name), of_secret),
+        };
+        if is_named || is_secret {
+            let value = value_after(line, at);
             masked_to = value.as_ref().map_or(masked_to, |value| value.end);
             ranges.extend(value);
         }
     }
-    if inherited && !has_key {
-        ranges.push(0..line.len());
+    let lead = line.get(..first_key).unwrap_or_default();
+    let is_lead = |c: char| c.is_whitespace() || "-?,[]{}\"'".contains(c);
+    // A document is no text, so one that stands beside `---` is not meant to be one.
+    if !lead.chars().all(is_lead) && (inherited || follows || line.starts_with("---")) {
+        ranges.push(0..lead.len());
     }
     merged(ranges)
 }
@@ -90,14 +141,40 @@ fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 }
 
 /// Whether the colon ends a key, and is not one inside a value.
-fn is_key(line: &str, colon: usize, name: &str) -> bool {
+fn ends_key(line: &str, colon: usize) -> bool {
     let after = line.get(colon + 1..).unwrap_or_default();
-    !name.is_empty() && (after.is_empty() || after.starts_with([' ', '\t', '"', '\'']) || quoted_key(line, colon))
+    after.is_empty()
+        || after.starts_with(|c: char| c.is_whitespace() || c == '"' || c == '\'')
+        || quoted_key(line, colon)
+}
+
+/// Whether a value of that name is one not to show, in a Secret or elsewhere.
+fn names_secret(name: &str, of_secret: bool) -> bool {
+    sounds_secret(name)
+        || name.eq_ignore_ascii_case("stringData")
+        || nearest(name, SECRET_FIELDS).is_some()
+        || of_secret && !name.is_empty() && !OPEN_FIELDS.contains(&name)
+}
+
+/// Whether the document around `start` is a Secret.
+fn is_in_secret(text: &str, start: usize) -> bool {
+    let before = tail(text, start, BYTES_BACK_MAX).rsplit("\n---").next();
+    let after = head(text, start, BYTES_BACK_MAX).split("\n---").next();
+    let says = |name: &str, value: &str| {
+        let mut parts = [before, after]
+            .into_iter()
+            .flatten()
+            .flat_map(|part| part.split(name).skip(1));
+        parts.any(|rest| {
+            let rest = rest.trim_start_matches([' ', '\t', ':', '"', '\'']).strip_prefix(value);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '/'))
+        })
+    };
+    says("kind", "Secret") && says("apiVersion", "v1")
 }
 
 /// Whether a value of that name is one not to show.
 pub(crate) fn sounds_secret(name: &str) -> bool {
-    let bytes = name.as_bytes();
     // A key set may hold symmetric keys; `jwksUri` is a URL.
     if name.eq_ignore_ascii_case("jwks") {
         return true;
@@ -105,11 +182,13 @@ pub(crate) fn sounds_secret(name: &str) -> bool {
     if NAMES_OF_SECRETS.iter().any(|known| name.eq_ignore_ascii_case(known)) {
         return false;
     }
-    SECRET_WORDS.iter().any(|word| {
-        bytes
-            .windows(word.len())
-            .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
-    })
+    SECRET_WORDS.iter().any(|word| holds(name, word))
+}
+
+/// Whether the word is anywhere in the text, in whatever case.
+fn holds(text: &str, word: &str) -> bool {
+    let mut parts = text.as_bytes().windows(word.len());
+    parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Whether this is the `key` of a condition, which is no secret, and is what a diagnostic about it speaks of. One about
@@ -129,8 +208,8 @@ fn quoted_key(line: &str, colon: usize) -> bool {
     tail(line, colon, NAME_BYTES_MAX).trim_end().ends_with(['"', '\''])
 }
 
-/// The name that ends right before the colon.
-fn key_before(line: &str, colon: usize) -> &str {
+/// The name that ends right before the separator.
+fn name_before(line: &str, colon: usize) -> &str {
     let before = tail(line, colon, NAME_BYTES_MAX)
         .trim_end()
         .trim_end_matches(['"', '\'']);
@@ -140,21 +219,36 @@ fn key_before(line: &str, colon: usize) -> &str {
         .unwrap_or_default()
 }
 
-/// The value that begins after `from`: to the closing quote, else to the end of the line. `${NAME}` may be shown.
-fn value_after(line: &str, from: usize) -> Option<Range<usize>> {
-    let rest = line.get(from..)?;
+/// The value that begins after the separator at `at`: to the closing quote, else to the end of the line. `${NAME}` may
+/// be shown.
+fn value_after(line: &str, at: usize) -> Option<Range<usize>> {
+    let rest = line.get(at + 1..)?;
     let value = rest.trim_start();
-    let start = from + (rest.len() - value.len());
+    let start = at + 1 + (rest.len() - value.len());
     let bare = value.trim_end();
     if bare.is_empty() || matches!(bare, "|" | ">" | "|-" | ">-" | "{" | "[") {
         return None;
     }
+    // After a blank the separator may still come, or what stands behind a value.
+    if !line.get(at..)?.starts_with([':', '=']) && value.starts_with([':', '=', ',', ']', '}', '#']) {
+        return None;
+    }
     let end = match value.chars().next() {
-        Some(quote @ ('"' | '\'')) => closing_quote(value, quote).unwrap_or(value.len()),
-        _ => bare.len(),
+        Some(quote @ ('"' | '\'')) => closing_quote(value, quote).filter(|end| is_end(value, *end)),
+        _ => None,
     };
+    let end = end.unwrap_or(bare.len());
     let inner = value.get(..end).unwrap_or(value).trim_matches(['"', '\'']);
     (!is_variable(inner)).then_some(start..start + end)
+}
+
+/// Whether a quoted value that ends there is over: in a map in braces the next key may follow.
+fn is_end(value: &str, end: usize) -> bool {
+    let rest = value.get(end..).unwrap_or_default().trim_start();
+    match rest.strip_prefix(',') {
+        Some(next) => next.contains(':'),
+        None => rest.is_empty() || rest.starts_with(['}', ']', '#']),
+    }
 }
 
 /// One past the quote that closes the text.
@@ -175,33 +269,67 @@ fn is_variable(text: &str) -> bool {
         .is_some_and(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
 }
 
-/// Whether a `value` is of something that sounds secret: an entry of a list gives its name in the same line, the one
-/// above or the one below.
+/// Whether a `value` is of something that sounds secret by the same line or the one below: an entry of a list gives its
+/// name there, or above.
 fn is_beside_secret(text: &str, start: usize, line: &str) -> bool {
-    let above = tail(text, start, BYTES_BACK_MAX).lines().next_back();
     let end = start.saturating_add(line.len());
     let below = text
         .get(end..)
         .unwrap_or_default()
         .lines()
         .find(|line| !line.is_empty());
-    [above, Some(line), below].into_iter().flatten().any(sounds_secret)
+    [Some(line), below].into_iter().flatten().any(sounds_secret)
 }
 
-/// Whether the nearest line above with a smaller indentation names something secret.
-fn belongs_to_secret(text: &str, start: usize, line: &str) -> bool {
-    let indent = indentation(line);
-    let above = tail(text, start, BYTES_BACK_MAX);
-    for previous in above.lines().rev().take(LINES_BACK_MAX) {
+/// Whether a line above that this one is indented under names something secret.
+fn is_under_secret(text: &str, start: usize, line: &str, of_secret: bool) -> bool {
+    let mut indent = indentation(line);
+    for previous in lines_above(text, start) {
         if previous.trim().is_empty() || indentation(previous) >= indent {
             continue;
         }
-        return previous
-            .match_indices(':')
-            .map(|(colon, _)| key_before(previous, colon))
-            .any(sounds_secret);
+        indent = indentation(previous);
+        let is_secret = |colon: usize| {
+            let name = name_before(previous, colon);
+            names_secret(name, of_secret) && !names_condition(previous, colon, name)
+        };
+        if previous.match_indices(':').any(|(colon, _)| is_secret(colon)) {
+            return true;
+        }
     }
     false
+}
+
+/// Whether something that has no key of its own, however it is indented, may be the value of something secret: of the
+/// nearest key above, or of a word that was to be one.
+fn follows_secret(text: &str, start: usize) -> bool {
+    for previous in lines_above(text, start) {
+        let bare = previous.trim_start_matches([' ', '\t', '-']);
+        // Whose value it is says the line above.
+        if bare.starts_with("value") && !bare.starts_with("values") {
+            continue;
+        }
+        let has_key = previous.match_indices(':').any(|(colon, _)| ends_key(previous, colon));
+        if (sounds_secret(previous) || holds(previous, "jwks")) && (has_key || !previous.trim_start().starts_with('-'))
+        {
+            return true;
+        }
+        if has_key {
+            return false;
+        }
+    }
+    false
+}
+
+/// Whether the last thing above is a key without a value.
+fn is_after_colon(text: &str, start: usize) -> bool {
+    tail(text, start, BYTES_BACK_MAX).trim_end().ends_with(':')
+}
+
+/// The lines of the document before `start`, the nearest first.
+fn lines_above(text: &str, start: usize) -> impl Iterator<Item = &str> {
+    let above = tail(text, start, BYTES_BACK_MAX).lines().rev();
+    above.take_while(|line| !line.starts_with("---"))
 }
 
 /// The text before `end`, at most `bytes` of it.
@@ -213,8 +341,45 @@ fn tail(text: &str, end: usize, bytes: usize) -> &str {
     text.get(start..end).unwrap_or_default()
 }
 
+/// The text from `start` on, at most `bytes` of it.
+fn head(text: &str, start: usize, bytes: usize) -> &str {
+    let mut end = start.saturating_add(bytes).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(start..end).unwrap_or_default()
+}
+
+/// Columns before the text; an entry of a list counts as within the key that its dash stands under.
 fn indentation(line: &str) -> usize {
-    line.len() - line.trim_start().len()
+    let text = line.trim_start();
+    line.len() - text.len() + usize::from(text.starts_with("- ") || text == "-")
+}
+
+/// What follows a `#` that may begin a comment: it may say anything.
+fn comment(line: &str) -> Option<Range<usize>> {
+    let starts = |at: usize| {
+        line.get(..at)
+            .is_some_and(|before| before.ends_with(char::is_whitespace) || at == 0)
+    };
+    let (at, _) = line.match_indices('#').find(|(at, _)| starts(*at))?;
+    let end = line.trim_end().len();
+    (at + 1 < end).then_some(at + 1..end)
+}
+
+/// Letters and digits in a row that nobody would choose.
+fn random_words(line: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let length = word.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        if length >= RANDOM_BYTES_MIN && digits >= RANDOM_DIGITS_MIN && digits < length {
+            ranges.push(start..start + length);
+        }
+        start += word.len();
+    }
+    ranges
 }
 
 /// Runs that look like a provider's key, wherever they stand.

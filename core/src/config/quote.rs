@@ -4,15 +4,18 @@ use alloc::string::String;
 use core::fmt::Write;
 
 #[cfg(feature = "yaml")]
-use super::mask::looks_like_secret;
+use super::mask::masked;
 #[cfg(feature = "yaml")]
 use crate::limits::QUOTED_CHARS_MAX;
 
-/// The text in backticks, cut to [`QUOTED_CHARS_MAX`], control characters escaped; what looks like a key is left out.
+/// What stands for a text that must not be shown.
+pub(crate) const REDACTED: &str = "`«redacted»`";
+
+/// The text in backticks, cut to [`QUOTED_CHARS_MAX`], control characters escaped; what an excerpt would mask is left out.
 #[cfg(feature = "yaml")]
 pub(crate) fn quoted(text: &str) -> String {
-    if looks_like_secret(text) {
-        return String::from("`«redacted»`");
+    if !masked(text, 0, text).is_empty() {
+        return String::from(REDACTED);
     }
     let mut out = String::from("`");
     for (count, c) in text.chars().enumerate() {

@@ -5,6 +5,7 @@ use alloc::format;
 use crate::authority;
 use crate::compile::rows::RowWriter;
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Location};
+use crate::config::quote::REDACTED;
 use crate::config::resource::{Spanned, StringMatch};
 use crate::tables::Test;
 
@@ -25,6 +26,11 @@ pub(super) fn test(
 fn regex(pattern: &str, at: Location, rows: &mut RowWriter<'_>, diagnostics: &mut Diagnostics) -> Option<u32> {
     match rows.regex(pattern) {
         Ok(id) => Some(id),
+        Err(_) if rows.hides(at) => {
+            let message = format!("{REDACTED} is not a regular expression this gateway can use");
+            diagnostics.error("invalid-regex", at, message);
+            None
+        }
         Err(why) => {
             refuse_regex(pattern, &why, at, diagnostics).help("RE2 syntax; it must match the whole value");
             None

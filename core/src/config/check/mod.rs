@@ -8,14 +8,15 @@
 mod variables;
 mod wording;
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Location, Source};
 use super::field_path::FieldPath;
 use super::format::{Fault, Format};
-use super::quote::quoted;
-use super::resource::Spanned;
+use super::mask::is_masked;
+use super::quote::{REDACTED, quoted};
 use super::schema::{Body, CONFIG_MAP_DATA, Enumeration, Field, Kind, MESH_CONFIG, METADATA, Object, Shape, Support};
 use super::substitute::{looks_unexpanded, substitute};
 use super::suggest::nearest;
@@ -30,6 +31,8 @@ pub(crate) struct Checker<'c> {
     pub(crate) diagnostics: &'c mut Diagnostics,
     /// Whether the document is of `lockgate.dev` and may use its fields.
     pub(crate) is_lockgate: bool,
+    /// Whether variables have become part of the document's text, so that nothing of it may be quoted.
+    pub(crate) holds_variables: bool,
 }
 
 /// A node's place in the walk.
@@ -70,7 +73,7 @@ impl Checker<'_> {
                     }
                     None => {
                         let help = top_level_help(name, kind);
-                        self.unknown_field(&entry.key, here.path, help);
+                        self.unknown_field(entry, here.path, help);
                     }
                 },
             }
@@ -150,7 +153,7 @@ impl Checker<'_> {
             match object.field(&entry.key.value) {
                 None => {
                     let help = field_help(&entry.key.value, object);
-                    self.unknown_field(&entry.key, inner.path, help);
+                    self.unknown_field(entry, inner.path, help);
                 }
                 Some(field) if !self.supports(field) => self.unsupported_field(field, inner),
                 Some(field) => self.value(&mut entry.value, &field.shape, inner),
@@ -187,16 +190,23 @@ impl Checker<'_> {
         let Value::Map(entries) = &mut node.value else {
             return self.wrong_type(node, "fields (`name: value`)", here);
         };
-        for Entry { key: name, value: node } in entries {
-            let path = here.path.field(&name.value);
-            let inner = Here {
+        for entry in entries {
+            let path = here.path.field(&entry.key.value);
+            let mut inner = Here {
                 path: &path,
-                key: name.at,
+                key: entry.key.at,
             };
-            if let Err(fault) = key.check(&name.value) {
-                self.fault(fault, name.at, &quoted(&name.value), inner);
+            let fault = key.check(&entry.key.value).err();
+            if fault.is_some() || entry.value.is_null() {
+                let shown = self.quoted_key(entry);
+                if shown == REDACTED {
+                    inner.path = here.path;
+                }
+                if let Some(fault) = fault {
+                    self.fault(fault, entry.key.at, &shown, inner);
+                }
             }
-            self.value(node, value, inner);
+            self.value(&mut entry.value, value, inner);
         }
     }
 
@@ -208,7 +218,8 @@ impl Checker<'_> {
                     return;
                 }
                 if let Err(fault) = format.check(&scalar.text) {
-                    return self.fault(fault, at, &shown(scalar, format, here), here);
+                    let shown = self.shown_of(scalar, at, format, here);
+                    return self.fault(fault, at, &shown, here);
                 }
                 self.lint(scalar, format, at, here);
             }
@@ -220,23 +231,28 @@ impl Checker<'_> {
     fn lint(&mut self, scalar: &Scalar, format: Format, at: Location, here: Here<'_>) {
         if scalar.written.is_none() {
             if let Some(name) = looks_unexpanded(&scalar.text) {
-                let shown = shown(scalar, format, here);
+                let shown = self.shown_of(scalar, at, format, here);
+                let help = format!(
+                    "write {} to have it replaced from the environment",
+                    quoted(&format!("${{{name}}}"))
+                );
                 self.warning(
                     "unexpanded-variable",
                     at,
                     here,
                     format!("{shown} looks like a variable, but is taken as it stands"),
                 )
-                .help(format!("write `${{{name}}}` to have it replaced from the environment"));
+                .help(help);
             } else if format == Format::Secret {
                 self.warning("inline-secret", at, here, "the key stands in the file itself")
                     .help("write `${NAME}` and set the variable, so that the file can be shared");
             }
         }
         if let Some(fault) = format.lint(&scalar.text) {
-            let shown = shown(scalar, format, here);
+            let shown = self.shown_of(scalar, at, format, here);
+            let is_redacted = shown == REDACTED;
             let finding = self.warning(fault.code, at, here, format!("{shown} {}", fault.reason));
-            if let Some(help) = fault.help {
+            if let Some(help) = fault.help.filter(|_| !is_redacted) {
                 finding.help(help);
             }
         }
@@ -270,7 +286,7 @@ impl Checker<'_> {
             }
             if let Some(number) = scalar.as_integer() {
                 if !(min..=max).contains(&number) {
-                    let shown = scalar.shown();
+                    let shown = self.shown(scalar, at);
                     self.out_of_range(at, &shown, min, max, here);
                 }
                 return;
@@ -293,7 +309,7 @@ impl Checker<'_> {
             };
             if let Some(number) = digits.as_integer() {
                 if !(min..=MAX).contains(&number) {
-                    let shown = scalar.shown();
+                    let shown = self.shown(scalar, at);
                     self.out_of_range(at, &shown, min, MAX, here);
                 }
                 return;
@@ -314,7 +330,7 @@ impl Checker<'_> {
         if words.values.iter().any(|word| is(&word)) {
             return;
         }
-        let shown = scalar.shown();
+        let shown = self.shown(scalar, at);
         let allowed = format!("use {}", listed(words.values));
         if words.not_yet.iter().any(|word| is(&word)) {
             self.error_text(
@@ -354,7 +370,8 @@ impl Checker<'_> {
             complete = false;
             let written = problem.written();
             let place = place_within(sources, at, &written, &mut from);
-            report_variable(diagnostics, &problem, &written, place).field(here.path.to_string());
+            let hidden = diagnostics.is_full() || is_masked_at(sources, place);
+            report_variable(diagnostics, &problem, &written, hidden, place).field(here.path.to_string());
         });
         if let Some(replaced) = replaced {
             scalar.written = Some(core::mem::replace(&mut scalar.text, replaced));
@@ -363,13 +380,57 @@ impl Checker<'_> {
     }
 
     fn fault(&mut self, fault: Fault, at: Location, shown: &str, here: Here<'_>) {
-        let finding = if fault.code == "empty-text" && shown == "``" {
-            self.error(fault.code, at, here, &fault.reason)
-        } else {
-            self.error_text(fault.code, at, here, format!("{shown} {}", fault.reason))
+        // What is said of a text may repeat it.
+        let (reason, help) = match fault.reason {
+            Cow::Owned(_) if shown == REDACTED => ("is not right here".into(), None),
+            reason => (reason, fault.help.filter(|_| shown != REDACTED)),
         };
-        if let Some(help) = fault.help {
+        let finding = if fault.code == "empty-text" && shown == "``" {
+            self.error(fault.code, at, here, &reason)
+        } else {
+            self.error_text(fault.code, at, here, format!("{shown} {reason}"))
+        };
+        if let Some(help) = help {
             finding.help(help);
+        }
+    }
+
+    /// Whether no message may quote what stands there.
+    fn hides(&self, at: Location) -> bool {
+        // Of findings that are only counted nobody sees the text.
+        self.holds_variables || self.diagnostics.is_full() || is_masked_at(self.sources, at)
+    }
+
+    fn quoted(&self, text: &str, at: Location) -> String {
+        match self.hides(at) {
+            true => REDACTED.to_string(),
+            false => quoted(text),
+        }
+    }
+
+    /// A key without a value may be a value without its key, and one of two words may be both.
+    fn quoted_key(&self, entry: &Entry) -> String {
+        match entry.value.is_null() || entry.key.value.contains([' ', ':', '=']) {
+            true => self.quoted(&entry.key.value, entry.key.at),
+            false => quoted(&entry.key.value),
+        }
+    }
+
+    /// A scalar as a message shows it: as it stands in the file, never what the environment holds.
+    fn shown(&self, scalar: &Scalar, at: Location) -> String {
+        match &scalar.written {
+            Some(written) => format!("the value of {}", self.quoted(written, at)),
+            None => self.quoted(&scalar.text, at),
+        }
+    }
+
+    /// The same of a text; one that is secret, by its field.
+    fn shown_of(&self, scalar: &Scalar, at: Location, format: Format, here: Here<'_>) -> String {
+        match format {
+            // It sounds secret only to those who do not know the field.
+            Format::ConditionKey => scalar.shown(),
+            _ if format.is_hidden() => format!("the value of `{}`", here.path.name()),
+            _ => self.shown(scalar, at),
         }
     }
 
@@ -384,7 +445,10 @@ impl Checker<'_> {
     }
 
     fn wrong_type(&mut self, node: &Node, needed: &str, here: Here<'_>) {
-        self.wrong_type_found(node, needed, &found(node), here);
+        match self.hides(node.at) || lacks_blank(node, needed) {
+            true => self.wrong_type_found(node, needed, found_kind(node), here),
+            false => self.wrong_type_found(node, needed, &found(node), here),
+        }
     }
 
     fn wrong_type_found(&mut self, node: &Node, needed: &str, found: &str, here: Here<'_>) {
@@ -397,6 +461,8 @@ impl Checker<'_> {
             finding.help("put the value in quotes");
         } else if needed == "a list" {
             finding.help("begin each entry with `- `");
+        } else if lacks_blank(node, needed) {
+            finding.help("write `name: value`, with a blank after the `:`");
         } else if needed == "a whole number" && (is_text || is_number_or_bool) {
             finding.help("write it in decimal digits, without quotes, fraction or leading zeros");
         }
@@ -410,10 +476,15 @@ impl Checker<'_> {
             .help(lower_first(doc));
     }
 
-    fn unknown_field(&mut self, key: &Spanned<String>, path: &FieldPath<'_>, help: Option<String>) {
+    fn unknown_field(&mut self, entry: &Entry, path: &FieldPath<'_>, help: Option<String>) {
+        let shown = self.quoted_key(entry);
+        let path = match path {
+            FieldPath::Field(parent, _) if shown == REDACTED => parent,
+            path => path,
+        };
         let finding = self
             .diagnostics
-            .error("unknown-field", key.at, format!("unknown field {}", quoted(&key.value)))
+            .error("unknown-field", entry.key.at, format!("unknown field {shown}"))
             .field(path.to_string());
         if let Some(help) = help {
             finding.help(help);
@@ -465,12 +536,13 @@ impl Checker<'_> {
     }
 }
 
-/// A text as a message shows it; one that is secret, by its field.
-fn shown(scalar: &Scalar, format: Format, here: Here<'_>) -> String {
-    match format.is_hidden() {
-        true => format!("the value of `{}`", here.path.name()),
-        false => scalar.shown(),
-    }
+/// Whether a text is probably a field whose name nothing separates from its value.
+fn lacks_blank(node: &Node, needed: &str) -> bool {
+    needed.starts_with("fields") && node.text().is_some_and(|text| text.contains([':', '=']))
+}
+
+fn is_masked_at(sources: &[Source], at: Location) -> bool {
+    at.source(sources).is_some_and(|source| is_masked(&source.text, at))
 }
 
 /// Tools write `creationTimestamp: null` into metadata; it means that the field is absent.

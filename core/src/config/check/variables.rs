@@ -10,11 +10,16 @@ pub(super) fn report_variable<'d>(
     diagnostics: &'d mut Diagnostics,
     problem: &Problem<'_>,
     written: &str,
+    hidden: bool,
     at: Location,
 ) -> &'d mut Diagnostic {
     match problem {
         Problem::Unset(name) => diagnostics
-            .error("unset-variable", at, format!("the variable `{name}` is not set"))
+            .error(
+                "unset-variable",
+                at,
+                format!("the variable {} is not set", quoted(name)),
+            )
             .help("set it in the environment, or write `$${` for a literal `${`"),
         Problem::Unclosed(_) => diagnostics
             .error("invalid-variable", at, "`${` is not closed")
@@ -23,7 +28,13 @@ pub(super) fn report_variable<'d>(
             .error(
                 "invalid-variable",
                 at,
-                format!("{} does not name a variable", quoted(written)),
+                format!(
+                    "{} does not name a variable",
+                    match hidden {
+                        true => "what the braces hold".into(),
+                        false => quoted(written),
+                    }
+                ),
             )
             .help("write `${NAME}` with letters, digits and `_`; defaults are not supported; `$${` is a literal `${`"),
     }

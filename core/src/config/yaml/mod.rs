@@ -17,7 +17,8 @@ use alloc::vec::Vec;
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
 
 use super::diagnostic::{Diagnostics, Location, Source};
-use super::quote::quoted;
+use super::mask::is_masked;
+use super::quote::{REDACTED, quoted};
 use super::resource::Spanned;
 use super::tree::{Entry, Meaning, Node, Scalar, Value};
 use builder::{Builder, Content, Frame, Sized};
@@ -393,12 +394,9 @@ impl Reader<'_, '_> {
                 } else {
                     line_of(self.text, first.key.at.start) + self.places.lines_before as usize
                 };
+                let shown = self.quoted(&second.key.value, second.key.at);
                 self.diagnostics
-                    .error(
-                        "duplicate-key",
-                        second.key.at,
-                        format!("{} is given twice", quoted(&second.key.value)),
-                    )
+                    .error("duplicate-key", second.key.at, format!("{shown} is given twice"))
                     .help(format!("the first is on line {line}; keep one of them"));
             }
         }
@@ -427,27 +425,34 @@ impl Reader<'_, '_> {
     }
 
     fn unknown_tag(&mut self, tag: &Tag, at: Location) {
+        let shown = self.quoted(&tag.original(), at);
         self.diagnostics
-            .error(
-                "unknown-tag",
-                at,
-                format!("the tag {} is not supported", quoted(&tag.original())),
-            )
+            .error("unknown-tag", at, format!("the tag {shown} is not supported"))
             .help("remove the tag; put text that begins with `!` in quotes");
     }
 
     fn unknown_anchor(&mut self, name: &str, at: Location) {
-        let written = format!("*{name}");
+        let shown = self.quoted(&format!("*{name}"), at);
+        let help = format!(
+            "in YAML a leading `*` is an alias; quote the `*`: '{}'",
+            shown.trim_matches('`')
+        );
         self.diagnostics
             .error(
                 "unknown-anchor",
                 at,
-                format!("{} refers to an anchor that does not exist", quoted(&written)),
+                format!("{shown} refers to an anchor that does not exist"),
             )
-            .help(format!(
-                "in YAML a leading `*` is an alias; quote the `*`: '{}'",
-                quoted(&written).trim_matches('`')
-            ));
+            .help(help);
+    }
+
+    /// As a message shows it, and never what an excerpt would not.
+    fn quoted(&self, text: &str, at: Location) -> String {
+        // Where the text that is read is not in the file as it is, it says nothing about a place there.
+        match self.places.all.is_some() || self.diagnostics.is_full() || is_masked(self.text, at) {
+            true => REDACTED.into(),
+            false => quoted(text),
+        }
     }
 
     fn depth_error(&mut self, at: Location) {
