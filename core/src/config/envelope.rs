@@ -7,8 +7,12 @@ use super::diagnostic::{Diagnostics, Location};
 use super::load::LoadOptions;
 use super::quote::quoted;
 use super::schema::{CORE, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE};
-use super::suggest::{did_you_mean, nearest};
+use super::suggest::{did_you_mean, nearest, slip_for};
 use super::tree::Node;
+
+/// Whose groups are all of this name, or below it.
+const ISTIO: &str = "istio.io";
+const BELOW_ISTIO: &str = ".istio.io";
 
 /// What to do with a document.
 pub(crate) enum Envelope {
@@ -118,11 +122,11 @@ impl Header<'_> {
                     format!("{} of {} is not supported yet", self.kind, quoted(self.api_version)),
                 )
                 .field("kind")
-                .help(format!("remove it, or load without it: `--ignore-kind {}`", self.kind));
+                .help(self.remove_or_ignore());
             return;
         }
         if let Some(kind) = ours {
-            return self.wrong_group(kind, diagnostics);
+            return self.wrong_group(kind, "", diagnostics);
         }
         let in_group = KINDS
             .iter()
@@ -137,41 +141,53 @@ impl Header<'_> {
         } else {
             did_you_mean(self.kind, in_group).or_else(|| did_you_mean(self.kind, KINDS.iter().map(|kind| kind.name)))
         };
-        let finding = diagnostics
+        let help = help.unwrap_or_else(|| self.remove_or_ignore());
+        self.unknown_kind(help, diagnostics);
+    }
+
+    /// Somebody else's kind, unless it is, or nearly is, one of ours: no policy is left out because of its group.
+    fn other_group(&self, ours: Option<&Kind>, diagnostics: &mut Diagnostics) {
+        let or_ignore = format!("if it is somebody else's: {}", self.ignore());
+        if let Some(kind) = ours {
+            return self.wrong_group(kind, &format!("; {or_ignore}"), diagnostics);
+        }
+        let groups = KNOWN_UNSUPPORTED.iter().map(|(group, _)| *group);
+        let group = nearest(self.group, groups.filter(|group| *group != CORE));
+        let unsupported = KNOWN_UNSUPPORTED.iter().flat_map(|(_, kinds)| *kinds).copied();
+        let unsupported = unsupported.filter(|_| group.is_some());
+        let meant = slip_for(self.kind, KINDS.iter().map(|kind| kind.name).chain(unsupported));
+        let is_of_istio = self.group == ISTIO || self.group.ends_with(BELOW_ISTIO);
+        match meant {
+            Some(meant) if meant != self.kind => {
+                self.unknown_kind(format!("did you mean `{meant}`? {or_ignore}"), diagnostics);
+            }
+            None if !is_of_istio => self.skipped(diagnostics),
+            _ => {
+                let meant = group.map_or_else(String::new, |group| format!("did you mean `{group}`? "));
+                diagnostics
+                    .error(
+                        "wrong-api-version",
+                        self.api_version_at,
+                        format!("unknown API group {}", quoted(self.group)),
+                    )
+                    .field("apiVersion")
+                    .help(format!("{meant}{or_ignore}"));
+            }
+        }
+    }
+
+    fn unknown_kind(&self, help: String, diagnostics: &mut Diagnostics) {
+        diagnostics
             .error(
                 "unknown-kind",
                 self.kind_at,
                 format!("unknown kind {} of {}", quoted(self.kind), quoted(self.api_version)),
             )
-            .field("kind");
-        if let Some(help) = help {
-            finding.help(help);
-        }
+            .field("kind")
+            .help(help);
     }
 
-    /// Somebody else's kind, unless the group is one of ours misspelt.
-    fn other_group(&self, ours: Option<&Kind>, diagnostics: &mut Diagnostics) {
-        let groups = KNOWN_UNSUPPORTED
-            .iter()
-            .map(|(group, _)| *group)
-            .filter(|group| *group != CORE);
-        let Some(group) = nearest(self.group, groups) else {
-            return self.skipped(diagnostics);
-        };
-        if let Some(kind) = ours {
-            return self.wrong_group(kind, diagnostics);
-        }
-        diagnostics
-            .error(
-                "wrong-api-version",
-                self.api_version_at,
-                format!("unknown API group {}", quoted(self.group)),
-            )
-            .field("apiVersion")
-            .help(format!("did you mean `{group}`?"));
-    }
-
-    fn wrong_group(&self, kind: &Kind, diagnostics: &mut Diagnostics) {
+    fn wrong_group(&self, kind: &Kind, or: &str, diagnostics: &mut Diagnostics) {
         let version = kind.versions.first().copied().unwrap_or_default();
         diagnostics
             .error(
@@ -180,7 +196,16 @@ impl Header<'_> {
                 format!("{} is not the apiVersion of {}", quoted(self.api_version), kind.name),
             )
             .field("apiVersion")
-            .help(format!("write `apiVersion: {}`", api_version(kind.group, version)));
+            .help(format!("write `apiVersion: {}`{or}", api_version(kind.group, version)));
+    }
+
+    fn remove_or_ignore(&self) -> String {
+        format!("remove it, or load without it: {}", self.ignore())
+    }
+
+    /// The option that leaves the kind out.
+    fn ignore(&self) -> String {
+        quoted(&format!("--ignore-kind {}", self.kind))
     }
 
     fn skipped(&self, diagnostics: &mut Diagnostics) {

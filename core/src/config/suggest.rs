@@ -12,6 +12,19 @@ use crate::limits::SUGGESTION_BYTES_MAX;
 /// Near enough is a third of the length in edits, letter case aside: closer
 /// and slips are missed, wider and the guess is noise.
 pub(crate) fn nearest<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    closest(wrong, candidates, |length| (length / 3).max(1))
+}
+
+/// The candidate that `wrong` is with a slip or two.
+pub(crate) fn slip_for<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    closest(wrong, candidates, |length| (length / 3).min(2))
+}
+
+fn closest<'c>(
+    wrong: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+    allowed: fn(usize) -> usize,
+) -> Option<&'c str> {
     if wrong.len() > SUGGESTION_BYTES_MAX {
         return None;
     }
@@ -22,7 +35,7 @@ pub(crate) fn nearest<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c 
         .filter_map(|candidate| {
             let right = folded(candidate);
             let edits = distance(&wrong, &right);
-            let allowed = (wrong.len().max(right.len()) / 3).max(1);
+            let allowed = allowed(wrong.len().max(right.len()));
             (edits <= allowed && edits < right.len()).then_some((edits, candidate))
         })
         .min_by_key(|(edits, _)| *edits)
