@@ -73,6 +73,115 @@ fn allows(schema: &Value, leaf: &Value) -> bool {
     }
 }
 
+/// Whether the value is valid by the schema, as far as it uses what ours does.
+fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = reference.strip_prefix('#').unwrap();
+        return is_valid(root, root.pointer(target).unwrap(), value);
+    }
+    let valid = |schema: &Value| is_valid(root, schema, value);
+    let list = |name: &str| schema[name].as_array().into_iter().flatten();
+    let chosen = schema["if"].is_null() || !valid(&schema["if"]) || valid(&schema["then"]);
+    let not = schema["not"].is_null() || !valid(&schema["not"]);
+    let any = schema["anyOf"].is_null() || list("anyOf").any(valid);
+    let word = schema["enum"].is_null() || list("enum").any(|word| word == value);
+    let constant = schema["const"].is_null() || schema["const"] == *value;
+    let size = |name: &str, size: usize| schema[name].as_u64().is_none_or(|min| size as u64 >= min);
+    let is_of_type = schema["type"].as_str().is_none_or(|name| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64(),
+        "number" => value.is_number(),
+        other => panic!("{other}"),
+    });
+    let inside = match value {
+        Value::Object(fields) => {
+            let required = list("required").all(|name| fields.contains_key(name.as_str().unwrap()));
+            let field = |(name, value): (&String, &Value)| {
+                let declared = schema["properties"].get(name).or(schema.get("additionalProperties"));
+                let named = schema.get("propertyNames");
+                named.is_none_or(|schema| is_valid(root, schema, &name.as_str().into()))
+                    && match declared {
+                        Some(Value::Bool(allowed)) => *allowed,
+                        Some(schema) => is_valid(root, schema, value),
+                        None => true,
+                    }
+            };
+            required && size("minProperties", fields.len()) && fields.iter().all(field)
+        }
+        Value::Array(items) => {
+            let item = |value: &Value| schema["items"].is_null() || is_valid(root, &schema["items"], value);
+            size("minItems", items.len()) && items.iter().all(item)
+        }
+        Value::String(text) => schema["pattern"].as_str().is_none_or(|pattern| {
+            // Unanchored, and nothing but what the pattern says of its ends.
+            let dfa = regex_automata::dfa::dense::DFA::new(pattern).unwrap();
+            let input = regex_automata::Input::new(text);
+            regex_automata::dfa::Automaton::try_search_fwd(&dfa, &input)
+                .unwrap()
+                .is_some()
+        }),
+        _ => true,
+    };
+    chosen && not && any && word && constant && is_of_type && inside && list("allOf").all(valid)
+}
+
+/// The documents of a text, as they stand.
+fn documents(text: &str) -> Vec<Value> {
+    let text = format!("\n{text}");
+    let parts = text.split("\n---\n").filter(|part| part.contains("kind:"));
+    parts.map(|part| serde_saphyr::from_str(part).unwrap()).collect()
+}
+
+#[test]
+fn every_example_is_valid() {
+    let schema = schema();
+    let mut seen = 0;
+    for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                for document in documents(&std::fs::read_to_string(&path).unwrap()) {
+                    assert!(is_valid(&schema, &schema, &document), "{}: {document}", path.display());
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn kinds_of_others_are_valid_and_misspelt_ones_of_ours_are_not() {
+    let schema = schema();
+    let is_valid = |text: &str| is_valid(&schema, &schema, &documents(text)[0]);
+    for text in [
+        "{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 2}}",
+        "{apiVersion: v1, kind: Service, metadata: {name: a}}",
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy}",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: istio}, data: {mesh: 'trustDomain: a'}}",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: other}, data: {x: y}, immutable: true}",
+        "{apiVersion: v1, kind: List, items: [{apiVersion: apps/v1, kind: Deployment}]}",
+    ] {
+        assert!(is_valid(text), "{text}");
+    }
+    for text in [
+        "{apiVersion: security.istio.io/v1, kind: AuthorizationPolcy, metadata: {name: a}}",
+        "{apiVersion: istio.io/v1, kind: AuthorizationPolicy, metadata: {name: a}}",
+        "{apiVersion: rbac.istio.io/v1, kind: Other, metadata: {name: a}}",
+        "{apiVersion: lockgate.dev/v1, kind: Deployment, metadata: {name: a}}",
+        "{apiVersion: istio.alibabacloud.com/v1, kind: LLMRoutes, metadata: {name: a}}",
+        "{apiVersion: apps/v1, kind: LLMRoute, metadata: {name: a}, spec: {}}",
+        "{apiVersion: v1, kind: ConfigMap, data: {mesh: {trustDomain: a}}}",
+        "{apiVersion: v1, kind: List, items: [{apiVersion: lockgate.dev/v1, kind: Gatway}]}",
+        "{kind: Deployment}",
+    ] {
+        assert!(!is_valid(text), "{text}");
+    }
+}
+
 #[test]
 fn the_seed_is_declared() {
     let sources = ["llm-provider", "gateway", "llm-route", "authorization-policy"].map(|name| {

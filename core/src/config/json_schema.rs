@@ -1,8 +1,9 @@
 //! The declared shapes as one JSON Schema (draft 2020-12), for editors.
 //!
 //! Made from the same declarations as the strict check, and never stricter: what
-//! the loader takes, an editor must not underline. `${NAME}` may stand for any
-//! value; checks across fields are the loader's alone.
+//! the loader takes, an editor must not underline, also kinds that are somebody
+//! else's. `${NAME}` may stand for any value; checks across fields are the
+//! loader's alone.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,7 +11,8 @@ use alloc::string::String;
 use super::envelope::api_version;
 use super::format::Format;
 use super::schema::{
-    Body, CORE, Enumeration, Field, GATEWAY_API, KINDS, Kind, LOCKGATE, METADATA, Object, Shape, Support,
+    Body, CONFIG_MAP_DATA, CORE, Enumeration, Field, GATEWAY_API, KINDS, KNOWN_UNSUPPORTED, Kind, LOCKGATE, METADATA,
+    Object, Shape, Support,
 };
 
 /// The schema of every kind, chosen by `kind`, as JSON text.
@@ -19,6 +21,7 @@ pub fn json_schema() -> String {
     let mut kinds = Members::default();
     let mut chosen = Items::default();
     let mut names = Items::default();
+    let mut names_of_groups = Items::default();
     for kind in &KINDS {
         let is_first = KINDS
             .iter()
@@ -31,6 +34,9 @@ pub fn json_schema() -> String {
         kinds.add(&definition, &resource(kind));
         if is_first {
             names.add(&string(kind.name));
+            if kind.group != CORE {
+                names_of_groups.add(&string(kind.name));
+            }
         }
         let condition = format!(
             r#"{{"properties":{{{}"kind":{{"const":{}}}}},"required":["kind"]}}"#,
@@ -41,10 +47,19 @@ pub fn json_schema() -> String {
         chosen.add(&format!(r#"{{"if":{condition},"then":{{"$ref":{reference}}}}}"#));
     }
     kinds.add("List", LIST);
+    kinds.add("ConfigMap", &config_map());
     kinds.add("variable", VARIABLE);
-    names.add(&string("List"));
-    chosen
-        .add(r##"{"if":{"properties":{"kind":{"const":"List"}},"required":["kind"]},"then":{"$ref":"#/$defs/List"}}"##);
+    for name in ["List", "ConfigMap"] {
+        names.add(&string(name));
+        chosen.add(&format!(
+            r##"{{"if":{{"properties":{{"apiVersion":{{"const":"v1"}},"kind":{{"const":"{name}"}}}},"required":["kind"]}},"then":{{"$ref":"#/$defs/{name}"}}}}"##
+        ));
+    }
+    chosen.add(&format!(
+        r#"{{"if":{{"properties":{{"apiVersion":{{"pattern":{}}}}},"required":["apiVersion"]}},"then":{{"properties":{{"kind":{{"enum":{}}}}}}}}}"#,
+        string(&our_groups()),
+        names_of_groups.close()
+    ));
 
     let mut schema = Members::default();
     schema.add("$schema", &string("https://json-schema.org/draft/2020-12/schema"));
@@ -56,7 +71,7 @@ pub fn json_schema() -> String {
     schema.add("type", &string("object"));
     schema.add("required", r#"["apiVersion","kind"]"#);
     let properties = format!(
-        r#"{{"apiVersion":{{"type":"string"}},"kind":{{"enum":{}}}}}"#,
+        r#"{{"apiVersion":{{"type":"string"}},"kind":{{"anyOf":[{{"enum":{}}},{{"type":"string"}}]}}}}"#,
         names.close()
     );
     schema.add("properties", &properties);
@@ -75,6 +90,34 @@ fn api_version_of(kind: &Kind) -> &'static str {
     } else {
         r#""apiVersion":{"not":{"pattern":"^gateway\\.networking\\.k8s\\.io/"}},"#
     }
+}
+
+/// The groups of which every kind is one of [`KINDS`], or is refused.
+fn our_groups() -> String {
+    let mut pattern = String::from(r"^(([a-z0-9-]+\.)*istio\.io");
+    for (group, _) in KNOWN_UNSUPPORTED
+        .iter()
+        .filter(|(group, _)| !group.ends_with("istio.io"))
+    {
+        if *group != CORE {
+            pattern.push('|');
+            pattern.push_str(&group.replace('.', r"\."));
+        }
+    }
+    pattern.push_str(")/");
+    pattern
+}
+
+/// One that holds a MeshConfig; any other may hold what it wants.
+fn config_map() -> String {
+    let mut data = Members::default();
+    for one in CONFIG_MAP_DATA.fields {
+        data.add(one.name, &field(one));
+    }
+    format!(
+        r#"{{"type":"object","description":"Istio's MeshConfig, as a cluster holds it.","properties":{{"apiVersion":{{"const":"v1"}},"kind":{{"const":"ConfigMap"}},"metadata":{{}},"data":{{"properties":{}}}}}}}"#,
+        data.close()
+    )
 }
 
 /// A variable in place of a number or boolean.

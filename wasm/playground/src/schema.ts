@@ -45,7 +45,8 @@ export function optionsAt(root: Schema, spot: Spot): Completion[] {
   const kind = value("kind");
   const apiVersion = value("apiVersion");
   if (spot.path.length === 1 && spot.part === "value" && spot.path[0] === "kind") {
-    return words(root.properties?.["kind"]?.enum ?? [], (word) => root.$defs?.[word]?.description);
+    const kinds = variants(root, root.properties?.["kind"] ?? {}).flatMap((one) => one.enum ?? []);
+    return words(kinds, (word) => root.$defs?.[word]?.description);
   }
   if (spot.path.length === 1 && spot.part === "value" && spot.path[0] === "apiVersion" && kind === undefined) {
     const all = Object.values(root.$defs ?? {}).flatMap((one) => one.properties?.["apiVersion"]?.enum ?? []);
