@@ -67,7 +67,8 @@ impl RetryOn {
         "internal",
         "resource-exhausted",
         "unavailable",
-        // Of protocols that upstreams are not spoken to in, and of a list that Istio cannot give: they never come true.
+        // Of what goes out again without being asked, of a protocol that upstreams are not spoken to in, and of a list
+        // that Istio cannot give: they never come true.
         "refused-stream",
         "http3-post-connect-failure",
         "retriable-headers",
