@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use super::mask::masked;
+use super::mask::is_hidden;
 
 /// A path from the resource's root, each step on the stack of the walk, so that only a finding makes a text of it.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ impl fmt::Display for FieldPath<'_> {
         match self {
             Self::Root => Ok(()),
             // A key may stand where a name belongs.
-            Self::Field(parent, name) if !masked(name, 0, name).is_empty() => write!(f, "{parent}[«redacted»]"),
+            Self::Field(parent, name) if is_hidden(name) => write!(f, "{parent}[«redacted»]"),
             Self::Field(Self::Root, name) => f.write_str(name),
             Self::Field(parent, name)
                 if name

@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt::Write;
 
 #[cfg(feature = "yaml")]
-use super::mask::masked;
+use super::mask::is_hidden;
 #[cfg(feature = "yaml")]
 use crate::limits::QUOTED_CHARS_MAX;
 
@@ -14,7 +14,7 @@ pub(crate) const REDACTED: &str = "`«redacted»`";
 /// The text in backticks, cut to [`QUOTED_CHARS_MAX`], control characters escaped; what an excerpt would mask is left out.
 #[cfg(feature = "yaml")]
 pub(crate) fn quoted(text: &str) -> String {
-    if !masked(text, 0, text).is_empty() {
+    if is_hidden(text) {
         return String::from(REDACTED);
     }
     let mut out = String::from("`");
