@@ -5,8 +5,10 @@
 //! own error object too, or a line of text where a plain host was asked.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
+};
+use http::{HeaderValue, Method, Response, StatusCode, Version};
 use lockgate_core::answer::{Answer, ErrorDetail, ErrorShape};
 use lockgate_core::decision::{self, External, Refusal};
 
@@ -264,9 +266,17 @@ fn answer_with(answer: &Answer, body: Bytes, mut record: Box<Record>) -> Respons
     record.first_byte = Some(std::time::Instant::now());
     let id = record.request_id.clone();
     let close = closes(&record);
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // hyper sees to this over HTTP/1.1 only (RFC 9110 §6.4.1).
+    let is_bare = record.version == Version::HTTP_2 && has_no_content(&record.method, status);
+    let length = body.len();
+    let body = if is_bare { Bytes::new() } else { body };
     let mut response = Response::new(ClientBody::Own(body, record));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = status;
     let headers = response.headers_mut();
+    if is_bare && length > 0 && status != StatusCode::NO_CONTENT {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
     headers.insert(X_REQUEST_ID, id);
     if let Some(content_type) = answer.content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -278,4 +288,9 @@ fn answer_with(answer: &Answer, body: Bytes, mut record: Box<Record>) -> Respons
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Whether an answer ends with its head, whatever that says of a length.
+fn has_no_content(method: &Method, status: StatusCode) -> bool {
+    method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

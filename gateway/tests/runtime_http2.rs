@@ -12,10 +12,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::bed::{Bed, Transport};
-use support::gateway::Setup;
+use support::bed::{Bed, EDGE, Transport, service_entry};
+use support::gateway::{Gateway, Setup};
 use support::outputs::field;
-use support::upstream::{Answer, COMPLETION, Gate, STREAM_HEAD, Step};
+use support::upstream::{Answer, COMPLETION, Gate, STREAM_HEAD, Step, Upstream};
 use support::wire::chunk;
 use support::{KEY, MESSAGES, PROVIDER, QUESTION, within_patience};
 
@@ -28,7 +28,11 @@ struct Client {
 
 impl Client {
     async fn connect(bed: &Bed) -> Result<Self, Failed> {
-        let stream = tokio::net::TcpStream::connect(bed.http()).await?;
+        Self::to(&bed.gateway).await
+    }
+
+    async fn to(gateway: &Gateway) -> Result<Self, Failed> {
+        let stream = tokio::net::TcpStream::connect(gateway.http).await?;
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         Ok(Self { sender, connection })
@@ -130,4 +134,98 @@ async fn drain_lets_the_stream_finish_and_then_ends_the_connection() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// Answers of the gateway's own, with and without a body, and a host.
+fn answers(port: u16) -> String {
+    let host = service_entry("plain", port);
+    format!(
+        "{EDGE}{host}apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: web, namespace: istio-system}}
+spec:
+  hosts: [web.test]
+  gateways: [edge]
+  http:
+  - match: [{{uri: {{exact: /direct}}}}]
+    directResponse: {{status: 200, body: {{string: here}}}}
+  - match: [{{uri: {{exact: /unavailable}}}}]
+    directResponse: {{status: 503, body: {{string: not now}}}}
+  - match: [{{uri: {{exact: /none}}}}]
+    fault: {{abort: {{httpStatus: 204, percentage: {{value: 100}}}}}}
+    route: [{{destination: {{host: plain.test}}}}]
+  - match: [{{uri: {{exact: /same}}}}]
+    fault: {{abort: {{httpStatus: 304, percentage: {{value: 100}}}}}}
+    route: [{{destination: {{host: plain.test}}}}]
+  - match: [{{uri: {{exact: /there}}}}]
+    redirect: {{uri: /direct}}
+  - route: [{{destination: {{host: plain.test}}}}]
+"
+    )
+}
+
+#[tokio::test]
+async fn an_answer_that_has_no_body_is_its_head_alone() {
+    let upstream = Upstream::plain().await;
+    let setup = Setup::empty().file("answers.yaml", &answers(upstream.addr.port()));
+    let gateway = setup.start().await;
+    let mut client = Client::to(&gateway).await.unwrap();
+    let head = |status: &str, fields: &str| {
+        let bytes = format!("HTTP/1.1 {status}\r\n{fields}\r\n").into_bytes();
+        Answer(vec![Step::Send(bytes)])
+    };
+    for (method, path, host, theirs, status, length) in [
+        (Method::HEAD, "/direct", "web.test", None, 200, Some("4")),
+        (Method::HEAD, "/unavailable", "web.test", None, 503, Some("7")),
+        (Method::HEAD, "/there", "web.test", None, 301, None),
+        (Method::HEAD, "/", "other.test", None, 404, None),
+        (Method::HEAD, "/%00", "web.test", None, 400, Some("")),
+        (Method::HEAD, "/none", "web.test", None, 204, None),
+        (Method::GET, "/none", "web.test", None, 204, None),
+        (Method::GET, "/same", "web.test", None, 304, Some("18")),
+        (
+            Method::HEAD,
+            "/",
+            "web.test",
+            Some(head("200 OK", "content-length: 5\r\n")),
+            200,
+            Some("5"),
+        ),
+        (Method::GET, "/", "web.test", Some(head("204 No", "")), 204, None),
+        (
+            Method::GET,
+            "/",
+            "web.test",
+            Some(head("304 No", "content-length: 5\r\n")),
+            304,
+            Some("5"),
+        ),
+    ] {
+        let what = format!("{method} {host}{path}");
+        if let Some(theirs) = theirs {
+            upstream.answer(theirs);
+        }
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{host}{path}"))
+            .body(Full::default())
+            .unwrap();
+        let answer = within_patience("an answer", client.sender.send_request(request)).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        assert_eq!(answer.status(), status, "{what}");
+        let told = answer
+            .headers()
+            .get("content-length")
+            .map(|value| value.to_str().unwrap());
+        match length {
+            Some("") => assert!(told.is_some_and(|told| told != "0"), "{what}: {told:?}"),
+            length => assert_eq!(told, length, "{what}"),
+        }
+        let body = within_patience("its end", answer.into_body().collect()).await;
+        let body = body.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        assert!(body.to_bytes().is_empty(), "{what}");
+    }
+    for line in gateway.log_of(11).await {
+        assert_eq!(field(&line, "bytes_sent"), "0", "{line}");
+    }
 }
