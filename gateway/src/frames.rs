@@ -109,6 +109,11 @@ impl Budget {
         self.in_head.get()
     }
 
+    /// Whether all of it may be spent.
+    pub(crate) fn is_full(&self) -> bool {
+        self.frames.get() == FRAMES_BURST && self.resets.get() == RESETS_BURST
+    }
+
     /// The frame that ends the connection of a client that has spent it all.
     ///
     /// It names the last stream as served, which it may have been: the client must not take it for granted that it can

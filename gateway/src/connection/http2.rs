@@ -1,6 +1,8 @@
 //! HTTP/2 with a client that began with its preface: in plain text with prior knowledge, in TLS as agreed on.
 
 use core::convert::Infallible;
+use core::future::poll_fn;
+use core::task::Poll;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -10,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::Instant;
 
 use super::Peer;
 use super::io::{Activity, ClientIo, Strict};
@@ -67,13 +70,17 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
                 }
                 return;
             }
+            () = stirs(&watch) => {
+                watch.stirs();
+                tick.as_mut().reset(Instant::now() + CONNECTION_TICK);
+            }
             () = &mut tick => {
                 match watch.tick() {
                     Next::Go => {}
                     Next::GoAway => connection.as_mut().graceful_shutdown(),
                     Next::Drop => return,
                 }
-                tick.as_mut().reset(tokio::time::Instant::now() + CONNECTION_TICK);
+                tick.as_mut().reset(Instant::now() + watch.interval());
             }
         }
     }
@@ -97,6 +104,26 @@ fn builder(streams: Streams) -> http2::Builder<Streams> {
     builder
 }
 
+/// Resolves when a connection no longer rests.
+async fn stirs(watch: &Watch<'_>) {
+    if !watch.rests {
+        return core::future::pending().await;
+    }
+    // Looked at whenever hyper has been: besides the end of the listener nothing but what hyper reads and writes counts.
+    let stirs = poll_fn(|_| {
+        if watch.is_quiet() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    });
+    tokio::select! {
+        biased;
+        () = stirs => {}
+        () = watch.peer.leaving.begins() => {}
+    }
+}
+
 /// What a look at the clocks says.
 enum Next {
     Go,
@@ -105,13 +132,17 @@ enum Next {
     Drop,
 }
 
-/// The clocks of a connection, in ticks.
+/// The clocks of a connection, in ticks. While nothing is under way there are none.
 struct Watch<'c> {
     worker: &'c Worker,
     peer: &'c Peer,
     activity: &'c Activity,
     budget: &'c Budget,
-    rests: &'c Rests,
+    sent: &'c Rests,
+    /// When they were last looked at.
+    seen: Instant,
+    /// Nothing but the time without a request need be counted.
+    rests: bool,
     begun: u64,
     written: u64,
     is_ending: bool,
@@ -126,13 +157,15 @@ struct Watch<'c> {
 }
 
 impl<'c> Watch<'c> {
-    fn new(worker: &'c Worker, peer: &'c Peer, activity: &'c Activity, budget: &'c Budget, rests: &'c Rests) -> Self {
+    fn new(worker: &'c Worker, peer: &'c Peer, activity: &'c Activity, budget: &'c Budget, sent: &'c Rests) -> Self {
         Self {
             worker,
             peer,
             activity,
             budget,
-            rests,
+            sent,
+            seen: Instant::now(),
+            rests: false,
             begun: 0,
             written: 0,
             is_ending: false,
@@ -143,25 +176,61 @@ impl<'c> Watch<'c> {
         }
     }
 
+    /// Time until the next look.
+    fn interval(&self) -> Duration {
+        match self.rests {
+            true => self.worker.shared.times.idle.saturating_sub(self.idle),
+            false => CONNECTION_TICK,
+        }
+    }
+
+    /// Whether nothing is under way, and the client may say as much as it ever may.
+    fn is_quiet(&self) -> bool {
+        self.peer.running.get() == 0
+            && self.peer.begun.get() == self.begun
+            && !self.activity.write_blocked.get()
+            && !self.budget.in_head()
+            && self.budget.is_full()
+            && self.sent.is_empty()
+    }
+
+    /// The connection has rested until now.
+    fn stirs(&mut self) {
+        self.rests = false;
+        let passed = self.passes();
+        self.idle += passed;
+    }
+
+    /// The time since the last look.
+    fn passes(&mut self) -> Duration {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.seen);
+        self.seen = now;
+        self.budget.passed(passed);
+        self.period += passed;
+        passed
+    }
+
     fn tick(&mut self) -> Next {
+        let passed = self.passes();
+        self.rests = false;
         let times = &self.worker.shared.times;
-        self.budget.passed(CONNECTION_TICK);
 
         let is_blocked = self.activity.write_blocked.get() && self.activity.written.get() == self.written;
         self.written = self.activity.written.get();
-        count(&mut self.blocked, is_blocked);
+        count(&mut self.blocked, passed, is_blocked);
         if self.blocked >= times.stream_idle {
             self.peer.unread.set(true);
             return Next::Drop;
         }
-        count(&mut self.head, self.budget.in_head());
+        count(&mut self.head, passed, self.budget.in_head());
         if self.head >= times.header_read {
             return Next::Drop;
         }
 
         let is_busy = self.peer.running.get() > 0 || self.peer.begun.get() != self.begun;
         self.begun = self.peer.begun.get();
-        count(&mut self.idle, !is_busy);
+        count(&mut self.idle, passed, !is_busy);
         if self.is_ending {
             return if self.idle >= times.header_read {
                 Next::Drop
@@ -169,21 +238,21 @@ impl<'c> Watch<'c> {
                 Next::Go
             };
         }
-        self.period += CONNECTION_TICK;
         let mut has_unread = false;
         if self.period >= times.stream_idle {
             self.period = Duration::ZERO;
-            has_unread = self.rests.period_ends();
+            has_unread = self.sent.period_ends();
         }
         if has_unread || self.peer.is_leaving() || self.idle >= times.idle {
             (self.is_ending, self.idle) = (true, Duration::ZERO);
             return Next::GoAway;
         }
+        self.rests = self.is_quiet();
         Next::Go
     }
 }
 
-/// Another tick for which something lasts, or none.
-fn count(time: &mut Duration, lasts: bool) {
-    *time = if lasts { *time + CONNECTION_TICK } else { Duration::ZERO };
+/// So much more time for which something lasts, or none.
+fn count(time: &mut Duration, passed: Duration, lasts: bool) {
+    *time = if lasts { *time + passed } else { Duration::ZERO };
 }

@@ -188,6 +188,11 @@ pub(super) struct Rests {
 }
 
 impl Rests {
+    /// Whether every piece is sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.young.get() == 0 && self.old.get() == 0
+    }
+
     /// A period of waiting is over. Whether a piece has waited for all of it.
     pub(super) fn period_ends(&self) -> bool {
         let has_waited = self.old.get() > 0;

@@ -220,3 +220,41 @@ async fn a_head_that_is_not_ended_is_not_waited_for() {
         assert!(took >= Duration::from_secs(9), "{what}: {took:?}");
     }
 }
+
+#[tokio::test]
+async fn connections_that_rest_cost_no_time_and_end_with_their_gateway() {
+    let mut bed = open(&["--workers", "1"]).await;
+    let mut connections = Vec::new();
+    for _ in 0..400 {
+        let mut connection = Connection::open(bed.http()).await;
+        connection.send(&frame(PING, 0, 0, &[0; 8])).await;
+        connections.push(connection);
+    }
+    connections[0].send(&ask(1)).await;
+    assert_whole(&mut connections[0], 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = bed.gateway.cpu();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let used = bed.gateway.cpu() - before;
+    println!("{used:?} in three seconds");
+    assert!(used < Duration::from_millis(40), "{used:?}");
+    // What they say is heard.
+    connections[1].send(&ask(1)).await;
+    assert_whole(&mut connections[1], 1).await;
+    bed.gateway.signal("TERM");
+    let begun = Instant::now();
+    for connection in &mut connections {
+        loop {
+            match connection.next().await {
+                Some((GOAWAY, ..)) | None => break,
+                Some((PING, 0, _, payload)) => {
+                    connection.send(&frame(PING, ACK, 0, &payload)).await;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(connections);
+    assert_eq!(bed.gateway.ends().await.code(), Some(0));
+}
