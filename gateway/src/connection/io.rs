@@ -31,6 +31,8 @@ pub(super) struct Activity {
     pub(super) refused: Cell<Option<Refused>>,
     /// Nor is this one.
     pub(super) flood: Cell<Option<Flood>>,
+    /// hyper has ended the connection, and not only said so.
+    pub(super) ended: Cell<bool>,
 }
 
 /// Who reads what a client sends before hyper does.
@@ -265,6 +267,7 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.activity.ended.set(true);
         match &mut self.stream {
             // Left to `linger`, or to closing.
             ClientStream::Plain(_) => Poll::Ready(Ok(())),

@@ -903,6 +903,46 @@ async fn messages() {
 }
 
 #[tokio::test]
+async fn a_connect_with_a_length_ends_its_stream_and_no_other() {
+    let bed = open(&[]).await;
+    let mut connection = connect(bed.http()).await;
+    let connects = |stream: u32, protocol: Option<(&str, &[u8])>| {
+        let start = [(":method", &b"CONNECT"[..]), (":authority", b"test.com:443")];
+        let rest: &[(&str, &[u8])] = match protocol {
+            Some(_) => &[(":scheme", b"http"), (":path", b"/")],
+            None => &[],
+        };
+        let fields = [&start[..], rest, protocol.as_slice(), &[("content-length", b"5")]].concat();
+        frame(HEADERS, END_HEADERS, stream, &block(&fields))
+    };
+    let Send(begun) = post(&[("content-length", b"15")]) else {
+        panic!("a head")
+    };
+    let several = [
+        begun,
+        connects(3, None),
+        connects(5, Some((":protocol", b"websocket"))),
+        connects(7, None),
+    ];
+    connection.send(&several.concat()).await;
+    let mut reset = Vec::new();
+    while reset.len() < 3 {
+        let (kind, stream, _) = connection.frame().await.expect("a connection that goes on");
+        assert_ne!(kind, GOAWAY);
+        if kind == RST_STREAM {
+            reset.push(stream);
+        }
+    }
+    assert_eq!(reset, [3, 5, 7]);
+    connection.send(&frame(DATA, END_STREAM, 1, BODY)).await;
+    assert_eq!(connection.end(1).await, crate::support::frames::End::Answered(200));
+    // Who does nothing else has no connection for it.
+    let many: Vec<u8> = (5..500).flat_map(|n| connects(1 + 2 * n, None)).collect();
+    connection.send(&many).await;
+    connection.closes().await;
+}
+
+#[tokio::test]
 async fn header_compression() {
     // h2 does not tell COMPRESSION_ERROR from PROTOCOL_ERROR in all cases. Either ends the connection.
     let gone = Is::Gone(&[COMPRESSION_ERROR, PROTOCOL_ERROR]);
