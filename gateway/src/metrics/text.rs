@@ -108,13 +108,13 @@ impl Metrics {
         ];
         for (name, help, read) in families {
             head(out, name, "counter", help);
-            let mut lines: Vec<(String, u64)> = counted
-                .tokens
-                .iter()
-                .map(|(k, t)| (self.token_labels(k), read(t)))
-                .collect();
-            lines.sort_unstable();
-            for (labels, value) in &lines {
+            // Names that differ in what cannot be printed are one text.
+            let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+            for (key, tokens) in &counted.tokens {
+                let sum = sums.entry(self.token_labels(key)).or_default();
+                *sum = sum.saturating_add(read(tokens));
+            }
+            for (labels, value) in &sums {
                 line(out, name, labels, value);
             }
         }
@@ -436,5 +436,46 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn models_of_the_same_text_are_one_series() {
+        let metrics = Metrics::new(1);
+        for model in ["m\u{1}", "m\u{2}", "m\u{85}", "m\u{fffd}"] {
+            let key = RequestKey {
+                route: Label::UNKNOWN,
+                provider: Label::UNKNOWN,
+                code: 200,
+                flag: Flag::None,
+            };
+            let tokens = TokenKey {
+                route: Label::UNKNOWN,
+                provider: Label::UNKNOWN,
+                model: metrics.labels.of_model(model),
+            };
+            let used = Tokens {
+                prompt: 7,
+                completion: 2,
+            };
+            metrics
+                .shard(0)
+                .count_request(key, Duration::ZERO, Some((tokens, used)));
+        }
+        let text = metrics.expose(&Facts {
+            snapshot: "0123",
+            log_lines_dropped: 0,
+            capsules_dropped: 0,
+            load: &Load::new(Bounds::default()),
+            namespace: "istio-system",
+            keys: &[],
+        });
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("lockgate_prompt_tokens_total"));
+        let labels = "route=\"unknown\",provider=\"unknown\",model=\"m\u{fffd}\"";
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            [format!("lockgate_prompt_tokens_total{{{labels}}} 28")]
+        );
     }
 }
