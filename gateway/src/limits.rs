@@ -58,6 +58,11 @@ pub(crate) const RESETS_PER_SECOND: u32 = 50;
 /// Bytes of one HTTP/2 stream's answer that wait for a slow client before the upstream is no longer read.
 pub(crate) const STREAM_SEND_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes for a client that the kernel may hold before they are on their way. Left to itself it takes megabytes of an
+/// answer that is not read, and asks for more only when a third of them is gone, so that a slow client would look like
+/// one that takes nothing.
+pub(crate) const CLIENT_UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 /// Time for a whole request head, from its first byte, and for a PROXY header, from when the connection is there. Slower clients are
 /// holding a slot, not asking.
 pub(crate) const HEADER_READ: Duration = Duration::from_secs(10);

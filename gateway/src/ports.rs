@@ -13,7 +13,9 @@ use std::net::TcpListener;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::limits::{CLIENT_KEEPALIVE, CLIENT_KEEPALIVE_EVERY, CLIENT_KEEPALIVE_TRIES, LISTEN_BACKLOG};
+use crate::limits::{
+    CLIENT_KEEPALIVE, CLIENT_KEEPALIVE_EVERY, CLIENT_KEEPALIVE_TRIES, CLIENT_UNSENT_BYTES_MAX, LISTEN_BACKLOG,
+};
 use crate::live::Live;
 use crate::log;
 use crate::reload::Refused;
@@ -292,6 +294,7 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 /// What every listening socket has, whoever made it. The connections that are accepted have it too.
 fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_nonblocking(true)?;
+    socket.set_tcp_notsent_lowat(CLIENT_UNSENT_BYTES_MAX)?;
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time(CLIENT_KEEPALIVE)

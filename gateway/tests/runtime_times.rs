@@ -12,7 +12,9 @@ use support::gateway::Setup;
 use support::outputs::field;
 use support::upstream::{Answer, Gate, STREAM_HEAD, Step};
 use support::wire::{Part, chunk};
-use support::{PROVIDER, QUESTION};
+use support::{PROVIDER, QUESTION, within_patience};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 
 /// A bed whose gateway is as impatient as `args` say.
 async fn impatient(args: &[&str]) -> Bed {
@@ -55,6 +57,28 @@ async fn answer_that_stands_still_is_cut_and_one_that_drips_is_not() {
     assert_eq!((answer.text().matches("data: {}").count(), answer.end), (6, Part::Cut));
     let line = bed.gateway.log_of(2).await.remove(1);
     assert_eq!(field(&line, "response_flags"), "SI", "{line}");
+}
+
+#[tokio::test]
+async fn who_takes_an_answer_slowly_but_steadily_is_not_cut() {
+    let bed = impatient(&["--stream-idle-timeout", "2500ms"]).await;
+    bed.upstream
+        .answer(Answer::whole("200 OK", &[], &"x".repeat(6_000_000)));
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut client = socket.connect(bed.http()).await.expect("a connection");
+    client
+        .write_all(&post("test.com", &[], QUESTION))
+        .await
+        .expect("asking");
+    let begun = Instant::now();
+    let mut piece = [0; 4096];
+    while begun.elapsed() < Duration::from_secs(8) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let bytes = within_patience("a piece", client.read(&mut piece)).await;
+        assert!(bytes.is_ok_and(|bytes| bytes > 0), "cut after {:?}", begun.elapsed());
+    }
+    assert_eq!(bed.gateway.log(), [0; 0], "the answer is under way");
 }
 
 #[tokio::test]
