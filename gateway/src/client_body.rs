@@ -25,6 +25,7 @@ use crate::access::{Flag, Record};
 use crate::head;
 use crate::idle::IdleLimit;
 use crate::meter::Meter;
+use crate::pace::Broken;
 use crate::upstream::{Connection, Pool};
 
 /// The body of an answer, with the record that ends with it.
@@ -189,7 +190,7 @@ impl Passing {
     /// The answer ends here: for an LLM's event stream with an event that says so, where one may still be sent.
     fn cut(&mut self, cut: Cut) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         self.connection = None;
-        let (flag, details) = cut.logged();
+        let (flag, details) = self.logged(&cut);
         // Where a length was promised, one more byte would be a lie.
         let may_add = self.meter.is_between_events() && self.incoming.size_hint().exact().is_none();
         let Some(record) = self.record.as_mut().filter(|_| may_add) else {
@@ -203,6 +204,20 @@ impl Passing {
         let (parting, event) = Parting::new(cut, event);
         self.parting = Some(Box::new(parting));
         Poll::Ready(Some(Ok(Frame::data(event))))
+    }
+
+    /// An upstream that does not get the rest of a request gives none of its answer either: the fault is the client's.
+    fn logged(&self, cut: &Cut) -> (Flag, &'static str) {
+        let broken = self
+            .record
+            .as_ref()
+            .and_then(|record| record.body_broken.as_ref()?.get());
+        match broken.filter(|_| matches!(cut, Cut::Upstream(_) | Cut::Reset)) {
+            Some(Broken::Left) => (Flag::DownstreamTermination, "downstream_remote_disconnect"),
+            Some(Broken::Framing) => (Flag::DownstreamProtocol, "bad_body_framing"),
+            Some(Broken::TooSlow) => (Flag::StreamIdle, "body_timeout"),
+            None => cut.logged(),
+        }
     }
 
     fn finish(&mut self, flag: Flag, details: &'static str) {

@@ -6,10 +6,12 @@
 //! time that is spent waiting for the client counts: an upstream that does not
 //! read makes nobody slow.
 
+use core::cell::Cell;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::fmt;
+use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -42,6 +44,39 @@ impl fmt::Display for BodyFailure {
 }
 
 impl core::error::Error for BodyFailure {}
+
+/// The same, for those who come to know only that something broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The client left.
+    Left,
+    /// It broke the rules of framing.
+    Framing,
+    /// It came too slowly.
+    TooSlow,
+}
+
+impl From<&BodyFailure> for Broken {
+    fn from(failure: &BodyFailure) -> Self {
+        match failure {
+            BodyFailure::Client(error) if is_about_framing(error) => Self::Framing,
+            BodyFailure::Client(_) => Self::Left,
+            BodyFailure::TooSlow => Self::TooSlow,
+        }
+    }
+}
+
+/// Whether what came cannot be a body. Otherwise no more came.
+fn is_about_framing(error: &hyper::Error) -> bool {
+    let Some(source) = core::error::Error::source(error) else {
+        return false;
+    };
+    if let Some(error) = source.downcast_ref::<h2::Error>() {
+        return error.is_library();
+    }
+    let kind = source.downcast_ref().map(io::Error::kind);
+    matches!(kind, Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
 
 /// Watches how fast one body comes. A body that is there already costs no look at a clock.
 #[derive(Debug, Default)]
@@ -107,17 +142,25 @@ pub(crate) struct Paced {
     pace: Option<Pace>,
     /// Until it has ended.
     passed_on: Option<PassedOn>,
+    /// Where it is noted that it broke off.
+    broken: Option<Rc<Cell<Option<Broken>>>>,
 }
 
 impl Paced {
     /// The body of a request with these fields. gRPC's streams may be silent for as long as they want.
-    pub(crate) fn new(incoming: Incoming, headers: &HeaderMap, peer: &Rc<Peer>) -> Self {
+    pub(crate) fn new(
+        incoming: Incoming,
+        headers: &HeaderMap,
+        peer: &Rc<Peer>,
+        broken: Option<Rc<Cell<Option<Broken>>>>,
+    ) -> Self {
         let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let is_grpc = content_type.starts_with(b"application/grpc");
         Self {
             passed_on: (!incoming.is_end_stream()).then(|| PassedOn::new(peer)),
             incoming,
             pace: (!is_grpc).then(Pace::default),
+            broken,
         }
     }
 
@@ -134,6 +177,9 @@ impl Paced {
         };
         if has_ended && let Some(passed_on) = self.passed_on.take() {
             passed_on.end();
+        }
+        if let (Poll::Ready(Some(Err(failure))), Some(broken)) = (&frame, &self.broken) {
+            broken.set(Some(failure.into()));
         }
         frame
     }

@@ -15,9 +15,11 @@ use std::time::Instant;
 use support::bed::{Bed, Transport, plain_host};
 use support::client::{Client, Response, post, request};
 use support::gateway::{Gateway, Setup};
-use support::outputs::total;
+use support::outputs::{field, total};
 use support::upstream::{Answer, Gate};
 use support::{QUESTION, eventually, within_patience};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 /// A host that is answered here, and one that a plain upstream answers; the seed's provider beside them.
 fn hosts(port: u16) -> String {
@@ -308,6 +310,66 @@ async fn a_body_that_drips_in_is_given_up_whether_it_is_read_or_passed_on() {
     }
     assert_eq!(bed.upstream.request_count(), 0, "half a body looked whole");
     bystander.end().await;
+}
+
+/// A host that answers the head of each request with `answer` and then reads nothing.
+async fn hasty(answer: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).await.expect("a head");
+                    head.push(byte[0]);
+                }
+                stream.write_all(answer).await.expect("answering");
+                core::future::pending::<()>().await;
+            });
+        }
+    });
+    port
+}
+
+/// A gateway before such a host, and the provider's place.
+async fn before(port: u16) -> Gateway {
+    Setup::seed()
+        .provider_port(port)
+        .file("hosts.yaml", &hosts(port))
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_after_its_answer_began_is_the_clients_fault() {
+    let begun = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let port = hasty(begun).await;
+    let gateway = before(port).await;
+    let head = "POST / HTTP/1.1\r\nhost: plain.test\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let (mut broken, mut slow, mut gone) = (
+        Client::connect(gateway.http).await,
+        Client::connect(gateway.http).await,
+        Client::connect(gateway.http).await,
+    );
+    for client in [&mut broken, &mut slow, &mut gone] {
+        client.send(head).await;
+        assert_eq!(client.head().await.status, 200);
+        assert_eq!(client.text(5).await, "hello");
+    }
+    drop(gone);
+    let line = gateway.log_of(1).await.remove(0);
+    assert_eq!(field(&line, "response_flags"), "DC");
+    broken.send("zz\r\n").await;
+    assert!(broken.closes().await);
+    let line = gateway.log_of(2).await.remove(1);
+    assert_eq!(field(&line, "response_flags"), "DPE");
+    assert_eq!(field(&line, "response_code_details"), "bad_body_framing");
+    assert!(slow.closes().await);
+    let line = gateway.log_of(3).await.remove(2);
+    assert_eq!(field(&line, "response_flags"), "SI");
+    assert_eq!(field(&line, "response_code_details"), "body_timeout");
 }
 
 /// The processor time that a process has used, in hundredths of a second.

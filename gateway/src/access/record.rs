@@ -21,6 +21,7 @@ use crate::connection::Peer;
 use crate::ext_authz::Reply;
 use crate::metrics::labels::Label;
 use crate::metrics::{CheckKey, RequestKey, TokenKey, Tokens};
+use crate::pace::Broken;
 use crate::worker::Worker;
 use crate::worker::view::View;
 
@@ -51,6 +52,8 @@ pub(crate) struct Record {
     pub(crate) bytes_received: u64,
     /// Of a body that is passed on as it comes.
     pub(crate) bytes_streamed: Option<Rc<Cell<u64>>>,
+    /// Whether it broke off.
+    pub(crate) body_broken: Option<Rc<Cell<Option<Broken>>>>,
     pub(crate) bytes_sent: u64,
     pub(crate) rule: Option<RuleId>,
     pub(crate) provider: Option<ProviderId>,
@@ -104,6 +107,7 @@ impl Record {
             details: Cow::Borrowed("downstream_remote_disconnect"),
             bytes_received: 0,
             bytes_streamed: None,
+            body_broken: None,
             bytes_sent: 0,
             rule: None,
             provider: None,

@@ -71,16 +71,21 @@ pub(super) fn body(
         return (UpstreamBody::of_pieces(pieces), None);
     }
     let bytes = record.bytes_streamed.insert(Rc::default());
+    record.body_broken = (!incoming.is_end_stream()).then(Rc::default);
+    let broken = record.body_broken.clone();
     let keeps_copy = is_mirrored || repeats(attempts, headers);
     if incoming.is_end_stream() || !keeps_copy && !has_limits(attempts) {
         return (
-            UpstreamBody::Stream(Box::new(Paced::new(incoming, headers, &record.peer)), Rc::clone(bytes)),
+            UpstreamBody::Stream(
+                Box::new(Paced::new(incoming, headers, &record.peer, broken)),
+                Rc::clone(bytes),
+            ),
             None,
         );
     }
     let held = keeps_copy.then(|| Held::none(&record.worker.shared.load));
     let watch = Watch::new(Rc::clone(bytes), held);
-    let paced = Paced::new(incoming, headers, &record.peer);
+    let paced = Paced::new(incoming, headers, &record.peer, broken);
     (UpstreamBody::Watched(Box::new(watch.over(paced))), Some(watch))
 }
 

@@ -29,7 +29,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
-use self::request::{Broken, Copy, Noted, in_http2};
+use self::request::{Copy, Noted, in_http2};
 use super::connect::{ConnectError, Open, Stream, stream};
 use super::pool::{Connection, Pool};
 use super::send::{Failed, SendError, Towards, distrusted, unless_silent};
@@ -42,6 +42,7 @@ use crate::limits::{
     HEADER_FIELDS_MAX, POOL_IDLE, STREAM_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, UPSTREAM_HEAD_BYTES_MAX,
     UPSTREAM_LEFT_MAX, UPSTREAM_PING, UPSTREAM_RESETS_KEPT, UPSTREAM_ROUNDS_MAX, UPSTREAM_STREAMS_MAX,
 };
+use crate::pace::Broken;
 use crate::worker::OnThisThread;
 
 type Io = TokioIo<Weighed<Joined<super::connect::Io>>>;
@@ -379,7 +380,7 @@ async fn send_on(
             }
             Err(Unsent::Failed(match (failure.get(), of_h2(&error)) {
                 (Some(Broken::TooSlow), _) => SendError::ClientTooSlow,
-                (Some(Broken::Client), _) => SendError::ClientBody(error),
+                (Some(Broken::Left | Broken::Framing), _) => SendError::ClientBody(error),
                 // What h2 could not make sense of, or who weighs it would not read.
                 (None, Some(what)) if what.is_library() || is_flood(what) => SendError::Garbage(what.to_string()),
                 (None, _) => SendError::Closed(error),

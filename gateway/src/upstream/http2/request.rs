@@ -12,7 +12,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::pace::BodyFailure;
+use crate::pace::{BodyFailure, Broken};
 use crate::upstream::UpstreamBody;
 
 /// The request as HTTP/2 has it: its host in the target, and what gRPC asks for.
@@ -75,13 +75,6 @@ impl Copy {
     }
 }
 
-/// Why a client's body broke off.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Broken {
-    Client,
-    TooSlow,
-}
-
 /// A body on its way, and why it broke off: h2 only says that it did.
 pub(super) struct Noted {
     body: UpstreamBody,
@@ -95,10 +88,7 @@ impl Body for Noted {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Err(failure))) = &frame {
-            self.failure.set(Some(match failure {
-                BodyFailure::Client(_) => Broken::Client,
-                BodyFailure::TooSlow => Broken::TooSlow,
-            }));
+            self.failure.set(Some(failure.into()));
         }
         frame
     }
