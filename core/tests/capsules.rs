@@ -124,6 +124,31 @@ fn set_headers(capsule: &Capsule) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn what_stands_before_a_host_is_withheld() {
+    let compiled = compiled();
+    let userinfo = format!("user:{SECRET}@shop.example.com");
+    let host: &[(&str, &[u8])] = &[("host", userinfo.as_bytes())];
+    let none: &[(&str, &[u8])] = &[];
+    for (authority, headers) in [
+        (None, host),
+        (Some(SentAuthority::pseudo(&userinfo)), none),
+        (Some(SentAuthority::target(&userinfo)), host),
+    ] {
+        let request = Request {
+            method: "GET",
+            authority,
+            target: "/a",
+            headers: &headers,
+            connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+        };
+        let it = Capsule::of(&compiled.snapshot, &request, NOTHING, 7, &[]).unwrap();
+        assert!(it.reproduces, "{it:?}");
+        assert!(!format!("{it:?}").contains(SECRET), "{it:?}");
+        assert_eq!(it.withheld, ["authority"]);
+    }
+}
+
+#[test]
 fn only_what_was_read_is_in_it() {
     let it = capsule(
         "/a?plan=tin",

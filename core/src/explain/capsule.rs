@@ -36,6 +36,9 @@ const WITHHELD: &str = "redacted";
 /// What parameters are called whose names are withheld too.
 const QUERY: &str = "query";
 
+/// What the part of an authority is called that stands before its `@`.
+const AUTHORITY: &str = "authority";
+
 /// A decision, as it is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capsule {
@@ -108,7 +111,7 @@ impl Capsule {
             authority: request
                 .authority
                 .filter(|sent| sent.form == AuthorityForm::Pseudo)
-                .map(|sent| sent.text.to_owned()),
+                .map(|sent| curtain.authority(sent.text)),
             protocol: request
                 .authority
                 .and_then(|sent| sent.upgrade)
@@ -176,17 +179,27 @@ impl Curtain<'_> {
         }
     }
 
+    /// An authority, whose userinfo may be a password. None that has any passes, whatever it is.
+    fn authority(&mut self, text: &str) -> String {
+        let Some((_, host)) = text.rsplit_once('@') else {
+            return text.to_owned();
+        };
+        self.withheld.insert(AUTHORITY.to_owned());
+        format!("{WITHHELD}@{host}")
+    }
+
     /// The fields that were read. The authority of an absolute target stands in `host`, which means nothing beside it.
     fn headers(&mut self, request: &Request<'_>, mut names: BTreeSet<String>) -> Vec<(String, String)> {
         let mut headers = Vec::new();
         let target = request.authority.filter(|sent| sent.form == AuthorityForm::Target);
         if let Some(sent) = target {
             names.remove("host");
-            headers.push(("host".to_owned(), sent.text.to_owned()));
+            headers.push(("host".to_owned(), self.authority(sent.text)));
         }
         for name in names {
             request.headers.each(&name, &mut |value| {
                 let value = self.value(&name, &String::from_utf8_lossy(value));
+                let value = if name == "host" { self.authority(&value) } else { value };
                 headers.push((name.clone(), value));
             });
         }

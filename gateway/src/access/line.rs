@@ -2,7 +2,8 @@
 //!
 //! Field names and their order are those of Istio's default JSON access log,
 //! then ASM's three (`request_model`, …), then ours. The query string of the
-//! path is never written: it may hold keys.
+//! path is never written, nor what stands before an `@` in an authority: they
+//! may hold keys.
 
 use core::net::SocketAddr;
 use std::borrow::Cow;
@@ -106,10 +107,9 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
         self.field(name!("user_agent"), record.user_agent.as_ref());
         self.field(name!("request_id"), Some(&record.request_id));
         self.field(name!("upstream_request_id"), record.upstream_request_id.as_ref());
-        match record.uri.authority() {
-            Some(authority) => self.text(name!("authority"), authority.as_str()),
-            None => self.field(name!("authority"), record.host.as_ref()),
-        }
+        let host = || record.host.as_ref().map(HeaderValue::as_bytes);
+        let authority = record.uri.authority().map(|authority| authority.as_str().as_bytes());
+        self.value(name!("authority"), authority.or_else(host).map(without_userinfo));
         self.address(name!("upstream_host"), record.upstream_host);
         let cluster = record
             .upstream
@@ -237,6 +237,12 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
         }
         self.0.push(b'"');
     }
+}
+
+fn without_userinfo(authority: &[u8]) -> &[u8] {
+    let at = memchr::memrchr(b'@', authority);
+    let host = at.and_then(|at| authority.get(at.saturating_add(1)..));
+    host.unwrap_or(authority)
 }
 
 fn last_segment(label: &str) -> &str {

@@ -54,6 +54,33 @@ async fn a_request_has_one_host_that_is_one() {
 }
 
 #[tokio::test]
+async fn what_stands_before_a_host_is_not_logged() {
+    let bed = open(&[]).await;
+    for bytes in [
+        head(&[PLAIN, "host: user:hush@test.com"]),
+        head(&[PLAIN, "host: a@user:hush@test.com"]),
+        get("http://user:hush@test.com/", &[]),
+    ] {
+        check(&bed, "userinfo", bytes, Refused(400)).await;
+    }
+    let mut connection = Connection::open(bed.http()).await;
+    let fields: [(&str, &[u8]); 4] = [
+        (":method", b"GET"),
+        (":scheme", b"http"),
+        (":authority", b"user:hush@test.com"),
+        (":path", b"/"),
+    ];
+    let block = h2::block(&fields);
+    connection
+        .send(&h2::frame(HEADERS, END_HEADERS | END_STREAM, 1, &block))
+        .await;
+    for line in bed.gateway.log_of(4).await {
+        assert_eq!(field(&line, "authority"), "test.com");
+        assert!(!line.to_string().contains("hush"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn the_target_names_the_host_and_its_scheme() {
     let bed = open(&[&deny("{to: [{operation: {hosts: [secret.com]}}]}")]).await;
     for (row, target, is) in [
