@@ -141,6 +141,10 @@ pub(crate) const POOL_IDLE_MAX: usize = 256;
 /// Time an upstream connection may lie idle: below the 60 to 75 s after which servers commonly close theirs.
 pub(crate) const POOL_IDLE: Duration = Duration::from_secs(50);
 
+/// Time for the rest of a request body whose answer is whole already: an upstream that has said all it has to say may
+/// never read it.
+pub(crate) const UPLOAD_REST: Duration = Duration::from_secs(10);
+
 /// Requests at once over one connection of HTTP/2 to an upstream, if it takes so many: what RFC 9113 has servers take at
 /// least. What is beyond goes over another one.
 pub(crate) const UPSTREAM_STREAMS_MAX: u32 = 100;

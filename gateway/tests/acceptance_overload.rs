@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use support::bed::{Bed, Transport, plain_host};
 use support::client::{Client, Response, post, request};
+use support::frames;
 use support::gateway::{Gateway, Setup};
 use support::outputs::{field, total};
 use support::upstream::{Answer, Gate};
@@ -370,6 +371,45 @@ async fn a_body_that_breaks_off_after_its_answer_began_is_the_clients_fault() {
     let line = gateway.log_of(3).await.remove(2);
     assert_eq!(field(&line, "response_flags"), "SI");
     assert_eq!(field(&line, "response_code_details"), "body_timeout");
+}
+
+#[tokio::test]
+async fn an_upload_to_a_host_that_has_answered_and_reads_nothing_is_let_go() {
+    let port = hasty(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let gateway = before(port).await;
+    let mut client = frames::Connection::open(gateway.http).await;
+    let fields: [(&str, &[u8]); 4] = [
+        (":method", b"POST"),
+        (":scheme", b"http"),
+        (":authority", b"plain.test"),
+        (":path", b"/"),
+    ];
+    let head = frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &frames::block(&fields));
+    client.send(&head).await;
+    assert_eq!(client.end(1).await, frames::End::Answered(200));
+    let answered = Instant::now();
+    // As much as there is room for.
+    let mut window: usize = 65_535;
+    let code = loop {
+        let bytes = window.min(16_384);
+        if bytes > 0 {
+            window -= bytes;
+            client
+                .send(&frames::frame(frames::DATA, 0, 1, &vec![b'x'; bytes]))
+                .await;
+            continue;
+        }
+        match client.frame().await.expect("a connection that goes on") {
+            (frames::WINDOW_UPDATE, 1, by) => {
+                window += u32::from_be_bytes(by.try_into().expect("four bytes")) as usize;
+            }
+            (frames::RST_STREAM, 1, code) => break u32::from_be_bytes(code.try_into().expect("a code")),
+            _ => {}
+        }
+    };
+    assert_eq!(code, frames::NO_ERROR);
+    assert!(answered.elapsed() > Duration::from_secs(8), "{:?}", answered.elapsed());
+    becomes(&gateway, "lockgate_upstream_connections", &[], 0.0).await;
 }
 
 /// The processor time that a process has used, in hundredths of a second.

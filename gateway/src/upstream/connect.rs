@@ -99,7 +99,7 @@ pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Http1, Conne
         .map_err(ConnectError::http)?;
     let open = Open::new(&pool.shard);
     let awaits = Rc::clone(&awaited);
-    tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(async move {
         // How it ended is what the request on it learns; without a request nobody asks.
         let ended = (&mut connection).await;
         if let (Ok(()), Some(switches)) = (ended, awaits.switches()) {
@@ -115,6 +115,7 @@ pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Http1, Conne
     });
     Ok(Http1 {
         sender,
+        task: task.abort_handle(),
         remote,
         awaited,
         endpoint,

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::client::conn::http1::SendRequest;
+use tokio::task::AbortHandle;
 
 use super::awaited::Awaited;
 use super::http2::{Links, Slot};
 use super::switched::Switched;
 use super::{Target, UpstreamBody};
-use crate::limits::{POOL_IDLE, POOL_IDLE_MAX};
+use crate::limits::{POOL_IDLE, POOL_IDLE_MAX, UPLOAD_REST};
 use crate::metrics::Shard;
 
 /// What an answer comes on. Dropping it ends what is under way on it.
@@ -36,6 +37,7 @@ pub(crate) enum Connection {
 #[derive(Debug)]
 pub(crate) struct Http1 {
     pub(super) sender: SendRequest<UpstreamBody>,
+    pub(super) task: AbortHandle,
     pub(super) remote: SocketAddr,
     /// The head of the answer to the request on it.
     pub(super) awaited: Rc<Awaited>,
@@ -68,6 +70,28 @@ pub(crate) struct Pool {
 struct Idle {
     connection: Http1,
     since: Instant,
+}
+
+impl Idle {
+    /// Whether it may be used again, at once or soon.
+    fn is_kept(&self, now: Instant) -> bool {
+        let lay = now.saturating_duration_since(self.since);
+        let limit = if self.is_free() { POOL_IDLE } else { UPLOAD_REST };
+        !self.connection.sender.is_closed() && lay < limit
+    }
+
+    /// Whether all of the last request is sent: its answer may have been whole before.
+    fn is_free(&self) -> bool {
+        self.connection.sender.is_ready()
+    }
+
+    /// Closes it. hyper would first send the rest of a request, which an upstream that does not read never takes, and
+    /// whose client would go on sending.
+    fn close(&self) {
+        if !self.is_free() {
+            self.connection.task.abort();
+        }
+    }
 }
 
 impl Pool {
@@ -119,8 +143,10 @@ impl Pool {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        if idle.len() >= POOL_IDLE_MAX {
-            idle.pop_front();
+        if idle.len() >= POOL_IDLE_MAX
+            && let Some(oldest) = idle.pop_front()
+        {
+            oldest.close();
         }
         idle.push_back(Idle {
             connection,
@@ -132,7 +158,11 @@ impl Pool {
     pub(crate) fn sweep(&self, now: Instant) {
         self.links.sweep(now);
         self.idle.borrow_mut().retain(|idle| {
-            !idle.connection.sender.is_closed() && now.saturating_duration_since(idle.since) < POOL_IDLE
+            let is_kept = idle.is_kept(now);
+            if !is_kept {
+                idle.close();
+            }
+            is_kept
         });
     }
 }
