@@ -264,6 +264,7 @@ impl BadRequest {
             Self::Authority => (400, "bad_host", "the request's host is not a valid host or host:port"),
             Self::Path => (400, "bad_path", "the request's path is not valid"),
             Self::PathTooLong => (414, "path_too_long", "the request's path is too long"),
+            Self::FieldTooLong => (431, "header_too_long", "a header of the request is too long"),
         };
         ErrorDetail {
             status,
@@ -419,6 +420,7 @@ mod tests {
             (BadRequest::Authority, 400),
             (BadRequest::Path, 400),
             (BadRequest::PathTooLong, 414),
+            (BadRequest::FieldTooLong, 431),
         ] {
             let answer = Refusal::BadRequest(bad).answer(ErrorShape::OpenAi);
             assert_eq!(answer.status, status);

@@ -11,6 +11,7 @@ use crate::path::{self, PathBuffer, Target};
 use crate::remote;
 use crate::request::{AuthorityForm, Connection, Headers, Request, Scheme};
 use crate::route;
+use crate::shown::{self, Written};
 use crate::tables::Tables;
 
 /// Working memory of one decision, owned by the caller and used again for the next.
@@ -18,15 +19,17 @@ use crate::tables::Tables;
 pub struct Scratch {
     authority: AuthorityBuffer,
     path: PathBuffer,
+    written: Written,
 }
 
 impl Scratch {
-    /// Empty working memory. About 9 KiB: keep it with the worker, not with the connection.
+    /// Empty working memory. About 13 KiB: keep it with the worker, not with the connection.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             authority: AuthorityBuffer::new(),
             path: PathBuffer::new(),
+            written: Written::new(),
         }
     }
 }
@@ -42,10 +45,14 @@ pub(crate) struct Attributes<'d> {
     /// It came as an extended CONNECT: an answer of 2xx that does not lead to what it asks for must not be given.
     pub(crate) insists: bool,
     pub(crate) connection: &'d Connection<'d>,
+    /// What the client speaks, as far as trusted proxies tell.
+    pub(crate) scheme: Scheme,
     /// Where the connection came to, as [`route::listener`] has it.
     pub(crate) listener: Option<u32>,
     /// The client's address as far as it can be trusted.
     pub(crate) remote: IpAddr,
+    /// What [`shown`] shows of header fields.
+    pub(crate) written: &'d Written,
 }
 
 impl<'d> Attributes<'d> {
@@ -68,6 +75,10 @@ impl<'d> Attributes<'d> {
         if target.path == "*" && request.method != "OPTIONS" || request.method == "CONNECT" {
             return Err(BadRequest::Path);
         }
+        let remote = remote::address(request.headers, edge.trusted_proxies, &request.connection);
+        scratch
+            .written
+            .write(tables, request.headers, &request.connection, remote)?;
         Ok(Self {
             method: request.method,
             authority,
@@ -76,8 +87,10 @@ impl<'d> Attributes<'d> {
             headers: request.headers,
             insists: request.authority.is_some_and(|sent| sent.upgrade.is_some()),
             connection: &request.connection,
+            scheme: shown::forwarded_scheme(tables, request.headers, request.connection.scheme),
             listener: route::listener(tables, &request.connection),
-            remote: remote::address(request.headers, edge.trusted_proxies, &request.connection),
+            remote,
+            written: &scratch.written,
         })
     }
 

@@ -146,7 +146,7 @@ pub fn decide<'d>(
         Sender::Token(token) => return Decision::VerifyToken(token),
         Sender::Refused(error) => return Decision::Refuse(Refusal::Token(error)),
     };
-    let headers = Overlay::new(tables, seen.client_cert(tables), sent, claims);
+    let headers = Overlay::new(tables, seen, known.checked, claims);
     let shown = seen.with_headers(&headers);
     match (authz::authorize(tables, &shown, &known), known.body) {
         (Permission::Granted, _) => {}
@@ -163,7 +163,7 @@ pub fn decide<'d>(
         None => &shown,
         Some(checked) => {
             as_routed = checked.seen_by_routes(tables);
-            routed_headers = Overlay::new(tables, seen.client_cert(tables), &as_routed, claims);
+            routed_headers = Overlay::new(tables, seen, Some(&as_routed), claims);
             rerouted = seen.with_headers(&routed_headers);
             &rerouted
         }
@@ -256,7 +256,7 @@ fn up_to_body<'d>(body: Body<'_>, rule: RuleId) -> Decision<'d> {
 
 /// Whether any route takes a request as it was sent, whoever sends it.
 fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
-    let headers = Overlay::new(tables, seen.client_cert(tables), seen.headers, None);
+    let headers = Overlay::new(tables, seen, None, None);
     let seen = seen.with_headers(&headers);
     let nothing = Evidence {
         claims: None,

@@ -54,6 +54,8 @@ pub struct Check<'d> {
     pub query: Option<&'d str>,
     /// The client's address as far as it can be trusted.
     pub remote: IpAddr,
+    /// The scheme that it speaks.
+    pub scheme: Scheme,
 }
 
 /// How to send a request upstream.
@@ -280,6 +282,8 @@ pub enum BadRequest {
     Path,
     /// The path is longer than [`crate::limits::PATH_BYTES_MAX`].
     PathTooLong,
+    /// A header field that policies or routes read is longer than [`crate::limits::SHOWN_BYTES_MAX`] in one.
+    FieldTooLong,
 }
 
 impl Refusal {

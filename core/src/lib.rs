@@ -98,6 +98,7 @@ mod route;
 mod row_map;
 #[cfg(feature = "yaml")]
 pub mod scenario;
+pub mod shown;
 #[cfg(feature = "alloc")]
 pub mod snapshot;
 #[cfg(feature = "alloc")]

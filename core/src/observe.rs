@@ -6,7 +6,7 @@ use crate::attributes::{Attributes, Scratch};
 use crate::authz::{self, Permission};
 use crate::decide::Known;
 use crate::decision::Denial;
-use crate::request::{Headers, Request};
+use crate::request::Request;
 use crate::tables::{Action, PolicyId, PolicyRow, Tables};
 use crate::token::overlay::Overlay;
 
@@ -49,8 +49,7 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     let Ok(seen) = Attributes::read(tables, request, scratch) else {
         return Observation::default();
     };
-    let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);
-    let headers = Overlay::new(tables, seen.client_cert(tables), sent, known.identity.claims().copied());
+    let headers = Overlay::new(tables, &seen, known.checked, known.identity.claims().copied());
     let seen = seen.with_headers(&headers);
     let has_dry_runs = tables.rule_index.sections.iter().any(|section| section.dry_run);
     Observation {

@@ -37,7 +37,7 @@ pub(crate) fn answer<'d>(tables: &Tables<'d>, row: u32, entry: &EntryRow, seen: 
     let Some(row) = tables.redirects.get(row as usize) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
-    let sent = seen.connection.scheme;
+    let sent = seen.scheme;
     let scheme = row.scheme.unwrap_or(sent);
     let port = port(row, scheme, seen.connection.port);
     let (path, rest) = match row.path {

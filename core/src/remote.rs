@@ -12,7 +12,7 @@ use crate::request::{Connection, Headers};
 
 /// The trusted address of the client behind `trusted_proxies` proxies.
 pub(crate) fn address(headers: &dyn Headers, trusted_proxies: u32, connection: &Connection<'_>) -> IpAddr {
-    let own = connection.proxied.unwrap_or(connection.peer);
+    let own = connection.client();
     if trusted_proxies == 0 {
         return own;
     }

@@ -157,6 +157,11 @@ impl<'r> Connection<'r> {
 }
 
 impl Connection<'_> {
+    /// The client's address as far as the connection tells it.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.proxied.unwrap_or(self.peer)
+    }
+
     /// The same connection with what a PROXY protocol header tells of it. The TCP peer and the listener stay.
     #[must_use]
     pub const fn behind(self, proxied: Proxied) -> Self {

@@ -15,7 +15,7 @@ use crate::llm::body::BodyFacts;
 use crate::llm::splice::{Field, Splice, SpliceError};
 #[cfg(feature = "alloc")]
 use crate::path::Normalization;
-use crate::request::{Headers, Scheme};
+use crate::shown::{EXTERNAL_ADDRESS, FORWARDED_FOR, FORWARDED_PROTO};
 use crate::tables::{FieldRow, FieldWhen, PlaceRow, Tables};
 #[cfg(feature = "alloc")]
 use crate::token::places;
@@ -109,7 +109,7 @@ pub const HEARSAY_HEADERS: &[&str] = &["forwarded", "x-real-ip"];
 pub const HEARSAY_HEADER_PREFIXES: &[&str] = &["x-forwarded-"];
 
 /// Of those families, what the gateway itself writes or adds to.
-const TOLD_HEADERS: &[&str] = &["x-forwarded-for", "x-forwarded-proto"];
+const TOLD_HEADERS: &[&str] = &[FORWARDED_FOR, FORWARDED_PROTO, EXTERNAL_ADDRESS];
 
 /// Whether the client's field `name`, lower case, is never sent to a plain host.
 #[must_use]
@@ -117,26 +117,9 @@ pub fn drops_header_to_host(tables: &Tables<'_>, name: &str) -> bool {
     let has_underscore = has_underscore(name);
     let is_named = |names, prefixes| is_named(names, prefixes, name, has_underscore);
     let is_hearsay = is_named(HEARSAY_HEADERS, HEARSAY_HEADER_PREFIXES);
-    is_named(DROPPED_HEADERS_TO_HOST, DROPPED_HEADER_PREFIXES_TO_HOST)
+    is_named(DROPPED_HEADERS_TO_HOST, DROPPED_HEADER_PREFIXES_TO_HOST) && !TOLD_HEADERS.contains(&name)
         || has_underscore && is_twin(tables, name)
         || tables.edge.trusted_proxies == 0 && is_hearsay && !TOLD_HEADERS.contains(&name)
-}
-
-/// The scheme that a plain host is told the client spoke (`x-forwarded-proto`): as in Envoy, what a trusted proxy in
-/// front says, if that is one, and what is spoken here otherwise.
-#[must_use]
-pub fn forwarded_scheme(tables: &Tables<'_>, headers: &dyn Headers, spoken: Scheme) -> Scheme {
-    let mut scheme = spoken;
-    if tables.edge.trusted_proxies > 0 {
-        headers.each("x-forwarded-proto", &mut |value| {
-            scheme = match value {
-                b"https" => Scheme::Https,
-                b"http" => Scheme::Http,
-                _ => spoken,
-            };
-        });
-    }
-    scheme
 }
 
 /// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent

@@ -82,10 +82,9 @@ pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, listener: u32, host: &[u8]) 
     Some((id, tables.virtual_hosts.get(id as usize)?))
 }
 
-/// Whether the request is in plain text, and its virtual host is for TLS only. What a trusted proxy in front was spoken
-/// to by counts as Envoy counts it: by `x-forwarded-proto`.
+/// Whether the request is in plain text, to a trusted proxy in front as well, and its virtual host is for TLS only.
 pub(crate) fn wants_tls(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
-    if seen.connection.scheme == Scheme::Https {
+    if seen.connection.scheme == Scheme::Https || seen.scheme == Scheme::Https {
         return false;
     }
     let Some(listener) = seen.listener else {
@@ -95,16 +94,7 @@ pub(crate) fn wants_tls(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
         .listeners
         .get(listener as usize)
         .is_some_and(|row| row.has_tls_only);
-    if !has_any || !virtual_host(tables, listener, seen.authority.host).is_some_and(|(_, row)| row.tls_only) {
-        return false;
-    }
-    let mut sent_by_tls = false;
-    if tables.edge.trusted_proxies > 0 {
-        seen.headers.each("x-forwarded-proto", &mut |value| {
-            sent_by_tls = value.eq_ignore_ascii_case(b"https");
-        });
-    }
-    !sent_by_tls
+    has_any && virtual_host(tables, listener, seen.authority.host).is_some_and(|(_, row)| row.tls_only)
 }
 
 impl Tables<'_> {
@@ -225,7 +215,7 @@ fn single<'s>(subject: Subject, seen: &Attributes<'s>) -> Option<&'s [u8]> {
         Subject::RawAuthority => Some(seen.authority.raw),
         Subject::Path => Some(seen.path.as_bytes()),
         Subject::Method => Some(seen.method.as_bytes()),
-        Subject::Scheme => Some(seen.connection.scheme.as_str().as_bytes()),
+        Subject::Scheme => Some(seen.scheme.as_str().as_bytes()),
         Subject::Header(_) | Subject::QueryParam(_) | Subject::Claim(_) | Subject::Model | Subject::Stream => None,
     }
 }

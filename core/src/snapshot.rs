@@ -15,6 +15,7 @@ use crate::cidr::Cidr;
 use crate::config::secret::Secret;
 use crate::index::{Index, KeyRow, Slot};
 use crate::regex::Regex;
+use crate::shown::ShownRow;
 use crate::substitution::Substitution;
 use crate::tables::{
     Attempts, AttemptsId, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
@@ -82,6 +83,7 @@ impl Snapshot {
             hosts_slots,
             rule_index,
             read_headers,
+            shown,
             regexes,
             substitutions,
             origins,
@@ -138,6 +140,7 @@ impl Snapshot {
             claim_headers: &meaning.claim_headers,
             token_headers: &meaning.token_headers,
             read_headers,
+            shown,
             origins,
             origin_resources,
             origin_text: Text(origin_text),
@@ -237,6 +240,7 @@ pub(crate) struct OwnedRows {
     pub(crate) hosts_slots: Vec<Slot>,
     pub(crate) rule_index: RuleIndexRows,
     pub(crate) read_headers: Vec<Span>,
+    pub(crate) shown: Vec<ShownRow>,
     pub(crate) regexes: Vec<Regex>,
     pub(crate) substitutions: Vec<Substitution>,
     pub(crate) origins: Vec<OriginRow>,

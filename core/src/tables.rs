@@ -30,6 +30,7 @@ use crate::client_cert::Forwarding;
 use crate::index::Index;
 use crate::path::{PathRules, Target};
 use crate::regex::Regex;
+use crate::shown::ShownRow;
 #[cfg(feature = "alloc")]
 use crate::substitution::Substitution;
 
@@ -191,6 +192,8 @@ pub struct Tables<'a> {
     pub(crate) token_headers: &'a [Span],
     /// Names of all fields that policies, routes or token rules read, lower case and sorted.
     pub(crate) read_headers: &'a [Span],
+    /// Those of them that are not shown as the client wrote them.
+    pub(crate) shown: &'a [ShownRow],
     pub(crate) origins: &'a [OriginRow],
     pub(crate) origin_resources: &'a [OriginResourceRow],
     /// The arena of the origins alone, so that where a rule stands does not change what a snapshot is.

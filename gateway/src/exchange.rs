@@ -452,6 +452,7 @@ impl Exchange {
                     authorizer: check.authorizer,
                     target: rewrite::with_query(check.path, check.query),
                     remote: check.remote,
+                    scheme: check.scheme,
                 });
             }
             Decision::VerifyToken(sent) => return Step::VerifyToken(view.live.tokens.begin(&tables, &sent)),

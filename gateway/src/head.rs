@@ -14,6 +14,7 @@ use lockgate_core::client_cert;
 use lockgate_core::connection_field;
 use lockgate_core::request::{AuthorityForm, Headers, Request, SentAuthority};
 use lockgate_core::rewrite;
+use lockgate_core::shown;
 use lockgate_core::tables::Tables;
 use lockgate_core::upgrade::Upgrade;
 
@@ -22,8 +23,9 @@ use crate::entropy::Entropy;
 use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::respond::X_REQUEST_ID;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static(shown::FORWARDED_FOR);
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static(shown::FORWARDED_PROTO);
+const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static(shown::EXTERNAL_ADDRESS);
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static(client_cert::NAME);
 
 /// The fields of a head as decisions read them.
@@ -81,17 +83,24 @@ pub(crate) fn request_id(headers: &HeaderMap, entropy: &Entropy) -> HeaderValue 
         .unwrap_or_else(|| entropy.uuid())
 }
 
-/// Says who the client is as Envoy does: its address after those that `X-Forwarded-For` came with, and what it spoke.
+/// Says who the client is as Envoy does: its address after those that `X-Forwarded-For` came with, the one of them that can
+/// be trusted, and what it spoke.
 pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer, tables: &Tables<'_>) {
-    let before = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
-    let address = peer.downstream_remote().ip().to_string();
-    let all: Vec<&[u8]> = before.chain([address.as_bytes()]).collect();
-    if let Ok(value) = HeaderValue::from_bytes(&all.join(&b',')) {
-        headers.insert(X_FORWARDED_FOR, value);
+    let fields = HeadFields(headers);
+    let connection = peer.connection();
+    let mut addresses = Vec::new();
+    shown::forwarded_for(&fields, &connection, &mut |piece| addresses.extend_from_slice(piece));
+    let scheme = shown::forwarded_scheme(tables, &fields, connection.scheme);
+    let address = shown::external_address(tables, &fields, &connection).to_string();
+    for (name, value) in [
+        (X_FORWARDED_FOR, HeaderValue::from_bytes(&addresses)),
+        (X_ENVOY_EXTERNAL_ADDRESS, HeaderValue::try_from(address)),
+    ] {
+        if let Ok(value) = value {
+            headers.insert(name, value);
+        }
     }
-    let scheme = rewrite::forwarded_scheme(tables, &HeadFields(headers), peer.connection().scheme);
-    let scheme = HeaderValue::from_static(scheme.as_str());
-    headers.insert(X_FORWARDED_PROTO, scheme);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
 }
 
 /// What plain hosts and authorizers are told of the certificate that the sender of a head has shown.

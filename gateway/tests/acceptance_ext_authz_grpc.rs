@@ -170,6 +170,7 @@ async fn an_authorizer_is_sent_the_request_as_envoy_tells_it() {
             ("content-length", length.as_str()),
             ("content-type", "application/json"),
             ("cookie", "a=1; b=2"),
+            ("x-envoy-external-address", "127.0.0.1"),
             ("x-forwarded-for", "9.9.9.9,127.0.0.1"),
             ("x-forwarded-proto", "http"),
             ("x-request-id", "req-1"),

@@ -113,7 +113,7 @@ pub fn read(sample: &Sample, reading: Reading) -> Result<Head, Vec<BadRequest>> 
 
 /// The one authority of the request: an absolute target or `:authority` makes a single `Host` irrelevant.
 fn authority(sample: &Sample, faults: &mut Vec<BadRequest>) -> String {
-    let hosts: Vec<String> = values(sample, "host")
+    let hosts: Vec<String> = received(sample, "host")
         .into_iter()
         .map(|host| String::from_utf8_lossy(&host).into_owned())
         .collect();
@@ -132,8 +132,18 @@ fn authority(sample: &Sample, faults: &mut Vec<BadRequest>) -> String {
 /// The values of a header field, each without blanks around it.
 #[must_use]
 pub fn values(sample: &Sample, name: &str) -> Vec<Vec<u8>> {
+    values_of(&sample.headers, name)
+}
+
+/// The values of a header field as it was sent, whatever is shown of it.
+#[must_use]
+pub fn received(sample: &Sample, name: &str) -> Vec<Vec<u8>> {
+    values_of(&sample.received, name)
+}
+
+fn values_of(headers: &[(&'static str, Vec<u8>)], name: &str) -> Vec<Vec<u8>> {
     let mut values = Vec::new();
-    for (key, value) in &sample.headers {
+    for (key, value) in headers {
         if key.to_ascii_lowercase() == name {
             values.push(value.trim_ascii().to_vec());
         }
@@ -237,9 +247,10 @@ fn without_dots(path: &str) -> String {
 }
 
 /// The entry that the outermost trusted proxy wrote, if it is an address.
-fn remote(sample: &Sample, trusted_proxies: usize) -> IpAddr {
+#[must_use]
+pub fn remote(sample: &Sample, trusted_proxies: usize) -> IpAddr {
     let own = sample.proxied.unwrap_or(sample.peer);
-    let lines: Vec<String> = values(sample, "x-forwarded-for")
+    let lines: Vec<String> = received(sample, "x-forwarded-for")
         .iter()
         .map(|line| String::from_utf8_lossy(line).into_owned())
         .filter(|line| !line.is_empty())

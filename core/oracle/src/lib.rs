@@ -44,6 +44,7 @@ pub mod policies;
 pub mod policy;
 pub mod random;
 pub mod routing;
+pub mod shown;
 pub mod traffic;
 pub mod validity;
 pub mod verdict;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockgate_core::client_cert::{Forwarding, NAME as CLIENT_CERT};
 use lockgate_core::config::resource::{
     BackendRef, HeaderKey, LlmProvider, LlmRule, PolicyKey, PolicyRule, ProviderConfig,
 };
@@ -17,6 +16,7 @@ use crate::listening::{self, Listener, Served, served};
 use crate::plain;
 use crate::policy::{self, BodySeen, Observed};
 use crate::routing::{self, Entry, Features, Found, Rule, Target};
+use crate::shown::shown;
 use crate::traffic::Sample;
 use crate::validity::visible_providers;
 use crate::verdict::{Forward, Verdict};
@@ -70,7 +70,7 @@ impl<'w> Oracle<'w> {
     /// What happens to the request.
     #[must_use]
     pub fn evaluate(&self, sample: &Sample) -> Evaluation {
-        let sample = &self.shown(sample);
+        let sample = &shown(sample, self.world.resources.mesh_configs.first());
         let mut features = Features::new();
         let read = BodySeen::Read(sample.body.facts);
         let verdict = self.decide(sample, read, &mut features);
@@ -95,28 +95,6 @@ impl<'w> Oracle<'w> {
             asked: checked.map_or_else(Vec::new, |checked| checked.asked),
             features,
         }
-    }
-
-    /// The request as Envoy's connection manager leaves it: in `x-forwarded-client-cert` stands what goes on.
-    fn shown(&self, sample: &Sample) -> Sample {
-        let mut shown = sample.clone();
-        let mesh = self.world.resources.mesh_configs.first();
-        let forwarding = mesh.map_or(Forwarding::SanitizeSet, |mesh| mesh.client_cert);
-        let is_mutual = !sample.uri_names.is_empty();
-        let keeps = match forwarding {
-            Forwarding::AlwaysForwardOnly => true,
-            Forwarding::ForwardOnly | Forwarding::AppendForward => is_mutual,
-            Forwarding::Sanitize | Forwarding::SanitizeSet => false,
-        };
-        if !keeps {
-            let is_other = |name: &str| !name.eq_ignore_ascii_case(CLIENT_CERT);
-            shown.headers.retain(|(name, _)| is_other(name));
-        }
-        if is_mutual && matches!(forwarding, Forwarding::AppendForward | Forwarding::SanitizeSet) {
-            let names: Vec<String> = sample.uri_names.iter().map(|name| format!("URI={name}")).collect();
-            shown.headers.push((CLIENT_CERT, names.join(";").into_bytes()));
-        }
-        shown
     }
 
     /// Nobody is asked about a request that no route takes, or that is for another server.
@@ -169,16 +147,8 @@ impl<'w> Oracle<'w> {
 
     /// Whether the request is to come again by TLS. Behind proxies of ours it is they who were spoken to.
     fn wants_tls(&self, sample: &Sample, head: &Head) -> bool {
-        let trusted = self
-            .world
-            .resources
-            .mesh_configs
-            .first()
-            .is_some_and(|mesh| mesh.trusted_proxies > 0);
-        let told = head::values(sample, "x-forwarded-proto");
-        let by_tls = trusted && told.last().is_some_and(|told| told.eq_ignore_ascii_case(b"https"));
         let host = routing::choose_host(self.hosts(sample), &head.host);
-        sample.scheme == Scheme::Http && !by_tls && host.is_some_and(|host| host.tls_only)
+        sample.scheme == Scheme::Http && sample.told == Scheme::Http && host.is_some_and(|host| host.tls_only)
     }
 
     fn decide(&self, sample: &Sample, body: BodySeen, features: &mut Features) -> Verdict {
@@ -324,7 +294,7 @@ impl<'w> Oracle<'w> {
 
     /// Reads the head; `Connection` must not name a field that anything here asks about.
     fn read(&self, sample: &Sample) -> Result<Head, Vec<BadRequest>> {
-        let lines = head::values(sample, "connection");
+        let lines = head::received(sample, "connection");
         let names = lines.iter().flat_map(|line| line.split(|byte| *byte == b','));
         let names: Vec<String> = names
             .map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase())

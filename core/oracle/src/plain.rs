@@ -204,7 +204,7 @@ fn rewritten(
 }
 
 fn location(redirect: &HttpRedirect, sample: &Sample, head: &Head) -> String {
-    let scheme = redirect.scheme.unwrap_or(sample.scheme);
+    let scheme = redirect.scheme.unwrap_or(sample.told);
     let default = |scheme| if scheme == Scheme::Https { 443 } else { 80 };
     let port = match redirect.port {
         Some(RedirectPort::Number(port)) => Some(port),
@@ -212,7 +212,7 @@ fn location(redirect: &HttpRedirect, sample: &Sample, head: &Head) -> String {
         None | Some(RedirectPort::OfProtocol) => None,
     };
     let port = port.filter(|port| *port != default(scheme));
-    let old_default = format!(":{}", default(sample.scheme));
+    let old_default = format!(":{}", default(sample.told));
     let authority = match &redirect.authority {
         Some(authority) => authority.clone(),
         None => {
@@ -220,7 +220,7 @@ fn location(redirect: &HttpRedirect, sample: &Sample, head: &Head) -> String {
                 Some(port) => head.authority.split_at(head.authority.len() - port.len() - 1),
                 None => (head.authority.as_str(), ""),
             };
-            let goes = port.is_some() || scheme != sample.scheme && sent_port == old_default;
+            let goes = port.is_some() || scheme != sample.told && sent_port == old_default;
             format!("{host}{}", if goes { "" } else { sent_port })
         }
     };

@@ -248,6 +248,26 @@ fn predicate(bytes: &mut Bytes<'_>, (field, key): (&str, PolicyKey), values: &[&
     }
 }
 
+/// A field that is not the client's to write, or about the connection.
+fn not_the_clients(bytes: &mut Bytes<'_>) -> (PolicyKey, &'static [&'static str]) {
+    let (name, values): (_, &[&str]) = match bytes.below(16) {
+        0..=3 => ("x-forwarded-proto", &["http", "https", "*", "h*"]),
+        4..=6 => (
+            "x-envoy-external-address",
+            &["127.0.0.1", "10.0.0.1", "127.*", "*", "*:3"],
+        ),
+        // How it ends depends on what Envoy takes for its own address.
+        7..=9 => ("x-forwarded-for", &["127.0.0.1,*", "10.0.0.1*", "*", "unknown*"]),
+        10 => ("x-envoy-internal", &["true", "*"]),
+        11 => ("x-envoy-original-path", &["/public", "*"]),
+        12 => ("x-envoy-retry-on", &["*"]),
+        13 => ("te", &["trailers", "gzip", "*"]),
+        14 => ("keep-alive", &["*"]),
+        _ => (bytes.pick(&["upgrade", "proxy-connection"]), &["*"]),
+    };
+    (PolicyKey::Header(name.to_owned()), values)
+}
+
 fn condition(bytes: &mut Bytes<'_>) -> Predicate {
     const CLAIMS: [&[&str]; 4] = [&["groups"], &["scope"], &["nested", "team"], &["number"]];
     let header = |name: &str| PolicyKey::Header(name.to_owned());
@@ -257,7 +277,8 @@ fn condition(bytes: &mut Bytes<'_>) -> Predicate {
             header("x-forwarded-client-cert"),
             &["red", "URI=*", "*", "URI=https://a.test/", "*bot"],
         ),
-        6..=7 => (header("x-b"), &VALUES),
+        6 => (header("x-b"), &VALUES),
+        7 => not_the_clients(bytes),
         8 => (header("host"), &HOSTS),
         9 => (header(":authority"), &HOSTS),
         10 => (header(":path"), &["/a", "/a*", "*x=1", "*?", "*", "/a?x=1", "*1"]),

@@ -258,7 +258,7 @@ fn header_matches(name: &str, value: &str, sample: &Sample, head: &Head) -> bool
     match name {
         "host" | ":authority" => present(value, &head.authority),
         ":method" => some(value, sample.method),
-        ":scheme" => present(value, if sample.scheme == Scheme::Http { "http" } else { "https" }),
+        ":scheme" => present(value, if sample.told == Scheme::Http { "http" } else { "https" }),
         ":path" => {
             let query = head.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
             present(value, &format!("{}{query}", head.path))

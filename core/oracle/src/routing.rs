@@ -392,7 +392,7 @@ fn http_holds(entry: &HttpMatch, sample: &Sample, target: &Target) -> bool {
     };
     path_condition(entry).is_none_or(|uri| path_holds(uri, entry.ignore_uri_case, &target.path))
         && one(&entry.also.method, sample.method)
-        && one(&entry.also.scheme, sample.scheme.as_str())
+        && one(&entry.also.scheme, sample.told.as_str())
         && one(&entry.also.authority, &target.authority)
         && entry.also.headers.iter().all(|(key, wanted)| {
             let values = values_of(key, sample, target);
@@ -438,7 +438,7 @@ fn values_of(key: &HeaderKey, sample: &Sample, target: &Target) -> Vec<Vec<u8>> 
         HeaderKey::Field(name) => values(sample, name),
         HeaderKey::Authority => vec![target.authority.clone().into_bytes()],
         HeaderKey::Method => vec![sample.method.into()],
-        HeaderKey::Scheme => vec![sample.scheme.as_str().into()],
+        HeaderKey::Scheme => vec![sample.told.as_str().into()],
         HeaderKey::Claim(names) => {
             let person = sample.person.filter(|_| target.has_claims);
             let claims = person.map_or(&[][..], |person| person.strings).iter();

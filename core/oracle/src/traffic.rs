@@ -21,6 +21,8 @@ pub struct Sample {
     pub target: String,
     /// The header fields, `host` among them.
     pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// The same as they were sent, when the others are what is shown of them.
+    pub received: Vec<(&'static str, Vec<u8>)>,
     /// The TCP peer.
     pub peer: IpAddr,
     /// The client as a PROXY header names it.
@@ -33,6 +35,8 @@ pub struct Sample {
     pub destination_port: u16,
     /// Whether it came over TLS.
     pub scheme: Scheme,
+    /// What it spoke, as far as trusted proxies tell.
+    pub told: Scheme,
     /// The TLS server name.
     pub sni: Option<&'static str>,
     /// The URI names of the client's certificate.
@@ -56,6 +60,9 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
     if bytes.one_in(24) {
         headers.push(("Connection", connection(bytes).to_vec()));
     }
+    if bytes.one_in(3) {
+        headers.extend(bytes.some(1, 3, claimed));
+    }
     if bytes.one_in(4) {
         headers.extend(cors::fields(bytes));
     }
@@ -67,17 +74,21 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
             "POST", "POST", "POST", "GET", "POST", "POST", "POST", "OPTIONS", "PUT", "POST", "post", "PATCH",
         ]),
     };
+    let target = target(bytes);
+    let scheme = bytes.pick(&[Scheme::Http, Scheme::Https, Scheme::Https]);
     Sample {
         method,
         authority,
-        target: target(bytes),
+        target,
+        received: headers.clone(),
         headers,
         peer: address(bytes),
         proxied: bytes.one_in(8).then(|| address(bytes)),
         local: address(bytes),
         port: bytes.pick(&[80, 80, 80, 8080, 80, 80, 80, 443, 80, 80, 80, 443, 80, 80, 80, 9999]),
         destination_port: bytes.pick(&[80, 80, 80, 8080]),
-        scheme: bytes.pick(&[Scheme::Http, Scheme::Https, Scheme::Https]),
+        scheme,
+        told: scheme,
         sni: bytes.pick(&[None, Some("a.test"), Some("b.test"), Some("x.b.test")]),
         uri_names: bytes.pick(&URI_NAMES),
         person: match bytes.below(2) {
@@ -166,6 +177,22 @@ fn field(bytes: &mut Bytes<'_>, _: usize) -> (&'static str, Vec<u8>) {
         "x-a",
     ]);
     (name, bytes.pick(&VALUES).to_vec())
+}
+
+/// A field that is not the client's to write, or about the connection.
+fn claimed(bytes: &mut Bytes<'_>, _: usize) -> (&'static str, Vec<u8>) {
+    let (name, values): (_, &[&str]) = match bytes.below(16) {
+        0..=5 => ("X-Forwarded-Proto", &["https", "https", "http", "HTTPS", "gopher", ""]),
+        6 | 7 => ("x-envoy-external-address", &["127.0.0.1", "10.0.0.1"]),
+        8 => ("x-envoy-internal", &["true"]),
+        9 => ("X-Envoy-Original-Path", &["/public"]),
+        10 => ("x-envoy-retry-on", &["5xx"]),
+        11 => ("Proxy-Connection", &["close"]),
+        12 => ("keep-alive", &["timeout=5"]),
+        13 => ("upgrade", &["websocket", "foo"]),
+        _ => ("TE", &["trailers", "gzip", "gzip, trailers", "trailers;q=0.5"]),
+    };
+    (name, bytes.pick(values).into())
 }
 
 /// Names of fields, asked about or not. None of them ends the connection.

@@ -155,6 +155,16 @@ fn one_of(bytes: &mut Bytes<'_>, exact: &[&str], prefix: &str, regex: &str) -> S
     }
 }
 
+/// Fields that are not the client's to write, or about the connection.
+const NOT_THE_CLIENTS: [&str; 6] = [
+    "x-forwarded-proto",
+    "x-forwarded-proto",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "te",
+    "keep-alive",
+];
+
 fn keyed(bytes: &mut Bytes<'_>, has_claims: bool) -> Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)> {
     let mut keyed: Vec<(Spanned<HeaderKey>, Spanned<StringMatch>)> = Vec::new();
     for _ in 0..bytes.pick(&[1, 1, 2]) {
@@ -164,6 +174,7 @@ fn keyed(bytes: &mut Bytes<'_>, has_claims: bool) -> Vec<(Spanned<HeaderKey>, Sp
             1 => HeaderKey::Method,
             2 | 3 if has_claims => claim(&["groups"]),
             4 if has_claims => claim(&["nested", "team"]),
+            5 => HeaderKey::Field(bytes.pick(&NOT_THE_CLIENTS).to_owned()),
             other => HeaderKey::Field(["x-a", "x-b", "user-type", "x-forwarded-client-cert"][other % 4].to_owned()),
         };
         if keyed.iter().any(|(taken, _)| taken.value == key) {
@@ -172,6 +183,12 @@ fn keyed(bytes: &mut Bytes<'_>, has_claims: bool) -> Vec<(Spanned<HeaderKey>, Sp
         let wanted = match key {
             HeaderKey::Authority => one_of(bytes, &["a.test", "p.test", "A.Test"], "a", ".*"),
             HeaderKey::Method => one_of(bytes, &["POST", "GET"], "P", "[A-Z]+"),
+            HeaderKey::Field(ref name) if NOT_THE_CLIENTS.contains(&&**name) => one_of(
+                bytes,
+                &["http", "https", "trailers", "127.0.0.1"],
+                "127.0.0.1",
+                "https?|t.*|[0-9.]+",
+            ),
             _ => value_match(bytes),
         };
         keyed.push((spanned(key), spanned(wanted)));

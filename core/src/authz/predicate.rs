@@ -139,7 +139,7 @@ pub(crate) fn each_text(
         Attribute::RawAuthority => Some(seen.authority.raw),
         Attribute::Method => Some(seen.method.as_bytes()),
         Attribute::Path => Some(seen.path.as_bytes()),
-        Attribute::Scheme => Some(seen.connection.scheme.as_str().as_bytes()),
+        Attribute::Scheme => Some(seen.scheme.as_str().as_bytes()),
         Attribute::Sni => seen.connection.sni.map(str::as_bytes),
         Attribute::Principal => peer().map(|id| id.0.as_bytes()),
         Attribute::Namespace => peer().and_then(PeerId::namespace).map(str::as_bytes),

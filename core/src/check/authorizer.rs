@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::OwnedField;
+use crate::shown::EXTERNAL_ADDRESS;
 use crate::tables::{SecretId, UpstreamId};
 
 /// How an authorizer is asked. What [`crate::tables::AuthorizerId`] indexes.
@@ -122,7 +123,7 @@ impl Authorizer {
     /// Whether it is sent the client's field `name`, lower case.
     #[must_use]
     pub fn sends(&self, name: &str) -> bool {
-        if name.starts_with(INTERNAL) {
+        if name.starts_with(INTERNAL) && name != EXTERNAL_ADDRESS {
             return false;
         }
         match self.protocol {

@@ -114,6 +114,11 @@ impl<'k> Checked<'k> {
         }
     }
 
+    /// Whether an authorizer changed the field `name`.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.answers.iter().any(|answer| answer.names(name))
+    }
+
     /// As pass 1 of the routes sees it: an authorizer's changes choose no route unless its `clearRouteCache` says so,
     /// and then those before it do too.
     pub(crate) fn seen_by_routes(self, tables: &Tables<'_>) -> Self {
@@ -175,7 +180,7 @@ pub(crate) fn settle<'d>(tables: &Tables<'_>, seen: &Attributes<'d>, known: &Kno
     for (row, id) in tables.authorizers.iter().zip((0..).map(AuthorizerId)) {
         let asked_before = all.answers.partition_point(|answer| answer.authorizer < id);
         let before = all.first(asked_before);
-        let headers = Overlay::new(tables, seen.client_cert(tables), &before, None);
+        let headers = Overlay::new(tables, seen, Some(&before), None);
         match authz::asks(tables, id, &seen.with_headers(&headers), known) {
             Truth::Fails => continue,
             Truth::Unknown if matches!(known.body, Body::Unread) => return Some(Decision::ReadBody),
@@ -189,6 +194,7 @@ pub(crate) fn settle<'d>(tables: &Tables<'_>, seen: &Attributes<'d>, known: &Kno
                     path: seen.path,
                     query: seen.query,
                     remote: seen.remote,
+                    scheme: seen.scheme,
                 }));
             }
             Some(Said::Allow(_)) => continue,

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::cors::READ_FIELDS;
+use crate::shown::{Showing, ShownRow};
 use crate::snapshot::MeaningRows;
 use crate::tables::{Attribute, PlaceRow, Span, Subject, Text};
 
@@ -39,4 +40,15 @@ pub(super) fn compile(rows: &MeaningRows, by_cors: Vec<Span>) -> Vec<Span> {
     // Equal texts share a span.
     names.dedup();
     names
+}
+
+/// Those of `names` that are not shown as sent, in the same order.
+pub(super) fn shown(text: Text<'_>, names: &[Span]) -> Vec<ShownRow> {
+    let row = |&name| {
+        Some(ShownRow {
+            name,
+            showing: Showing::of(text.get(name))?,
+        })
+    };
+    names.iter().filter_map(row).collect()
 }

@@ -31,14 +31,14 @@ use crate::attributes::{Attributes, Scratch};
 use crate::authority;
 use crate::authz::body;
 use crate::check::{Authorizer, CheckBody, CheckProtocol};
-use crate::client_cert::Shown;
 use crate::decide::{Known, decide};
 use crate::decision::{Check, Decision, Denial, Destination, External, Forward, Redirect, Refusal};
 use crate::fault::{self, ABORT_BODY, AbortAnswer};
 use crate::llm::body::BodyError;
-use crate::request::{Headers, Request};
+use crate::request::Request;
 use crate::rewrite::{self, BadPath};
 use crate::route::{self, Evidence};
+use crate::shown::Showing;
 use crate::snapshot::{Endpoint, Snapshot, Upstream};
 use crate::tables::{OriginId, RuleId, Tables};
 use crate::token::overlay::Overlay;
@@ -91,16 +91,15 @@ fn decided<T>(
     let mut scratch = Scratch::new();
     let decision = decide(&tables, request, known, entropy, &mut scratch);
     let mut reading = Scratch::new();
-    let seen = Attributes::read(&tables, request, &mut reading).ok();
     let claims = known.identity.claims().copied();
-    let sent: &dyn Headers = known.checked.map_or(request.headers, |checked| checked);
-    let certificate = Shown::of(&tables, request.headers, &request.connection);
-    let headers = Overlay::new(&tables, certificate, sent, claims);
-    let routed = known.checked.map(|checked| checked.seen_by_routes(&tables));
-    let routed_sent: &dyn Headers = routed.as_ref().map_or(request.headers, |checked| checked);
-    let routed_headers = Overlay::new(&tables, certificate, routed_sent, claims);
-    let routed = seen.map(|seen| seen.with_headers(&routed_headers));
-    let seen = seen.map(|seen| seen.with_headers(&headers));
+    let routed_checked = known.checked.map(|checked| checked.seen_by_routes(&tables));
+    let sent = Attributes::read(&tables, request, &mut reading).ok();
+    let with = |checked| sent.as_ref().map(|seen| Overlay::new(&tables, seen, checked, claims));
+    let (headers, routed_headers) = (with(known.checked), with(routed_checked.as_ref()));
+    let seen = sent.as_ref().zip(headers.as_ref());
+    let seen = seen.map(|(seen, headers)| seen.with_headers(headers));
+    let routed = sent.as_ref().zip(routed_headers.as_ref());
+    let routed = routed.map(|(seen, headers)| seen.with_headers(headers));
     say(&Decided {
         reader: Reader {
             tables,
@@ -430,7 +429,7 @@ fn header(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> Option<Stri
     });
     if values.is_empty() {
         None
-    } else if rewrite::drops_header(name) || rewrite::reads_token_from(tables, name) {
+    } else if is_hidden(tables, name) {
         Some("«not shown»".to_owned())
     } else {
         Some(values.join(" | "))
@@ -444,4 +443,10 @@ fn address(to: &Endpoint) -> String {
         true => format!("[{address}]:{port}"),
         false => format!("{address}:{port}"),
     }
+}
+
+/// Whether a client's field may be a credential.
+fn is_hidden(tables: &Tables<'_>, name: &str) -> bool {
+    let is_of_gateway = Showing::of(name).is_some_and(Showing::is_of_gateway);
+    rewrite::drops_header(name) && !is_of_gateway || rewrite::reads_token_from(tables, name)
 }

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Failed, PassTrace, Reader, RuleTrace, text};
+use super::{Failed, PassTrace, Reader, RuleTrace, is_hidden, text};
 use crate::attributes::Attributes;
 use crate::authz::body;
 use crate::decide::Known;
@@ -170,10 +170,7 @@ impl<'d> Reader<'d> {
     /// Credentials are not shown.
     fn is_hidden(self, subject: Subject) -> bool {
         match subject {
-            Subject::Header(name) => {
-                let name = self.tables.text(name);
-                rewrite::drops_header(name) || rewrite::reads_token_from(&self.tables, name)
-            }
+            Subject::Header(name) => is_hidden(&self.tables, self.tables.text(name)),
             Subject::QueryParam(name) => rewrite::sent_query(&self.tables, self.tables.text(name)).is_empty(),
             _ => false,
         }

@@ -13,9 +13,10 @@ use crate::client_cert;
 use crate::cors::CrossOrigin;
 use crate::decide::{Body, Known};
 use crate::decision::{Destination, Forward, Path, ToProvider};
-use crate::request::Request;
+use crate::request::{Headers, Request};
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
 use crate::route;
+use crate::shown;
 use crate::snapshot::UpstreamProtocol;
 use crate::tables::{
     BackendRow, BackendTarget, HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy, RuleId, RuleRow,
@@ -48,7 +49,7 @@ impl Reader<'_> {
             Destination::Provider(provider) => (provider.request_changes, provider.response_changes),
             Destination::Host(host) => (host.request_changes, host.response_changes),
         };
-        let mut set_headers = self.set_headers(seen, &known, forward);
+        let mut set_headers = self.set_headers(request.headers, seen, &known, forward);
         let mut remove_headers = self.never_sent(&known, provider.is_some());
         if provider.is_none()
             && let Some(told) = client_cert::sent(&self.tables, request.headers, &request.connection)
@@ -149,6 +150,7 @@ impl Reader<'_> {
     /// What the gateway writes, and what authorizers and tokens do.
     fn set_headers(
         self,
+        headers: &dyn Headers,
         seen: Option<&Attributes<'_>>,
         known: &Known<'_>,
         forward: &Forward<'_>,
@@ -168,7 +170,7 @@ impl Reader<'_> {
                 set.push((KEY.to_owned(), "«random»".to_owned()));
             }
             if let Some(seen) = seen {
-                set.extend(self.about_the_client(seen, forward.path));
+                set.extend(self.about_the_client(headers, seen, forward.path));
             }
         }
         let changed = known.checked.into_iter().flat_map(Checked::changes);
@@ -192,19 +194,15 @@ impl Reader<'_> {
     }
 
     /// What a plain host is told of the client, as Envoy tells it.
-    fn about_the_client(self, seen: &Attributes<'_>, path: Path<'_>) -> Vec<(String, String)> {
+    fn about_the_client(self, headers: &dyn Headers, seen: &Attributes<'_>, path: Path<'_>) -> Vec<(String, String)> {
         let mut addresses = Vec::new();
-        seen.headers
-            .each("x-forwarded-for", &mut |value| addresses.push(text(value)));
-        addresses.push(seen.connection.proxied.unwrap_or(seen.connection.peer).to_string());
+        shown::forwarded_for(headers, seen.connection, &mut |piece| {
+            addresses.extend_from_slice(piece)
+        });
         let mut told = Vec::from([
-            ("x-forwarded-for".to_owned(), addresses.join(",")),
-            (
-                "x-forwarded-proto".to_owned(),
-                rewrite::forwarded_scheme(&self.tables, seen.headers, seen.connection.scheme)
-                    .as_str()
-                    .to_owned(),
-            ),
+            (shown::FORWARDED_FOR.to_owned(), text(&addresses)),
+            (shown::FORWARDED_PROTO.to_owned(), seen.scheme.as_str().to_owned()),
+            (shown::EXTERNAL_ADDRESS.to_owned(), seen.remote.to_string()),
         ]);
         if let Some(original) = rewrite::original_target(&self.tables, path) {
             told.push(("x-envoy-original-path".to_owned(), original));

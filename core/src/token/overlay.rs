@@ -1,34 +1,39 @@
-//! The header fields that the gateway writes of who the client is, over those that the client sent.
+//! The header fields that policies and routes read: those that the client sent, with what is not its to say over them.
 //!
-//! Policy, routes and the upstream see the gateway's `outputClaimToHeaders` and
-//! `outputPayloadToHeader` and never a client's field of that name, whether the
-//! request has a token or not; and of `x-forwarded-client-cert` what
-//! [`crate::client_cert`] lets stand.
+//! A token's claims (`outputClaimToHeaders`, `outputPayloadToHeader`) come
+//! before everything, whether the request has a token or not, and so does what
+//! [`crate::client_cert`] lets stand of `x-forwarded-client-cert`. Then what
+//! authorizers have made of a field, and last what [`crate::shown`] makes of the
+//! client's own.
 
+use crate::attributes::Attributes;
+use crate::check::Checked;
 use crate::claims::Claims;
-use crate::client_cert::{self, Shown};
+use crate::client_cert;
 use crate::request::Headers;
+use crate::shown;
 use crate::tables::Tables;
 
 /// A client's fields with a token's and a certificate's over them.
 pub(crate) struct Overlay<'o> {
-    sent: &'o dyn Headers,
     tables: &'o Tables<'o>,
-    certificate: Shown<'o>,
+    /// As the client sent it.
+    seen: &'o Attributes<'o>,
+    checked: Option<&'o Checked<'o>>,
     claims: Option<Claims<'o>>,
 }
 
 impl<'o> Overlay<'o> {
     pub(crate) fn new(
         tables: &'o Tables<'o>,
-        certificate: Shown<'o>,
-        sent: &'o dyn Headers,
+        seen: &'o Attributes<'o>,
+        checked: Option<&'o Checked<'o>>,
         claims: Option<Claims<'o>>,
     ) -> Self {
         Self {
-            sent,
             tables,
-            certificate,
+            seen,
+            checked,
             claims,
         }
     }
@@ -36,14 +41,20 @@ impl<'o> Overlay<'o> {
 
 impl Headers for Overlay<'_> {
     fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
-        if !is_written(self.tables, name) {
-            return match name == client_cert::NAME {
-                true => self.certificate.each(visit),
-                false => self.sent.each(name, visit),
-            };
+        if is_written(self.tables, name) {
+            if let Some(value) = self.claims.and_then(|claims| claims.header(name)) {
+                visit(value.as_bytes());
+            }
+            return;
         }
-        if let Some(value) = self.claims.and_then(|claims| claims.header(name)) {
-            visit(value.as_bytes());
+        if name == client_cert::NAME {
+            return self.seen.client_cert(self.tables).each(visit);
+        }
+        let is_changed = || self.checked.is_some_and(|checked| checked.names(name));
+        match (shown::row(self.tables, name), self.checked) {
+            (Some(row), _) if !is_changed() => shown::each(self.tables, row, self.seen, visit),
+            (_, Some(checked)) => checked.each(name, visit),
+            (_, None) => self.seen.headers.each(name, visit),
         }
     }
 }

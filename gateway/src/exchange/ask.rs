@@ -9,6 +9,7 @@ use http::header::HOST;
 use http_body::Body as _;
 use lockgate_core::check::CheckBody;
 use lockgate_core::llm::body::BodyError;
+use lockgate_core::request::Scheme;
 use lockgate_core::tables::AuthorizerId;
 
 use super::{Exchange, Step};
@@ -23,6 +24,7 @@ pub(super) struct Asked {
     /// The normalised path with the query.
     pub(super) target: String,
     pub(super) remote: IpAddr,
+    pub(super) scheme: Scheme,
 }
 
 /// A body is larger than what an authorizer may be sent.
@@ -73,7 +75,7 @@ impl Exchange {
                     version: self.head.version,
                     target: asked.target,
                     host,
-                    scheme: peer.connection().scheme.as_str(),
+                    scheme: asked.scheme.as_str(),
                     headers: &checks.headers,
                     body,
                     remote: ext_authz::with_port(asked.remote, peer.downstream_remote()),
