@@ -16,7 +16,7 @@ use crate::llm::splice::{Field, Splice, SpliceError};
 #[cfg(feature = "alloc")]
 use crate::path::Normalization;
 use crate::shown::{EXTERNAL_ADDRESS, FORWARDED_FOR, FORWARDED_PROTO};
-use crate::tables::{FieldRow, FieldWhen, PlaceRow, Tables};
+use crate::tables::{FieldRow, FieldWhen, PlaceRow, Span, Tables};
 #[cfg(feature = "alloc")]
 use crate::token::places;
 
@@ -56,17 +56,21 @@ pub fn drops_header_to_provider(tables: &Tables<'_>, name: &str) -> bool {
 }
 
 /// Whether the client's field `name`, lower case, would be taken for one that decisions rest on, or that the gateway
-/// writes, by a server that takes an underscore for a hyphen: `x_team` beside a policy about `x-team`. It has an underscore.
+/// writes or takes away, by a server that takes an underscore for a hyphen: `x_team` beside a policy about `x-team`. It
+/// has an underscore.
 fn is_twin(tables: &Tables<'_>, name: &str) -> bool {
     let is = |read: &str| read != name && is_alike(read, name);
-    let is_read = |read: &[u8]| read.iter().copied().cmp(hyphenated(name.bytes()));
-    let reads = |name: &str| tables.read_headers.iter().any(|read| tables.text(*read) == name);
-    let found = tables
-        .read_headers
-        .binary_search_by(|read| is_read(tables.bytes(*read)));
-    // A configuration that reads the very name with an underscore means that.
-    let is_read_twin = found.is_ok() && !reads(name);
-    is_read_twin || drops_header(name) || token_headers(tables).any(is) || is("x-request-id")
+    is_twin_of_one(tables, tables.read_headers, name)
+        || is_twin_of_one(tables, tables.changed_headers, name)
+        || drops_header(name)
+        || token_headers(tables).any(is)
+        || is("x-request-id")
+}
+
+/// The same of one of `names`, sorted. A configuration that has the very name with an underscore means that.
+fn is_twin_of_one(tables: &Tables<'_>, names: &[Span], name: &str) -> bool {
+    let compare = |known: &Span| tables.bytes(*known).iter().copied().cmp(hyphenated(name.bytes()));
+    names.binary_search_by(compare).is_ok() && !names.iter().any(|known| tables.text(*known) == name)
 }
 
 /// Whether two names, lower case, are the same when an underscore counts as a hyphen.

@@ -192,7 +192,9 @@ pub struct Tables<'a> {
     pub(crate) token_headers: &'a [Span],
     /// Names of all fields that policies, routes or token rules read, lower case and sorted.
     pub(crate) read_headers: &'a [Span],
-    /// Those of them that are not shown as the client wrote them.
+    /// Names of all fields that routes change on the way upstream, lower case and sorted.
+    pub(crate) changed_headers: &'a [Span],
+    /// Those that are read and not shown as the client wrote them.
     pub(crate) shown: &'a [ShownRow],
     pub(crate) origins: &'a [OriginRow],
     pub(crate) origin_resources: &'a [OriginResourceRow],

@@ -9,6 +9,7 @@ use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::explain::{Client, Question, Target, Verdict};
+use lockgate_core::rewrite;
 
 const HOST: &str = "
 apiVersion: networking.istio.io/v1
@@ -320,4 +321,33 @@ fn a_list_too_long_to_be_judged_is_refused_only_where_it_is() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn what_a_route_writes_or_takes_away_has_no_twin() {
+    const RULES: &str = "
+  - name: changed
+    match: [{uri: {prefix: /changed}}]
+    route: [{destination: {host: plain.test}}]
+    headers:
+      request: {set: {x-tenant: gold}, add: {x-more: '1', own_name: '1'}, remove: [x-admin]}
+      response: {set: {x-answer: '1'}}
+";
+    let compiled = compiled(0, RULES, "");
+    let tables = compiled.snapshot.tables();
+    for (name, goes) in [
+        ("x_tenant", false),
+        ("x_admin", false),
+        ("x_more", false),
+        ("x_answer", true),
+        ("own_name", true),
+        ("x_other", true),
+        ("x-tenant", true),
+    ] {
+        assert_eq!(!rewrite::drops_header_to_host(&tables, name), goes, "{name}");
+        assert_eq!(!rewrite::drops_header_to_provider(&tables, name), goes, "{name}");
+    }
+    // What routes change decides nothing.
+    let verdict = verdict(&compiled, "/changed", &[("connection", "x-admin"), ("x-admin", "1")]);
+    assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
 }

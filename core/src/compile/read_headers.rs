@@ -1,11 +1,12 @@
-//! Which header fields decisions read: what a client's `Connection` must not name ([`crate::connection_field`]).
+//! Which header fields decisions read, and which routes change: of what a client must send no twin
+//! ([`crate::rewrite`]). Those that are read its `Connection` must not name either ([`crate::connection_field`]).
 
 use alloc::vec::Vec;
 
 use crate::cors::READ_FIELDS;
 use crate::shown::{Showing, ShownRow};
 use crate::snapshot::MeaningRows;
-use crate::tables::{Attribute, PlaceRow, Span, Subject, Text};
+use crate::tables::{Attribute, BackendTarget, PlaceRow, Span, Subject, Text};
 
 /// Those that a `corsPolicy` is judged by, when there is one.
 pub(super) fn of_cors(rows: &MeaningRows) -> impl Iterator<Item = &'static str> + use<> {
@@ -34,8 +35,26 @@ pub(super) fn compile(rows: &MeaningRows, by_cors: Vec<Span>) -> Vec<Span> {
         PlaceRow::Header { name, .. } => Some(name),
         PlaceRow::Param(_) | PlaceRow::Cookie(_) => None,
     });
+    sorted(
+        rows,
+        by_policy.chain(by_route).chain(by_token_rule).chain(by_cors).collect(),
+    )
+}
+
+/// The names of the fields that routes write or take away on the way upstream, sorted, each once.
+pub(super) fn changed(rows: &MeaningRows) -> Vec<Span> {
+    let changes = rows.backends.iter().flat_map(|backend| {
+        let changes = match backend.to {
+            BackendTarget::Provider(target) => target.request_changes,
+            BackendTarget::Upstream(target) => target.request_changes,
+        };
+        changes.of(&rows.header_changes)
+    });
+    sorted(rows, changes.map(|change| change.name).collect())
+}
+
+fn sorted(rows: &MeaningRows, mut names: Vec<Span>) -> Vec<Span> {
     let text = Text(&rows.text);
-    let mut names: Vec<Span> = by_policy.chain(by_route).chain(by_token_rule).chain(by_cors).collect();
     names.sort_unstable_by_key(|name| text.bytes(*name));
     // Equal texts share a span.
     names.dedup();
