@@ -216,6 +216,35 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
+        name: "schemes that a proxy tells",
+        what: "`x-forwarded-proto` of a trusted proxy is `http` or `https`, in lower case, and anything else counts as what is \
+               spoken here; Envoy shows and sends it as it was sent.",
+        why: "Who tells a scheme tells one of two.",
+        explains: |case| {
+            let told: Vec<&[u8]> = case.request.values("x-forwarded-proto").collect();
+            case.set.trusted_proxies > 0 && !told.is_empty() && !matches!(told[..], [b"http" | b"https"])
+        },
+    },
+    Departure {
+        name: "schemes of absolute targets",
+        what: "`http://…` of a client behind a trusted proxy that says `https` has the scheme `https`; in Envoy it is `http`.",
+        why: "The proxy knows whom it speaks to.",
+        explains: |case| {
+            let told = case.request.values("x-forwarded-proto").next();
+            case.set.trusted_proxies > 0 && told == Some(b"https") && case.split().0.is_some()
+        },
+    },
+    Departure {
+        name: "zones of addresses",
+        what: "The zone of `fe80::1%eth0` is left out of `x-envoy-external-address`; Envoy writes the number of a network \
+               interface of its own instead.",
+        why: "It means nothing anywhere else.",
+        explains: |case| {
+            let has_zone = |line: &[u8]| line.contains(&b'%');
+            case.set.trusted_proxies > 0 && case.request.values("x-forwarded-for").any(has_zone)
+        },
+    },
+    Departure {
         name: "paths that a rewrite makes",
         what: "A rewrite that makes a path with a dot segment or without a leading `/` is 400; Envoy sends it on.",
         why: "`/v1../admin` under a rewrite of `/v1` to `/` is `/../admin`, which no policy has judged.",

@@ -36,7 +36,21 @@ pub enum Outcome {
 const FIELDS: [&str; 4] = ["x-a", "x-b", "x-c", "user-type"];
 
 /// What only VirtualServices write. To a provider the Host is the provider's, which Envoy knows nothing of.
-const ROUTED: [&str; 3] = ["host", "x-envoy-original-path", "x-forwarded-proto"];
+const ROUTED: [&str; 5] = [
+    "host",
+    "x-envoy-external-address",
+    "x-envoy-original-path",
+    FORWARDED_FOR,
+    "x-forwarded-proto",
+];
+
+/// Its last entry is not compared: for a client on this machine, Envoy takes an address of its own instead.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+fn up_to_last_entry(value: &[u8]) -> &[u8] {
+    let comma = value.iter().rposition(|byte| *byte == b',');
+    &value[..comma.unwrap_or(0)]
+}
 
 /// What begins the names of the fields that `corsPolicy` writes.
 const CORS: &str = "access-control-";
@@ -92,7 +106,13 @@ impl Outcome {
             .filter_map(|line| {
                 let colon = line.iter().position(|byte| *byte == b':')?;
                 let name = String::from_utf8_lossy(&line[..colon]).into_owned();
-                Some((name, line[colon + 1..].trim_ascii().to_vec()))
+                let value = line[colon + 1..].trim_ascii();
+                let compared = if name == FORWARDED_FOR {
+                    up_to_last_entry(value)
+                } else {
+                    value
+                };
+                Some((name, compared.to_vec()))
             })
             .filter(|(name, _)| FIELDS.contains(&&**name) || is_routed && ROUTED.contains(&&**name))
             .collect();
