@@ -9,8 +9,8 @@
 /// Twice the 4 KiB that common servers accept; longer paths are answered 414.
 pub const PATH_BYTES_MAX: usize = 8 * 1024;
 
-/// Bytes of `x-forwarded-for` with the client's address, where policies or routes read it. A hundred addresses of IPv6
-/// and more; behind more proxies than that nobody stands.
+/// Bytes of all fields that policies or routes read as one value of several lines, `x-forwarded-for` with the client's
+/// address among them. A hundred addresses of IPv6, and more lines than any client sends.
 pub const SHOWN_BYTES_MAX: usize = 4 * 1024;
 
 /// Bytes of an authority (`host[:port]`): 253 of a DNS name, a colon and five digits, rounded up.

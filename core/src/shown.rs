@@ -4,6 +4,8 @@
 //! what Envoys tell each other, and some fields are about one connection only. As
 //! in Envoy, whose connection manager rewrites the head before any filter reads
 //! it, a client's own words there choose no rule: what is judged is what goes on.
+//! And as there, several lines of a field that has one value are one, so that none
+//! of them is compared by itself.
 //!
 //! Which of the names that a configuration reads these are is settled when it is
 //! compiled ([`ShownRow`]), so that all other names cost nothing.
@@ -30,10 +32,12 @@ pub const FORWARDED_PROTO: &str = "x-forwarded-proto";
 pub const EXTERNAL_ADDRESS: &str = "x-envoy-external-address";
 
 /// Of the families that begin so, no field of a client's is shown.
+#[cfg(feature = "alloc")]
 const INTERNAL: &str = "x-envoy-";
 
 /// How a field is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "only `compile` writes rows"))]
 pub(crate) enum Showing {
     /// As if it were not there.
     Nothing,
@@ -47,8 +51,46 @@ pub(crate) enum Showing {
     Trailers,
     /// As sent where it asks for an upgrade.
     OfUpgrade,
+    /// Several lines as one value.
+    Joined,
 }
 
+/// Fields of which Envoy keeps one value, and joins another line to it by a comma. Of any other field each line is a value
+/// of its own.
+const JOINED: [&str; 27] = [
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "access-control-request-private-network",
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "content-encoding",
+    "content-type",
+    "expect",
+    "grpc-accept-encoding",
+    "grpc-timeout",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "origin",
+    "pragma",
+    "proxy-status",
+    "referer",
+    "user-agent",
+    "via",
+    "x-client-trace-id",
+    "x-forwarded-host",
+    "x-forwarded-port",
+];
+
+/// Of each of them, of `x-forwarded-for` and the address a value may be written.
+const WRITTEN_MAX: usize = JOINED.len() + 2;
+
+#[cfg(feature = "alloc")]
 impl Showing {
     /// How the field `name`, lower case, is shown; `None` as sent.
     pub(crate) fn of(name: &str) -> Option<Self> {
@@ -59,12 +101,12 @@ impl Showing {
             "te" => Some(Self::Trailers),
             "connection" | "upgrade" => Some(Self::OfUpgrade),
             "keep-alive" | "proxy-connection" | "transfer-encoding" => Some(Self::Nothing),
-            _ => name.starts_with(INTERNAL).then_some(Self::Nothing),
+            _ if name.starts_with(INTERNAL) => Some(Self::Nothing),
+            _ => JOINED.contains(&name).then_some(Self::Joined),
         }
     }
 
     /// Whether its value is the gateway's own, and no secret of the client's.
-    #[cfg(feature = "alloc")]
     pub(crate) fn is_of_gateway(self) -> bool {
         matches!(self, Self::ForwardedFor | Self::ForwardedProto | Self::ExternalAddress)
     }
@@ -81,15 +123,15 @@ pub(crate) struct ShownRow {
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     bytes: heapless::Vec<u8, SHOWN_BYTES_MAX>,
-    /// Where `x-forwarded-for` ends; behind it stands the external address.
-    forwarded_for: usize,
+    /// The index in `shown`, and where its value ends, which begins where the one before ends.
+    ends: heapless::Vec<(usize, usize), WRITTEN_MAX>,
 }
 
 impl Written {
     pub(crate) const fn new() -> Self {
         Self {
             bytes: heapless::Vec::new(),
-            forwarded_for: 0,
+            ends: heapless::Vec::new(),
         }
     }
 
@@ -104,35 +146,69 @@ impl Written {
         connection: &Connection<'_>,
         remote: IpAddr,
     ) -> Result<(), BadRequest> {
-        let reads = |showing| tables.shown.iter().any(|row| row.showing == showing);
         if tables.shown.is_empty() {
             return Ok(());
         }
         self.bytes.clear();
-        let mut fits = true;
-        if reads(Showing::ForwardedFor) {
-            forwarded_for(headers, connection, &mut |piece| {
-                fits = fits && self.bytes.extend_from_slice(piece).is_ok();
-            });
+        self.ends.clear();
+        for (index, row) in tables.shown.iter().enumerate() {
+            let mut fits = true;
+            let mut add = |piece: &[u8]| fits = fits && self.bytes.extend_from_slice(piece).is_ok();
+            match row.showing {
+                Showing::ForwardedFor => forwarded_for(headers, connection, &mut add),
+                Showing::ExternalAddress => fits = write!(self.bytes, "{remote}").is_ok(),
+                Showing::Joined if is_repeated(headers, tables.text(row.name)) => {
+                    join(headers, tables.text(row.name), &mut add);
+                }
+                _ => continue,
+            }
+            if !fits || self.ends.push((index, self.bytes.len())).is_err() {
+                return Err(BadRequest::FieldTooLong);
+            }
         }
-        self.forwarded_for = self.bytes.len();
-        if reads(Showing::ExternalAddress) {
-            fits = fits && write!(self.bytes, "{remote}").is_ok();
-        }
-        if fits { Ok(()) } else { Err(BadRequest::FieldTooLong) }
+        Ok(())
+    }
+
+    /// What was written for `shown[index]`.
+    fn of(&self, index: usize) -> Option<&[u8]> {
+        let at = self.ends.iter().position(|(of, _)| *of == index)?;
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before));
+        let (_, end) = self.ends.get(at)?;
+        self.bytes.get(start.map_or(0, |(_, start)| *start)..*end)
     }
 }
 
-/// Calls `visit` with each value that a field of the client's has as `row` has it shown.
-pub(crate) fn each<'s>(tables: &Tables<'_>, row: &ShownRow, seen: &Attributes<'s>, visit: &mut dyn FnMut(&'s [u8])) {
-    let written = seen.written.bytes.split_at_checked(seen.written.forwarded_for);
-    let (forwarded_for, external_address) = written.unwrap_or_default();
+fn is_repeated(headers: &dyn Headers, name: &str) -> bool {
+    let mut lines = 0_u32;
+    headers.each(name, &mut |_| lines = lines.saturating_add(1));
+    lines > 1
+}
+
+/// The pieces of all lines as one value. As in Envoy, a line with nothing in it adds nothing.
+fn join(headers: &dyn Headers, name: &str, write: &mut dyn FnMut(&[u8])) {
+    let mut is_first = true;
+    headers.each(name, &mut |line| {
+        if !line.is_empty() {
+            if !is_first {
+                write(b",");
+            }
+            write(line);
+            is_first = false;
+        }
+    });
+}
+
+/// Calls `visit` with each value that a field of the client's has as `shown[index]` has it shown.
+pub(crate) fn each<'s>(tables: &Tables<'_>, index: usize, seen: &Attributes<'s>, visit: &mut dyn FnMut(&'s [u8])) {
+    let Some(row) = tables.shown.get(index) else { return };
     let name = tables.text(row.name);
     match row.showing {
         Showing::Nothing => {}
-        Showing::ForwardedFor => visit(forwarded_for),
         Showing::ForwardedProto => visit(seen.scheme.as_str().as_bytes()),
-        Showing::ExternalAddress => visit(external_address),
+        Showing::ForwardedFor | Showing::ExternalAddress | Showing::Joined => match seen.written.of(index) {
+            Some(value) => visit(value),
+            None => seen.headers.each(name, visit),
+        },
         Showing::Trailers => {
             let mut has = false;
             seen.headers.each(name, &mut |value| {
@@ -153,25 +229,25 @@ pub(crate) fn each<'s>(tables: &Tables<'_>, row: &ShownRow, seen: &Attributes<'s
 
 const TRAILERS: &[u8] = b"trailers";
 
-/// How the field `name`, lower case, is shown, if it is one that the configuration reads and not shown as sent.
-pub(crate) fn row<'t>(tables: &Tables<'t>, name: &str) -> Option<&'t ShownRow> {
-    let found = tables
+/// Where in `shown` the field `name`, lower case, is, if it is one that the configuration reads and not shown as sent.
+pub(crate) fn index(tables: &Tables<'_>, name: &str) -> Option<usize> {
+    tables
         .shown
         .binary_search_by(|row| tables.text(row.name).cmp(name))
-        .ok()?;
-    tables.shown.get(found)
+        .ok()
 }
 
 /// The pieces of `x-forwarded-for` as it goes on: what the client's lines say, and after that the client's own address,
 /// of the connection or a PROXY header.
 pub fn forwarded_for(headers: &dyn Headers, connection: &Connection<'_>, write: &mut dyn FnMut(&[u8])) {
-    headers.each(FORWARDED_FOR, &mut |line| {
-        // As in Envoy, a line with nothing in it adds nothing.
-        if !line.is_empty() {
-            write(line);
-            write(b",");
-        }
+    let mut has_lines = false;
+    join(headers, FORWARDED_FOR, &mut |piece| {
+        write(piece);
+        has_lines = true;
     });
+    if has_lines {
+        write(b",");
+    }
     let mut text: heapless::String<ADDRESS_BYTES_MAX> = heapless::String::new();
     // The longest fits.
     let _ = write!(text, "{}", connection.client());

@@ -288,6 +288,43 @@ fn behind_a_proxy_that_ends_tls_a_redirect_keeps_https_and_comes_to_an_end() {
 }
 
 #[test]
+fn lines_of_a_field_that_has_one_value_are_one() {
+    let is = |name: &str, value: &str| format!("{{key: 'request.headers[{name}]', values: ['{value}']}}");
+    for (condition, sent, holds) in [
+        (is("user-agent", "https"), &[("user-agent", "z"), ("user-agent", "https")][..], false),
+        (is("user-agent", "z,https"), &[("user-agent", "z"), ("User-Agent", "https")], true),
+        (is("user-agent", "z*"), &[("user-agent", "z"), ("user-agent", "https")], true),
+        (is("user-agent", "https"), &[("user-agent", "https"), ("user-agent", "")], true),
+        (is("user-agent", "https"), &[("user-agent", "https")], true),
+        (is("x-own", "b"), &[("x-own", "a"), ("x-own", "b")], true),
+        (
+            "{key: 'request.headers[accept]', values: ['1,2']}, {key: 'request.headers[x-forwarded-host]', values: ['a,b']}, \
+             {key: 'request.headers[via]', values: ['x']}"
+                .to_owned(),
+            &[
+                ("accept", "1"),
+                ("x-forwarded-host", "a"),
+                ("via", "x"),
+                ("accept", "2"),
+                ("x-forwarded-host", "b"),
+            ],
+            true,
+        ),
+    ] {
+        assert_eq!(passes(0, "ALLOW", &condition, sent), holds, "ALLOW {condition} {sent:?}");
+        assert_eq!(passes(0, "DENY", &condition, sent), !holds, "DENY {condition} {sent:?}");
+    }
+    const RULES: &str = "
+  - {name: by-agent, match: [{headers: {user-agent: {exact: bot}}}], directResponse: {status: 200}}
+";
+    let compiled = compiled(0, RULES, "");
+    let twice = verdict(&compiled, "/", &[("user-agent", "x"), ("user-agent", "bot")]);
+    assert!(matches!(twice, Verdict::Forward(_)), "{twice:?}");
+    let once = verdict(&compiled, "/", &[("user-agent", "bot")]);
+    assert!(matches!(once, Verdict::Respond(_)), "{once:?}");
+}
+
+#[test]
 fn explain_shows_what_policy_saw() {
     let condition = "{key: 'request.headers[x-forwarded-for]', values: ['9.9.9.9']}";
     let compiled = compiled(0, "", &policy("DENY", condition));

@@ -262,8 +262,8 @@ fn not_the_clients(bytes: &mut Bytes<'_>) -> (PolicyKey, &'static [&'static str]
         11 => ("x-envoy-original-path", &["/public", "*"]),
         12 => ("x-envoy-retry-on", &["*"]),
         13 => ("te", &["trailers", "gzip", "*"]),
-        14 => ("keep-alive", &["*"]),
-        _ => (bytes.pick(&["upgrade", "proxy-connection"]), &["*"]),
+        14 => ("user-agent", &["red", "red,blue", "*blue", "blue*", "*"]),
+        _ => (bytes.pick(&["upgrade", "proxy-connection", "keep-alive"]), &["*"]),
     };
     (PolicyKey::Header(name.to_owned()), values)
 }

@@ -39,6 +39,14 @@ pub fn shown(sample: &Sample, mesh: Option<&MeshConfig>) -> Sample {
     ] {
         shown.headers.push((name, value));
     }
+    let agents: Vec<Vec<u8>> = received(sample, "user-agent");
+    if agents.len() > 1 {
+        let agents: Vec<Vec<u8>> = agents.into_iter().filter(|line| !line.is_empty()).collect();
+        shown
+            .headers
+            .retain(|(name, _)| !name.eq_ignore_ascii_case("user-agent"));
+        shown.headers.push(("user-agent", agents.join(&b","[..])));
+    }
     if trailers {
         shown.headers.push(("te", b"trailers".to_vec()));
     }

@@ -190,6 +190,7 @@ fn claimed(bytes: &mut Bytes<'_>, _: usize) -> (&'static str, Vec<u8>) {
         11 => ("Proxy-Connection", &["close"]),
         12 => ("keep-alive", &["timeout=5"]),
         13 => ("upgrade", &["websocket", "foo"]),
+        14 => ("User-Agent", &["red", "blue", ""]),
         _ => ("TE", &["trailers", "gzip", "gzip, trailers", "trailers;q=0.5"]),
     };
     (name, bytes.pick(values).into())

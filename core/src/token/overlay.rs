@@ -51,8 +51,8 @@ impl Headers for Overlay<'_> {
             return self.seen.client_cert(self.tables).each(visit);
         }
         let is_changed = || self.checked.is_some_and(|checked| checked.names(name));
-        match (shown::row(self.tables, name), self.checked) {
-            (Some(row), _) if !is_changed() => shown::each(self.tables, row, self.seen, visit),
+        match (shown::index(self.tables, name), self.checked) {
+            (Some(index), _) if !is_changed() => shown::each(self.tables, index, self.seen, visit),
             (_, Some(checked)) => checked.each(name, visit),
             (_, None) => self.seen.headers.each(name, visit),
         }
