@@ -74,6 +74,8 @@ pub mod decision;
 #[cfg(feature = "alloc")]
 pub mod explain;
 pub mod fault;
+#[cfg(feature = "alloc")]
+pub mod field_value;
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;

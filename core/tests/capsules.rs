@@ -20,7 +20,7 @@ const CONFIGURATION: &str = r#"
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
-data: {mesh: "{extensionProviders: [{name: team, envoyExtAuthzHttp: {service: authz.example.com, port: 8000}}]}"}
+data: {mesh: "{extensionProviders: [{name: team, envoyExtAuthzHttp: {service: authz.example.com, port: 8000, clearRouteCache: true}}]}"}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -51,6 +51,10 @@ spec:
     directResponse: {status: 298}
   - match: [{headers: {x-session: {regex: ".+"}}}]
     redirect: {uri: /session}
+  - match: [{headers: {x-place: {regex: "caf."}}}]
+    directResponse: {status: 297}
+  - match: [{headers: {x-colour: {exact: blue}}}]
+    directResponse: {status: 296}
   - route: [{destination: {host: shop.internal, port: {number: 8000}}}]
 ---
 apiVersion: security.istio.io/v1
@@ -112,7 +116,10 @@ fn capsule(target: &str, headers: &[(&str, &[u8])], found: Found<'_>, hidden: &[
 
 fn headers(capsule: &Capsule) -> Vec<(&str, &str)> {
     let headers = capsule.question.headers.iter();
-    headers.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    let text = |value| str::from_utf8(value).unwrap();
+    headers
+        .map(|(name, value)| (name.as_str(), text(value.as_bytes())))
+        .collect()
 }
 
 fn set_headers(capsule: &Capsule) -> Vec<(&str, &str)> {
@@ -279,6 +286,107 @@ fn authorizers_answers_are_in_it_without_their_keys() {
             .reproduces
         );
     }
+}
+
+/// What is answered where a rule of these statuses takes a request.
+fn status(capsule: &Capsule) -> u16 {
+    match &capsule.verdict {
+        Verdict::Respond(answer) => answer.status,
+        Verdict::Refuse(answer) => answer.status,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn values_that_are_no_text_are_in_it() {
+    let it = capsule("/a", &[("x-place", b"caf\xe9")], NOTHING, &[]);
+    assert!(it.reproduces && it.withheld.is_empty(), "{it:?}");
+    assert_eq!(status(&it), 297);
+    assert_eq!(
+        serde_json::to_string(&it.question.headers).unwrap(),
+        r#"[["host","shop.example.com"],["x-place",{"base64":"Y2Fm6Q=="}]]"#
+    );
+
+    let secret = [b"\xff", SECRET.as_bytes()].concat();
+    let it = capsule(
+        "/a",
+        &[("x-api-key", &secret), ("x-session", &secret)],
+        NOTHING,
+        &["x-session"],
+    );
+    assert!(it.reproduces && it.withheld == ["x-api-key", "x-session"], "{it:?}");
+    assert_eq!(
+        headers(&it)[1..],
+        [("x-api-key", "redacted"), ("x-session", "redacted")]
+    );
+}
+
+#[test]
+fn values_of_an_authorizers_answer_are_in_it_whatever_they_are() {
+    let allowed = |fields: &[(&str, &[u8])]| {
+        let fields = fields.iter().map(|(name, value)| OwnedField {
+            name: (*name).into(),
+            value: Some(value.to_vec()),
+        });
+        let said = OwnedSaid::Allow(fields.collect());
+        let answers = [OwnedAnswer {
+            authorizer: AuthorizerId(0),
+            said,
+        }];
+        let found = Found {
+            answers: &answers,
+            ..NOTHING
+        };
+        let it = capsule("/asked", &[("x-colour", b"green")], found, &[]);
+        assert!(it.reproduces, "{it:?}");
+        let set = match serde_json::to_value(&it.question.checks).unwrap() {
+            serde_json::Value::Object(checks) => checks["team"]["setHeaders"].to_string(),
+            other => panic!("{other}"),
+        };
+        (it, set)
+    };
+    for (fields, answered, written) in [
+        (
+            &[("x-place", &b"caf\xe9"[..])][..],
+            Some(297),
+            r#"[["x-place",{"base64":"Y2Fm6Q=="}]]"#,
+        ),
+        (
+            &[("x-place", "caf\u{fffd}".as_bytes())],
+            None,
+            "[[\"x-place\",\"caf\u{fffd}\"]]",
+        ),
+        (
+            &[("x-colour", b"blue"), ("x-colour", b"red")],
+            Some(296),
+            r#"[["x-colour","blue"],["x-colour","red"]]"#,
+        ),
+        (
+            &[("x-colour", b"red"), ("x-place", b"\xff"), ("x-colour", b"grey")],
+            None,
+            r#"[["x-colour","red"],["x-place",{"base64":"/w=="}],["x-colour","grey"]]"#,
+        ),
+    ] {
+        let (it, set) = allowed(fields);
+        assert_eq!(set, written);
+        assert_eq!(
+            matches!(it.verdict, Verdict::Respond(_)).then(|| status(&it)),
+            answered,
+            "{it:?}"
+        );
+    }
+
+    let (it, set) = allowed(&[
+        ("x-user-token", b"\xff"),
+        ("x-user", b"sk-proj-0123456789abcdefghijklmn"),
+        ("x-user", b"ann"),
+    ]);
+    assert_eq!(
+        set,
+        r#"[["x-user-token","redacted"],["x-user","redacted"],["x-user","ann"]]"#
+    );
+    assert_eq!(it.withheld, ["x-user", "x-user-token"]);
+    assert!(set_headers(&it).ends_with(&[("x-user-token", "redacted"), ("x-user", "redacted"), ("x-user", "ann")]));
 }
 
 #[test]

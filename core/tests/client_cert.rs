@@ -239,7 +239,7 @@ spec: {{ defaultConfig: {{ gatewayTopology: {{ forwardClientCertDetails: {forwar
 
 /// The rule, and what the host reads in the field; `None` when the request is refused.
 fn asked(compiled: &Compiled, peer_cert: Option<&str>, sent: &[&str]) -> Option<(String, Option<String>)> {
-    let field = |value: &&str| ("X-Forwarded-Client-Cert".to_owned(), (*value).to_owned());
+    let field = |value: &&str| ("X-Forwarded-Client-Cert".to_owned(), (*value).into());
     let question = Question {
         target: Target::parse("http://a.test/").unwrap(),
         headers: sent.iter().map(field).collect(),

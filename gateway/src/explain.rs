@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use lockgate_core::check::AssumedAnswers;
 use lockgate_core::explain::{Client, Question, Target};
+use lockgate_core::field_value::FieldValue;
 use lockgate_core::llm::body::BodyError;
 use lockgate_core::token::TokenError;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ pub(crate) struct Asked {
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<String>,
     #[serde(default)]
-    headers: Vec<(String, String)>,
+    headers: Vec<(String, FieldValue)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,14 +157,15 @@ mod tests {
 
     #[test]
     fn a_question_is_the_same_after_it_was_written() {
-        let text = r#"{"method":"PUT","url":"/a?b","authority":"a.test","protocol":"websocket","headers":[["x-a","b"]],"peer":"192.0.2.1",
+        let text = r#"{"method":"PUT","url":"/a?b","authority":"a.test","protocol":"websocket","headers":[["x-a","b"],["x-b",{"base64":"/w=="}]],"peer":"192.0.2.1",
             "proxied":"192.0.2.2","destinationIp":"::1","destinationPort":8,"port":9,"sni":"","peerUris":["spiffe://a"],"peerCert":"URI=a",
-            "claims":{"b" : 1,"a":[ ]},"checks":{"x":{"decision":"allow","setHeaders":[["a","b"]]},"y":{"decision":"deny","status":401}},
+            "claims":{"b" : 1,"a":[ ]},"checks":{"x":{"decision":"allow","setHeaders":[["a","b"],["a",{"base64":"/w=="}]]},"y":{"decision":"deny","status":401}},
             "bodyError":"the request body is too large","entropy":"18446744073709551615"}"#;
         let read = |text: &str| Question::try_from(serde_json::from_str::<Asked>(text).unwrap()).unwrap();
         let question = read(text);
         assert_eq!(question.claims.as_deref(), Some(r#"{"b" : 1,"a":[ ]}"#));
         assert_eq!(question.entropy, u64::MAX);
+        assert_eq!(question.headers[1].1.as_bytes(), b"\xff");
         let written = serde_json::to_string(&Asked::from(question.clone())).unwrap();
         assert_eq!(read(&written), question);
     }
@@ -184,5 +186,7 @@ mod tests {
             assert_eq!(Question::try_from(asked).unwrap_err(), why);
         }
         assert!(serde_json::from_str::<Asked>(r#"{"url":"/","entropy":"-1"}"#).is_err());
+        let error = serde_json::from_str::<Asked>(r#"{"url":"/","headers":[["a",{"base64":"?"}]]}"#).unwrap_err();
+        assert!(error.to_string().starts_with("`base64` is not base64 at"), "{error}");
     }
 }

@@ -212,6 +212,75 @@ async fn the_body_goes_as_text_or_as_bytes() {
     bed.assert_forwarded(&bed.upstream.request().await);
 }
 
+/// A host whose answer tells what an authorizer has made of two fields.
+const SHOP: &str = "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: istio-system}
+spec:
+  hosts: [shop.test]
+  gateways: [ingress-gw]
+  http:
+  - match: [{headers: {x-from: {regex: caf.}, x-place: {regex: caf.}, x-colour: {exact: 'blue,dark'}}}]
+    directResponse: {status: 297}
+  - directResponse: {status: 296}
+";
+
+#[tokio::test]
+async fn what_a_permission_changes_is_decided_again_from_its_capsule() {
+    let authorizer = Authorizer::plain().await;
+    let text = asks(authorizer.addr.port(), "      clearRouteCache: true");
+    let setup = || Setup::seed().file("authz.yaml", &text).file("shop.yaml", SHOP);
+    let serving = setup();
+    let file = serving.aside("capsules.jsonl", "");
+    let path = file.display().to_string();
+    let mut bed = Bed::start(Transport::Plain, serving.args(&["--capsule", &path])).await;
+    let place = HeaderValueOption {
+        header: Some(HeaderValue {
+            key: "x-place".to_owned(),
+            raw_value: b"caf\xe9".to_vec(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    authorizer.say(allow(OkHttpResponse {
+        headers: vec![place, appended("x-colour", "dark", true)],
+        headers_to_remove: vec!["x-old".to_owned()],
+        ..Default::default()
+    }));
+    let head = b"GET /a HTTP/1.1\r\nhost: shop.test\r\nx-colour: blue\r\nx-colour: red\r\nx-from: caf\xe9\r\n\r\n";
+    assert_eq!(send(&bed, head).await.status, 297);
+    bed.gateway.signal("TERM");
+    assert!(bed.gateway.ends().await.success());
+
+    let text = std::fs::read_to_string(&file).expect("capsules");
+    let capsule: serde_json::Value = serde_json::from_str(&text).expect("one capsule");
+    assert_eq!(
+        (&capsule["reproduces"], &capsule["verdict"]["status"]),
+        (&true.into(), &297.into())
+    );
+    let bytes = serde_json::json!({ "base64": "Y2Fm6Q==" });
+    let sent = capsule["request"]["headers"].as_array().expect("header fields");
+    assert!(sent.contains(&serde_json::json!(["x-from", bytes])), "{text}");
+    assert_eq!(
+        capsule["request"]["checks"]["team-authz"],
+        serde_json::json!({
+            "decision": "allow",
+            "setHeaders": [["x-place", bytes], ["x-colour", "blue,dark"], ["x-colour", "red"]],
+            "removeHeaders": ["x-old"],
+        })
+    );
+    let again = setup().provider_at(&bed.upstream);
+    let file = again.aside("capsules.jsonl", &text);
+    let said = again.run("explain", &["--capsule", &file.display().to_string()]).await;
+    assert_eq!(said.code, 0, "{}", said.all());
+    for part in [
+        "RESPOND with 297",
+        "1 decided as recorded, 0 otherwise; all by this snapshot",
+    ] {
+        assert!(said.stdout.contains(part), "no {part} in {}", said.stdout);
+    }
+}
+
 #[tokio::test]
 async fn what_a_permission_changes_goes_on() {
     let (authorizer, bed) = bed("").await;

@@ -130,7 +130,7 @@ export interface SimulatedRequest {
   authority?: string;
   /** `:protocol` of HTTP/2, `websocket`: an extended CONNECT, which needs no method and no `upgrade` header. */
   protocol?: string;
-  headers?: [name: string, value: string][];
+  headers?: [name: string, value: FieldValue][];
   /** The client's address; `127.0.0.1` by default. */
   peer?: string;
   /** The client's address as a PROXY protocol header names it; `peer` is then the balancer's. */
@@ -164,6 +164,9 @@ export interface SimulatedRequest {
   entropy?: number | bigint | string;
 }
 
+/** The value of a header field: its text, or bytes that are no UTF-8. */
+export type FieldValue = string | { base64: string };
+
 /**
  * A decision that a gateway has made and logged (`lockgate serve --capsule`): a line of its file, as JSON. The
  * configuration of that snapshot decides `request` in the same way, if the capsule `reproduces`.
@@ -186,7 +189,8 @@ export interface Capsule {
 
 /** What an external authorizer says. */
 export type CheckAnswer =
-  | { decision: "allow"; setHeaders?: [name: string, value: string][]; removeHeaders?: string[] }
+  /** A field that is set several times has all these values, and none of the client's. */
+  | { decision: "allow"; setHeaders?: [name: string, value: FieldValue][]; removeHeaders?: string[] }
   | { decision: "deny"; status?: number }
   /** It cannot be reached, is late or fails. */
   | { decision: "error" }

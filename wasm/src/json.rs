@@ -45,6 +45,11 @@ impl<'t> Json<'t> {
         }
     }
 
+    /// Whether it is an object.
+    pub(crate) fn is_object(&self) -> bool {
+        matches!(self.value, Value::Object(_))
+    }
+
     /// What a number or a string says.
     pub(crate) fn digits(&self) -> &str {
         match &self.value {

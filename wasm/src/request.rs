@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision, assumed_answers};
 use lockgate_core::explain::{Client, Question, Target};
+use lockgate_core::field_value::FieldValue;
 use lockgate_core::llm::body::BodyError;
 use lockgate_core::token::TokenError;
 use wasm_bindgen::prelude::JsError;
@@ -96,12 +97,21 @@ fn check(value: Json<'_>, name: &str) -> Result<AssumedAnswer, JsError> {
     answer.map_err(JsError::new)
 }
 
-fn pairs(value: Json<'_>, name: &str) -> Result<Vec<(String, String)>, JsError> {
+fn pairs(value: Json<'_>, name: &str) -> Result<Vec<(String, FieldValue)>, JsError> {
     value.list(name, |pair, name| {
-        let pair: Result<[String; 2], _> = pair.list(name, Json::string)?.try_into();
-        let [name, value] = pair.map_err(|_| wrong(name, "pairs of a name and a value"))?;
-        Ok((name, value))
+        let pair: Result<[Json<'_>; 2], _> = pair.list(name, |part, _| Ok(part))?.try_into();
+        let [field, value] = pair.map_err(|_| wrong(name, "pairs of a name and a value"))?;
+        Ok((field.string(name)?, field_value(value, name)?))
     })
+}
+
+/// `FieldValue`: a text, or bytes in base64.
+fn field_value(value: Json<'_>, name: &str) -> Result<FieldValue, JsError> {
+    if !value.is_object() {
+        return Ok(value.string(name)?.into());
+    }
+    let base64 = value.fields(name, &["base64"])?.require("base64", Json::string)?;
+    FieldValue::from_base64(&base64).map_err(JsError::new)
 }
 
 fn texts(value: Json<'_>, name: &str) -> Result<Vec<String>, JsError> {

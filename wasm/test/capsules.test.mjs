@@ -40,7 +40,7 @@ data:
   mesh: |
     extensionProviders:
     - name: team
-      envoyExtAuthzHttp: {service: authz.example.com, port: ${authorizer}, timeout: 5s, includeRequestHeadersInCheck: [x-team], headersToUpstreamOnAllow: [x-user, x-auth-token]}
+      envoyExtAuthzHttp: {service: authz.example.com, port: ${authorizer}, timeout: 5s, clearRouteCache: true, includeRequestHeadersInCheck: [x-team], headersToUpstreamOnAllow: [x-user, x-auth-token]}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -96,6 +96,10 @@ spec:
     directResponse: {status: 299, body: {string: gold}}
   - match: [{headers: {x-api-key: {exact: ${PLANTED}-client}}}]
     directResponse: {status: 298, body: {string: known}}
+  - match: [{headers: {x-user: {regex: "caf."}}}]
+    directResponse: {status: 297}
+  - match: [{headers: {x-team: {regex: "[^a-z]"}}}]
+    directResponse: {status: 296}
   - route:
     - {destination: {host: shop.internal, port: {number: ${upstream}}}, weight: 70}
     - {destination: {host: authz.example.com, port: {number: ${upstream}}}, weight: 30}
@@ -221,7 +225,8 @@ test("what_a_loaded_gateway_decided_is_decided_again_without_a_difference", asyn
   const authorizer = await serve((request, response) => {
     if (request.headers["x-team"] === "c") response.statusCode = 403;
     else if (request.headers["x-team"] === "b") response.setHeader("x-auth-token", `${PLANTED}-issued`);
-    response.setHeader("x-user", "ann");
+    // A byte that is no UTF-8 comes as `!` and goes as it is.
+    response.setHeader("x-user", request.headers["x-team"] === "!" ? "caf\u00e9" : "ann");
     response.end();
   });
   try {
@@ -235,7 +240,8 @@ test("what_a_loaded_gateway_decided_is_decided_again_without_a_difference", asyn
     child.kill("SIGTERM");
     assert.deepEqual(await ended, [0, null]);
     context.diagnostic(`answers: ${JSON.stringify(statuses)}`);
-    assert.ok(Object.keys(statuses).length >= 8, JSON.stringify(statuses));
+    assert.ok(Object.keys(statuses).length >= 10, JSON.stringify(statuses));
+    assert.ok(statuses[297] > 0 && statuses[296] > 0, JSON.stringify(statuses));
 
     const log = await readFile(join(folder, "capsules.jsonl"), "utf8");
     assert.ok(!log.includes(PLANTED), `a secret: ${log.split("\n").find((line) => line.includes(PLANTED))}`);

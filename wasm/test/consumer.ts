@@ -23,9 +23,9 @@ const options: Options = { env: { API_KEY: "any" }, labels: { istio: "ingressgat
 using simulator = new Simulator({ "config.yaml": "" }, options);
 const request: SimulatedRequest = {
   url: "http://chat.example.com/v1/chat/completions",
-  headers: [["x-team", "red"]],
+  headers: [["x-team", "red"], ["x-place", { base64: "Y2Fm6Q==" }]],
   claims: { iss: "https://i.test", groups: ["red"] },
-  checks: { authz: { decision: "allow", setHeaders: [["x-user", "ann"]] } },
+  checks: { authz: { decision: "allow", setHeaders: [["x-user", "ann"], ["x-user", { base64: "/w==" }]] } },
   body: "{}",
   entropy: 1n << 63n,
 };

@@ -153,6 +153,14 @@ spec: {action: CUSTOM, provider: {name: authz}, rules: [{}]}`;
   const allowed = decide({ decision: "allow", setHeaders: [["x-user", "ann"]] });
   assert.equal(allowed.decision, "forward");
   assert.ok(allowed.setHeaders.some(([name, value]) => name === "x-user" && value === "ann"));
+  const several = decide({ decision: "allow", setHeaders: [["x-user", "ann"], ["x-user", { base64: "Y2Fm6Q==" }]] });
+  assert.deepEqual(several.setHeaders.filter(([name]) => name === "x-user").map(([, value]) => value), ["ann", "caf\ufffd"]);
+  for (const [value, said] of [
+    [{ base64: "Y2Fm6Q" }, /`base64` is not base64/],
+    [{ text: "a" }, /unknown field `text`, expected one of `base64`/],
+    [{}, /missing field `base64`/],
+    [7, /`setHeaders`: expected a string/],
+  ]) assert.throws(() => decide({ decision: "allow", setHeaders: [["x-user", value]] }), said);
   assert.equal(decide({ decision: "deny", status: 401 }).status, 401);
   assert.equal(decide({ decision: "error" }).code, "ext_authz_error");
   assert.throws(() => decide({ decision: "maybe" }), /maybe/);

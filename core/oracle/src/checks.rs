@@ -21,7 +21,7 @@ pub const NAMES: [&str; 2] = ["alpha", "beta"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Yes, with these fields in place of the request's own; `None` is a field that goes.
-    Allow(&'static [(&'static str, Option<&'static str>)]),
+    Allow(&'static [(&'static str, Option<&'static [u8]>)]),
     /// No, with this status.
     Deny(u16),
     /// Nothing that counts.
@@ -34,17 +34,21 @@ pub enum Answer {
 pub fn answers(bytes: &mut Bytes<'_>) -> [Answer; 2] {
     const ANSWERS: [Answer; 12] = [
         Answer::Allow(&[]),
-        Answer::Allow(&[("x-a", Some("red"))]),
-        Answer::Allow(&[("x-a", None), ("x-b", Some("blue")), ("x-b", Some("red"))]),
+        Answer::Allow(&[("x-a", Some(b"red"))]),
+        Answer::Allow(&[("x-a", None), ("x-b", Some(b"blue")), ("x-b", Some(b"red"))]),
         Answer::Deny(401),
-        Answer::Allow(&[("user-type", Some("reddish")), ("x-c", Some(" red "))]),
+        Answer::Allow(&[
+            ("user-type", Some(b"reddish")),
+            ("x-c", Some(b" red ")),
+            ("x-a", Some(b"r\xffd")),
+        ]),
         Answer::Nothing,
-        Answer::Allow(&[("x-a", Some(""))]),
+        Answer::Allow(&[("x-a", Some(b""))]),
         Answer::Allow(&[("user-type", None)]),
         Answer::BodyTooLarge,
-        Answer::Allow(&[("x-b", Some("red")), ("x-c", None)]),
+        Answer::Allow(&[("x-b", Some(b"red")), ("x-c", None), ("x-b", Some(b"\xe9"))]),
         Answer::Deny(302),
-        Answer::Allow(&[("user-type", Some("red"))]),
+        Answer::Allow(&[("user-type", Some(b"red"))]),
     ];
     [bytes.pick(&ANSWERS), bytes.pick(&ANSWERS)]
 }
@@ -179,14 +183,14 @@ fn provider<'w>(world: &'w World, name: &str) -> &'w ExtAuthzProvider {
         .expect("a world without faults knows its authorizers")
 }
 
-fn change(sample: &mut Sample, fields: &[(&'static str, Option<&'static str>)]) {
+fn change(sample: &mut Sample, fields: &[(&'static str, Option<&'static [u8]>)]) {
     let names: BTreeSet<&str> = fields.iter().map(|(name, _)| *name).collect();
     sample
         .headers
         .retain(|(name, _)| !names.contains(&*name.to_ascii_lowercase()));
     for (name, value) in fields {
         if let Some(value) = value {
-            sample.headers.push((name, value.as_bytes().to_vec()));
+            sample.headers.push((name, value.to_vec()));
         }
     }
 }

@@ -197,7 +197,7 @@ impl Configuration {
         }
         if self.has_tokens && bytes.one_in(4) {
             let (name, value) = bytes.pick(&[("authorization", "Bearer not.a.token"), ("x-token", "not.a.token")]);
-            simulated.headers.push((name.to_owned(), value.to_owned()));
+            simulated.headers.push((name.to_owned(), value.into()));
         }
         (simulated.json(), simulated.question())
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Authorizer, OwnedAnswer, OwnedField, OwnedSaid};
 use crate::config::suggest::did_you_mean;
+use crate::field_value::FieldValue;
 use crate::tables::AuthorizerId;
 
 /// What each authorizer would say, by its name.
@@ -28,8 +29,8 @@ pub fn assumed_answers(answers: impl IntoIterator<Item = (String, AssumedAnswer)
 pub enum AssumedAnswer {
     /// It lets the request pass.
     Allow {
-        /// Fields that the request then has, instead of its own of the same names.
-        set_headers: Vec<(String, String)>,
+        /// Fields that the request then has, instead of its own of the same names: one for each value.
+        set_headers: Vec<(String, FieldValue)>,
         /// Fields that it no longer has.
         remove_headers: Vec<String>,
     },
@@ -50,7 +51,7 @@ pub enum AssumedAnswer {
 struct Written {
     decision: AssumedDecision,
     #[serde(skip_serializing_if = "Option::is_none")]
-    set_headers: Option<Vec<(String, String)>>,
+    set_headers: Option<Vec<(String, FieldValue)>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remove_headers: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +120,7 @@ impl AssumedAnswer {
     /// Which member is not for this decision, in words.
     pub fn new(
         decision: AssumedDecision,
-        set_headers: Option<Vec<(String, String)>>,
+        set_headers: Option<Vec<(String, FieldValue)>>,
         remove_headers: Option<Vec<String>>,
         status: Option<u16>,
     ) -> Result<Self, &'static str> {
@@ -186,7 +187,10 @@ impl AssumedAnswer {
         };
         let mut fields = Vec::new();
         for (name, value) in set {
-            OwnedField::set(&mut fields, &changeable(name)?, value.as_bytes());
+            fields.push(OwnedField {
+                name: changeable(name)?.into(),
+                value: Some(value.as_bytes().to_vec()),
+            });
         }
         for name in removed {
             OwnedField::remove(&mut fields, &changeable(name)?);

@@ -23,6 +23,7 @@ use crate::claims::{ClaimValue, Claims, PATH_SEPARATOR};
 use crate::client_cert;
 use crate::config::mask::{looks_like_secret, sounds_secret};
 use crate::decide::{Body, Identity, Known};
+use crate::field_value::FieldValue;
 use crate::json_text::json_text;
 use crate::llm::body::{BodyFacts, Governed};
 use crate::request::{AuthorityForm, Headers, Request, Scheme};
@@ -49,7 +50,7 @@ pub struct Capsule {
     /// What it decided.
     pub verdict: Verdict,
     /// Whether the question gives this verdict. Not so where the decision depends on what is withheld, or on what no
-    /// question can say: bytes that are not UTF-8, several values that an authorizer gave one field.
+    /// question can say: a target of another scheme than its connection's.
     pub reproduces: bool,
     /// The names of the header fields, parameters and claims whose values are withheld; `query` for parameters that no
     /// route compares.
@@ -165,18 +166,33 @@ struct Curtain<'c> {
 }
 
 impl Curtain<'_> {
-    /// The value of `name`, unless it is withheld.
-    fn value(&mut self, name: &str, value: &str) -> String {
+    /// Whether the value of `name` is withheld.
+    fn withholds(&mut self, name: &str, value: &str) -> bool {
         let is_hidden = sounds_secret(name)
             || looks_like_secret(value)
             || rewrite::reads_token_from(self.tables, name)
             || self.hidden.iter().any(|hidden| rewrite::is_alike(hidden, name));
         if is_hidden {
             self.withheld.insert(name.to_owned());
-            WITHHELD.to_owned()
-        } else {
-            value.to_owned()
         }
+        is_hidden
+    }
+
+    /// The value of `name`, unless it is withheld.
+    fn value(&mut self, name: &str, value: &str) -> String {
+        let shown = if self.withholds(name, value) { WITHHELD } else { value };
+        shown.to_owned()
+    }
+
+    /// The same of a header field.
+    fn field(&mut self, name: &str, value: &[u8]) -> (String, FieldValue) {
+        let text = String::from_utf8_lossy(value);
+        let shown = match self.withholds(name, &text) {
+            true => WITHHELD.into(),
+            false if name == "host" && text.contains('@') => self.authority(&text).as_str().into(),
+            false => value.into(),
+        };
+        (name.to_owned(), shown)
     }
 
     /// An authority, whose userinfo may be a password. None that has any passes, whatever it is.
@@ -189,19 +205,17 @@ impl Curtain<'_> {
     }
 
     /// The fields that were read. The authority of an absolute target stands in `host`, which means nothing beside it.
-    fn headers(&mut self, request: &Request<'_>, mut names: BTreeSet<String>) -> Vec<(String, String)> {
+    fn headers(&mut self, request: &Request<'_>, mut names: BTreeSet<String>) -> Vec<(String, FieldValue)> {
         let mut headers = Vec::new();
         let target = request.authority.filter(|sent| sent.form == AuthorityForm::Target);
         if let Some(sent) = target {
             names.remove("host");
-            headers.push(("host".to_owned(), self.authority(sent.text)));
+            headers.push(("host".to_owned(), self.authority(sent.text).as_str().into()));
         }
         for name in names {
-            request.headers.each(&name, &mut |value| {
-                let value = self.value(&name, &String::from_utf8_lossy(value));
-                let value = if name == "host" { self.authority(&value) } else { value };
-                headers.push((name.clone(), value));
-            });
+            request
+                .headers
+                .each(&name, &mut |value| headers.push(self.field(&name, value)));
         }
         headers
     }
@@ -289,10 +303,7 @@ impl Curtain<'_> {
         let mut remove_headers = Vec::new();
         for field in fields {
             match &field.value {
-                Some(value) => {
-                    let value = self.value(&field.name, &String::from_utf8_lossy(value));
-                    set_headers.push((field.name.to_string(), value));
-                }
+                Some(value) => set_headers.push(self.field(&field.name, value)),
                 None => remove_headers.push(field.name.to_string()),
             }
         }

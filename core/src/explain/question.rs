@@ -19,6 +19,7 @@ use crate::cidr::canonical;
 use crate::claims::ClaimSet;
 use crate::client_cert::of_uri_names;
 use crate::decide::{Body, Identity, Known};
+use crate::field_value::FieldValue;
 use crate::limits::BODY_BYTES_MAX_DEFAULT;
 use crate::llm::body::{BodyError, BodyScan};
 use crate::llm::media::media;
@@ -39,7 +40,7 @@ pub struct Question {
     /// `:protocol` of HTTP/2: an extended CONNECT, which needs no method and no `upgrade`.
     pub protocol: Option<String>,
     /// Name and value of each field, in order.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, FieldValue)>,
     /// Who sent it, over which connection.
     pub client: Client,
     /// What the client's token claims, as JSON, taken as verified.
@@ -161,7 +162,7 @@ impl TryFrom<String> for Target {
 }
 
 /// Fields as they arrive: blanks around a value are none of it (RFC 9110 §5.5).
-struct Fields<'q>(&'q [(String, String)]);
+struct Fields<'q>(&'q [(String, FieldValue)]);
 
 impl Headers for Fields<'_> {
     fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
@@ -214,12 +215,12 @@ impl Question {
         let mut headers = Cow::Borrowed(&self.headers[..]);
         let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
         if let (Some(authority), None, false) = (&target.authority, &self.authority, names_host) {
-            headers.to_mut().push(("host".to_owned(), authority.clone()));
+            headers.to_mut().push(("host".to_owned(), authority.as_str().into()));
         }
         if let Some(upgrade) = upgrade {
             for (name, value) in upgrade.fields() {
                 if Fields(&headers).first(name).is_none() {
-                    headers.to_mut().push((name.to_owned(), value.to_owned()));
+                    headers.to_mut().push((name.to_owned(), value.into()));
                 }
             }
         }

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockgate_core::field_value::FieldValue;
 
 use crate::capsule::Share;
 use crate::limits::{
@@ -208,8 +210,8 @@ struct Explain {
     #[arg(long, value_name = "NAME", conflicts_with = "method")]
     protocol: Option<String>,
     /// A header field; repeatable.
-    #[arg(short = 'H', long = "header", value_name = "Name: value", value_parser = values::header)]
-    headers: Vec<(String, String)>,
+    #[arg(short = 'H', long = "header", value_name = "Name: value", value_parser = OsStringValueParser::new().try_map(values::header))]
+    headers: Vec<(String, FieldValue)>,
     /// The client's address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     peer: IpAddr,

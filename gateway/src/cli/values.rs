@@ -3,6 +3,9 @@
 use core::net::SocketAddr;
 use core::str::FromStr;
 use core::time::Duration;
+use std::ffi::OsString;
+
+use lockgate_core::field_value::FieldValue;
 
 use crate::capsule::Share;
 
@@ -65,10 +68,14 @@ pub(super) fn share(text: &str) -> Result<Share, String> {
         .ok_or_else(|| "write a number from 0 to 1, such as 0.01".to_owned())
 }
 
-/// `Name: value`
-pub(super) fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+/// `Name: value`, of which the value may be any bytes.
+pub(super) fn header(field: OsString) -> Result<(String, FieldValue), &'static str> {
+    let mut parts = field.as_encoded_bytes().splitn(2, |byte| *byte == b':');
+    let name = parts.next().and_then(|name| str::from_utf8(name).ok());
+    let (Some(name), Some(value)) = (name, parts.next()) else {
+        return Err("write it as 'Name: value'");
+    };
+    Ok((name.trim().to_owned(), value.trim_ascii().into()))
 }
 
 /// `500ms`, `30s`, `5m`, `1h`, as Istio writes durations.
@@ -90,6 +97,25 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_header_field_has_a_name_and_any_value() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let read = |bytes: &[u8]| header(OsString::from_vec(bytes.to_vec()));
+        for (field, name, value) in [
+            (&b"Host: test.com"[..], "Host", &b"test.com"[..]),
+            (b"x-a:", "x-a", b""),
+            (b" x-time : 12:30 ", "x-time", b"12:30"),
+            (b"x-place: caf\xe9", "x-place", b"caf\xe9"),
+        ] {
+            assert_eq!(read(field), Ok((name.to_owned(), value.into())), "{field:?}");
+        }
+        for field in [&b"x-a"[..], b"", b"x-\xe9: a"] {
+            assert!(read(field).is_err(), "{field:?}");
+        }
+    }
 
     #[test]
     fn durations_have_units() {

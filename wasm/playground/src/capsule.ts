@@ -2,7 +2,7 @@
 import type { Capsule, Explanation, SimulatedRequest, Verdict } from "@lockgate/simulator";
 import { h } from "./dom";
 import { headline } from "./verdict";
-import { type Draft, EMPTY_DRAFT, NO_SERVER_NAME } from "./workspace";
+import { type Draft, EMPTY_DRAFT, NO_SERVER_NAME, typed } from "./workspace";
 
 const API_VERSION = "lockgate.dev/capsule/v1";
 
@@ -32,7 +32,7 @@ function draftOf(request: SimulatedRequest): Draft {
     target: request.url,
     authority: request.authority ?? "",
     protocol: request.protocol ?? "",
-    headers: (request.headers ?? []).map(([name, value]) => `${name}: ${value}`).join("\n"),
+    headers: (request.headers ?? []).map(([name, value]) => `${name}: ${typed(value)}`).join("\n"),
     body: request.body ?? "",
     bodyError: request.bodyError ?? "",
     peer: request.peer ?? "",

@@ -1,5 +1,5 @@
 // A curl command line, read as a shell and curl would read it, as far as it says what is sent.
-import { type Draft, EMPTY_DRAFT } from "./workspace";
+import { type Draft, EMPTY_DRAFT, valueOf } from "./workspace";
 
 /** Splits as a POSIX shell does: quotes, backslashes, `$'…'`. */
 export function shellWords(text: string): string[] {
@@ -149,13 +149,19 @@ function parseUrl(text: string): { host: string; target: string; isHttps: boolea
 /** The command that sends what the draft describes. */
 export function writeCurl(draft: Draft): string {
   const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
+  const field = (line: string) => {
+    const value = valueOf(line.slice(line.indexOf(":") + 1).trim());
+    if (typeof value === "string") return quote(line);
+    const bytes = [...atob(value.base64)].map((byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, "0")}`);
+    return `$'${line.slice(0, line.indexOf(":"))}: ${bytes.join("")}'`;
+  };
   const lines = draft.headers.split("\n").filter((line) => line.trim() !== "");
   const host = lines.find((line) => /^host\s*:/i.test(line.trim()))?.split(":").slice(1).join(":").trim() ?? "localhost";
   const scheme = draft.port.trim() === "443" || draft.sni.trim() !== "" ? "https" : "http";
   const parts = [`curl ${quote(`${scheme}://${host}${draft.target}`)}`];
   const implied = draft.body === "" ? "GET" : "POST";
   if (draft.method !== implied) parts.push(`-X ${draft.method}`);
-  parts.push(...lines.filter((line) => !/^host\s*:/i.test(line.trim())).map((line) => `-H ${quote(line.trim())}`));
+  parts.push(...lines.filter((line) => !/^host\s*:/i.test(line.trim())).map((line) => `-H ${field(line.trim())}`));
   if (draft.body !== "") parts.push(`--data-raw ${quote(draft.body)}`);
   return parts.join(" \\\n  ");
 }

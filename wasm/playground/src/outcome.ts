@@ -1,6 +1,7 @@
 // What goes upstream, or what the client is told, with every change from what the client sent.
 import type { Check, Forward, HeaderChange, Redirect, Refuse, Respond, SimulatedRequest, Verdict } from "@lockgate/simulator";
 import { h } from "./dom";
+import { typed } from "./workspace";
 
 type Line = { kind: "same" | "added" | "removed" | "start"; text: string; note?: string };
 
@@ -40,18 +41,20 @@ function forwarded(verdict: Forward, request: SimulatedRequest): HTMLElement {
     ...(verdict.mirrors === undefined ? [] : [["copies to", verdict.mirrors.join(", ")] as [string, string]]),
   ];
   const lines: Line[] = [{ kind: "start", text: `${verdict.method} ${verdict.path}` }];
-  const set = new Map(verdict.setHeaders.map(([name, value]) => [name.toLowerCase(), value]));
+  const set = new Map<string, string[]>();
+  for (const [name, value] of verdict.setHeaders) set.set(name.toLowerCase(), [...(set.get(name.toLowerCase()) ?? []), value]);
   const changes = verdict.changeHeaders ?? [];
   const isRemoved = (name: string) =>
     verdict.removeHeaders.some((pattern) => (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern))
     || changes.some((change) => change.change === "remove" && change.name.toLowerCase() === name);
   const hop = new Set(["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"]);
-  for (const [name, value] of request.headers ?? []) {
+  for (const [name, sent] of request.headers ?? []) {
     const lower = name.toLowerCase();
+    const value = typed(sent);
     const next = set.get(lower);
     const gone = isRemoved(lower) || hop.has(lower);
-    if (next === value && !gone) {
-      set.delete(lower);
+    if (next?.includes(value) && !gone) {
+      next.splice(next.indexOf(value), 1);
       lines.push({ kind: "same", text: `${lower}: ${value}` });
     } else if (gone || next !== undefined) {
       lines.push({ kind: "removed", text: `${lower}: ${gone && isSecret(lower) ? "«not shown»" : value}` });
@@ -59,7 +62,7 @@ function forwarded(verdict: Forward, request: SimulatedRequest): HTMLElement {
       lines.push({ kind: "same", text: `${lower}: ${value}` });
     }
   }
-  for (const [name, value] of set) lines.push({ kind: "added", text: `${name}: ${value}` });
+  for (const [name, values] of set) lines.push(...values.map((value): Line => ({ kind: "added", text: `${name}: ${value}` })));
   lines.push(...changed(changes));
   const body = verdict.bodyFields.map(({ name, value, set }): Line =>
     set

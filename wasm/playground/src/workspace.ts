@@ -1,5 +1,5 @@
 // What a person works on: files, the gateway they are for, and one request. All of it goes into a share link.
-import type { Options, SimulatedRequest } from "@lockgate/simulator";
+import type { FieldValue, Options, SimulatedRequest } from "@lockgate/simulator";
 import type { Configuration } from "./protocol";
 
 export interface File {
@@ -14,7 +14,7 @@ export interface Draft {
   /** `:authority` of HTTP/2. */
   authority: string;
   protocol: string;
-  /** `name: value`, one a line. */
+  /** `name: value`, one a line; a value that is no UTF-8 as `{"base64": "…"}`. */
   headers: string;
   body: string;
   bodyError: string;
@@ -163,8 +163,8 @@ export function requestOf(draft: Draft): { request: SimulatedRequest } | { probl
   return Object.keys(problems).length > 0 ? { problems } : { request };
 }
 
-function headersOf(text: string, problems: Problems): [string, string][] {
-  const headers: [string, string][] = [];
+function headersOf(text: string, problems: Problems): [string, FieldValue][] {
+  const headers: [string, FieldValue][] = [];
   for (const line of text.split("\n")) {
     if (line.trim() === "") continue;
     const colon = line.indexOf(":");
@@ -172,9 +172,17 @@ function headersOf(text: string, problems: Problems): [string, string][] {
       problems.headers ??= `name: value in every line; this one has no colon: ${line.trim()}`;
       continue;
     }
-    headers.push([line.slice(0, colon).trim(), line.slice(colon + 1).trim()]);
+    headers.push([line.slice(0, colon).trim(), valueOf(line.slice(colon + 1).trim())]);
   }
   return headers;
+}
+
+/** A header field's value as it is typed. */
+export const typed = (value: FieldValue) => (typeof value === "string" ? value : JSON.stringify(value));
+
+export function valueOf(text: string): FieldValue {
+  const base64 = /^\{ *"base64" *: *"((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?)" *\}$/.exec(text)?.[1];
+  return base64 === undefined ? text : { base64 };
 }
 
 /** Roughly: the engine says exactly. */

@@ -47,6 +47,22 @@ test("curl_commands_are_read_as_shells_and_curl_read_them", async () => {
   assert.deepEqual(readCurl(writeCurl(written)), written);
 });
 
+test("values_that_are_no_text_are_typed_in_base64", async () => {
+  const { readCapsule } = await load("capsule");
+  const { requestOf } = await load("workspace");
+  const { writeCurl } = await load("curl");
+  const headers = [["host", "test.com"], ["x-place", { base64: "Y2Fm6Q==" }], ["x-place", "{}"]];
+  const checks = { team: { decision: "allow", setHeaders: [["x-user", { base64: "/w==" }], ["x-user", "ann"]] } };
+  const recorded = { apiVersion: "lockgate.dev/capsule/v1", snapshot: "a", requestId: "b", request: { url: "/", headers, checks }, verdict: {} };
+  const { draft } = readCapsule(JSON.stringify(recorded));
+  assert.equal(draft.headers, 'host: test.com\nx-place: {"base64":"Y2Fm6Q=="}\nx-place: {}');
+  const { request } = requestOf(draft);
+  assert.deepEqual([request.headers, request.checks], [headers, checks]);
+  assert.ok(writeCurl(draft).includes("-H $'x-place: \\x63\\x61\\x66\\xe9' \\\n  -H 'x-place: {}'"), writeCurl(draft));
+  // What is not quite base64 is a text like any other.
+  assert.deepEqual(requestOf({ ...draft, headers: 'a: {"base64":"Y2Fm6Q"}' }).request.headers, [["a", '{"base64":"Y2Fm6Q"}']]);
+});
+
 test("the_cursors_place_in_yaml_is_found_while_it_is_typed", async () => {
   const { spotAt } = await load("yaml-path");
   const at = (text) => {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use lockgate_core::check::{AssumedAnswer, AssumedAnswers, AssumedDecision};
 use lockgate_core::explain::{Client, Question, Target};
+use lockgate_core::field_value::FieldValue;
 use lockgate_core::llm::body::BodyError;
 use lockgate_core::request::Scheme;
 use lockgate_core::token::TokenError;
@@ -38,7 +39,7 @@ pub(super) struct Simulated {
     method: Option<String>,
     target: String,
     authority: Option<String>,
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, FieldValue)>,
     peer: Option<IpAddr>,
     proxied: Option<IpAddr>,
     destination_ip: Option<IpAddr>,
@@ -56,9 +57,9 @@ pub(super) struct Simulated {
 
 impl Simulated {
     pub(super) fn of_asked(asked: &Asked) -> Self {
-        let mut headers = vec![("host".to_owned(), asked.host.to_owned())];
+        let mut headers = vec![("host".to_owned(), asked.host.into())];
         let more = asked.headers.iter();
-        headers.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        headers.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).into())));
         Self {
             method: Some(asked.method.to_owned()),
             target: match asked.query {
@@ -72,14 +73,14 @@ impl Simulated {
         }
     }
 
-    /// Most of what a sample has; a value that is no UTF-8 cannot be in JSON.
+    /// Most of what a sample has.
     pub(super) fn of_sample(sample: &Sample, bytes: &mut Bytes<'_>) -> Self {
         let headers = sample.headers.iter();
-        let headers = headers.map(|(name, value)| ((*name).to_owned(), String::from_utf8_lossy(value).into_owned()));
-        let mut headers: Vec<(String, String)> = headers.collect();
+        let headers = headers.map(|(name, value)| ((*name).to_owned(), value[..].into()));
+        let mut headers: Vec<(String, FieldValue)> = headers.collect();
         let body = (!bytes.one_in(8)).then(|| String::from_utf8_lossy(sample.body.text).into_owned());
         if body.is_some() && !bytes.one_in(16) {
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            headers.push(("content-type".to_owned(), "application/json".into()));
         }
         // Beside a body and claims they are wrong, and so are some of these words.
         let token_error = bytes
@@ -182,10 +183,10 @@ impl Simulated {
 }
 
 /// Fields to set and to remove.
-fn split(fields: &[(&str, Option<&str>)]) -> (Vec<(String, String)>, Vec<String>) {
+fn split(fields: &[(&str, Option<&[u8]>)]) -> (Vec<(String, FieldValue)>, Vec<String>) {
     let set = fields
         .iter()
-        .filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned())));
+        .filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.into())));
     let removed = fields.iter().filter(|(_, value)| value.is_none());
     (set.collect(), removed.map(|(name, _)| (*name).to_owned()).collect())
 }

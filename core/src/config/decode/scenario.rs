@@ -72,7 +72,7 @@ fn question(node: &Node, field: &str, diagnostics: &mut Diagnostics) -> Option<Q
     let texts = |name: &str| each(Some(node), name, owned);
     let one = |name: &str| node.get(name).and_then(owned);
     let headers = each(Some(node), "headers", |header| {
-        Some((owned(header.get("name")?)?, owned(header.get("value")?)?))
+        Some((owned(header.get("name")?)?, header.get("value")?.text()?.into()))
     });
     Some(Question {
         method: one("method"),
@@ -150,10 +150,10 @@ fn owned(node: &Node) -> Option<String> {
     node.text().map(ToOwned::to_owned)
 }
 
-fn fields(node: &Node) -> Vec<(String, String)> {
+fn fields<V: for<'t> From<&'t str>>(node: &Node) -> Vec<(String, V)> {
     let entries = node.entries().iter();
     entries
-        .filter_map(|entry| Some((entry.key.value.clone(), owned(&entry.value)?)))
+        .filter_map(|entry| Some((entry.key.value.clone(), entry.value.text()?.into())))
         .collect()
 }
 
