@@ -78,7 +78,11 @@ spec: {action: CUSTOM, provider: {name: team}, rules: [{to: [{operation: {paths:
 "#;
 
 fn compiled() -> Compiled {
-    let source = Source::new("all.yaml".into(), CONFIGURATION.into());
+    built(CONFIGURATION)
+}
+
+fn built(text: &str) -> Compiled {
+    let source = Source::new("all.yaml".into(), text.into());
     let options = LoadOptions {
         env: &|_| None,
         ignore_kinds: &[],
@@ -460,6 +464,11 @@ spec: {action: DENY, rules: [{when: [{key: 'request.llm[tools]', values: [shell]
             r#"{"model":"large","stream":null,"tools":[{"type":"function","function":{"name":"shell"}},{"type":"web_search"}]}"#,
             r#"{"model":"large","tools":[{"type":"custom","name":"shell"},{"type":"custom","name":"web_search"}]}"#,
         ),
+        // Of such tools nobody can be sure, for which it is refused.
+        (
+            r#"{"model":"large","tools":7}"#,
+            r#"{"model":"large","tools":[{"type":"custom","name":""}]}"#,
+        ),
     ] {
         assert_eq!(of(body), (kept.to_owned(), None), "{body}");
     }
@@ -473,11 +482,132 @@ spec: {action: DENY, rules: [{when: [{key: 'request.llm[tools]', values: [shell]
             r#"{"Model":"large"}"#,
             "a key of the request body differs from 'model' only by letter case (byte 1)",
         ),
-        (
-            r#"{"model":"large","tools":7}"#,
-            "'tools' must be a list of objects that each have one name, and not be too long",
-        ),
     ] {
         assert_eq!(of(body), (String::new(), Some(error.to_owned())));
+    }
+}
+
+/// Two authorizers, the first of which is asked about one model only, and a policy about tools.
+fn asks_by_model() -> Compiled {
+    let text = r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders:
+    - {name: a, envoyExtAuthzHttp: {service: authz.example.com, port: 8000}}
+    - {name: b, envoyExtAuthzHttp: {service: authz.example.com, port: 8000}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: all, namespace: istio-system}
+spec:
+  hosts: [authz.example.com]
+  resolution: STATIC
+  ports: [{name: http, number: 8000, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: istio-system}
+spec:
+  hosts: [shop.example.com]
+  gateways: [istio-system/gw]
+  http: [{directResponse: {status: 299}}]
+---
+apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: large, namespace: istio-system}
+spec: {action: CUSTOM, provider: {name: a}, rules: [{when: [{key: "request.llm[model]", values: [large]}]}]}
+---
+apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: any, namespace: istio-system}
+spec: {action: CUSTOM, provider: {name: b}, rules: [{to: [{operation: {paths: [/asked]}}]}]}
+---
+apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: tools, namespace: istio-system}
+spec: {action: DENY, rules: [{when: [{key: "request.llm[tools]", values: [shell]}]}]}
+"#;
+    built(text)
+}
+
+#[test]
+fn a_body_is_in_it_as_it_was_found_whatever_the_request_is_refused_for() {
+    let compiled = asks_by_model();
+    let said = |authorizer, said| OwnedAnswer {
+        authorizer: AuthorizerId(authorizer),
+        said,
+    };
+    for (target, body, answers, answered) in [
+        // It cannot be read, so that the first is asked.
+        ("/a", r#"{"model":"#, &[said(0, OwnedSaid::Deny(418))][..], 418),
+        ("/asked", r#"{"model":"#, &[said(0, OwnedSaid::Nothing)], 403),
+        // It can, so that the first is not asked, though it is refused for its tools, or for its size.
+        ("/a", r#"{"model":"small","tools":7}"#, &[], 400),
+        (
+            "/asked",
+            r#"{"model":"small"}"#,
+            &[said(1, OwnedSaid::BodyTooLarge)],
+            413,
+        ),
+        ("/a", r#"{"model":"small","tools":[]}"#, &[], 299),
+    ] {
+        let mut scan = BodyScan::new(1 << 20);
+        let read = scan.feed(body.as_bytes()).and_then(|()| scan.finish());
+        let headers: &[(&str, &[u8])] = &[("host", b"shop.example.com")];
+        let request = Request {
+            method: "POST",
+            authority: None,
+            target,
+            headers: &headers,
+            connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+        };
+        let found = Found {
+            body: Body::Read(read),
+            answers,
+            ..NOTHING
+        };
+        let it = Capsule::of(&compiled.snapshot, &request, found, 0, &[]).unwrap();
+        assert!(it.reproduces, "{body}: {it:?}");
+        assert_eq!(status(&it), answered, "{body}");
+    }
+}
+
+#[test]
+fn of_several_tokens_it_says_that_there_are_several() {
+    let token = format!("Bearer {SECRET}");
+    let token = ("authorization", token.as_bytes());
+    let it = capsule("/a", &[token, token], NOTHING, &[]);
+    assert!(it.reproduces, "{it:?}");
+    assert_eq!(it.question.token_error, Some(TokenError::SeveralTokens));
+}
+
+#[test]
+fn the_authority_of_a_target_hides_no_second_host() {
+    let compiled = compiled();
+    for (hosts, answered) in [(0, 296), (1, 296), (2, 400)] {
+        let mut headers = vec![("host", &b"other.example.com"[..]); hosts];
+        headers.push(("x-colour", b"blue"));
+        let headers = &headers[..];
+        let request = Request {
+            method: "GET",
+            authority: Some(SentAuthority::target("shop.example.com")),
+            target: "/a",
+            headers: &headers,
+            connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+        };
+        let it = Capsule::of(&compiled.snapshot, &request, NOTHING, 0, &[]).unwrap();
+        assert!(it.reproduces, "{it:?}");
+        assert_eq!(status(&it), answered, "{hosts}");
     }
 }

@@ -103,8 +103,8 @@ impl Capsule {
             identity: found.identity,
             checked: (!answers.is_empty()).then_some(&checked),
         };
-        let (mut verdict, refused_body) = decided(snapshot, &request, known, entropy, &|decided| {
-            (decided.verdict(), decided.refused_body())
+        let (mut verdict, token_error) = decided(snapshot, &request, known, entropy, &|decided| {
+            (decided.verdict(), decided.refused_token())
         });
         let question = Question {
             method: Some(request.method.to_owned()),
@@ -120,16 +120,16 @@ impl Capsule {
             headers: curtain.headers(&request, noted.names.take()),
             client: curtain.client(&request),
             claims: found.identity.claims().map(|claims| curtain.claims(claims)),
-            token_error: match found.identity {
-                Identity::Refused(error) => Some(error),
-                Identity::Unverified | Identity::Anonymous | Identity::Verified(_) => None,
-            },
+            token_error,
             checks: curtain.checks(snapshot, found.answers),
             body: match found.body {
-                Body::Read(Ok(facts)) if refused_body.is_none() => Some(body(&tables, facts)),
-                Body::Read(_) | Body::Unread => None,
+                Body::Read(Ok(facts)) => Some(body(&tables, facts)),
+                Body::Read(Err(_)) | Body::Unread => None,
             },
-            body_error: refused_body,
+            body_error: match found.body {
+                Body::Read(Err(error)) => Some(error),
+                Body::Read(Ok(_)) | Body::Unread => None,
+            },
             entropy,
         };
         let again = question.verdict(snapshot).ok();
@@ -204,11 +204,14 @@ impl Curtain<'_> {
         format!("{WITHHELD}@{host}")
     }
 
-    /// The fields that were read. The authority of an absolute target stands in `host`, which means nothing beside it.
+    /// The fields that were read. The authority of an absolute target stands in `host`, which means nothing beside it but
+    /// where there are several.
     fn headers(&mut self, request: &Request<'_>, mut names: BTreeSet<String>) -> Vec<(String, FieldValue)> {
         let mut headers = Vec::new();
+        let mut hosts = 0_u32;
+        request.headers.each("host", &mut |_| hosts = hosts.saturating_add(1));
         let target = request.authority.filter(|sent| sent.form == AuthorityForm::Target);
-        if let Some(sent) = target {
+        if let Some(sent) = target.filter(|_| hosts < 2) {
             names.remove("host");
             headers.push(("host".to_owned(), self.authority(sent.text).as_str().into()));
         }

@@ -34,13 +34,13 @@ use crate::check::{Authorizer, CheckBody, CheckProtocol};
 use crate::decide::{Known, decide};
 use crate::decision::{Check, Decision, Denial, Destination, External, Forward, Redirect, Refusal};
 use crate::fault::{self, ABORT_BODY, AbortAnswer};
-use crate::llm::body::BodyError;
-use crate::request::Request;
+use crate::request::{Headers, Request};
 use crate::rewrite::{self, BadPath};
 use crate::route::{self, Evidence};
 use crate::shown::Showing;
 use crate::snapshot::{Endpoint, Snapshot, Upstream};
 use crate::tables::{OriginId, RuleId, Tables};
+use crate::token::TokenError;
 use crate::token::overlay::Overlay;
 
 /// Explains what [`decide`] does with `request`.
@@ -145,10 +145,10 @@ impl Decided<'_, '_> {
         Some(format!("{}:{}:{}", at.file, at.line, at.column))
     }
 
-    /// Why the body is what the request is refused for.
-    fn refused_body(&self) -> Option<BodyError> {
+    /// What about its token the request is refused for.
+    fn refused_token(&self) -> Option<TokenError> {
         match &self.decision {
-            Decision::Refuse(Refusal::Body(_, error)) => Some(*error),
+            Decision::Refuse(Refusal::Token(error)) => Some(*error),
             _ => None,
         }
     }
