@@ -45,6 +45,11 @@ spec:
   hosts: [shop.example.com]
   gateways: [istio-system/gw]
   http:
+  - match: [{uri: {exact: /page}}]
+    route: [{destination: {host: shop.internal, port: {number: 8000}}}]
+    corsPolicy: {allowOrigins: [{exact: "https://page.example"}, {exact: redacted}], allowMethods: ["*"], allowHeaders: ["*"]}
+  - match: [{uri: {exact: /moved}}]
+    redirect: {uri: /session}
   - match: [{queryParams: {plan: {exact: gold}, page_token: {exact: a}}}]
     directResponse: {status: 299}
   - match: [{headers: {x-api-key: {exact: planted-8Kd1}}}]
@@ -609,5 +614,36 @@ fn the_authority_of_a_target_hides_no_second_host() {
         let it = Capsule::of(&compiled.snapshot, &request, NOTHING, 0, &[]).unwrap();
         assert!(it.reproduces, "{it:?}");
         assert_eq!(status(&it), answered, "{hosts}");
+    }
+}
+
+#[test]
+fn what_is_withheld_is_in_the_verdict_neither() {
+    let client = [("x-forwarded-for", SECRET.as_bytes())];
+    let it = capsule("/a", &client, NOTHING, &["x-forwarded-for"]);
+    assert!(it.reproduces, "{it:?}");
+    assert!(
+        set_headers(&it).contains(&("x-forwarded-for", "redacted,192.0.2.1")),
+        "{it:?}"
+    );
+
+    let page = [("origin", &b"https://page.example"[..])];
+    let it = capsule("/page", &page, NOTHING, &[]);
+    assert!(
+        it.reproduces && format!("{:?}", it.verdict).contains("page.example"),
+        "{it:?}"
+    );
+    let it = capsule("/page", &page, NOTHING, &["origin"]);
+    assert!(
+        it.reproduces && it.withheld == ["origin"],
+        "one that is called so is allowed too: {it:?}"
+    );
+    assert!(!format!("{it:?}").contains("page.example"), "{it:?}");
+
+    for target in ["/a", "/moved"] {
+        let it = capsule(target, &[], NOTHING, &["host"]);
+        assert!(!it.reproduces && it.withheld == ["host"], "{it:?}");
+        let shown = format!("{:?} {:?}", it.question, it.verdict);
+        assert!(!shown.contains("shop.example.com"), "{shown}");
     }
 }

@@ -75,11 +75,6 @@ impl OwnedField {
 }
 
 impl OwnedSaid {
-    /// Whether it changes the field `name`, lower case.
-    pub(crate) fn changes(&self, name: &str) -> bool {
-        self.fields().iter().any(|field| *field.name == *name)
-    }
-
     fn fields(&self) -> &[OwnedField] {
         match self {
             Self::Allow(fields) => fields,

@@ -15,13 +15,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::{Client, Question, Target, Verdict, decided};
+use super::{Client, HeaderChanged, Question, Target, Verdict, decided};
 use crate::check::{
     AssumedAnswer, AssumedAnswers, Checked, OwnedAnswer, OwnedSaid, assumed_answers, borrow_answers, borrow_fields,
 };
 use crate::claims::{ClaimValue, Claims, PATH_SEPARATOR};
 use crate::client_cert;
 use crate::config::mask::{looks_like_secret, sounds_secret};
+use crate::cors;
 use crate::decide::{Body, Identity, Known};
 use crate::field_value::FieldValue;
 use crate::json_text::json_text;
@@ -112,7 +113,7 @@ impl Capsule {
             authority: request
                 .authority
                 .filter(|sent| sent.form == AuthorityForm::Pseudo)
-                .map(|sent| curtain.authority(sent.text)),
+                .map(|sent| curtain.value("host", sent.text)),
             protocol: request
                 .authority
                 .and_then(|sent| sent.upgrade)
@@ -180,8 +181,13 @@ impl Curtain<'_> {
 
     /// The value of `name`, unless it is withheld.
     fn value(&mut self, name: &str, value: &str) -> String {
-        let shown = if self.withholds(name, value) { WITHHELD } else { value };
-        shown.to_owned()
+        if self.withholds(name, value) {
+            WITHHELD.to_owned()
+        } else if name == "host" {
+            self.authority(value)
+        } else {
+            value.to_owned()
+        }
     }
 
     /// The same of a header field.
@@ -213,7 +219,7 @@ impl Curtain<'_> {
         let target = request.authority.filter(|sent| sent.form == AuthorityForm::Target);
         if let Some(sent) = target.filter(|_| hosts < 2) {
             names.remove("host");
-            headers.push(("host".to_owned(), self.authority(sent.text).as_str().into()));
+            headers.push(self.field("host", sent.text.as_bytes()));
         }
         for name in names {
             request
@@ -316,37 +322,60 @@ impl Curtain<'_> {
         }
     }
 
-    /// Withholds in the verdict what the question withholds. What tokens write is taken over from `again`, the answer to
-    /// the question, since it is made of the claims and of nothing else.
+    /// Withholds in the verdict what the question withholds. What tokens write, and what is made of a value that is
+    /// withheld, is taken over from `again`, the answer to the question.
     fn draw_over(&mut self, verdict: &mut Verdict, again: Option<&Verdict>, found: Found<'_>) {
         let forward = match verdict {
             Verdict::Forward(forward) => forward,
             Verdict::Redirect(redirect) => {
-                redirect.location = self.target(&redirect.location);
+                redirect.location = match again {
+                    _ if !self.withheld.contains("host") => self.target(&redirect.location),
+                    Some(Verdict::Redirect(again)) => again.location.clone(),
+                    _ => WITHHELD.to_owned(),
+                };
                 return;
             }
-            Verdict::Respond(_)
-            | Verdict::Check(_)
-            | Verdict::VerifyToken { .. }
-            | Verdict::ReadBody { .. }
-            | Verdict::Refuse(_) => return,
+            Verdict::Respond(answer) => {
+                let again = match again {
+                    Some(Verdict::Respond(again)) => &again.change_headers[..],
+                    _ => &[],
+                };
+                self.draw_over_cors(&mut answer.change_headers, again);
+                return;
+            }
+            Verdict::Check(_) | Verdict::VerifyToken { .. } | Verdict::ReadBody { .. } | Verdict::Refuse(_) => return,
         };
         forward.path = self.target(&forward.path);
-        let again = match again {
-            Some(Verdict::Forward(again)) => &again.set_headers[..],
-            _ => &[],
+        let (again, answer_again) = match again {
+            Some(Verdict::Forward(again)) => (&again.set_headers[..], &again.change_response_headers[..]),
+            _ => (&[][..], &[][..]),
         };
+        self.draw_over_cors(&mut forward.change_response_headers, answer_again);
         let claims = found.identity.claims();
         let written: BTreeMap<&str, &str> = claims.into_iter().flat_map(Claims::headers).collect();
-        let answered = |name: &str| found.answers.iter().any(|answer| answer.said.changes(name));
-        for (name, value) in &mut forward.set_headers {
-            if written.contains_key(name.as_str()) {
-                let same = again.iter().find(|(other, _)| other == name);
+        for (index, (name, value)) in forward.set_headers.iter_mut().enumerate() {
+            if written.contains_key(name.as_str()) || self.withheld.contains(name) {
+                let same = again.get(index).filter(|(other, _)| other == name);
                 *value = same.map_or_else(|| WITHHELD.to_owned(), |(_, value)| value.clone());
-            } else if answered(name) || name == client_cert::NAME {
-                *value = self.value(name, value);
             } else if name == "x-envoy-original-path" {
                 *value = self.target(value);
+            }
+        }
+    }
+
+    /// The same in what a page of another origin is told: some of it are values of the request's fields.
+    fn draw_over_cors(&self, changes: &mut [HeaderChanged], again: &[HeaderChanged]) {
+        if !cors::READ_FIELDS.iter().any(|name| self.withheld.contains(*name)) {
+            return;
+        }
+        for (index, change) in changes.iter_mut().enumerate() {
+            if let HeaderChanged::Set { name, value } = change
+                && name.starts_with("access-control-")
+            {
+                *value = match again.get(index) {
+                    Some(HeaderChanged::Set { name: other, value }) if other == name => value.clone(),
+                    _ => WITHHELD.to_owned(),
+                };
             }
         }
     }
