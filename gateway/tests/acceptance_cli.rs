@@ -461,6 +461,13 @@ async fn scenarios_that_cannot_be_tried_say_why() {
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("did you mean `status`?"), "{}", said.stderr);
 
+    let shared = scenario_file("shared.yaml", " &e {status: 404}").expect("a file");
+    let text = std::fs::read_to_string(&shared).expect("the file");
+    let said = tested(&shared, &["--update"]).await;
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(said.stderr.contains("write it out in each"), "{}", said.stderr);
+    assert_eq!(std::fs::read_to_string(&shared).expect("the file"), text);
+
     let one_line = scenario_file("one-line.yaml", " {status: 200}").expect("a file");
     let text = std::fs::read_to_string(&one_line).expect("the file");
     let text = text

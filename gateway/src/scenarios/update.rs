@@ -28,10 +28,15 @@ pub(super) fn update<'c>(
     let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut text = text.to_owned();
     for (case, verdict) in cases {
-        let (start, end, indent) = lines(&text, case.at.start).ok_or_else(|| {
-            let why = "its `expect` does not stand on lines of its own; write the case in block style";
-            (case.name.value.clone(), why)
-        })?;
+        let refused = |why| (case.name.value.clone(), why);
+        let (start, end, indent) = lines(&text, case.at.start)
+            .ok_or_else(|| refused("its `expect` does not stand on lines of its own; write the case in block style"))?;
+        let has_anchor = text
+            .get(start..end)
+            .is_some_and(|value| value.trim_start().starts_with('&'));
+        if has_anchor {
+            return Err(refused("its `expect` is that of other cases too; write it out in each"));
+        }
         text.replace_range(start..end, &expectation(case, verdict, indent, line_break));
     }
     Ok(text)
