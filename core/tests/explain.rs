@@ -194,7 +194,7 @@ fn what_explain_matches_is_what_decide_matches_even_for_the_target_star() {
 }
 
 fn asked(url: &str, headers: &[(&str, &str)]) -> Result<Explanation, String> {
-    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).into());
     let question = Question {
         target: Target::parse(url).unwrap(),
         headers: headers.iter().map(owned).collect(),

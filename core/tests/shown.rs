@@ -72,7 +72,7 @@ fn question(path: &str, sent: &[(&str, &str)]) -> Question {
         target: Target::parse(&format!("http://a.test{path}")).unwrap(),
         headers: sent
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
             .collect(),
         client: Client {
             peer: Some([192, 0, 2, 1].into()),

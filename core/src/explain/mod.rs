@@ -34,7 +34,7 @@ use crate::check::{Authorizer, CheckBody, CheckProtocol};
 use crate::decide::{Known, decide};
 use crate::decision::{Check, Decision, Denial, Destination, External, Forward, Redirect, Refusal};
 use crate::fault::{self, ABORT_BODY, AbortAnswer};
-use crate::request::{Headers, Request};
+use crate::request::Request;
 use crate::rewrite::{self, BadPath};
 use crate::route::{self, Evidence};
 use crate::shown::Showing;
