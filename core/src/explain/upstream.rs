@@ -197,7 +197,7 @@ impl Reader<'_> {
     fn about_the_client(self, headers: &dyn Headers, seen: &Attributes<'_>, path: Path<'_>) -> Vec<(String, String)> {
         let mut addresses = Vec::new();
         shown::forwarded_for(headers, seen.connection, &mut |piece| {
-            addresses.extend_from_slice(piece)
+            addresses.extend_from_slice(piece);
         });
         let mut told = Vec::from([
             (shown::FORWARDED_FOR.to_owned(), text(&addresses)),
