@@ -50,10 +50,6 @@ const CONDITIONS: [&str; 6] = [
     "experimental.",
 ];
 
-/// Whether messages go by all that an excerpt masks. A page shows its findings to nobody but who typed the text, and
-/// everybody who opens it downloads every byte of this.
-const IS_THOROUGH: bool = !cfg!(target_arch = "wasm32");
-
 /// Bytes to look back for the key that a line belongs to, and for what kind a document is of.
 const BYTES_BACK_MAX: usize = 32 * 1024;
 
@@ -71,17 +67,11 @@ pub(crate) fn looks_like_secret(text: &str) -> bool {
 /// Whether no message may quote the text.
 #[cfg(feature = "yaml")]
 pub(crate) fn is_hidden(text: &str) -> bool {
-    match IS_THOROUGH {
-        true => !masked(text, 0, text).is_empty(),
-        false => looks_like_secret(text),
-    }
+    !masked(text, 0, text).is_empty()
 }
 
 /// Whether an excerpt would not show all of the place.
 pub(crate) fn is_masked(text: &str, at: Location) -> bool {
-    if !IS_THOROUGH {
-        return false;
-    }
     let offset = |offset: u32| usize::try_from(offset).unwrap_or(usize::MAX);
     let (from, to) = (offset(at.start), offset(at.end));
     let (mut start, _) = line_start(text, at.start);

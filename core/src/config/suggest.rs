@@ -16,6 +16,7 @@ pub(crate) fn nearest<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c 
 }
 
 /// The candidate that `wrong` is with a slip or two.
+#[cfg(feature = "yaml")]
 pub(crate) fn slip_for<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     closest(wrong, candidates, |length| (length / 3).min(2))
 }
