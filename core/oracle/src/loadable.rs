@@ -80,6 +80,14 @@ pub fn rule(rule: &mut HttpRoute) {
             if (&redirect.authority, redirect.port, redirect.scheme) == (&None, None, None) {
                 redirect.uri.get_or_insert_with(|| "/".to_owned());
             }
+            // Nor does one that says two ports.
+            if redirect
+                .authority
+                .as_ref()
+                .is_some_and(|authority| authority.contains(':'))
+            {
+                redirect.port = None;
+            }
         }
         HttpAction::Route { destinations, rewrite } => {
             for destination in destinations {

@@ -14,8 +14,8 @@ pub(super) fn of_cors(rows: &MeaningRows) -> impl Iterator<Item = &'static str> 
     names.iter().copied()
 }
 
-/// Their names, sorted, each once.
-pub(super) fn compile(rows: &MeaningRows, by_cors: Vec<Span>) -> Vec<Span> {
+/// The names of the fields that policies and routes read, sorted, each once.
+pub(super) fn judged(rows: &MeaningRows, by_cors: Vec<Span>) -> Vec<Span> {
     let by_policy = rows
         .predicates
         .iter()
@@ -31,14 +31,16 @@ pub(super) fn compile(rows: &MeaningRows, by_cors: Vec<Span>) -> Vec<Span> {
         Subject::Header(name) => Some(name),
         _ => None,
     });
+    sorted(rows, by_policy.chain(by_route).chain(by_cors).collect())
+}
+
+/// The same of all that are read: those that are `judged`, and those that tokens are looked for in.
+pub(super) fn all(rows: &MeaningRows, judged: &[Span]) -> Vec<Span> {
     let by_token_rule = rows.token_places.iter().filter_map(|place| match *place {
         PlaceRow::Header { name, .. } => Some(name),
         PlaceRow::Param(_) | PlaceRow::Cookie(_) => None,
     });
-    sorted(
-        rows,
-        by_policy.chain(by_route).chain(by_token_rule).chain(by_cors).collect(),
-    )
+    sorted(rows, by_token_rule.chain(judged.iter().copied()).collect())
 }
 
 /// The names of the fields that routes write or take away on the way upstream, sorted, each once.
@@ -61,13 +63,13 @@ fn sorted(rows: &MeaningRows, mut names: Vec<Span>) -> Vec<Span> {
     names
 }
 
-/// Those of `names` that are not shown as sent, in the same order.
-pub(super) fn shown(text: Text<'_>, names: &[Span]) -> Vec<ShownRow> {
+/// Those of the `judged` that are not shown as sent, in the same order. A token is looked for in what was sent.
+pub(super) fn shown(text: Text<'_>, judged: &[Span]) -> Vec<ShownRow> {
     let row = |&name| {
         Some(ShownRow {
             name,
             showing: Showing::of(text.get(name))?,
         })
     };
-    names.iter().filter_map(row).collect()
+    judged.iter().filter_map(row).collect()
 }

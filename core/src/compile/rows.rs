@@ -199,13 +199,13 @@ impl<'c> RowWriter<'c> {
         let by_cors: Vec<Span> = by_cors.collect();
         self.rows.text = self.text.texts.into_text();
         let text = Text(&self.rows.text);
-        let read = read_headers::compile(&self.rows, by_cors);
+        let judged = read_headers::judged(&self.rows, by_cors);
         let owned = OwnedRows {
             server_names_slots: index::build_slots(text, &self.rows.server_names),
             hosts_slots: index::build_slots(text, &self.rows.hosts),
             rule_index: rule_index::compile(&self.rows, &self.regexes),
-            shown: read_headers::shown(text, &read),
-            read_headers: read,
+            shown: read_headers::shown(text, &judged),
+            read_headers: read_headers::all(&self.rows, &judged),
             changed_headers: read_headers::changed(&self.rows),
             regexes: self.regexes,
             substitutions: self.substitutions,
