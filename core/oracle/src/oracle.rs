@@ -302,6 +302,7 @@ impl<'w> Oracle<'w> {
         let read = head::read(sample, self.reading);
         if !names
             .iter()
+            .filter(|name| !is_of_connection(name))
             .any(|name| is_safe_from_clients(name) || self.asked.contains(name))
         {
             return read;
@@ -359,6 +360,11 @@ fn asked_by(world: &World, bound: &Bound<'_>, port: u16) -> Vec<String> {
         }
     }
     asked
+}
+
+/// What `Connection` names to say something of the connection itself, and nobody is shown.
+fn is_of_connection(name: &str) -> bool {
+    ["close", "keep-alive", "upgrade"].contains(&name)
 }
 
 /// Of the fields that random requests name in `Connection`, those that must never go.

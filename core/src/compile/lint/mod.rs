@@ -26,9 +26,6 @@ use crate::tables::{BackendTarget, EntryRow, ProviderId, Subject, Tables, Test};
 use crate::text_map::TextSet;
 use second_pass::SecondPass;
 
-/// The simulator says less, since everybody who opens it downloads what it has to say.
-const SAYS_ALL: bool = cfg!(feature = "std");
-
 /// `places` are those of the origins.
 pub(super) fn check(
     snapshot: &Snapshot,
@@ -56,9 +53,7 @@ pub(super) fn check(
     for route in &resources.llm_routes {
         virtual_service::check_rewrites_of_llm_route(route, diagnostics);
     }
-    if SAYS_ALL {
-        hosts::check(snapshot, resources, settings, hosts, diagnostics);
-    }
+    hosts::check(snapshot, resources, settings, hosts, diagnostics);
     weights::check(resources, diagnostics);
     shadowed::check(tables, places, diagnostics);
     for route in &resources.http_routes {

@@ -3,7 +3,6 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::SAYS_ALL;
 use super::policy::covers;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{PolicyKey, Predicate, Spanned};
@@ -29,9 +28,6 @@ pub(super) fn warn_about_dead_values(predicate: &Predicate, rules: PathRules, di
 
 /// Whether no path in normal form is the value's, or begins like it.
 fn is_dead(value: &str, rules: PathRules) -> bool {
-    if !SAYS_ALL {
-        return false;
-    }
     let is_normal = |text: &str| {
         let mut buffer = PathBuffer::new();
         path::normalise(text, rules, &mut buffer).is_ok_and(|read| read.query.is_none() && read.path == text)

@@ -34,8 +34,7 @@ pub(super) fn method(text: &str) -> Option<Fault> {
         "matches no request: methods are compared with their case",
     );
     if !text.bytes().any(|b| b.is_ascii_lowercase()) {
-        let is_refused =
-            cfg!(feature = "std") && !text.contains('*') && (method::check(text).is_err() || text == "CONNECT");
+        let is_refused = !text.contains('*') && (method::check(text).is_err() || text == "CONNECT");
         return is_refused.then(|| Fault::new("never-matches", "matches no request: such methods are refused"));
     }
     Some(match nearest(text, METHODS) {

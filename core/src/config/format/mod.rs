@@ -276,7 +276,7 @@ impl Format {
             Self::RequestPrincipal => lint::request_principal(text),
             Self::ServerName => lint::pattern(text).or_else(|| lint::server_name(text)),
             Self::AnyPattern => lint::pattern(text),
-            Self::Cidr if cfg!(feature = "std") => lint::cidr(text),
+            Self::Cidr => lint::cidr(text),
             Self::ChangedValue if text.is_empty() => Some(
                 Fault::new("empty-header-value", "is empty, and so changes nothing, as in Istio")
                     .help("to take a field away, list it in `remove`"),
