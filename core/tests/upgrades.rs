@@ -186,9 +186,17 @@ fn no_answer_of_ours_looks_like_an_agreement() {
         ),
     ];
     for (rule, refused) in rules {
-        let compiled = compiled(
-            &format!(
-                "{EDGE}apiVersion: networking.istio.io/v1
+        let compiled = compiled(&web(rule), &Settings::default());
+        let verdict = connected(&compiled, "istio.test", 80, "websocket").unwrap();
+        let is_refused = matches!(&verdict, Verdict::Refuse(refusal) if refusal.code == "upgrade_not_allowed");
+        assert_eq!(is_refused, refused.is_some(), "{rule}: {verdict:?}");
+    }
+}
+
+/// A VirtualService of `istio.test` with one rule, and a host that it may lead to.
+fn web(rule: &str) -> String {
+    format!(
+        "{EDGE}apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: a, namespace: istio-system}}
 spec: {{hosts: [a.test], resolution: DNS, ports: [{{number: 80, name: http}}]}}
@@ -198,29 +206,14 @@ kind: VirtualService
 metadata: {{name: web, namespace: istio-system}}
 spec: {{hosts: [istio.test], gateways: [edge], http: [{{{rule}}}]}}
 "
-            ),
-            &Settings::default(),
-        );
-        let verdict = connected(&compiled, "istio.test", 80, "websocket").unwrap();
-        let is_refused = matches!(&verdict, Verdict::Refuse(refusal) if refusal.code == "upgrade_not_allowed");
-        assert_eq!(is_refused, refused.is_some(), "{rule}: {verdict:?}");
-    }
+    )
 }
 
 #[test]
 fn no_denial_looks_like_an_agreement() {
     let compiled = compiled(
         &format!(
-            "{EDGE}apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: a, namespace: istio-system}}
-spec: {{hosts: [a.test], resolution: DNS, ports: [{{number: 80, name: http}}]}}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: web, namespace: istio-system}}
-spec: {{hosts: [istio.test], gateways: [edge], http: [{{route: [{{destination: {{host: a.test}}}}]}}]}}
----
+            "{}---
 apiVersion: lockgate.dev/v1
 kind: MeshConfig
 metadata: {{name: mesh, namespace: istio-system}}
@@ -230,7 +223,8 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {{name: ask, namespace: istio-system}}
 spec: {{action: CUSTOM, provider: {{name: authz}}, rules: [{{}}]}}
-"
+",
+            web("route: [{destination: {host: a.test}}]")
         ),
         &Settings::default(),
     );
