@@ -127,7 +127,10 @@ fn in_order(world: &World) -> Vec<Route<'_>> {
     let all = llm.chain(resources.virtual_services.iter().map(Route::Virtual));
     let (mut dated, mut undated): (Vec<Route<'_>>, Vec<Route<'_>>) =
         all.partition(|route| route.meta().created.is_some());
-    dated.sort_by_key(|route| route.meta().created);
+    dated.sort_by_key(|route| {
+        let meta = route.meta();
+        (meta.created, meta.name.value.clone(), meta.namespace.clone())
+    });
     dated.append(&mut undated);
     dated
 }
