@@ -21,7 +21,17 @@ const COMPLETIONS: [(&str, &str); 3] = [
 ];
 
 /// Commands with a manual page of their own.
-const MANUALS: [&str; 7] = ["serve", "check", "explain", "test", "demo", "schema", "completions"];
+const MANUALS: [&str; 9] = [
+    "serve",
+    "check",
+    "explain",
+    "test",
+    "demo",
+    "schema",
+    "completions",
+    "man",
+    "version",
+];
 
 pub(crate) fn archive(steps: &mut Steps) -> Outcome {
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);

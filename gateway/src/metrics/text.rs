@@ -215,21 +215,21 @@ impl Metrics {
             out,
             "lockgate_upstream_connections_total",
             "counter",
-            "Connections made to providers.",
+            "Connections made to upstreams.",
             self.sum(|s| &s.upstream_connections_total),
         );
         single(
             out,
             "lockgate_upstream_connections",
             "gauge",
-            "Connections to providers now open.",
+            "Connections to upstreams now open.",
             self.gauge(|s| &s.upstream_connections),
         );
         single(
             out,
             "lockgate_upstream_connect_failures_total",
             "counter",
-            "Connections to providers that could not be made.",
+            "Connections to upstreams that could not be made.",
             self.sum(|s| &s.upstream_connect_failures_total),
         );
         single(
