@@ -437,6 +437,19 @@ async fn keys_that_come_late_are_used() {
 }
 
 #[tokio::test]
+async fn an_empty_answer_is_no_key_set_and_asked_for_again() {
+    let (key, keys) = (SigningKey::ed25519(), Upstream::plain().await);
+    keys.answer(Answer::whole("200 OK", &[], ""));
+    keys.answer(keys_answer(&[key.jwk("k")]));
+    let bed = bed(&by_url(&keys, "")).await;
+    let token = good(&key, "EdDSA", "k");
+    eventually("the second fetch succeeds", || async {
+        (bearer(&bed.gateway, &token).await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_slow_issuer_costs_its_timeout_and_no_more() {
     let (key, keys) = (SigningKey::ed25519(), Upstream::plain().await);
     keys.answer(Answer(vec![Step::Wait(Gate::new())]));

@@ -186,6 +186,7 @@ async fn heads_that_two_readers_would_frame_differently_are_502() {
         "content-length: 2\r\ncontent-length: 2",
         "content-length: 2\r\ncontent-length: 3",
         "content-length: 2, 3",
+        "content-length: 2, 2",
         "content-length: +2",
         "content-length: -2",
         "content-length: 0x2",

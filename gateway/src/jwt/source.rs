@@ -219,7 +219,10 @@ impl Source {
     async fn renew(&self, fetcher: &Fetcher) -> bool {
         self.state.send_modify(|state| state.is_fetching = true);
         let renewed = self.fetch(fetcher).await.and_then(|body| {
-            let same = self.state.borrow().body == body;
+            let same = {
+                let state = self.state.borrow();
+                state.keys.is_some() && state.body == body
+            };
             let keys = if same {
                 None
             } else {

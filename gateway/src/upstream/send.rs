@@ -226,7 +226,8 @@ pub(super) fn distrusted<B>(answer: &Response<B>) -> Option<&'static str> {
             codings += 1;
             chunked += usize::from(value.as_bytes().eq_ignore_ascii_case(b"chunked"));
         } else if *name == CONTENT_LENGTH {
-            lengths += 1;
+            // A list of lengths is one line (RFC 9110 §8.6).
+            lengths += value.as_bytes().split(|byte| *byte == b',').count();
         }
     }
     match (codings, lengths) {
