@@ -20,7 +20,7 @@ use support::outputs::{field, total};
 use support::upstream::{Answer, Gate};
 use support::{QUESTION, eventually, within_patience};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// A host that is answered here, and one that a plain upstream answers; the seed's provider beside them.
 fn hosts(port: u16) -> String {
@@ -410,6 +410,45 @@ async fn an_upload_to_a_host_that_has_answered_and_reads_nothing_is_let_go() {
     assert_eq!(code, frames::NO_ERROR);
     assert!(answered.elapsed() > Duration::from_secs(8), "{:?}", answered.elapsed());
     becomes(&gateway, "lockgate_upstream_connections", &[], 0.0).await;
+}
+
+/// A host that reads four bytes of each request, and gives the beginning of an answer at most.
+async fn deaf(begun: &'static [u8]) -> u16 {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let listener = socket.listen(16).expect("listening");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.read_exact(&mut [0; 4]).await.expect("a request");
+            stream.write_all(begun).await.expect("answering");
+            held.push(stream);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_along_what_its_host_does_not_read() {
+    // More than the sockets take.
+    let question = post("test.com", &[], large(12_000_000));
+    let begun = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    for begun in [&b""[..], begun] {
+        let gateway = before(deaf(begun).await).await;
+        let mut client = Client::connect(gateway.http).await;
+        client.send(&question).await;
+        if begun.is_empty() {
+            becomes(&gateway, "lockgate_upstream_connections", &[], 1.0).await;
+        } else {
+            assert_eq!(client.head().await.status, 200);
+        }
+        assert!(metric(&gateway, "lockgate_buffered_bytes", &[]).await > 0.0);
+        drop(client);
+        becomes(&gateway, "lockgate_buffered_bytes", &[], 0.0).await;
+        becomes(&gateway, "lockgate_upstream_connections", &[], 0.0).await;
+    }
 }
 
 /// The processor time that a process has used, in hundredths of a second.

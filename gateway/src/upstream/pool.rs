@@ -33,7 +33,7 @@ pub(crate) enum Connection {
     Switched(Box<Switched>),
 }
 
-/// A connection of HTTP/1.1. Dropping it closes it.
+/// A connection of HTTP/1.1. Dropping it closes it, whatever of a request is still to be sent.
 #[derive(Debug)]
 pub(crate) struct Http1 {
     pub(super) sender: SendRequest<UpstreamBody>,
@@ -43,6 +43,22 @@ pub(crate) struct Http1 {
     pub(super) awaited: Rc<Awaited>,
     /// Which of the target's endpoints it leads to.
     pub(super) endpoint: usize,
+}
+
+impl Http1 {
+    /// Whether all of the last request is sent and all of its answer read. The answer may have been whole before.
+    fn is_free(&self) -> bool {
+        self.sender.is_ready()
+    }
+}
+
+impl Drop for Http1 {
+    fn drop(&mut self) {
+        // hyper would first send the rest of a request, which an upstream that does not read never takes.
+        if !self.is_free() {
+            self.task.abort();
+        }
+    }
 }
 
 impl Connection {
@@ -76,21 +92,12 @@ impl Idle {
     /// Whether it may be used again, at once or soon.
     fn is_kept(&self, now: Instant) -> bool {
         let lay = now.saturating_duration_since(self.since);
-        let limit = if self.is_free() { POOL_IDLE } else { UPLOAD_REST };
+        let limit = if self.connection.is_free() {
+            POOL_IDLE
+        } else {
+            UPLOAD_REST
+        };
         !self.connection.sender.is_closed() && lay < limit
-    }
-
-    /// Whether all of the last request is sent: its answer may have been whole before.
-    fn is_free(&self) -> bool {
-        self.connection.sender.is_ready()
-    }
-
-    /// Closes it. hyper would first send the rest of a request, which an upstream that does not read never takes, and
-    /// whose client would go on sending.
-    fn close(&self) {
-        if !self.is_free() {
-            self.connection.task.abort();
-        }
     }
 }
 
@@ -121,7 +128,7 @@ impl Pool {
             };
             if connection.sender.is_closed() {
                 idle.remove(at);
-            } else if connection.endpoint == endpoint && connection.sender.is_ready() {
+            } else if connection.endpoint == endpoint && connection.is_free() {
                 return idle.remove(at).map(|idle| idle.connection);
             }
         }
@@ -143,10 +150,8 @@ impl Pool {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        if idle.len() >= POOL_IDLE_MAX
-            && let Some(oldest) = idle.pop_front()
-        {
-            oldest.close();
+        if idle.len() >= POOL_IDLE_MAX {
+            idle.pop_front();
         }
         idle.push_back(Idle {
             connection,
@@ -157,12 +162,6 @@ impl Pool {
     /// Closes what is dead or has lain idle for too long.
     pub(crate) fn sweep(&self, now: Instant) {
         self.links.sweep(now);
-        self.idle.borrow_mut().retain(|idle| {
-            let is_kept = idle.is_kept(now);
-            if !is_kept {
-                idle.close();
-            }
-            is_kept
-        });
+        self.idle.borrow_mut().retain(|idle| idle.is_kept(now));
     }
 }
