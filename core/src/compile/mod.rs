@@ -34,14 +34,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use crate::config::diagnostic::{Diagnostics, Source};
+use crate::config::diagnostic::{Diagnostics, Location, Source};
 use crate::config::resource::{Labels, Meta, Resources};
 #[cfg(feature = "yaml")]
 use crate::regex::Regex;
 use crate::snapshot::{Secrets, Snapshot};
-#[cfg(feature = "yaml")]
 use crate::text_map::TextMap;
-use crate::text_map::TextSet;
 use destinations::Destinations;
 pub use files::PemFile;
 use hosts::Hosts;
@@ -138,7 +136,7 @@ fn compile_with(
     settings: &Settings,
     diagnostics: &mut Diagnostics,
 ) -> Option<Compiled> {
-    refuse_duplicate_names(resources, diagnostics);
+    refuse_duplicate_names(resources, &rows, diagnostics);
     let settings = &edge::settings(resources, settings);
     rows.rows.edge = edge::compile(resources, diagnostics);
     let listeners = listeners::compile(resources, settings, &mut rows, diagnostics);
@@ -186,7 +184,7 @@ fn by_age(a: &Meta, b: &Meta) -> Ordering {
 }
 
 /// Two resources of one kind, namespace and name: the API server would have kept only one of them.
-fn refuse_duplicate_names(resources: &Resources, diagnostics: &mut Diagnostics) {
+fn refuse_duplicate_names(resources: &Resources, rows: &RowWriter<'_>, diagnostics: &mut Diagnostics) {
     let Resources {
         gateways,
         authorization_policies,
@@ -207,34 +205,39 @@ fn refuse_duplicate_names(resources: &Resources, diagnostics: &mut Diagnostics) 
         refused: _,
     } = resources;
     // One kind after the other, since both kinds of Gateways have one name.
-    refuse_duplicates(&mut gateways.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut authorization_policies.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut request_authentications.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut llm_providers.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut llm_routes.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut virtual_services.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut service_entries.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut destination_rules.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut secrets.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut kube_gateways.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut gateway_classes.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut http_routes.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut reference_grants.iter().map(|it| &it.meta), diagnostics);
-    refuse_duplicates(&mut inference_pools.iter().map(|it| &it.meta), diagnostics);
+    refuse_duplicates(&mut gateways.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut authorization_policies.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(
+        &mut request_authentications.iter().map(|it| &it.meta),
+        rows,
+        diagnostics,
+    );
+    refuse_duplicates(&mut llm_providers.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut llm_routes.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut virtual_services.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut service_entries.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut destination_rules.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut secrets.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut kube_gateways.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut gateway_classes.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut http_routes.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut reference_grants.iter().map(|it| &it.meta), rows, diagnostics);
+    refuse_duplicates(&mut inference_pools.iter().map(|it| &it.meta), rows, diagnostics);
 }
 
-fn refuse_duplicates(metas: &mut dyn Iterator<Item = &Meta>, diagnostics: &mut Diagnostics) {
-    let mut seen = TextSet::default();
+fn refuse_duplicates(metas: &mut dyn Iterator<Item = &Meta>, rows: &RowWriter<'_>, diagnostics: &mut Diagnostics) {
+    let mut seen: TextMap<Location> = TextMap::default();
     for meta in metas {
         let named = alloc::format!("{} `{}/{}`", meta.kind, meta.namespace, *meta.name);
-        if !seen.insert(&named) {
+        if let Some(other) = seen.insert(&named, meta.name.at) {
             diagnostics
                 .error(
                     "duplicate-resource",
                     meta.name.at,
                     alloc::format!("{named} is defined twice"),
                 )
-                .field("metadata.name");
+                .field("metadata.name")
+                .help(alloc::format!("the other is at {}", rows.place(other)));
         }
     }
 }

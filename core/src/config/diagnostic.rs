@@ -221,6 +221,16 @@ impl Diagnostics {
         self.findings.len().saturating_add(self.omitted)
     }
 
+    /// Whether all errors but the first `before` have the code.
+    #[cfg(feature = "yaml")]
+    pub(crate) fn has_only_since(&self, before: usize, code: &str) -> bool {
+        let errors = self
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error);
+        self.errors == before || !self.is_full() && errors.skip(before).all(|finding| finding.code == code)
+    }
+
     /// Whether further findings are only counted, so that their details need no work.
     pub(crate) fn is_full(&self) -> bool {
         self.findings.len() >= DIAGNOSTICS_MAX

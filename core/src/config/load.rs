@@ -225,11 +225,17 @@ impl Loader<'_> {
         } = &mut self.loaded;
         let decoded = decode::decode(&document, kind, meta, diagnostics);
         let document = Document::new(kind, namespace, name, self.files, document);
-        if let (Some(decoded), true) = (decoded, diagnostics.error_count() == errors_before) {
-            decoded.add_to(resources);
-            documents.push(document);
-        } else {
+        let is_right = diagnostics.error_count() == errors_before;
+        if !is_right || decoded.is_none() {
             resources.refuse(kind.name);
+        }
+        // What is wrong with a time says nothing about the rest, which is compiled for what else is wrong with it.
+        let is_else_right = diagnostics.has_only_since(errors_before, "invalid-duration");
+        if let Some(decoded) = decoded.filter(|_| is_else_right) {
+            decoded.add_to(resources);
+            if is_right {
+                documents.push(document);
+            }
         }
     }
 

@@ -121,7 +121,14 @@ fn refuse_unknown_gateway(
             format!("there is no Gateway `{gateway}`"),
         )
         .field("spec.gateways");
-    if let Some(help) = did_you_mean(gateway, listeners.names()) {
+    // Its name alone means one of the route's own namespace.
+    let name = |full: &str| full.rsplit('/').next().map(ToOwned::to_owned);
+    let elsewhere = listeners.names().find(|known| name(known) == name(gateway));
+    let help = match elsewhere {
+        Some(known) => Some(format!("write `{known}`: a name alone is in the route's own namespace")),
+        None => did_you_mean(gateway, listeners.names()),
+    };
+    if let Some(help) = help {
         finding.help(help);
     }
 }

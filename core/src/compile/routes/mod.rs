@@ -89,6 +89,8 @@ pub(super) fn compile(
         hosts.open(listener, &host, false);
     }
     for route in in_order(resources, rows) {
+        // What a route sends to must be there if a listener here serves it, or might if what it names were right.
+        let errors = diagnostics.error_count();
         let (bindings, alternatives) = match route {
             Route::Llm(route) => {
                 let anchors = Anchors {
@@ -100,25 +102,27 @@ pub(super) fn compile(
                     gateways: &route.gateways,
                 };
                 let bindings = bind(&anchors, listeners, diagnostics);
+                let is_served = is_bound(&bindings) || diagnostics.error_count() > errors;
                 let mut compiler = RouteCompiler {
                     route,
                     settings,
                     providers,
                     rows,
                     diagnostics,
-                    destinations: is_bound(&bindings).then_some(&mut destinations),
+                    destinations: is_served.then_some(&mut destinations),
                 };
                 let alternatives = compiler.compile();
                 (bindings, alternatives)
             }
             Route::Virtual(service) => {
                 let bindings = virtual_service::bindings(service, settings, listeners, diagnostics);
-                let rules = delegates.rules(service, is_bound(&bindings), rows, diagnostics);
+                let is_served = is_bound(&bindings) || diagnostics.error_count() > errors;
+                let rules = delegates.rules(service, is_served, rows, diagnostics);
                 let mut compiler = ServiceCompiler {
                     service,
                     rules: &rules,
                     settings,
-                    destinations: is_bound(&bindings).then_some(&mut destinations),
+                    destinations: is_served.then_some(&mut destinations),
                     default_retries,
                     rows,
                     conditions: Vec::new(),
@@ -129,10 +133,11 @@ pub(super) fn compile(
             }
             Route::Http(route) => {
                 let bindings = attach::attach(route, resources, gateways, diagnostics);
+                let is_served = is_bound(&bindings) || diagnostics.error_count() > errors;
                 let mut compiler = HttpRouteCompiler {
                     route,
                     resources,
-                    destinations: is_bound(&bindings).then_some(&mut destinations),
+                    destinations: is_served.then_some(&mut destinations),
                     default_retries,
                     rows,
                     diagnostics,

@@ -10,17 +10,13 @@ use crate::config::diagnostic::{Diagnostics, Location};
 pub(super) fn check_sum(weights: &[u32], at: Location, field: FieldText<'_>, diagnostics: &mut Diagnostics) {
     let sum: u64 = weights.iter().copied().map(u64::from).sum();
     if sum == 0 || sum > u32::MAX.into() {
-        let what = if sum == 0 {
-            "are all 0"
+        let message = if sum == 0 {
+            "no backend of this rule has a weight above 0"
         } else {
-            "add up to more than 4294967295"
+            "the weights of this rule's backends add up to more than 4294967295"
         };
         diagnostics
-            .error(
-                "invalid-weights",
-                at,
-                format!("the weights of this rule's backends {what}"),
-            )
+            .error("invalid-weights", at, message)
             .field(format!("{field}"));
     }
 }

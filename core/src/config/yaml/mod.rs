@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
 
 use super::diagnostic::{Diagnostics, Location, Source};
-use super::mask::is_masked;
+use super::mask::{is_masked, line_at};
 use super::quote::{REDACTED, quoted};
 use super::resource::Spanned;
 use super::tree::{Entry, Meaning, Node, Scalar, Value};
@@ -290,8 +290,12 @@ impl Reader<'_, '_> {
 
     fn open(&mut self, builder: &mut Builder, frame: Frame) -> Result<(), Abandoned> {
         if builder.open.last().is_some_and(Frame::wants_key) {
-            self.diagnostics
-                .error("invalid-key", frame.at, "a key must be text, found a list or a map");
+            let help = foreign_help(self.text, frame.at.start);
+            let message = "a key must be text, found a list or a map";
+            let finding = self.diagnostics.error("invalid-key", frame.at, message);
+            if let Some(help) = help {
+                finding.help(help);
+            }
             return Err(Abandoned);
         }
         if builder.open.len() >= YAML_DEPTH_MAX {
@@ -483,6 +487,9 @@ impl Reader<'_, '_> {
 }
 
 fn syntax_help(kind: &ErrorKind, text: &str, offset: u32) -> Option<&'static str> {
+    if let Some(help) = foreign_help(text, offset) {
+        return Some(help);
+    }
     match kind {
         ErrorKind::MissingAnchorOrAliasName => {
             Some("in YAML a leading `*` is an alias and `&` an anchor; quote the `*`: '*'")
@@ -498,6 +505,22 @@ fn syntax_help(kind: &ErrorKind, text: &str, offset: u32) -> Option<&'static str
         _ if line_is_indented_by_tab(text, offset) => Some("indent with spaces: YAML does not allow tabs there"),
         _ => None,
     }
+}
+
+/// What is no YAML because it was to become some first, on the line of the offset or the one above.
+fn foreign_help(text: &str, offset: u32) -> Option<&'static str> {
+    let (start, line) = line_at(text, offset);
+    let above = text.get(..start).and_then(|before| before.lines().next_back());
+    [Some(line), above].into_iter().flatten().find_map(|line| {
+        let is = |mark: &str| line.trim_start().starts_with(mark);
+        if line.contains("{{") {
+            Some("`{{ }}` is not read: render the template first")
+        } else if is("<<<<<<<") || is("=======") || is(">>>>>>>") {
+            Some("a conflict of git's is not resolved here")
+        } else {
+            is("```").then_some("remove the Markdown around the document")
+        }
+    })
 }
 
 /// Whether the text before the offset ends with `$`: a variable in a flow collection, where `{` opens a map.
