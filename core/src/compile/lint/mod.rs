@@ -116,10 +116,9 @@ fn reach<'d>(tables: &Tables<'d>) -> Vec<Way<'d>> {
 }
 
 fn exact_host<'d>(tables: &Tables<'d>, entry: &EntryRow) -> Option<&'d str> {
-    entry
-        .conditions
-        .of(tables.conditions)
-        .iter()
+    let conditions = entry.conditions.of(tables.conditions).iter();
+    conditions
+        .filter(|condition| !condition.negated)
         .find_map(|condition| match (condition.subject, condition.test) {
             (Subject::Host | Subject::Authority | Subject::RawAuthority, Test::Exact(host)) => Some(tables.text(host)),
             _ => None,

@@ -60,17 +60,12 @@ impl<'d> SecondPass<'d> {
 /// Whether the entry's conditions on the host and on the path hold for these, if the path is known; others may or may
 /// not.
 fn takes(tables: &Tables<'_>, entry: &EntryRow, host: &str, path: Option<&str>) -> bool {
-    entry
-        .conditions
-        .of(tables.conditions)
-        .iter()
-        .all(|condition| match condition.subject {
-            Subject::Host | Subject::Authority | Subject::RawAuthority => {
-                route::passes(tables, condition.test, host.as_bytes())
-            }
-            Subject::Path => {
-                path.is_none_or(|path| route::passes(tables, condition.test, path.as_bytes()) != condition.negated)
-            }
-            _ => true,
-        })
+    entry.conditions.of(tables.conditions).iter().all(|condition| {
+        let value = match condition.subject {
+            Subject::Host | Subject::Authority | Subject::RawAuthority => Some(host),
+            Subject::Path => path,
+            _ => None,
+        };
+        value.is_none_or(|value| route::passes(tables, condition.test, value.as_bytes()) != condition.negated)
+    })
 }

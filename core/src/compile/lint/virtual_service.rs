@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
@@ -17,7 +18,10 @@ pub(super) fn check(service: &VirtualService, diagnostics: &mut Diagnostics) {
             continue;
         };
         if let Some(UriRewrite::Matched(with)) = &rewrite.uri {
-            let uris = rule.matches.iter().map(|one| one.uri.as_ref());
+            let uris = rule
+                .matches
+                .iter()
+                .map(|one| (one.uri.as_ref(), one.also.says_nothing()));
             warn_about_slashes(uris, with, &format!("spec.http[{index}].rewrite.uri"), diagnostics);
         }
         if destinations.len() > 1 {
@@ -99,28 +103,39 @@ fn takes_everything(one: &HttpMatch) -> bool {
 pub(super) fn check_rewrites_of_llm_route(route: &LlmRoute, diagnostics: &mut Diagnostics) {
     for (index, rule) in route.rules.iter().enumerate() {
         if let Some(UriRewrite::Matched(with)) = &rule.rewrite.uri {
-            let uris = rule.matches.iter().map(|one| one.more.uri.as_ref());
+            let uris = rule
+                .matches
+                .iter()
+                .map(|one| (one.more.uri.as_ref(), one.asks_at_most_for_a_path()));
             warn_about_slashes(uris, with, &format!("spec.rules[{index}].rewrite.uri"), diagnostics);
         }
     }
 }
 
 /// A prefix is replaced as text, so that `/v1` by `/` makes `//chat` of `/v1/chat`, and `/v1/` by `/v2` makes `/v2chat`.
-/// `uris` are those of the rule's matches.
+/// `uris` are those of the rule's matches, with whether one asks for nothing else.
 fn warn_about_slashes<'m>(
-    uris: impl ExactSizeIterator<Item = Option<&'m Spanned<StringMatch>>>,
+    uris: impl ExactSizeIterator<Item = (Option<&'m Spanned<StringMatch>>, bool)>,
     with: &Spanned<String>,
     field: &str,
     diagnostics: &mut Diagnostics,
 ) {
     // Without a condition every path has the first slash.
-    let implied = (uris.len() == 0).then_some("/");
-    let prefixes = uris.filter_map(|uri| match uri.map(|uri| &uri.value) {
-        None => Some("/"),
-        Some(StringMatch::Prefix(prefix)) => Some(&**prefix),
+    let implied = (uris.len() == 0).then_some(("/", true));
+    let prefixes = uris.filter_map(|(uri, alone)| match uri.map(|uri| &uri.value) {
+        None => Some(("/", alone)),
+        Some(StringMatch::Prefix(prefix)) => Some((&**prefix, alone)),
         Some(_) => None,
     });
-    for prefix in prefixes.chain(implied) {
+    // Those before that take whatever begins with them.
+    let mut taken = Vec::new();
+    for (prefix, alone) in prefixes.chain(implied) {
+        if taken.iter().any(|before| below(prefix).starts_with(before)) {
+            continue;
+        }
+        if alone {
+            taken.push(prefix);
+        }
         let what = match (prefix.ends_with('/'), with.ends_with('/')) {
             (false, true) => "two slashes",
             (true, false) => "no slash",

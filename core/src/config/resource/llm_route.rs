@@ -60,9 +60,13 @@ impl LlmMatch {
     /// Whether it lets every request through, whichever gateway or port it came by.
     #[must_use]
     pub fn is_catch_all(&self) -> bool {
-        let asks_of_head = self.more.uri.is_some() || !self.more.also.says_nothing();
+        self.more.uri.is_none() && self.asks_at_most_for_a_path()
+    }
+
+    /// Whether it lets every request through that has its path, whichever gateway or port it came by.
+    pub(crate) fn asks_at_most_for_a_path(&self) -> bool {
         let asks_of_body = !self.models.is_empty() || self.stream.is_some();
-        self.headers.is_empty() && !asks_of_head && !asks_of_body
+        self.headers.is_empty() && self.more.also.says_nothing() && !asks_of_body
     }
 }
 
