@@ -9,6 +9,9 @@
 /// Twice the 4 KiB that common servers accept; longer paths are answered 414.
 pub const PATH_BYTES_MAX: usize = 8 * 1024;
 
+/// Bytes of a client's `x-request-id` that is kept; longer ones are replaced.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
 /// Bytes of all fields that policies or routes read as one value of several lines, `x-forwarded-for` with the client's
 /// address among them. A hundred addresses of IPv6, and more lines than any client sends.
 pub const SHOWN_BYTES_MAX: usize = 4 * 1024;

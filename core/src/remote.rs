@@ -8,6 +8,7 @@
 
 use core::net::{IpAddr, Ipv6Addr};
 
+use crate::cidr;
 use crate::request::{Connection, Headers};
 
 /// The trusted address of the client behind `trusted_proxies` proxies.
@@ -39,14 +40,16 @@ fn each_entry<'h>(headers: &'h dyn Headers, visit: &mut dyn FnMut(&'h [u8])) {
     });
 }
 
-/// An address without port or brackets. A zone (`fe80::1%eth0`) is left out; a v4 address written as v6 stays v6, as
-/// Envoy has it.
+/// An address without port or brackets. A zone (`fe80::1%eth0`) is left out. A v4 address written as v6 is the v4 one, as
+/// it is for a peer and in a PROXY header: a proxy with one socket for both families writes v4 clients so, and a DENY on
+/// a v4 block means them.
 fn bare_address(entry: &[u8]) -> Option<IpAddr> {
     let text = core::str::from_utf8(entry).ok()?;
-    match text.split_once('%') {
-        Some((address, zone)) if !zone.is_empty() => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        _ => text.parse().ok(),
-    }
+    let address = match text.split_once('%') {
+        Some((address, zone)) if !zone.is_empty() => IpAddr::V6(address.parse::<Ipv6Addr>().ok()?),
+        _ => text.parse().ok()?,
+    };
+    Some(cidr::canonical(address))
 }
 
 #[cfg(test)]
@@ -93,7 +96,8 @@ mod tests {
         for (entry, wanted) in [
             ("2001:db8::7", "2001:db8::7"),
             ("fe80::1%eth0", "fe80::1"),
-            ("::ffff:10.1.1.1", "::ffff:10.1.1.1"),
+            ("::ffff:10.1.1.1", "10.1.1.1"),
+            ("::ffff:a01:101%eth0", "10.1.1.1"),
             ("\t10.1.1.1 ", "10.1.1.1"),
             ("1.2.3.4:99", PEER),
             ("[2001:db8::7]:443", PEER),

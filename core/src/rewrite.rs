@@ -15,7 +15,7 @@ use crate::llm::body::BodyFacts;
 use crate::llm::splice::{Field, Splice, SpliceError};
 #[cfg(feature = "alloc")]
 use crate::path::Normalization;
-use crate::shown::{EXTERNAL_ADDRESS, FORWARDED_FOR, FORWARDED_PROTO};
+use crate::shown::{OF_GATEWAY, REQUEST_ID};
 use crate::tables::{FieldRow, FieldWhen, PlaceRow, Span, Tables};
 #[cfg(feature = "alloc")]
 use crate::token::places;
@@ -64,7 +64,7 @@ fn is_twin(tables: &Tables<'_>, name: &str) -> bool {
         || is_twin_of_one(tables, tables.changed_headers, name)
         || drops_header(name)
         || token_headers(tables).any(is)
-        || is("x-request-id")
+        || is(REQUEST_ID)
 }
 
 /// The same of one of `names`, sorted. A configuration that has the very name with an underscore means that.
@@ -112,18 +112,34 @@ pub const HEARSAY_HEADERS: &[&str] = &["forwarded", "x-real-ip"];
 /// Families of such header fields.
 pub const HEARSAY_HEADER_PREFIXES: &[&str] = &["x-forwarded-"];
 
-/// Of those families, what the gateway itself writes or adds to.
-const TOLD_HEADERS: &[&str] = &[FORWARDED_FOR, FORWARDED_PROTO, EXTERNAL_ADDRESS];
+/// Whether `name`, lower case, is one of those that Envoy writes for its upstreams; what the gateway writes itself is not.
+#[cfg(feature = "alloc")]
+pub(crate) fn is_internal(name: &str) -> bool {
+    is_named(&[], DROPPED_HEADER_PREFIXES_TO_HOST, name, has_underscore(name)) && !OF_GATEWAY.contains(&name)
+}
+
+/// Whether `name`, lower case, is a field in which a proxy says who its client is, and no proxy is trusted; what the gateway
+/// writes itself is none.
+pub(crate) fn is_hearsay(trusted_proxies: u32, name: &str) -> bool {
+    trusted_proxies == 0
+        && is_named(HEARSAY_HEADERS, HEARSAY_HEADER_PREFIXES, name, has_underscore(name))
+        && !OF_GATEWAY.contains(&name)
+}
+
+/// Whether the client's field `name`, lower case, says what only a trusted proxy may say, so that no authorizer is sent it.
+#[must_use]
+pub fn drops_hearsay(tables: &Tables<'_>, name: &str) -> bool {
+    is_hearsay(tables.edge.trusted_proxies, name)
+}
 
 /// Whether the client's field `name`, lower case, is never sent to a plain host.
 #[must_use]
 pub fn drops_header_to_host(tables: &Tables<'_>, name: &str) -> bool {
     let has_underscore = has_underscore(name);
-    let is_named = |names, prefixes| is_named(names, prefixes, name, has_underscore);
-    let is_hearsay = is_named(HEARSAY_HEADERS, HEARSAY_HEADER_PREFIXES);
-    is_named(DROPPED_HEADERS_TO_HOST, DROPPED_HEADER_PREFIXES_TO_HOST) && !TOLD_HEADERS.contains(&name)
+    let (names, prefixes) = (DROPPED_HEADERS_TO_HOST, DROPPED_HEADER_PREFIXES_TO_HOST);
+    is_named(names, prefixes, name, has_underscore) && !OF_GATEWAY.contains(&name)
         || has_underscore && is_twin(tables, name)
-        || tables.edge.trusted_proxies == 0 && is_hearsay && !TOLD_HEADERS.contains(&name)
+        || drops_hearsay(tables, name)
 }
 
 /// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent

@@ -16,9 +16,11 @@ use core::net::IpAddr;
 
 use crate::attributes::Attributes;
 use crate::decision::BadRequest;
-use crate::limits::SHOWN_BYTES_MAX;
+use crate::limits::{REQUEST_ID_BYTES_MAX, SHOWN_BYTES_MAX};
 use crate::remote;
 use crate::request::{Connection, Headers, Scheme};
+#[cfg(feature = "alloc")]
+use crate::rewrite;
 use crate::tables::{Span, Tables};
 use crate::upgrade::Upgrade;
 
@@ -31,9 +33,11 @@ pub const FORWARDED_PROTO: &str = "x-forwarded-proto";
 /// The client's address as far as it can be trusted.
 pub const EXTERNAL_ADDRESS: &str = "x-envoy-external-address";
 
-/// Of the families that begin so, no field of a client's is shown.
-#[cfg(feature = "alloc")]
-const INTERNAL: &str = "x-envoy-";
+/// What the gateway writes or adds to.
+pub(crate) const OF_GATEWAY: [&str; 3] = [FORWARDED_FOR, FORWARDED_PROTO, EXTERNAL_ADDRESS];
+
+/// What one request is called in all logs.
+pub const REQUEST_ID: &str = "x-request-id";
 
 /// How a field is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub(crate) enum Showing {
     Trailers,
     /// As sent where it asks for an upgrade.
     OfUpgrade,
+    /// The first line if it goes on. One that the gateway makes cannot be known.
+    RequestId,
     /// Several lines as one value.
     Joined,
 }
@@ -92,8 +98,9 @@ const WRITTEN_MAX: usize = JOINED.len() + 2;
 
 #[cfg(feature = "alloc")]
 impl Showing {
-    /// How the field `name`, lower case, is shown; `None` as sent.
-    pub(crate) fn of(name: &str) -> Option<Self> {
+    /// How the field `name`, lower case, is shown; `None` as sent. What other proxies say of the client counts where the
+    /// mesh trusts some.
+    pub(crate) fn of(name: &str, trusted_proxies: u32) -> Option<Self> {
         match name {
             FORWARDED_FOR => Some(Self::ForwardedFor),
             FORWARDED_PROTO => Some(Self::ForwardedProto),
@@ -101,14 +108,11 @@ impl Showing {
             "te" => Some(Self::Trailers),
             "connection" | "upgrade" => Some(Self::OfUpgrade),
             "keep-alive" | "proxy-connection" | "transfer-encoding" => Some(Self::Nothing),
-            _ if name.starts_with(INTERNAL) => Some(Self::Nothing),
+            REQUEST_ID => Some(Self::RequestId),
+            _ if rewrite::is_internal(name) => Some(Self::Nothing),
+            _ if rewrite::is_hearsay(trusted_proxies, name) => Some(Self::Nothing),
             _ => JOINED.contains(&name).then_some(Self::Joined),
         }
-    }
-
-    /// Whether its value is the gateway's own, and no secret of the client's.
-    pub(crate) fn is_of_gateway(self) -> bool {
-        matches!(self, Self::ForwardedFor | Self::ForwardedProto | Self::ExternalAddress)
     }
 }
 
@@ -224,7 +228,19 @@ pub(crate) fn each<'s>(tables: &Tables<'_>, index: usize, seen: &Attributes<'s>,
                 seen.headers.each(name, visit);
             }
         }
+        Showing::RequestId => {
+            let mut first = None;
+            seen.headers.each(name, &mut |value| first = first.or(Some(value)));
+            first.filter(|id| is_request_id(id)).into_iter().for_each(visit);
+        }
     }
+}
+
+/// Whether a client's `x-request-id` goes on: one that every log can carry. Another is made in place of any other.
+#[must_use]
+pub fn is_request_id(value: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    (1..=REQUEST_ID_BYTES_MAX).contains(&value.len()) && value.iter().all(is_plain)
 }
 
 const TRAILERS: &[u8] = b"trailers";

@@ -9,7 +9,9 @@ use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::explain::{Client, Question, Target, Verdict};
+use lockgate_core::limits::REQUEST_ID_BYTES_MAX;
 use lockgate_core::rewrite;
+use lockgate_core::shown::is_request_id;
 
 const HOST: &str = "
 apiVersion: networking.istio.io/v1
@@ -216,6 +218,35 @@ fn policies_are_shown_what_goes_on_and_not_what_the_client_says_of_itself() {
             true,
         ),
         (0, is("x-own", "1"), &[("x-own", "1")], true),
+        (0, is("x-real-ip", "*"), &[("x-real-ip", "10.0.0.1")], false),
+        (1, is("x-real-ip", "10.0.0.1"), &[("x-real-ip", "10.0.0.1")], true),
+        (0, is("x_real_ip", "*"), &[("x_real_ip", "10.0.0.1")], false),
+        (0, is("forwarded", "*"), &[("forwarded", "for=10.0.0.1")], false),
+        (0, is("x-forwarded-host", "*"), &[("x-forwarded-host", "a.test")], false),
+        (
+            1,
+            is("x-forwarded-host", "a.test"),
+            &[("x-forwarded-host", "a.test")],
+            true,
+        ),
+        (
+            0,
+            is("x-request-id", "req-1"),
+            &[("x-request-id", "req-1"), ("x-request-id", "2")],
+            true,
+        ),
+        (
+            0,
+            is("x-request-id", "2"),
+            &[("x-request-id", "req-1"), ("x-request-id", "2")],
+            false,
+        ),
+        (
+            0,
+            is("x-request-id", "*"),
+            &[("x-request-id", "a b"), ("x-request-id", "2")],
+            false,
+        ),
     ] {
         let case = || format!("{trusted} {condition} {sent:?}");
         assert_eq!(passes(trusted, "ALLOW", &condition, sent), holds, "ALLOW {}", case());
@@ -298,15 +329,15 @@ fn lines_of_a_field_that_has_one_value_are_one() {
         (is("user-agent", "https"), &[("user-agent", "https")], true),
         (is("x-own", "b"), &[("x-own", "a"), ("x-own", "b")], true),
         (
-            "{key: 'request.headers[accept]', values: ['1,2']}, {key: 'request.headers[x-forwarded-host]', values: ['a,b']}, \
+            "{key: 'request.headers[accept]', values: ['1,2']}, {key: 'request.headers[cache-control]', values: ['a,b']}, \
              {key: 'request.headers[via]', values: ['x']}"
                 .to_owned(),
             &[
                 ("accept", "1"),
-                ("x-forwarded-host", "a"),
+                ("cache-control", "a"),
                 ("via", "x"),
                 ("accept", "2"),
-                ("x-forwarded-host", "b"),
+                ("cache-control", "b"),
             ],
             true,
         ),
@@ -387,4 +418,19 @@ fn what_a_route_writes_or_takes_away_has_no_twin() {
     // What routes change decides nothing.
     let verdict = verdict(&compiled, "/changed", &[("connection", "x-admin"), ("x-admin", "1")]);
     assert!(matches!(verdict, Verdict::Forward(_)), "{verdict:?}");
+}
+
+#[test]
+fn what_is_sent_of_a_request_id_is_what_logs_can_carry() {
+    for (id, is_one) in [
+        (&b"req_8f3a-42.b:c/d+e="[..], true),
+        (&[b'a'; REQUEST_ID_BYTES_MAX], true),
+        (&[b'a'; REQUEST_ID_BYTES_MAX + 1], false),
+        (b"", false),
+        (b"a b", false),
+        (b"\"}{", false),
+        (&[0xff], false),
+    ] {
+        assert_eq!(is_request_id(id), is_one, "{id:?}");
+    }
 }

@@ -175,9 +175,6 @@ pub(crate) const BODY_JOIN_BYTES: usize = 64 * 1024;
 /// Bytes up to which the pieces of a message are written as one: about where copying them costs as much as listing them.
 pub(crate) const JOINED_BYTES_MAX: usize = 2 * 1024;
 
-/// Bytes of a client's `x-request-id` that is kept; longer ones are replaced.
-pub(crate) const REQUEST_ID_BYTES_MAX: usize = 128;
-
 /// Bytes of access log that wait for the disk. Beyond it lines are dropped and counted.
 pub(crate) const LOG_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 

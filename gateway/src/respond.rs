@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use lockgate_core::answer::{Answer, ErrorDetail, ErrorShape};
 use lockgate_core::decision::{self, External, Refusal};
+use lockgate_core::shown;
 
 use crate::access::{Flag, Record};
 use crate::changes;
@@ -21,7 +22,7 @@ use crate::plan::Configured;
 use crate::upstream::SendError;
 
 /// The request's id, kept or made, on every answer.
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static(shown::REQUEST_ID);
 
 /// What the gateway itself has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

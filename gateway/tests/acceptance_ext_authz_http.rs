@@ -74,7 +74,7 @@ async fn send(bed: &Bed, bytes: impl AsRef<[u8]>) -> Response {
 }
 
 const LISTS: &str = "      pathPrefix: /check
-      includeRequestHeadersInCheck: [x-token, x-p*, x-fixed, x-forwarded-for, x-request-id]
+      includeRequestHeadersInCheck: [x-token, x-p*, x-fixed, x-forwarded-for, x-real-ip, x-request-id]
       includeAdditionalHeadersInCheck: {X-Fixed: 'Bearer ${CHECK_KEY}'}
       headersToUpstreamOnAllow: [x-user, x-groups]
       headersToDownstreamOnAllow: [x-quota]
@@ -108,6 +108,8 @@ async fn an_authorizer_is_sent_what_istio_lists_and_what_it_allows_goes_on() {
                 ("authorization", "Bearer t"),
                 ("cookie", "c=1"),
                 ("x-forwarded-for", "9.9.9.9"),
+                // Nobody trusted says so.
+                ("x-real-ip", "9.9.9.9"),
                 ("x-request-id", "req-1"),
                 ("content-type", "application/json"),
             ],

@@ -265,11 +265,15 @@ pub fn remote(sample: &Sample, trusted_proxies: usize) -> IpAddr {
     };
     let entry = entries[index];
     let zoned = || entry.split_once('%').filter(|(_, zone)| !zone.is_empty());
-    match entry.parse() {
-        Ok(address) => address,
+    let told = match entry.parse() {
+        Ok(address) => Some(address),
         Err(_) => zoned()
             .and_then(|(address, _)| address.parse::<Ipv6Addr>().ok())
-            .map_or(own, IpAddr::V6),
+            .map(IpAddr::V6),
+    };
+    match told {
+        Some(IpAddr::V6(v6)) => v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4),
+        told => told.unwrap_or(own),
     }
 }
 

@@ -20,7 +20,13 @@ pub fn shown(sample: &Sample, mesh: Option<&MeshConfig>) -> Sample {
         let is_written = ["x-forwarded-for", "x-forwarded-proto", "te"].contains(&&*name);
         let asks = Upgrade::asked(sample.method, &Lines(sample)).is_some();
         let is_dropped = ["connection", "upgrade"].contains(&&*name) && !asks;
-        !is_written && !is_dropped && !name.starts_with("x-envoy-") && !OF_THE_CONNECTION.contains(&&*name)
+        let tells_of_client = ["forwarded", "x-real-ip"].contains(&&*name) || name.starts_with("x-forwarded-");
+        let is_hearsay = Reading::of(mesh).trusted_proxies == 0 && tells_of_client && name != CLIENT_CERT;
+        !is_written
+            && !is_dropped
+            && !is_hearsay
+            && !name.starts_with("x-envoy-")
+            && !OF_THE_CONNECTION.contains(&&*name)
     };
     shown.headers.retain(|(name, _)| is_left(name));
     shown.told = told(sample, mesh);

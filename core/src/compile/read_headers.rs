@@ -64,11 +64,11 @@ fn sorted(rows: &MeaningRows, mut names: Vec<Span>) -> Vec<Span> {
 }
 
 /// Those of the `judged` that are not shown as sent, in the same order. A token is looked for in what was sent.
-pub(super) fn shown(text: Text<'_>, judged: &[Span]) -> Vec<ShownRow> {
+pub(super) fn shown(text: Text<'_>, judged: &[Span], trusted_proxies: u32) -> Vec<ShownRow> {
     let row = |&name| {
         Some(ShownRow {
             name,
-            showing: Showing::of(text.get(name))?,
+            showing: Showing::of(text.get(name), trusted_proxies)?,
         })
     };
     judged.iter().filter_map(row).collect()

@@ -37,7 +37,7 @@ use crate::fault::{self, ABORT_BODY, AbortAnswer};
 use crate::request::Request;
 use crate::rewrite::{self, BadPath};
 use crate::route::{self, Evidence};
-use crate::shown::Showing;
+use crate::shown::OF_GATEWAY;
 use crate::snapshot::{Endpoint, Snapshot, Upstream};
 use crate::tables::{OriginId, RuleId, Tables};
 use crate::token::TokenError;
@@ -447,6 +447,5 @@ fn address(to: &Endpoint) -> String {
 
 /// Whether a client's field may be a credential.
 fn is_hidden(tables: &Tables<'_>, name: &str) -> bool {
-    let is_of_gateway = Showing::of(name).is_some_and(Showing::is_of_gateway);
-    rewrite::drops_header(name) && !is_of_gateway || rewrite::reads_token_from(tables, name)
+    rewrite::drops_header(name) && !OF_GATEWAY.contains(&name) || rewrite::reads_token_from(tables, name)
 }

@@ -450,10 +450,33 @@ fn tools_that_two_readers_could_take_apart_differently_are_unclear() {
         r#"[{"function":{"name":"a"},"function":{"name":"b"}}]"#,
         r#"[{"function":{"name":"a","name":"b"}}]"#,
         r#"[{"function":{"NAME":"a","name":"b"}}]"#,
+        r#"[{"type":"namespace","name":"a","tools":[{"type":"function","name":"b"}]}]"#,
+        r#"[{"type":"namespace","name":"a","Tools":[{"type":"function","name":"b"}]}]"#,
     ] {
         assert_eq!(tools(list), None, "{list}");
     }
     assert_eq!(tools_of(r#"{"tools":[{"name":"a"}],"Tools":[{"name":"b"}]}"#), None);
+    for (input, is_clear) in [
+        (
+            r#"[{"type":"tool_search_output","tools":[{"type":"function","name":"b"}]}]"#,
+            false,
+        ),
+        (r#"[{"role":"user","content":"x"},{"tool\u0073":[]}]"#, false),
+        (
+            r#"[{"role":"user","content":[{"type":"input_text","text":"tools"},{"tools":1}],"name":"tools"}]"#,
+            true,
+        ),
+        (r#"["tools",["tools"],{"name":"b"},null]"#, true),
+        (r#""tools""#, true),
+        (r#"{"tools":[]}"#, true),
+    ] {
+        let body = format!(r#"{{"tools":[{{"name":"a"}}],"input":{input}}}"#);
+        assert_eq!(
+            tools_of(&body),
+            is_clear.then(|| Vec::from(["a".to_string()])),
+            "{body}"
+        );
+    }
     let many = |count: usize| format!("[{}]", [r#"{"name":"a"}"#].repeat(count).join(","));
     assert_eq!(
         tools(&many(TOOL_NAMES_MAX)).map(|names| names.len()),

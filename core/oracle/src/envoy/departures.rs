@@ -202,7 +202,8 @@ pub const DEPARTURES: &[Departure] = &[
     },
     Departure {
         name: "v4 addresses in v6",
-        what: "`::ffff:10.1.1.1` in a PROXY header is the client 10.1.1.1; Envoy keeps it v6, where no v4 block holds it.",
+        what: "`::ffff:10.1.1.1` in a PROXY header or a trusted proxy's `x-forwarded-for` is the client 10.1.1.1; Envoy keeps it \
+               v6, where no v4 block holds it.",
         why: "A balancer with one socket for both families writes v4 clients so, and a DENY on 10.0.0.0/8 means them.",
         explains: |case| {
             let line = case
@@ -212,7 +213,9 @@ pub const DEPARTURES: &[Departure] = &[
             let block = case
                 .proxy_block()
                 .map(|(block, _)| block.chunks(16).take(2).any(mapped));
+            let told = |line: &[u8]| String::from_utf8_lossy(line).to_ascii_lowercase().contains("::ffff:");
             line.or(block).unwrap_or(false)
+                || case.set.trusted_proxies > 0 && case.request.values("x-forwarded-for").any(told)
         },
     },
     Departure {

@@ -102,13 +102,16 @@ pub(super) fn request_principal(text: &str) -> Option<Fault> {
 
 /// Peers that came by IPv4 are told by their IPv4 address, however the socket writes them.
 pub(super) fn cidr(text: &str) -> Option<Fault> {
-    let (address, bits) = text.split_once('/').unwrap_or((text, "128"));
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
     let address = address.parse::<Ipv6Addr>().ok()?.to_ipv4_mapped()?;
-    let is_mapped = bits.parse::<u8>().is_ok_and(|bits| bits >= 96);
-    is_mapped.then(|| {
-        Fault::new("never-matches", "matches nobody: it is an IPv4 address written as IPv6")
-            .help(format!("write `{address}`"))
-    })
+    let means = match bits {
+        None => format!("write `{address}`"),
+        Some(bits) => format!("write `{address}/{}`", bits.parse::<u8>().ok()?.checked_sub(96)?),
+    };
+    Some(Fault::new("never-matches", "matches nobody: it is an IPv4 address written as IPv6").help(means))
 }
 
 pub(super) fn server_name(text: &str) -> Option<Fault> {

@@ -6,13 +6,15 @@
 //! provider runs by itself is known by its type (`web_search_preview`), so the
 //! type is a name too, unless it only says that the tool is the client's own. A
 //! list that two readers could read differently is [`ToolNames::unclear`]: that
-//! refuses nothing by itself, but no policy can be sure of it.
+//! refuses nothing by itself, but no policy can be sure of it. So are tools inside
+//! of others (`namespace`) and those that a client answers a search for tools with
+//! (`input[].tools`): which names they go by is not settled.
 
 use core::fmt;
 
 use heapless::Vec;
 
-use super::is_other_case;
+use super::{is_other_case, is_taken_for};
 use crate::limits::{TOOL_NAME_BYTES_MAX, TOOL_NAMES_MAX};
 use crate::llm::json::Kind;
 use crate::llm::text::Text;
@@ -22,6 +24,12 @@ const _: () = assert!(TOOL_NAME_BYTES_MAX <= u16::MAX as usize);
 
 /// The members that list tools.
 const LISTS: [&str; 2] = ["tools", "functions"];
+
+/// The member whose items may bring tools of their own (responses).
+const ITEMS: &str = "input";
+
+/// The member of a tool, or of an item, that brings more tools.
+const MORE: &str = "tools";
 
 /// Types of tools that the client defines itself.
 const OWN_TYPES: [&[u8]; 2] = [b"function", b"custom"];
@@ -98,11 +106,18 @@ const PARTS: [(Part, &str); 4] = [
     (Part::Definition, "custom"),
 ];
 
+/// What a top-level member holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Tools,
+    Items,
+}
+
 /// Gathers the names while the tokenizer runs. It is told of a list's members only.
 #[derive(Debug)]
 pub(super) struct ToolReader {
-    /// The top-level member being read lists tools.
-    open: bool,
+    /// What the top-level member being read may hold.
+    open: Option<Holds>,
     /// The part whose value comes next or is being read.
     part: Option<Part>,
     in_definition: bool,
@@ -116,7 +131,7 @@ pub(super) struct ToolReader {
 impl ToolReader {
     pub(super) const fn new() -> Self {
         Self {
-            open: false,
+            open: None,
             part: None,
             in_definition: false,
             seen: Vec::new(),
@@ -126,17 +141,21 @@ impl ToolReader {
     }
 
     pub(super) fn close(&mut self) {
-        self.open = false;
+        self.open = None;
     }
 
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        self.open
+        self.open.is_some()
     }
 
     /// A top-level member begins.
     pub(super) fn member(&mut self, key: &[u8], names: &mut ToolNames) {
-        self.open = LISTS.iter().any(|list| key == list.as_bytes());
+        self.open = if LISTS.iter().any(|list| key == list.as_bytes()) {
+            Some(Holds::Tools)
+        } else {
+            is_taken_for(key, ITEMS).then_some(Holds::Items)
+        };
         names.unclear |= LISTS.iter().any(|list| is_other_case(key, list));
     }
 
@@ -151,6 +170,10 @@ impl ToolReader {
         let Some(key) = key.filter(|_| depth == 3 || self.in_definition) else {
             return;
         };
+        names.unclear |= depth == 3 && is_taken_for(key, MORE);
+        if self.open == Some(Holds::Items) {
+            return;
+        }
         let inner = depth == 4;
         for (part, name) in PARTS.into_iter().filter(|(part, _)| !inner || *part == Part::Name) {
             names.unclear |= is_other_case(key, name);
@@ -163,6 +186,9 @@ impl ToolReader {
 
     /// Whether what is inside a value is wanted: its text, or its members.
     pub(super) fn value(&mut self, depth: usize, kind: Kind, names: &mut ToolNames) -> bool {
+        if self.open == Some(Holds::Items) {
+            return matches!((depth, kind), (1, Kind::Array) | (2, Kind::Object));
+        }
         match (depth, self.part, kind) {
             (1, _, Kind::Array) => true,
             (1, _, Kind::Null) => false,
@@ -200,7 +226,7 @@ impl ToolReader {
 
     pub(super) fn value_end(&mut self, depth: usize, names: &mut ToolNames) {
         match (depth, self.part.take()) {
-            (2, _) => self.tool_end(names),
+            (2, _) if self.open == Some(Holds::Tools) => self.tool_end(names),
             (3 | 4, Some(Part::Name)) => {
                 names.end_name();
                 self.named = true;
