@@ -465,8 +465,16 @@ async fn scenarios_that_cannot_be_tried_say_why() {
     let text = std::fs::read_to_string(&shared).expect("the file");
     let said = tested(&shared, &["--update"]).await;
     assert_eq!(said.code, 2, "{}", said.stdout);
-    assert!(said.stderr.contains("write it out in each"), "{}", said.stderr);
+    assert!(said.stderr.contains("has an anchor"), "{}", said.stderr);
     assert_eq!(std::fs::read_to_string(&shared).expect("the file"), text);
+
+    let used = "\n        status: &status 404\n        decision: forward";
+    let within = scenario_file("within.yaml", used).expect("a file");
+    let text = std::fs::read_to_string(&within).expect("the file");
+    let said = tested(&within, &["--update"]).await;
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(said.stderr.contains("has an anchor"), "{}", said.stderr);
+    assert_eq!(std::fs::read_to_string(&within).expect("the file"), text);
 
     let one_line = scenario_file("one-line.yaml", " {status: 200}").expect("a file");
     let text = std::fs::read_to_string(&one_line).expect("the file");

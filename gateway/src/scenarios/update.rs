@@ -31,11 +31,10 @@ pub(super) fn update<'c>(
         let refused = |why| (case.name.value.clone(), why);
         let (start, end, indent) = lines(&text, case.at.start)
             .ok_or_else(|| refused("its `expect` does not stand on lines of its own; write the case in block style"))?;
-        let has_anchor = text
-            .get(start..end)
-            .is_some_and(|value| value.trim_start().starts_with('&'));
-        if has_anchor {
-            return Err(refused("its `expect` is that of other cases too; write it out in each"));
+        if text.get(start..end).is_some_and(has_anchor) {
+            return Err(refused(
+                "its `expect` has an anchor (`&name`), which other cases may refer to; write the value out in each",
+            ));
         }
         text.replace_range(start..end, &expectation(case, verdict, indent, line_break));
     }
@@ -66,6 +65,17 @@ fn lines(text: &str, value: u32) -> Option<(usize, usize, usize)> {
         }
     }
     Some((start, end, lead.len()))
+}
+
+/// Whether a value, or a value within it, begins with an anchor. Rather once too often: without its anchor a file may not
+/// load, or mean something else.
+fn has_anchor(value: &str) -> bool {
+    value.match_indices('&').any(|(at, _)| {
+        let before = value.get(..at).unwrap_or_default();
+        let structure = before.trim_end_matches([' ', '\t']);
+        let is_apart = structure.len() < before.len() || structure.ends_with(['[', '{', ',', '\n']);
+        structure.is_empty() || is_apart && structure.ends_with([':', '-', '?', '[', '{', ',', '\n'])
+    })
 }
 
 fn expectation(case: &Case, verdict: &Verdict, indent: usize, line_break: &str) -> String {
@@ -103,5 +113,33 @@ fn narrowed(expected: &Fact, seen: &Fact) -> Option<Fact> {
             Some(Fact::List(if items.is_empty() { seen.clone() } else { items }))
         }
         _ => Some(seen.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_anchor;
+
+    #[test]
+    fn anchors_are_told_from_other_ampersands() {
+        for value in [
+            " &all\n  status: 200",
+            "&all {status: 200}",
+            "\n  status: &status 200",
+            "\r\n  # All.\r\n&all\r\n  status: 200",
+            "\n  &key status: 200",
+            "\n  removed:\n  - &field x-a",
+            " {removed: [&field x-a]}",
+            " {status: 200,&key path: /}",
+        ] {
+            assert!(has_anchor(value), "{value}");
+        }
+        for value in [
+            "\n  path: /?a=1&b=2",
+            "\n  body: \"this & that, and &those\"",
+            "\n  location: *there",
+        ] {
+            assert!(!has_anchor(value), "{value}");
+        }
     }
 }
