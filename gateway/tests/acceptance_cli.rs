@@ -103,14 +103,19 @@ async fn completions_are_made_for_each_shell() {
 #[tokio::test]
 async fn manual_pages_are_made_for_each_command() {
     let footer = concat!("\" \" \"lockgate ", env!("CARGO_PKG_VERSION"), "\"");
-    for (args, title) in [
-        (&["man"][..], ".TH lockgate 1"),
-        (&["man", "serve"], ".TH lockgate-serve 1"),
-    ] {
-        let said = lockgate(args).await;
+    let help = lockgate(&["--help"]).await.stdout;
+    // As the release archive reads them.
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<_> = commands.map_while(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"serve") && commands.contains(&"version"), "{help}");
+    let pages = commands
+        .iter()
+        .map(|name| (vec!["man", name], format!("lockgate-{name}")));
+    for (args, title) in pages.chain([(vec!["man"], "lockgate".to_owned())]) {
+        let said = lockgate(&args).await;
         assert_eq!(said.code, 0, "{args:?}");
         assert!(
-            said.stdout.contains(&format!("{title} {footer}")) && said.stdout.contains(".SH OPTIONS"),
+            said.stdout.contains(&format!(".TH {title} 1 {footer}")) && said.stdout.contains(".SH OPTIONS"),
             "{args:?}"
         );
     }

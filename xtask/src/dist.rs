@@ -20,19 +20,6 @@ const COMPLETIONS: [(&str, &str); 3] = [
     ("zsh", "share/zsh/site-functions/_lockgate"),
 ];
 
-/// Commands with a manual page of their own.
-const MANUALS: [&str; 9] = [
-    "serve",
-    "check",
-    "explain",
-    "test",
-    "demo",
-    "schema",
-    "completions",
-    "man",
-    "version",
-];
-
 pub(crate) fn archive(steps: &mut Steps) -> Outcome {
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     steps.run("dist: tools", || {
@@ -76,12 +63,22 @@ fn gather(built: &Path, into: &Path) -> Outcome {
         &into.join("share/man/man1/lockgate.1"),
         &output(&mut program(&lockgate, "man"))?,
     )?;
-    for command in MANUALS {
+    for command in commands(&output(&mut program(&lockgate, "--help"))?)? {
         let page = output(program(&lockgate, "man").arg(command))?;
         write(&into.join(format!("share/man/man1/lockgate-{command}.1")), &page)?;
     }
     let sums = sums(into)?;
     write(&into.join("SHA256SUMS"), &sums)
+}
+
+/// The commands that the help lists; each has a manual page of its own.
+fn commands(help: &str) -> Outcome<Vec<&str>> {
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<&str> = listed.map_while(|line| line.split_whitespace().next()).collect();
+    if commands.is_empty() {
+        return Err(format!("no commands are listed in the help:\n{help}"));
+    }
+    Ok(commands)
 }
 
 /// The sum of every file, as `sha256sum --check` reads it.
