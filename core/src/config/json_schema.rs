@@ -137,7 +137,7 @@ fn resource(kind: &Kind) -> String {
     let mut properties = Members::default();
     properties.add("apiVersion", &format!(r#"{{"enum":{}}}"#, versions.close()));
     properties.add("kind", &format!(r#"{{"const":{}}}"#, string(kind.name)));
-    properties.add("metadata", &object(&METADATA, "Name, namespace and labels."));
+    properties.add("metadata", &metadata());
     match kind.body {
         Body::Spec(spec) | Body::OptionalSpec(spec) => {
             properties.add("spec", &object(spec, kind.doc));
@@ -169,7 +169,19 @@ fn resource(kind: &Kind) -> String {
     schema.close()
 }
 
+/// Where a field that is null counts as absent, but for the name.
+fn metadata() -> String {
+    object_of(&METADATA, "Name, namespace and labels.", |one| match one.required {
+        true => field(one),
+        false => format!(r#"{{"anyOf":[{},{{"type":"null"}}]}}"#, field(one)),
+    })
+}
+
 fn object(object: &Object, doc: &str) -> String {
+    object_of(object, doc, field)
+}
+
+fn object_of(object: &Object, doc: &str, field: fn(&Field) -> String) -> String {
     let mut properties = Members::default();
     let mut required = Items::default();
     for one in object.fields {

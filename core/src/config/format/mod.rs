@@ -162,12 +162,7 @@ type Check = Result<(), Fault>;
 impl Format {
     /// Whether the text fits.
     pub(crate) fn check(self, text: &str) -> Check {
-        if text.is_empty()
-            && !matches!(
-                self,
-                Self::Any | Self::LabelValue | Self::ChangedValue | Self::NewPath | Self::Hidden | Self::HiddenBase64
-            )
-        {
+        if text.is_empty() && !self.may_be_empty() {
             return Err(Fault::new("empty-text", "is empty").help("give it a value, or remove it"));
         }
         match self {
@@ -235,6 +230,13 @@ impl Format {
         }
     }
 
+    fn may_be_empty(self) -> bool {
+        matches!(
+            self,
+            Self::Any | Self::LabelValue | Self::ChangedValue | Self::NewPath | Self::Hidden | Self::HiddenBase64
+        )
+    }
+
     /// Whether the text itself is never shown.
     pub(crate) fn is_hidden(self) -> bool {
         matches!(
@@ -260,7 +262,7 @@ impl Format {
             Self::StatusCode => Some("[1-5][0-9][0-9]"),
             Self::GatewayDuration => Some("([0-9]{1,5}(h|m|s|ms)){1,4}"),
             Self::Hostname => Some(r"(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?"),
-            Self::Any | Self::LabelValue | Self::ChangedValue | Self::NewPath => None,
+            _ if self.may_be_empty() => None,
             _ => Some(r"[\s\S]+"),
         }
     }
