@@ -145,6 +145,11 @@ pub(crate) const POOL_IDLE: Duration = Duration::from_secs(50);
 /// never read it.
 pub(crate) const UPLOAD_REST: Duration = Duration::from_secs(10);
 
+/// Bytes of a request body of HTTP/2 whose end goes to an upstream with the last of them: what the window of any server
+/// takes at once. The end of a larger one waits until all of it is sent, or what the server does not take could not be
+/// taken back.
+pub(crate) const UPLOAD_ENDS_BYTES_MAX: usize = 16 * 1024;
+
 /// Requests at once over one connection of HTTP/2 to an upstream, if it takes so many: what RFC 9113 has servers take at
 /// least. What is beyond goes over another one.
 pub(crate) const UPSTREAM_STREAMS_MAX: u32 = 100;

@@ -6,6 +6,9 @@
 #[cfg(test)]
 mod support;
 
+use core::time::Duration;
+use std::time::Instant;
+
 use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, Response, Version};
@@ -790,12 +793,139 @@ async fn a_request_body_waits_for_the_upstreams_window() {
         frame(WINDOW_UPDATE, 0, 1, &300_000_u32.to_be_bytes()),
     ];
     assert!(one.send(&more.concat()).await);
-    while got < body.len() {
+    let mut has_ended = false;
+    while got < body.len() || !has_ended {
+        let (kind, flags, _, payload) = one.next().await.expect("a frame");
+        got += if kind == DATA { payload.len() } else { 0 };
+        has_ended = kind == DATA && flags & END_STREAM != 0;
+    }
+    assert_eq!(got, body.len());
+    assert!(one.send(&answer(1, b"thanks")).await);
+    assert_eq!(client.response().await.text(), "thanks");
+}
+
+/// A provider of HTTP/2 at this port.
+fn provider(port: u16) -> Setup {
+    let setup = Setup::empty().file("open.yaml", OPEN).provider_port(port);
+    setup
+        .edit(
+            "local-provider.yaml",
+            "    tls:\n      mode: DISABLE",
+            "    tls: {mode: DISABLE}\n    connectionPool: {http: {h2UpgradePolicy: UPGRADE}}",
+        )
+        .args(&["--workers", "1"])
+}
+
+/// A question of so many bytes.
+fn question(bytes: usize) -> Vec<u8> {
+    let text = "x".repeat(bytes);
+    let body = format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}]}}");
+    request("POST", "/v1/chat/completions", "test.com", &[], body)
+}
+
+/// Reads as much of a request body as an upstream that grants nothing gets.
+async fn fill(one: &mut Connection) {
+    let mut got = 0;
+    while got < 65_535 {
         let (kind, _, _, payload) = one.next().await.expect("a frame");
         got += if kind == DATA { payload.len() } else { 0 };
     }
-    assert!(one.send(&answer(1, b"thanks")).await);
-    assert_eq!(client.response().await.text(), "thanks");
+}
+
+/// The stream that is reset next, and the code.
+async fn reset(one: &mut Connection) -> (u32, u32) {
+    loop {
+        let (kind, _, stream, payload) = one.next().await.expect("a frame");
+        if kind == RST_STREAM {
+            return (stream, u32::from_be_bytes(payload.try_into().expect("a code")));
+        }
+    }
+}
+
+/// Waits until no request body is held.
+async fn nothing_is_held(gateway: &Gateway) {
+    eventually("no body is held", || async {
+        (total(&gateway.metrics().await, "lockgate_buffered_bytes", &[]) == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_along_what_its_upstream_does_not_read() {
+    // Far more than the window, and little more, whose end goes to h2 with the last piece.
+    for bytes in [1_000_000, 70_000] {
+        let raw = Raw::bind().await;
+        let gateway = provider(raw.port()).start().await;
+        let mut client = Client::connect(gateway.http).await;
+        client.send(question(bytes)).await;
+        let mut one = raw.accept().await;
+        fill(&mut one).await;
+        let head = frame(HEADERS, END_HEADERS, 1, &block(&[(":status", b"200")]));
+        assert!(one.send(&[head, frame(DATA, 0, 1, b"half")].concat()).await);
+        assert_eq!(
+            (client.head().await.status, client.text(4).await.as_str()),
+            (200, "half")
+        );
+        drop(client);
+        assert_eq!(reset(&mut one).await, (1, CANCEL));
+        nothing_is_held(&gateway).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_answer_is_whole_is_let_go_when_its_upstream_does_not_read_the_rest() {
+    for bytes in [1_000_000, 70_000] {
+        let raw = Raw::bind().await;
+        let gateway = provider(raw.port()).start().await;
+        let mut client = Client::connect(gateway.http).await;
+        client.send(question(bytes)).await;
+        let mut one = raw.accept().await;
+        fill(&mut one).await;
+        assert!(one.send(&answer(1, b"early")).await);
+        assert_eq!(client.response().await.text(), "early");
+        let answered = Instant::now();
+        assert_eq!(reset(&mut one).await, (1, CANCEL));
+        assert!(answered.elapsed() > Duration::from_secs(8), "{:?}", answered.elapsed());
+        nothing_is_held(&gateway).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_keeps_its_place_in_a_connection_after_its_answer() {
+    let raw = Raw::bind().await;
+    let gateway = plain(raw.port(), "HTTP2", "").start().await;
+    let mut sender = http2(&gateway).await;
+    let upload = || http::Request::post("http://host.test/").body(()).expect("a request");
+    let mut uploads = Vec::new();
+    let (answer_to, body) = sender.send_request(upload(), false).expect("a request");
+    uploads.push((answer_to, body));
+    let mut one = raw.accept_with(&[(3, 2)]).await;
+    uploads.push(sender.send_request(upload(), false).expect("a request"));
+    for stream in [1, 3] {
+        while one.next().await.expect("a frame").2 != stream {}
+        assert!(one.send(&answer(stream, b"early")).await);
+    }
+    let mut bodies = Vec::new();
+    for (answer, body) in uploads {
+        let mut early = answer.await.expect("an answer").into_body();
+        assert_eq!(early.data().await.expect("data").expect("data"), "early");
+        bodies.push((early, body));
+    }
+    // The server takes two at once, and both are still sent to it.
+    let mut other_client = asks(&gateway, "/").await;
+    let mut other = raw.accept().await;
+    let stream = other.asked().await;
+    assert!(other.send(&answer(stream, b"other")).await);
+    assert_eq!(other_client.response().await.text(), "other");
+    // One that ends makes room.
+    bodies[0].1.send_data("all".into(), true).expect("data");
+    let ended = one.asked().await;
+    assert!([1, 3].contains(&ended), "{ended}");
+    drop(other);
+    let mut next = asks(&gateway, "/").await;
+    let stream = one.asked().await;
+    assert!(one.send(&answer(stream, b"next")).await);
+    assert_eq!(next.response().await.text(), "next");
 }
 
 #[tokio::test]

@@ -7,11 +7,15 @@
 //! the connection has room for all of them, so that a slow client holds up its
 //! own stream and no other. A client that leaves resets its stream alone.
 //!
+//! A request has its place until its answer is whole and all of its body is sent: so long it is one of those that the
+//! server takes. An upload whose answer is whole has [`UPLOAD_REST`] for the rest.
+//!
 //! What the upstream has not begun with (RFC 9113 §8.7: a stream that it refuses,
 //! or beyond the last that it names as it goes away) goes out once more, over
 //! another connection, if all of it is at hand.
 
 mod request;
+mod upload;
 
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -27,9 +31,10 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
-use self::request::{Copy, Noted, in_http2};
+use self::request::{Copy, in_http2};
+use self::upload::{Noted, Tasks, Upload};
 use super::connect::{ConnectError, Open, Stream, stream};
 use super::pool::{Connection, Pool};
 use super::send::{Failed, SendError, Towards, distrusted, unless_silent};
@@ -43,30 +48,38 @@ use crate::limits::{
     UPSTREAM_LEFT_MAX, UPSTREAM_PING, UPSTREAM_RESETS_KEPT, UPSTREAM_ROUNDS_MAX, UPSTREAM_STREAMS_MAX,
 };
 use crate::pace::Broken;
-use crate::worker::OnThisThread;
 
 type Io = TokioIo<Weighed<Joined<super::connect::Io>>>;
 type Sender = SendRequest<Noted>;
 
-/// A connection and its place in it, until all of the answer is there.
+/// A request's place in a connection, until all of the answer is there.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    link: Rc<Link>,
+    place: Rc<Place>,
+    /// Told that the answer is whole.
+    upload: Option<oneshot::Sender<()>>,
     is_whole: bool,
+}
+
+/// A place in a connection. The answer and the upload hold it.
+#[derive(Debug)]
+struct Place {
+    link: Rc<Link>,
 }
 
 /// One connection.
 pub(super) struct Link {
     sender: Sender,
     /// Driven by a task of its own; here only for what the server says of its limits.
-    driver: Rc<RefCell<http2::Connection<Io, Noted, OnThisThread>>>,
+    driver: Rc<RefCell<http2::Connection<Io, Noted, Tasks>>>,
+    tasks: Tasks,
     signs: Rc<Signs>,
     remote: SocketAddr,
     endpoint: usize,
     /// What the configuration has it take.
     streams_max: usize,
     streams: Cell<usize>,
-    /// Answers that were left before their end.
+    /// Requests that were left before their end.
     left: Cell<usize>,
     /// The server has refused a request on it.
     has_refused: Cell<bool>,
@@ -86,22 +99,35 @@ impl core::fmt::Debug for Link {
 impl Slot {
     /// The address that its connection leads to.
     pub(super) fn remote(&self) -> SocketAddr {
-        self.link.remote
+        self.place.link.remote
     }
 
     /// All of the answer is there.
     pub(super) fn finish(mut self) {
         self.is_whole = true;
+        if let Some(upload) = self.upload.take() {
+            // All of it may be sent already.
+            let _ = upload.send(());
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Link { streams, left, .. } = &*self.link;
+        if !self.is_whole {
+            self.place.link.leave();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Link {
+            streams, idle_since, ..
+        } = &*self.link;
         streams.set(streams.get().saturating_sub(1));
-        left.set(left.get().saturating_add(usize::from(!self.is_whole)));
         if streams.get() == 0 {
-            self.link.idle_since.set(Instant::now());
+            idle_since.set(Instant::now());
         }
     }
 }
@@ -113,7 +139,8 @@ impl Link {
         (room > 0 && self.is_open()).then(|| {
             self.streams.set(self.streams.get().saturating_add(1));
             Slot {
-                link: Rc::clone(self),
+                place: Rc::new(Place { link: Rc::clone(self) }),
+                upload: None,
                 is_whole: false,
             }
         })
@@ -124,6 +151,11 @@ impl Link {
         // A server that takes none yet is asked and waited for.
         let of_server = self.driver.borrow().current_max_send_streams().max(1);
         of_server.min(self.streams_max)
+    }
+
+    /// A request is left before its end.
+    fn leave(&self) {
+        self.left.set(self.left.get().saturating_add(1));
     }
 
     /// Whether it takes further requests.
@@ -238,7 +270,8 @@ async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Rc<Link>, ConnectError>
     let Stream { io, remote, endpoint } = stream(pool.target(), &pool.shard, to, Speaks::Http2).await?;
     let signs = Rc::<Signs>::default();
     let io = TokioIo::new(Weighed::new(Joined(io), &signs));
-    let (sender, driver) = http2::Builder::new(OnThisThread)
+    let tasks = Tasks::new(Open::new(&pool.shard));
+    let (sender, driver) = http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .keep_alive_interval(UPSTREAM_PING)
         // Until it has said more, which is waited for.
@@ -252,9 +285,8 @@ async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Rc<Link>, ConnectError>
         .await
         .map_err(ConnectError::http)?;
     let driver = Rc::new(RefCell::new(driver));
-    let (driven, open, ends) = (Rc::clone(&driver), Open::new(&pool.shard), Rc::clone(&signs));
+    let (driven, ends) = (Rc::clone(&driver), Rc::clone(&signs));
     tokio::task::spawn_local(async move {
-        let _open = open;
         // How it ended is what the requests on it learn; without one nobody asks.
         let _ = poll_fn(|cx| Pin::new(&mut *driven.borrow_mut()).poll(cx)).await;
         ends.ended();
@@ -268,6 +300,7 @@ async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Rc<Link>, ConnectError>
     Ok(Rc::new(Link {
         sender,
         driver,
+        tasks,
         signs,
         remote,
         endpoint,
@@ -344,19 +377,22 @@ enum Unsent {
 }
 
 async fn send_on(
-    slot: Slot,
+    mut slot: Slot,
     request: Request<UpstreamBody>,
     target: &Target,
     first_byte: Duration,
 ) -> Result<(Response<Incoming>, Connection), Unsent> {
     let failure = Rc::<Cell<Option<Broken>>>::default();
     let passed_on = request.body().passed_on();
-    let request = in_http2(request, target.tls.is_some(), &failure).ok_or_else(|| {
+    let (upload, whole) = Upload::of(&slot.place);
+    slot.upload = Some(whole);
+    let request = in_http2(request, target.tls.is_some(), &failure, upload).ok_or_else(|| {
         let what = "the request cannot be said in HTTP/2";
         Unsent::Failed(SendError::Garbage(what.into()))
     })?;
-    slot.link.signs.asked();
-    let (link, mut sender) = (Rc::clone(&slot.link), slot.link.sender.clone());
+    let link = Rc::clone(&slot.place.link);
+    link.signs.asked();
+    let mut sender = link.sender.clone();
     let answer = pin!(sender.try_send_request(request));
     let answer = unless_silent(&Alarm::default(), first_byte, passed_on.as_deref(), answer).await;
     let answer = answer.ok_or(Unsent::Failed(SendError::Timeout))?;
@@ -516,7 +552,7 @@ mod tests {
         on_one_thread(async {
             let pool = pool(port);
             let slot = slot(&pool, TO).await.unwrap();
-            let link = Rc::clone(&slot.link);
+            let link = Rc::clone(&slot.place.link);
             let request = Request::get("/").header(HOST, "a.example");
             let request = request.body(UpstreamBody::of_pieces(VecDeque::new())).unwrap();
             // From here on time passes whenever nothing else happens.

@@ -1,8 +1,6 @@
 //! A request as HTTP/2 has it, and what is kept of it to send it once more.
 
 use core::cell::Cell;
-use core::pin::Pin;
-use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -10,9 +8,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body as _;
 
-use crate::pace::{BodyFailure, Broken};
+use super::upload::{Noted, Upload};
+use crate::pace::Broken;
 use crate::upstream::UpstreamBody;
 
 /// The request as HTTP/2 has it: its host in the target, and what gRPC asks for.
@@ -20,6 +19,7 @@ pub(super) fn in_http2(
     request: Request<UpstreamBody>,
     is_tls: bool,
     failure: &Rc<Cell<Option<Broken>>>,
+    upload: Upload,
 ) -> Option<Request<Noted>> {
     let (mut head, body) = request.into_parts();
     let host = head.headers.remove(HOST)?;
@@ -35,11 +35,7 @@ pub(super) fn in_http2(
     if content_type.starts_with(b"application/grpc") {
         head.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    let body = Noted {
-        body,
-        failure: Rc::clone(failure),
-    };
-    Some(Request::from_parts(head, body))
+    Some(Request::from_parts(head, Noted::new(body, failure, upload)))
 }
 
 /// A request that can go out once more: one whose body is at hand.
@@ -72,32 +68,5 @@ impl Copy {
         *request.headers_mut() = self.headers.clone();
         *request.version_mut() = Version::HTTP_2;
         request
-    }
-}
-
-/// A body on its way, and why it broke off: h2 only says that it did.
-pub(super) struct Noted {
-    body: UpstreamBody,
-    failure: Rc<Cell<Option<Broken>>>,
-}
-
-impl Body for Noted {
-    type Data = Bytes;
-    type Error = BodyFailure;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFailure>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Err(failure))) = &frame {
-            self.failure.set(Some(failure.into()));
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
