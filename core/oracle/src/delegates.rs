@@ -7,7 +7,7 @@ use lockgate_core::config::resource::{
 
 use crate::binding::Route;
 use crate::bytes::Bytes;
-use crate::validity::{Reasons, is_bound};
+use crate::validity::{Reasons, is_served};
 use crate::virtual_services::rule;
 use crate::world::{World, list, meta, spanned, text};
 
@@ -68,7 +68,7 @@ pub fn merged(world: &World) -> (World, Reasons) {
                 service.http.push(rule);
                 continue;
             };
-            if !is_bound(world, Route::Virtual(root)) {
+            if !is_served(world, Route::Virtual(root)) {
                 continue;
             }
             let namespace = to.namespace.as_deref().unwrap_or(&root.meta.namespace);

@@ -27,12 +27,14 @@ pub fn reasons(world: &World) -> Reasons {
         reasons.insert("two visible providers with one host");
     }
     for route in &world.resources.llm_routes {
-        check_gateways(world, Route::Llm(route), &mut reasons);
+        if names_an_absent_gateway(world, Route::Llm(route)) {
+            reasons.insert("a Gateway that is not there");
+        }
         check_route(world, route, &mut reasons);
     }
     for service in &world.resources.virtual_services {
-        if Route::Virtual(service).is_exported(world) {
-            check_gateways(world, Route::Virtual(service), &mut reasons);
+        if names_an_absent_gateway(world, Route::Virtual(service)) {
+            reasons.insert("a Gateway that is not there");
         }
         check_service(world, service, &mut reasons);
     }
@@ -81,17 +83,16 @@ pub fn visible_providers(world: &World) -> impl Iterator<Item = &LlmProvider> {
     })
 }
 
-fn check_gateways(world: &World, route: Route<'_>, reasons: &mut Reasons) {
-    for name in route.gateways() {
+fn names_an_absent_gateway(world: &World, route: Route<'_>) -> bool {
+    let is_there = |name: &str| {
         let mut gateways = world.resources.gateways.iter();
-        if **name != "mesh" && !gateways.any(|gateway| names(name, route.meta(), &gateway.meta)) {
-            reasons.insert("a Gateway that is not there");
-        }
-    }
+        name == "mesh" || gateways.any(|gateway| names(name, route.meta(), &gateway.meta))
+    };
+    route.is_exported(world) && !route.gateways().iter().all(|name| is_there(name))
 }
 
 fn check_service(world: &World, service: &VirtualService, reasons: &mut Reasons) {
-    let bound = is_bound(world, Route::Virtual(service));
+    let served = is_served(world, Route::Virtual(service));
     for entry in service.http.iter().flat_map(|rule| &rule.matches) {
         let also = &entry.also;
         let one = [&entry.uri, &also.scheme, &also.method, &also.authority];
@@ -114,7 +115,7 @@ fn check_service(world: &World, service: &VirtualService, reasons: &mut Reasons)
         if let Some(UriRewrite::Regex { pattern: text, .. }) = &rewrite.uri {
             check_pattern(text, &regex::bytes::Regex::new(text), reasons);
         }
-        for destination in destinations.iter().filter(|_| bound) {
+        for destination in destinations.iter().filter(|_| served) {
             let mut entries = world.resources.service_entries.iter();
             let Some(entry) = entries.find(|entry| entry.hosts.iter().any(|host| **host == **destination.host)) else {
                 reasons.insert("a destination that is not there");
@@ -161,11 +162,11 @@ fn check_route(world: &World, route: &LlmRoute, reasons: &mut Reasons) {
     if has_duplicates(route.rules.iter().filter_map(|rule| rule.name.as_deref())) {
         reasons.insert("two rules with one name");
     }
-    let bound = is_bound(world, Route::Llm(route));
+    let served = is_served(world, Route::Llm(route));
     for rule in &route.rules {
         check_matches(rule, reasons);
         check_weights(&rule.backend_refs, reasons);
-        check_providers(world, bound, &rule.backend_refs, reasons);
+        check_providers(world, served, &rule.backend_refs, reasons);
     }
 }
 
@@ -179,9 +180,15 @@ fn check_matches(rule: &LlmRule, reasons: &mut Reasons) {
     }
 }
 
-/// Whether a route stands behind anything here.
+/// Whether what a route sends to has to be there: it stands behind something here, or might if the Gateways that it names
+/// were there.
 #[must_use]
-pub fn is_bound(world: &World, route: Route<'_>) -> bool {
+pub fn is_served(world: &World, route: Route<'_>) -> bool {
+    names_an_absent_gateway(world, route) || is_bound(world, route)
+}
+
+/// Whether a route stands behind anything here.
+fn is_bound(world: &World, route: Route<'_>) -> bool {
     let listeners: BTreeSet<Listener> = served(world).iter().map(|served| served.listener).collect();
     listeners.into_iter().any(|listener| {
         let hosts = bindings(world, listener);
@@ -192,12 +199,12 @@ pub fn is_bound(world: &World, route: Route<'_>) -> bool {
     })
 }
 
-fn check_providers(world: &World, bound: bool, backends: &[BackendRef], reasons: &mut Reasons) {
+fn check_providers(world: &World, served: bool, backends: &[BackendRef], reasons: &mut Reasons) {
     for backend in backends {
         let named = |provider: &&LlmProvider| provider.host.eq_ignore_ascii_case(&backend.provider_host);
         if !world.resources.llm_providers.iter().any(|provider| named(&provider)) {
             reasons.insert("a provider that is not there");
-        } else if bound && !visible_providers(world).any(|provider| named(&provider)) {
+        } else if served && !visible_providers(world).any(|provider| named(&provider)) {
             // A route that stands behind nothing here may well mean another gateway's providers.
             reasons.insert("a provider that is not for this gateway");
         }
