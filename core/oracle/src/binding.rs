@@ -6,7 +6,7 @@ use lockgate_core::config::resource::{LlmRoute, Meta, Spanned, VirtualService};
 
 use crate::listening::{Listener, Served, served, server_names};
 use crate::routing::alternatives;
-use crate::world::World;
+use crate::world::{World, oldest_first};
 
 /// A resource that brings rules.
 #[derive(Debug, Clone, Copy)]
@@ -120,19 +120,12 @@ pub fn bindings(world: &World, listener: Listener) -> Vec<VirtualHost<'_>> {
     hosts
 }
 
-/// Those with a creation time first, oldest first; then as loaded, where nothing tells apart what is of two kinds.
+/// Nothing tells apart what is of two kinds and undated: that is as loaded.
 fn in_order(world: &World) -> Vec<Route<'_>> {
     let resources = &world.resources;
     let llm = resources.llm_routes.iter().map(Route::Llm);
     let all = llm.chain(resources.virtual_services.iter().map(Route::Virtual));
-    let (mut dated, mut undated): (Vec<Route<'_>>, Vec<Route<'_>>) =
-        all.partition(|route| route.meta().created.is_some());
-    dated.sort_by_key(|route| {
-        let meta = route.meta();
-        (meta.created, meta.name.value.clone(), meta.namespace.clone())
-    });
-    dated.append(&mut undated);
-    dated
+    oldest_first(all, |route| route.meta())
 }
 
 /// The place of the virtual host, which is opened where it is not there.

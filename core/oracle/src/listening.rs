@@ -6,7 +6,7 @@ use lockgate_core::config::resource::{Gateway, Server, ServerProtocol};
 
 use crate::binding::covers;
 use crate::policy::selects;
-use crate::world::World;
+use crate::world::{World, oldest_first};
 
 /// What connections reach: a port in plain text, or one HTTPS server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,17 +53,13 @@ impl Served<'_> {
     }
 }
 
-/// The servers that are there. Of two that cannot both be, that of the older Gateway is.
+/// The servers that are there. Of two that cannot both be, that of the Gateway that comes first is.
 #[must_use]
 pub fn served(world: &World) -> Vec<Served<'_>> {
     let gateways = world.resources.gateways.iter().enumerate();
-    let mut gateways: Vec<_> = gateways
-        .filter(|(_, gateway)| selects(&gateway.selector, &world.settings))
-        .collect();
-    // Stable: those without a date stay as they were loaded.
-    gateways.sort_by_key(|(_, gateway)| gateway.meta.created.unwrap_or(i64::MAX));
+    let selected = gateways.filter(|(_, gateway)| selects(&gateway.selector, &world.settings));
     let mut served: Vec<Served<'_>> = Vec::new();
-    for (place, gateway) in gateways {
+    for (place, gateway) in oldest_first(selected, |(_, gateway)| &gateway.meta) {
         for (index, server) in gateway.servers.iter().enumerate() {
             let port = *server.port;
             let listener = match *server.protocol {

@@ -76,7 +76,7 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
             .collect(),
         ..Settings::default()
     };
-    let gateways = bytes.some(1, 3, gateway);
+    let mut gateways = bytes.some(1, 3, gateway);
     let llm_providers = bytes.some(1, 4, provider);
     let llm_routes = bytes.some(1, 4, |bytes, index| route(bytes, index, &gateways, &llm_providers));
     let mut mesh_configs = bytes.some(0, 1, |bytes, _| mesh_config(bytes));
@@ -107,6 +107,9 @@ pub fn world(bytes: &mut Bytes<'_>) -> World {
     });
     if bytes.one_in(4) {
         delegates::delegate(&mut virtual_services, bytes, has_claims);
+    }
+    if bytes.one_in(8) {
+        date(&mut gateways, bytes);
     }
     World {
         resources: Resources {
@@ -159,6 +162,14 @@ pub(crate) fn gateway(bytes: &mut Bytes<'_>, index: usize) -> Gateway {
             port_name: spanned(format!("http-{server}").into()),
             protocol: spanned(protocol(bytes)),
         }),
+    }
+}
+
+/// Mostly of one age, and not loaded in the order of their names, which then decides.
+fn date(gateways: &mut [Gateway], bytes: &mut Bytes<'_>) {
+    gateways.reverse();
+    for gateway in gateways {
+        gateway.meta.created = bytes.pick(&[Some(1), Some(1), Some(1), Some(2), None]);
     }
 }
 
@@ -402,6 +413,17 @@ fn backends(bytes: &mut Bytes<'_>, providers: &[LlmProvider]) -> Vec<BackendRef>
         });
     }
     refs
+}
+
+/// Those with a creation time first, oldest first, and those of one age by name; then as loaded.
+pub(crate) fn oldest_first<T>(all: impl Iterator<Item = T>, meta: impl Fn(&T) -> &Meta) -> Vec<T> {
+    let (mut dated, mut undated): (Vec<T>, Vec<T>) = all.partition(|one| meta(one).created.is_some());
+    dated.sort_by_key(|one| {
+        let meta = meta(one);
+        (meta.created, meta.name.value.clone(), meta.namespace.clone())
+    });
+    dated.append(&mut undated);
+    dated
 }
 
 pub(crate) fn meta(bytes: &mut Bytes<'_>, kind: &'static str, name: &str, index: usize) -> Meta {
