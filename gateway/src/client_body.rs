@@ -137,16 +137,19 @@ pub(crate) struct Passing {
     record: Option<Box<Record>>,
     /// It has been waited for.
     has_waited: bool,
+    /// It ends with its head, whatever more its upstream sends.
+    is_bare: bool,
 }
 
 impl Passing {
-    /// The answer `incoming` that comes over `connection`.
+    /// The answer `incoming` that comes over `connection`, and nothing of it if it `is_bare`.
     pub(crate) fn new(
         incoming: Incoming,
         connection: Connection,
         pool: &Rc<Pool>,
         deadline: Option<Instant>,
         meter: Meter,
+        is_bare: bool,
         record: Box<Record>,
     ) -> Self {
         let idle = IdleLimit::new(record.worker.shared.times.stream_idle);
@@ -160,9 +163,14 @@ impl Passing {
             parting: None,
             record: Some(record),
             has_waited: false,
+            is_bare,
         };
         if passing.incoming.is_end_stream() {
             passing.end();
+        } else if is_bare {
+            // HTTP/1.1 has no more of it. What comes in HTTP/2 is not read, as little as its end, if that comes by itself.
+            passing.connection = None;
+            passing.finish(Flag::None, VIA_UPSTREAM);
         }
         passing
     }
@@ -184,7 +192,7 @@ impl Passing {
         if let Some(connection) = self.connection.take() {
             self.pool.put(connection);
         }
-        self.finish(Flag::None, "via_upstream");
+        self.finish(Flag::None, VIA_UPSTREAM);
     }
 
     /// The answer ends here: for an LLM's event stream with an event that says so, where one may still be sent.
@@ -240,6 +248,9 @@ impl Drop for Passing {
     }
 }
 
+/// As Envoy's access log has it.
+const VIA_UPSTREAM: &str = "via_upstream";
+
 /// As Envoy's access log has it, also of a client that takes nothing.
 const UNREAD: &str = "stream_idle_timeout";
 
@@ -277,7 +288,7 @@ impl Body for ClientBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes, _) => bytes.is_empty(),
-            Self::Upstream(passing) => passing.parting.is_none() && passing.incoming.is_end_stream(),
+            Self::Upstream(passing) => passing.is_bare || passing.parting.is_none() && passing.incoming.is_end_stream(),
             Self::Switched => true,
         }
     }

@@ -292,6 +292,6 @@ fn answer_with(answer: &Answer, body: Bytes, mut record: Box<Record>) -> Respons
 }
 
 /// Whether an answer ends with its head, whatever that says of a length.
-fn has_no_content(method: &Method, status: StatusCode) -> bool {
+pub(crate) fn has_no_content(method: &Method, status: StatusCode) -> bool {
     method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }

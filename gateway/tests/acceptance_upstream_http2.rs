@@ -705,6 +705,65 @@ async fn answers_that_cannot_be_trusted_are_502() {
     }
 }
 
+#[tokio::test]
+async fn an_answer_without_content_is_its_head_alone_whatever_comes_behind_it() {
+    let raw = Raw::bind().await;
+    let gateway = plain(raw.port(), "HTTP2", "").start().await;
+    let mut sender = http2(&gateway).await;
+    let mut one = None;
+    for (method, status, length) in [
+        ("GET", "204", None),
+        ("GET", "304", Some("4")),
+        ("HEAD", "200", Some("4")),
+    ] {
+        let fields: [(&str, &[u8]); 2] = [(":status", status.as_bytes()), ("content-length", b"4")];
+        let answer = async |one: &mut Connection| {
+            let stream = one.asked().await;
+            let head = frame(HEADERS, END_HEADERS, stream, &block(&fields));
+            assert!(
+                one.send(&[head, frame(DATA, END_STREAM, stream, b"EVIL")].concat())
+                    .await
+            );
+        };
+        let mut client = Client::connect(gateway.http).await;
+        client.send(request(method, "/", "host.test", &[], "")).await;
+        let one = match &mut one {
+            Some(one) => one,
+            None => one.insert(raw.accept().await),
+        };
+        answer(one).await;
+        let head = client.head().await;
+        assert_eq!(head.status.to_string(), status);
+        // hyper says none with a 304.
+        if status != "304" {
+            assert_eq!(head.header("content-length"), length, "{status}");
+        }
+        // What comes next is the next answer.
+        client.send(request("GET", "/", "nowhere.test", &[], "")).await;
+        let stream = one.asked().await;
+        assert!(one.send(&self::answer(stream, b"next")).await);
+        assert_eq!(client.response().await.text(), "next");
+
+        let question = http::Request::builder().method(method).uri("http://host.test/");
+        let (answered, _) = sender
+            .send_request(question.body(()).expect("a request"), true)
+            .expect("a request");
+        answer(one).await;
+        let head = answered.await.expect("an answer");
+        let said = head.headers().get("content-length");
+        assert_eq!(said.map(|value| value.to_str().expect("text")), length, "{status}");
+        let data = support::within_patience("the end", head.into_body().data()).await;
+        assert!(
+            data.as_ref()
+                .is_none_or(|data| data.as_ref().is_ok_and(Bytes::is_empty)),
+            "{method} {status}: {data:?}"
+        );
+    }
+    for line in gateway.log_of(9).await {
+        assert_eq!(field(&line, "response_flags"), "-", "{line}");
+    }
+}
+
 /// Waits until no upstream is connected.
 async fn gone(gateway: &Gateway) {
     eventually("no upstream is connected", || async {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, Entry, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, Entry, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -77,7 +77,8 @@ fn pass_on(
         None => Meter::None,
     };
     changes::make(&mut head.headers, changes);
-    let passing = Passing::new(incoming, connection, pool, deadline, meter, record);
+    let is_bare = respond::has_no_content(&record.method, head.status);
+    let passing = Passing::new(incoming, connection, pool, deadline, meter, is_bare, record);
     let mut response = Response::new(ClientBody::Upstream(Box::new(passing)));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
@@ -87,6 +88,10 @@ fn pass_on(
 /// What any answer's head loses and gains.
 fn clean(head: &mut http::response::Parts, record: &mut Record) {
     head::clean_response(&mut head.headers);
+    if head.status == StatusCode::NO_CONTENT {
+        // There is none that it could be the length of (RFC 9110 §8.6).
+        head.headers.remove(CONTENT_LENGTH);
+    }
     record.status = head.status.as_u16();
     // Clients show their provider's id to its support; where there is none they get the gateway's.
     match head.headers.entry(X_REQUEST_ID) {
