@@ -13,23 +13,40 @@ use crate::request::{AuthorityForm, Connection, Headers, Request, Scheme};
 use crate::route;
 use crate::shown::{self, Written};
 use crate::tables::Tables;
+use crate::token::removed::{self, KeptCookies, QueryBuffer};
 
 /// Working memory of one decision, owned by the caller and used again for the next.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    pub(crate) head: HeadScratch,
+    /// The cookies that policies read.
+    pub(crate) judged_cookies: KeptCookies,
+    /// Those that pass 1 of the routes reads, where an authorizer's answer tells them apart.
+    pub(crate) routed_cookies: KeptCookies,
+}
+
+/// What the head of a request is read into.
+#[derive(Debug, Default)]
+pub(crate) struct HeadScratch {
     authority: AuthorityBuffer,
     path: PathBuffer,
+    query: QueryBuffer,
     written: Written,
 }
 
 impl Scratch {
-    /// Empty working memory. About 13 KiB: keep it with the worker, not with the connection.
+    /// Empty working memory. About 37 KiB: keep it with the worker, not with the connection.
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            authority: AuthorityBuffer::new(),
-            path: PathBuffer::new(),
-            written: Written::new(),
+            head: HeadScratch {
+                authority: AuthorityBuffer::new(),
+                path: PathBuffer::new(),
+                query: QueryBuffer::new(),
+                written: Written::new(),
+            },
+            judged_cookies: KeptCookies::new(),
+            routed_cookies: KeptCookies::new(),
         }
     }
 }
@@ -40,7 +57,10 @@ pub(crate) struct Attributes<'d> {
     pub(crate) method: &'d str,
     pub(crate) authority: Authority<'d>,
     pub(crate) path: &'d str,
+    /// As it goes on, without the parameters where tokens are.
     pub(crate) query: Option<&'d str>,
+    /// As it came: where tokens are looked for.
+    pub(crate) received_query: Option<&'d str>,
     pub(crate) headers: &'d dyn Headers,
     /// It came as an extended CONNECT: an answer of 2xx that does not lead to what it asks for must not be given.
     pub(crate) insists: bool,
@@ -63,7 +83,7 @@ impl<'d> Attributes<'d> {
     pub(crate) fn read(
         tables: &Tables<'_>,
         request: &'d Request<'d>,
-        scratch: &'d mut Scratch,
+        scratch: &'d mut HeadScratch,
     ) -> Result<Self, BadRequest> {
         let edge = tables.edge;
         method::check(request.method)?;
@@ -83,7 +103,8 @@ impl<'d> Attributes<'d> {
             method: request.method,
             authority,
             path: target.path,
-            query: target.query,
+            query: removed::kept_query(tables, target.query, &mut scratch.query)?,
+            received_query: target.query,
             headers: request.headers,
             insists: request.authority.is_some_and(|sent| sent.upgrade.is_some()),
             connection: &request.connection,

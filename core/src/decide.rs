@@ -118,7 +118,12 @@ pub fn decide<'d>(
     entropy: u64,
     scratch: &'d mut Scratch,
 ) -> Decision<'d> {
-    let read = Attributes::read(tables, request, scratch);
+    let Scratch {
+        head,
+        judged_cookies,
+        routed_cookies,
+    } = scratch;
+    let read = Attributes::read(tables, request, head);
     let seen = match &read {
         Ok(seen) => seen,
         Err(bad) => return Decision::Refuse(Refusal::BadRequest(*bad)),
@@ -146,7 +151,10 @@ pub fn decide<'d>(
         Sender::Token(token) => return Decision::VerifyToken(token),
         Sender::Refused(error) => return Decision::Refuse(Refusal::Token(error)),
     };
-    let headers = Overlay::new(tables, seen, known.checked, claims);
+    let headers = match Overlay::of_kept(tables, seen, known.checked, claims, judged_cookies) {
+        Ok(headers) => headers,
+        Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
+    };
     let shown = seen.with_headers(&headers);
     match (authz::authorize(tables, &shown, &known), known.body) {
         (Permission::Granted, _) => {}
@@ -163,7 +171,10 @@ pub fn decide<'d>(
         None => &shown,
         Some(checked) => {
             as_routed = checked.seen_by_routes(tables);
-            routed_headers = Overlay::new(tables, seen, Some(&as_routed), claims);
+            routed_headers = match Overlay::of_kept(tables, seen, Some(&as_routed), claims, routed_cookies) {
+                Ok(headers) => headers,
+                Err(bad) => return Decision::Refuse(Refusal::BadRequest(bad)),
+            };
             rerouted = seen.with_headers(&routed_headers);
             &rerouted
         }

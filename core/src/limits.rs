@@ -16,6 +16,13 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// address among them. A hundred addresses of IPv6, and more lines than any client sends.
 pub const SHOWN_BYTES_MAX: usize = 4 * 1024;
 
+/// Bytes of a query of which a token is taken out, and of the cookies that policies or routes read where tokens are in
+/// them, each without the tokens. What common servers take in one line.
+pub const KEPT_BYTES_MAX: usize = 8 * 1024;
+
+/// Lines of such cookies. Clients send one (RFC 6265 §5.4).
+pub const COOKIE_LINES_MAX: usize = 16;
+
 /// Bytes of an authority (`host[:port]`): 253 of a DNS name, a colon and five digits, rounded up.
 pub const AUTHORITY_BYTES_MAX: usize = 264;
 

@@ -46,10 +46,16 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     if !tables.policies.last().is_some_and(PolicyRow::only_observes) {
         return Observation::default();
     }
-    let Ok(seen) = Attributes::read(tables, request, scratch) else {
+    let Scratch {
+        head, judged_cookies, ..
+    } = scratch;
+    let Ok(seen) = Attributes::read(tables, request, head) else {
         return Observation::default();
     };
-    let headers = Overlay::new(tables, &seen, known.checked, known.identity.claims().copied());
+    let claims = known.identity.claims().copied();
+    let Ok(headers) = Overlay::of_kept(tables, &seen, known.checked, claims, judged_cookies) else {
+        return Observation::default();
+    };
     let seen = seen.with_headers(&headers);
     let has_dry_runs = tables.rule_index.sections.iter().any(|section| section.dry_run);
     Observation {

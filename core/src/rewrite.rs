@@ -5,7 +5,7 @@
 //! fields are set. Shells carry it out, none of them decides it.
 
 #[cfg(feature = "alloc")]
-use alloc::{borrow::ToOwned, format, string::String};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 #[cfg(feature = "alloc")]
 use crate::decision::{Path, Redirect};
@@ -18,7 +18,7 @@ use crate::path::Normalization;
 use crate::shown::{OF_GATEWAY, REQUEST_ID};
 use crate::tables::{FieldRow, FieldWhen, PlaceRow, Span, Tables};
 #[cfg(feature = "alloc")]
-use crate::token::places;
+use crate::token::removed;
 
 /// Header fields of the client that are never sent to a provider: credentials, which are the gateway's business, and
 /// what names the client's address or path through other proxies.
@@ -278,7 +278,7 @@ fn is_dot_segment(segment: &str) -> bool {
 #[must_use]
 pub fn sent_query(tables: &Tables<'_>, query: &str) -> String {
     let mut sent = String::new();
-    for (index, pair) in query.split('&').filter(|pair| !holds_token(tables, pair)).enumerate() {
+    for (index, pair) in removed::kept_parameters(tables, query).enumerate() {
         if index > 0 {
             sent.push('&');
         }
@@ -299,33 +299,9 @@ pub fn reads_tokens_from_cookies(tables: &Tables<'_>) -> bool {
 /// A `Cookie` field without the cookies where tokens are.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn sent_cookies(tables: &Tables<'_>, cookies: &str) -> String {
-    let holds_token = |cookie: &str| {
-        let name = cookie.split('=').next().unwrap_or(cookie).trim();
-        tables
-            .token_places
-            .iter()
-            .any(|place| matches!(*place, PlaceRow::Cookie(of_token) if tables.text(of_token) == name))
-    };
-    let mut sent = String::new();
-    let kept = cookies.split(';').map(str::trim);
-    for cookie in kept.filter(|cookie| !cookie.is_empty() && !holds_token(cookie)) {
-        if !sent.is_empty() {
-            sent.push_str("; ");
-        }
-        sent.push_str(cookie);
-    }
-    sent
-}
-
-/// Whether a parameter of a query is one where tokens are.
-#[cfg(feature = "alloc")]
-fn holds_token(tables: &Tables<'_>, pair: &str) -> bool {
-    let key = pair.split('=').next().unwrap_or(pair).as_bytes();
-    tables.token_places.iter().any(|place| match *place {
-        PlaceRow::Param(name) => places::names(key, tables.bytes(name)),
-        PlaceRow::Header { .. } | PlaceRow::Cookie(_) => false,
-    })
+pub fn sent_cookies(tables: &Tables<'_>, cookies: &[u8]) -> Vec<u8> {
+    let kept: Vec<&[u8]> = removed::kept_cookies(tables, cookies).collect();
+    kept.join(&b"; "[..])
 }
 
 /// The new body: the client's with `fields` set.

@@ -12,6 +12,7 @@ pub(crate) mod overlay;
 pub(crate) mod places;
 #[cfg(feature = "alloc")]
 mod read;
+pub(crate) mod removed;
 
 pub use places::SentToken;
 #[cfg(feature = "alloc")]

@@ -343,6 +343,54 @@ spec: {jwtRules: [{issuer: i, jwksUri: 'https://keys.test/'}]}
 }
 
 #[test]
+fn the_parameter_of_a_token_is_no_part_of_the_path_that_is_judged() {
+    let jwt = "apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: j, namespace: istio-system}
+spec: {jwtRules: [{issuer: i, jwksUri: 'https://keys.test/', fromParams: [t], fromCookies: [sid], fromHeaders: [{name: x-t}]}]}
+---
+";
+    let on_path = "[{when: [{key: 'request.headers[:path]', values: ['/admin', '/admin?x']}]}]";
+    let on_fields = "[{when: [{key: 'request.headers[x-t]', values: ['*']}]}, {when: [{key: 'request.headers[cookie]', values: ['sid=a']}]}]";
+    let policies = policy("p", "CUSTOM", "a-closed", on_path) + &policy("q", "CUSTOM", "b-open", on_fields) + jwt;
+    let compiled = setup(&policies, false);
+    let tables = compiled.snapshot.tables();
+    for (target, told) in [
+        ("/admin", Some(None)),
+        ("/admin?t=a", Some(None)),
+        ("/admin?t=a&x&%74=b", Some(Some("x"))),
+        ("/admin?y", None),
+    ] {
+        let asked = Sent { target, ..CHAT }.ask(|request, known| {
+            match decide(&tables, request, known, 0, &mut Scratch::new()) {
+                Decision::Check(check) => {
+                    assert_eq!(check.path, "/admin");
+                    Some(check.query.map(str::to_owned))
+                }
+                _ => None,
+            }
+        });
+        assert_eq!(
+            asked,
+            told.map(|query: Option<&str>| query.map(str::to_owned)),
+            "{target}"
+        );
+    }
+    // Of header fields a CUSTOM policy sees the token, since it comes before tokens.
+    for headers in [&[("x-t", "a")][..], &[("cookie", "sid=a")]] {
+        let sent = Sent { headers, ..CHAT };
+        assert_eq!(ask(&compiled, &sent, &[]), Came::Check(SECOND), "{headers:?}");
+        let asked = sent.explained_by(&compiled);
+        let traced: Vec<bool> = asked.policies.iter().map(|policy| policy.matched).collect();
+        assert_eq!(traced, [false, true], "{asked}");
+        let Verdict::Check(check) = &asked.verdict else {
+            panic!("{asked:?}");
+        };
+        assert_eq!(check.policies, ["istio-system/q"]);
+    }
+}
+
+#[test]
 fn explain_says_whom_to_ask_and_takes_what_they_would_say() {
     let policies = policy("p", "CUSTOM", "a-closed", "[{to: [{operation: {methods: [POST]}}]}]");
     let compiled = setup(&policies, false);

@@ -412,9 +412,10 @@ fn only_the_named_places_are_looked_at() {
 
 #[test]
 fn an_empty_parameter_is_a_bad_token() {
-    let asked = ask(&one_rule(""), "POST", "/?access_token=", &[]);
-    assert_eq!(asked.refused, Some(TokenError::BadFormat));
-    assert_eq!(ask(&one_rule(""), "POST", "/?access_token", &[]).refused, None);
+    for target in ["/?access_token=", "/?access_token", "/?x&access%5Ftoken&y"] {
+        let asked = ask(&one_rule(""), "POST", target, &[]);
+        assert_eq!(asked.refused, Some(TokenError::BadFormat), "{target}");
+    }
 }
 
 #[test]
@@ -616,6 +617,159 @@ fn routes_and_policies_see_what_a_token_writes_and_not_what_a_client_sends() {
     assert_eq!(status(&[], Some("bob")), 404);
     assert_eq!(status(&[("x-user", "ann")], Some("bob")), 404);
     assert_eq!(status(&[("x-user", "ann")], None), 404, "not even without a token");
+}
+
+/// A host of a VirtualService, policies on path, cookies and a field of tokens, and routes by a cookie and a parameter.
+const JUDGED: &str = "\n---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: plain, namespace: istio-system}
+spec:
+  hosts: [plain.test]
+  gateways: [istio-system/ingress-gw]
+  http:
+  - match: [{queryParams: {t: {regex: '.*'}}}, {queryParams: {'%74': {regex: '.*'}}}, {headers: {cookie: {regex: '.*sid.*'}}}]
+    directResponse: {status: 418}
+  - match: [{headers: {cookie: {exact: 'b=2; c=3'}}}]
+    directResponse: {status: 299}
+  - route: [{destination: {host: plain.test, port: {number: 80}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: plain, namespace: istio-system}
+spec:
+  hosts: [plain.test]
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  resolution: STATIC
+  endpoints: [{address: 10.0.0.1}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deny, namespace: istio-system}
+spec:
+  action: DENY
+  rules:
+  - when: [{key: 'request.headers[:path]', values: [/admin, '/admin?x=1', '*secret']}]
+  - when: [{key: 'request.headers[cookie]', values: [a=1, 'é=1']}]
+  - when: [{key: 'request.headers[x-token]', values: ['*']}]
+  - when: [{key: 'request.headers[x-kept]', values: ['*']}]
+";
+
+/// 0 when it goes on, with what goes on of the target.
+fn judged(compiled: &Compiled, target: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let tables = compiled.snapshot.tables();
+    let mut pairs: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    pairs.push(("host", b"plain.test"));
+    let pairs = pairs.as_slice();
+    let request = Request {
+        method: "GET",
+        authority: None,
+        target,
+        headers: &pairs,
+        connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+    };
+    let (mut first, mut second) = (Scratch::new(), Scratch::new());
+    let set;
+    let decision = match decide(&tables, &request, Known::NOTHING, 0, &mut first) {
+        Decision::VerifyToken(sent) => {
+            let read = Token::read(sent.text()).and_then(|token| {
+                let rules = token.candidates(&tables, &sent, NOW)?;
+                token.accept(&tables, rules[0])
+            });
+            let identity = match read {
+                Ok(read) => {
+                    set = read;
+                    Identity::Verified(set.claims())
+                }
+                Err(error) => Identity::Refused(error),
+            };
+            let known = Known {
+                identity,
+                ..Known::NOTHING
+            };
+            decide(&tables, &request, known, 0, &mut second)
+        }
+        decision => decision,
+    };
+    match decision {
+        Decision::Forward(forward) => (0, lockgate_core::rewrite::target(&tables, forward.path).unwrap()),
+        Decision::Respond(answer) => (answer.status, String::new()),
+        Decision::Refuse(refusal) => (refusal.status(), String::new()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn policies_and_routes_judge_what_goes_on() {
+    let places = "    fromHeaders: [{name: x-token}]\n    fromParams: [t]\n    fromCookies: [sid]\n";
+    let compiled = compiled(&format!(
+        "  - issuer: https://a.test\n    jwks: {KEYS}\n{places}{JUDGED}"
+    ));
+    let good = token(GOOD);
+    for (target, status, sent) in [
+        ("/admin".into(), 403, ""),
+        ("/admin?".into(), 0, "/admin?"),
+        (format!("/admin?t={good}"), 403, ""),
+        (format!("/admin?%74={good}"), 403, ""),
+        (format!("/admin?x=1&t={good}"), 403, ""),
+        (format!("/admin?t={good}&x=1"), 403, ""),
+        (format!("/admin?x=2&t={good}&x=1"), 0, "/admin?x=2&x=1"),
+        (format!("/b?z=secret&t={good}"), 403, ""),
+        (format!("/b?z=secret&t={good}&"), 0, "/b?z=secret&"),
+        (format!("/b?t={good}"), 0, "/b"),
+        // As in Envoy, a name alone has an empty value.
+        ("/admin?t".into(), 401, ""),
+        ("/b?%74".into(), 401, ""),
+        ("/b?t&x".into(), 401, ""),
+        ("/b?tt&x".into(), 0, "/b?tt&x"),
+        (
+            format!("/b?{}&t={good}", "x".repeat(8192)),
+            0,
+            &*format!("/b?{}", "x".repeat(8192)),
+        ),
+        (format!("/b?{}&t={good}", "x".repeat(8193)), 414, ""),
+    ] {
+        assert_eq!(judged(&compiled, &target, &[]), (status, sent.to_owned()), "{target}");
+    }
+    for (cookies, status) in [
+        (&["a=1"][..], 403),
+        (&["; a=1"], 403),
+        (&["a=1 ;"], 403),
+        (&["sid; a=1"], 403),
+        (&["sid =x; a=1"], 403),
+        (&[&format!("sid={good}; a=1")], 403),
+        (&[&format!("a=1;sid={good}")], 403),
+        (&["x=1", "sid; a=1"], 403),
+        (&["sid; é=1"], 403),
+        (&[&format!("b=2; sid={good};c=3")], 299),
+        (&["sid", ";", ""], 0),
+        (&["xsid=1"], 418),
+        (&["sid=bad; a=1"], 401),
+        (&[&format!("b={}", "x".repeat(8192 - 2))], 0),
+        (&[&format!("b={}", "x".repeat(8192 - 1))], 431),
+        (&["b=1"; 16], 0),
+        (&["b=1"; 17], 431),
+    ] {
+        let fields: Vec<(&str, &str)> = cookies.iter().map(|line| ("cookie", *line)).collect();
+        assert_eq!(judged(&compiled, "/b", &fields).0, status, "{cookies:?}");
+    }
+    for (name, value, status) in [("x-token", &*good, 0), ("x-token", "bad", 401), ("x-kept", "x", 403)] {
+        assert_eq!(judged(&compiled, "/b", &[(name, value)]).0, status, "{name} {value}");
+    }
+}
+
+#[test]
+fn a_field_whose_token_a_rule_would_send_on_is_shown() {
+    let kept = "    fromHeaders: [{name: x-kept}]\n    forwardOriginalToken: true\n";
+    let compiled = compiled(&format!("  - issuer: https://a.test\n    jwks: {KEYS}\n{kept}{JUDGED}"));
+    assert_eq!(judged(&compiled, "/b", &[("x-kept", &*token(GOOD))]).0, 403);
+}
+
+#[test]
+fn cookies_that_nobody_reads_may_be_of_any_length() {
+    let rule = format!("  - issuer: https://a.test\n    jwks: {KEYS}\n    fromCookies: [sid]\n");
+    let long = format!("a={}", "x".repeat(20_000));
+    assert_eq!(ask(&compiled(&rule), "POST", "/", &[("cookie", &long)]).status, 0);
 }
 
 #[test]

@@ -277,6 +277,79 @@ fn a_hundred_thousand_judgements_by_every_kind_of_condition_allocate_nothing() {
     assert_eq!((denied, passed, asked), (20_000, 40_000, 40_000));
 }
 
+/// Tokens in each place, and policies that read what is beside them.
+const BESIDE_TOKENS: &str = r#"
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: istio-system}
+spec:
+  jwtRules:
+  - issuer: i
+    jwks: '{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
+    fromHeaders: [{name: x-token}]
+    fromParams: [t]
+    fromCookies: [sid]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deny, namespace: istio-system}
+spec:
+  action: DENY
+  rules:
+  - when: [{key: 'request.headers[:path]', values: ['/p?a&b']}]
+  - when: [{key: 'request.headers[cookie]', values: ['a=1; b=2']}]
+  - when: [{key: 'request.headers[x-token]', values: ['*']}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: trial, namespace: istio-system, annotations: {istio.io/dry-run: 'true'}}
+spec: {action: DENY, rules: [{when: [{key: 'request.headers[cookie]', values: ['a=1']}]}]}
+"#;
+
+#[test]
+fn a_hundred_thousand_judgements_of_what_is_beside_tokens_allocate_nothing() {
+    let compiled = compiled_of(BESIDE_TOKENS);
+    let tables = compiled.snapshot.tables();
+    let claims = ClaimSet::parse::<&str>(br#"{"iss":"i","sub":"s"}"#, &[]).unwrap();
+    let mut scratch = Scratch::new();
+    let heads: [(&str, &[u8], &[u8], bool); 4] = [
+        ("/p?a&t=x.y.z&b", b"", b"", true),
+        ("/p", b"a=1; sid=x.y.z;b=2", b"", true),
+        ("/p?t=x.y.z", b"a=1; sid; sid =2", b"", false),
+        ("/p?b", b"a=1", b"x.y.z", false),
+    ];
+    let (mut denied, mut passed) = (0, 0);
+    let counted = allocation_counter::measure(|| {
+        for round in 0..100_000_usize {
+            let (target, cookies, token, is_denied) = heads[round % heads.len()];
+            let all: [(&str, &[u8]); 3] = [("host", b"test.com"), ("cookie", cookies), ("x-token", token)];
+            let headers = if token.is_empty() { &all[..2] } else { &all[..] };
+            let request = Request {
+                method: "GET",
+                authority: None,
+                target,
+                headers: &headers,
+                connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
+            };
+            let known = Known {
+                identity: Identity::Verified(claims.claims()),
+                ..Known::NOTHING
+            };
+            let observed = observe(&tables, &request, &known, &mut scratch);
+            assert!(observed.dry_run.is_some());
+            let was_denied = match decide(&tables, &request, known, 0, &mut scratch) {
+                Decision::Refuse(Refusal::Denied(_)) => true,
+                Decision::Refuse(Refusal::NoRoute) => false,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(was_denied, is_denied, "{target}");
+            if was_denied { denied += 1 } else { passed += 1 }
+        }
+    });
+    assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
+    assert_eq!((denied, passed), (50_000, 50_000));
+}
+
 const CHECKED: &str = "apiVersion: lockgate.dev/v1
 kind: MeshConfig
 metadata: {name: edge, namespace: istio-system}

@@ -6,7 +6,7 @@ use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::{Known, Scratch, decide};
+use lockgate_core::decide::{Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Refusal};
 use lockgate_core::request::{Connection, Request};
 use lockgate_core::tables::Tables;
@@ -29,9 +29,19 @@ spec:
     fromParams: [t]
     fromCookies: [sid]
   - {issuer: k, jwks: *keys, fromParams: [t]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: judged, namespace: istio-system}
+spec:
+  action: DENY
+  rules:
+  - when: [{key: 'request.headers[:path]', values: [/, /p, '*x=1']}]
+  - when: [{key: 'request.headers[cookie]', values: [a=b, '*; c']}]
 "#;
 
-/// A token is found where the rules look, and nowhere else; of two nobody chooses.
+/// A token is found where the rules look, and nowhere else; of two nobody chooses. A policy judges what goes on without
+/// those places.
 ///
 /// Input: a byte that chooses the method, then lines: the target, and header fields.
 pub fn token_places(input: &[u8]) {
@@ -57,7 +67,7 @@ pub fn token_places(input: &[u8]) {
         in_query(target, b"t", 2, &mut places);
         in_cookies(&fields, b"sid", 1, &mut places);
     }
-    decided(method, target, &fields, |tables, decision| {
+    decided(method, target, &fields, Identity::Unverified, |tables, decision| {
         match (decision, &places[..]) {
             // A head that cannot be read has no token.
             (Decision::Refuse(Refusal::BadRequest(_)), _) => {}
@@ -71,22 +81,92 @@ pub fn token_places(input: &[u8]) {
             (_, []) => {}
         }
     });
+    decided(
+        method,
+        target,
+        &fields,
+        Identity::Anonymous,
+        |_, decision| match decision {
+            Decision::Refuse(Refusal::BadRequest(_)) => {}
+            decision => {
+                let is_denied = matches!(decision, Decision::Refuse(Refusal::Denied(_)));
+                let cookies = named(&fields, "cookie").into_iter().map(kept_cookies);
+                let is_cookie = cookies.into_iter().any(|line| line == b"a=b" || line.ends_with(b"; c"));
+                match kept_target(target) {
+                    Some(target) => {
+                        let is_path = ["/", "/p"].contains(&&*target) || target.ends_with("x=1");
+                        assert_eq!(is_denied, is_path || is_cookie, "{target}");
+                    }
+                    None => assert!(is_denied || !is_cookie),
+                }
+            }
+        },
+    );
+}
+
+/// The target without the parameters where tokens are; `None` where its path may be written otherwise.
+fn kept_target(target: &str) -> Option<String> {
+    let target = target.split('#').next()?;
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'/';
+    if !path.bytes().all(is_plain) {
+        return None;
+    }
+    let Some(query) = query else {
+        return Some(path.to_owned());
+    };
+    let is_place = |pair: &&str| {
+        let key = unescaped(pair.split('=').next().unwrap_or_default());
+        key == b"t" || key == b"access_token"
+    };
+    let kept: Vec<&str> = query.split('&').filter(|pair| !is_place(pair)).collect();
+    let kept = kept.join("&");
+    Some(if kept.is_empty() && !query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{kept}")
+    })
+}
+
+/// A line of cookies without those where tokens are.
+fn kept_cookies(line: &[u8]) -> Vec<u8> {
+    let cookies = line.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let kept = cookies.filter(|cookie| {
+        let name = cookie.split(|&byte| byte == b'=').next().unwrap_or_default();
+        !cookie.is_empty() && name.trim_ascii() != b"sid"
+    });
+    kept.collect::<Vec<_>>().join(&b"; "[..])
 }
 
 /// Hands `check` the token `text` as the usual place holds it.
 pub(crate) fn sent(text: &[u8], check: impl FnOnce(&Tables<'_>, &SentToken<'_>)) {
     let field = [b"Bearer ", text].concat();
     let fields: [(&str, &[u8]); 2] = [("host", b"a.test"), ("authorization", &field)];
-    decided("GET", "/", &fields, |tables, decision| match decision {
-        Decision::VerifyToken(sent) => {
-            assert_eq!(sent.text(), text);
-            check(tables, sent);
-        }
-        other => panic!("{other:?}, and not the token"),
-    });
+    decided(
+        "GET",
+        "/",
+        &fields,
+        Identity::Unverified,
+        |tables, decision| match decision {
+            Decision::VerifyToken(sent) => {
+                assert_eq!(sent.text(), text);
+                check(tables, sent);
+            }
+            other => panic!("{other:?}, and not the token"),
+        },
+    );
 }
 
-fn decided(method: &str, target: &str, fields: &[(&str, &[u8])], check: impl FnOnce(&Tables<'_>, &Decision<'_>)) {
+fn decided(
+    method: &str,
+    target: &str,
+    fields: &[(&str, &[u8])],
+    identity: Identity<'_>,
+    check: impl FnOnce(&Tables<'_>, &Decision<'_>),
+) {
     let request = Request {
         method,
         authority: None,
@@ -96,7 +176,11 @@ fn decided(method: &str, target: &str, fields: &[(&str, &[u8])], check: impl FnO
     };
     let tables = compiled().snapshot.tables();
     let mut scratch = Scratch::new();
-    check(&tables, &decide(&tables, &request, Known::NOTHING, 0, &mut scratch));
+    let known = Known {
+        identity,
+        ..Known::NOTHING
+    };
+    check(&tables, &decide(&tables, &request, known, 0, &mut scratch));
 }
 
 fn compiled() -> &'static Compiled {
@@ -144,9 +228,9 @@ fn in_query<'i>(target: &'i str, name: &[u8], rules: usize, places: &mut Places<
         return;
     };
     for pair in query.split('&') {
-        if let Some((key, value)) = pair.split_once('=')
-            && unescaped(key) == name
-        {
+        // A name alone has an empty value.
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if unescaped(key) == name {
             places.push((value.as_bytes(), rules));
         }
     }

@@ -147,7 +147,7 @@ pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables<'_>
         let sent: Vec<HeaderValue> = headers
             .get_all(COOKIE)
             .iter()
-            .filter_map(|cookies| HeaderValue::try_from(rewrite::sent_cookies(tables, cookies.to_str().ok()?)).ok())
+            .filter_map(|cookies| HeaderValue::try_from(rewrite::sent_cookies(tables, cookies.as_bytes())).ok())
             .filter(|cookies| !cookies.is_empty())
             .collect();
         headers.remove(COOKIE);

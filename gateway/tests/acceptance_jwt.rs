@@ -8,7 +8,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::bed::{Bed, Transport, join};
+use support::bed::{Bed, EDGE, Transport, join, plain_host};
 use support::client::{Client, Response, get, post, request};
 use support::gateway::{Gateway, Setup};
 use support::pki::Authority;
@@ -661,6 +661,55 @@ async fn policies_rest_on_verified_claims() {
     let said = explained(r#"{"iss":"https://issuer.test"}"#).await;
     assert!(said.stdout.contains("REFUSE with 403"), "{}", said.all());
     assert_eq!(explained("{").await.code, 2);
+}
+
+#[tokio::test]
+async fn a_policy_judges_what_the_upstream_gets() {
+    let key = SigningKey::ed25519();
+    let policy = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: deny, namespace: \
+                  istio-system}\nspec:\n  action: DENY\n  rules:\n  - when: [{key: 'request.headers[:path]', values: [/admin, \
+                  '/admin?x=1']}]\n  - when: [{key: 'request.headers[cookie]', values: [a=1]}]\n---\n";
+    let places = "    fromHeaders: [{name: x-token}]\n    fromParams: [t]\n    fromCookies: [sid]\n";
+    let authentication = inline(&[key.jwk("k")], places);
+    let host = Upstream::plain().await;
+    let text = format!(
+        "{authentication}{policy}{EDGE}{}",
+        plain_host(host.addr.port(), "edge", "plain.test")
+    );
+    let gateway = Setup::empty().file("all.yaml", &text).start().await;
+    let token = good(&key, "EdDSA", "k");
+    let ask = async |target: String, cookie: String| {
+        let mut client = Client::connect(gateway.http).await;
+        let fields = [("cookie", cookie.as_str())];
+        let is_empty = cookie.is_empty();
+        let fields = if is_empty { &[][..] } else { &fields[..] };
+        client.send(request("GET", &target, "plain.test", fields, "")).await;
+        client.response().await.status
+    };
+    for (target, status) in [
+        ("/admin", 403),
+        ("/admin?t", 401),
+        ("/admin?t=", 401),
+        (&format!("/admin?t={token}"), 403),
+        (&format!("/admin?%74={token}"), 403),
+        (&format!("/admin?t={token}&x=1"), 403),
+    ] {
+        assert_eq!(ask(target.into(), String::new()).await, status, "{target}");
+    }
+    for (cookie, status) in [
+        ("a=1", 403),
+        ("; a=1", 403),
+        ("sid; a=1", 403),
+        ("sid=bad; a=1", 401),
+        (&format!("sid={token}; a=1"), 403),
+    ] {
+        assert_eq!(ask("/b".into(), cookie.into()).await, status, "{cookie}");
+    }
+    assert_eq!(host.request_count(), 0);
+    assert_eq!(ask(format!("/admin?x=2&t={token}&y"), "sid; b=2;c=é".into()).await, 200);
+    let seen = host.request().await;
+    assert_eq!(seen.request_line, "GET /admin?x=2&y HTTP/1.1");
+    assert!(seen.raw_head.contains("cookie: b=2; c=é\r\n"), "{}", seen.raw_head);
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ fn compile_rule(
         payload_header: rule.payload_header.as_ref().map(|name| rows.text(name)),
         claim_headers: append(&mut rows.rows.claim_headers, claim_headers),
         split: texts(&rule.split, rows),
+        forwards: rule.forwards,
         label: rows.text(&format!("{}/{}", resource.meta.namespace, *resource.meta.name)),
         origin: rows.origin(&resource.meta, &format_args!("spec.jwtRules[{index}]"), rule.at),
     }

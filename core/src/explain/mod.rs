@@ -49,11 +49,12 @@ pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
     decided(snapshot, request, known, entropy, &|decided| Explanation {
         api_version: "lockgate.dev/explain/v1",
         snapshot: snapshot.id().to_owned(),
-        request: decided.seen.map(|seen| shown(&decided.reader.tables, seen)),
+        request: decided.seen.map(shown),
         open_ports: other_ports(snapshot, request.connection.port),
         policies: decided
             .seen
-            .map_or_else(Vec::new, |seen| decided.reader.policies(seen, &known)),
+            .zip(decided.asked)
+            .map_or_else(Vec::new, |(seen, asked)| decided.reader.policies(seen, asked, &known)),
         passes: decided.passes(),
         verdict: decided.verdict(),
         provider_at: decided.provider_at(),
@@ -70,8 +71,11 @@ pub fn verdict(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, ent
 struct Decided<'a, 'd> {
     reader: Reader<'d>,
     request: &'a Request<'a>,
-    /// In normal form, with the fields that authorizers and tokens write; `None` when it could not be read.
+    /// In normal form, with the fields that authorizers and tokens write and without tokens; `None` when it could not be
+    /// read.
     seen: Option<&'a Attributes<'d>>,
+    /// The same as CUSTOM policies see it, before its token is looked at.
+    asked: Option<&'a Attributes<'d>>,
     /// The same as the first round of routes sees it.
     routed: Option<&'a Attributes<'d>>,
     known: Known<'a>,
@@ -93,13 +97,22 @@ fn decided<T>(
     let mut reading = Scratch::new();
     let claims = known.identity.claims().copied();
     let routed_checked = known.checked.map(|checked| checked.seen_by_routes(&tables));
-    let sent = Attributes::read(&tables, request, &mut reading).ok();
-    let with = |checked| sent.as_ref().map(|seen| Overlay::new(&tables, seen, checked, claims));
-    let (headers, routed_headers) = (with(known.checked), with(routed_checked.as_ref()));
-    let seen = sent.as_ref().zip(headers.as_ref());
-    let seen = seen.map(|(seen, headers)| seen.with_headers(headers));
-    let routed = sent.as_ref().zip(routed_headers.as_ref());
-    let routed = routed.map(|(seen, headers)| seen.with_headers(headers));
+    let sent = Attributes::read(&tables, request, &mut reading.head).ok();
+    let sent = sent.as_ref();
+    let headers = sent.and_then(|sent| {
+        let cookies = &mut reading.judged_cookies;
+        Overlay::of_kept(&tables, sent, known.checked, claims, cookies).ok()
+    });
+    let routed_headers = sent.and_then(|sent| {
+        let cookies = &mut reading.routed_cookies;
+        Overlay::of_kept(&tables, sent, routed_checked.as_ref(), claims, cookies).ok()
+    });
+    let asked_headers = sent.map(|sent| Overlay::new(&tables, sent, known.checked, None));
+    let (asked, seen, routed) = (
+        shown_with(sent, asked_headers.as_ref()),
+        shown_with(sent, headers.as_ref()),
+        shown_with(sent, routed_headers.as_ref()),
+    );
     say(&Decided {
         reader: Reader {
             tables,
@@ -108,11 +121,16 @@ fn decided<T>(
         },
         request,
         seen: seen.as_ref(),
+        asked: asked.as_ref(),
         routed: routed.as_ref(),
         known,
         entropy,
         decision,
     })
+}
+
+fn shown_with<'s>(sent: Option<&Attributes<'s>>, headers: Option<&'s Overlay<'s>>) -> Option<Attributes<'s>> {
+    Some(sent?.with_headers(headers?))
 }
 
 impl Decided<'_, '_> {
@@ -156,11 +174,14 @@ impl Decided<'_, '_> {
     fn verdict(&self) -> Verdict {
         let Self {
             request,
-            seen,
             known,
             entropy,
             ..
         } = *self;
+        let seen = match self.decision {
+            Decision::Check(_) => self.asked,
+            _ => self.seen,
+        };
         self.reader.verdict(request, seen, known, entropy, self.decision)
     }
 }
@@ -171,13 +192,13 @@ fn other_ports(snapshot: &Snapshot, port: u16) -> Option<Vec<u16>> {
     (!ports.contains(&port)).then_some(ports)
 }
 
-fn shown(tables: &Tables<'_>, seen: &Attributes<'_>) -> Seen {
+fn shown(seen: &Attributes<'_>) -> Seen {
     Seen {
         method: seen.method.to_owned(),
         authority: text(seen.authority.folded),
         host: text(seen.authority.host),
         path: seen.path.to_owned(),
-        query: seen.query.map(|query| rewrite::sent_query(tables, query)),
+        query: seen.query.map(ToOwned::to_owned),
         peer: seen.connection.peer.to_string(),
         remote: seen.remote.to_string(),
         port: seen.connection.port,

@@ -9,12 +9,17 @@ use super::{Failed, PolicyTrace, Reader, RuleTrace, header, text};
 use crate::attributes::Attributes;
 use crate::authz::{self, Truth};
 use crate::decide::Known;
-use crate::tables::{Attribute, PatternRow, PolicyRow, PolicyRuleRow, PredicateRow, Values};
+use crate::tables::{Action, Attribute, PatternRow, PolicyRow, PolicyRuleRow, PredicateRow, Values};
 
 impl Reader<'_> {
-    pub(super) fn policies(self, seen: &Attributes<'_>, known: &Known<'_>) -> Vec<PolicyTrace> {
+    /// `asked` is the request as CUSTOM policies see it, `seen` as all others do.
+    pub(super) fn policies(self, seen: &Attributes<'_>, asked: &Attributes<'_>, known: &Known<'_>) -> Vec<PolicyTrace> {
         let policies = self.tables.policies.iter();
-        policies.map(|policy| self.policy(policy, seen, known)).collect()
+        let trace = |policy: &PolicyRow| match policy.action {
+            Action::Custom => self.policy(policy, asked, known),
+            _ => self.policy(policy, seen, known),
+        };
+        policies.map(trace).collect()
     }
 
     pub(super) fn policy(self, policy: &PolicyRow, seen: &Attributes<'_>, known: &Known<'_>) -> PolicyTrace {

@@ -18,6 +18,8 @@ pub(crate) struct TokenRuleRow {
     pub(crate) claim_headers: Rows,
     /// `spaceDelimitedClaims`, in `token_texts`.
     pub(crate) split: Rows,
+    /// `forwardOriginalToken`.
+    pub(crate) forwards: bool,
     /// `namespace/name`.
     pub(crate) label: Span,
     pub(crate) origin: OriginId,

@@ -2,17 +2,21 @@
 //!
 //! A token's claims (`outputClaimToHeaders`, `outputPayloadToHeader`) come
 //! before everything, whether the request has a token or not, and so does what
-//! [`crate::client_cert`] lets stand of `x-forwarded-client-cert`. Then what
-//! authorizers have made of a field, and last what [`crate::shown`] makes of the
-//! client's own.
+//! [`crate::client_cert`] lets stand of `x-forwarded-client-cert`. The field of a
+//! verified token is not shown, as in Envoy, unless `forwardOriginalToken` says
+//! so, nor are cookies where tokens are. Then comes what authorizers have made of
+//! a field, and last what [`crate::shown`] makes of the client's own.
 
 use crate::attributes::Attributes;
 use crate::check::Checked;
 use crate::claims::Claims;
 use crate::client_cert;
+use crate::decision::BadRequest;
 use crate::request::Headers;
 use crate::shown;
 use crate::tables::Tables;
+use crate::token::places;
+use crate::token::removed::{COOKIE, KeptCookies};
 
 /// A client's fields with a token's and a certificate's over them.
 pub(crate) struct Overlay<'o> {
@@ -21,6 +25,8 @@ pub(crate) struct Overlay<'o> {
     seen: &'o Attributes<'o>,
     checked: Option<&'o Checked<'o>>,
     claims: Option<Claims<'o>>,
+    /// What is left of the cookies, where some are taken out.
+    cookies: Option<&'o KeptCookies>,
 }
 
 impl<'o> Overlay<'o> {
@@ -35,6 +41,33 @@ impl<'o> Overlay<'o> {
             seen,
             checked,
             claims,
+            cookies: None,
+        }
+    }
+
+    /// The same without the cookies where tokens are; the others are written to `cookies`.
+    ///
+    /// # Errors
+    /// [`BadRequest::FieldTooLong`]
+    pub(crate) fn of_kept(
+        tables: &'o Tables<'o>,
+        seen: &'o Attributes<'o>,
+        checked: Option<&'o Checked<'o>>,
+        claims: Option<Claims<'o>>,
+        cookies: &'o mut KeptCookies,
+    ) -> Result<Self, BadRequest> {
+        let sent = checked.map_or(seen.headers, |checked| checked);
+        Ok(Self {
+            cookies: cookies.write(tables, sent)?,
+            ..Self::new(tables, seen, checked, claims)
+        })
+    }
+
+    /// Whether the field `name` is gone with the token in it.
+    fn removes(&self, name: &str) -> bool {
+        match self.checked {
+            Some(checked) => places::removes_field(self.tables, &self.seen.with_headers(checked), name),
+            None => places::removes_field(self.tables, self.seen, name),
         }
     }
 }
@@ -49,6 +82,12 @@ impl Headers for Overlay<'_> {
         }
         if name == client_cert::NAME {
             return self.seen.client_cert(self.tables).each(visit);
+        }
+        if let Some(cookies) = self.cookies.filter(|_| name == COOKIE) {
+            return cookies.each(visit);
+        }
+        if self.claims.is_some() && self.removes(name) {
+            return;
         }
         let is_changed = || self.checked.is_some_and(|checked| checked.names(name));
         match (shown::index(self.tables, name), self.checked) {

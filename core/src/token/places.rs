@@ -54,11 +54,29 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Opt
         let mut add = |text: &'d [u8]| found.add(SentToken { text, place });
         match *row {
             PlaceRow::Header { name, prefix } => in_header(tables, seen, (name, prefix), &mut add),
-            PlaceRow::Param(name) => in_query(seen.query.unwrap_or(""), tables.bytes(name), &mut add),
+            PlaceRow::Param(name) => in_query(seen.received_query.unwrap_or(""), tables.bytes(name), &mut add),
             PlaceRow::Cookie(name) => in_cookies(seen, tables.bytes(name), &mut add),
         }
     }
     found.token
+}
+
+/// Whether the token of a request is in the header field `name`, and no rule that looks there has it sent on.
+pub(super) fn removes_field(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> bool {
+    let mut places = tables.token_places.iter().zip(0..);
+    places.any(|(row, place)| match *row {
+        PlaceRow::Header { name: own, prefix } if tables.text(own) == name => {
+            let mut token = None;
+            in_header(tables, seen, (own, prefix), &mut |text| {
+                token = Some(SentToken { text, place });
+            });
+            token.is_some_and(|token| {
+                let mut rules = token.rules(tables).filter_map(|rule| tables.token_rule(rule));
+                !rules.any(|rule| rule.forwards)
+            })
+        }
+        _ => false,
+    })
 }
 
 struct Found<'d> {
@@ -118,11 +136,9 @@ fn in_query<'d>(query: &'d str, name: &[u8], add: &mut dyn FnMut(&'d [u8])) {
     for pair in query.split('&').map(str::as_bytes) {
         let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
         let (key, value) = pair.split_at_checked(equals).unwrap_or((pair, b""));
-        // Without `=` there is nothing that could be a token.
-        if let Some(value) = value.strip_prefix(b"=")
-            && names(key, name)
-        {
-            add(value);
+        // As in Envoy, a name alone has an empty value, which is a bad token.
+        if names(key, name) {
+            add(value.strip_prefix(b"=").unwrap_or(value));
         }
     }
 }

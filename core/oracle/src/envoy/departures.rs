@@ -1,6 +1,6 @@
 //! Where the two differ because Lockgate means to, one by one.
 
-use lockgate_core::config::resource::{PolicyRule, Predicate};
+use lockgate_core::config::resource::{Action, AuthorizationPolicy, PolicyRule, Predicate};
 use lockgate_core::limits::{PATH_BYTES_MAX, PROXY_BLOCK_BYTES_MAX, PROXY_LINE_BYTES_MAX};
 use lockgate_core::path::Normalization;
 
@@ -266,6 +266,16 @@ pub const DEPARTURES: &[Departure] = &[
             let is_preflight =
                 case.request.method == "OPTIONS" && is_there("origin") && is_there("access-control-request-method");
             is_preflight && case.envoy.without_token().as_ref() == Some(case.lockgate)
+        },
+    },
+    Departure {
+        name: "tokens before authorizers",
+        what: "A parameter with a token is no part of the path that a CUSTOM policy and its authorizer see; in Envoy, \
+               which takes it out after them, it is.",
+        why: "They judge the path that the upstream gets.",
+        explains: |case| {
+            let is_custom = |policy: &AuthorizationPolicy| policy.action == Action::Custom;
+            case.request.target.contains("access_token=") && case.set.policies.iter().any(is_custom)
         },
     },
 ];

@@ -308,7 +308,7 @@ fn agree(random: &mut Random, tables: &Tables<'_>, said: &mut Vec<Permission>) {
         },
     };
     let mut scratch = Scratch::new();
-    let seen = Attributes::read(tables, &request, &mut scratch).unwrap();
+    let seen = Attributes::read(tables, &request, &mut scratch.head).unwrap();
     // Without an index, long lists too are compared value by value.
     let walked = &Tables {
         rule_index: RuleIndex::default(),

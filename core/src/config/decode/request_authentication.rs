@@ -35,7 +35,8 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
 fn rule(node: &Node, path: &str, diagnostics: &mut Diagnostics) -> Option<JwtRule> {
     let issuer = node.get("issuer").and_then(boxed);
     let forwards = node.get("forwardOriginalToken");
-    if let Some(forwards) = forwards.filter(|node| node.scalar().and_then(|scalar| scalar.as_bool()) == Some(true)) {
+    let forwards = forwards.filter(|node| node.scalar().and_then(|scalar| scalar.as_bool()) == Some(true));
+    if let Some(forwards) = forwards {
         diagnostics
             .warning(
                 "token-not-forwarded",
@@ -51,6 +52,7 @@ fn rule(node: &Node, path: &str, diagnostics: &mut Diagnostics) -> Option<JwtRul
         issuer,
         audiences: each(Some(node), "audiences", text),
         places: places(node),
+        forwards: forwards.is_some(),
         payload_header: node.get("outputPayloadToHeader").and_then(lower),
         claim_headers: each(Some(node), "outputClaimToHeaders", claim_to_header),
         timeout_ms: node

@@ -32,6 +32,8 @@ pub struct JwtRule {
     pub keys: JwtKeys,
     /// `fromHeaders`, `fromParams` and `fromCookies`, or the default places.
     pub places: Vec<TokenPlace>,
+    /// `forwardOriginalToken`.
+    pub forwards: bool,
     /// `outputPayloadToHeader`, lower case.
     pub payload_header: Option<Box<str>>,
     /// `outputClaimToHeaders`.

@@ -189,7 +189,7 @@ fn agree(random: &mut Random, compiled: &Compiled, noted: &mut Vec<Option<usize>
         connection: Connection::plain(Ipv4Addr::LOCALHOST.into(), 80),
     };
     let mut scratch = Scratch::new();
-    let seen = Attributes::read(tables, &request, &mut scratch).unwrap();
+    let seen = Attributes::read(tables, &request, &mut scratch.head).unwrap();
     let overlay = Overlay::new(tables, &seen, None, claims);
     let seen = seen.with_headers(&overlay);
     let text = format!(r#"{{"model":"{}","stream":{}}}"#, words[7], random.below(2) == 0);
