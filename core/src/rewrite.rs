@@ -52,19 +52,19 @@ pub fn drops_header(name: &str) -> bool {
 pub fn drops_header_to_provider(tables: &Tables<'_>, name: &str) -> bool {
     // Looked for once: this is asked about every field of every request.
     let has_underscore = has_underscore(name);
-    is_named(DROPPED_HEADERS, DROPPED_HEADER_PREFIXES, name, has_underscore) || has_underscore && is_twin(tables, name)
+    is_named(DROPPED_HEADERS, DROPPED_HEADER_PREFIXES, name, has_underscore) || is_twin(tables, name, has_underscore)
 }
 
 /// Whether the client's field `name`, lower case, would be taken for one that decisions rest on, or that the gateway
-/// writes or takes away, by a server that takes an underscore for a hyphen: `x_team` beside a policy about `x-team`. It
-/// has an underscore.
-fn is_twin(tables: &Tables<'_>, name: &str) -> bool {
+/// writes or takes away, by a server that takes an underscore for a hyphen: `x_team` beside a policy about `x-team`.
+/// What a token writes says who asks, so that beside its `x_team` there is no `x-team` either.
+fn is_twin(tables: &Tables<'_>, name: &str, has_underscore: bool) -> bool {
     let is = |read: &str| read != name && is_alike(read, name);
-    is_twin_of_one(tables, tables.read_headers, name)
-        || is_twin_of_one(tables, tables.changed_headers, name)
-        || drops_header(name)
-        || token_headers(tables).any(is)
-        || is(REQUEST_ID)
+    let is_of_config =
+        || is_twin_of_one(tables, tables.read_headers, name) || is_twin_of_one(tables, tables.changed_headers, name);
+    let is_written = tables.token_headers.iter().any(|written| is(tables.text(*written)));
+    is_written
+        || has_underscore && (is_of_config() || drops_header(name) || token_fields(tables).any(is) || is(REQUEST_ID))
 }
 
 /// The same of one of `names`, sorted. A configuration that has the very name with an underscore means that.
@@ -138,7 +138,7 @@ pub fn drops_header_to_host(tables: &Tables<'_>, name: &str) -> bool {
     let has_underscore = has_underscore(name);
     let (names, prefixes) = (DROPPED_HEADERS_TO_HOST, DROPPED_HEADER_PREFIXES_TO_HOST);
     is_named(names, prefixes, name, has_underscore) && !OF_GATEWAY.contains(&name)
-        || has_underscore && is_twin(tables, name)
+        || is_twin(tables, name, has_underscore)
         || drops_hearsay(tables, name)
 }
 

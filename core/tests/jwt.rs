@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lockgate_core::answer::{Challenge, ErrorShape};
 use lockgate_core::build;
 use lockgate_core::compile::{Compiled, Settings};
@@ -21,6 +21,7 @@ use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Path, Refusal};
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::request::{Connection, Request, SentAuthority};
+use lockgate_core::rewrite;
 use lockgate_core::token::{Token, TokenError, assume};
 
 const NOW: u64 = 1_800_000_000;
@@ -562,7 +563,7 @@ fn headers_written_from_claims_replace_the_clients() {
         r#"{"iss":"https://a.test","sub":"ann","org":{"team":"core"},"num":7,"list":["a"],"bad":"a\r\nx-admin: 1"}"#;
     let set = assume(&compiled.snapshot.tables(), payload.as_bytes()).unwrap();
     let written: Vec<(&str, &str)> = set.claims().headers().collect();
-    let (encoded, list) = (encode(payload), encode(r#"["a"]"#));
+    let (encoded, list) = (encode(payload), STANDARD.encode(r#"["a"]"#));
     assert_eq!(
         written,
         [
@@ -574,6 +575,53 @@ fn headers_written_from_claims_replace_the_clients() {
         ],
         "no control character is ever written (CVE-2023-27493)"
     );
+}
+
+#[test]
+fn claims_are_written_as_envoy_writes_them() {
+    let compiled = compiled(&format!(
+        "  - issuer: https://a.test\n    jwks: {KEYS}\n    outputClaimToHeaders: [{{header: x-claim, claim: claim}}]\n"
+    ));
+    for (claim, expected) in [
+        (r#""""#, None),
+        ("null", None),
+        ("false", Some("false")),
+        ("100", Some("100")),
+        ("100.0", Some("100")),
+        ("1e2", Some("100")),
+        ("1E+2", Some("100")),
+        ("-0.0", Some("0")),
+        ("123456789012345678", Some("123456789012345678")),
+        // Envoy writes six digits behind the point, whatever there are.
+        ("-3", Some("-3")),
+        ("1.5", Some("1.5")),
+        ("1e300", Some("1e300")),
+        (r#"{"a":[1]}"#, Some("eyJhIjpbMV19")),
+        ("[1]", Some("WzFd")),
+        ("[]", Some("W10=")),
+    ] {
+        let payload = format!(r#"{{"iss":"https://a.test","claim":{claim}}}"#);
+        let set = assume(&compiled.snapshot.tables(), payload.as_bytes()).unwrap();
+        let written = set.claims().headers().next().map(|(_, value)| value.to_owned());
+        assert_eq!(written.as_deref(), expected, "{claim}");
+    }
+}
+
+#[test]
+fn what_a_token_writes_has_no_twin() {
+    let written = "outputClaimToHeaders: [{header: x-tenant, claim: sub}, {header: x_team, claim: sub}]";
+    let compiled = compiled(&format!("  - {{issuer: 'https://a.test', jwks: {KEYS}, {written}}}\n"));
+    let tables = compiled.snapshot.tables();
+    for (name, goes) in [
+        ("x_tenant", false),
+        ("x-team", false),
+        ("x-team-b", true),
+        ("x_tenants", true),
+        ("xteam", true),
+    ] {
+        assert_eq!(!rewrite::drops_header_to_host(&tables, name), goes, "{name}");
+        assert_eq!(!rewrite::drops_header_to_provider(&tables, name), goes, "{name}");
+    }
 }
 
 #[test]
@@ -785,7 +833,7 @@ fn what_is_sent_on_holds_no_token_parameter() {
         (Some(""), "/p?"),
     ] {
         assert_eq!(
-            lockgate_core::rewrite::target(&tables, Path::Client { path: "/p", query }).unwrap(),
+            rewrite::target(&tables, Path::Client { path: "/p", query }).unwrap(),
             sent,
             "{query:?}"
         );

@@ -11,13 +11,14 @@
 //! bounds of [`crate::limits`] are refused.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use memchr::{memchr, memrchr};
 
 use super::base64url::decode;
@@ -294,7 +295,8 @@ fn texts<'d>(tables: &Tables<'d>, rows: Rows) -> Vec<&'d str> {
     spans.map(|span| tables.text(*span)).collect()
 }
 
-/// The fields that the rule has the gateway write. A value that no field can carry is left out, its field as well.
+/// The fields that the rule has the gateway write, in Envoy's forms. A value that is empty or that no field can carry is
+/// left out, its field as well.
 fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     if let Some(name) = rule.payload_header {
@@ -302,15 +304,32 @@ fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>)
     }
     for row in rule.claim_headers.of(tables.claim_headers) {
         let value = match claims.value(tables.text(row.claim)) {
-            Some(ClaimValue::String(text) | ClaimValue::Number(text) | ClaimValue::Boolean(text)) => text.into(),
-            Some(ClaimValue::Json(json)) => URL_SAFE_NO_PAD.encode(json),
+            Some(ClaimValue::String(text) | ClaimValue::Boolean(text)) => text.into(),
+            Some(ClaimValue::Number(number)) => written_number(number),
+            Some(ClaimValue::Json(json)) => STANDARD.encode(json),
             Some(ClaimValue::Null) | None => continue,
         };
-        if !value.chars().any(char::is_control) {
+        if !value.is_empty() && !value.chars().any(char::is_control) {
             headers.push((tables.text(row.header).into(), value));
         }
     }
     headers
+}
+
+/// A whole number without a point or an exponent; any other as the token has it.
+fn written_number(number: &str) -> String {
+    /// 2^53, up to which every whole number is one of these.
+    const END: f64 = 9_007_199_254_740_992.0;
+    match number.parse::<f64>() {
+        Ok(value) if value.abs() < END && number.contains(['.', 'e', 'E']) => {
+            #[expect(clippy::cast_possible_truncation, reason = "what has a fraction is told by it")]
+            let whole = value as i64;
+            #[expect(clippy::cast_precision_loss, reason = "it is within the range")]
+            let is_whole = whole as f64 == value;
+            if is_whole { format!("{whole}") } else { number.into() }
+        }
+        _ => number.into(),
+    }
 }
 
 /// UTF-8 of three parts, none empty, with two dots between them.

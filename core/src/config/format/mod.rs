@@ -20,7 +20,7 @@ use crate::check::Authorizer;
 use crate::cidr::{Cidr, CidrError};
 use crate::config::{key_set, secret};
 use crate::limits::{FAULT_DELAY_MS_MAX, MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX, URL_BYTES_MAX};
-use crate::rewrite::drops_header;
+use crate::rewrite::{drops_header, is_alike};
 
 /// The formats of text fields and of map keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -486,7 +486,7 @@ const NEVER_WRITTEN: [&str; 9] = [
 fn written_header(text: &str) -> Check {
     field_name(text)?;
     let lower = text.to_ascii_lowercase();
-    if NEVER_WRITTEN.contains(&&*lower) || drops_header(&lower) {
+    if NEVER_WRITTEN.iter().any(|name| is_alike(name, &lower)) || drops_header(&lower) {
         return Err(Fault::new("reserved-header", "is a header that a token must not write")
             .help("choose a name of your own, such as `x-jwt-claim-sub`"));
     }
