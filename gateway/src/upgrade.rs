@@ -22,7 +22,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,13 @@ pub(crate) struct Predecessor(BlockingStream);
 
 /// Asks the process that waits at `path` for its sockets. `None` if there is none.
 pub(crate) fn take_over(path: &Path) -> Result<Option<(Predecessor, Sockets)>, Refused> {
+    // This process's own socket will take the place of what is there.
+    if fs::metadata(path).is_ok_and(|file| !file.file_type().is_socket()) {
+        return Err(Refused(format!(
+            "error: `--upgrade` names `{}`, which is no socket; name a path at which nothing is\n",
+            path.display()
+        )));
+    }
     let mut stream = match BlockingStream::connect(path) {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {

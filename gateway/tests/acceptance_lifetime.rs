@@ -458,6 +458,27 @@ async fn next_process_that_cannot_start_leaves_the_one_before() {
     assert_eq!(bed.ask("test.com").await.status, 200);
 }
 
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_not_replaced_by_one() {
+    let setup = upgradable(Setup::seed());
+    let path = setup.aside("upgrade.sock", "precious");
+    let said = setup.refused().await;
+    assert_eq!(said.code, 2, "{}", said.all());
+    assert!(
+        said.stderr
+            .contains(&format!("`{}`, which is no socket", path.display())),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    // What a dead process left is one.
+    std::fs::remove_file(&path).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let gateway = setup.start().await;
+    assert_eq!(get(gateway.admin, "/healthz/ready").await.status, 200);
+}
+
 /// Where a service manager listens, and what it hears.
 struct Manager(UnixDatagram);
 
