@@ -100,6 +100,20 @@ pub(crate) fn serve(options: Options) -> ExitCode {
     })
 }
 
+/// A body beyond the memory for all of them is told to come again, however often it does.
+fn warn_of_bounds(bounds: &Bounds) {
+    let (one, all) = (bounds.body_bytes, bounds.buffered_bytes);
+    if one > all {
+        log::warning(
+            "`--max-body-bytes` is more than `--max-buffered-bytes`: a body between them is answered 503 each time",
+            &[
+                ("max_body_bytes", &one.to_string()),
+                ("max_buffered_bytes", &all.to_string()),
+            ],
+        );
+    }
+}
+
 fn refused(why: &Refused) -> ExitCode {
     eprint!("{}", why.0);
     ExitCode::from(REFUSED)
@@ -109,6 +123,7 @@ impl Gateway {
     /// Loads, gets sockets and starts, or says why not. Within a runtime.
     pub(crate) fn start(options: Options, mut given: Vec<Given>) -> Result<Self, Refused> {
         log::set_format(options.log_format);
+        warn_of_bounds(&options.bounds);
         let mut inputs = options.inputs;
         let mut memory = Memory::default();
         let mut watch = FileWatch::new();

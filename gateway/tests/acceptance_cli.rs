@@ -129,6 +129,15 @@ async fn manual_pages_are_made_for_each_command() {
     );
 }
 
+#[tokio::test]
+async fn a_time_to_wait_of_nothing_is_refused() {
+    for flag in ["--first-byte-timeout", "--stream-idle-timeout"] {
+        let said = lockgate(&["serve", "-f", "nowhere", flag, "0s"]).await;
+        assert_eq!(said.code, 2, "{}", said.all());
+        assert!(said.stderr.contains("nothing would be waited for"), "{}", said.stderr);
+    }
+}
+
 /// Explains the seed's question under a host, from an address, with more arguments.
 async fn explain(host: &str, peer: &str, more: &[&str]) -> Said {
     let host = format!("host: {host}");

@@ -240,6 +240,11 @@ fn large(bytes: usize) -> String {
 #[tokio::test]
 async fn bodies_beyond_the_memory_for_them_are_told_to_come_again() {
     let bed = bed(&["--max-buffered-bytes", "300000"]).await;
+    let warned = bed.gateway.read("stderr");
+    assert!(
+        warned.contains("`--max-body-bytes` is more than `--max-buffered-bytes`"),
+        "{warned}"
+    );
     let bystander = Bystander::begin(bed.http()).await;
     let body = large(250_000);
     let all = post("test.com", &[], &body);

@@ -116,10 +116,10 @@ struct Serve {
     #[arg(long, value_name = "D", default_value = DRAIN_DEFAULT, value_parser = values::duration)]
     drain_timeout: Duration,
     /// How long an upstream may be silent before its answer, from when the last of the request was sent to it.
-    #[arg(long, value_name = "D", default_value = FIRST_BYTE_DEFAULT, value_parser = values::duration)]
+    #[arg(long, value_name = "D", default_value = FIRST_BYTE_DEFAULT, value_parser = values::wait)]
     first_byte_timeout: Duration,
     /// How long a provider may be silent within its answer.
-    #[arg(long, value_name = "D", default_value = STREAM_IDLE_DEFAULT, value_parser = values::duration)]
+    #[arg(long, value_name = "D", default_value = STREAM_IDLE_DEFAULT, value_parser = values::wait)]
     stream_idle_timeout: Duration,
     /// Bytes of a request body; longer ones are answered 413.
     #[arg(long, value_name = "N", default_value_t = lockgate_core::limits::BODY_BYTES_MAX_DEFAULT)]
@@ -353,6 +353,7 @@ mod tests {
     fn the_contract_is_accepted() {
         for line in [
             "serve -f a -f b --listen 80=127.0.0.1:8080 --listen 443=[::1]:8443 --admin 127.0.0.1:1 --workers 2 --drain-timeout 5s --max-connections 9 --max-connections-per-source 2 --max-requests 9 --max-buffered-bytes 1000 --log-format text --access-log - --upgrade /run/x.sock",
+            "serve -f a --drain-timeout 0s",
             "serve -f - --admin off --workload-labels istio=ingressgateway,app=x --namespace a --root-namespace b --mesh-config m.yaml",
             "check -f a --strict -o json",
             "explain -f a -X POST -H Host:test.com --peer ::1 --proxied 192.0.2.1 --destination-ip ::2 --destination-port 443 --claims {} --checks {} --sni n --peer-uri spiffe://a --peer-cert URI=a -d @b --entropy 7 -o json /v1",
@@ -383,6 +384,8 @@ mod tests {
             "serve -f a --max-requests 0",
             "serve -f a --max-buffered-bytes 0",
             "serve -f a --drain-timeout 5",
+            "serve -f a --first-byte-timeout 0s",
+            "serve -f a --stream-idle-timeout 0ms",
             "check -f a -o yaml",
             "explain -f a -H nocolon /",
             "explain -f a --proxied 192.0.2.1:80 /",

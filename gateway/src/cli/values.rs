@@ -94,6 +94,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The same, of a time in which something is waited for.
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("nothing would be waited for, and there is no waiting for ever: write 300s".to_owned()),
+        time => Ok(time),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +135,7 @@ mod tests {
             ("0s", 0),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)));
+            assert_eq!(wait(text).is_ok(), millis > 0, "{text}");
         }
         for text in ["", "5", "s", "-5s", "5 s", "1.5s", "5d", "99999999999999999999s"] {
             assert!(duration(text).is_err(), "{text}");
