@@ -1,16 +1,20 @@
 //! The admin port: health, metrics, what is loaded, why a request is decided as it is, and the playground.
 //!
 //! On loopback unless told otherwise. It shows no secret and changes nothing.
+//!
+//! Over loopback it answers to `localhost` and to addresses alone: a page of the web that has its own name lead here
+//! (DNS rebinding) would be read to by a browser of this machine.
 
 use core::convert::Infallible;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::net::TcpListener;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -132,8 +136,12 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
             continue;
         };
         let (router, shared) = (Arc::clone(&router), Arc::clone(&shared));
+        // Each connection by itself: a port on every address is on loopback, too.
+        let is_local = stream
+            .local_addr()
+            .is_ok_and(|address| address.ip().to_canonical().is_loopback());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(&router, &shared, request));
+            let service = service_fn(|request| answer(&router, &shared, is_local, request));
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEADER_READ);
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
@@ -144,8 +152,15 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
 async fn answer(
     router: &matchit::Router<Page>,
     shared: &Arc<Shared>,
+    is_local: bool,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
+    if is_local && !names_this_machine(request.headers()) {
+        return Ok(json(
+            StatusCode::MISDIRECTED_REQUEST,
+            &serde_json::json!({ "error": "over loopback the host is `localhost` or an IP address" }),
+        ));
+    }
     let Ok(found) = router.at(request.uri().path()) else {
         let pages: Vec<&str> = PAGES.iter().map(|(path, _)| *path).collect();
         return Ok(json(
@@ -182,6 +197,18 @@ async fn answer(
         Page::Explain => explain(shared, request).await,
         Page::Playground => playground::answer(request.uri().path(), request.headers()),
         Page::PlaygroundLive => playground_live(shared),
+    })
+}
+
+/// Whether no name of a web page has led here. A browser always says which one did.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    headers.get_all(HOST).iter().all(|host| {
+        let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+            return false;
+        };
+        let host = authority.host();
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        host.eq_ignore_ascii_case("localhost") || address.unwrap_or(host).parse::<IpAddr>().is_ok()
     })
 }
 

@@ -570,7 +570,7 @@ async fn explain_can_be_told_what_a_header_would_tell() {
     });
     let mut client = Client::connect(bed.gateway.admin).await;
     client
-        .send(request("POST", "/explain", "admin", &[], question.to_string()))
+        .send(request("POST", "/explain", "localhost", &[], question.to_string()))
         .await;
     let said = client.response().await.json();
     assert_eq!(said["verdict"]["status"], 403, "{said}");

@@ -103,7 +103,7 @@ async fn live_through(bed: &Bed, signing: &SigningKey) -> (Vec<String>, Vec<Stri
     let question = json!({ "url": "http://test.com/", "method": "POST", "headers": fields(&good), "body": QUESTION });
     let asked = client::send_raw(
         bed.gateway.admin,
-        request("POST", "/explain", "admin", &[], question.to_string()),
+        request("POST", "/explain", "localhost", &[], question.to_string()),
     );
     let explained = asked.await.expect("an explanation");
     assert_eq!(explained.status, 200, "{}", explained.text());

@@ -1,6 +1,8 @@
 //! Part D: who may do what, and where nobody may.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{TcpListener, UdpSocket};
+
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
 
 use serde_json::json;
@@ -182,6 +184,50 @@ async fn the_admin_port_is_on_loopback_and_speaks_json() {
         assert_eq!(dump.header("content-type"), Some("application/json"), "row 67");
         dump.json();
     }
+}
+
+#[tokio::test]
+async fn the_admin_port_on_loopback_answers_to_no_name_of_a_web_page() {
+    let status = async |at: SocketAddr, host: &str| {
+        let request = format!("GET /config_dump HTTP/1.1\r\n{host}connection: close\r\n\r\n");
+        send_raw(at, request).await.expect("an answer").status
+    };
+    let bed = Bed::start(Transport::Plain, Setup::seed()).await;
+    for (host, expected) in [
+        ("host: localhost\r\n", 200),
+        ("host: LOCALHOST:15000\r\n", 200),
+        ("host: 127.0.0.1:15000\r\n", 200),
+        ("host: [::1]:15000\r\n", 200),
+        ("host: 192.0.2.1\r\n", 200),
+        ("", 200),
+        ("host: rebound.example\r\n", 421),
+        ("host: rebound.example:15000\r\n", 421),
+        ("host: localhost.rebound.example\r\n", 421),
+        ("host: 127.0.0.1.rebound.example\r\n", 421),
+        ("host: \r\n", 421),
+        ("host: localhost\r\nhost: rebound.example\r\n", 421),
+    ] {
+        assert_eq!(status(bed.gateway.admin, host).await, expected, "{host:?}");
+    }
+    // Where it is reached from elsewhere it is called by names, of a Service for example.
+    let (http, admin) = (TcpListener::bind("127.0.0.1:0"), TcpListener::bind("0.0.0.0:0"));
+    let sockets = vec![("80", http.expect("a port")), ("admin", admin.expect("a port"))];
+    let gateway = Setup::seed().provider_port(9).given(sockets).start().await;
+    let port = gateway.admin.port();
+    let name = "host: lockgate.monitoring.svc:15000\r\n";
+    assert_eq!(status((Ipv4Addr::LOCALHOST, port).into(), name).await, 421);
+    if let Some(address) = other_address() {
+        assert_eq!(status((address, port).into(), name).await, 200);
+    }
+}
+
+/// An address of this machine that is not on loopback, if it has one.
+fn other_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    // Sends nothing.
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
 #[tokio::test]
