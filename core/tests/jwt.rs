@@ -740,7 +740,7 @@ fn judged(compiled: &Compiled, target: &str, headers: &[(&str, &str)]) -> (u16, 
         decision => decision,
     };
     match decision {
-        Decision::Forward(forward) => (0, lockgate_core::rewrite::target(&tables, forward.path).unwrap()),
+        Decision::Forward(forward) => (0, rewrite::target(&tables, forward.path).unwrap()),
         Decision::Respond(answer) => (answer.status, String::new()),
         Decision::Refuse(refusal) => (refusal.status(), String::new()),
         other => panic!("{other:?}"),
