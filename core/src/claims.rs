@@ -362,10 +362,10 @@ impl fmt::Display for ClaimsError {
         match self {
             Self::Json(error) => write!(f, "not valid JSON at byte {}", error.at),
             Self::NotAnObject => f.write_str("not a JSON object"),
-            Self::DuplicateName { at } => write!(f, "a member is named twice, at byte {at}"),
+            Self::DuplicateName { at } => write!(f, "refused: a member is named twice, at byte {at}"),
             Self::TooDeep => f.write_str("nested too deep"),
-            Self::TooMany => f.write_str("too many claims"),
-            Self::PathTooLong => f.write_str("a claim's name is too long"),
+            Self::TooMany => f.write_str("too many"),
+            Self::PathTooLong => f.write_str("refused: a name is too long"),
             Self::TooLong => f.write_str("too long"),
         }
     }

@@ -109,11 +109,11 @@ impl Target {
         if let Some(path) = Self::path(text) {
             return Ok(path);
         }
-        let (is_https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-            (Some(rest), _) => (false, rest),
-            (None, Some(rest)) => (true, rest),
-            (None, None) => return Err(not_a_target(text)),
-        };
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| not_a_target(text))?;
+        let is_https = scheme.eq_ignore_ascii_case("https");
+        if !is_https && !scheme.eq_ignore_ascii_case("http") {
+            return Err(not_a_target(text));
+        }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let path = path.split('#').next().unwrap_or_default();
@@ -332,11 +332,13 @@ mod tests {
             ("http://[::1]/", some("[::1]"), None, "/"),
             ("http://[::1]:81/", some("[::1]:81"), Some(81), "/"),
             ("https://test.com/", some("test.com"), Some(443), "/"),
+            ("HTTPS://test.com/", some("test.com"), Some(443), "/"),
         ] {
             assert_eq!(parsed(text), Ok((authority, port, path.to_owned())), "{text}");
         }
         for text in [
             "test.com/a",
+            "test.com/http://a",
             "",
             "http://",
             "http:///a",

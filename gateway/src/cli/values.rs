@@ -70,9 +70,12 @@ pub(super) fn share(text: &str) -> Result<Share, String> {
 
 /// `Name: value`, of which the value may be any bytes.
 pub(super) fn header(field: OsString) -> Result<(String, FieldValue), &'static str> {
-    let mut parts = field.as_encoded_bytes().splitn(2, |byte| *byte == b':');
-    let name = parts.next().and_then(|name| str::from_utf8(name).ok());
-    let (Some(name), Some(value)) = (name, parts.next()) else {
+    let field = field.as_encoded_bytes();
+    // `:authority` is no name, and is to be told by it.
+    let colon = field.iter().skip(1).position(|byte| *byte == b':');
+    let parts = colon.and_then(|colon| field.split_at_checked(colon + 1));
+    let name = parts.and_then(|(name, _)| str::from_utf8(name).ok());
+    let (Some(name), Some((_, [_, value @ ..]))) = (name, parts) else {
         return Err("write it as 'Name: value'");
     };
     Ok((name.trim().to_owned(), value.trim_ascii().into()))
@@ -116,11 +119,12 @@ mod tests {
             (&b"Host: test.com"[..], "Host", &b"test.com"[..]),
             (b"x-a:", "x-a", b""),
             (b" x-time : 12:30 ", "x-time", b"12:30"),
+            (b":path: /a", ":path", b"/a"),
             (b"x-place: caf\xe9", "x-place", b"caf\xe9"),
         ] {
             assert_eq!(read(field), Ok((name.to_owned(), value.into())), "{field:?}");
         }
-        for field in [&b"x-a"[..], b"", b"x-\xe9: a"] {
+        for field in [&b"x-a"[..], b"", b":", b": a", b"x-\xe9: a"] {
             assert!(read(field).is_err(), "{field:?}");
         }
     }
