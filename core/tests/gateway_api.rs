@@ -1203,6 +1203,42 @@ spec: {{targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: {t
     }
 }
 
+/// In a cluster each Gateway has a gateway of its own, and a policy for one is no other's. `core/tests/diagnostics` has
+/// what is said of one here that names some of them; a gateway that was made for one takes it.
+#[test]
+fn a_policy_for_one_gateway_is_for_no_other() {
+    let gateway = |name: &str, port: u16| {
+        let spec = format!("{{gatewayClassName: istio, listeners: [{{name: web, port: {port}, protocol: HTTP}}]}}");
+        resource("Gateway", &format!("istio-system/{name}"), &spec)
+    };
+    let policy = |name: &str, action: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {name}, namespace: istio-system}}
+spec: {{targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: {name}}}], action: {action}, rules: [{{}}]}}
+---
+"
+        )
+    };
+    let route = "{parentRefs: [{name: public}, {name: internal}], rules: [{backendRefs: [{name: v1.infra.svc.cluster.local, kind: Hostname, group: networking.istio.io, port: 8080}]}]}";
+    let text = format!(
+        "{BACKENDS}{}{}{}{}{}",
+        gateway("public", 80),
+        gateway("internal", 80),
+        resource("HTTPRoute", "istio-system/route", route),
+        policy("public", "DENY"),
+        policy("internal", "ALLOW")
+    );
+    for (name, expected) in [("public", "403"), ("internal", "v1 /")] {
+        let settings = Settings {
+            labels: vec![("gateway.networking.k8s.io/gateway-name".into(), name.into())],
+            ..Settings::default()
+        };
+        assert_eq!(came(&compiled(&text, &settings), &GET), expected, "{name}");
+    }
+}
+
 /// The two worlds share a port, each with hosts of its own.
 #[test]
 fn istio_and_gateway_api_share_a_port() {

@@ -204,6 +204,7 @@ fn code(reason: &str) -> &'static str {
         "a provider that is not there" => "unknown-provider",
         "a provider that is not for this gateway" => "provider-not-visible",
         "some weights are missing" => "missing-weight",
+        "a policy for some of the Gateways" => "partial-target",
         "an authorizer that is not there" => "unknown-authorizer",
         "a delegate that is not there" => "unknown-delegate",
         "all weights are zero" | "weights that add up to more than 32 bits" => "invalid-weights",

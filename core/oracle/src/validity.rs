@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use lockgate_core::config::resource::{
-    BackendRef, HttpAction, LlmProvider, LlmRoute, LlmRule, Meta, StringMatch, UriRewrite, VirtualService,
+    AuthorizationPolicy, BackendRef, HttpAction, LlmProvider, LlmRoute, LlmRule, Meta, PolicyTarget, StringMatch,
+    UriRewrite, VirtualService,
 };
 use lockgate_core::limits::REGEX_BYTES_MAX;
 
@@ -38,10 +39,34 @@ pub fn reasons(world: &World) -> Reasons {
         }
         check_service(world, service, &mut reasons);
     }
+    if world
+        .resources
+        .authorization_policies
+        .iter()
+        .any(|policy| names_some(policy, world))
+    {
+        reasons.insert("a policy for some of the Gateways");
+    }
     if !policies_know_their_authorizers(world) {
         reasons.insert("an authorizer that is not there");
     }
     reasons
+}
+
+/// Whether a policy of this gateway refers to Gateways, and one that it does not refer to is this gateway's too.
+fn names_some(policy: &AuthorizationPolicy, world: &World) -> bool {
+    let PolicyTarget::References(references) = &policy.target else {
+        return false;
+    };
+    let mut ours = world.resources.gateways.iter();
+    applies(policy, world)
+        && ours.any(|gateway| {
+            let is_meant = gateway.meta.namespace == policy.meta.namespace
+                && references
+                    .iter()
+                    .any(|reference| *reference.kind == *"Gateway" && *reference.name == *gateway.meta.name);
+            selects(&gateway.selector, &world.settings) && !is_meant
+        })
 }
 
 fn policies_know_their_authorizers(world: &World) -> bool {

@@ -105,6 +105,7 @@ const NEEDED: &[(usize, &[&str])] = &[
             "refused: a destination that is not there",
             "refused: a port that is not named",
             "refused: a port that is not there",
+            "refused: a policy for some of the Gateways",
             "refused: an authorizer that is not there",
             "refused: a match that widens the route's gateways",
             "refused: a provider that is not for this gateway",

@@ -42,6 +42,7 @@ pub(super) fn compile(
         }
     }
     for policy in selected(resources, settings) {
+        refuse_partial_target(&policy.meta, &policy.target, resources, settings, diagnostics);
         warn_about_unknown_ports(policy, rows, diagnostics);
     }
 }
@@ -75,15 +76,56 @@ pub(super) fn gateway_of(
     resources: &Resources,
     settings: &Settings,
 ) -> Option<bool> {
-    let is_meant = |meta: &Meta| {
-        &*reference.kind == "Gateway" && *meta.name.value == *reference.name.value && *meta.namespace == *namespace
-    };
     let istio = resources.gateways.iter();
     let istio = istio.map(|gateway| (&gateway.meta, settings.has_labels(&gateway.selector)));
     let kube = resources.kube_gateways.iter();
     let kube = kube.map(|gateway| (&gateway.meta, kube_gateways::is_selected(gateway, resources, settings)));
-    let meant = istio.chain(kube).filter(|(meta, _)| is_meant(meta));
+    let meant = istio.chain(kube).filter(|(meta, _)| is_of(reference, namespace, meta));
     meant.map(|(_, is_selected)| is_selected).max()
+}
+
+/// Whether a reference of a policy of `namespace` means this Gateway.
+fn is_of(reference: &TargetReference, namespace: &str, gateway: &Meta) -> bool {
+    &*reference.kind == "Gateway" && *gateway.name.value == *reference.name.value && *gateway.namespace == *namespace
+}
+
+/// Refuses a policy of this gateway that names only some of the Gateways that it serves. In Istio each of them is a
+/// gateway of its own, and a policy is no other's business; here it would be.
+pub(super) fn refuse_partial_target(
+    meta: &Meta,
+    target: &PolicyTarget,
+    resources: &Resources,
+    settings: &Settings,
+    diagnostics: &mut Diagnostics,
+) {
+    let PolicyTarget::References(references) = target else {
+        return;
+    };
+    let istio = resources.gateways.iter();
+    let istio = istio.filter(|gateway| settings.has_labels(&gateway.selector));
+    let kube = resources.kube_gateways.iter();
+    let kube = kube.filter(|gateway| kube_gateways::is_selected(gateway, resources, settings));
+    let mut served = istio
+        .map(|gateway| &gateway.meta)
+        .chain(kube.map(|gateway| &gateway.meta));
+    let is_named = |gateway: &&Meta| {
+        references
+            .iter()
+            .any(|reference| is_of(reference, &meta.namespace, gateway))
+    };
+    if let (Some(other), Some(first)) = (served.find(|gateway| !is_named(gateway)), references.first()) {
+        diagnostics
+            .error(
+                "partial-target",
+                first.at,
+                format!(
+                    "{} `{}/{}` does not name the Gateway `{}/{}`, whose requests are judged here too",
+                    meta.kind, meta.namespace, *meta.name, other.namespace, *other.name
+                ),
+            )
+            .field("spec.targetRefs")
+            .help("name every Gateway that is served, or give each a process with `gateway.networking.k8s.io/gateway-name` among its `--workload-labels`");
+    }
 }
 
 fn compile_policy(

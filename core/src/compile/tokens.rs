@@ -20,6 +20,9 @@ pub(super) fn compile(
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<KeySource> {
+    for resource in selected(resources, settings) {
+        policies::refuse_partial_target(&resource.meta, &resource.target, resources, settings, diagnostics);
+    }
     let mut rules: Vec<(&RequestAuthentication, usize, &JwtRule)> = selected(resources, settings)
         .flat_map(|resource| {
             resource
