@@ -13,12 +13,13 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use lockgate_core::llm::body::{BodyError, BodyScan};
 use lockgate_core::llm::media::media;
 
+use crate::head::HeadFields;
 use crate::limits::{BODY_JOIN_BYTES, BODY_PIECE_BYTES_MIN};
 use crate::overload::{Held, NoRoom};
 use crate::pace::{BodyFailure, Pace};
@@ -185,8 +186,7 @@ async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
 }
 
 fn check_head(incoming: &Incoming, headers: &HeaderMap, limit: u64) -> Result<(), BodyError> {
-    let field = |name| headers.get(name).map(http::HeaderValue::as_bytes);
-    media(field(CONTENT_TYPE), field(CONTENT_ENCODING))?;
+    media(&HeadFields(headers))?;
     if incoming.size_hint().lower() > limit && headers.contains_key(CONTENT_LENGTH) {
         return Err(BodyError::TooLarge);
     }

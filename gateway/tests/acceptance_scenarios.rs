@@ -218,7 +218,7 @@ async fn the_seed_does_what_its_scenarios_say() {
         "llm-provider.yaml",
         "llm-route.yaml",
     ];
-    assert_eq!(tried("seed", &files).await, 11);
+    assert_eq!(tried("seed", &files).await, 13);
 }
 
 #[tokio::test]

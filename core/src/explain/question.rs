@@ -272,7 +272,7 @@ impl Question {
             (None, Some(error)) => Body::Read(Err(error)),
             (Some(_), Some(_)) => return Err("there is a body and a body's error: one of them must go".to_owned()),
             (Some(text), None) => Body::Read(
-                media(fields.first("content-type"), fields.first("content-encoding"))
+                media(&fields)
                     .and_then(|()| scan.feed(text.as_bytes()))
                     .and_then(|()| scan.finish()),
             ),
