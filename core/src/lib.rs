@@ -42,7 +42,7 @@
 //! # Features
 //!
 //! - none: [`decide`], [`llm`]; no allocator is linked.
-//! - `alloc`: resource types, [`compile`], [`snapshot`], [`explain`].
+//! - `alloc`: resource types, [`compile`], [`snapshot`], [`explain`], [`diff`].
 //! - `yaml`: the loader, and [`build()`], which goes from text to snapshot.
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
@@ -71,6 +71,8 @@ pub mod connection_field;
 pub mod cors;
 pub mod decide;
 pub mod decision;
+#[cfg(feature = "alloc")]
+pub mod diff;
 #[cfg(feature = "alloc")]
 pub mod explain;
 pub mod fault;

@@ -8,6 +8,8 @@
 #[cfg(feature = "alloc")]
 mod determinize;
 #[cfg(feature = "alloc")]
+mod examples;
+#[cfg(feature = "alloc")]
 mod foreign;
 
 #[cfg(feature = "alloc")]

@@ -26,6 +26,7 @@ mod config;
 mod connection;
 mod decimal;
 mod demo;
+mod diff;
 mod dump;
 mod entropy;
 mod exchange;

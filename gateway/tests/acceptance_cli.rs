@@ -36,6 +36,7 @@ async fn help_names_every_command() {
         "serve",
         "check",
         "explain",
+        "diff",
         "test",
         "demo",
         "schema",
@@ -503,4 +504,67 @@ async fn scenarios_that_cannot_be_tried_say_why() {
     assert_eq!(said.code, 2, "{}", said.stdout);
     assert!(said.stderr.contains("write the case in block style"), "{}", said.stderr);
     assert_eq!(std::fs::read_to_string(&one_line).expect("the file"), text);
+}
+
+/// A file with a policy that denies a path, for the gateway of the example.
+fn policy_file(name: &str, path: &str) -> std::io::Result<String> {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("diff");
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join(name);
+    let text = format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: it, namespace: istio-system}}\nspec: {{action: DENY, rules: [{{to: [{{operation: {{paths: ['{path}']}}}}]}}]}}\n"
+    );
+    std::fs::write(&file, text)?;
+    Ok(file.display().to_string())
+}
+
+#[tokio::test]
+async fn a_request_that_two_configurations_decide_differently_is_shown_and_explained() {
+    let routing = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/routing");
+    let old = policy_file("old's.yaml", "/nowhere").expect("a file");
+    let new = policy_file("new's.yaml", "/healthz").expect("a file");
+    let diff = async |more: &[&str]| lockgate(&[&["diff", "-f", routing], more].concat()).await;
+
+    let said = diff(&[&old, &new]).await;
+    assert_eq!(said.code, 1, "{}", said.all());
+    let shown = "GET /healthz\n  host: shop.example.com\n  old  answered 200 by rule ";
+    assert!(said.stdout.contains(shown), "{}", said.stdout);
+    let because = "  new  403: denied by rules[0] of AuthorizationPolicy `istio-system/it`  (";
+    assert!(said.stdout.contains(because), "{}", said.stdout);
+
+    // What it says to ask can be asked, quotes in names and all.
+    let why = said
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("  why  lockgate "));
+    let command = format!("{} {}", support::gateway::BINARY, why.expect("a command"));
+    let explained = Command::new("sh")
+        .args(["-c", &command])
+        .output()
+        .await
+        .expect("a shell");
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    assert!(explained.contains("REFUSE with 403"), "{command}\n{explained}");
+
+    let said = diff(&["-o", "json", "--limit", "1", &old, &new]).await.json();
+    assert_eq!(said["apiVersion"], "lockgate.dev/diff/v1");
+    let found = &said["differences"][0];
+    assert_eq!(found["old"]["verdict"]["status"], 200);
+    assert_eq!(found["new"]["verdict"]["status"], 403);
+    assert_eq!(found["new"]["request"]["url"], "/healthz");
+
+    let same = diff(&[&new, &new]).await;
+    assert_eq!(same.code, 0, "{}", same.all());
+    assert!(
+        same.stdout.contains("they decide every request alike"),
+        "{}",
+        same.stdout
+    );
+    let missing = diff(&[&old, "/nowhere.yaml"]).await;
+    assert_eq!(missing.code, 2);
+    assert!(
+        missing.stderr.contains("cannot read `/nowhere.yaml`"),
+        "{}",
+        missing.stderr
+    );
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use crate::process::{Outcome, root};
 
 /// Pages that name files of this repository.
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/conformance.md",
     "docs/life-of-a-request.md",
+    "docs/diff.md",
     "docs/explain.md",
     "docs/performance.md",
     "docs/playground.md",

@@ -13,6 +13,8 @@
 //!
 //! One configuration is kept at a time, so a run may be as long as one likes.
 
+#[cfg(test)]
+mod edits;
 mod simulated;
 
 use std::collections::BTreeMap;

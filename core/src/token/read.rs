@@ -222,15 +222,9 @@ impl Token {
         if self.accepted_until().is_some_and(|until| now > until) {
             return Err(TokenError::Expired);
         }
-        let audiences = rule.audiences.of(tables.token_texts);
-        let is_allowed = |audience: &str| {
-            let same = |own: &str| own == audience || bare_audience(own) == bare_audience(audience);
-            audiences.iter().any(|span| same(tables.text(*span)))
-        };
-        if audiences.is_empty() || claims.audiences().any(is_allowed) {
-            Ok(())
-        } else {
-            Err(TokenError::Audience)
+        match is_for_audience(tables, rule, claims) {
+            true => Ok(()),
+            false => Err(TokenError::Audience),
         }
     }
 
@@ -271,6 +265,31 @@ pub fn assume(tables: &Tables<'_>, payload: &[u8]) -> Result<ClaimSet, crate::cl
         Some((_, id)) => accepted(tables, TokenRuleId(id), claims),
         None => Ok(claims),
     }
+}
+
+/// Whether a rule takes a token with such claims, its times and signature aside.
+///
+/// # Errors
+/// [`TokenError::UnknownIssuer`], [`TokenError::Audience`]
+pub(crate) fn accepts(tables: &Tables<'_>, claims: Claims<'_>) -> Result<(), TokenError> {
+    let is_issuer = |rule: &&TokenRuleRow| rule.issuer.is_none_or(|own| claims.issuer() == Some(tables.text(own)));
+    let mut rules = tables.token_rules.iter().filter(is_issuer).peekable();
+    if rules.peek().is_none() {
+        return Err(TokenError::UnknownIssuer);
+    }
+    match rules.any(|rule| is_for_audience(tables, rule, claims)) {
+        true => Ok(()),
+        false => Err(TokenError::Audience),
+    }
+}
+
+fn is_for_audience(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> bool {
+    let audiences = rule.audiences.of(tables.token_texts);
+    let is_allowed = |audience: &str| {
+        let same = |own: &str| own == audience || bare_audience(own) == bare_audience(audience);
+        audiences.iter().any(|span| same(tables.text(*span)))
+    };
+    audiences.is_empty() || claims.audiences().any(is_allowed)
 }
 
 /// The claims as `rule` has them read, of those that any rule would.

@@ -1,26 +1,31 @@
 //! What each command does.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use lockgate_core::Memory;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::diagnostic::Severity;
+use lockgate_core::diff::Options as Search;
 use lockgate_core::explain::{Client, JSON_SCHEMA, Question, Target};
 use lockgate_core::llm::body::BodyError;
 use lockgate_core::token::TokenError;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{Check, Cli, Described, Explain, Inputs, Output, Serve, Test, TestOutput};
+use super::{
+    Check, Cli, Described, Diff, Explain, Inputs, LABELS_DEFAULT, NAMESPACE_DEFAULT, Output, Reading, Serve, Test,
+    TestOutput,
+};
 use crate::capsule::replay;
 use crate::limits::{BODY_READ, HEADER_READ, IDLE};
 use crate::ports::Addresses;
 use crate::reload::{self, Refused};
 use crate::serve::{CapsuleLog, Options};
 use crate::shared::Times;
-use crate::{config, scenarios, serve};
+use crate::{config, diff, scenarios, serve};
 
 /// The configuration or the arguments are wrong.
 const WRONG: u8 = 2;
@@ -28,7 +33,13 @@ const WRONG: u8 = 2;
 const FINDINGS: u8 = 1;
 
 impl Inputs {
-    fn inputs(self) -> Result<config::Inputs, ExitCode> {
+    fn inputs(self) -> config::Inputs {
+        self.reading.of(self.paths)
+    }
+}
+
+impl Reading {
+    fn of(self, paths: Vec<PathBuf>) -> config::Inputs {
         let settings = Settings {
             namespace: self.namespace,
             root_namespace: self.root_namespace,
@@ -38,9 +49,40 @@ impl Inputs {
                 .map(|label| (label.0, label.1))
                 .collect(),
         };
-        let mut inputs = config::Inputs::new(self.paths, self.ignore_kind, settings);
+        let mut inputs = config::Inputs::new(paths, self.ignore_kind, settings);
         inputs.mesh_config = self.mesh_config;
-        Ok(inputs)
+        inputs
+    }
+
+    /// The command that explains a request to such a gateway, up to the request.
+    fn explain_with(&self, paths: &[PathBuf]) -> String {
+        let mut command = "lockgate explain".to_owned();
+        let mut add = |flag: &str, value: &str| command += &format!(" {flag} {}", diff::quoted(value));
+        for path in paths {
+            add("-f", &path.to_string_lossy());
+        }
+        let labels = self
+            .workload_labels
+            .iter()
+            .map(|label| format!("{}={}", label.0, label.1));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        for (flag, value, default) in [
+            ("--workload-labels", &labels, LABELS_DEFAULT),
+            ("--namespace", &self.namespace, NAMESPACE_DEFAULT),
+            ("--root-namespace", &self.root_namespace, NAMESPACE_DEFAULT),
+        ] {
+            if value != default {
+                add(flag, value);
+            }
+        }
+        if let Some(path) = &self.mesh_config {
+            add("--mesh-config", &path.to_string_lossy());
+        }
+        for kind in &self.ignore_kind {
+            add("--ignore-kind", kind);
+        }
+        command.push(' ');
+        command
     }
 }
 
@@ -77,19 +119,13 @@ pub(super) fn serve(args: Serve) -> ExitCode {
                 .collect(),
         }),
         upgrade: args.upgrade,
-        inputs: match args.inputs.inputs() {
-            Ok(inputs) => inputs,
-            Err(status) => return status,
-        },
+        inputs: args.inputs.inputs(),
     };
     serve::serve(options)
 }
 
 pub(super) fn check(args: Check) -> ExitCode {
-    let mut inputs = match args.inputs.inputs() {
-        Ok(inputs) => inputs,
-        Err(status) => return status,
-    };
+    let mut inputs = args.inputs.inputs();
     let sources = inputs.read();
     let mut built = inputs.build(&sources);
     if let Some(compiled) = &built.compiled {
@@ -130,7 +166,7 @@ pub(super) fn explain(args: Explain) -> ExitCode {
 }
 
 fn explain_capsules(args: Explain, text: &str) -> ExitCode {
-    let compiled = match compiled(args.inputs) {
+    let compiled = match compiled(args.inputs.inputs()) {
         Ok(compiled) => compiled,
         Err(status) => return status,
     };
@@ -148,8 +184,7 @@ fn explain_capsules(args: Explain, text: &str) -> ExitCode {
     }
 }
 
-fn compiled(inputs: Inputs) -> Result<Compiled, ExitCode> {
-    let mut inputs = inputs.inputs()?;
+fn compiled(mut inputs: config::Inputs) -> Result<Compiled, ExitCode> {
     match reload::compile(&mut inputs, &mut Memory::default()) {
         Ok(loaded) => Ok(loaded.compiled),
         Err(Refused(why)) => {
@@ -183,7 +218,7 @@ fn explain_request(args: Explain) -> ExitCode {
         (Err(why), _) => return wrong(&format!("--token-error: {why}")),
         (_, Err(why)) => return wrong(&format!("--body-error: {why}")),
     };
-    let compiled = match compiled(args.inputs) {
+    let compiled = match compiled(args.inputs.inputs()) {
         Ok(compiled) => compiled,
         Err(status) => return status,
     };
@@ -222,11 +257,33 @@ fn explain_request(args: Explain) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-pub(super) fn test(args: Test) -> ExitCode {
-    let mut inputs = match args.inputs.inputs() {
-        Ok(inputs) => inputs,
-        Err(status) => return status,
+pub(super) fn diff(args: Diff) -> ExitCode {
+    let options = Search {
+        requests: args.requests,
+        differences: args.limit.into(),
+        seed: args.seed,
     };
+    let paths = |own: &Path| args.shared.iter().cloned().chain([own.to_owned()]).collect::<Vec<_>>();
+    let explain = args.reading.explain_with(&paths(&args.new));
+    let with = |own: &Path| args.reading.clone().of(paths(own));
+    let (old, new) = match (compiled(with(&args.old)), compiled(with(&args.new))) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(status), _) | (_, Err(status)) => return status,
+    };
+    let report = lockgate_core::diff::diff(&old.snapshot, &new.snapshot, &options);
+    let are_alike = report.differences.is_empty();
+    match args.output {
+        Output::Text => print(&diff::text(&report, &explain)),
+        Output::Json => print_json(&diff::Told::from(report)),
+    }
+    match are_alike {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(FINDINGS),
+    }
+}
+
+pub(super) fn test(args: Test) -> ExitCode {
+    let mut inputs = args.inputs.inputs();
     let mut tried = scenarios::run(&mut inputs, &args.scenarios);
     if let (Ok(tested), true) = (&tried, args.update) {
         match scenarios::update(tested) {

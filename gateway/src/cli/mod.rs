@@ -38,6 +38,8 @@ enum Command {
     Check(Check),
     /// Say what happens to one request, and why.
     Explain(Box<Explain>),
+    /// Look for requests that two configurations decide differently.
+    Diff(Diff),
     /// Try scenarios: requests, and what is expected to come of each.
     Test(Test),
     /// Serve an example with a built-in provider: no key, no network.
@@ -71,25 +73,38 @@ enum Described {
     Explanation,
 }
 
+/// The labels of Istio's own ingress gateway.
+const LABELS_DEFAULT: &str = "istio=ingressgateway";
+
+/// Where Istio has it, and what applies everywhere.
+const NAMESPACE_DEFAULT: &str = "istio-system";
+
 /// What is loaded, and as which gateway.
 #[derive(Debug, Args)]
 struct Inputs {
     /// A file, a directory (its .yaml, .yml and .json files, in any case, sorted), or `-`; repeatable.
     #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How it is read, and as which gateway.
+#[derive(Debug, Clone, Args)]
+struct Reading {
     /// The gateway's labels, which workload selectors are compared with.
     #[arg(
         long,
         value_name = "k=v,...",
         value_delimiter = ',',
-        default_value = "istio=ingressgateway"
+        default_value = LABELS_DEFAULT
     )]
     workload_labels: Vec<Label>,
     /// The gateway's namespace.
-    #[arg(long, value_name = "NS", default_value = "istio-system")]
+    #[arg(long, value_name = "NS", default_value = NAMESPACE_DEFAULT)]
     namespace: String,
     /// The namespace whose policies and providers apply everywhere, unless MeshConfig has a `rootNamespace`.
-    #[arg(long, value_name = "NS", default_value = "istio-system")]
+    #[arg(long, value_name = "NS", default_value = NAMESPACE_DEFAULT)]
     root_namespace: String,
     /// A file with Istio's MeshConfig.
     #[arg(long, value_name = "FILE")]
@@ -264,6 +279,31 @@ struct Explain {
 }
 
 #[derive(Debug, Args)]
+struct Diff {
+    /// A file or a directory that belongs to both; repeatable.
+    #[arg(short = 'f', long = "filename", value_name = "PATH")]
+    shared: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
+    /// Requests to try beside those that the rules themselves are about.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(..=10_000_000))]
+    requests: u32,
+    /// Differences after which to stop.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    limit: u16,
+    /// Which requests: the same number tries the same ones.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// What to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// The configuration as it is: a file, a directory, or `-`.
+    old: PathBuf,
+    /// The configuration as it would be.
+    new: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct Test {
     #[command(flatten)]
     inputs: Inputs,
@@ -303,6 +343,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => commands::serve(*serve),
         Command::Check(check) => commands::check(check),
         Command::Explain(explain) => commands::explain(*explain),
+        Command::Diff(diff) => commands::diff(diff),
         Command::Test(test) => commands::test(test),
         Command::Demo => crate::demo::run(),
         Command::Schema { of } => commands::schema(of),

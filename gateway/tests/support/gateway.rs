@@ -16,7 +16,8 @@ use super::ports::Port;
 use super::upstream::Upstream;
 use super::{KEY, client, eventually, within_patience};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_lockgate");
+/// The program under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_lockgate");
 
 /// Reads a file of the examples folder.
 pub fn example(path: &str) -> String {
