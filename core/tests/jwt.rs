@@ -591,6 +591,10 @@ fn claims_are_written_as_envoy_writes_them() {
         ("1e2", Some("100")),
         ("1E+2", Some("100")),
         ("-0.0", Some("0")),
+        ("0.5e1", Some("5")),
+        ("-1.250e3", Some("-1250")),
+        ("125e-1", Some("125e-1")),
+        ("1.25e1", Some("1.25e1")),
         ("123456789012345678", Some("123456789012345678")),
         // Envoy writes six digits behind the point, whatever there are.
         ("-3", Some("-3")),

@@ -11,7 +11,6 @@
 //! bounds of [`crate::limits`] are refused.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -29,6 +28,9 @@ use crate::tables::{Rows, Tables, TokenRuleId, TokenRuleRow};
 
 /// Bytes that most payloads take besides their own when they are claims: the paths through objects in them.
 const CLAIMS_ADDED_COMMON: usize = 64;
+
+/// A larger exponent stays: the number is long, and few are exact.
+const EXPONENT_WRITTEN_MAX: usize = 15;
 
 /// A well-formed token of which nothing is proven yet.
 pub struct Token {
@@ -335,19 +337,27 @@ fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>)
     headers
 }
 
-/// A whole number without a point or an exponent; any other as the token has it.
+/// A whole number without a point or an exponent; any other as the token has it. By its digits, since floating-point numbers
+/// are much code for a page to load.
 fn written_number(number: &str) -> String {
-    /// 2^53, up to which every whole number is one of these.
-    const END: f64 = 9_007_199_254_740_992.0;
-    match number.parse::<f64>() {
-        Ok(value) if value.abs() < END && number.contains(['.', 'e', 'E']) => {
-            #[expect(clippy::cast_possible_truncation, reason = "what has a fraction is told by it")]
-            let whole = value as i64;
-            #[expect(clippy::cast_precision_loss, reason = "it is within the range")]
-            let is_whole = whole as f64 == value;
-            if is_whole { format!("{whole}") } else { number.into() }
-        }
-        _ => number.into(),
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let zeros = match exponent.parse::<usize>() {
+        Ok(exponent) if exponent <= EXPONENT_WRITTEN_MAX => exponent.checked_sub(fraction.len()),
+        _ => None,
+    };
+    let Some(zeros) = zeros else {
+        return number.into();
+    };
+    let (sign, whole) = match whole.strip_prefix('-') {
+        Some(whole) => ("-", whole),
+        None => ("", whole),
+    };
+    let digits = [whole, fraction, &"0".repeat(zeros)].concat();
+    match digits.trim_start_matches('0') {
+        "" => "0".into(),
+        digits => [sign, digits].concat(),
     }
 }
 
