@@ -153,7 +153,8 @@ fn both_matches(root: &HttpMatch, leaf: &HttpMatch) -> Option<HttpMatch> {
     both.also.method = narrower(&root.also.method, &leaf.also.method)?;
     both.also.authority = narrower(&root.also.authority, &leaf.also.authority)?;
     add_rest(&mut both.also.headers, &root.also.headers)?;
-    add_rest(&mut both.also.without_headers, &root.also.without_headers)?;
+    // What the root keeps out stays out, however the other says it.
+    both.also.without_headers.extend(root.also.without_headers.iter().cloned());
     add_rest(&mut both.also.query_params, &root.also.query_params)?;
     if root.ignore_uri_case != leaf.ignore_uri_case {
         return None;
