@@ -204,6 +204,15 @@ impl Question {
         snapshot: &Snapshot,
         engine: fn(&Snapshot, &Request<'_>, Known<'_>, u64) -> T,
     ) -> Result<T, String> {
+        let mut said = None;
+        self.put(snapshot, &mut |request, known| {
+            said = Some(engine(snapshot, request, known, self.entropy));
+        })?;
+        said.ok_or_else(|| "nothing was asked".to_owned())
+    }
+
+    /// Puts the request to an engine. One code for both: it is much for a page to load.
+    fn put(&self, snapshot: &Snapshot, engine: &mut dyn FnMut(&Request<'_>, Known<'_>)) -> Result<(), String> {
         let Self { target, client, .. } = self;
         let upgrade = self.protocol.as_deref().map(upgrade).transpose()?;
         if let Some((name, _)) = self.headers.iter().find(|(name, _)| !is_token(name)) {
@@ -294,7 +303,8 @@ impl Question {
             identity,
             checked: (!answers.is_empty()).then_some(&checked),
         };
-        Ok(engine(snapshot, &request, known, self.entropy))
+        engine(&request, known);
+        Ok(())
     }
 }
 

@@ -18,11 +18,11 @@ pub(super) fn check(service: &VirtualService, diagnostics: &mut Diagnostics) {
             continue;
         };
         if let Some(UriRewrite::Matched(with)) = &rewrite.uri {
-            let uris = rule
+            let mut uris = rule
                 .matches
                 .iter()
                 .map(|one| (one.uri.as_ref(), one.also.says_nothing()));
-            warn_about_slashes(uris, with, &format!("spec.http[{index}].rewrite.uri"), diagnostics);
+            warn_about_slashes(&mut uris, with, &format!("spec.http[{index}].rewrite.uri"), diagnostics);
         }
         if destinations.len() > 1 {
             for destination in destinations.iter().filter(|destination| destination.weight.is_none()) {
@@ -103,11 +103,16 @@ fn takes_everything(one: &HttpMatch) -> bool {
 pub(super) fn check_rewrites_of_llm_route(route: &LlmRoute, diagnostics: &mut Diagnostics) {
     for (index, rule) in route.rules.iter().enumerate() {
         if let Some(UriRewrite::Matched(with)) = &rule.rewrite.uri {
-            let uris = rule
+            let mut uris = rule
                 .matches
                 .iter()
                 .map(|one| (one.more.uri.as_ref(), one.asks_at_most_for_a_path()));
-            warn_about_slashes(uris, with, &format!("spec.rules[{index}].rewrite.uri"), diagnostics);
+            warn_about_slashes(
+                &mut uris,
+                with,
+                &format!("spec.rules[{index}].rewrite.uri"),
+                diagnostics,
+            );
         }
     }
 }
@@ -115,7 +120,7 @@ pub(super) fn check_rewrites_of_llm_route(route: &LlmRoute, diagnostics: &mut Di
 /// A prefix is replaced as text, so that `/v1` by `/` makes `//chat` of `/v1/chat`, and `/v1/` by `/v2` makes `/v2chat`.
 /// `uris` are those of the rule's matches, with whether one asks for nothing else.
 fn warn_about_slashes<'m>(
-    uris: impl ExactSizeIterator<Item = (Option<&'m Spanned<StringMatch>>, bool)>,
+    uris: &mut dyn ExactSizeIterator<Item = (Option<&'m Spanned<StringMatch>>, bool)>,
     with: &Spanned<String>,
     field: &str,
     diagnostics: &mut Diagnostics,
