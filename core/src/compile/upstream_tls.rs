@@ -4,8 +4,8 @@
 //! the authorities may be in a Secret of their own, `NAME-cacert`.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Settings;
@@ -16,9 +16,10 @@ use crate::config::resource::{
     ClientTls, ClientTlsSettings, Credential, DestinationRule, Resources, ServerRoots, Spanned, TrafficPolicy,
 };
 use crate::snapshot::{Shown, Trust, UpstreamTls};
+use crate::text_map::TextMap;
 
-/// What each `tls` of a DestinationRule means.
-pub(super) struct UpstreamsTls(BTreeMap<(u32, u32), (Trust, Shown)>);
+/// What each `tls` of a DestinationRule means, by its [`key`].
+pub(super) struct UpstreamsTls(TextMap<(Trust, Shown)>);
 
 /// Looks up what all of them name.
 pub(super) fn compile(
@@ -34,11 +35,11 @@ pub(super) fn compile(
         diagnostics,
         of: Box::default(),
     };
-    let mut all = BTreeMap::new();
+    let mut all = TextMap::default();
     for rule in &resources.destination_rules {
         compiler.of = format!("DestinationRule `{}/{}`", rule.meta.namespace, *rule.meta.name).into();
         for settings in settings_of(rule) {
-            all.insert(key(settings.at), compiler.upstream(settings));
+            all.insert(&key(settings.at), compiler.upstream(settings));
         }
     }
     UpstreamsTls(all)
@@ -57,8 +58,8 @@ fn settings_of(rule: &DestinationRule) -> impl Iterator<Item = &ClientTlsSetting
     })
 }
 
-fn key(at: Location) -> (u32, u32) {
-    (at.source, at.start)
+fn key(at: Location) -> String {
+    format!("{}:{}", at.source, at.start)
 }
 
 impl UpstreamsTls {
