@@ -46,25 +46,36 @@ use crate::token::overlay::Overlay;
 /// Explains what [`decide`] does with `request`.
 #[must_use]
 pub fn explain(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, entropy: u64) -> Explanation {
-    decided(snapshot, request, known, entropy, &|decided| Explanation {
-        api_version: "lockgate.dev/explain/v1",
-        snapshot: snapshot.id().to_owned(),
-        request: decided.seen.map(shown),
-        open_ports: other_ports(snapshot, request.connection.port),
-        policies: decided
-            .seen
-            .zip(decided.asked)
-            .map_or_else(Vec::new, |(seen, asked)| decided.reader.policies(seen, asked, &known)),
-        passes: decided.passes(),
-        verdict: decided.verdict(),
-        provider_at: decided.provider_at(),
-    })
+    explanation(snapshot, request, known, entropy, true)
 }
 
 /// What [`decide`] does with `request`, without the reasons.
 #[must_use]
 pub fn verdict(snapshot: &Snapshot, request: &Request<'_>, known: Known<'_>, entropy: u64) -> Verdict {
-    decided(snapshot, request, known, entropy, &|decided| decided.verdict())
+    explanation(snapshot, request, known, entropy, false).verdict
+}
+
+/// The verdict, and how it came about if that is asked. One code for both: another is much for a page to load.
+fn explanation(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    known: Known<'_>,
+    entropy: u64,
+    with_reasons: bool,
+) -> Explanation {
+    decided(snapshot, request, known, entropy, &|decided| {
+        let asked = Some(decided).filter(|_| with_reasons);
+        Explanation {
+            api_version: "lockgate.dev/explain/v1",
+            snapshot: snapshot.id().to_owned(),
+            request: asked.and_then(|decided| decided.seen).map(shown),
+            open_ports: other_ports(snapshot, request.connection.port),
+            policies: asked.map_or_else(Vec::new, Decided::policies),
+            passes: asked.map_or_else(Vec::new, Decided::passes),
+            verdict: decided.verdict(),
+            provider_at: decided.provider_at(),
+        }
+    })
 }
 
 /// A request and what was decided of it.
@@ -134,6 +145,11 @@ fn shown_with<'s>(sent: Option<&Attributes<'s>>, headers: Option<&'s Overlay<'s>
 }
 
 impl Decided<'_, '_> {
+    fn policies(&self) -> Vec<PolicyTrace> {
+        let seen = self.seen.zip(self.asked);
+        seen.map_or_else(Vec::new, |(seen, asked)| self.reader.policies(seen, asked, &self.known))
+    }
+
     fn passes(&self) -> Vec<PassTrace> {
         let is_settled_before_routes = matches!(
             self.decision,

@@ -13,7 +13,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 
-use super::{Explanation, Verdict, explain, presumed_server_name, verdict};
+use super::{Explanation, Verdict, explanation, presumed_server_name};
 use crate::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
 use crate::cidr::canonical;
 use crate::claims::ClaimSet;
@@ -188,7 +188,7 @@ impl Question {
     /// # Errors
     /// What is wrong with the claims, or with what authorizers would say, in words.
     pub fn explain(&self, snapshot: &Snapshot) -> Result<Explanation, String> {
-        self.ask(snapshot, explain)
+        self.ask(snapshot, true)
     }
 
     /// Asks the engine what it decides.
@@ -196,23 +196,10 @@ impl Question {
     /// # Errors
     /// Those of [`Question::explain`].
     pub fn verdict(&self, snapshot: &Snapshot) -> Result<Verdict, String> {
-        self.ask(snapshot, verdict)
+        self.ask(snapshot, false).map(|explanation| explanation.verdict)
     }
 
-    fn ask<T>(
-        &self,
-        snapshot: &Snapshot,
-        engine: fn(&Snapshot, &Request<'_>, Known<'_>, u64) -> T,
-    ) -> Result<T, String> {
-        let mut said = None;
-        self.put(snapshot, &mut |request, known| {
-            said = Some(engine(snapshot, request, known, self.entropy));
-        })?;
-        said.ok_or_else(|| "nothing was asked".to_owned())
-    }
-
-    /// Puts the request to an engine. One code for both: it is much for a page to load.
-    fn put(&self, snapshot: &Snapshot, engine: &mut dyn FnMut(&Request<'_>, Known<'_>)) -> Result<(), String> {
+    fn ask(&self, snapshot: &Snapshot, with_reasons: bool) -> Result<Explanation, String> {
         let Self { target, client, .. } = self;
         let upgrade = self.protocol.as_deref().map(upgrade).transpose()?;
         if let Some((name, _)) = self.headers.iter().find(|(name, _)| !is_token(name)) {
@@ -303,8 +290,7 @@ impl Question {
             identity,
             checked: (!answers.is_empty()).then_some(&checked),
         };
-        engine(&request, known);
-        Ok(())
+        Ok(explanation(snapshot, &request, known, self.entropy, with_reasons))
     }
 }
 

@@ -79,6 +79,8 @@ struct Way<'d> {
     host: Option<&'d str>,
     /// The first entry of the three.
     entry: &'d EntryRow,
+    /// Its number.
+    number: u32,
 }
 
 impl<'d> Way<'d> {
@@ -100,17 +102,19 @@ fn reach<'d>(tables: &Tables<'d>) -> Vec<Way<'d>> {
     let mut reach = Vec::new();
     for virtual_host in tables.virtual_hosts {
         let name = tables.text(virtual_host.name);
-        for entry in virtual_host.entries.of(tables.entries) {
+        let entries = virtual_host.entries;
+        for (entry, number) in entries.of(tables.entries).iter().zip(entries.numbers()) {
             let host = exact_host(tables, entry).or((!name.starts_with('*')).then_some(name));
             reach.extend(providers_of(tables, entry).map(|provider| Way {
                 listener: virtual_host.listener,
                 provider,
                 host,
                 entry,
+                number,
             }));
         }
     }
-    reach.sort_by_key(Way::key);
+    reach.sort_unstable_by_key(|way| (way.key(), way.number));
     reach.dedup_by_key(|way| way.key());
     reach
 }

@@ -119,8 +119,8 @@ pub(super) fn check_rewrites_of_llm_route(route: &LlmRoute, diagnostics: &mut Di
 
 /// A prefix is replaced as text, so that `/v1` by `/` makes `//chat` of `/v1/chat`, and `/v1/` by `/v2` makes `/v2chat`.
 /// `uris` are those of the rule's matches, with whether one asks for nothing else.
-fn warn_about_slashes<'m>(
-    uris: &mut dyn ExactSizeIterator<Item = (Option<&'m Spanned<StringMatch>>, bool)>,
+fn warn_about_slashes(
+    uris: &mut dyn ExactSizeIterator<Item = (Option<&Spanned<StringMatch>>, bool)>,
     with: &Spanned<String>,
     field: &str,
     diagnostics: &mut Diagnostics,

@@ -122,8 +122,11 @@ fn refuse_unknown_gateway(
         )
         .field("spec.gateways");
     // Its name alone means one of the route's own namespace.
-    let name = |full: &str| full.rsplit('/').next().map(ToOwned::to_owned);
-    let elsewhere = listeners.names().find(|known| name(known) == name(gateway));
+    let (_, name) = gateway.split_once('/').unwrap_or_default();
+    let elsewhere = listeners.names().find(|known| {
+        let own = known.strip_suffix(name);
+        own.is_some_and(|namespace| namespace.ends_with('/'))
+    });
     let help = match elsewhere {
         Some(known) => Some(format!("write `{known}`: a name alone is in the route's own namespace")),
         None => did_you_mean(gateway, listeners.names()),

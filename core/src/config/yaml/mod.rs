@@ -510,8 +510,8 @@ fn syntax_help(kind: &ErrorKind, text: &str, offset: u32) -> Option<&'static str
 /// What is no YAML because it was to become some first, on the line of the offset or the one above.
 fn foreign_help(text: &str, offset: u32) -> Option<&'static str> {
     let (start, line) = line_at(text, offset);
-    let above = text.get(..start).and_then(|before| before.lines().next_back());
-    [Some(line), above].into_iter().flatten().find_map(|line| {
+    let (_, above) = line_at(text, u32::try_from(start).ok()?.saturating_sub(1));
+    [line, above].into_iter().find_map(|line| {
         let is = |mark: &str| line.trim_start().starts_with(mark);
         if line.contains("{{") {
             Some("`{{ }}` is not read: render the template first")
