@@ -154,7 +154,9 @@ fn both_matches(root: &HttpMatch, leaf: &HttpMatch) -> Option<HttpMatch> {
     both.also.authority = narrower(&root.also.authority, &leaf.also.authority)?;
     add_rest(&mut both.also.headers, &root.also.headers)?;
     // What the root keeps out stays out, however the other says it.
-    both.also.without_headers.extend(root.also.without_headers.iter().cloned());
+    both.also
+        .without_headers
+        .extend(root.also.without_headers.iter().cloned());
     add_rest(&mut both.also.query_params, &root.also.query_params)?;
     if root.ignore_uri_case != leaf.ignore_uri_case {
         return None;
