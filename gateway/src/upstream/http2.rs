@@ -8,7 +8,7 @@
 //! own stream and no other. A client that leaves resets its stream alone.
 //!
 //! A request has its place until its answer is whole and all of its body is sent: so long it is one of those that the
-//! server takes. An upload whose answer is whole has [`UPLOAD_REST`] for the rest.
+//! server takes. An upload whose answer is whole has [`UPLOAD_REST`](crate::limits::UPLOAD_REST) for the rest.
 //!
 //! What the upstream has not begun with (RFC 9113 §8.7: a stream that it refuses,
 //! or beyond the last that it names as it goes away) goes out once more, over
