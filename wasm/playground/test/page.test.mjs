@@ -117,7 +117,7 @@ test("lines_of_the_trace_lead_to_the_yaml_that_caused_them", async () => {
 test("scenarios_are_tried_at_each_keystroke", async () => {
   await open(async (page) => {
     const count = page.locator("#tests-count");
-    await count.filter({ hasText: "11 passed, 3 of 3 rules reached" }).waitFor();
+    await count.filter({ hasText: "13 passed, 3 of 3 rules reached" }).waitFor();
     await openFile(page, "llm-route.yaml");
     await cursorBehind(page, "exact: test.com");
     await page.keyboard.type("x");
