@@ -36,10 +36,16 @@ impl Draw {
 
 /// Bits for `what`: SplitMix64's finalizer over the entropy and the draw's number.
 pub(crate) fn draw(entropy: u64, what: Draw) -> u64 {
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    let state = entropy
+    mix(entropy
         .wrapping_add(what.number().wrapping_mul(GOLDEN))
-        .wrapping_add(GOLDEN);
+        .wrapping_add(GOLDEN))
+}
+
+/// What SplitMix64 adds to its state for each number.
+pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// SplitMix64's finalizer: the number that a state stands for.
+pub(crate) fn mix(state: u64) -> u64 {
     let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)

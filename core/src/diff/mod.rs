@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 
 use self::draft::{Draft, Part, Setting};
 use self::examples::Examples;
+use crate::chance::{GOLDEN, mix};
 use crate::explain::{Explanation, Question, Verdict};
 use crate::field_value::FieldValue;
 use crate::snapshot::Snapshot;
@@ -367,10 +368,8 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0 = self.0.wrapping_add(GOLDEN);
+        mix(self.0)
     }
 
     fn below(&mut self, bound: u64) -> u64 {
