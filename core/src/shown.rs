@@ -4,8 +4,8 @@
 //! what Envoys tell each other, and some fields are about one connection only. As
 //! in Envoy, whose connection manager rewrites the head before any filter reads
 //! it, a client's own words there choose no rule: what is judged is what goes on.
-//! And as there, several lines of a field that has one value are one, so that none
-//! of them is compared by itself.
+//! And as there, several lines of a field that has one value are one, in what is
+//! judged and in what goes on, so that none of them is read by itself.
 //!
 //! Which of the names that a configuration reads these are is settled when it is
 //! compiled ([`ShownRow`]), so that all other names cost nothing.
@@ -63,7 +63,7 @@ pub(crate) enum Showing {
 
 /// Fields of which Envoy keeps one value, and joins another line to it by a comma. Of any other field each line is a value
 /// of its own.
-const JOINED: [&str; 27] = [
+pub(crate) const JOINED: [&str; 27] = [
     "accept",
     "accept-encoding",
     "access-control-request-headers",
@@ -111,7 +111,7 @@ impl Showing {
             REQUEST_ID => Some(Self::RequestId),
             _ if rewrite::is_internal(name) => Some(Self::Nothing),
             _ if rewrite::is_hearsay(trusted_proxies, name) => Some(Self::Nothing),
-            _ => JOINED.contains(&name).then_some(Self::Joined),
+            _ => is_joined(name).then_some(Self::Joined),
         }
     }
 }
@@ -182,14 +182,20 @@ impl Written {
     }
 }
 
-fn is_repeated(headers: &dyn Headers, name: &str) -> bool {
+pub(crate) fn is_repeated(headers: &dyn Headers, name: &str) -> bool {
     let mut lines = 0_u32;
     headers.each(name, &mut |_| lines = lines.saturating_add(1));
     lines > 1
 }
 
+/// Whether several lines of the field `name`, lower case, are one value: they are judged so, and go on as one line.
+#[must_use]
+pub fn is_joined(name: &str) -> bool {
+    JOINED.contains(&name)
+}
+
 /// The pieces of all lines as one value. As in Envoy, a line with nothing in it adds nothing.
-fn join(headers: &dyn Headers, name: &str, write: &mut dyn FnMut(&[u8])) {
+pub fn join(headers: &dyn Headers, name: &str, write: &mut dyn FnMut(&[u8])) {
     let mut is_first = true;
     headers.each(name, &mut |line| {
         if !line.is_empty() {

@@ -125,6 +125,25 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Makes one line of those of a field that has one value, as it was judged: an upstream that reads the first of them, or the
+/// last, would read what no policy saw.
+fn join_lines(headers: &mut HeaderMap) {
+    if headers.len() == headers.keys_len() {
+        return;
+    }
+    let is_repeated = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some();
+    let names = headers.keys().filter(|name| shown::is_joined(name.as_str()));
+    let repeated: Vec<HeaderName> = names.filter(is_repeated).cloned().collect();
+    for name in repeated {
+        let mut value = Vec::new();
+        shown::join(&HeadFields(headers), name.as_str(), &mut |piece| {
+            value.extend_from_slice(piece);
+        });
+        headers.remove(&name);
+        headers.extend(HeaderValue::from_bytes(&value).ok().map(|value| (name, value)));
+    }
+}
+
 /// Removes from a client's head what must not reach a provider: what is about the connection, credentials and
 /// addresses, and `Host` and framing, which are made anew.
 pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables<'_>) {
@@ -132,6 +151,7 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables<'_>) {
     remove_where(headers, |name| {
         is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_provider(tables, name.as_str())
     });
+    join_lines(headers);
     // Usage is read from answers, so they must come as plain text.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
@@ -143,6 +163,7 @@ pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables<'_>
     remove_where(headers, |name| {
         is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_host(tables, name.as_str())
     });
+    join_lines(headers);
     if rewrite::reads_tokens_from_cookies(tables) {
         let sent: Vec<HeaderValue> = headers
             .get_all(COOKIE)

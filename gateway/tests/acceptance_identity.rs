@@ -4,10 +4,13 @@
 #[cfg(test)]
 mod support;
 
+use serde_json::{Value, json};
+use support::KEY;
 use support::bed::{Bed, Transport, assert_none, plain_host};
 use support::client::{Client, request};
 use support::gateway::Setup;
 use support::upstream::Recorded;
+use support::wire::values;
 
 const TEAMS: &str = "apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -115,6 +118,65 @@ async fn a_provider_learns_nothing_of_the_client_or_of_proxies() {
         assert_none(&seen, &names(&HEARSAY));
         assert_none(&seen, &["x-forwarded-for"]);
     }
+}
+
+#[tokio::test]
+async fn a_field_of_one_value_goes_on_as_the_line_that_was_judged() {
+    let bed = bed(1).await;
+    let lines = [
+        ("origin", "https://a.test"),
+        ("x-own", "1"),
+        ("origin", ""),
+        ("Origin", "https://b.test"),
+        ("user-agent", "one"),
+        ("authorization", "Basic a"),
+        ("x-own", "2"),
+        ("authorization", "Basic b"),
+        ("x-forwarded-host", "a.test"),
+        ("x-forwarded-host", "b.test"),
+        ("accept-encoding", "gzip"),
+        ("accept-encoding", "br"),
+    ];
+    let to_host = [
+        ("authorization", "Basic a,Basic b"),
+        ("x-forwarded-host", "a.test,b.test"),
+        ("accept-encoding", "gzip,br"),
+    ];
+    for (host, beside) in [("plain.test", &to_host[..]), ("test.com", &[])] {
+        let seen = sent(&bed, host, &lines).await;
+        let said = explained(&bed, host, &lines).await;
+        for (name, value) in [("origin", "https://a.test,https://b.test")].iter().chain(beside) {
+            assert_eq!(values(&seen.fields, name), [*value], "{host}");
+            assert!(said.contains(&json!([name, value])), "{name} of {host}: {said:?}");
+        }
+        assert_eq!(values(&seen.fields, "user-agent"), ["one"], "{host}");
+        assert_eq!(values(&seen.fields, "x-own"), ["1", "2"], "{host}");
+    }
+    let seen = sent(&bed, "test.com", &lines).await;
+    assert_eq!(values(&seen.fields, "accept-encoding"), ["identity"]);
+    assert_eq!(values(&seen.fields, "authorization"), [format!("Bearer {KEY}")]);
+}
+
+/// What `explain` says is set in the request to the upstream.
+async fn explained(bed: &Bed, host: &str, fields: &[(&str, &str)]) -> Vec<Value> {
+    let config = bed.gateway.config().display().to_string();
+    let mut args = vec!["explain", "-f", &config, "-o", "json", "-X", "POST", "-d", "{}", "/"];
+    let fields: Vec<String> = [("host", host)]
+        .iter()
+        .chain(fields)
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    args.extend(fields.iter().flat_map(|field| ["-H", field]));
+    let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+    let said = support::gateway::run(&[("API_KEY".to_owned(), KEY.to_owned())], &args).await;
+    assert_eq!(said.code, 0, "{}", said.all());
+    let said = said.json();
+    let set = said
+        .pointer("/upstream/setHeaders")
+        .or(said.pointer("/verdict/setHeaders"));
+    set.and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_else(|| panic!("no fields in {said}"))
 }
 
 #[tokio::test]

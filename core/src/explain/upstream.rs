@@ -173,6 +173,14 @@ impl Reader<'_> {
                 set.extend(self.about_the_client(headers, seen, forward.path));
             }
         }
+        let is_made_anew = |name: &str| match forward.to {
+            Destination::Provider(_) => matches!(name, "expect" | "accept-encoding"),
+            Destination::Host(_) => name == "expect",
+        };
+        let is_changed = |name: &str| known.checked.is_some_and(|checked| checked.names(name));
+        let holds_token = |name: &str| rewrite::reads_token_from(&self.tables, name);
+        let is_other = |name: &str| is_dropped(name) || is_made_anew(name) || is_changed(name) || holds_token(name);
+        set.extend(joined_lines(headers).filter(|(name, _)| !is_other(name)));
         let changed = known.checked.into_iter().flat_map(Checked::changes);
         for (name, value) in changed.filter(|(name, _)| !is_dropped(name)) {
             if let Some(value) = value {
@@ -277,4 +285,14 @@ impl Reader<'_> {
             .provider_origin(provider.provider)
             .map_or_else(String::new, |at| format!("{}/{}", at.namespace, at.name))
     }
+}
+
+/// The fields of one value that came as several lines, as they go on.
+fn joined_lines(headers: &dyn Headers) -> impl Iterator<Item = (String, String)> {
+    let repeated = shown::JOINED.iter().filter(|name| shown::is_repeated(headers, name));
+    repeated.map(|name| {
+        let mut value = Vec::new();
+        shown::join(headers, name, &mut |piece| value.extend_from_slice(piece));
+        ((*name).to_owned(), text(&value))
+    })
 }

@@ -37,6 +37,29 @@ async fn each_line_of_a_repeated_header_is_tested() {
     }
 }
 
+/// Of a field of one value another line makes another value, also for the upstream, which could read one line alone.
+#[tokio::test]
+async fn no_line_of_a_field_of_one_value_goes_on_by_itself() {
+    let bed = open(&[&deny(
+        "{when: [{key: 'request.headers[origin]', values: ['https://a.test']}]}",
+    )])
+    .await;
+    let denied = "origin: https://a.test";
+    check(&bed, "row 27: one line", get("/", &[denied]), Denied).await;
+    for lines in [[denied, "origin: null"], ["origin: null", denied]] {
+        let what = format!("row 27: {lines:?}");
+        check(&bed, &what, get("/", &lines), Sent(PLAIN)).await;
+        let answer = send_raw(bed.http(), get("/", &lines)).await;
+        assert_eq!(answer.expect("an answer").status, 200, "{what}");
+        let joined = lines.map(|line| line.trim_start_matches("origin: ")).join(",");
+        assert_eq!(
+            values(&bed.upstream.request().await.fields, "origin"),
+            [joined],
+            "{what}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn all_lines_of_a_dropped_header_are_dropped() {
     let lines = [
