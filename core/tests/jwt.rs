@@ -599,6 +599,11 @@ fn claims_are_written_as_envoy_writes_them() {
         (r#"{"a":[1]}"#, Some("eyJhIjpbMV19")),
         ("[1]", Some("WzFd")),
         ("[]", Some("W10=")),
+        // What a reader of the field takes for the value is what policies are shown.
+        (r#"" root  ""#, Some("root")),
+        (r#""a b""#, Some("a b")),
+        (r#"" ""#, None),
+        (r#""\troot""#, None),
     ] {
         let payload = format!(r#"{{"iss":"https://a.test","claim":{claim}}}"#);
         let set = assume(&compiled.snapshot.tables(), payload.as_bytes()).unwrap();

@@ -313,22 +313,24 @@ fn texts<'d>(tables: &Tables<'d>, rows: Rows) -> Vec<&'d str> {
     spans.map(|span| tables.text(*span)).collect()
 }
 
-/// The fields that the rule has the gateway write, in Envoy's forms. A value that is empty or that no field can carry is
-/// left out, its field as well.
+/// The fields that the rule has the gateway write, in Envoy's forms, but for blanks around a value. One that is empty or
+/// that no field can carry is left out, its field as well.
 fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     if let Some(name) = rule.payload_header {
         headers.push((tables.text(name).into(), URL_SAFE_NO_PAD.encode(claims.payload())));
     }
     for row in rule.claim_headers.of(tables.claim_headers) {
-        let value = match claims.value(tables.text(row.claim)) {
+        let value: String = match claims.value(tables.text(row.claim)) {
             Some(ClaimValue::String(text) | ClaimValue::Boolean(text)) => text.into(),
             Some(ClaimValue::Number(number)) => written_number(number).into(),
             Some(ClaimValue::Json(json)) => STANDARD.encode(json),
             Some(ClaimValue::Null) | None => continue,
         };
+        // Blanks around a value are no part of it for whoever reads the field.
+        let value = value.trim_matches(' ');
         if !value.is_empty() && !value.chars().any(char::is_control) {
-            headers.push((tables.text(row.header).into(), value));
+            headers.push((tables.text(row.header).into(), value.into()));
         }
     }
     headers

@@ -470,23 +470,14 @@ fn field_name(text: &str) -> Check {
     Err(Fault::new("invalid-header", "is not a header name"))
 }
 
-/// Fields that framing and routing rest on, besides those that never reach an upstream.
-const NEVER_WRITTEN: [&str; 9] = [
-    "host",
-    "connection",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "te",
-    "upgrade",
-    "x-request-id",
-];
+/// Fields that say what a message is, besides those that are made anew and those that never reach an upstream.
+const NEVER_WRITTEN: [&str; 3] = ["content-type", "content-encoding", "x-request-id"];
 
 fn written_header(text: &str) -> Check {
     field_name(text)?;
     let lower = text.to_ascii_lowercase();
-    if NEVER_WRITTEN.iter().any(|name| is_alike(name, &lower)) || drops_header(&lower) {
+    let is_made_anew = !Authorizer::may_change(&lower.replace('_', "-"));
+    if is_made_anew || NEVER_WRITTEN.iter().any(|name| is_alike(name, &lower)) || drops_header(&lower) {
         return Err(Fault::new("reserved-header", "is a header that a token must not write")
             .help("choose a name of your own, such as `x-jwt-claim-sub`"));
     }
