@@ -263,12 +263,14 @@ impl Exchange {
             // Authorizers have been told of the client, and what they left is sent.
             let knows_client = checked.is_some();
             let headers = &mut self.head.headers;
-            let tables = self.record.view.live.compiled.snapshot.tables();
+            let snapshot = &self.record.view.live.compiled.snapshot;
+            let tables = snapshot.tables();
             let client_cert = match plan.to {
                 To::Host(_) => head::client_cert(headers, &self.record.peer, &tables),
                 To::Provider(_) => None,
             };
             *headers = checked.unwrap_or_else(|| core::mem::take(headers));
+            head::remove_overlooked(headers, snapshot.authorizers());
             match plan.to {
                 To::Provider(_) => head::clean_request(headers, &tables),
                 To::Host(_) => {

@@ -10,6 +10,7 @@ use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HOST, HeaderName, Header
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Version};
+use lockgate_core::check::Authorizer;
 use lockgate_core::client_cert;
 use lockgate_core::connection_field;
 use lockgate_core::request::{AuthorityForm, Headers, Request, SentAuthority};
@@ -237,6 +238,14 @@ fn is_made_anew(name: &HeaderName) -> bool {
 /// Removes a field, and what a server takes for it that takes an underscore for a hyphen.
 pub(crate) fn remove_alike(headers: &mut HeaderMap, name: &str) {
     remove_where(headers, |sent| rewrite::is_alike(sent.as_str(), name));
+}
+
+/// Removes what one of these authorizers is not sent although a server may take it for a field that it is sent.
+pub(crate) fn remove_overlooked(headers: &mut HeaderMap, authorizers: &[Authorizer]) {
+    if !authorizers.is_empty() {
+        let is_overlooked = |name: &str| authorizers.iter().any(|authorizer| authorizer.overlooks(name));
+        remove_where(headers, |name| is_overlooked(name.as_str()));
+    }
 }
 
 /// Removes what proxies say of a client, where none in front is trusted.

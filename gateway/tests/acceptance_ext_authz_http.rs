@@ -105,6 +105,11 @@ async fn an_authorizer_is_sent_what_istio_lists_and_what_it_allows_goes_on() {
                 ("x-user", "root"),
                 ("x-secret", "s"),
                 ("x-keep", "k"),
+                // Servers may take them for what the authorizer was asked about.
+                ("x_token", "root"),
+                ("x_pq", "root"),
+                ("X-P_q", "root"),
+                ("x_keep", "k"),
                 ("authorization", "Bearer t"),
                 ("cookie", "c=1"),
                 ("x-forwarded-for", "9.9.9.9"),
@@ -134,6 +139,7 @@ async fn an_authorizer_is_sent_what_istio_lists_and_what_it_allows_goes_on() {
             "host",
             "x-fixed",
             "x-forwarded-for",
+            "x-p_q",
             "x-pq",
             "x-request-id",
             "x-token"
@@ -153,7 +159,10 @@ async fn an_authorizer_is_sent_what_istio_lists_and_what_it_allows_goes_on() {
         "the authorizer's word, not the client's"
     );
     assert_eq!(sent.header("x-keep"), Some("k"));
+    assert_eq!(sent.header("x_keep"), Some("k"), "no authorizer is sent x-keep either");
     for gone in [
+        "x_token",
+        "x_pq",
         "x-secret",
         "x-pq",
         "x-quota",

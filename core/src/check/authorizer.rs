@@ -135,6 +135,13 @@ impl Authorizer {
         }
     }
 
+    /// Whether a server that takes an underscore for a hyphen would take the client's field `name`, lower case, for one that
+    /// this authorizer is sent, while it is not sent `name` itself: what it has not seen must not go on under that name.
+    #[must_use]
+    pub fn overlooks(&self, name: &str) -> bool {
+        name.contains('_') && !self.sends(name) && self.sends(&name.replace('_', "-"))
+    }
+
     /// What an answer of HTTP that allows changes of the request, given the answer's fields with lower-case names.
     pub fn allowed_over_http<'a>(&self, answer: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<OwnedField> {
         let mut fields: Vec<OwnedField> = Vec::new();
