@@ -19,6 +19,13 @@ pub trait Headers {
     /// case. Values come without leading and trailing blanks. Several lines of
     /// one name are several values and are never joined.
     fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8]));
+
+    /// Whether the field `name` has several lines.
+    fn is_repeated(&self, name: &str) -> bool {
+        let mut lines = 0_u32;
+        self.each(name, &mut |_| lines = lines.saturating_add(1));
+        lines > 1
+    }
 }
 
 /// Plain pairs, for tests, fuzzers and the simulator.

@@ -161,7 +161,7 @@ impl Written {
             match row.showing {
                 Showing::ForwardedFor => forwarded_for(headers, connection, &mut add),
                 Showing::ExternalAddress => fits = write!(self.bytes, "{remote}").is_ok(),
-                Showing::Joined if is_repeated(headers, tables.text(row.name)) => {
+                Showing::Joined if headers.is_repeated(tables.text(row.name)) => {
                     join(headers, tables.text(row.name), &mut add);
                 }
                 _ => continue,
@@ -180,12 +180,6 @@ impl Written {
         let (_, end) = self.ends.get(at)?;
         self.bytes.get(start.map_or(0, |(_, start)| *start)..*end)
     }
-}
-
-pub(crate) fn is_repeated(headers: &dyn Headers, name: &str) -> bool {
-    let mut lines = 0_u32;
-    headers.each(name, &mut |_| lines = lines.saturating_add(1));
-    lines > 1
 }
 
 /// Whether several lines of the field `name`, lower case, are one value: they are judged so, and go on as one line.

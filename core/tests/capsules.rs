@@ -168,7 +168,11 @@ fn what_stands_before_a_host_is_withheld() {
 fn only_what_was_read_is_in_it() {
     let it = capsule(
         "/a?plan=tin",
-        &[("x-unread", SECRET.as_bytes()), ("cookie", SECRET.as_bytes())],
+        &[
+            ("x-unread", SECRET.as_bytes()),
+            ("cookie", SECRET.as_bytes()),
+            ("user-agent", SECRET.as_bytes()),
+        ],
         NOTHING,
         &[],
     );
@@ -176,6 +180,13 @@ fn only_what_was_read_is_in_it() {
     assert_eq!(headers(&it), [("host", "shop.example.com")]);
     assert_eq!(it.question.target.to_string(), "/a?plan=tin");
     assert_eq!((it.question.entropy, it.question.client.port), (7, Some(80)));
+
+    // Several lines go on as one.
+    let it = capsule("/a", &[("user-agent", b"a"), ("user-agent", b"b")], NOTHING, &[]);
+    assert!(
+        it.reproduces && set_headers(&it).contains(&("user-agent", "a,b")),
+        "{it:?}"
+    );
 }
 
 #[test]

@@ -157,6 +157,11 @@ impl Headers for Noted<'_> {
         self.names.borrow_mut().insert(name.to_owned());
         self.sent.each(name, visit);
     }
+
+    /// That a field has one line says nothing of its value, and several are read after that.
+    fn is_repeated(&self, name: &str) -> bool {
+        self.sent.is_repeated(name)
+    }
 }
 
 /// What is withheld, and of which names it was.

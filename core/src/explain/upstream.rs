@@ -180,7 +180,8 @@ impl Reader<'_> {
         let is_changed = |name: &str| known.checked.is_some_and(|checked| checked.names(name));
         let holds_token = |name: &str| rewrite::reads_token_from(&self.tables, name);
         let is_other = |name: &str| is_dropped(name) || is_made_anew(name) || is_changed(name) || holds_token(name);
-        set.extend(joined_lines(headers).filter(|(name, _)| !is_other(name)));
+        let joined = shown::JOINED.iter().filter(|name| !is_other(name));
+        set.extend(joined.filter_map(|name| joined_lines(headers, name)));
         let changed = known.checked.into_iter().flat_map(Checked::changes);
         for (name, value) in changed.filter(|(name, _)| !is_dropped(name)) {
             if let Some(value) = value {
@@ -287,12 +288,11 @@ impl Reader<'_> {
     }
 }
 
-/// The fields of one value that came as several lines, as they go on.
-fn joined_lines(headers: &dyn Headers) -> impl Iterator<Item = (String, String)> {
-    let repeated = shown::JOINED.iter().filter(|name| shown::is_repeated(headers, name));
-    repeated.map(|name| {
+/// A field of one value that came as several lines, as it goes on.
+fn joined_lines(headers: &dyn Headers, name: &str) -> Option<(String, String)> {
+    headers.is_repeated(name).then(|| {
         let mut value = Vec::new();
         shown::join(headers, name, &mut |piece| value.extend_from_slice(piece));
-        ((*name).to_owned(), text(&value))
+        (name.to_owned(), text(&value))
     })
 }
