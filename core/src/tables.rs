@@ -54,6 +54,8 @@ id!(/// A secret, held by the shell. Indexes `Secrets`.
     SecretId);
 id!(/// A rule for tokens: one `jwtRules` entry of a RequestAuthentication.
     TokenRuleId);
+id!(/// A place where tokens are looked for: a header field with a prefix, a parameter or a cookie.
+    TokenPlaceId);
 id!(/// An external authorizer. Indexes `Snapshot::authorizers`, which are in the order they are asked in.
     AuthorizerId);
 id!(/// Where an issuer's keys come from. Indexes `Snapshot::key_sources`.

@@ -525,6 +525,43 @@ async fn what_an_old_rule_verified_says_nothing_under_a_new_one() {
 }
 
 #[tokio::test]
+async fn what_one_rule_verified_says_nothing_where_another_comes_first() {
+    let key = SigningKey::ed25519();
+    let set = key_set(&[key.jwk("k")]);
+    let first = "    fromHeaders: [{name: x-shared}]\n    outputClaimToHeaders:\n    - {header: x-user, claim: sub}\n    \
+                 spaceDelimitedClaims: [roles]\n";
+    let second =
+        format!("  - issuer: {ISSUER}\n    jwks: '{set}'\n    fromHeaders: [{{name: x-b}}, {{name: x-shared}}]\n");
+    let policy = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: deny, namespace: \
+                  istio-system}\nspec:\n  action: DENY\n  rules:\n  - when: [{key: 'request.auth.claims[roles]', values: \
+                  [banned]}]\n";
+    let bed = bed(&format!("{}{second}{policy}", inline(&[key.jwk("k")], first))).await;
+    let token = |roles: &str| {
+        let payload = json!({"iss": ISSUER, "sub": "ann", "roles": roles});
+        key.sign(&json!({"alg": "EdDSA", "kid": "k"}), &payload)
+    };
+    for (roles, shared) in [("user banned", 403), ("user", 200)] {
+        let token = token(roles);
+        for (field, status, user) in [
+            ("x-shared", shared, Some("ann")),
+            ("x-b", 200, None),
+            ("x-b", 200, None),
+            ("x-shared", shared, Some("ann")),
+            ("x-b", 200, None),
+        ] {
+            assert_eq!(
+                ask_with(&bed.gateway, &[(field, &token)]).await.status,
+                status,
+                "{field}"
+            );
+            if status == 200 {
+                assert_eq!(bed.upstream.request().await.header("x-user"), user, "{field}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn private_addresses_are_not_asked_for_keys() {
     // SSRF by `jwksUri` (row 62).
     let (key, keys) = (SigningKey::ed25519(), Upstream::plain().await);

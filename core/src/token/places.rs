@@ -9,14 +9,13 @@ use core::fmt;
 
 use super::TokenError;
 use crate::attributes::Attributes;
-use crate::tables::{PlaceRow, Span, Tables, TokenRuleId};
+use crate::tables::{PlaceRow, Span, Tables, TokenPlaceId, TokenRuleId};
 
 /// A token as it was sent, not yet looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SentToken<'d> {
     text: &'d [u8],
-    /// Index into `token_places`.
-    place: u32,
+    place: TokenPlaceId,
 }
 
 impl<'d> SentToken<'d> {
@@ -26,12 +25,25 @@ impl<'d> SentToken<'d> {
         self.text
     }
 
-    /// The rules that look for tokens where this one is, ordered by issuer.
+    /// Where it is.
+    #[must_use]
+    pub const fn place(&self) -> TokenPlaceId {
+        self.place
+    }
+
+    /// The rules that look for tokens where this one is.
     pub fn rules(&self, tables: &Tables<'d>) -> impl Iterator<Item = TokenRuleId> + use<'d> {
-        let (place, place_ids) = (self.place, tables.token_place_ids);
+        self.place.rules(tables)
+    }
+}
+
+impl TokenPlaceId {
+    /// The rules that look for tokens there, ordered by issuer.
+    pub fn rules<'d>(self, tables: &Tables<'d>) -> impl Iterator<Item = TokenRuleId> + use<'d> {
+        let place_ids = tables.token_place_ids;
         let rules = tables.token_rules.iter().zip(0..);
         rules
-            .filter(move |(rule, _)| rule.places.of(place_ids).contains(&place))
+            .filter(move |(rule, _)| rule.places.of(place_ids).contains(&self.0))
             .map(|(_, id)| TokenRuleId(id))
     }
 }
@@ -50,7 +62,7 @@ impl fmt::Debug for SentToken<'_> {
 /// [`TokenError::SeveralTokens`]
 pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Option<SentToken<'d>>, TokenError> {
     let mut found = Found::default();
-    for (row, place) in tables.token_places.iter().zip(0..) {
+    for (row, place) in places(tables) {
         let mut add = |text: &'d [u8]| found.add(SentToken { text, place });
         match *row {
             PlaceRow::Header { name, prefix } => in_header(tables, seen, (name, prefix), &mut add),
@@ -63,8 +75,7 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Opt
 
 /// Whether the token of a request is in the header field `name`, and no rule that looks there has it sent on.
 pub(super) fn removes_field(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> bool {
-    let mut places = tables.token_places.iter().zip(0..);
-    places.any(|(row, place)| match *row {
+    places(tables).any(|(row, place)| match *row {
         PlaceRow::Header { name: own, prefix } if tables.text(own) == name => {
             let mut token = None;
             in_header(tables, seen, (own, prefix), &mut |text| {
@@ -77,6 +88,10 @@ pub(super) fn removes_field(tables: &Tables<'_>, seen: &Attributes<'_>, name: &s
         }
         _ => false,
     })
+}
+
+fn places<'d>(tables: &Tables<'d>) -> impl Iterator<Item = (&'d PlaceRow, TokenPlaceId)> + use<'d> {
+    tables.token_places.iter().zip((0..).map(TokenPlaceId))
 }
 
 struct Found<'d> {

@@ -7,10 +7,11 @@
 //! that those bytes are hashed once for both. The key comes first, and nobody is
 //! shown what comes out, so there is nothing that could be extended.
 //!
-//! Neither issuer nor version of the policy is part of that key, and both count
-//! all the same. The issuer stands in the token, and an entry counts only for a
-//! rule that looks for tokens where this one was found, while its source still
-//! holds the keys that verified it. The version is the cache itself: one belongs
+//! Neither issuer nor place nor version of the policy is part of that key, and all
+//! count. The issuer stands in the token, and an entry counts only where the same
+//! rules look for tokens as where this one was found, since in another place
+//! another rule may come first; and only while its source still holds the keys
+//! that verified it. The version is the cache itself: one belongs
 //! to one configuration in use, starts empty, and goes with it, so a reload never
 //! finds what another rule has accepted. Only good tokens are kept: bad ones cost
 //! no memory. They are forgotten when they expire, and bounded in number and bytes.
@@ -22,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::{digest, rand};
 use lockgate_core::claims::ClaimSet;
-use lockgate_core::tables::TokenRuleId;
+use lockgate_core::tables::{TokenPlaceId, TokenRuleId};
 use memchr::memrchr;
 
 use super::key_set::KeySet;
@@ -57,6 +58,8 @@ const SHARDS: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) claims: Arc<ClaimSet>,
+    /// Where it was found.
+    pub(crate) place: TokenPlaceId,
     /// The rule that accepted it.
     pub(crate) rule: TokenRuleId,
     /// The keys that verified it.
@@ -176,6 +179,7 @@ mod tests {
     fn entry() -> Entry {
         Entry {
             claims: Arc::new(ClaimSet::parse::<&str>(b"{\"sub\":\"a\"}", &[]).unwrap()),
+            place: TokenPlaceId(0),
             rule: TokenRuleId(0),
             keys: Arc::new(KeySet::parse(b"{\"keys\":[]}").unwrap()),
             until: None,

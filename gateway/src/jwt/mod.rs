@@ -24,7 +24,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use lockgate_core::claims::ClaimSet;
-use lockgate_core::tables::TokenRuleId;
+use lockgate_core::tables::{TokenPlaceId, TokenRuleId};
 use lockgate_core::token::{Token, TokenError};
 
 use aws_lc_rs::digest;
@@ -49,6 +49,8 @@ pub enum Begun {
 pub struct Pending {
     token: Token,
     rules: Vec<TokenRuleId>,
+    /// Where it was found.
+    place: TokenPlaceId,
     /// SHA-256 of what is signed.
     signed: digest::Digest,
     known_by: Digest,

@@ -88,7 +88,7 @@ impl Tokens {
         let known_by = self.verified.known_by(&hashed);
         if let Some(entry) = self.verified.get(&known_by)
             && entry.until.is_none_or(|until| now <= until)
-            && sent.rules(tables).any(|rule| rule == entry.rule)
+            && (entry.place == sent.place() || entry.place.rules(tables).eq(sent.rules(tables)))
             && self
                 .source(tables, entry.rule)
                 .is_some_and(|source| source.holds(&entry.keys))
@@ -101,6 +101,7 @@ impl Tokens {
             Ok(Box::new(Pending {
                 token,
                 rules,
+                place: sent.place(),
                 signed: hashed.signed,
                 known_by,
                 is_header_new: header.is_none(),
@@ -117,6 +118,7 @@ impl Tokens {
         let Pending {
             token,
             rules,
+            place,
             signed,
             known_by,
             is_header_new,
@@ -137,6 +139,7 @@ impl Tokens {
                         known_by,
                         Entry {
                             claims: Arc::clone(&claims),
+                            place,
                             rule,
                             keys,
                             until,
