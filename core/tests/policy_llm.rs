@@ -167,6 +167,32 @@ fn a_custom_tool_is_known_by_the_name_in_its_definition() {
     }
 }
 
+#[test]
+fn tools_that_nobody_names_pass_no_policy_on_tools() {
+    let deny = lockgate(&["{action: DENY, rules: [{when: [{key: 'request.llm[tools]', values: ['*']}]}]}"]);
+    let allow = lockgate(&["{rules: [{when: [{key: 'request.llm[tools]', values: [a]}]}]}"]);
+    let model = lockgate(&["{action: DENY, rules: [{when: [{key: 'request.llm[model]', values: [large]}]}]}"]);
+    for member in [
+        r#""mcp_servers":[{"type":"url","url":"https://a.test","name":"m"}]"#,
+        r#""web_search_options":{}"#,
+        r#""enable_search":true"#,
+    ] {
+        let body = format!(r#"{{"model":"small","tools":[{{"name":"a"}}],{member}}}"#);
+        assert_eq!(sending(&body).to(&deny), BadBody(400), "{member}");
+        assert_eq!(sending(&body).to(&allow), BadBody(400), "{member}");
+        assert_eq!(sending(&body).to(&model), Allowed, "{member}");
+    }
+    for member in [
+        r#""mcp_servers":[]"#,
+        r#""web_search_options":null"#,
+        r#""enable_search":false"#,
+    ] {
+        let body = format!(r#"{{"tools":[{{"name":"a"}}],{member}}}"#);
+        assert_eq!(sending(&body).to(&allow), Allowed, "{member}");
+        assert_eq!(sending(&format!("{{{member}}}")).to(&deny), Allowed, "{member}");
+    }
+}
+
 const TEAM_RED_MAY_USE_MINE: &str =
     "{rules: [{when: [{key: 'request.headers[x-team]', values: [red]}, {key: 'request.llm[model]', values: [mine]}]}]}";
 

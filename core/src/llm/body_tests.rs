@@ -489,11 +489,56 @@ fn tools_that_two_readers_could_take_apart_differently_are_unclear() {
 }
 
 #[test]
+fn tools_that_nobody_names_are_unclear() {
+    for (name, clear, unclear) in [
+        (
+            "mcp_servers",
+            &["null", "[]", "[ ]"][..],
+            &[
+                r#"[{"type":"url","url":"https://a.test"}]"#,
+                "[null]",
+                "[[]]",
+                "{}",
+                "false",
+                "0",
+                r#""""#,
+            ][..],
+        ),
+        (
+            "web_search_options",
+            &["null"],
+            &["{}", r#"{"search_context_size":"low"}"#, "[]", "[1]", "false", "true"],
+        ),
+        (
+            "enable_search",
+            &["null", "false"],
+            &["true", "1", "0", r#""false""#, "[]", "[true]", "{}"],
+        ),
+    ] {
+        let capitals = name.to_ascii_uppercase();
+        for (values, is_clear) in [(clear, true), (unclear, false)] {
+            for value in values {
+                for name in [name, &capitals] {
+                    let body = format!(r#"{{"tools":[{{"name":"a"}}],"{name}":{value},"functions":[{{"name":"b"}}]}}"#);
+                    let names = is_clear.then(|| Vec::from(["a", "b"].map(String::from)));
+                    assert_eq!(tools_of(&body), names, "{body}");
+                }
+            }
+        }
+        for near in [format!("x{name}"), format!("{name}s"), name.replacen('_', "-", 1)] {
+            assert!(tools_of(&format!(r#"{{"{near}":[true]}}"#)).is_some(), "{near}");
+        }
+    }
+}
+
+#[test]
 fn a_scan_forgets_the_tools_of_the_body_before() {
     let mut scan = BodyScan::new(u64::MAX);
     for (body, clear, count) in [
         (r#"{"tools":[7]}"#, false, 0),
         (r#"{"tools":[{"name":"a"}]}"#, true, 1),
+        (r#"{"mcp_servers":[{}]}"#, false, 0),
+        (r#"{"mcp_servers":[]}"#, true, 0),
         (r#"{"tools":[{"function":{"#, true, 0),
         (r#"{"messages":[{"name":"a","x":{"name":"b"}}]}"#, true, 0),
     ] {
