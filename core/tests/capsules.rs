@@ -2,13 +2,14 @@
 #![cfg(feature = "yaml")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-use lockgate_core::check::{OwnedAnswer, OwnedField, OwnedSaid};
+use lockgate_core::check::{Checked, OwnedAnswer, OwnedField, OwnedSaid, borrow_answers, borrow_fields};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
-use lockgate_core::decide::{Body, Identity};
-use lockgate_core::explain::{Capsule, Found, Verdict};
+use lockgate_core::decide::{Body, Identity, Known};
+use lockgate_core::explain::{Capsule, Found, Question, Target, Verdict, verdict};
+use lockgate_core::field_value::FieldValue;
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::request::{Connection, Request, Scheme, SentAuthority};
 use lockgate_core::tables::AuthorizerId;
@@ -305,6 +306,166 @@ fn authorizers_answers_are_in_it_without_their_keys() {
             )
             .reproduces
         );
+    }
+}
+
+/// As [`CONFIGURATION`], with tokens in a field, a parameter and a cookie, and a DENY of cookies and of a path.
+fn with_tokens_everywhere() -> Compiled {
+    let more = r#"    fromHeaders: [{name: x-jwt}]
+    fromParams: [t]
+    fromCookies: [sid]
+    outputPayloadToHeader: x-payload
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: judged, namespace: istio-system}
+spec:
+  action: DENY
+  rules:
+  - when: [{key: "request.headers[:path]", values: [/admin]}]
+  - when: [{key: "request.headers[cookie]", values: ["a=1; b=2"]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: groups,"#;
+    let (before, after) = CONFIGURATION
+        .split_once("---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: groups,")
+        .unwrap();
+    built(&format!("{before}{more}{after}"))
+}
+
+#[test]
+fn what_authorizers_set_where_tokens_are_is_not_sent() {
+    let compiled = with_tokens_everywhere();
+    let claims = r#"{"iss":"https://issuer.example","email":"ann@example.com"}"#;
+    let claims = lockgate_core::token::assume(&compiled.snapshot.tables(), claims.as_bytes()).unwrap();
+    let set = [
+        ("cookie", "z=1; sid=token"),
+        ("x-jwt", "token"),
+        ("x-person", "evil"),
+        ("x-payload", "forged"),
+        ("x-code", "forged"),
+        ("x-user", "ann"),
+    ];
+    let fields = set.map(|(name, value)| OwnedField {
+        name: name.into(),
+        value: Some(value.as_bytes().to_vec()),
+    });
+    let answers = [OwnedAnswer {
+        authorizer: AuthorizerId(0),
+        said: OwnedSaid::Allow(fields.into()),
+    }];
+    let found = Found {
+        answers: &answers,
+        identity: Identity::Verified(claims.claims()),
+        ..NOTHING
+    };
+    let request = Request {
+        method: "GET",
+        authority: None,
+        target: "/asked",
+        headers: &&[("host", &b"shop.example.com"[..])][..],
+        connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+    };
+    let it = Capsule::of(&compiled.snapshot, &request, found, 7, &[]).unwrap();
+    assert!(it.reproduces, "{it:?}");
+    let set = set_headers(&it);
+    let sent: Vec<_> = set
+        .iter()
+        .filter(|(name, _)| ["x-jwt", "x-person", "x-code", "x-user"].contains(name))
+        .collect();
+    assert_eq!(sent, [&("x-user", "ann"), &("x-person", "ann@example.com")], "{set:?}");
+    assert_eq!(
+        set.iter().filter(|(name, _)| *name == "x-payload").count(),
+        1,
+        "{set:?}"
+    );
+    let verdict = it.question.verdict(&compiled.snapshot).unwrap();
+    assert_eq!(verdict, it.verdict);
+    let Verdict::Forward(forward) = explained(&compiled, &request, found) else {
+        panic!("it is forwarded")
+    };
+    assert!(
+        forward.set_headers.contains(&("cookie".to_owned(), "z=1".to_owned())),
+        "{forward:?}"
+    );
+    assert!(!format!("{forward:?}").contains("forged"), "{forward:?}");
+}
+
+fn explained(compiled: &Compiled, request: &Request<'_>, found: Found<'_>) -> Verdict {
+    let fields = borrow_fields(found.answers);
+    let answers = borrow_answers(found.answers, &fields);
+    let checked = Checked::new(request, &answers);
+    let known = Known {
+        body: found.body,
+        identity: found.identity,
+        checked: Some(&checked),
+    };
+    verdict(&compiled.snapshot, request, known, 7)
+}
+
+#[test]
+fn a_query_of_nothing_but_tokens_is_none() {
+    let compiled = with_tokens_everywhere();
+    let claims = br#"{"iss":"https://issuer.example"}"#;
+    let claims = lockgate_core::token::assume(&compiled.snapshot.tables(), claims).unwrap();
+    for (target, shown, is_denied) in [
+        ("/admin", "/admin", true),
+        ("/admin?t=planted-8Kd1", "/admin", true),
+        ("/admin?t=planted-8Kd1&t=", "/admin", true),
+        ("/admin?&t=planted-8Kd1", "/admin", true),
+        ("/admin?", "/admin?", false),
+        ("/admin?a=planted-8Kd1&t=planted-8Kd1", "/admin?redacted", false),
+    ] {
+        let request = Request {
+            method: "GET",
+            authority: None,
+            target,
+            headers: &&[("host", &b"shop.example.com"[..])][..],
+            connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+        };
+        let found = Found {
+            identity: Identity::Verified(claims.claims()),
+            ..NOTHING
+        };
+        let it = Capsule::of(&compiled.snapshot, &request, found, 7, &[]).unwrap();
+        assert!(it.reproduces, "{target}: {it:?}");
+        assert_eq!(it.question.target.to_string(), shown, "{target}");
+        assert_eq!(matches!(it.verdict, Verdict::Refuse(_)), is_denied, "{target}: {it:?}");
+        assert!(!format!("{it:?}").contains(SECRET), "{it:?}");
+    }
+}
+
+#[test]
+fn a_cookie_that_http2_takes_apart_is_judged_as_one() {
+    let compiled = with_tokens_everywhere();
+    let asked = |authority: Option<&str>, protocol: Option<&str>, cookies: &[&str]| {
+        let mut headers: Vec<(String, FieldValue)> = cookies
+            .iter()
+            .map(|line| ("Cookie".to_owned(), (*line).into()))
+            .collect();
+        headers.push(("host".to_owned(), "shop.example.com".into()));
+        let question = Question {
+            target: Target::path("/a").unwrap(),
+            authority: authority.map(str::to_owned),
+            protocol: protocol.map(str::to_owned),
+            headers,
+            claims: Some(r#"{"iss":"https://issuer.example"}"#.to_owned()),
+            ..Question::default()
+        };
+        matches!(question.verdict(&compiled.snapshot).unwrap(), Verdict::Refuse(_))
+    };
+    let http2 = Some("shop.example.com");
+    for (cookies, over_http1, over_http2) in [
+        (&["a=1; b=2"][..], true, true),
+        (&["a=1", "b=2"], false, true),
+        (&["a=1", " sid=x ", "b=2"], false, true),
+        (&["b=2", "a=1"], false, false),
+        (&["a=1"], false, false),
+    ] {
+        assert_eq!(asked(None, None, cookies), over_http1, "{cookies:?}");
+        assert_eq!(asked(http2, None, cookies), over_http2, "{cookies:?}");
+        assert_eq!(asked(None, Some("websocket"), cookies), over_http2, "{cookies:?}");
     }
 }
 

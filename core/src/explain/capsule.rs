@@ -239,8 +239,12 @@ impl Curtain<'_> {
         let Some((path, query)) = target.split_once('?') else {
             return target.to_owned();
         };
-        let query = rewrite::sent_query(self.tables, query);
-        let pairs = query.split('&').map(|pair| {
+        let sent = rewrite::sent_query(self.tables, query);
+        if sent.is_empty() {
+            // What is judged has none either where only tokens stood in it.
+            return rewrite::with_query(path, query.is_empty().then_some(""));
+        }
+        let pairs = sent.split('&').map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !self.compares_parameter(name) {
                 self.withheld.insert(QUERY.to_owned());

@@ -25,6 +25,7 @@ use crate::llm::body::{BodyError, BodyScan};
 use crate::llm::media::media;
 use crate::request::{Connection, Headers, Request, Scheme, SentAuthority, spiffe_id};
 use crate::snapshot::Snapshot;
+use crate::token::removed::COOKIE;
 use crate::token::{TokenError, assume};
 use crate::upgrade::Upgrade;
 
@@ -220,6 +221,9 @@ impl Question {
                 }
             }
         }
+        if self.authority.is_some() || upgrade.is_some() {
+            join_cookies(&mut headers);
+        }
         let fields = Fields(&headers);
         let first_port = snapshot.listeners().first().map_or(80, |listener| listener.port);
         let port = client.port.or(target.port).unwrap_or(first_port);
@@ -291,6 +295,19 @@ impl Question {
             checked: (!answers.is_empty()).then_some(&checked),
         };
         Ok(explanation(snapshot, &request, known, self.entropy, with_reasons))
+    }
+}
+
+/// Puts a `cookie` together that HTTP/2 has let the client take apart (RFC 9113 §8.2.3), as the gateway does.
+fn join_cookies(headers: &mut Cow<'_, [(String, FieldValue)]>) {
+    let mut cookies: Vec<&[u8]> = Vec::new();
+    let fields = Fields(headers);
+    fields.each(COOKIE, &mut |line| cookies.push(line));
+    if cookies.len() > 1 {
+        let joined = FieldValue::from(&*cookies.join(&b"; "[..]));
+        let headers = headers.to_mut();
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(COOKIE));
+        headers.push((COOKIE.to_owned(), joined));
     }
 }
 

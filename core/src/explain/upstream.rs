@@ -21,6 +21,7 @@ use crate::snapshot::UpstreamProtocol;
 use crate::tables::{
     BackendRow, BackendTarget, HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy, RuleId, RuleRow,
 };
+use crate::token::removed::COOKIE;
 use crate::upgrade::KEY;
 
 impl Reader<'_> {
@@ -156,9 +157,12 @@ impl Reader<'_> {
         forward: &Forward<'_>,
     ) -> Vec<(String, String)> {
         let mut set = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
-        let is_dropped = |name: &str| match forward.to {
-            Destination::Provider(_) => rewrite::drops_header_to_provider(&self.tables, name),
-            Destination::Host(_) => rewrite::drops_header_to_host(&self.tables, name),
+        let is_dropped = |name: &str| {
+            let is_of_destination = match forward.to {
+                Destination::Provider(_) => rewrite::drops_header_to_provider(&self.tables, name),
+                Destination::Host(_) => rewrite::drops_header_to_host(&self.tables, name),
+            };
+            is_of_destination || rewrite::token_headers(&self.tables).any(|of_token| of_token == name)
         };
         if let Destination::Host(host) = &forward.to {
             if let Some(upgrade) = host.upgrade {
@@ -178,13 +182,16 @@ impl Reader<'_> {
             Destination::Host(_) => name == "expect",
         };
         let is_changed = |name: &str| known.checked.is_some_and(|checked| checked.names(name));
-        let holds_token = |name: &str| rewrite::reads_token_from(&self.tables, name);
-        let is_other = |name: &str| is_dropped(name) || is_made_anew(name) || is_changed(name) || holds_token(name);
+        let is_other = |name: &str| is_dropped(name) || is_made_anew(name) || is_changed(name);
         let joined = shown::JOINED.iter().filter(|name| !is_other(name));
         set.extend(joined.filter_map(|name| joined_lines(headers, name)));
         let changed = known.checked.into_iter().flat_map(Checked::changes);
         for (name, value) in changed.filter(|(name, _)| !is_dropped(name)) {
-            if let Some(value) = value {
+            let Some(value) = value else { continue };
+            if name == COOKIE && rewrite::reads_tokens_from_cookies(&self.tables) {
+                let cookies = rewrite::sent_cookies(&self.tables, value);
+                set.extend((!cookies.is_empty()).then(|| (name.to_owned(), text(&cookies))));
+            } else {
                 set.push((name.to_owned(), text(value)));
             }
         }
