@@ -51,6 +51,7 @@ pub struct Claims<'k> {
     items: &'k [Span],
     principal: PrincipalRow,
     headers: &'k [HeaderRow],
+    is_token_shown: bool,
 }
 
 /// The claims that nearly every policy for tokens asks for, found once.
@@ -178,6 +179,11 @@ impl<'k> Claims<'k> {
     pub fn header(&self, name: &str) -> Option<&'k str> {
         self.headers()
             .find_map(|(own, value)| own.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    /// Whether the rule that accepted the token leaves it in the request that is judged (`forwardOriginalToken`).
+    pub(crate) const fn is_token_shown(&self) -> bool {
+        self.is_token_shown
     }
 
     /// `iss`, if it is a string.

@@ -819,6 +819,22 @@ fn a_field_whose_token_a_rule_would_send_on_is_shown() {
 }
 
 #[test]
+fn only_the_rule_that_accepts_a_token_has_its_field_shown() {
+    let place = "    fromHeaders: [{name: x-kept}]\n";
+    let shown = "    forwardOriginalToken: true\n";
+    let rule = |issuer: &str, more: &str| format!("  - issuer: {issuer}\n    jwks: {KEYS}\n{place}{more}");
+    let (other, good) = (token(r#"{"iss":"https://b.test"}"#), token(GOOD));
+    for (a, b) in [("", shown), (shown, "")] {
+        let rules = [rule("https://a.test", a), rule("https://b.test", b)].concat();
+        let compiled = compiled(&format!("{rules}{JUDGED}"));
+        for (token, more) in [(&good, a), (&other, b)] {
+            let status = if more.is_empty() { 0 } else { 403 };
+            assert_eq!(judged(&compiled, "/b", &[("x-kept", token)]).0, status, "{rules}");
+        }
+    }
+}
+
+#[test]
 fn cookies_that_nobody_reads_may_be_of_any_length() {
     let rule = format!("  - issuer: https://a.test\n    jwks: {KEYS}\n    fromCookies: [sid]\n");
     let long = format!("a={}", "x".repeat(20_000));

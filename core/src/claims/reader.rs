@@ -27,6 +27,7 @@ pub struct ClaimSet {
     items: Vec<Span>,
     principal: PrincipalRow,
     headers: Vec<HeaderRow>,
+    is_token_shown: bool,
 }
 
 impl ClaimSet {
@@ -49,6 +50,7 @@ impl ClaimSet {
             items: &self.items,
             principal: self.principal,
             headers: &self.headers,
+            is_token_shown: self.is_token_shown,
         }
     }
 
@@ -64,6 +66,11 @@ impl ClaimSet {
             value: store(value),
         });
         self.headers = rows.collect();
+    }
+
+    /// Leaves the token in the request that is judged.
+    pub(crate) fn show_token(&mut self) {
+        self.is_token_shown = true;
     }
 
     /// Bytes of memory that it holds, for bounding a cache.
@@ -257,6 +264,7 @@ impl Kept {
             items: self.items.clone(),
             principal,
             headers: Vec::new(),
+            is_token_shown: false,
         }
     }
 }

@@ -3,8 +3,8 @@
 //! A token's claims (`outputClaimToHeaders`, `outputPayloadToHeader`) come
 //! before everything, whether the request has a token or not, and so does what
 //! [`crate::client_cert`] lets stand of `x-forwarded-client-cert`. The field of a
-//! verified token is not shown, as in Envoy, unless `forwardOriginalToken` says
-//! so, nor are cookies where tokens are. Then comes what authorizers have made of
+//! verified token is not shown, as in Envoy, unless `forwardOriginalToken` of the
+//! rule that accepted it says so, nor are cookies where tokens are. Then comes what authorizers have made of
 //! a field, and last what [`crate::shown`] makes of the client's own.
 
 use crate::attributes::Attributes;
@@ -63,11 +63,14 @@ impl<'o> Overlay<'o> {
         })
     }
 
-    /// Whether the field `name` is gone with the token in it.
+    /// Whether the field `name` is gone with the token in it, which the rule that accepted it decides.
     fn removes(&self, name: &str) -> bool {
+        if self.claims.is_none_or(|claims| claims.is_token_shown()) {
+            return false;
+        }
         match self.checked {
-            Some(checked) => places::removes_field(self.tables, &self.seen.with_headers(checked), name),
-            None => places::removes_field(self.tables, self.seen, name),
+            Some(checked) => places::is_in_field(self.tables, &self.seen.with_headers(checked), name),
+            None => places::is_in_field(self.tables, self.seen, name),
         }
     }
 }
@@ -86,7 +89,7 @@ impl Headers for Overlay<'_> {
         if let Some(cookies) = self.cookies.filter(|_| name == COOKIE) {
             return cookies.each(visit);
         }
-        if self.claims.is_some() && self.removes(name) {
+        if self.removes(name) {
             return;
         }
         let is_changed = || self.checked.is_some_and(|checked| checked.names(name));

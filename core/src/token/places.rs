@@ -62,7 +62,7 @@ impl fmt::Debug for SentToken<'_> {
 /// [`TokenError::SeveralTokens`]
 pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Option<SentToken<'d>>, TokenError> {
     let mut found = Found::default();
-    for (row, place) in places(tables) {
+    for (row, place) in tables.token_places.iter().zip((0..).map(TokenPlaceId)) {
         let mut add = |text: &'d [u8]| found.add(SentToken { text, place });
         match *row {
             PlaceRow::Header { name, prefix } => in_header(tables, seen, (name, prefix), &mut add),
@@ -73,25 +73,16 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Opt
     found.token
 }
 
-/// Whether the token of a request is in the header field `name`, and no rule that looks there has it sent on.
-pub(super) fn removes_field(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> bool {
-    places(tables).any(|(row, place)| match *row {
+/// Whether the token of a request is in the header field `name`.
+pub(super) fn is_in_field(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> bool {
+    tables.token_places.iter().any(|row| match *row {
         PlaceRow::Header { name: own, prefix } if tables.text(own) == name => {
-            let mut token = None;
-            in_header(tables, seen, (own, prefix), &mut |text| {
-                token = Some(SentToken { text, place });
-            });
-            token.is_some_and(|token| {
-                let mut rules = token.rules(tables).filter_map(|rule| tables.token_rule(rule));
-                !rules.any(|rule| rule.forwards)
-            })
+            let mut is_there = false;
+            in_header(tables, seen, (own, prefix), &mut |_| is_there = true);
+            is_there
         }
         _ => false,
     })
-}
-
-fn places<'d>(tables: &Tables<'d>) -> impl Iterator<Item = (&'d PlaceRow, TokenPlaceId)> + use<'d> {
-    tables.token_places.iter().zip((0..).map(TokenPlaceId))
 }
 
 struct Found<'d> {

@@ -305,6 +305,9 @@ fn accepted(tables: &Tables<'_>, rule: TokenRuleId, claims: ClaimSet) -> Result<
         let headers = written_headers(tables, rule, set.claims());
         set.write_headers(&headers);
     }
+    if rule.forwards {
+        set.show_token();
+    }
     Ok(set)
 }
 
