@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 use super::mask::is_hidden;
+use super::quote::escaped;
 
 /// A path from the resource's root, each step on the stack of the walk, so that only a finding makes a text of it.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,7 @@ impl fmt::Display for FieldPath<'_> {
             {
                 write!(f, "{parent}.{name}")
             }
-            Self::Field(parent, name) => write!(f, "{parent}[{name:?}]"),
+            Self::Field(parent, name) => write!(f, "{parent}[\"{}\"]", escaped(name)),
             Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }

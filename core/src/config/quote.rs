@@ -29,6 +29,19 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
+/// The text on one line, with nothing in it that a terminal would act on.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c => push_escaped(&mut out, c),
+        }
+    }
+    out
+}
+
 /// Adds the character, escaped if a terminal would act on it.
 pub(crate) fn push_escaped(out: &mut String, c: char) {
     if is_unprintable(c) {

@@ -18,6 +18,7 @@ use crate::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borro
 use crate::cidr::canonical;
 use crate::claims::ClaimSet;
 use crate::client_cert::of_uri_names;
+use crate::config::quote::escaped;
 use crate::decide::{Body, Identity, Known};
 use crate::field_value::FieldValue;
 use crate::limits::BODY_BYTES_MAX_DEFAULT;
@@ -206,7 +207,7 @@ impl Question {
         if let Some((name, _)) = self.headers.iter().find(|(name, _)| !is_token(name)) {
             return Err(format!(
                 "`{}` is no name of a header field: a gateway answers 400 before anything is decided",
-                name.escape_debug()
+                escaped(name)
             ));
         }
         let mut headers = Cow::Borrowed(&self.headers[..]);

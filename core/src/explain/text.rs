@@ -10,6 +10,7 @@ use super::{
     Backend, CheckRequest, Explanation, Failed, HeaderChanged, PassTrace, PolicyTrace, RefusedAnswer, Retries,
     RuleTrace, UpstreamRequest, Verdict,
 };
+use crate::config::quote::escaped;
 
 impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -70,7 +71,7 @@ impl Display for Explanation {
                     writeln!(f, "  fault      aborted by chance")?;
                 }
                 if !answer.body.is_empty() {
-                    writeln!(f, "  body       {}", answer.body.trim_end().escape_debug())?;
+                    writeln!(f, "  body       {}", escaped(answer.body.trim_end()))?;
                 }
                 write_changes(f, "answer", &answer.change_headers)
             }
@@ -129,7 +130,7 @@ fn write_rule(f: &mut Formatter<'_>, rule: &RuleTrace) -> Result {
 fn write_failed(f: &mut Formatter<'_>, failed: &Failed) -> Result {
     write!(f, "        {}: ", failed.field)?;
     match &failed.seen {
-        Some(seen) => write!(f, "`{}`", seen.escape_debug())?,
+        Some(seen) => write!(f, "`{}`", escaped(seen))?,
         None if failed.needs_body => f.write_str("the body")?,
         None => f.write_str("absent")?,
     }
