@@ -200,18 +200,23 @@ fn predicates(
 
 /// A policy that names a port nobody listens on never does what it says (ISTIO-SECURITY-2021-002).
 fn warn_about_unknown_ports(policy: &AuthorizationPolicy, rows: &RowWriter<'_>, diagnostics: &mut Diagnostics) {
-    let predicates = policy.rules.iter().flat_map(PolicyRule::predicates);
-    let ports = predicates.filter(|predicate| predicate.key == PolicyKey::Port);
-    for port in ports.flat_map(|predicate| &predicate.values) {
-        let is_open = |port: u16| rows.rows.listeners.iter().any(|listener| listener.port == port);
-        if !port.parse().is_ok_and(is_open) {
-            diagnostics
-                .warning(
-                    "port-without-listener",
-                    port.at,
-                    format!("no Gateway listens on port {}", **port),
-                )
-                .help("policies see the number of the Gateway server, whatever `--listen` maps it to");
+    let is_open = |port: u16| rows.rows.listeners.iter().any(|listener| listener.port == port);
+    for rule in &policy.rules {
+        for predicate in rule.predicates() {
+            if predicate.key != PolicyKey::Port {
+                continue;
+            }
+            for port in &predicate.values {
+                if !port.parse().is_ok_and(is_open) {
+                    diagnostics
+                        .warning(
+                            "port-without-listener",
+                            port.at,
+                            format!("no Gateway listens on port {}", **port),
+                        )
+                        .help("policies see the number of the Gateway server, whatever `--listen` maps it to");
+                }
+            }
         }
     }
 }

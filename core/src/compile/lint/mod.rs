@@ -222,10 +222,12 @@ fn warn_about_aliases(
     reach: &[Way<'_>],
     diagnostics: &mut Diagnostics,
 ) {
-    let hosts = rule
-        .predicates()
-        .filter(|predicate| predicate.key == PolicyKey::Host && policy::guards(policy, predicate));
-    let denied: Vec<_> = hosts.flat_map(|predicate| &predicate.values).collect();
+    let mut denied = Vec::new();
+    for predicate in rule.predicates() {
+        if predicate.key == PolicyKey::Host && policy::guards(policy, predicate) {
+            denied.extend(&predicate.values);
+        }
+    }
     let denies = |host: &str| denied.iter().any(|pattern| host_matches(pattern, host));
     if denied.is_empty() {
         return;

@@ -28,13 +28,15 @@ pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Setti
             continue;
         }
         warn_about_shadowed_rules(policy, diagnostics);
-        if tables.token_rules.is_empty() {
-            warn_about_unverified_tokens(policy, diagnostics);
-        }
+        let mut is_unverified = tables.token_rules.is_empty();
         for rule in &policy.rules {
             warn_about_contradictions(rule, diagnostics);
             for predicate in rule.predicates() {
                 warn_about_raw_authority(predicate, diagnostics);
+                if is_unverified && is_about_token(predicate) {
+                    warn_about_unverified_token(predicate, diagnostics);
+                    is_unverified = false;
+                }
                 if predicate.key == PolicyKey::Path {
                     paths::warn_about_dead_values(predicate, tables.edge.paths, diagnostics);
                 }
@@ -57,15 +59,15 @@ pub(super) fn guards(policy: &AuthorizationPolicy, predicate: &Predicate) -> boo
     }
 }
 
+fn is_about_token(predicate: &Predicate) -> bool {
+    matches!(
+        predicate.key,
+        PolicyKey::RequestPrincipal | PolicyKey::Audience | PolicyKey::Presenter | PolicyKey::Claim(_)
+    )
+}
+
 /// What a policy asks of a token, where nobody verifies any: no request ever has one. Said once for each policy.
-fn warn_about_unverified_tokens(policy: &AuthorizationPolicy, diagnostics: &mut Diagnostics) {
-    let about_token = policy.rules.iter().flat_map(PolicyRule::predicates).find(|predicate| {
-        matches!(
-            predicate.key,
-            PolicyKey::RequestPrincipal | PolicyKey::Audience | PolicyKey::Presenter | PolicyKey::Claim(_)
-        )
-    });
-    let Some(predicate) = about_token else { return };
+fn warn_about_unverified_token(predicate: &Predicate, diagnostics: &mut Diagnostics) {
     let holds = if predicate.negated {
         "always holds"
     } else {

@@ -123,7 +123,10 @@ fn refuse_identity(rule: &PolicyRule, path: &FieldPath<'_>, diagnostics: &mut Di
                 | PolicyKey::Claim(_)
         )
     };
-    for predicate in rule.predicates().filter(|predicate| needs_identity(&predicate.key)) {
+    for predicate in rule.predicates() {
+        if !needs_identity(&predicate.key) {
+            continue;
+        }
         diagnostics
             .error(
                 "conflicting-fields",
