@@ -92,7 +92,7 @@ fn policies_apply_by_namespace_labels_and_references() {
         ),
         (
             "team",
-            ", targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: gw}",
+            ", targetRef: {group: networking.istio.io, kind: Gateway, name: gw}",
             "team",
             Denied,
         ),

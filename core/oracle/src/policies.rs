@@ -2,7 +2,8 @@
 
 use lockgate_core::config::diagnostic::Location;
 use lockgate_core::config::resource::{
-    Action, AuthorizationPolicy, Clause, Gateway, PolicyKey, PolicyRule, PolicyTarget, Predicate, TargetReference,
+    Action, AuthorizationPolicy, Clause, Gateway, NETWORKING_GROUP, PolicyKey, PolicyRule, PolicyTarget, Predicate,
+    TargetReference,
 };
 
 use crate::bytes::Bytes;
@@ -95,10 +96,14 @@ fn crowded(index: usize) -> Predicate {
 fn target(bytes: &mut Bytes<'_>, gateways: &[Gateway]) -> PolicyTarget {
     match bytes.below(16) {
         12..=14 => PolicyTarget::Labels(selector(bytes)),
-        15 if !gateways.is_empty() => PolicyTarget::References(bytes.some(1, 2, |bytes, _| TargetReference {
-            at: Location::default(),
-            kind: bytes.pick(&["Gateway", "Gateway", "Gateway", "Service"]).into(),
-            name: gateways[bytes.below(gateways.len())].meta.name.clone(),
+        15 if !gateways.is_empty() => PolicyTarget::References(bytes.some(1, 2, |bytes, _| {
+            let kind = bytes.pick(&["Gateway", "Gateway", "Gateway", "Service"]);
+            TargetReference {
+                at: Location::default(),
+                kind: kind.into(),
+                group: (kind == "Gateway").then(|| NETWORKING_GROUP.into()),
+                name: gateways[bytes.below(gateways.len())].meta.name.clone(),
+            }
         })),
         _ => PolicyTarget::Namespace,
     }

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use super::hosts::Hosts;
 use super::rows::{RowWriter, number};
-use super::{Settings, policies, upstreams};
+use super::targets::Targets;
+use super::{policies, upstreams};
 use crate::check::{Authorizer, CheckProtocol};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{Action, ExtAuthzHttp, ExtAuthzProtocol, ExtAuthzProvider, MeshConfig, Resources};
@@ -17,7 +18,7 @@ use crate::tables::{AuthorizerId, AuthorizerRow, UpstreamId};
 /// How to ask each of them; the rows go to `rows`, and where they are reached to `upstreams`.
 pub(super) fn compile(
     resources: &Resources,
-    settings: &Settings,
+    targets: &Targets<'_>,
     hosts: &Hosts<'_>,
     upstreams: &mut Vec<Upstream>,
     rows: &mut RowWriter<'_>,
@@ -26,7 +27,7 @@ pub(super) fn compile(
     let mesh = resources.mesh_configs.first();
     let known = mesh.map_or(&[][..], |mesh: &MeshConfig| &mesh.authorizers);
     let mut asked = Vec::new();
-    for policy in policies::selected(resources, settings).filter(|policy| policy.action == Action::Custom) {
+    for policy in policies::selected(resources, targets).filter(|policy| policy.action == Action::Custom) {
         let Some(name) = &policy.provider else { continue };
         if known.iter().any(|provider| **provider.name == ***name) {
             asked.push(&***name);

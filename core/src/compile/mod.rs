@@ -24,6 +24,7 @@ mod read_headers;
 mod routes;
 mod rows;
 mod rule_index;
+mod targets;
 mod tls_servers;
 mod tokens;
 mod upstream_tls;
@@ -44,6 +45,7 @@ use destinations::Destinations;
 pub use files::PemFile;
 use hosts::Hosts;
 use rows::RowWriter;
+use targets::Targets;
 
 /// Who this gateway is: what selectors and namespaces are compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,9 +156,11 @@ fn compile_with(
         &mut rows,
         diagnostics,
     );
-    let authorizers = authorizers::compile(resources, settings, &hosts, &mut upstreams, &mut rows, diagnostics);
-    policies::compile(resources, settings, &authorizers, &mut rows, diagnostics);
-    let key_sources = tokens::compile(resources, settings, &mut rows, diagnostics);
+    let targets = Targets::new(resources, settings);
+    targets.check(resources, diagnostics);
+    let authorizers = authorizers::compile(resources, &targets, &hosts, &mut upstreams, &mut rows, diagnostics);
+    policies::compile(resources, &targets, &authorizers, &mut rows, diagnostics);
+    let key_sources = tokens::compile(resources, &targets, &mut rows, diagnostics);
     let files = core::mem::take(&mut rows.files);
     let (rows, secrets, places) = rows.finish(diagnostics);
     let (ports, tls_servers) = listeners.finish();
@@ -165,7 +169,7 @@ fn compile_with(
         // Lints would speak of rules that the errors took away.
         return None;
     }
-    lint::check(&snapshot, &places, resources, settings, &hosts, diagnostics);
+    lint::check(&snapshot, &places, resources, settings, &targets, &hosts, diagnostics);
     Some(Compiled {
         snapshot,
         secrets,

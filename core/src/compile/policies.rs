@@ -6,13 +6,12 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
+use super::authorizers;
 use super::rows::{RowWriter, append};
-use super::{Settings, authorizers, kube_gateways};
+use super::targets::Targets;
 use crate::check::Authorizer;
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{
-    AuthorizationPolicy, Clause, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate, Resources, TargetReference,
-};
+use crate::config::resource::{AuthorizationPolicy, Clause, PolicyKey, PolicyRule, Predicate, Resources};
 use crate::tables::{Action, ClauseRow, PolicyRow, PolicyRuleRow, PredicateRow, Rows};
 
 /// Those that are enforced come first, each kind where Istio judges it.
@@ -27,7 +26,7 @@ const ORDER: [(bool, Action); 6] = [
 
 pub(super) fn compile(
     resources: &Resources,
-    settings: &Settings,
+    targets: &Targets<'_>,
     authorizers: &[Authorizer],
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
@@ -37,12 +36,11 @@ pub(super) fn compile(
         .first()
         .map_or(&[][..], |mesh| &mesh.trust_domains);
     for order in ORDER {
-        for policy in selected(resources, settings).filter(|policy| (policy.dry_run, policy.action) == order) {
+        for policy in selected(resources, targets).filter(|policy| (policy.dry_run, policy.action) == order) {
             compile_policy(policy, trust_domains, authorizers, rows);
         }
     }
-    for policy in selected(resources, settings) {
-        refuse_partial_target(&policy.meta, &policy.target, resources, settings, diagnostics);
+    for policy in selected(resources, targets) {
         warn_about_unknown_ports(policy, rows, diagnostics);
     }
 }
@@ -50,82 +48,10 @@ pub(super) fn compile(
 /// The policies that apply to this gateway.
 pub(super) fn selected<'c>(
     resources: &'c Resources,
-    settings: &Settings,
+    targets: &Targets<'_>,
 ) -> impl Iterator<Item = &'c AuthorizationPolicy> {
     let policies = resources.authorization_policies.iter();
-    policies.filter(|policy| applies(&policy.meta, &policy.target, resources, settings))
-}
-
-/// Whether a policy with this target applies to this gateway.
-pub(super) fn applies(meta: &Meta, target: &PolicyTarget, resources: &Resources, settings: &Settings) -> bool {
-    settings.in_scope(&meta.namespace)
-        && match target {
-            PolicyTarget::Namespace => true,
-            PolicyTarget::Labels(labels) => settings.has_labels(labels),
-            PolicyTarget::References(references) => references
-                .iter()
-                .any(|reference| gateway_of(reference, &meta.namespace, resources, settings) == Some(true)),
-        }
-}
-
-/// Whether the Gateway that a policy refers to, one of its own namespace, is this gateway's; `None` when there is none.
-/// Istio's and Gateway API's Gateways may share a name.
-pub(super) fn gateway_of(
-    reference: &TargetReference,
-    namespace: &str,
-    resources: &Resources,
-    settings: &Settings,
-) -> Option<bool> {
-    let istio = resources.gateways.iter();
-    let istio = istio.map(|gateway| (&gateway.meta, settings.has_labels(&gateway.selector)));
-    let kube = resources.kube_gateways.iter();
-    let kube = kube.map(|gateway| (&gateway.meta, kube_gateways::is_selected(gateway, resources, settings)));
-    let meant = istio.chain(kube).filter(|(meta, _)| is_of(reference, namespace, meta));
-    meant.map(|(_, is_selected)| is_selected).max()
-}
-
-/// Whether a reference of a policy of `namespace` means this Gateway.
-fn is_of(reference: &TargetReference, namespace: &str, gateway: &Meta) -> bool {
-    &*reference.kind == "Gateway" && *gateway.name.value == *reference.name.value && *gateway.namespace == *namespace
-}
-
-/// Refuses a policy of this gateway that names only some of the Gateways that it serves. In Istio each of them is a
-/// gateway of its own, and a policy is no other's business; here it would be.
-pub(super) fn refuse_partial_target(
-    meta: &Meta,
-    target: &PolicyTarget,
-    resources: &Resources,
-    settings: &Settings,
-    diagnostics: &mut Diagnostics,
-) {
-    let PolicyTarget::References(references) = target else {
-        return;
-    };
-    let istio = resources.gateways.iter();
-    let istio = istio.filter(|gateway| settings.has_labels(&gateway.selector));
-    let kube = resources.kube_gateways.iter();
-    let kube = kube.filter(|gateway| kube_gateways::is_selected(gateway, resources, settings));
-    let mut served = istio
-        .map(|gateway| &gateway.meta)
-        .chain(kube.map(|gateway| &gateway.meta));
-    let is_named = |gateway: &&Meta| {
-        references
-            .iter()
-            .any(|reference| is_of(reference, &meta.namespace, gateway))
-    };
-    if let (Some(other), Some(first)) = (served.find(|gateway| !is_named(gateway)), references.first()) {
-        diagnostics
-            .error(
-                "partial-target",
-                first.at,
-                format!(
-                    "{} `{}/{}` does not name the Gateway `{}/{}`, whose requests are judged here too",
-                    meta.kind, meta.namespace, *meta.name, other.namespace, *other.name
-                ),
-            )
-            .field("spec.targetRefs")
-            .help("name every Gateway that is served, or give each a process with `gateway.networking.k8s.io/gateway-name` among its `--workload-labels`");
-    }
+    policies.filter(|policy| targets.applies(&policy.meta, &policy.target))
 }
 
 fn compile_policy(

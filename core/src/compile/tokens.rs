@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::rows::{RowWriter, append, number};
-use super::{Settings, policies};
+use super::targets::Targets;
 use crate::claims::PATH_SEPARATOR;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{JwtKeys, JwtRule, RequestAuthentication, Resources, Spanned, TokenPlace};
@@ -16,14 +16,11 @@ use crate::text_map::TextSet;
 /// Where the keys come from; the rules go to `rows`.
 pub(super) fn compile(
     resources: &Resources,
-    settings: &Settings,
+    targets: &Targets<'_>,
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<KeySource> {
-    for resource in selected(resources, settings) {
-        policies::refuse_partial_target(&resource.meta, &resource.target, resources, settings, diagnostics);
-    }
-    let mut rules: Vec<(&RequestAuthentication, usize, &JwtRule)> = selected(resources, settings)
+    let mut rules: Vec<(&RequestAuthentication, usize, &JwtRule)> = selected(resources, targets)
         .flat_map(|resource| {
             resource
                 .rules
@@ -55,9 +52,9 @@ pub(super) fn compile(
 }
 
 /// The resources that apply to this gateway.
-fn selected<'c>(resources: &'c Resources, settings: &Settings) -> impl Iterator<Item = &'c RequestAuthentication> {
+fn selected<'c>(resources: &'c Resources, targets: &Targets<'_>) -> impl Iterator<Item = &'c RequestAuthentication> {
     let all = resources.request_authentications.iter();
-    all.filter(|resource| policies::applies(&resource.meta, &resource.target, resources, settings))
+    all.filter(|resource| targets.applies(&resource.meta, &resource.target))
 }
 
 fn compile_rule(

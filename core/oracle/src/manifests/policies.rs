@@ -19,10 +19,7 @@ pub fn authorization_policy(policy: &AuthorizationPolicy) -> Value {
             spec["targetRefs"] = references
                 .iter()
                 .map(|reference| {
-                    let group = match &*reference.kind {
-                        "Gateway" => "gateway.networking.k8s.io",
-                        _ => "",
-                    };
+                    let group = reference.group.as_deref().unwrap_or_default();
                     json!({ "group": group, "kind": &*reference.kind, "name": &*reference.name.value })
                 })
                 .collect();

@@ -17,6 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::hosts::Hosts;
+use super::targets::Targets;
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
@@ -32,6 +33,7 @@ pub(super) fn check(
     places: &[Location],
     resources: &Resources,
     settings: &Settings,
+    targets: &Targets<'_>,
     hosts: &Hosts<'_>,
     diagnostics: &mut Diagnostics,
 ) {
@@ -41,7 +43,7 @@ pub(super) fn check(
     for ways in reach.chunk_by(same_provider) {
         warn_about_second_pass(tables, ways, &second_pass, places, diagnostics);
     }
-    for policy in policies::selected(resources, settings).filter(|policy| !policy.dry_run) {
+    for policy in policies::selected(resources, targets).filter(|policy| !policy.dry_run) {
         for rule in &policy.rules {
             warn_about_aliases(policy, rule, &reach, diagnostics);
         }
@@ -59,7 +61,7 @@ pub(super) fn check(
     for route in &resources.http_routes {
         http_route::check(route, diagnostics);
     }
-    policy::check(tables, resources, settings, diagnostics);
+    policy::check(tables, resources, settings, targets, diagnostics);
     if snapshot.listeners().is_empty() && !(resources.gateways.is_empty() && resources.kube_gateways.is_empty()) {
         diagnostics
             .warning(

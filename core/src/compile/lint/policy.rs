@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::paths;
-use crate::compile::{Settings, policies};
+use crate::compile::Settings;
+use crate::compile::targets::Targets;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::{
     Action, AuthorizationPolicy, Clause, ExtAuthzProvider, Meta, PolicyKey, PolicyRule, PolicyTarget, Predicate,
@@ -13,18 +14,24 @@ use crate::config::resource::{
 };
 use crate::tables::Tables;
 
-pub(super) fn check(tables: &Tables<'_>, resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
+pub(super) fn check(
+    tables: &Tables<'_>,
+    resources: &Resources,
+    settings: &Settings,
+    targets: &Targets<'_>,
+    diagnostics: &mut Diagnostics,
+) {
     for policy in &resources.request_authentications {
-        if !policies::applies(&policy.meta, &policy.target, resources, settings) {
-            warn_about_no_effect(&policy.meta, &policy.target, resources, settings, diagnostics);
+        if !targets.applies(&policy.meta, &policy.target) {
+            warn_about_no_effect(&policy.meta, &policy.target, settings, targets, diagnostics);
         }
     }
     for authorizer in resources.mesh_configs.iter().flat_map(|mesh| &mesh.authorizers) {
         warn_about_failing_open(tables, authorizer, diagnostics);
     }
     for policy in &resources.authorization_policies {
-        if !policies::applies(&policy.meta, &policy.target, resources, settings) {
-            warn_about_no_effect(&policy.meta, &policy.target, resources, settings, diagnostics);
+        if !targets.applies(&policy.meta, &policy.target) {
+            warn_about_no_effect(&policy.meta, &policy.target, settings, targets, diagnostics);
             continue;
         }
         warn_about_shadowed_rules(policy, diagnostics);
@@ -110,8 +117,8 @@ fn warn_about_failing_open(tables: &Tables<'_>, authorizer: &ExtAuthzProvider, d
 fn warn_about_no_effect(
     meta: &Meta,
     target: &PolicyTarget,
-    resources: &Resources,
     settings: &Settings,
+    targets: &Targets<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     let namespace = &*meta.namespace;
@@ -124,10 +131,7 @@ fn warn_about_no_effect(
             ),
         )
     } else if let PolicyTarget::References(references) = target {
-        let known = references
-            .iter()
-            .any(|reference| policies::gateway_of(reference, namespace, resources, settings).is_some());
-        let reason = if known {
+        let reason = if targets.has(references, namespace) {
             "the Gateway it refers to does not select this gateway"
         } else {
             "it refers to no Gateway of its own namespace"

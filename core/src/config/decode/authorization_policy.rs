@@ -63,7 +63,7 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
         Some(rule)
     });
     Some(AuthorizationPolicy {
-        target: target::decode(spec, diagnostics),
+        target: target::decode(spec, &meta, diagnostics),
         dry_run: dry_run(document, action, diagnostics),
         meta,
         action,

@@ -26,7 +26,7 @@ pub(super) fn decode(document: &Node, meta: Meta, diagnostics: &mut Diagnostics)
         rule(node, &path, diagnostics)
     });
     Some(RequestAuthentication {
-        target: target::decode(spec, diagnostics),
+        target: target::decode(spec, &meta, diagnostics),
         meta,
         rules,
     })

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use super::{boxed, labels};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{PolicyTarget, TargetReference};
+use crate::config::resource::{Meta, PolicyTarget, TargetReference};
 use crate::config::tree::Node;
 
-pub(super) fn decode(spec: Option<&Node>, diagnostics: &mut Diagnostics) -> PolicyTarget {
+pub(super) fn decode(spec: Option<&Node>, meta: &Meta, diagnostics: &mut Diagnostics) -> PolicyTarget {
     let given = |name: &str| spec.and_then(|spec| spec.entry(name));
     let ways: Vec<_> = ["selector", "targetRef", "targetRefs"]
         .into_iter()
@@ -31,7 +31,9 @@ pub(super) fn decode(spec: Option<&Node>, diagnostics: &mut Diagnostics) -> Poli
     if one.is_none() && several.is_empty() {
         return PolicyTarget::Namespace;
     }
-    PolicyTarget::References(one.into_iter().chain(several).filter_map(reference).collect())
+    let references = one.into_iter().chain(several);
+    let references = references.filter_map(|node| reference(node, meta, diagnostics));
+    PolicyTarget::References(references.collect())
 }
 
 fn selected(node: &Node, diagnostics: &mut Diagnostics) -> PolicyTarget {
@@ -49,10 +51,34 @@ fn selected(node: &Node, diagnostics: &mut Diagnostics) -> PolicyTarget {
     PolicyTarget::Labels(labels)
 }
 
-fn reference(node: &Node) -> Option<TargetReference> {
+fn reference(node: &Node, meta: &Meta, diagnostics: &mut Diagnostics) -> Option<TargetReference> {
+    let kind = node.get("kind")?.text()?;
+    let group = node.get("group");
+    if let Some(namespace) = node.get("namespace")
+        && namespace.text().is_some_and(|namespace| *namespace != *meta.namespace)
+    {
+        diagnostics
+            .error(
+                "invalid-target",
+                namespace.at,
+                "a policy refers to its own namespace and no other",
+            )
+            .field("spec.targetRefs")
+            .help("remove `namespace`, and put the policy into that of the Gateway");
+    }
+    if let Some(node) = group
+        && kind == "Gateway"
+        && let Some("" | "core") = node.text()
+    {
+        diagnostics
+            .error("invalid-target", node.at, "no Gateway is of this `group`")
+            .field("spec.targetRefs")
+            .help("write `group: gateway.networking.k8s.io` or `group: networking.istio.io`");
+    }
     Some(TargetReference {
         at: node.at,
-        kind: node.get("kind")?.text()?.into(),
+        kind: kind.into(),
+        group: group.and_then(Node::text).map(Into::into),
         name: boxed(node.get("name")?)?,
     })
 }

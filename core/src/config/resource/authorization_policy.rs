@@ -44,6 +44,8 @@ pub struct TargetReference {
     pub at: Location,
     /// `kind`: `Gateway`, or one that no gateway of ours is.
     pub kind: Box<str>,
+    /// `group`, which says of which API a Gateway is; without it the name does, as far as it can.
+    pub group: Option<Box<str>>,
     /// `name`, in the policy's namespace.
     pub name: Spanned<Box<str>>,
 }

@@ -7,6 +7,9 @@ use alloc::vec::Vec;
 use super::{Labels, Meta, Spanned};
 use crate::config::diagnostic::Location;
 
+/// The API group.
+pub const NETWORKING_GROUP: &str = "networking.istio.io";
+
 /// A Gateway. <https://istio.io/latest/docs/reference/config/networking/gateway/>
 #[derive(Debug, Clone)]
 pub struct Gateway {

@@ -56,7 +56,7 @@ pub(crate) const CORE: &str = "";
 pub(crate) const GATEWAY_API: &str = crate::config::resource::gateway_api::GROUP;
 
 const INFERENCE: &str = crate::config::resource::gateway_api::INFERENCE_GROUP;
-const NETWORKING: &str = "networking.istio.io";
+const NETWORKING: &str = crate::config::resource::NETWORKING_GROUP;
 const SECURITY: &str = "security.istio.io";
 const ASM: &str = "istio.alibabacloud.com";
 const NETWORKING_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
