@@ -94,7 +94,7 @@ fn a_policy_for_a_gateway_of_one_api_is_for_no_namesake_of_the_other() {
         assert_eq!(
             refusal(&of(group, "istio"), &settings),
             format!(
-                "partial-target: AuthorizationPolicy `istio-system/open` does not name the Gateway `istio-system/gw` of `{other}`, whose requests are judged here too"
+                "partial-target: AuthorizationPolicy `istio-system/open` is not for the Gateway `istio-system/gw` of `{other}`, whose requests are judged here"
             )
         );
     }
@@ -137,7 +137,7 @@ fn a_reference_without_group_means_the_one_gateway_of_its_name() {
             let text = format!("{}{}{}", istio("gw"), kube("istio-system/gw", class), refers(kind));
             let (_, found) = findings(&text, &settings);
             let wanted = format!(
-                "invalid-target: the Gateway `gw` that {kind} `istio-system/p` names may be Istio's or Gateway API's"
+                "invalid-target: the `group` of the Gateway `gw` that {kind} `istio-system/p` names is missing or wrong"
             );
             assert!(found.contains(&wanted), "{found:#?}\n{text}");
         }
@@ -148,24 +148,18 @@ fn a_reference_without_group_means_the_one_gateway_of_its_name() {
 #[test]
 fn a_reference_by_the_group_of_the_other_api_is_refused() {
     let settings = Settings::default();
-    for (gateway, written, right) in [
-        (istio("gw"), "gateway.networking.k8s.io", "networking.istio.io"),
-        (
-            kube("istio-system/gw", "istio"),
-            "networking.istio.io",
-            "gateway.networking.k8s.io",
-        ),
+    for (gateway, group) in [
+        (istio("gw"), "gateway.networking.k8s.io"),
+        (kube("istio-system/gw", "istio"), "networking.istio.io"),
     ] {
         for action in ["ALLOW", "DENY", "AUDIT"] {
             let spec = format!(
-                "{{action: {action}, targetRefs: [{{group: {written}, kind: Gateway, name: gw}}], rules: [{{}}]}}"
+                "{{action: {action}, targetRefs: [{{group: {group}, kind: Gateway, name: gw}}], rules: [{{}}]}}"
             );
             let text = format!("{gateway}{}", policy("istio-system/p", &spec));
             assert_eq!(
                 refusal(&text, &settings),
-                format!(
-                    "invalid-target: the Gateway `gw` that AuthorizationPolicy `istio-system/p` names is of the group `{right}`"
-                )
+                "invalid-target: the `group` of the Gateway `gw` that AuthorizationPolicy `istio-system/p` names is missing or wrong"
             );
         }
     }
@@ -182,29 +176,26 @@ fn a_reference_by_the_group_of_the_other_api_is_refused() {
 
 #[test]
 fn other_namespaces_and_groups_of_no_gateway_are_refused() {
-    for (reference, message) in [
-        (
-            "{group: networking.istio.io, kind: Gateway, name: gw, namespace: other}",
-            "invalid-target: a policy refers to its own namespace and no other",
-        ),
-        (
-            "{kind: Service, name: gw, namespace: other}",
-            "invalid-target: a policy refers to its own namespace and no other",
-        ),
-        (
-            "{group: core, kind: Gateway, name: gw}",
-            "invalid-target: no Gateway is of this `group`",
-        ),
-        (
-            "{group: '', kind: Gateway, name: gw}",
-            "invalid-target: no Gateway is of this `group`",
-        ),
-    ] {
-        for kind in ["AuthorizationPolicy", "RequestAuthentication"] {
+    const NAMESPACE: &str = "a policy refers to its own namespace only: leave `namespace` out";
+    for kind in ["AuthorizationPolicy", "RequestAuthentication"] {
+        let group = format!("the `group` of the Gateway `gw` that {kind} `istio-system/p` names is missing or wrong");
+        for (reference, message) in [
+            (
+                "{group: networking.istio.io, kind: Gateway, name: gw, namespace: other}",
+                NAMESPACE,
+            ),
+            ("{kind: Service, name: gw, namespace: other}", NAMESPACE),
+            ("{group: core, kind: Gateway, name: gw}", &*group),
+            ("{group: '', kind: Gateway, name: gw}", &*group),
+            (
+                "{group: core, kind: Gateway, name: absent}",
+                &*group.replace("`gw`", "`absent`"),
+            ),
+        ] {
             let text = resource(kind, "istio-system/p", &format!("{{targetRefs: [{reference}]}}"));
             assert_eq!(
                 refusal(&format!("{}{text}", istio("gw")), &Settings::default()),
-                message,
+                format!("invalid-target: {message}"),
                 "{text}"
             );
         }
@@ -212,4 +203,167 @@ fn other_namespaces_and_groups_of_no_gateway_are_refused() {
     let own = "{action: DENY, targetRef: {group: networking.istio.io, kind: Gateway, name: gw, namespace: istio-system}, rules: [{}]}";
     let text = format!("{}{}", istio("gw"), policy("istio-system/p", own));
     assert_eq!(outcome(&text, &Settings::default()), (Denied, Vec::new()));
+}
+
+fn process(namespace: &str, labels: &[(&str, &str)]) -> Settings {
+    let labels = labels
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    Settings {
+        namespace: namespace.to_owned(),
+        labels: labels.collect(),
+        ..Settings::default()
+    }
+}
+
+const INGRESS: (&str, &str) = ("istio", "ingressgateway");
+const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+
+/// What can be for the Gateway `infra/edge` alone: namespace and target of a policy.
+fn targets_of_edge() -> [(&'static str, String); 5] {
+    let named = format!("selector: {{matchLabels: {{{GATEWAY_NAME}: edge}}}}, ");
+    [
+        ("infra", String::new()),
+        ("infra", "selector: {matchLabels: {istio: ingressgateway}}, ".to_owned()),
+        ("infra", named.clone()),
+        (
+            "infra",
+            "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}], ".to_owned(),
+        ),
+        ("istio-system", named),
+    ]
+}
+
+/// What a policy may be, with the rest of its spec; the first two deny everything.
+const KINDS: [(&str, &str, bool); 6] = [
+    ("AuthorizationPolicy", "action: DENY, rules: [{}]", false),
+    ("AuthorizationPolicy", "", false),
+    ("AuthorizationPolicy", "action: DENY, rules: [{}]", true),
+    ("AuthorizationPolicy", "action: AUDIT, rules: [{}]", false),
+    (
+        "AuthorizationPolicy",
+        "action: CUSTOM, provider: {name: a}, rules: [{to: [{operation: {methods: [PUT]}}]}]",
+        false,
+    ),
+    ("RequestAuthentication", "jwtRules: []", false),
+];
+
+const MESH: &str = "apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {name: mesh, namespace: istio-system}
+spec: {extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a.test, port: 8000}}]}
+---
+";
+
+fn of_kind((kind, rest, dry_run): (&str, &str, bool), namespace: &str, target: &str) -> String {
+    let text = resource(kind, &format!("{namespace}/p"), &format!("{{{target}{rest}}}"));
+    match dry_run {
+        true => text.replace("name: p,", "name: p, annotations: {istio.io/dry-run: 'true'},"),
+        false => format!("{MESH}{text}"),
+    }
+}
+
+/// In Istio all of them are enforced at `infra/edge`; left out here, that Gateway would stand open.
+#[test]
+fn a_policy_of_a_served_gateway_of_another_namespace_is_not_left_out() {
+    let settings = Settings::default();
+    for (namespace, target) in targets_of_edge() {
+        for kind in KINDS {
+            let text = format!("{}{}", kube("infra/edge", "istio"), of_kind(kind, namespace, &target));
+            if namespace == "infra" {
+                assert_eq!(
+                    refusal(&text, &settings),
+                    format!(
+                        "partial-target: {} `infra/p` is of another namespace than this process, and for the Gateway `infra/edge` of `gateway.networking.k8s.io`, whose requests are judged here",
+                        kind.0
+                    )
+                );
+            }
+            // Where all that is served is that Gateway, it applies.
+            let own = process("infra", &[INGRESS]);
+            let denies = matches!(kind, ("AuthorizationPolicy", "" | "action: DENY, rules: [{}]", false));
+            let expected = if denies { Denied } else { Allowed };
+            assert_eq!(outcome(&text, &own), (expected, Vec::new()), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_for_one_of_the_served_gateways_is_refused() {
+    for (namespace, target) in targets_of_edge() {
+        for kind in KINDS {
+            for (other, named) in [
+                (kube("apps/int", "istio"), "`apps/int` of `gateway.networking.k8s.io`"),
+                (istio("gw"), "`istio-system/gw` of `networking.istio.io`"),
+            ] {
+                let text = format!(
+                    "{}{other}{}",
+                    kube("infra/edge", "istio"),
+                    of_kind(kind, namespace, &target)
+                );
+                assert_eq!(
+                    refusal(&text, &Settings::default()),
+                    format!(
+                        "partial-target: {} `{namespace}/p` is not for the Gateway {named}, whose requests are judged here",
+                        kind.0
+                    )
+                );
+            }
+            // The other one is somebody else's.
+            let text = format!(
+                "{}{}{}",
+                kube("infra/edge", "istio"),
+                kube("apps/int", "istio"),
+                of_kind(kind, namespace, &target)
+            );
+            let alone = process("infra", &[INGRESS, (GATEWAY_NAME, "edge")]);
+            assert_eq!(outcome(&text, &alone).1, Vec::<String>::new(), "{text}");
+            let without = process("apps", &[INGRESS, (GATEWAY_NAME, "int")]);
+            assert_eq!(
+                outcome(&text, &without),
+                (Allowed, vec![NOT_APPLIED.to_owned()]),
+                "{text}"
+            );
+        }
+    }
+}
+
+/// An ALLOW of the process's namespace would open the Gateways of others.
+#[test]
+fn a_policy_of_the_process_is_for_no_gateway_of_another_namespace() {
+    let open = |namespace: &str, spec: &str| {
+        format!(
+            "{}{}{}{}",
+            kube("edge/pub", "istio"),
+            kube("apps/int", "istio"),
+            policy(
+                "istio-system/base",
+                "{rules: [{to: [{operation: {paths: [/public]}}]}]}"
+            ),
+            policy(&format!("{namespace}/open"), spec)
+        )
+    };
+    let edge = process("edge", &[INGRESS]);
+    for target in ["", "selector: {matchLabels: {istio: ingressgateway}}, "] {
+        for action in ["ALLOW", "DENY", "AUDIT"] {
+            let spec = format!("{{{target}action: {action}, rules: [{{}}]}}");
+            assert_eq!(
+                refusal(&open("edge", &spec), &edge),
+                "partial-target: AuthorizationPolicy `edge/open` is not for the Gateway `apps/int` of `gateway.networking.k8s.io`, whose requests are judged here"
+            );
+            // Also where none of its own namespace is served.
+            let text = format!("{}{}", kube("apps/int", "istio"), policy("edge/open", &spec));
+            assert!(refusal(&text, &edge).contains("is not for the Gateway `apps/int`"));
+        }
+    }
+    // The root namespace's are for all, and those of other workloads for none.
+    assert_eq!(
+        outcome(&open("istio-system", "{rules: [{}]}"), &edge),
+        (Allowed, Vec::new())
+    );
+    let other = "{selector: {matchLabels: {app: shop}}, rules: [{}]}";
+    for namespace in ["edge", "apps", "istio-system"] {
+        let text = open(namespace, other);
+        assert_eq!(outcome(&text, &edge), (Denied, vec![NOT_APPLIED.to_owned()]), "{text}");
+    }
 }

@@ -20,7 +20,7 @@ const CLASSES: [&str; 2] = ["istio", "lockgate"];
 const CONTROLLERS: [&str; 2] = ["istio.io/gateway-controller", "lockgate.dev/gateway-controller"];
 
 /// The label of a gateway that was made for one Gateway.
-const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+pub(super) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// What the loaded Gateways open.
 pub(super) struct KubeGateways<'c> {

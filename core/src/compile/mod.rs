@@ -72,11 +72,12 @@ impl Default for Settings {
 impl Settings {
     /// Whether every label of `selector` is one of the gateway's.
     fn has_labels(&self, selector: &Labels) -> bool {
-        selector.iter().all(|(key, value)| {
-            self.labels
-                .iter()
-                .any(|(own_key, own_value)| **own_key == **key && **own_value == **value)
-        })
+        selector.iter().all(|(key, value)| self.has_label(key, value))
+    }
+
+    fn has_label(&self, key: &str, value: &str) -> bool {
+        let mut labels = self.labels.iter();
+        labels.any(|(own_key, own_value)| **own_key == *key && **own_value == *value)
     }
 
     /// The gateway's own namespace, the root's, and the others come in this order.

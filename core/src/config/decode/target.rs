@@ -31,9 +31,11 @@ pub(super) fn decode(spec: Option<&Node>, meta: &Meta, diagnostics: &mut Diagnos
     if one.is_none() && several.is_empty() {
         return PolicyTarget::Namespace;
     }
-    let references = one.into_iter().chain(several);
-    let references = references.filter_map(|node| reference(node, meta, diagnostics));
-    PolicyTarget::References(references.collect())
+    let mut references = Vec::new();
+    for node in one.into_iter().chain(several) {
+        references.extend(reference(node, meta, diagnostics));
+    }
+    PolicyTarget::References(references)
 }
 
 fn selected(node: &Node, diagnostics: &mut Diagnostics) -> PolicyTarget {
@@ -52,33 +54,19 @@ fn selected(node: &Node, diagnostics: &mut Diagnostics) -> PolicyTarget {
 }
 
 fn reference(node: &Node, meta: &Meta, diagnostics: &mut Diagnostics) -> Option<TargetReference> {
-    let kind = node.get("kind")?.text()?;
-    let group = node.get("group");
     if let Some(namespace) = node.get("namespace")
         && namespace.text().is_some_and(|namespace| *namespace != *meta.namespace)
     {
-        diagnostics
-            .error(
-                "invalid-target",
-                namespace.at,
-                "a policy refers to its own namespace and no other",
-            )
-            .field("spec.targetRefs")
-            .help("remove `namespace`, and put the policy into that of the Gateway");
-    }
-    if let Some(node) = group
-        && kind == "Gateway"
-        && let Some("" | "core") = node.text()
-    {
-        diagnostics
-            .error("invalid-target", node.at, "no Gateway is of this `group`")
-            .field("spec.targetRefs")
-            .help("write `group: gateway.networking.k8s.io` or `group: networking.istio.io`");
+        diagnostics.error(
+            "invalid-target",
+            namespace.at,
+            "a policy refers to its own namespace only: leave `namespace` out",
+        );
     }
     Some(TargetReference {
         at: node.at,
-        kind: kind.into(),
-        group: group.and_then(Node::text).map(Into::into),
+        kind: node.get("kind")?.text()?.into(),
+        group: node.get("group").and_then(Node::text).map(Into::into),
         name: boxed(node.get("name")?)?,
     })
 }

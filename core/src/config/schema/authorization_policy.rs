@@ -45,11 +45,7 @@ static PROVIDER: Object = Object::new(&[required(
 
 pub(super) static TARGET_REF: Object = Object::new(&[
     required("kind", Shape::Enum(&TARGET_KIND), "What is referred to."),
-    field(
-        "group",
-        Shape::Enum(&TARGET_GROUP),
-        "The API group of `kind`; of a Gateway `gateway.networking.k8s.io` or `networking.istio.io`.",
-    ),
+    field("group", Shape::Enum(&TARGET_GROUP), "The API group of `kind`."),
     required(
         "name",
         text(Format::ResourceName),
