@@ -20,15 +20,12 @@ pub(super) fn compile(
     rows: &mut RowWriter<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<KeySource> {
-    let mut rules: Vec<(&RequestAuthentication, usize, &JwtRule)> = selected(resources, targets)
-        .flat_map(|resource| {
-            resource
-                .rules
-                .iter()
-                .enumerate()
-                .map(move |(index, rule)| (resource, index, rule))
-        })
-        .collect();
+    let mut rules: Vec<(&RequestAuthentication, usize, &JwtRule)> = Vec::new();
+    for resource in selected(resources, targets) {
+        for (index, rule) in resource.rules.iter().enumerate() {
+            rules.push((resource, index, rule));
+        }
+    }
     rules.sort_by_key(|&(_, _, rule)| rule.issuer.as_ref().map(|issuer| &*issuer.value));
     let prefixes = prefixes(&rules);
     let mut sources = Vec::new();

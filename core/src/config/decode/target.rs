@@ -9,11 +9,8 @@ use crate::config::tree::Node;
 
 pub(super) fn decode(spec: Option<&Node>, meta: &Meta, diagnostics: &mut Diagnostics) -> PolicyTarget {
     let given = |name: &str| spec.and_then(|spec| spec.entry(name));
-    let ways: Vec<_> = ["selector", "targetRef", "targetRefs"]
-        .into_iter()
-        .filter_map(given)
-        .collect();
-    if let [_, second, ..] = ways.as_slice() {
+    let mut ways = ["selector", "targetRef", "targetRefs"].into_iter().filter_map(given);
+    if let Some(second) = ways.nth(1) {
         diagnostics
             .error(
                 "conflicting-fields",
