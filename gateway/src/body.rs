@@ -110,7 +110,7 @@ impl ReadBody {
             && let Some(frame) = poll_fn(|cx| pace.poll_frame(incoming, cx)).await
         {
             let frame = frame.map_err(|failure| match failure {
-                BodyFailure::Client(_) => ReadError::Client,
+                BodyFailure::Client(_) | BodyFailure::GivenUp => ReadError::Client,
                 BodyFailure::TooSlow => ReadError::Timeout,
             })?;
             // Trailers say nothing about an LLM request, and are dropped.

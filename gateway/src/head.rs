@@ -114,6 +114,21 @@ pub(crate) fn correct_client_cert(headers: &mut HeaderMap, told: Option<HeaderVa
     tell_client_cert(headers, told);
 }
 
+/// Takes the blanks around values away that a client of HTTP/2 must not send (RFC 9113 §8.2.1), as a reader of HTTP/1.1 does:
+/// what decisions see without them goes on without them.
+pub(crate) fn trim_values(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        let trimmed = value.as_bytes().trim_ascii();
+        if trimmed.len() == value.len() {
+            continue;
+        }
+        if let Ok(mut trimmed) = HeaderValue::from_bytes(trimmed) {
+            trimmed.set_sensitive(value.is_sensitive());
+            *value = trimmed;
+        }
+    }
+}
+
 /// Puts a `Cookie` together that HTTP/2 has let the client take apart (RFC 9113 §8.2.3), so that all who read it read one.
 pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     let mut cookies = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
@@ -364,6 +379,17 @@ mod tests {
         assert_eq!(all, ["a=1; b=2; c=3; d=4"]);
         join_cookies(&mut head);
         assert_eq!(head[COOKIE], "a=1; b=2; c=3; d=4");
+    }
+
+    #[test]
+    fn values_have_no_blanks_around_them() {
+        let mut head = map(&[("x-a", " a b\t"), ("x-a", "c"), ("x-b", "  ")]);
+        trim_values(&mut head);
+        let all: Vec<_> = head
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        assert_eq!(all, [("x-a", &b"a b"[..]), ("x-a", b"c"), ("x-b", b"")]);
     }
 
     #[test]

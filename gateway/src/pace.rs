@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Version};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -30,6 +30,8 @@ use crate::limits::{BODY_BEGIN, BODY_BYTES_PER_SECOND_MIN};
 pub(crate) enum BodyFailure {
     /// The client left, or broke the rules of framing.
     Client(hyper::Error),
+    /// The client gave its stream of HTTP/2 up and said that nothing was wrong, which hyper takes for the body's end.
+    GivenUp,
     /// It came too slowly.
     TooSlow,
 }
@@ -38,6 +40,7 @@ impl fmt::Display for BodyFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(error) => write!(f, "client's body: {error}"),
+            Self::GivenUp => f.write_str("the client gave its body up"),
             Self::TooSlow => f.write_str("the client's body came too slowly"),
         }
     }
@@ -60,7 +63,7 @@ impl From<&BodyFailure> for Broken {
     fn from(failure: &BodyFailure) -> Self {
         match failure {
             BodyFailure::Client(error) if is_about_framing(error) => Self::Framing,
-            BodyFailure::Client(_) => Self::Left,
+            BodyFailure::Client(_) | BodyFailure::GivenUp => Self::Left,
             BodyFailure::TooSlow => Self::TooSlow,
         }
     }
@@ -138,6 +141,7 @@ impl Pace {
 #[derive(Debug)]
 pub(crate) struct Paced {
     pub(crate) incoming: Incoming,
+    is_http2: bool,
     /// `None` where silence is no slowness.
     pace: Option<Pace>,
     /// Until it has ended.
@@ -147,9 +151,10 @@ pub(crate) struct Paced {
 }
 
 impl Paced {
-    /// The body of a request with these fields. gRPC's streams may be silent for as long as they want.
+    /// The body of a request of this version with these fields. gRPC's streams may be silent for as long as they want.
     pub(crate) fn new(
         incoming: Incoming,
+        version: Version,
         headers: &HeaderMap,
         peer: &Rc<Peer>,
         broken: Option<Rc<Cell<Option<Broken>>>>,
@@ -159,6 +164,7 @@ impl Paced {
         Self {
             passed_on: (!incoming.is_end_stream()).then(|| PassedOn::new(peer)),
             incoming,
+            is_http2: version == Version::HTTP_2,
             pace: (!is_grpc).then(Pace::default),
             broken,
         }
@@ -169,6 +175,10 @@ impl Paced {
         let frame = match &mut self.pace {
             Some(pace) => pace.poll_frame(&mut self.incoming, cx),
             None => Pin::new(&mut self.incoming).poll_frame(cx).map_err(BodyFailure::Client),
+        };
+        let frame = match frame {
+            Poll::Ready(None) if self.is_torn() => Poll::Ready(Some(Err(BodyFailure::GivenUp))),
+            frame => frame,
         };
         let has_ended = match &frame {
             Poll::Ready(Some(Ok(frame))) => frame.is_trailers() || self.incoming.is_end_stream(),
@@ -182,6 +192,12 @@ impl Paced {
             broken.set(Some(failure.into()));
         }
         frame
+    }
+
+    /// Whether it ended although no end of it has come.
+    fn is_torn(&self) -> bool {
+        let lacks_bytes = self.incoming.size_hint().exact() != Some(0);
+        self.is_http2 && !self.incoming.is_end_stream() && lacks_bytes
     }
 }
 

@@ -253,9 +253,10 @@ pub(crate) fn fault(fault: Fault, flag: Flag, mut record: Box<Record>) -> Respon
     response
 }
 
-/// Whether the client should be told to go elsewhere after this answer. HTTP/2 has GOAWAY for it.
+/// Whether the connection ends with this answer: the client should go elsewhere, or asked for a tunnel and takes what it
+/// sends from then on for bytes of that, which must not be read as requests. HTTP/2 has GOAWAY, and streams.
 pub(crate) fn closes(record: &Record) -> bool {
-    record.peer.is_leaving() && record.version != Version::HTTP_2
+    (record.peer.is_leaving() || record.method == Method::CONNECT) && record.version != Version::HTTP_2
 }
 
 fn answer(answer: &Answer, record: Box<Record>) -> Response<ClientBody> {

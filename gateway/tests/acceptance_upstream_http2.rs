@@ -1014,6 +1014,31 @@ async fn a_request_body_that_its_client_breaks_off_never_looks_whole() {
     }
 }
 
+/// Nor when it was answered before, after which nobody but the body's own reader looks at the client.
+#[tokio::test]
+async fn a_request_body_that_breaks_off_behind_its_answer_never_looks_whole() {
+    let upstream = Http2Upstream::plain().await;
+    let gateway = plain(upstream.addr.port(), "HTTP2", "retries: {attempts: 0},")
+        .start()
+        .await;
+    for code in [CANCEL, 0] {
+        let mut client = Connection::open(gateway.http).await;
+        let head = block(&[
+            (":method", b"POST"),
+            (":scheme", b"http"),
+            (":authority", b"host.test"),
+            (":path", b"/"),
+        ]);
+        let begin = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, 0, 1, b"half")].concat();
+        assert!(client.send(&begin).await);
+        let mut asked = upstream.asked().await;
+        asked.answer("early");
+        let _ = client.end(1).await;
+        assert!(client.send(&frame(RST_STREAM, 0, 1, &code.to_be_bytes())).await);
+        assert_ne!(asked.is_reset().await, 0, "after a reset with {code}");
+    }
+}
+
 #[tokio::test]
 async fn retries_and_mirrors_go_on_in_http2() {
     let upstream = Http2Upstream::plain().await;

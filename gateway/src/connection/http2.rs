@@ -40,6 +40,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
     let streams = Streams::new(worker.shared.times.stream_idle);
     let service = service_fn(|mut request: Request<Incoming>| {
         let (reader, rests, budget) = (streams.begin(), Rc::clone(&rests), Rc::clone(&budget));
+        head::trim_values(request.headers_mut());
         head::join_cookies(request.headers_mut());
         let tunnel = StreamTunnel::asked(&mut request, &budget);
         // Boxed as for HTTP/1.1.

@@ -77,7 +77,7 @@ pub(super) fn body(
     if incoming.is_end_stream() || !keeps_copy && !has_limits(attempts) {
         return (
             UpstreamBody::Stream(
-                Box::new(Paced::new(incoming, headers, &record.peer, broken)),
+                Box::new(Paced::new(incoming, record.version, headers, &record.peer, broken)),
                 Rc::clone(bytes),
             ),
             None,
@@ -85,7 +85,7 @@ pub(super) fn body(
     }
     let held = keeps_copy.then(|| Held::none(&record.worker.shared.load));
     let watch = Watch::new(Rc::clone(bytes), held);
-    let paced = Paced::new(incoming, headers, &record.peer, broken);
+    let paced = Paced::new(incoming, record.version, headers, &record.peer, broken);
     (UpstreamBody::Watched(Box::new(watch.over(paced))), Some(watch))
 }
 

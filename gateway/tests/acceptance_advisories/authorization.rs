@@ -115,6 +115,13 @@ async fn connect_opens_no_tunnel_under_any_policy() {
         bytes.extend_from_slice(b"\x16\x03\x01 bytes for the other end of a tunnel\r\n\r\n");
         check(&bed, &format!("row {row}: {target}"), bytes, Refused(400)).await;
     }
+    // Nor is it read as a request when it looks like one.
+    let mut bytes = head(&["CONNECT test.com:443 HTTP/1.1", "host: test.com:443"]);
+    bytes.extend(head(&["GET / HTTP/1.1", "host: test.com"]));
+    let mut client = Client::connect(bed.http()).await;
+    client.send(bytes).await;
+    assert_eq!(client.response().await.status, 400, "row 69");
+    assert!(client.closes().await, "row 69");
     assert_eq!(bed.upstream.connection_count(), 0, "row 69");
 }
 
