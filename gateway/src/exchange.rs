@@ -40,6 +40,7 @@ use lockgate_core::explain::{Capsule, Found};
 use lockgate_core::llm::body::{BodyError, BodyScan};
 use lockgate_core::llm::splice::SpliceError;
 use lockgate_core::observe::observe;
+use lockgate_core::request::{Connection, Scheme};
 use lockgate_core::rewrite;
 use lockgate_core::tables::RuleId;
 use lockgate_core::token::TokenError;
@@ -221,10 +222,27 @@ impl Step {
 }
 
 impl Exchange {
+    /// Whether the server of the connection asks for a certificate that its client has not shown, as it did not when the
+    /// connection was made.
+    fn lacks_certificate(&self) -> bool {
+        let Connection {
+            scheme,
+            client_cert,
+            port,
+            sni,
+            ..
+        } = self.record.peer.connection();
+        let live = &self.record.view.live;
+        scheme == Scheme::Https && client_cert.is_none() && live.demands_certificate(port, sni)
+    }
+
     /// Decides, finding out what that takes.
     async fn next(&mut self) -> Step {
         if self.head.version < Version::HTTP_11 {
             return Step::Fail(Fault::OldProtocol, Flag::None);
+        }
+        if self.lacks_certificate() {
+            return Step::Refuse(Refusal::Misdirected);
         }
         if self.record.worker.shared.load.has_too_many_requests() {
             return Step::Fail(Fault::TooManyRequests, Flag::Overloaded);

@@ -59,6 +59,15 @@ impl core::fmt::Display for LiveError {
 }
 
 impl Live {
+    /// Whether a client of `port` that asks for `server_name`, lower-cased, must show a certificate.
+    pub(crate) fn demands_certificate(&self, port: u16, server_name: Option<&str>) -> bool {
+        let snapshot = &self.compiled.snapshot;
+        let server = snapshot.tables().tls_server(port, server_name);
+        let server = server.and_then(|id| snapshot.tls_servers().get(id.0 as usize));
+        let clients = server.and_then(|server| server.clients.as_ref());
+        clients.is_some_and(|clients| clients.required)
+    }
+
     /// Makes what the data plane needs of a compiled configuration: reads certificates and keys, prepares credentials.
     pub(crate) fn new(compiled: Compiled, dump: Dump) -> Result<Self, LiveError> {
         let mut credentials: Vec<Option<HeaderValue>> = compiled.secrets.iter().map(|_| None).collect();

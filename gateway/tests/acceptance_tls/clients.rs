@@ -1,5 +1,7 @@
 //! Clients' certificates: who is let in, and what policy and logs know of them.
 
+use core::time::Duration;
+
 use rcgen::{CertificateParams, date_time_ymd};
 use rustls::HandshakeKind;
 use rustls::client::Resumption;
@@ -7,6 +9,7 @@ use rustls::client::Resumption;
 use crate::case::{gateway, secret, setup, start, turned_away};
 use crate::support::bed::Bed;
 use crate::support::client::post;
+use crate::support::gateway::edit;
 use crate::support::https::{Tls, VERSIONS};
 use crate::support::outputs::field;
 use crate::support::pki::{Authority, Issued};
@@ -57,6 +60,42 @@ async fn bed(server: &Authority, clients: &Authority) -> Bed {
             .file("policy.yaml", POLICY),
     )
     .await
+}
+
+#[tokio::test]
+async fn who_came_before_certificates_were_asked_for_does_not_stay_without_one() {
+    let (server, clients) = (Authority::new(), Authority::new());
+    let issued = server.issue("*.corp.test", 1);
+    let values = [
+        ("tls.crt", &*issued.certificate),
+        ("tls.key", &issued.key),
+        ("ca.crt", &clients.pem()),
+    ];
+    let servers = [
+        ("a.corp.test", "mode: OPTIONAL_MUTUAL, credentialName: a"),
+        ("b.corp.test", "mode: SIMPLE, credentialName: a"),
+    ];
+    let bed = start(setup(&servers).file("a.yaml", &secret("a", &values))).await;
+    let bot = Tls::with(&server, &VERSIONS, Some(&clients.issue("bot.test", 7)));
+    let nobody = Tls::new(&server);
+    let mut without = nobody.client(bed.gateway.https, "a.corp.test").await;
+    let mut other = nobody.client(bed.gateway.https, "b.corp.test").await;
+    let mut with = bot.client(bed.gateway.https, "a.corp.test").await;
+    assert_eq!(without.ask("a.corp.test", QUESTION).await.status, 200);
+    assert_eq!(other.ask("b.corp.test", QUESTION).await.status, 200);
+    assert_eq!(with.ask("a.corp.test", QUESTION).await.status, 200);
+    edit(&bed.gateway.config().join("gateway.yaml"), "OPTIONAL_MUTUAL", "MUTUAL");
+    let mut status = 200;
+    for _ in 0..1000 {
+        status = without.ask("a.corp.test", QUESTION).await.status;
+        if status != 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(status, 421);
+    assert_eq!(other.ask("b.corp.test", QUESTION).await.status, 200);
+    assert_eq!(with.ask("a.corp.test", QUESTION).await.status, 200);
 }
 
 fn expired(authority: &Authority) -> Issued {
