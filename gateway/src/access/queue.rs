@@ -80,6 +80,8 @@ impl Queue {
 
     fn empty_into<W: Write>(&self, mut file: W, open: impl Fn() -> io::Result<W>) {
         let mut lines = Vec::new();
+        // Whether the file ends in the middle of a line.
+        let mut torn = false;
         while self.wait() {
             let mut state = lock(&self.state);
             core::mem::swap(&mut state.lines, &mut lines);
@@ -87,15 +89,18 @@ impl Queue {
             drop(state);
             if reopen {
                 match open() {
-                    Ok(opened) => file = opened,
+                    Ok(opened) => (file, torn) = (opened, false),
                     Err(error) => cannot_reopen(&error),
                 }
             }
-            // A full disk or a closed pipe must not stop the gateway; the lines are lost and counted.
-            if file.write_all(&lines).and_then(|()| file.flush()).is_err() {
-                let count = memchr::memchr_iter(b'\n', &lines).count();
-                self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+            if torn && !lines.is_empty() {
+                torn = write(&mut file, b"\n") == 0;
             }
+            // A full disk or a closed pipe must not stop the gateway; the lines are lost and counted.
+            let (written, lost) = lines.split_at(if torn { 0 } else { write(&mut file, &lines) });
+            torn = written.last().map_or(torn, |last| *last != b'\n');
+            let count = memchr::memchr_iter(b'\n', lost).count();
+            self.dropped.fetch_add(count as u64, Ordering::Relaxed);
             lines.clear();
             lines.shrink_to(LOG_BUFFER_BYTES_KEPT);
         }
@@ -141,6 +146,23 @@ impl Writer {
     }
 }
 
+/// Writes as much as the file takes; how much that is.
+fn write(file: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match file.write(rest) {
+            Ok(0) => break,
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    match file.flush() {
+        Ok(()) => bytes.len().saturating_sub(rest.len()),
+        Err(_) => 0,
+    }
+}
+
 fn cannot_reopen(error: &io::Error) {
     let thread = std::thread::current();
     log::warning(
@@ -173,6 +195,51 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// A disk with room for so many bytes.
+    #[derive(Clone)]
+    struct Disk(Sink, Arc<AtomicU64>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = usize::try_from(self.1.load(Ordering::Relaxed)).unwrap();
+            let taken = bytes.get(..room).unwrap_or(bytes);
+            if taken.is_empty() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.1.fetch_sub(taken.len() as u64, Ordering::Relaxed);
+            self.0.write(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_was_full_costs_the_lines_that_it_had_no_room_for_and_no_other() {
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let room = Arc::new(AtomicU64::new(8));
+        let disk = Disk(Sink(Arc::clone(&written)), Arc::clone(&room));
+        let (queue, writer) = Queue::start("log", move || Ok(disk.clone())).unwrap();
+        let dropped = |count| {
+            while queue.dropped() < count {
+                std::thread::sleep(CLOSE_POLL);
+            }
+        };
+        queue.append(b"one\ntwo\nthree\n");
+        dropped(1);
+        room.store(3, Ordering::Relaxed);
+        queue.append(b"four\n");
+        dropped(2);
+        queue.append(b"five\n");
+        dropped(3);
+        room.store(100, Ordering::Relaxed);
+        queue.append(b"six\n");
+        writer.close();
+        assert_eq!(*lock(&written), b"one\ntwo\nfou\nsix\n");
+        assert_eq!(queue.dropped(), 3);
     }
 
     #[test]
