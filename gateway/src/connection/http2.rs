@@ -154,6 +154,8 @@ struct Watch<'c> {
     begun: u64,
     written: u64,
     is_ending: bool,
+    /// The client was told, and left a rest of an answer untaken.
+    has_unread: bool,
     /// Since a request last ran.
     idle: Duration,
     /// Since the client began a head that is not whole yet.
@@ -177,6 +179,7 @@ impl<'c> Watch<'c> {
             begun: 0,
             written: 0,
             is_ending: false,
+            has_unread: false,
             idle: Duration::ZERO,
             head: Duration::ZERO,
             blocked: Duration::ZERO,
@@ -239,20 +242,27 @@ impl<'c> Watch<'c> {
         let is_busy = self.peer.running.get() > 0 || self.peer.begun.get() != self.begun;
         self.begun = self.peer.begun.get();
         count(&mut self.idle, passed, !is_busy);
+        let mut has_unread = false;
+        if self.period >= times.stream_idle {
+            self.period = Duration::ZERO;
+            has_unread = self.sent.period_ends();
+        }
         if self.is_ending {
+            // It need not hold to what it was told: new streams come until it has answered a ping, and those that run
+            // would keep the rests for as long as they like.
+            if has_unread && self.has_unread {
+                self.peer.unread.set(true);
+                return Next::Drop;
+            }
+            self.has_unread |= has_unread;
             return if self.idle >= times.header_read {
                 Next::Drop
             } else {
                 Next::Go
             };
         }
-        let mut has_unread = false;
-        if self.period >= times.stream_idle {
-            self.period = Duration::ZERO;
-            has_unread = self.sent.period_ends();
-        }
         if has_unread || self.peer.is_leaving() || self.idle >= times.idle {
-            (self.is_ending, self.idle) = (true, Duration::ZERO);
+            (self.is_ending, self.has_unread, self.idle) = (true, has_unread, Duration::ZERO);
             return Next::GoAway;
         }
         self.rests = self.is_quiet();

@@ -5,7 +5,8 @@
 //! So who sends an answer is watched from outside: a stream on which the client
 //! takes nothing for as long as an upstream may be silent is reset. What hyper
 //! has handed to h2 as the last of an answer is out of its hands; where such a
-//! rest is not taken, the connection takes no new streams, and ends.
+//! rest is not taken, the connection takes no new streams, and ends: with the
+//! others that run, or without them where a period later there still is a rest.
 
 use core::cell::Cell;
 use core::future::poll_fn;

@@ -190,6 +190,36 @@ async fn the_rest_of_an_answer_that_is_not_taken_ends_the_connection_and_no_othe
 }
 
 #[tokio::test]
+async fn a_rest_that_is_still_there_a_period_later_ends_all_whatever_else_runs() {
+    let bed = impatient().await;
+    let gate = Gate::new();
+    bed.upstream.answer(Answer::whole("200 OK", &[], &"x".repeat(5000)));
+    bed.upstream.answer(Answer::gated_stream(&["data: 1\n\n"; 12], &gate));
+    let mut connection = Connection::open_with(bed.http(), &[(INITIAL_WINDOW_SIZE, 1)]).await;
+    connection.send(&ask(1)).await;
+    bed.gateway.log_of(1).await;
+    connection.send(&ask(3)).await;
+    connection
+        .send(&frame(WINDOW_UPDATE, 0, 3, &1000_u32.to_be_bytes()))
+        .await;
+    let opener = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            gate.open();
+        }
+    });
+    let begun = Instant::now();
+    // No ping is answered, without which a stream that runs would keep all as it is.
+    connection.closes().await;
+    let took = begun.elapsed();
+    assert!(connection.goaway.is_some());
+    assert!((3..9).contains(&took.as_secs()), "{took:?}");
+    let line = bed.gateway.log_of(2).await.remove(1);
+    assert_eq!(field(&line, "response_flags"), "SI");
+    opener.abort();
+}
+
+#[tokio::test]
 async fn who_does_not_read_its_socket_is_let_go() {
     let bed = impatient().await;
     bed.upstream
