@@ -10,7 +10,7 @@ use support::client::{Client, get, post};
 use support::gateway::{Setup, edit};
 use support::outputs::field;
 use support::ports::Port;
-use support::upstream::{Answer, COMPLETION, Step};
+use support::upstream::{Answer, COMPLETION, Gate, Step};
 use support::wire::Part;
 use support::{QUESTION, eventually};
 
@@ -138,6 +138,33 @@ async fn reload_opens_a_new_port_and_closes_the_old_one() {
     .await;
     // Who is still connected there finds that nothing is configured for the old port.
     assert_eq!(kept.ask("test.com", QUESTION).await.status, 404);
+}
+
+/// Nobody will use those of other settings again, however long a request that began with them goes on.
+#[tokio::test]
+async fn idle_connections_of_a_replaced_upstream_are_closed_beside_a_stream_of_it() {
+    let bed = one_worker().await;
+    let (gate, events) = (Gate::new(), ["data: 1\n\n", "data: 2\n\n"]);
+    bed.upstream.answer(Answer::gated_stream(&events, &gate));
+    let mut streamed = Client::connect(bed.http()).await;
+    streamed.send(post("test.com", &[], QUESTION)).await;
+    assert_eq!(streamed.head().await.status, 200);
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    assert_eq!(bed.upstream.connection_count(), 2);
+    edit(
+        &bed.gateway.config().join("local-provider.yaml"),
+        "trafficPolicy:",
+        "trafficPolicy:\n    connectionPool: {tcp: {connectTimeout: 7s}}",
+    );
+    eventually("the other connection takes over", || async {
+        let _ = bed.ask("test.com").await;
+        (bed.upstream.connection_count() == 3).then_some(())
+    })
+    .await;
+    bed.upstream.closed(1).await;
+    gate.open();
+    gate.open();
+    assert_eq!(streamed.text(18).await, events.concat());
 }
 
 #[tokio::test]

@@ -227,6 +227,11 @@ impl Links {
         self.open.borrow_mut().retain(|link| link.is_kept(now));
     }
 
+    /// Closes those without a stream.
+    pub(super) fn retire(&self) {
+        self.open.borrow_mut().retain(|link| link.streams.get() > 0);
+    }
+
     /// One that has room for another, or a new one.
     fn awaited(pool: &Rc<Pool>, to: Towards) -> Rc<Attempt> {
         let room = streams_max(pool.target()).min(pool.links.took.get());

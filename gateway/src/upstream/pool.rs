@@ -164,4 +164,11 @@ impl Pool {
         self.links.sweep(now);
         self.idle.borrow_mut().retain(|idle| idle.is_kept(now));
     }
+
+    /// Closes all that are idle, as for an upstream that no new request is sent to.
+    pub(crate) fn retire(&self, now: Instant) {
+        self.links.retire();
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|idle| !idle.connection.is_free() && idle.is_kept(now));
+    }
 }

@@ -9,9 +9,9 @@ use core::cell::{Cell, RefCell};
 use core::hint::black_box;
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -32,6 +32,7 @@ use crate::live::Live;
 use crate::metrics::Shard;
 use crate::metrics::labels::Label;
 use crate::shared::Shared;
+use crate::upstream::Pool;
 
 /// What a worker is told from outside.
 #[derive(Debug)]
@@ -74,6 +75,8 @@ pub(crate) struct Worker {
     meters: RefCell<Vec<Box<UsageMeter>>>,
     newest: RefCell<Cache<Newest, Arc<Live>>>,
     view: RefCell<Rc<View>>,
+    /// Of the views before it: pools that it has not taken over, as long as a request has them.
+    replaced: RefCell<Vec<Weak<Pool>>>,
     /// What metrics call the models that they have admitted, so that they need not be asked for each answer.
     models: RefCell<BTreeMap<Box<str>, Label>>,
     connections: Cell<usize>,
@@ -179,6 +182,7 @@ impl Worker {
             meters: RefCell::default(),
             newest: RefCell::new(newest),
             view: RefCell::new(view),
+            replaced: RefCell::default(),
             connections: Cell::new(0),
             warned: Cell::new(None),
             quiet: Notify::new(),
@@ -192,7 +196,11 @@ impl Worker {
         let newest = newest.load();
         let mut view = self.view.borrow_mut();
         if !Arc::ptr_eq(&view.live, newest) {
-            *view = View::new(&self.shared, Arc::clone(newest), Some(&view), &self.shard);
+            let next = View::new(&self.shared, Arc::clone(newest), Some(&view), &self.shard);
+            let taken: BTreeSet<*const Pool> = next.pools().iter().map(Rc::as_ptr).collect();
+            let left = view.pools().iter().filter(|pool| !taken.contains(&Rc::as_ptr(pool)));
+            self.replaced.borrow_mut().extend(left.map(Rc::downgrade));
+            *view = next;
         }
         Rc::clone(&view)
     }
@@ -291,6 +299,9 @@ impl Worker {
         for pool in view.pools() {
             pool.sweep(now);
         }
+        let mut replaced = self.replaced.borrow_mut();
+        replaced.retain(|pool| pool.upgrade().inspect(|pool| pool.retire(now)).is_some());
+        drop(replaced);
         // It gives nothing back while nobody asks it for anything, so that an idle gateway would keep what a burst took.
         drop(black_box(Vec::<u8>::with_capacity(NUDGE_BYTES)));
     }
