@@ -300,8 +300,14 @@ pub fn reads_tokens_from_cookies(tables: &Tables<'_>) -> bool {
 #[cfg(feature = "alloc")]
 #[must_use]
 pub fn sent_cookies(tables: &Tables<'_>, cookies: &[u8]) -> Vec<u8> {
-    let kept: Vec<&[u8]> = removed::kept_cookies(tables, cookies).collect();
-    kept.join(&b"; "[..])
+    let mut sent = Vec::new();
+    for cookie in removed::kept_cookies(tables, cookies) {
+        if !sent.is_empty() {
+            sent.extend_from_slice(b"; ");
+        }
+        sent.extend_from_slice(cookie);
+    }
+    sent
 }
 
 /// The new body: the client's with `fields` set.

@@ -301,15 +301,19 @@ impl Question {
 
 /// Puts a `cookie` together that HTTP/2 has let the client take apart (RFC 9113 §8.2.3), as the gateway does.
 fn join_cookies(headers: &mut Cow<'_, [(String, FieldValue)]>) {
-    let mut cookies: Vec<&[u8]> = Vec::new();
     let fields = Fields(headers);
-    fields.each(COOKIE, &mut |line| cookies.push(line));
-    if cookies.len() > 1 {
-        let joined = FieldValue::from(&*cookies.join(&b"; "[..]));
-        let headers = headers.to_mut();
-        headers.retain(|(name, _)| !name.eq_ignore_ascii_case(COOKIE));
-        headers.push((COOKIE.to_owned(), joined));
+    if !fields.is_repeated(COOKIE) {
+        return;
     }
+    let mut joined = Vec::new();
+    fields.each(COOKIE, &mut |line| {
+        joined.extend_from_slice(line);
+        joined.extend_from_slice(b"; ");
+    });
+    joined.truncate(joined.len().saturating_sub(2));
+    let headers = headers.to_mut();
+    headers.retain(|(name, _)| !name.eq_ignore_ascii_case(COOKIE));
+    headers.push((COOKIE.to_owned(), (&*joined).into()));
 }
 
 /// Whether it can be the name of a field (RFC 9110 §5.1).

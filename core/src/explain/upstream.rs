@@ -21,6 +21,7 @@ use crate::snapshot::UpstreamProtocol;
 use crate::tables::{
     BackendRow, BackendTarget, HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy, RuleId, RuleRow,
 };
+use crate::token::overlay::is_written;
 use crate::token::removed::COOKIE;
 use crate::upgrade::KEY;
 
@@ -162,7 +163,7 @@ impl Reader<'_> {
                 Destination::Provider(_) => rewrite::drops_header_to_provider(&self.tables, name),
                 Destination::Host(_) => rewrite::drops_header_to_host(&self.tables, name),
             };
-            is_of_destination || rewrite::token_headers(&self.tables).any(|of_token| of_token == name)
+            is_of_destination || rewrite::reads_token_from(&self.tables, name) || is_written(&self.tables, name)
         };
         if let Destination::Host(host) = &forward.to {
             if let Some(upgrade) = host.upgrade {
@@ -183,21 +184,29 @@ impl Reader<'_> {
         };
         let is_changed = |name: &str| known.checked.is_some_and(|checked| checked.names(name));
         let is_other = |name: &str| is_dropped(name) || is_made_anew(name) || is_changed(name);
-        let joined = shown::JOINED.iter().filter(|name| !is_other(name));
-        set.extend(joined.filter_map(|name| joined_lines(headers, name)));
-        let changed = known.checked.into_iter().flat_map(Checked::changes);
-        for (name, value) in changed.filter(|(name, _)| !is_dropped(name)) {
-            let Some(value) = value else { continue };
+        for name in shown::JOINED {
+            if !is_other(name) && headers.is_repeated(name) {
+                let mut value = Vec::new();
+                shown::join(headers, name, &mut |piece| value.extend_from_slice(piece));
+                set.push((name.to_owned(), text(&value)));
+            }
+        }
+        for (name, value) in known.checked.into_iter().flat_map(Checked::changes) {
+            let Some(value) = value.filter(|_| !is_dropped(name)) else {
+                continue;
+            };
             if name == COOKIE && rewrite::reads_tokens_from_cookies(&self.tables) {
                 let cookies = rewrite::sent_cookies(&self.tables, value);
-                set.extend((!cookies.is_empty()).then(|| (name.to_owned(), text(&cookies))));
+                if !cookies.is_empty() {
+                    set.push((name.to_owned(), text(&cookies)));
+                }
             } else {
                 set.push((name.to_owned(), text(value)));
             }
         }
-        let claims = known.identity.claims();
-        let written = claims.into_iter().flat_map(Claims::headers);
-        set.extend(written.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for (name, value) in known.identity.claims().into_iter().flat_map(Claims::headers) {
+            set.push((name.to_owned(), value.to_owned()));
+        }
         if let Destination::Provider(provider) = &forward.to
             && provider.credential.is_some()
         {
@@ -240,14 +249,17 @@ impl Reader<'_> {
         };
         let names = names.iter().chain(hearsay).map(|name| Cow::Borrowed(*name));
         let prefixes = prefixes.iter().chain(families);
-        let tokens = rewrite::token_headers(&self.tables).map(ToOwned::to_owned);
         let mut all: Vec<Cow<'static, str>> = names.collect();
         all.extend(prefixes.map(|prefix| Cow::Owned([prefix, "*"].concat())));
-        let changed = known.checked.into_iter().flat_map(Checked::changes);
-        let removed = changed.filter(|(_, value)| value.is_none());
-        for name in tokens.chain(removed.map(|(name, _)| name.to_owned())) {
-            if !all.iter().any(|known| **known == *name) {
-                all.push(name.into());
+        let mut add = |name: &str| {
+            if !all.iter().any(|known| *known == name) {
+                all.push(name.to_owned().into());
+            }
+        };
+        rewrite::token_headers(&self.tables).for_each(&mut add);
+        for (name, value) in known.checked.into_iter().flat_map(Checked::changes) {
+            if value.is_none() {
+                add(name);
             }
         }
         all
@@ -293,13 +305,4 @@ impl Reader<'_> {
             .provider_origin(provider.provider)
             .map_or_else(String::new, |at| format!("{}/{}", at.namespace, at.name))
     }
-}
-
-/// A field of one value that came as several lines, as it goes on.
-fn joined_lines(headers: &dyn Headers, name: &str) -> Option<(String, String)> {
-    headers.is_repeated(name).then(|| {
-        let mut value = Vec::new();
-        shown::join(headers, name, &mut |piece| value.extend_from_slice(piece));
-        (name.to_owned(), text(&value))
-    })
 }
