@@ -16,8 +16,8 @@ use support::bed::OPEN;
 use support::client::{Client, Response as Whole, post, request};
 use support::eventually;
 use support::frames::{
-    ACK, CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, block, frame, settings,
+    ACK, CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, settings,
 };
 use support::gateway::{Gateway, Setup, edit};
 use support::http2_upstream::{Http2Upstream, Raw};
@@ -596,6 +596,41 @@ async fn a_slow_client_holds_back_its_own_stream_and_no_other() {
     // And who reads at last gets all of it.
     let mut client = slow.remove(0);
     assert_eq!(client.text(ALL).await.len(), ALL);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_of_tiny_frames_costs_others_of_its_connection_nothing() {
+    let raw = Raw::bind().await;
+    let gateway = plain(raw.port(), "HTTP2", "").start().await;
+    let mut bystander = asks(&gateway, "/").await;
+    let mut one = raw.accept().await;
+    let bystanders = one.asked().await;
+    let head = block(&[(":status", b"200")]);
+    assert!(one.send(&frame(HEADERS, END_HEADERS, bystanders, &head)).await);
+    assert_eq!(bystander.head().await.status, 200);
+    let mut slow = Connection::open_with(gateway.http, &[(INITIAL_WINDOW_SIZE, 1)]).await;
+    for stream in (1..).step_by(2).take(8) {
+        let ask = frame(HEADERS, END_HEADERS | END_STREAM, stream, &asked());
+        assert!(slow.send(&ask).await);
+        let stream = one.asked().await;
+        // All that the stream's window has room for, an event of eight bytes at a time.
+        let events = frame(DATA, 0, stream, b"data: x\n").repeat(65_000 / 8);
+        let answer = [frame(HEADERS, END_HEADERS, stream, &head), events].concat();
+        assert!(one.send(&answer).await);
+    }
+    assert!(one.send(&frame(DATA, END_STREAM, bystanders, b"lives")).await);
+    assert_eq!(bystander.text(5).await, "lives");
+    drop(slow);
+}
+
+/// The block of a request for the host.
+fn asked() -> Vec<u8> {
+    block(&[
+        (":method", b"GET"),
+        (":scheme", b"http"),
+        (":authority", b"host.test"),
+        (":path", b"/"),
+    ])
 }
 
 /// What comes of a request when its upstream answers it with `bytes` for ever.

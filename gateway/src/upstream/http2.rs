@@ -4,8 +4,8 @@
 //! [`UPSTREAM_STREAMS_MAX`]; what is beyond goes over another one. Those that
 //! wait for a connection wait for one together. What the client does not take is
 //! not taken from the upstream: each stream has a window of its own, and that of
-//! the connection has room for all of them, so that a slow client holds up its
-//! own stream and no other. A client that leaves resets its stream alone.
+//! the connection has room for more than all of them, so that a slow client
+//! holds up its own stream and no other. A client that leaves resets its stream alone.
 //!
 //! A request has its place until its answer is whole and all of its body is sent: so long it is one of those that the
 //! server takes. An upload whose answer is whole has [`UPLOAD_REST`](crate::limits::UPLOAD_REST) for the rest.
@@ -46,6 +46,7 @@ use crate::joined::Joined;
 use crate::limits::{
     HEADER_FIELDS_MAX, POOL_IDLE, STREAM_SEND_BYTES_MAX, STREAM_WINDOW_BYTES, UPSTREAM_HEAD_BYTES_MAX,
     UPSTREAM_LEFT_MAX, UPSTREAM_PING, UPSTREAM_RESETS_KEPT, UPSTREAM_ROUNDS_MAX, UPSTREAM_STREAMS_MAX,
+    UPSTREAM_WINDOW_BYTES,
 };
 use crate::pace::Broken;
 
@@ -282,7 +283,7 @@ async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Rc<Link>, ConnectError>
         // Until it has said more, which is waited for.
         .initial_max_send_streams(0)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_connection_window_size(UPSTREAM_WINDOW_BYTES)
         .max_header_list_size(u32::try_from(UPSTREAM_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .max_send_buf_size(STREAM_SEND_BYTES_MAX)
         .max_concurrent_reset_streams(UPSTREAM_RESETS_KEPT)
@@ -316,9 +317,6 @@ async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Rc<Link>, ConnectError>
         idle_since: Cell::new(Instant::now()),
     }))
 }
-
-/// The window of a whole connection: room for all of its streams, or those whose clients are slow would hold up others.
-const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * UPSTREAM_STREAMS_MAX;
 
 async fn slot(pool: &Rc<Pool>, to: Towards) -> Result<Slot, ConnectError> {
     let mut ended_before = false;
