@@ -9,7 +9,8 @@
 //! much. Who has spent it has its connection closed. An upstream earns by what it is asked and sent; it may answer with
 //! one head to a request and a few more (1xx, trailers), so that its heads are paid for, too.
 //!
-//! Frames are only weighed. Whether they are right is h2's to say.
+//! Frames are only weighed. Whether they are right is h2's to say. Empty DATA alone is kept from it once it is paid for,
+//! as it ends a connection for the hundred and first of all its life.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -23,6 +24,8 @@ use crate::limits::{
 /// What a client begins with.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_BYTES: usize = 9;
+/// Where a head says its type.
+const KIND: usize = 3;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -30,11 +33,15 @@ const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 
+/// A type that there is none of, which h2 passes over as RFC 9113 §5.5 says.
+const UNKNOWN: u8 = u8::MAX;
+
 /// Without the reserved bit.
 const STREAM_ID: u32 = u32::MAX >> 1;
 
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
 
 pub(crate) const GOAWAY: u8 = 7;
 const ENHANCE_YOUR_CALM: u8 = 11;
@@ -229,16 +236,16 @@ impl Frames {
         self.budget.goaway()
     }
 
-    /// Weighs what came next.
+    /// Weighs what came next, and hides what h2 counts against the peer for ever.
     ///
     /// # Errors
     /// What the client has spent.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), Flood> {
+    pub(crate) fn read(&mut self, bytes: &mut [u8]) -> Result<(), Flood> {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.skip > 0 {
                 let skipped = self.skip.min(rest.len());
-                rest = rest.get(skipped..).unwrap_or_default();
+                rest = rest.get_mut(skipped..).unwrap_or_default();
                 self.skip -= skipped;
                 if self.skip == 0 {
                     self.frame_ends();
@@ -247,7 +254,7 @@ impl Frames {
             }
             let room = self.head.get_mut(self.have..).unwrap_or_default();
             let taken = room.len().min(rest.len());
-            let (now, later) = rest.split_at_checked(taken).unwrap_or_default();
+            let (now, later) = rest.split_at_mut_checked(taken).unwrap_or_default();
             if let Some(room) = room.get_mut(..taken) {
                 room.copy_from_slice(now);
             }
@@ -256,9 +263,21 @@ impl Frames {
             if self.have == HEAD_BYTES {
                 self.have = 0;
                 self.frame_begins()?;
+                // Where the type was handed on before the rest of its head came, h2 has one of its hundred.
+                if self.is_empty_data()
+                    && let Some(kind) = now.iter_mut().nth_back(HEAD_BYTES - 1 - KIND)
+                {
+                    *kind = UNKNOWN;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether the frame is DATA without any, and ends nothing.
+    fn is_empty_data(&self) -> bool {
+        matches!(self.head, [0, 0, 0, DATA, flags, ..] if flags & (END_STREAM | PADDED) == 0)
+            && !self.head.ends_with(&[0; 4])
     }
 
     fn frame_begins(&mut self) -> Result<(), Flood> {
@@ -308,13 +327,13 @@ mod tests {
     fn read(frames: &[Vec<u8>]) -> (Result<(), Flood>, Rc<Budget>) {
         let budget = Rc::new(Budget::default());
         let mut reader = Frames::new(&budget);
-        let bytes = [PREFACE, &frames.concat()].concat();
-        (reader.read(&bytes), budget)
+        let mut bytes = [PREFACE, &frames.concat()].concat();
+        (reader.read(&mut bytes), budget)
     }
 
     #[test]
     fn frames_are_found_however_they_are_torn() {
-        let bytes = [
+        let mut bytes = [
             PREFACE.to_vec(),
             frame(SETTINGS, 0, 0, &[0; 6]),
             frame(HEADERS, 0, 5, &[0x82; 40]),
@@ -326,13 +345,41 @@ mod tests {
         for at in 0..bytes.len() {
             let budget = Rc::new(Budget::default());
             let mut reader = Frames::new(&budget);
-            reader.read(&bytes[..at]).unwrap();
+            reader.read(&mut bytes[..at]).unwrap();
             let open = (24 + 15 + 9..24 + 15 + 49 + 10).contains(&at);
             assert_eq!(budget.in_head(), open, "after {at} bytes");
-            reader.read(&bytes[at..]).unwrap();
+            reader.read(&mut bytes[at..]).unwrap();
             assert_eq!(budget.frames.get(), FRAMES_BURST - 3, "torn at {at}");
             assert_eq!(budget.goaway()[9..13], [0, 0, 0, 5]);
             assert!(!budget.in_head());
+        }
+    }
+
+    #[test]
+    fn empty_data_that_ends_nothing_is_hidden_wherever_its_type_is_still_at_hand() {
+        let hidden = frame(DATA, 0, 1, &[]);
+        let others = [
+            frame(DATA, END_STREAM, 1, &[]),
+            frame(DATA, 0, 0, &[]),
+            frame(DATA, PADDED, 1, &[]),
+            frame(DATA, 0, 1, &[0; 9]),
+            frame(6, 0, 0, &[0; 8]),
+        ]
+        .concat();
+        let all = [&*hidden, &others, &hidden].concat();
+        let last = all.len() - HEAD_BYTES;
+        for at in 0..=all.len() {
+            let mut bytes = all.clone();
+            let mut reader = Frames::of_upstream(&Rc::new(Budget::of_upstream()));
+            reader.read(&mut bytes[..at]).unwrap();
+            reader.read(&mut bytes[at..]).unwrap();
+            let mut expected = all.clone();
+            for begin in [0, last] {
+                if !(begin + KIND + 1..begin + HEAD_BYTES).contains(&at) {
+                    expected[begin + KIND] = UNKNOWN;
+                }
+            }
+            assert_eq!(bytes, expected, "torn at {at}");
         }
     }
 

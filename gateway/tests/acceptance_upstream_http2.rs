@@ -623,6 +623,29 @@ async fn a_client_that_reads_nothing_of_tiny_frames_costs_others_of_its_connecti
     drop(slow);
 }
 
+#[tokio::test]
+async fn empty_frames_end_no_connection_as_long_as_they_are_few_at_a_time() {
+    let raw = Raw::bind().await;
+    let gateway = plain(raw.port(), "HTTP2", "").start().await;
+    let head = block(&[(":status", b"200")]);
+    let mut client = asks(&gateway, "/").await;
+    let mut one = raw.accept().await;
+    for answers in 0..300 {
+        let stream = one.asked().await;
+        let answer = [
+            frame(HEADERS, END_HEADERS, stream, &head),
+            frame(DATA, 0, stream, b""),
+            frame(DATA, 0, stream, b"ok"),
+            frame(DATA, 0, stream, b""),
+            frame(DATA, END_STREAM, stream, b""),
+        ];
+        assert!(one.send(&answer.concat()).await, "after {answers} answers");
+        let Whole { status, body, .. } = client.response().await;
+        assert_eq!((status, &*body), (200, &b"ok"[..]), "after {answers} answers");
+        client.send(request("GET", "/", "host.test", &[], "")).await;
+    }
+}
+
 /// The block of a request for the host.
 fn asked() -> Vec<u8> {
     block(&[

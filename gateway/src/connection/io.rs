@@ -58,7 +58,7 @@ enum Stops {
 
 impl Strict {
     /// Looks at what came next.
-    fn read(&mut self, bytes: &[u8], activity: &Activity) -> StrictRead {
+    fn read(&mut self, bytes: &mut [u8], activity: &Activity) -> StrictRead {
         match self {
             Self::Http1(intake, _) => {
                 let read = intake.read(bytes);
@@ -147,8 +147,11 @@ impl ClientIo {
     /// Hands on what is here already.
     fn read_first(&mut self, out: &mut ReadBuf<'_>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let offered = self.first.get(..out.remaining()).unwrap_or(&self.first);
+        let before = out.filled().len();
+        out.put_slice(offered);
+        let offered = out.filled_mut().get_mut(before..).unwrap_or_default();
         let read = self.strict.read(offered, &self.activity);
-        out.put_slice(offered.get(..read.taken).unwrap_or_default());
+        out.set_filled(before.saturating_add(read.taken));
         self.first.advance(read.taken);
         // And what came since, since hyper would find the beginning of a head too short, and double its room. How the
         // socket ended, if it did, it says again.
@@ -170,7 +173,7 @@ impl ClientIo {
         out: &mut ReadBuf<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
-        let bytes = out.filled().get(before..).unwrap_or_default();
+        let bytes = out.filled_mut().get_mut(before..).unwrap_or_default();
         let read = self.strict.read(bytes, &self.activity);
         let rest = bytes.get(read.taken..).unwrap_or_default();
         if read.stops.is_none() && !rest.is_empty() {

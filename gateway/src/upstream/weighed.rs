@@ -85,7 +85,7 @@ impl<S> Weighed<S> {
         }
     }
 
-    fn weigh(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn weigh(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         let now = Instant::now();
         let budget = &self.signs.budget;
         budget.passed(now.saturating_duration_since(self.last_read));
@@ -115,7 +115,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Weighed<S> {
         let before = out.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, out);
         match read {
-            Poll::Ready(Ok(())) => Poll::Ready(self.weigh(out.filled().get(before..).unwrap_or_default())),
+            Poll::Ready(Ok(())) => Poll::Ready(self.weigh(out.filled_mut().get_mut(before..).unwrap_or_default())),
             other => other,
         }
     }

@@ -9,7 +9,7 @@ use crate::case::open;
 use crate::support::bed::Bed;
 use crate::support::client::{Client, Response, request};
 use crate::support::frames::{
-    CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, PRIORITY,
+    CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, GOAWAY, HEADERS, PING, PRIORITY,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get, settings,
 };
 use crate::support::outputs::field;
@@ -240,6 +240,23 @@ async fn who_is_sent_much_may_say_much() {
                 break;
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn empty_frames_end_no_connection_as_long_as_they_are_few_at_a_time() {
+    let bed = open(&[]).await;
+    let mut connection = Connection::open(bed.http()).await;
+    assert!(connection.send(&frame(WINDOW_UPDATE, 0, 0, &[0x10, 0, 0, 0])).await);
+    for stream in streams(300) {
+        let upload = [
+            frame(HEADERS, END_HEADERS, stream, &get(&[])),
+            frame(DATA, 0, stream, b""),
+            frame(DATA, 0, stream, b"{}"),
+            frame(DATA, END_STREAM, stream, b""),
+        ];
+        assert!(connection.send(&upload.concat()).await);
+        assert_eq!(connection.end(stream).await, End::Answered(200), "stream {stream}");
     }
 }
 
