@@ -118,7 +118,10 @@ impl BodyError {
             Self::WrongType { field, .. } => wrong_type_message(field),
             Self::EmptyModel { .. } => "'model' must not be empty",
             Self::ModelTooLong { .. } => "'model' is too long",
-            Self::UnclearTools => "'tools' must be a list of objects that each have one name, and not be too long",
+            Self::UnclearTools => {
+                "'tools' must be a list of objects that each have one name, and not be too long; tools without a name, as \
+                 of 'mcp_servers', 'web_search_options' and 'enable_search', are not taken"
+            }
         }
     }
 
