@@ -154,11 +154,12 @@ pub(crate) const UPLOAD_ENDS_BYTES_MAX: usize = 16 * 1024;
 /// least. What is beyond goes over another one.
 pub(crate) const UPSTREAM_STREAMS_MAX: u32 = 100;
 
-/// The window of such a connection as a whole, the largest that there is. [`STREAM_WINDOW_BYTES`] is what bounds the
-/// bytes that wait; h2 ends a connection once its waiting frames of less than 256 bytes lack half of this in all, and
-/// the events of an LLM are that small: a client that does not read a few streams of them would cut everybody else's.
-/// What that costs is memory for each frame that waits, some 260 bytes of h2's own.
-pub(crate) const UPSTREAM_WINDOW_BYTES: u32 = u32::MAX >> 1;
+/// The window of such a connection as a whole. [`STREAM_WINDOW_BYTES`] is what bounds the bytes that wait; h2 ends a
+/// connection once its waiting frames of less than 256 bytes lack half of this in all, and the events of an LLM are that
+/// small: a client that does not read a few streams of them would cut everybody else's. So there is room for all streams
+/// full of events of eight bytes. Each frame that waits takes some 260 bytes of h2's own, so that half of this bounds the
+/// memory of a connection as well.
+pub(crate) const UPSTREAM_WINDOW_BYTES: u32 = 512 * 1024 * 1024;
 
 /// Answers over one connection of HTTP/2 that clients leave, over its life; then it takes no new requests. h2 ends a
 /// connection with all that is under way when twice as many streams have gone wrong.
