@@ -1045,6 +1045,20 @@ async fn an_upload_keeps_its_place_in_a_connection_after_its_answer() {
     assert_eq!(next.response().await.text(), "next");
 }
 
+/// A client that has sent the head of a request, on stream 1, and a part of its body.
+async fn half_sent(gateway: &Gateway) -> Connection {
+    let mut client = Connection::open(gateway.http).await;
+    let head = block(&[
+        (":method", b"POST"),
+        (":scheme", b"http"),
+        (":authority", b"host.test"),
+        (":path", b"/"),
+    ]);
+    let begin = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, 0, 1, b"half")].concat();
+    assert!(client.send(&begin).await);
+    client
+}
+
 #[tokio::test]
 async fn a_request_body_that_its_client_breaks_off_never_looks_whole() {
     let upstream = Upstream::plain().await;
@@ -1053,15 +1067,7 @@ async fn a_request_body_that_its_client_breaks_off_never_looks_whole() {
         .await;
     // The last code says that nothing went wrong.
     for (count, code) in [CANCEL, 2, 0].repeat(10).into_iter().enumerate() {
-        let mut client = Connection::open(gateway.http).await;
-        let head = block(&[
-            (":method", b"POST"),
-            (":scheme", b"http"),
-            (":authority", b"host.test"),
-            (":path", b"/"),
-        ]);
-        let begin = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, 0, 1, b"half")].concat();
-        assert!(client.send(&begin).await);
+        let mut client = half_sent(&gateway).await;
         eventually("the upstream is connected", || async {
             (upstream.connection_count() > count).then_some(())
         })
@@ -1080,15 +1086,7 @@ async fn a_request_body_that_breaks_off_behind_its_answer_never_looks_whole() {
         .start()
         .await;
     for code in [CANCEL, 0] {
-        let mut client = Connection::open(gateway.http).await;
-        let head = block(&[
-            (":method", b"POST"),
-            (":scheme", b"http"),
-            (":authority", b"host.test"),
-            (":path", b"/"),
-        ]);
-        let begin = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, 0, 1, b"half")].concat();
-        assert!(client.send(&begin).await);
+        let mut client = half_sent(&gateway).await;
         let mut asked = upstream.asked().await;
         asked.answer("early");
         let _ = client.end(1).await;

@@ -154,13 +154,10 @@ async fn who_reads_slowly_but_reads_gets_all_of_it() {
     assert_whole(&mut connection, 1).await;
 }
 
-#[tokio::test]
-async fn the_rest_of_an_answer_that_is_not_taken_ends_the_connection_and_no_other_stream() {
-    let bed = impatient().await;
-    let gate = Gate::new();
+/// A client that does not take the answer on stream 1, and reads a stream of events on stream 3.
+async fn rest_beside_stream(bed: &Bed, events: &[&str], gate: &Gate) -> Connection {
     bed.upstream.answer(Answer::whole("200 OK", &[], &"x".repeat(5000)));
-    bed.upstream
-        .answer(Answer::gated_stream(&["data: 1\n\n", "data: 2\n\n"], &gate));
+    bed.upstream.answer(Answer::gated_stream(events, gate));
     // Room for a byte, so that all of it is handed over at once; and then the record is written.
     let mut connection = Connection::open_with(bed.http(), &[(INITIAL_WINDOW_SIZE, 1)]).await;
     connection.send(&ask(1)).await;
@@ -169,6 +166,14 @@ async fn the_rest_of_an_answer_that_is_not_taken_ends_the_connection_and_no_othe
     connection
         .send(&frame(WINDOW_UPDATE, 0, 3, &1000_u32.to_be_bytes()))
         .await;
+    connection
+}
+
+#[tokio::test]
+async fn the_rest_of_an_answer_that_is_not_taken_ends_the_connection_and_no_other_stream() {
+    let bed = impatient().await;
+    let gate = Gate::new();
+    let mut connection = rest_beside_stream(&bed, &["data: 1\n\n", "data: 2\n\n"], &gate).await;
     let opener = tokio::spawn(async move {
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_millis(1200)).await;
@@ -193,15 +198,7 @@ async fn the_rest_of_an_answer_that_is_not_taken_ends_the_connection_and_no_othe
 async fn a_rest_that_is_still_there_a_period_later_ends_all_whatever_else_runs() {
     let bed = impatient().await;
     let gate = Gate::new();
-    bed.upstream.answer(Answer::whole("200 OK", &[], &"x".repeat(5000)));
-    bed.upstream.answer(Answer::gated_stream(&["data: 1\n\n"; 12], &gate));
-    let mut connection = Connection::open_with(bed.http(), &[(INITIAL_WINDOW_SIZE, 1)]).await;
-    connection.send(&ask(1)).await;
-    bed.gateway.log_of(1).await;
-    connection.send(&ask(3)).await;
-    connection
-        .send(&frame(WINDOW_UPDATE, 0, 3, &1000_u32.to_be_bytes()))
-        .await;
+    let mut connection = rest_beside_stream(&bed, &["data: 1\n\n"; 12], &gate).await;
     let opener = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
