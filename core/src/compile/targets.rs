@@ -132,7 +132,11 @@ impl<'c> Targets<'c> {
                     ),
                 )
                 .field("spec.targetRefs")
-                .help("write `group: gateway.networking.k8s.io` or `group: networking.istio.io`, or a selector");
+                .help(match (of_kube, of_istio) {
+                    (true, false) => "write `group: gateway.networking.k8s.io`, or a selector",
+                    (false, true) => "write `group: networking.istio.io`, or a selector",
+                    _ => "write `group: gateway.networking.k8s.io` or `group: networking.istio.io`, or a selector",
+                });
         }
     }
 
