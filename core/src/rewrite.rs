@@ -7,6 +7,7 @@
 #[cfg(feature = "alloc")]
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
+use crate::claims::Claims;
 #[cfg(feature = "alloc")]
 use crate::decision::{Path, Redirect};
 #[cfg(feature = "alloc")]
@@ -15,8 +16,10 @@ use crate::llm::body::BodyFacts;
 use crate::llm::splice::{Field, Splice, SpliceError};
 #[cfg(feature = "alloc")]
 use crate::path::Normalization;
+use crate::request::Headers;
 use crate::shown::{OF_GATEWAY, REQUEST_ID};
 use crate::tables::{FieldRow, FieldWhen, PlaceRow, Span, Tables};
+use crate::token::places;
 #[cfg(feature = "alloc")]
 use crate::token::removed;
 
@@ -142,11 +145,43 @@ pub fn drops_header_to_host(tables: &Tables<'_>, name: &str) -> bool {
         || drops_hearsay(tables, name)
 }
 
-/// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent
-/// upstream. What a token writes is [`crate::claims::Claims::headers`].
+/// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent to a
+/// provider, and to a plain host what [`drops_token_header_to_host`] says. What a token writes is
+/// [`crate::claims::Claims::headers`].
 pub fn token_headers<'d>(tables: &Tables<'d>) -> impl Iterator<Item = &'d str> + use<'d> {
     let text = tables.text;
     token_fields(tables).chain(tables.token_headers.iter().map(move |name| text.get(*name)))
+}
+
+/// Whether a plain host does not get the client's field `name`, lower case, because of tokens: what a token writes, and
+/// the field of a verified token, unless the rule that accepted it says `forwardOriginalToken`. `headers` are what the
+/// token was looked for in, `claims` those of the verified token.
+#[must_use]
+pub fn drops_token_header_to_host(
+    tables: &Tables<'_>,
+    headers: &dyn Headers,
+    claims: Option<Claims<'_>>,
+    name: &str,
+) -> bool {
+    is_written(tables, name) || takes_token_field(tables, headers, claims, name)
+}
+
+/// Whether the field `name` is taken out of the request with the token in it, as Envoy takes it out.
+pub(crate) fn takes_token_field(
+    tables: &Tables<'_>,
+    headers: &dyn Headers,
+    claims: Option<Claims<'_>>,
+    name: &str,
+) -> bool {
+    claims.is_some_and(|claims| !claims.is_token_shown()) && places::is_in_field(tables, headers, name)
+}
+
+/// Whether tokens write the field `name`, so that a client must not.
+pub(crate) fn is_written(tables: &Tables<'_>, name: &str) -> bool {
+    tables
+        .token_headers
+        .iter()
+        .any(|written| tables.text(*written).eq_ignore_ascii_case(name))
 }
 
 /// Whether tokens are in the header field `name`, lower case, so that its value is never shown.

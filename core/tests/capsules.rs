@@ -248,12 +248,17 @@ fn of_a_token_it_has_the_claims_that_are_read() {
         it.question.claims.as_deref().unwrap(),
         r#"{"email":"ann@example.com","groups":["staff", "x"],"iss":"https://issuer.example","secret_code":"redacted"}"#
     );
-    assert_eq!(it.withheld, ["secret_code"]);
+    assert_eq!(it.withheld, ["authorization", "secret_code"]);
+    let sent = ("authorization", "Bearer redacted");
+    assert!(
+        headers(&it).contains(&sent),
+        "whether a host gets it rests on the token in it"
+    );
     assert!(set_headers(&it).contains(&("x-code", "redacted")));
     assert!(set_headers(&it).contains(&("x-person", "ann@example.com")));
 
     let it = capsule("/staff", &token, found, &["email", "groups"]);
-    assert!(!it.reproduces && it.withheld == ["email", "groups", "secret_code"]);
+    assert!(!it.reproduces && it.withheld == ["authorization", "email", "groups", "secret_code"]);
     assert!(!format!("{it:?}").contains("ann@"), "{it:?}");
 
     let refused = Found {

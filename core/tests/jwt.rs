@@ -19,6 +19,7 @@ use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Path, Refusal};
+use lockgate_core::explain::{Question, Target, Verdict};
 use lockgate_core::llm::body::BodyScan;
 use lockgate_core::request::{Connection, Request, SentAuthority};
 use lockgate_core::rewrite;
@@ -830,6 +831,37 @@ fn only_the_rule_that_accepts_a_token_has_its_field_shown() {
         for (token, more) in [(&good, a), (&other, b)] {
             let status = if more.is_empty() { 0 } else { 403 };
             assert_eq!(judged(&compiled, "/b", &[("x-kept", token)]).0, status, "{rules}");
+        }
+    }
+}
+
+#[test]
+fn explain_says_whether_a_host_gets_the_field_of_a_token() {
+    let place = "    fromHeaders: [{name: x-kept}]\n";
+    for (more, is_forwarded) in [("", false), ("    forwardOriginalToken: true\n", true)] {
+        let policies = JUDGED
+            .split("---")
+            .filter(|resource| !resource.contains("AuthorizationPolicy"));
+        let rest = policies.collect::<Vec<_>>().join("---");
+        let compiled = compiled(&format!(
+            "  - issuer: https://a.test\n    jwks: {KEYS}\n{place}{more}{rest}"
+        ));
+        for claims in [None, Some(r#"{"iss":"https://a.test"}"#.to_owned())] {
+            let is_verified = claims.is_some();
+            let question = Question {
+                target: Target::parse("http://plain.test/").unwrap(),
+                headers: is_verified
+                    .then(|| ("x-kept".to_owned(), token(GOOD).into()))
+                    .into_iter()
+                    .collect(),
+                claims,
+                ..Question::default()
+            };
+            let Verdict::Forward(forward) = question.verdict(&compiled.snapshot).unwrap() else {
+                panic!("{more}");
+            };
+            let is_dropped = forward.remove_headers.iter().any(|name| name == "x-kept");
+            assert_eq!(is_dropped, is_verified && !is_forwarded, "{more}: {is_verified}");
         }
     }
 }

@@ -299,8 +299,15 @@ impl Exchange {
                     head::tell_client_cert(headers, client_cert);
                 }
             }
+            let claims = self.sender.identity().claims().copied();
             for name in rewrite::token_headers(&tables) {
-                headers.remove(name);
+                let is_dropped = match plan.to {
+                    To::Provider(_) => true,
+                    To::Host(_) => rewrite::drops_token_header_to_host(&tables, &HeadFields(headers), claims, name),
+                };
+                if is_dropped {
+                    headers.remove(name);
+                }
             }
         }
         step

@@ -750,6 +750,54 @@ async fn a_policy_judges_what_the_upstream_gets() {
 }
 
 #[tokio::test]
+async fn a_plain_host_gets_the_field_of_a_token_where_the_rule_forwards_it() {
+    let (key, host) = (SigningKey::ed25519(), Upstream::plain().await);
+    let token = good(&key, "EdDSA", "k");
+    let bearer = format!("Bearer {token}");
+    for (more, is_forwarded) in [
+        ("", false),
+        ("    forwardOriginalToken: false\n", false),
+        ("    forwardOriginalToken: true\n", true),
+    ] {
+        let places = "    fromHeaders: [{name: authorization, prefix: 'Bearer '}, {name: x-token}]\n    fromParams: [t]\n    \
+                      fromCookies: [sid]\n    outputClaimToHeaders: [{header: x-user, claim: sub}]\n";
+        let text = format!(
+            "{}---\n{EDGE}{}",
+            inline(&[key.jwk("k")], &[places, more].concat()),
+            plain_host(host.addr.port(), "edge", "plain.test")
+        );
+        let gateway = Setup::empty().file("all.yaml", &text).start().await;
+        let ask = async |target: &str, fields: &[(&str, &str)]| {
+            let mut client = Client::connect(gateway.http).await;
+            client.send(request("GET", target, "plain.test", fields, "")).await;
+            assert_eq!(client.response().await.status, 200, "{more}");
+            host.request().await
+        };
+        let (authorization, x_token) = (("authorization", bearer.as_str()), ("x-token", token.as_str()));
+        let (basic, forged) = (("authorization", "Basic dTpw"), ("x-user", "admin"));
+        // No token is in the field, so what policies saw of it goes on.
+        let seen = ask("/", &[basic, forged]).await;
+        assert_eq!(
+            (seen.header("authorization"), seen.header("x-user")),
+            (Some("Basic dTpw"), None)
+        );
+        let seen = ask("/", &[authorization, forged]).await;
+        assert_eq!(seen.header("x-user"), Some("ann"), "{more}");
+        assert_eq!(seen.header("authorization"), is_forwarded.then_some(&*bearer), "{more}");
+        let seen = ask("/", &[x_token, basic]).await;
+        assert_eq!(seen.header("authorization"), Some("Basic dTpw"), "{more}");
+        assert_eq!(seen.header("x-token"), is_forwarded.then_some(&*token), "{more}");
+        for (target, fields) in [
+            (format!("/?t={token}"), &[][..]),
+            ("/".to_owned(), &[("cookie", &*format!("sid={token}"))]),
+        ] {
+            let seen = ask(&target, fields).await;
+            assert!(!seen.raw_head.contains(&token), "{more}: {}", seen.raw_head);
+        }
+    }
+}
+
+#[tokio::test]
 async fn keys_come_over_tls_from_the_host_that_the_url_names() {
     let (key, authority) = (SigningKey::ec("ES512"), Authority::new());
     let keys = Upstream::tls(authority.acceptor("localhost")).await;

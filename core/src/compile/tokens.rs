@@ -32,6 +32,7 @@ pub(super) fn compile(
     let mut written = Vec::new();
     for (resource, index, rule) in rules {
         refuse_repeated_headers(rule, index, diagnostics);
+        warn_of_unforwarded(resources, rule, index, diagnostics);
         let row = compile_rule(resource, index, rule, &prefixes, &mut sources, rows);
         written.extend(row.payload_header);
         written.extend(
@@ -78,7 +79,7 @@ fn compile_rule(
         payload_header: rule.payload_header.as_ref().map(|name| rows.text(name)),
         claim_headers: append(&mut rows.rows.claim_headers, claim_headers),
         split: texts(&rule.split, rows),
-        forwards: rule.forwards,
+        forwards: rule.forwards.is_some(),
         label: rows.text(&format!("{}/{}", resource.meta.namespace, *resource.meta.name)),
         origin: rows.origin(&resource.meta, &format_args!("spec.jwtRules[{index}]"), rule.at),
     }
@@ -181,4 +182,25 @@ fn refuse_repeated_headers(rule: &JwtRule, index: usize, diagnostics: &mut Diagn
                 .help("give each a header of its own");
         }
     }
+}
+
+/// `forwardOriginalToken` is for plain hosts, and for tokens in header fields.
+fn warn_of_unforwarded(resources: &Resources, rule: &JwtRule, index: usize, diagnostics: &mut Diagnostics) {
+    let Some(at) = rule.forwards else { return };
+    let is_named = |place: &TokenPlace| match place {
+        TokenPlace::Header { .. } => false,
+        TokenPlace::Param(name) => &**name != TokenPlace::PARAM_DEFAULT,
+        TokenPlace::Cookie(_) => true,
+    };
+    let message = if !resources.llm_providers.is_empty() {
+        "a model provider never gets a client's token, whatever this says"
+    } else if rule.places.iter().any(is_named) {
+        "a token in a parameter or a cookie never goes on, whatever this says"
+    } else {
+        return;
+    };
+    diagnostics
+        .warning("token-not-forwarded", at, message)
+        .field(format!("spec.jwtRules[{index}].forwardOriginalToken"))
+        .help("to tell the upstream who asks, use `outputClaimToHeaders` or `outputPayloadToHeader`");
 }

@@ -31,6 +31,7 @@ use crate::request::{AuthorityForm, Headers, Request, Scheme};
 use crate::rewrite;
 use crate::snapshot::Snapshot;
 use crate::tables::{Attribute, Subject, Tables};
+use crate::token::places;
 
 /// What stands for a value that is withheld.
 const WITHHELD: &str = "redacted";
@@ -199,7 +200,7 @@ impl Curtain<'_> {
     fn field(&mut self, name: &str, value: &[u8]) -> (String, FieldValue) {
         let text = String::from_utf8_lossy(value);
         let shown = match self.withholds(name, &text) {
-            true => WITHHELD.into(),
+            true => withheld_field(self.tables, name, value),
             false if name == "host" && text.contains('@') => self.authority(&text).as_str().into(),
             false => value.into(),
         };
@@ -388,6 +389,12 @@ impl Curtain<'_> {
             }
         }
     }
+}
+
+/// What stands for the value of a field: where a token is in it, one is in this as well.
+fn withheld_field(tables: &Tables<'_>, name: &str, value: &[u8]) -> FieldValue {
+    let prefix = places::prefix_of(tables, name, value).unwrap_or("");
+    [prefix, WITHHELD].concat().as_str().into()
 }
 
 /// The names of the top-level claims that anything in the configuration reads.

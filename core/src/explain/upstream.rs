@@ -21,7 +21,6 @@ use crate::snapshot::UpstreamProtocol;
 use crate::tables::{
     BackendRow, BackendTarget, HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy, RuleId, RuleRow,
 };
-use crate::token::overlay::is_written;
 use crate::token::removed::COOKIE;
 use crate::upgrade::KEY;
 
@@ -52,7 +51,7 @@ impl Reader<'_> {
             Destination::Host(host) => (host.request_changes, host.response_changes),
         };
         let mut set_headers = self.set_headers(request.headers, seen, &known, forward);
-        let mut remove_headers = self.never_sent(&known, provider.is_some());
+        let mut remove_headers = self.never_sent(request.headers, &known, provider.is_some());
         if provider.is_none()
             && let Some(told) = client_cert::sent(&self.tables, request.headers, &request.connection)
         {
@@ -158,12 +157,15 @@ impl Reader<'_> {
         forward: &Forward<'_>,
     ) -> Vec<(String, String)> {
         let mut set = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
-        let is_dropped = |name: &str| {
-            let is_of_destination = match forward.to {
-                Destination::Provider(_) => rewrite::drops_header_to_provider(&self.tables, name),
-                Destination::Host(_) => rewrite::drops_header_to_host(&self.tables, name),
-            };
-            is_of_destination || rewrite::reads_token_from(&self.tables, name) || is_written(&self.tables, name)
+        let is_dropped = |name: &str| match forward.to {
+            Destination::Provider(_) => {
+                rewrite::drops_header_to_provider(&self.tables, name)
+                    || rewrite::token_headers(&self.tables).any(|of_token| of_token == name)
+            }
+            Destination::Host(_) => {
+                rewrite::drops_header_to_host(&self.tables, name)
+                    || self.drops_token_header_to_host(headers, known, name)
+            }
         };
         if let Destination::Host(host) = &forward.to {
             if let Some(upgrade) = host.upgrade {
@@ -235,7 +237,7 @@ impl Reader<'_> {
         told
     }
 
-    fn never_sent(self, known: &Known<'_>, is_provider: bool) -> Vec<Cow<'static, str>> {
+    fn never_sent(self, headers: &dyn Headers, known: &Known<'_>, is_provider: bool) -> Vec<Cow<'static, str>> {
         let (names, prefixes) = match is_provider {
             true => (DROPPED_HEADERS, DROPPED_HEADER_PREFIXES),
             false => (
@@ -256,13 +258,23 @@ impl Reader<'_> {
                 all.push(name.to_owned().into());
             }
         };
-        rewrite::token_headers(&self.tables).for_each(&mut add);
+        for name in rewrite::token_headers(&self.tables) {
+            if is_provider || self.drops_token_header_to_host(headers, known, name) {
+                add(name);
+            }
+        }
         for (name, value) in known.checked.into_iter().flat_map(Checked::changes) {
             if value.is_none() {
                 add(name);
             }
         }
         all
+    }
+
+    fn drops_token_header_to_host(self, headers: &dyn Headers, known: &Known<'_>, name: &str) -> bool {
+        let headers = known.checked.map_or(headers, |checked| checked);
+        let claims = known.identity.claims().copied();
+        rewrite::drops_token_header_to_host(&self.tables, headers, claims, name)
     }
 
     /// Changes that the configuration makes, in words.

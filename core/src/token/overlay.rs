@@ -13,9 +13,9 @@ use crate::claims::Claims;
 use crate::client_cert;
 use crate::decision::BadRequest;
 use crate::request::Headers;
+use crate::rewrite;
 use crate::shown;
 use crate::tables::Tables;
-use crate::token::places;
 use crate::token::removed::{COOKIE, KeptCookies};
 
 /// A client's fields with a token's and a certificate's over them.
@@ -63,21 +63,17 @@ impl<'o> Overlay<'o> {
         })
     }
 
-    /// Whether the field `name` is gone with the token in it, which the rule that accepted it decides.
     fn removes(&self, name: &str) -> bool {
-        if self.claims.is_none_or(|claims| claims.is_token_shown()) {
-            return false;
-        }
         match self.checked {
-            Some(checked) => places::is_in_field(self.tables, &self.seen.with_headers(checked), name),
-            None => places::is_in_field(self.tables, self.seen, name),
+            Some(checked) => rewrite::takes_token_field(self.tables, checked, self.claims, name),
+            None => rewrite::takes_token_field(self.tables, self.seen.headers, self.claims, name),
         }
     }
 }
 
 impl Headers for Overlay<'_> {
     fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
-        if is_written(self.tables, name) {
+        if rewrite::is_written(self.tables, name) {
             if let Some(value) = self.claims.and_then(|claims| claims.header(name)) {
                 visit(value.as_bytes());
             }
@@ -99,12 +95,4 @@ impl Headers for Overlay<'_> {
             (_, None) => self.seen.headers.each(name, visit),
         }
     }
-}
-
-/// Whether tokens write the field `name`, so that a client must not.
-pub(crate) fn is_written(tables: &Tables<'_>, name: &str) -> bool {
-    tables
-        .token_headers
-        .iter()
-        .any(|written| tables.text(*written).eq_ignore_ascii_case(name))
 }

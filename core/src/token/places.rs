@@ -9,6 +9,7 @@ use core::fmt;
 
 use super::TokenError;
 use crate::attributes::Attributes;
+use crate::request::Headers;
 use crate::tables::{PlaceRow, Span, Tables, TokenPlaceId, TokenRuleId};
 
 /// A token as it was sent, not yet looked at.
@@ -65,7 +66,7 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Opt
     for (row, place) in tables.token_places.iter().zip((0..).map(TokenPlaceId)) {
         let mut add = |text: &'d [u8]| found.add(SentToken { text, place });
         match *row {
-            PlaceRow::Header { name, prefix } => in_header(tables, seen, (name, prefix), &mut add),
+            PlaceRow::Header { name, prefix } => in_header(tables, seen.headers, (name, prefix), &mut add),
             PlaceRow::Param(name) => in_query(seen.received_query.unwrap_or(""), tables.bytes(name), &mut add),
             PlaceRow::Cookie(name) => in_cookies(seen, tables.bytes(name), &mut add),
         }
@@ -73,12 +74,12 @@ pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Opt
     found.token
 }
 
-/// Whether the token of a request is in the header field `name`.
-pub(super) fn is_in_field(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> bool {
+/// Whether the token of a request with these `headers` is in the field `name`.
+pub(crate) fn is_in_field(tables: &Tables<'_>, headers: &dyn Headers, name: &str) -> bool {
     tables.token_places.iter().any(|row| match *row {
         PlaceRow::Header { name: own, prefix } if tables.text(own) == name => {
             let mut is_there = false;
-            in_header(tables, seen, (own, prefix), &mut |_| is_there = true);
+            in_header(tables, headers, (own, prefix), &mut |_| is_there = true);
             is_there
         }
         _ => false,
@@ -108,16 +109,17 @@ impl<'d> Found<'d> {
 /// A second line of the field makes two of one token.
 fn in_header<'d>(
     tables: &Tables<'d>,
-    seen: &Attributes<'d>,
+    headers: &'d dyn Headers,
     (name, prefix): (Span, Span),
     add: &mut dyn FnMut(&'d [u8]),
 ) {
     let mut token = None;
     let mut lines = 0_usize;
-    seen.headers.each(tables.text(name), &mut |line| {
+    headers.each(tables.text(name), &mut |line| {
         lines = lines.saturating_add(1);
-        let rest = line.strip_prefix(tables.bytes(prefix));
-        token = token.or(rest.filter(|_| !has_longer(tables, (name, prefix), line)));
+        // Where a rule looks for a longer one, the token is there, and the shorter one does not make a second of it.
+        let is_longest = |_: &&[u8]| prefix_of(tables, tables.text(name), line) == Some(tables.text(prefix));
+        token = token.or(line.strip_prefix(tables.bytes(prefix)).filter(is_longest));
     });
     let Some(token) = token else { return };
     for _ in 0..lines.min(2) {
@@ -125,17 +127,16 @@ fn in_header<'d>(
     }
 }
 
-/// Whether the line has a longer prefix, too, that a rule looks for in the field: then that is where its token is, and
-/// the shorter prefix does not make a second one of it.
-fn has_longer(tables: &Tables<'_>, (name, prefix): (Span, Span), line: &[u8]) -> bool {
-    let length = tables.bytes(prefix).len();
-    tables.token_places.iter().any(|place| match *place {
-        PlaceRow::Header { name: same, prefix } if same == name => {
-            let longer = tables.bytes(prefix);
-            longer.len() > length && line.starts_with(longer)
-        }
-        _ => false,
-    })
+/// What stands before the token in a line of the field `name`, lower case: the longest of the prefixes that rules look
+/// for there.
+pub(crate) fn prefix_of<'d>(tables: &Tables<'d>, name: &str, line: &[u8]) -> Option<&'d str> {
+    let prefixes = tables.token_places.iter().filter_map(|place| match *place {
+        PlaceRow::Header { name: own, prefix } if tables.text(own) == name => Some(tables.text(prefix)),
+        _ => None,
+    });
+    prefixes
+        .filter(|prefix| line.starts_with(prefix.as_bytes()))
+        .max_by_key(|prefix| prefix.len())
 }
 
 fn in_query<'d>(query: &'d str, name: &[u8], add: &mut dyn FnMut(&'d [u8])) {

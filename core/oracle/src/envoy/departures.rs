@@ -269,6 +269,16 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
+        name: "forwarded parameters",
+        what: "A parameter with a token is taken out of the path, whatever `forwardOriginalToken` says; Envoy leaves it \
+               there for policies and the upstream.",
+        why: "What is in a URL ends in the logs of whoever reads it.",
+        explains: |case| {
+            let forwards = case.set.token_rules.iter().any(|rule| rule.forwards);
+            forwards && case.request.target.contains("access_token=")
+        },
+    },
+    Departure {
         name: "tokens before authorizers",
         what: "A parameter with a token is no part of the path that a CUSTOM policy and its authorizer see; in Envoy, \
                which takes it out after them, it is.",

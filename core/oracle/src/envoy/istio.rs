@@ -90,6 +90,9 @@ pub fn resources(set: &Set, keys: &Keys, ports: Ports) -> Vec<Value> {
             if !rule.audiences.is_empty() {
                 written["audiences"] = json!(rule.audiences);
             }
+            if rule.forwards {
+                written["forwardOriginalToken"] = json!(true);
+            }
             written
         };
         let rules: Vec<Value> = set.token_rules.iter().map(rule).collect();

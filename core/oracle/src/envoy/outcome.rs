@@ -35,8 +35,10 @@ pub enum Outcome {
 /// The fields that random policies ask about and random requests have.
 const FIELDS: [&str; 4] = ["x-a", "x-b", "x-c", "user-type"];
 
-/// What only VirtualServices write. To a provider the Host is the provider's, which Envoy knows nothing of.
-const ROUTED: [&str; 5] = [
+/// What reaches only hosts of VirtualServices. A provider is sent its own Host and its own key, and Envoy knows nothing of
+/// either.
+const ROUTED: [&str; 6] = [
+    "authorization",
     "host",
     "x-envoy-external-address",
     "x-envoy-original-path",

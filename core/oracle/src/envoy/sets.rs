@@ -55,6 +55,8 @@ pub struct TokenRule {
     pub issuer: Issuer,
     /// `audiences`.
     pub audiences: &'static [&'static str],
+    /// `forwardOriginalToken`.
+    pub forwards: bool,
 }
 
 /// Makes a configuration that both understand.
@@ -77,6 +79,7 @@ pub fn set(bytes: &mut Bytes<'_>) -> Set {
             .map(|issuer| TokenRule {
                 issuer: *issuer,
                 audiences: if *issuer == Issuer::First { audiences } else { &[] },
+                forwards: bytes.one_in(3),
             })
             .collect(),
         authorizer: Authorizer {

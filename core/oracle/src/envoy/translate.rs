@@ -138,7 +138,7 @@ fn jwt_filter(set: &Set, keys: &Keys) -> Value {
                 "issuer": rule.issuer.name(),
                 "audiences": rule.audiences,
                 "local_jwks": { "inline_string": keys.published(rule.issuer) },
-                "forward": false,
+                "forward": rule.forwards,
                 "payload_in_metadata": "payload",
                 "normalize_payload_in_metadata": { "space_delimited_claims": ["scope", "permission"] },
             }),

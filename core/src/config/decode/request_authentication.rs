@@ -36,23 +36,13 @@ fn rule(node: &Node, path: &str, diagnostics: &mut Diagnostics) -> Option<JwtRul
     let issuer = node.get("issuer").and_then(boxed);
     let forwards = node.get("forwardOriginalToken");
     let forwards = forwards.filter(|node| node.scalar().and_then(|scalar| scalar.as_bool()) == Some(true));
-    if let Some(forwards) = forwards {
-        diagnostics
-            .warning(
-                "token-not-forwarded",
-                forwards.at,
-                "a model provider never gets a client's token, whatever this says",
-            )
-            .field(format!("{path}.forwardOriginalToken"))
-            .help("to tell the upstream who asks, use `outputClaimToHeaders` or `outputPayloadToHeader`");
-    }
     Some(JwtRule {
         at: node.at,
         keys: keys(node, issuer.as_deref().map(|issuer| &**issuer), path, diagnostics)?,
         issuer,
         audiences: each(Some(node), "audiences", text),
         places: places(node),
-        forwards: forwards.is_some(),
+        forwards: forwards.map(|node| node.at),
         payload_header: node.get("outputPayloadToHeader").and_then(lower),
         claim_headers: each(Some(node), "outputClaimToHeaders", claim_to_header),
         timeout_ms: node
@@ -126,7 +116,7 @@ fn places(node: &Node) -> Vec<TokenPlace> {
             name: "authorization".into(),
             prefix: "Bearer ".into(),
         });
-        places.push(TokenPlace::Param("access_token".into()));
+        places.push(TokenPlace::Param(TokenPlace::PARAM_DEFAULT.into()));
     }
     places
 }

@@ -32,8 +32,8 @@ pub struct JwtRule {
     pub keys: JwtKeys,
     /// `fromHeaders`, `fromParams` and `fromCookies`, or the default places.
     pub places: Vec<TokenPlace>,
-    /// `forwardOriginalToken`.
-    pub forwards: bool,
+    /// Where `forwardOriginalToken` is true.
+    pub forwards: Option<Location>,
     /// `outputPayloadToHeader`, lower case.
     pub payload_header: Option<Box<str>>,
     /// `outputClaimToHeaders`.
@@ -69,6 +69,11 @@ pub enum TokenPlace {
     Param(Box<str>),
     /// A cookie.
     Cookie(Box<str>),
+}
+
+impl TokenPlace {
+    /// The query parameter where tokens are looked for if a rule names no place.
+    pub const PARAM_DEFAULT: &str = "access_token";
 }
 
 /// One entry of `outputClaimToHeaders`.

@@ -71,7 +71,7 @@ static JWT_RULE: Object = Object::not_empty(&[
     field(
         "forwardOriginalToken",
         Shape::Bool,
-        "Accepted; a provider never gets a client's token.",
+        "Plain hosts get the token's header field too; a provider never does.",
     ),
     field(
         "outputClaimToHeaders",
