@@ -3,6 +3,7 @@
 //! Each lint reads the compiled tables where it can, so that it speaks of what
 //! the gateway will really do.
 
+mod absent_headers;
 mod hosts;
 mod http_route;
 mod paths;
@@ -58,6 +59,7 @@ pub(super) fn check(
     hosts::check(snapshot, resources, settings, hosts, diagnostics);
     weights::check(resources, diagnostics);
     shadowed::check(tables, places, diagnostics);
+    absent_headers::check_routes(tables, places, diagnostics);
     for route in &resources.http_routes {
         http_route::check(route, diagnostics);
     }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::paths;
+use super::{absent_headers, paths};
 use crate::compile::Settings;
 use crate::compile::targets::Targets;
 use crate::config::diagnostic::Diagnostics;
@@ -40,6 +40,7 @@ pub(super) fn check(
             warn_about_contradictions(rule, diagnostics);
             for predicate in rule.predicates() {
                 warn_about_raw_authority(predicate, diagnostics);
+                absent_headers::check_predicate(tables, predicate, diagnostics);
                 if is_unverified && is_about_token(predicate) {
                     warn_about_unverified_token(predicate, diagnostics);
                     is_unverified = false;
