@@ -27,6 +27,7 @@ use crate::idle::IdleLimit;
 use crate::meter::Meter;
 use crate::pace::Broken;
 use crate::upstream::{Connection, Pool};
+use crate::worker::Counted;
 
 /// The body of an answer, with the record that ends with it.
 #[derive(Debug)]
@@ -258,6 +259,15 @@ impl ClientBody {
     /// Whether it waits for the client to take what it was sent.
     pub(crate) fn waits_for_client(&self) -> bool {
         matches!(self, Self::Upstream(passing) if passing.parting.is_some())
+    }
+
+    /// What counts its request, for who keeps it until all of it is sent.
+    pub(crate) fn counted(&mut self) -> Option<Counted> {
+        match self {
+            Self::Own(_, record) => record.counted.take(),
+            Self::Upstream(passing) => passing.record.as_mut()?.counted.take(),
+            Self::Switched => None,
+        }
     }
 
     /// The client has not taken any of it for too long.

@@ -65,12 +65,12 @@ impl Load {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It is answered.
+    /// Its answer is sent.
     pub(crate) fn request_ended(&self) {
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Requests whose answer is not yet whole.
+    /// Requests whose answer is not yet sent whole.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

@@ -231,6 +231,58 @@ async fn requests_beyond_their_limit_are_told_to_come_again() {
     assert_eq!(bed.ask("test.com").await.status, 200);
 }
 
+/// A client of HTTP/2 that takes one byte of each answer, and asks so for `hosts`.
+async fn takes_a_byte_each(bed: &Bed, hosts: &[&str]) -> frames::Connection {
+    let mut client = frames::Connection::open_with(bed.http(), &[(frames::INITIAL_WINDOW_SIZE, 1)]).await;
+    for (stream, host) in (1..).step_by(2).zip(hosts) {
+        let block = frames::block(&[
+            (":method", b"GET"),
+            (":scheme", b"http"),
+            (":authority", host.as_bytes()),
+            (":path", b"/"),
+        ]);
+        let flags = frames::END_HEADERS | frames::END_STREAM;
+        client
+            .send(&frames::frame(frames::HEADERS, flags, stream, &block))
+            .await;
+    }
+    client
+}
+
+#[tokio::test]
+async fn an_answer_counts_until_its_client_has_all_of_it() {
+    const ACTIVE: &str = "lockgate_requests_active";
+    let mut bed = bed(&["--max-requests", "5", "--drain-timeout", "1s"]).await;
+    let hosts = ["plain.test", "plain.test", "plain.test", "here.test", "here.test"];
+    for _ in 0..3 {
+        bed.upstream.answer(Answer::whole("200 OK", &[], &"x".repeat(5000)));
+    }
+    let mut client = takes_a_byte_each(&bed, &hosts).await;
+    // The gateway has no more to do with them than to send them.
+    bed.gateway.log_of(hosts.len()).await;
+    assert_eq!(metric(&bed.gateway, ACTIVE, &[]).await, 5.0);
+    let seen = bed.upstream.request_count();
+    assert_overloaded(&bed.ask("test.com").await, "max_requests_reached");
+    assert_eq!(bed.upstream.request_count(), seen, "a refused request was sent on");
+    // One is given up, and one is taken.
+    let cancel = 8_u32.to_be_bytes();
+    client.send(&frames::frame(frames::RST_STREAM, 0, 1, &cancel)).await;
+    becomes(&bed.gateway, ACTIVE, &[], 4.0).await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    let more = 0xffff_u32.to_be_bytes();
+    client.send(&frames::frame(frames::WINDOW_UPDATE, 0, 7, &more)).await;
+    becomes(&bed.gateway, ACTIVE, &[], 3.0).await;
+    client.send(&frames::frame(frames::WINDOW_UPDATE, 0, 5, &more)).await;
+    becomes(&bed.gateway, ACTIVE, &[], 2.0).await;
+    drop(client);
+    becomes(&bed.gateway, ACTIVE, &[], 0.0).await;
+    // Nor is the process kept by one.
+    let _client = takes_a_byte_each(&bed, &["here.test"]).await;
+    bed.gateway.log_of(hosts.len() + 3).await;
+    bed.gateway.signal("TERM");
+    assert_eq!(bed.gateway.ends().await.code(), Some(0));
+}
+
 /// A question of about so many bytes.
 fn large(bytes: usize) -> String {
     let text = "a".repeat(bytes);

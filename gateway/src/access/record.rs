@@ -22,8 +22,8 @@ use crate::ext_authz::Reply;
 use crate::metrics::labels::Label;
 use crate::metrics::{CheckKey, RequestKey, TokenKey, Tokens};
 use crate::pace::Broken;
-use crate::worker::Worker;
 use crate::worker::view::View;
+use crate::worker::{Counted, Worker};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -34,6 +34,8 @@ pub(crate) struct Record {
     /// The snapshot that the request is decided by, to its end.
     pub(crate) view: Rc<View>,
     pub(crate) peer: Rc<Peer>,
+    /// Until the answer itself is counted, which may outlast this.
+    pub(crate) counted: Option<Counted>,
     pub(crate) started: Instant,
     pub(crate) start_time: SystemTime,
     pub(crate) method: Method,
@@ -86,12 +88,12 @@ pub(crate) struct Usage {
 impl Record {
     /// Begins the record of the request with this head.
     pub(crate) fn begin(worker: &Rc<Worker>, peer: &Rc<Peer>, head: &Parts, request_id: HeaderValue) -> Box<Self> {
-        worker.request_began();
         peer.request_began();
         Box::new(Self {
             worker: Rc::clone(worker),
             view: worker.view(),
             peer: Rc::clone(peer),
+            counted: Some(worker.count()),
             started: Instant::now(),
             start_time: SystemTime::now(),
             method: head.method.clone(),
@@ -218,7 +220,6 @@ impl Drop for Record {
         let log = &worker.shared.logs.access;
         let mut draft = worker.draft.borrow_mut();
         log.queue.append(line::write(&mut draft, self, ended, log.format));
-        worker.request_ended();
         self.peer.request_ended();
     }
 }

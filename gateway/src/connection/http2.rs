@@ -37,9 +37,9 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
     let budget = Rc::new(Budget::default());
     let rests = Rc::new(Rests::default());
     let io = ClientIo::new(stream, read, &activity, Strict::Http2(Frames::new(&budget)));
-    let streams = Streams::new(worker.shared.times.stream_idle);
+    let streams = Streams::new(worker.shared.times.stream_idle, &rests);
     let service = service_fn(|mut request: Request<Incoming>| {
-        let (reader, rests, budget) = (streams.begin(), Rc::clone(&rests), Rc::clone(&budget));
+        let (reader, budget) = (streams.begin(), Rc::clone(&budget));
         head::trim_values(request.headers_mut());
         head::join_cookies(request.headers_mut());
         let tunnel = StreamTunnel::asked(&mut request, &budget);
@@ -54,7 +54,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, read: Bytes,
         async move {
             let answer = answer.await?;
             budget.answered();
-            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, reader, &rests, &budget)))
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, reader, &budget)))
         }
     });
     let mut connection = std::pin::pin!(builder(streams.clone()).serve_connection(TokioIo::new(io), service));

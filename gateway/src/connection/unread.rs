@@ -7,8 +7,10 @@
 //! has handed to h2 as the last of an answer is out of its hands; where such a
 //! rest is not taken, the connection takes no new streams, and ends: with the
 //! others that run, or without them where a period later there still is a rest.
+//! Until h2 has sent or dropped the last piece of an answer, which it tells by
+//! dropping its bytes, the request counts among those that there are at once.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
@@ -21,9 +23,10 @@ use http_body::{Body, Frame, SizeHint};
 use crate::client_body::{ClientBody, Cut};
 use crate::frames::Budget;
 use crate::idle::IdleLimit;
+use crate::worker::Counted;
 
 /// How a client takes one answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reader {
     /// A piece waits for the client, and whoever sends it does not ask for another.
     waits: Cell<bool>,
@@ -31,35 +34,50 @@ pub(super) struct Reader {
     taken: Cell<u64>,
     /// The client has taken none for too long.
     is_gone: Cell<bool>,
+    /// The request is one, until all of its answer is sent.
+    counted: RefCell<Option<Counted>>,
+    rests: Rc<Rests>,
 }
 
 /// Runs hyper's tasks, one for each stream, and ends those whose client does not read.
 #[derive(Clone)]
 pub(super) struct Streams {
     limit: Duration,
+    rests: Rc<Rests>,
     /// The reader of the request that the next task is for: hyper starts it as soon as it has called the service.
     next: Rc<Cell<Option<Rc<Reader>>>>,
 }
 
 impl Streams {
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration, rests: &Rc<Rests>) -> Self {
         Self {
             limit,
+            rests: Rc::clone(rests),
             next: Rc::default(),
         }
     }
 
     /// The reader of the request that begins now.
     pub(super) fn begin(&self) -> Rc<Reader> {
-        let reader = Rc::<Reader>::default();
+        let reader = self.reader();
         self.next.set(Some(Rc::clone(&reader)));
         reader
+    }
+
+    fn reader(&self) -> Rc<Reader> {
+        Rc::new(Reader {
+            waits: Cell::default(),
+            taken: Cell::default(),
+            is_gone: Cell::default(),
+            counted: RefCell::default(),
+            rests: Rc::clone(&self.rests),
+        })
     }
 }
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let reader = self.next.take().unwrap_or_default();
+        let reader = self.next.take().unwrap_or_else(|| self.reader());
         let mut limit = IdleLimit::new(self.limit);
         tokio::task::spawn_local(async move {
             let mut stream = pin!(stream);
@@ -88,16 +106,15 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Streams {
 pub(super) struct Answer {
     body: ClientBody,
     reader: Rc<Reader>,
-    rests: Rc<Rests>,
     budget: Rc<Budget>,
 }
 
 impl Answer {
-    pub(super) fn new(body: ClientBody, reader: Rc<Reader>, rests: &Rc<Rests>, budget: &Rc<Budget>) -> Self {
+    pub(super) fn new(mut body: ClientBody, reader: Rc<Reader>, budget: &Rc<Budget>) -> Self {
+        reader.counted.replace(body.counted());
         Self {
             body,
             reader,
-            rests: Rc::clone(rests),
             budget: Rc::clone(budget),
         }
     }
@@ -125,7 +142,7 @@ impl Body for Answer {
         } else if frame.is_pending() {
             self.reader.waits.set(self.body.waits_for_client());
         }
-        frame.map_ok(|frame| frame.map_data(|bytes| Piece::new(bytes, &self.rests)))
+        frame.map_ok(|frame| frame.map_data(|bytes| Piece::new(bytes, &self.reader)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -142,24 +159,26 @@ impl Body for Answer {
 pub(super) struct Piece {
     bytes: Bytes,
     period: u64,
-    rests: Rc<Rests>,
+    reader: Rc<Reader>,
 }
 
 impl Piece {
-    fn new(bytes: Bytes, rests: &Rc<Rests>) -> Self {
+    fn new(bytes: Bytes, reader: &Rc<Reader>) -> Self {
+        let rests = &reader.rests;
         rests.young.set(rests.young.get().saturating_add(1));
         Self {
             bytes,
             period: rests.period.get(),
-            rests: Rc::clone(rests),
+            reader: Rc::clone(reader),
         }
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        let age = self.rests.period.get().wrapping_sub(self.period);
-        let count = if age == 0 { &self.rests.young } else { &self.rests.old };
+        let rests = &self.reader.rests;
+        let age = rests.period.get().wrapping_sub(self.period);
+        let count = if age == 0 { &rests.young } else { &rests.old };
         count.set(count.get().saturating_sub(1));
     }
 }

@@ -86,6 +86,16 @@ pub(crate) struct Worker {
     quiet: Notify,
 }
 
+/// A request among those that there are at once, for as long as it is kept.
+#[derive(Debug)]
+pub(crate) struct Counted(Rc<Worker>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.shared.load.request_ended();
+    }
+}
+
 /// Where the newest snapshot is.
 #[derive(Debug)]
 struct Newest(Arc<Shared>);
@@ -255,12 +265,10 @@ impl Worker {
         label
     }
 
-    pub(crate) fn request_began(&self) {
+    /// Counts a request.
+    pub(crate) fn count(self: &Rc<Self>) -> Counted {
         self.shared.load.request_began();
-    }
-
-    pub(crate) fn request_ended(&self) {
-        self.shared.load.request_ended();
+        Counted(Rc::clone(self))
     }
 
     /// Whether the process has as many connections as it may.
