@@ -20,7 +20,7 @@ use support::outputs::{field, total};
 use support::upstream::{Answer, Gate};
 use support::{QUESTION, eventually, within_patience};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// A host that is answered here, and one that a plain upstream answers; the seed's provider beside them.
 fn hosts(port: u16) -> String {
@@ -505,6 +505,55 @@ async fn a_client_that_leaves_takes_along_what_its_host_does_not_read() {
         drop(client);
         becomes(&gateway, "lockgate_buffered_bytes", &[], 0.0).await;
         becomes(&gateway, "lockgate_upstream_connections", &[], 0.0).await;
+    }
+}
+
+/// Bytes that `of` has received and nobody has read yet.
+fn unread(gateway: &Gateway, of: SocketAddr) -> u64 {
+    let hex = |port: u16| format!(":{port:04X}");
+    let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", gateway.pid())).expect("connections");
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines
+        .find(|line| line[1].ends_with(&hex(gateway.http.port())) && line[2].ends_with(&hex(of.port())))
+        .expect("the connection");
+    let (_, unread) = line[4].split_once(':').expect("two queues");
+    u64::from_str_radix(unread, 16).expect("bytes")
+}
+
+/// A client that has sent its host as much of a body as that takes, and a little more.
+async fn stalled_upload(gateway: &Gateway) -> TcpStream {
+    let mut client = TcpStream::connect(gateway.http).await.expect("a connection");
+    let head = b"POST / HTTP/1.1\r\nhost: plain.test\r\ncontent-length: 100000000\r\n\r\n";
+    client.write_all(head).await.expect("a head");
+    let from = client.local_addr().expect("an address");
+    let mut stands = 0;
+    while stands < 40 {
+        if unread(gateway, from) == 0 {
+            stands = 0;
+            client.write_all(&[b'x'; 50_000]).await.expect("a body");
+        } else {
+            stands += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    client
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_seen_to_although_its_host_reads_nothing_of_its_upload() {
+    let begun = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    for begun in [&b""[..], begun] {
+        let gateway = before(deaf(begun).await).await;
+        let upload = || stalled_upload(&gateway);
+        let (ends, resets, _stays) = tokio::join!(upload(), upload(), upload());
+        drop(ends);
+        becomes(&gateway, "lockgate_upstream_connections", &[], 2.0).await;
+        resets.set_zero_linger().expect("a reset");
+        drop(resets);
+        becomes(&gateway, "lockgate_upstream_connections", &[], 1.0).await;
+        for line in gateway.log_of(2).await {
+            assert_eq!(field(&line, "response_flags"), "DC", "{line}");
+        }
     }
 }
 

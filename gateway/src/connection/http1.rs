@@ -212,6 +212,9 @@ impl<'c> Watch<'c> {
         }
         if self.peer.running.get() > 0 {
             self.head = Duration::ZERO;
+            // Nobody reads on while a body waits for its upstream.
+            let has_body = self.activity.within.get() == Within::Body || self.peer.passes_a_body_on();
+            self.activity.looks.set(has_body && !self.activity.read.take());
             return Next::Go;
         }
         // The answer was whole before its request was. Where the next one begins only the rest of that one says, which

@@ -21,6 +21,10 @@ use crate::limits::{HEAD_BYTES_MAX, LINGER, LINGER_BYTES_MAX};
 pub(super) struct Activity {
     /// What has come of the request that is read, over HTTP/1.1.
     pub(super) within: Cell<Within>,
+    /// Something was read since this was last taken back.
+    pub(super) read: Cell<bool>,
+    /// Whether the client has left is to be looked at, since nobody reads what it sends.
+    pub(super) looks: Cell<bool>,
     /// The last write did not go through whole: the client is not reading.
     pub(super) write_blocked: Cell<bool>,
     /// Bytes written, ever.
@@ -173,6 +177,7 @@ impl ClientIo {
         out: &mut ReadBuf<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
+        self.activity.read.set(true);
         let bytes = out.filled_mut().get_mut(before..).unwrap_or_default();
         let read = self.strict.read(bytes, &self.activity);
         let rest = bytes.get(read.taken..).unwrap_or_default();
@@ -262,7 +267,11 @@ impl AsyncWrite for ClientIo {
         true
     }
 
+    /// hyper comes here whenever it has been woken.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.activity.looks.take() && !self.activity.read.get() && self.stream.has_ended(cx) {
+            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+        }
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         // What TLS has taken and the socket has not. hyper flushes when nothing is left to be written.
         self.activity.write_blocked.set(result.is_pending());

@@ -1,12 +1,12 @@
 //! A client's connection as bytes: a socket, or TLS over one.
 
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::{IoSlice, Result};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -35,6 +35,16 @@ impl ClientStream {
                 Some(Bytes::copy_from_slice(first))
             }
         }
+    }
+
+    /// Whether the client has ended its side, though what it sent before may still wait to be read.
+    pub(super) fn has_ended(&self, cx: &mut Context<'_>) -> bool {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.get_ref().0.socket,
+        };
+        let ready = pin!(socket.ready(Interest::READABLE)).poll(cx);
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Ends a connection over which nothing is under way.
