@@ -266,8 +266,12 @@ spec:
 ---
 ";
     let compiled = setup(&(policy("p", "CUSTOM", "a-closed", "[{}]") + jwt), false);
-    let claims =
-        lockgate_core::token::assume(&compiled.snapshot.tables(), br#"{"iss":"i","sub":"s","claimed":"yes"}"#).unwrap();
+    let claims = lockgate_core::token::assume(
+        &compiled.snapshot.tables(),
+        br#"{"iss":"i","sub":"s","claimed":"yes"}"#,
+        None,
+    )
+    .unwrap();
     let elsewhere = Sent {
         host: "elsewhere.test",
         ..CHAT

@@ -562,7 +562,7 @@ fn headers_written_from_claims_replace_the_clients() {
     ));
     let payload =
         r#"{"iss":"https://a.test","sub":"ann","org":{"team":"core"},"num":7,"list":["a"],"bad":"a\r\nx-admin: 1"}"#;
-    let set = assume(&compiled.snapshot.tables(), payload.as_bytes()).unwrap();
+    let set = assume(&compiled.snapshot.tables(), payload.as_bytes(), None).unwrap();
     let written: Vec<(&str, &str)> = set.claims().headers().collect();
     let (encoded, list) = (encode(payload), STANDARD.encode(r#"["a"]"#));
     assert_eq!(
@@ -607,7 +607,7 @@ fn claims_are_written_as_envoy_writes_them() {
         (r#""\troot""#, None),
     ] {
         let payload = format!(r#"{{"iss":"https://a.test","claim":{claim}}}"#);
-        let set = assume(&compiled.snapshot.tables(), payload.as_bytes()).unwrap();
+        let set = assume(&compiled.snapshot.tables(), payload.as_bytes(), None).unwrap();
         let written = set.claims().headers().next().map(|(_, value)| value.to_owned());
         assert_eq!(written.as_deref(), expected, "{claim}");
     }
@@ -652,7 +652,7 @@ fn routes_and_policies_see_what_a_token_writes_and_not_what_a_client_sends() {
         };
         let set = sub.map(|sub| {
             let payload = format!(r#"{{"iss":"https://a.test","sub":"{sub}"}}"#);
-            assume(&tables, payload.as_bytes()).unwrap()
+            assume(&tables, payload.as_bytes(), None).unwrap()
         });
         let identity = set
             .as_ref()
@@ -867,6 +867,51 @@ fn explain_says_whether_a_host_gets_the_field_of_a_token() {
 }
 
 #[test]
+fn claims_that_are_assumed_are_read_by_the_rule_that_would_accept_the_token() {
+    let rule = |places: &str, audience: &str, header: &str| {
+        format!(
+            "  - issuer: https://a.test\n    jwks: {KEYS}\n    {places}\n    audiences: [{audience}]\n    \
+             outputClaimToHeaders: [{{header: {header}, claim: sub}}]\n"
+        )
+    };
+    let compiled = compiled(&format!(
+        "{}{}{}",
+        rule("fromHeaders: [{name: x-one}]", "red", "x-first"),
+        rule("fromParams: [two]", "red", "x-second"),
+        rule("fromCookies: [three]", "blue", "x-third"),
+    ));
+    let written = |audience: &str, path: &str, headers: &[(&str, &str)]| {
+        let question = Question {
+            target: Target::path(path).unwrap(),
+            method: Some("POST".into()),
+            headers: [("host", "test.com")]
+                .iter()
+                .chain(headers)
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect(),
+            claims: Some(format!(r#"{{"iss":"https://a.test","sub":"ann","aud":"{audience}"}}"#)),
+            body: Some(r#"{"model":"m"}"#.into()),
+            ..Question::default()
+        };
+        let Verdict::Forward(forward) = question.verdict(&compiled.snapshot).unwrap() else {
+            panic!("{audience} {path}");
+        };
+        let written = forward.set_headers.iter().find(|(_, value)| value == "ann");
+        written.map(|(name, _)| name.clone()).unwrap()
+    };
+    assert_eq!(written("red", "/", &[]), "x-first", "wherever it may be");
+    assert_eq!(written("blue", "/", &[]), "x-third", "the audience is another rule's");
+    assert_eq!(written("red", "/", &[("x-one", "t")]), "x-first");
+    assert_eq!(written("red", "/?two=t", &[]), "x-second");
+    assert_eq!(written("blue", "/", &[("cookie", "three=t")]), "x-third");
+    assert_eq!(
+        written("red", "/?two=t", &[("x-one", "t")]),
+        "x-first",
+        "two tokens are in no place"
+    );
+}
+
+#[test]
 fn cookies_that_nobody_reads_may_be_of_any_length() {
     let rule = format!("  - issuer: https://a.test\n    jwks: {KEYS}\n    fromCookies: [sid]\n");
     let long = format!("a={}", "x".repeat(20_000));
@@ -1021,7 +1066,7 @@ fn the_example_asks_for_a_login_and_for_the_right_group() {
         };
         let mut scan = BodyScan::new(1 << 20);
         scan.feed(format!(r#"{{"model":"{model}"}}"#).as_bytes()).unwrap();
-        let set = claims.map(|claims| assume(&tables, claims.as_bytes()).unwrap());
+        let set = claims.map(|claims| assume(&tables, claims.as_bytes(), None).unwrap());
         let known = Known {
             body: Body::Read(scan.finish()),
             identity: set

@@ -26,6 +26,7 @@ use crate::llm::body::{BodyError, BodyScan};
 use crate::llm::media::media;
 use crate::request::{Connection, Headers, Request, Scheme, SentAuthority, spiffe_id};
 use crate::snapshot::Snapshot;
+use crate::token::places;
 use crate::token::removed::COOKIE;
 use crate::token::{TokenError, assume};
 use crate::upgrade::Upgrade;
@@ -279,7 +280,7 @@ impl Question {
             ),
         };
         let claims = self.claims.as_ref();
-        let claims = claims.map(|claims| verified(snapshot, claims)).transpose()?;
+        let claims = claims.map(|claims| verified(snapshot, &request, claims)).transpose()?;
         let identity = match (&claims, self.token_error) {
             (None, None) => Identity::Unverified,
             (Some(claims), None) => Identity::Verified(claims.claims()),
@@ -328,9 +329,13 @@ fn upgrade(protocol: &str) -> Result<Upgrade, String> {
         .ok_or_else(|| format!("the protocol `{protocol}` is refused: only `{only}` is spoken"))
 }
 
-/// The claims as if a token with them had been verified.
-fn verified(snapshot: &Snapshot, claims: &str) -> Result<ClaimSet, String> {
-    assume(&snapshot.tables(), claims.as_bytes()).map_err(|error| format!("the claims are {error}"))
+/// The claims as if the token of the request had been verified and had them.
+fn verified(snapshot: &Snapshot, request: &Request<'_>, claims: &str) -> Result<ClaimSet, String> {
+    let tables = snapshot.tables();
+    let query = request.target.split_once('?').map(|(_, query)| query);
+    let sent = places::find(&tables, request.headers, query).ok().flatten();
+    let place = sent.map(|token| token.place());
+    assume(&tables, claims.as_bytes(), place).map_err(|error| format!("the claims are {error}"))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(crate) fn identify<'d, 'k>(tables: &Tables<'d>, seen: &Attributes<'d>, ident
         Identity::Unverified if tables.token_rules.is_empty() || is_preflight(seen.method, seen.headers) => {
             Sender::Known(None)
         }
-        Identity::Unverified => match places::find(tables, seen) {
+        Identity::Unverified => match places::find(tables, seen.headers, seen.received_query) {
             Ok(None) => Sender::Known(None),
             Ok(Some(token)) => Sender::Token(token),
             Err(error) => Sender::Refused(error),

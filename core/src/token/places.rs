@@ -8,7 +8,6 @@
 use core::fmt;
 
 use super::TokenError;
-use crate::attributes::Attributes;
 use crate::request::Headers;
 use crate::tables::{PlaceRow, Span, Tables, TokenPlaceId, TokenRuleId};
 
@@ -61,14 +60,18 @@ impl fmt::Debug for SentToken<'_> {
 ///
 /// # Errors
 /// [`TokenError::SeveralTokens`]
-pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'d>) -> Result<Option<SentToken<'d>>, TokenError> {
+pub(crate) fn find<'d>(
+    tables: &Tables<'d>,
+    headers: &'d dyn Headers,
+    query: Option<&'d str>,
+) -> Result<Option<SentToken<'d>>, TokenError> {
     let mut found = Found::default();
     for (row, place) in tables.token_places.iter().zip((0..).map(TokenPlaceId)) {
         let mut add = |text: &'d [u8]| found.add(SentToken { text, place });
         match *row {
-            PlaceRow::Header { name, prefix } => in_header(tables, seen.headers, (name, prefix), &mut add),
-            PlaceRow::Param(name) => in_query(seen.received_query.unwrap_or(""), tables.bytes(name), &mut add),
-            PlaceRow::Cookie(name) => in_cookies(seen, tables.bytes(name), &mut add),
+            PlaceRow::Header { name, prefix } => in_header(tables, headers, (name, prefix), &mut add),
+            PlaceRow::Param(name) => in_query(query.unwrap_or(""), tables.bytes(name), &mut add),
+            PlaceRow::Cookie(name) => in_cookies(headers, tables.bytes(name), &mut add),
         }
     }
     found.token
@@ -174,8 +177,8 @@ impl Iterator for Decoded<'_> {
     }
 }
 
-fn in_cookies<'d>(seen: &Attributes<'d>, name: &[u8], add: &mut dyn FnMut(&'d [u8])) {
-    seen.headers.each("cookie", &mut |line| {
+fn in_cookies<'d>(headers: &'d dyn Headers, name: &[u8], add: &mut dyn FnMut(&'d [u8])) {
+    headers.each("cookie", &mut |line| {
         for pair in line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
             if let Some(value) = pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) {
                 add(unquoted(value));

@@ -24,7 +24,7 @@ use super::base64url::decode;
 use super::{Algorithm, ClaimType, SentToken, TokenError};
 use crate::claims::{ClaimReader, ClaimSet, ClaimValue, Claims, Registered};
 use crate::limits::{TOKEN_BYTES_MAX, TOKEN_SLACK_S};
-use crate::tables::{Rows, Tables, TokenRuleId, TokenRuleRow};
+use crate::tables::{Rows, Tables, TokenPlaceId, TokenRuleId, TokenRuleRow};
 
 /// Bytes that most payloads take besides their own when they are claims: the paths through objects in them.
 const CLAIMS_ADDED_COMMON: usize = 64;
@@ -207,9 +207,7 @@ impl Token {
     /// Everything but the signature.
     fn check(&self, tables: &Tables<'_>, rule: &TokenRuleRow, now: u64) -> Result<(), TokenError> {
         let claims = self.claims();
-        if let Some(issuer) = rule.issuer
-            && claims.issuer() != Some(tables.text(issuer))
-        {
+        if !is_of_issuer(tables, rule, claims) {
             return Err(TokenError::UnknownIssuer);
         }
         if self
@@ -252,15 +250,29 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The claims of a payload as if a rule for its issuer had verified it: what tools that take claims for granted show.
+/// The claims of a payload as if a rule for its issuer and audience had verified it: what tools that take claims for
+/// granted show. `place` is where the token is, if that is known: the first such rule that looks there counts.
 ///
 /// # Errors
 /// [`crate::claims::ClaimsError`]
-pub fn assume(tables: &Tables<'_>, payload: &[u8]) -> Result<ClaimSet, crate::claims::ClaimsError> {
+pub fn assume(
+    tables: &Tables<'_>,
+    payload: &[u8],
+    place: Option<TokenPlaceId>,
+) -> Result<ClaimSet, crate::claims::ClaimsError> {
     let claims = ClaimSet::parse::<&str>(payload, &[])?;
-    let issuer = claims.claims().issuer();
-    let mut rules = tables.token_rules.iter().zip(0..);
-    match rules.find(|(rule, _)| rule.issuer.is_none_or(|own| Some(tables.text(own)) == issuer)) {
+    let read = claims.claims();
+    let rules = || {
+        let of_issuer = |(rule, _): &(&TokenRuleRow, u32)| is_of_issuer(tables, rule, read);
+        tables.token_rules.iter().zip(0..).filter(of_issuer)
+    };
+    let looks_there = |(rule, _): &(&TokenRuleRow, u32)| {
+        place.is_none_or(|place| rule.places.of(tables.token_place_ids).contains(&place.0))
+    };
+    let accepting = rules()
+        .filter(looks_there)
+        .find(|(rule, _)| is_for_audience(tables, rule, read));
+    match accepting.or_else(|| rules().next()) {
         Some((_, id)) => accepted(tables, TokenRuleId(id), claims),
         None => Ok(claims),
     }
@@ -271,8 +283,8 @@ pub fn assume(tables: &Tables<'_>, payload: &[u8]) -> Result<ClaimSet, crate::cl
 /// # Errors
 /// [`TokenError::UnknownIssuer`], [`TokenError::Audience`]
 pub(crate) fn accepts(tables: &Tables<'_>, claims: Claims<'_>) -> Result<(), TokenError> {
-    let is_issuer = |rule: &&TokenRuleRow| rule.issuer.is_none_or(|own| claims.issuer() == Some(tables.text(own)));
-    let mut rules = tables.token_rules.iter().filter(is_issuer).peekable();
+    let of_issuer = |rule: &&TokenRuleRow| is_of_issuer(tables, rule, claims);
+    let mut rules = tables.token_rules.iter().filter(of_issuer).peekable();
     if rules.peek().is_none() {
         return Err(TokenError::UnknownIssuer);
     }
@@ -280,6 +292,11 @@ pub(crate) fn accepts(tables: &Tables<'_>, claims: Claims<'_>) -> Result<(), Tok
         true => Ok(()),
         false => Err(TokenError::Audience),
     }
+}
+
+/// A rule without an issuer takes any.
+fn is_of_issuer(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> bool {
+    rule.issuer.is_none_or(|own| claims.issuer() == Some(tables.text(own)))
 }
 
 fn is_for_audience(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> bool {
