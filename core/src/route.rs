@@ -44,6 +44,12 @@ pub(crate) fn listener(tables: &Tables<'_>, connection: &Connection<'_>) -> Opti
 /// host that the server name did not.
 pub(crate) fn is_misdirected(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
     let connection = seen.connection;
+    let listener = seen
+        .listener
+        .and_then(|listener| tables.listeners.get(listener as usize));
+    if listener.is_some_and(|listener| listener.tls.is_none()) {
+        return false;
+    }
     let Some((scope, port)) = port(tables, connection.port) else {
         return false;
     };

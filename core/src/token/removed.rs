@@ -53,7 +53,11 @@ pub(crate) fn kept_query<'q>(
     query: Option<&'q str>,
     buffer: &'q mut QueryBuffer,
 ) -> Result<Option<&'q str>, BadRequest> {
-    let is_changed = |query: &&str| query.split('&').any(|pair| holds_token(tables, pair));
+    let is_looked_in = || {
+        let mut places = tables.token_places.iter();
+        places.any(|place| matches!(place, PlaceRow::Param(_)))
+    };
+    let is_changed = |query: &&str| is_looked_in() && query.split('&').any(|pair| holds_token(tables, pair));
     let Some(received) = query.filter(is_changed) else {
         return Ok(query);
     };
