@@ -115,15 +115,24 @@ struct Seen {
 /// Path, query, and what there is to do. The fragment is dropped.
 fn split(target: &str) -> (&str, Option<&str>, Seen) {
     let classes = classes(target);
-    if classes & END == 0 {
+    if classes & (QUERY | FRAGMENT) == 0 {
         return (target, None, Seen::of(target, classes));
     }
-    let target = target.split_once('#').map_or(target, |(target, _)| target);
-    let (path, query) = match target.split_once('?') {
+    let target = match classes & FRAGMENT {
+        0 => target,
+        _ => split_at(target, b'#').map_or(target, |(target, _)| target),
+    };
+    let (path, query) = match split_at(target, b'?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
     };
     (path, query, Seen::of(path, self::classes(path)))
+}
+
+/// What is before and behind the first `byte`, which is ASCII.
+fn split_at(target: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(byte, target.as_bytes())?;
+    Some((target.get(..at)?, target.get(at.checked_add(1)?..)?))
 }
 
 impl Seen {
@@ -174,7 +183,8 @@ const DOT: u8 = 1;
 const SEMICOLON: u8 = 2;
 const OTHER: u8 = 4;
 /// `?` and `#` end the path.
-const END: u8 = 8;
+const QUERY: u8 = 8;
+const FRAGMENT: u8 = 16;
 
 #[expect(
     clippy::indexing_slicing,
@@ -189,7 +199,8 @@ fn class(byte: u8) -> u8 {
             classes[byte as usize] = match byte {
                 b'.' => DOT,
                 b';' => SEMICOLON,
-                b'?' | b'#' => END,
+                b'?' => QUERY,
+                b'#' => FRAGMENT,
                 b'/' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b':'
                 | b'@' | b'=' => PLAIN,
                 other if other.is_ascii_alphanumeric() => PLAIN,
