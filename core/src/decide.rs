@@ -161,9 +161,9 @@ pub fn decide<'d>(
         (Permission::Denied(denial), _) => return Decision::Refuse(Refusal::Denied(denial)),
         (Permission::DependsOnBody, Body::Read(Err(error))) => return Decision::Refuse(Refusal::Body(None, error)),
         (Permission::DependsOnBody, Body::Unread) => return Decision::ReadBody,
-        // Of a body that was read, only the tools may still not be known.
-        (Permission::DependsOnBody, Body::Read(Ok(_))) => {
-            return Decision::Refuse(Refusal::Body(None, BodyError::UnclearTools));
+        // A body that was read may still say what nobody can be sure of.
+        (Permission::DependsOnBody, Body::Read(Ok(facts))) => {
+            return Decision::Refuse(Refusal::Body(None, authz::unclear(tables, facts)));
         }
     }
     let (as_routed, routed_headers, rerouted);

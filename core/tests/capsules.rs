@@ -598,6 +598,11 @@ apiVersion: lockgate.dev/v1
 kind: AuthorizationPolicy
 metadata: {name: tools, namespace: istio-system}
 spec: {action: DENY, rules: [{when: [{key: 'request.llm[tools]', values: [shell]}]}]}
+---
+apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: sizes, namespace: istio-system}
+spec: {action: DENY, rules: [{when: [{key: 'request.llm[model]', values: [huge]}]}, {when: [{key: 'request.llm[max_tokens]', values: ['>100']}]}]}
 ";
         let source = Source::new("all.yaml".into(), route.into());
         let options = LoadOptions {
@@ -650,6 +655,19 @@ spec: {action: DENY, rules: [{when: [{key: 'request.llm[tools]', values: [shell]
         (
             r#"{"model":"large","tools":7}"#,
             r#"{"model":"large","tools":[{"type":"custom","name":""}]}"#,
+        ),
+        // Nor of these.
+        (
+            r#"{"model":"large","models":["huge"]}"#,
+            r#"{"fallbacks":0,"model":"large","tools":[]}"#,
+        ),
+        (
+            r#"{"model":"large","max_tokens":5,"n_predict":500}"#,
+            r#"{"max_tokens":-1,"model":"large","tools":[]}"#,
+        ),
+        (
+            r#"{"model":"large","options":{"num_predict":500}}"#,
+            r#"{"model":"large","n_predict":-1,"tools":[]}"#,
         ),
     ] {
         assert_eq!(of(body), (kept.to_owned(), None), "{body}");

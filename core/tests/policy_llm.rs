@@ -193,6 +193,51 @@ fn tools_that_nobody_names_pass_no_policy_on_tools() {
     }
 }
 
+#[test]
+fn what_other_members_decide_passes_no_policy_on_it() {
+    let policies = |key: &str, values: &str| {
+        let rule = |field: &str| format!("rules: [{{when: [{{key: 'request.llm[{key}]', {field}: [{values}]}}]}}]");
+        let deny = format!("{{action: DENY, {}}}", rule("values"));
+        [
+            deny,
+            format!("{{{}}}", rule("values")),
+            format!("{{{}}}", rule("notValues")),
+        ]
+    };
+    for (key, values, unclear, other) in [
+        ("model", "small", r#""models":["large"]"#, r#""max_tokens":-1"#),
+        (
+            "model",
+            "'*'",
+            r#""fallbacks":[{"model":"large"}]"#,
+            r#""plugins":[{"id":"web"}]"#,
+        ),
+        ("max_tokens", "'<=4096'", r#""max_tokens":-1"#, r#""models":["large"]"#),
+        ("max_tokens", "'>4096'", r#""n_predict":9000"#, r#""mcp_servers":[{}]"#),
+        (
+            "max_tokens",
+            "'>4096'",
+            r#""parameters":{"max_tokens":9000}"#,
+            r#""fallbacks":[0]"#,
+        ),
+        (
+            "tools",
+            "'*'",
+            r#""parameters":{"enable_search":true}"#,
+            r#""n_predict":1"#,
+        ),
+        ("tools", "a", r#""prompt":{"id":"p"}"#, r#""prompt":"text""#),
+    ] {
+        for policy in policies(key, values) {
+            let gateway = lockgate(&[&policy]);
+            let body = format!(r#"{{"model":"small",{unclear}}}"#);
+            assert_eq!(sending(&body).to(&gateway), BadBody(400), "{policy} {body}");
+            let body = format!(r#"{{"model":"small",{other}}}"#);
+            assert_ne!(sending(&body).to(&gateway), BadBody(400), "{policy} {body}");
+        }
+    }
+}
+
 const TEAM_RED_MAY_USE_MINE: &str =
     "{rules: [{when: [{key: 'request.headers[x-team]', values: [red]}, {key: 'request.llm[model]', values: [mine]}]}]}";
 
@@ -246,7 +291,10 @@ fn a_body_that_cannot_be_read_is_never_let_through() {
         r#"{"model":"mine","model":"other"}"#,
         r#"{"model":"mine","Model":"other"}"#,
         r#"{"model":7}"#,
-        r#"{"max_tokens":-1,"model":"mine"}"#,
+        r#"{"max_tokens":"9","model":"mine"}"#,
+        r#"{"model":"mine","models":["other"]}"#,
+        r#"{"model":"mine","fallbacks":["other"]}"#,
+        r#"{"model":"mine","prompt":{"id":"pmpt_1"}}"#,
     ] {
         for specs in [
             &[DENY_OTHERS][..],

@@ -28,7 +28,8 @@ pub(crate) use predicate::{address, each_text, number, path_and_query};
 use crate::attributes::Attributes;
 use crate::decide::Known;
 use crate::decision::Denial;
-use crate::tables::{Action, AuthorizerId, ClauseRow, PolicyId, PolicyRuleRow, PredicateRow, Rows, Tables};
+use crate::llm::body::{BodyError, BodyFacts};
+use crate::tables::{Action, Attribute, AuthorizerId, ClauseRow, PolicyId, PolicyRuleRow, PredicateRow, Rows, Tables};
 use search::{Found, Wanted, search, section};
 
 /// Whether something holds, as far as is known. Ordered, so that AND is the least and OR the greatest.
@@ -72,6 +73,20 @@ pub(crate) enum Permission {
 /// Judges a request.
 pub(crate) fn authorize(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Known<'_>) -> Permission {
     permission(tables, seen, known, false)
+}
+
+/// What is wrong with a body that was read and yet leaves a policy in doubt.
+#[cold]
+pub(crate) fn unclear(tables: &Tables<'_>, facts: &BodyFacts) -> BodyError {
+    let asks_for = |attribute| tables.predicates.iter().any(|row| row.attribute == attribute);
+    let unclear = facts.unclear();
+    if unclear.model && asks_for(Attribute::LlmModel) {
+        BodyError::UnclearModel
+    } else if unclear.max_tokens && asks_for(Attribute::LlmMaxTokens) {
+        BodyError::UnclearMaxTokens
+    } else {
+        BodyError::UnclearTools
+    }
 }
 
 /// What the policies that are enforced say, or those that are only tried out.

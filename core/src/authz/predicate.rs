@@ -58,6 +58,7 @@ pub(crate) fn number(
 ) -> Result<Option<u64>, BodyNeeded> {
     match (attribute, body::facts(seen, known)) {
         (Attribute::Port, _) => Ok(Some(seen.connection.destination_port.into())),
+        (Attribute::LlmMaxTokens, Facts::Known(Some(facts))) if facts.unclear().max_tokens => Err(BodyNeeded),
         (Attribute::LlmMaxTokens, Facts::Known(facts)) => Ok(facts.and_then(|facts| facts.max_tokens())),
         (Attribute::LlmMaxTokens, Facts::Unknown) => Err(BodyNeeded),
         _ => Ok(None),
@@ -155,6 +156,9 @@ pub(crate) fn each_text(
         }
         Attribute::LlmModel | Attribute::LlmStream => match body::facts(seen, known) {
             Facts::Unknown => return Err(BodyNeeded),
+            Facts::Known(Some(facts)) if attribute == Attribute::LlmModel && facts.unclear().model => {
+                return Err(BodyNeeded);
+            }
             Facts::Known(facts) if attribute == Attribute::LlmModel => {
                 facts.and_then(|facts| facts.model()).map(str::as_bytes)
             }

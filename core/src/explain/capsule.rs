@@ -453,10 +453,25 @@ fn body(tables: &Tables<'_>, facts: &BodyFacts) -> String {
         Governed::MaxCompletionTokens,
         Governed::MaxOutputTokens,
     ];
-    for limit in limits.map(Governed::key).into_iter().filter(|limit| is_given(limit)) {
-        members.insert(limit, facts.max_tokens().unwrap_or_default().to_string());
+    let unclear = facts.unclear();
+    let limit = match unclear.max_tokens {
+        true => "-1".to_owned(),
+        false => facts.max_tokens().unwrap_or_default().to_string(),
+    };
+    for name in limits.map(Governed::key).into_iter().filter(|name| is_given(name)) {
+        members.insert(name, limit.clone());
     }
-    if reads_tools(tables) {
+    // Of what nobody can be sure of for the sake of another member, one such member.
+    if unclear.max_tokens
+        && judges(tables, |attribute| attribute == Attribute::LlmMaxTokens)
+        && !limits.map(Governed::key).into_iter().any(is_given)
+    {
+        members.insert("n_predict", limit);
+    }
+    if unclear.model && judges(tables, |attribute| attribute == Attribute::LlmModel) {
+        members.insert("fallbacks", "0".to_owned());
+    }
+    if judges(tables, |attribute| matches!(attribute, Attribute::LlmTools { .. })) {
         members.insert("tools", tools(facts));
     }
     let members = members
@@ -465,9 +480,9 @@ fn body(tables: &Tables<'_>, facts: &BodyFacts) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-fn reads_tools(tables: &Tables<'_>) -> bool {
-    let mut predicates = tables.predicates.iter();
-    predicates.any(|predicate| matches!(predicate.attribute, Attribute::LlmTools { .. }))
+/// Whether a policy asks for such an attribute.
+fn judges(tables: &Tables<'_>, is_asked: impl Fn(Attribute) -> bool) -> bool {
+    tables.predicates.iter().any(|predicate| is_asked(predicate.attribute))
 }
 
 /// A list of tools with the same names. One without a name is what nobody can be sure of.

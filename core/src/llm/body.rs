@@ -5,6 +5,7 @@
 //! member stands. A body that two careful readers could read differently is
 //! refused: what one of them would have let through must not reach the other.
 
+mod beside;
 mod reader;
 mod tools;
 
@@ -19,6 +20,7 @@ use super::json::Tokenizer;
 use super::text::Text;
 use crate::limits::{JSON_TOP_LEVEL_KEY_BYTES_MAX, JSON_TOP_LEVEL_KEYS_MAX, MODEL_BYTES_MAX};
 
+pub use self::beside::Unclear;
 pub use super::body_error::BodyError;
 
 // Key positions are kept as u16.
@@ -111,6 +113,8 @@ pub struct BodyFacts {
     include_usage: Option<bool>,
     max_tokens: Option<u64>,
     tools: ToolNames,
+    /// Of tools, what other members than their lists bring.
+    unclear: Unclear,
     /// All top-level keys, unescaped, one after the other.
     keys: Text<JSON_TOP_LEVEL_KEY_BYTES_MAX>,
     members: Vec<Member, JSON_TOP_LEVEL_KEYS_MAX>,
@@ -126,6 +130,7 @@ impl BodyFacts {
             include_usage: None,
             max_tokens: None,
             tools: ToolNames::new(),
+            unclear: Unclear::NOTHING,
             keys: Text::new(),
             members: Vec::new(),
             insert_at: 0,
@@ -163,7 +168,16 @@ impl BodyFacts {
     /// its type's. `None` when two readers could disagree about them.
     #[must_use]
     pub fn tools(&self) -> Option<impl Iterator<Item = &[u8]>> {
-        self.tools.get()
+        self.tools.get().filter(|_| !self.unclear.tools)
+    }
+
+    /// What nobody can be sure of, whatever else is said of it here.
+    #[must_use]
+    pub fn unclear(&self) -> Unclear {
+        Unclear {
+            tools: self.tools().is_none(),
+            ..self.unclear
+        }
     }
 
     /// The top-level member with exactly this key.
@@ -238,6 +252,7 @@ impl fmt::Debug for BodyFacts {
             .field("include_usage", &self.include_usage)
             .field("max_tokens", &self.max_tokens)
             .field("tools", &self.tools)
+            .field("unclear", &self.unclear)
             .field("member_count", &self.members.len())
             .field("len", &self.len)
             .finish()

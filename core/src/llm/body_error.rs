@@ -84,6 +84,10 @@ pub enum BodyError {
         /// Its value.
         at: u64,
     },
+    /// A policy asks for the model, and another member may decide it.
+    UnclearModel,
+    /// A policy asks for the limit of tokens, and another member may decide it, or it is no whole number.
+    UnclearMaxTokens,
     /// A policy asks for the tools, and two readers could disagree about them, or there are too many.
     UnclearTools,
 }
@@ -118,9 +122,16 @@ impl BodyError {
             Self::WrongType { field, .. } => wrong_type_message(field),
             Self::EmptyModel { .. } => "'model' must not be empty",
             Self::ModelTooLong { .. } => "'model' is too long",
+            Self::UnclearModel => {
+                "'model' must be all that says which model answers: 'models', 'fallbacks' and stored prompts are not taken"
+            }
+            Self::UnclearMaxTokens => {
+                "'max_tokens' must be a whole number and the only limit: others, as of 'n_predict', 'options' and \
+                 'parameters', are not taken"
+            }
             Self::UnclearTools => {
                 "'tools' must be a list of objects that each have one name, and not be too long; tools without a name, as \
-                 of 'mcp_servers', 'web_search_options' and 'enable_search', are not taken"
+                 of 'mcp_servers', 'plugins', 'parameters' and 'enable_search', are not taken"
             }
         }
     }
@@ -153,6 +164,8 @@ impl BodyError {
             Self::TooLarge,
             Self::UnsupportedMediaType,
             Self::UnsupportedEncoding,
+            Self::UnclearModel,
+            Self::UnclearMaxTokens,
             Self::UnclearTools,
             Self::NotAnObject { at },
             Self::TooDeep { at },
@@ -183,7 +196,11 @@ impl BodyError {
             Self::KeyCase { .. } | Self::FieldCase { .. } => "ambiguous_key",
             Self::TooManyKeys { .. } | Self::KeysTooLong { .. } => "too_many_keys",
             Self::WrongType { .. } => "invalid_type",
-            Self::EmptyModel { .. } | Self::ModelTooLong { .. } | Self::UnclearTools => "invalid_value",
+            Self::EmptyModel { .. }
+            | Self::ModelTooLong { .. }
+            | Self::UnclearModel
+            | Self::UnclearMaxTokens
+            | Self::UnclearTools => "invalid_value",
         }
     }
 
@@ -195,7 +212,8 @@ impl BodyError {
                 Governed::IncludeUsage => "stream_options.include_usage",
                 field => field.key(),
             }),
-            Self::EmptyModel { .. } | Self::ModelTooLong { .. } => Some(Governed::Model.key()),
+            Self::EmptyModel { .. } | Self::ModelTooLong { .. } | Self::UnclearModel => Some(Governed::Model.key()),
+            Self::UnclearMaxTokens => Some(Governed::MaxTokens.key()),
             Self::UnclearTools => Some("tools"),
             _ => None,
         }
@@ -209,6 +227,8 @@ impl BodyError {
             | Self::TooLarge
             | Self::UnsupportedMediaType
             | Self::UnsupportedEncoding
+            | Self::UnclearModel
+            | Self::UnclearMaxTokens
             | Self::UnclearTools => None,
             Self::NotAnObject { at }
             | Self::Json { at, .. }

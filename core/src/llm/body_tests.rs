@@ -4,7 +4,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::body::{BodyError, BodyFacts, BodyScan, Governed};
+use super::body::{BodyError, BodyFacts, BodyScan, Governed, Unclear};
 use super::json::JsonErrorKind as J;
 use crate::limits::*;
 
@@ -238,14 +238,8 @@ fn a_governed_value_of_another_type_is_refused() {
         (r#"{"stream_options":[]}"#, Governed::StreamOptions),
         (r#"{"stream_options":true}"#, Governed::StreamOptions),
         (r#"{"stream_options":{"include_usage":"yes"}}"#, Governed::IncludeUsage),
-        (r#"{"max_tokens":-1}"#, Governed::MaxTokens),
-        (r#"{"max_tokens":1.0}"#, Governed::MaxTokens),
-        (r#"{"max_tokens":1e2}"#, Governed::MaxTokens),
-        (r#"{"max_tokens":18446744073709551616}"#, Governed::MaxTokens),
-        (
-            r#"{"max_tokens":1000000000000000000000000000000000}"#,
-            Governed::MaxTokens,
-        ),
+        (r#"{"max_tokens":"-1"}"#, Governed::MaxTokens),
+        (r#"{"max_output_tokens":[1]}"#, Governed::MaxOutputTokens),
         (r#"{"max_completion_tokens":"1"}"#, Governed::MaxCompletionTokens),
     ] {
         let error = refused(body);
@@ -254,6 +248,36 @@ fn a_governed_value_of_another_type_is_refused() {
             "{body}: {error:?}"
         );
     }
+}
+
+#[test]
+fn a_limit_that_is_no_whole_number_is_unclear() {
+    for (number, limit) in [
+        ("-1", None),
+        ("1.0", None),
+        ("1e2", None),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("18446744073709551616", None),
+        ("1000000000000000000000000000000000", None),
+    ] {
+        for name in ["max_tokens", "max_completion_tokens", "max_output_tokens"] {
+            let mut it = BodyScan::new(u64::MAX);
+            it.feed(format!(r#"{{"{name}":{number}}}"#).as_bytes()).unwrap();
+            let facts = it.finish().unwrap();
+            let unclear = Unclear {
+                max_tokens: limit.is_none(),
+                ..Unclear::default()
+            };
+            assert_eq!(
+                (facts.max_tokens(), facts.unclear()),
+                (limit, unclear),
+                "{name} {number}"
+            );
+        }
+    }
+    let mut it = BodyScan::new(u64::MAX);
+    it.feed(br#"{"max_tokens":5,"max_completion_tokens":-1}"#).unwrap();
+    assert!(it.finish().unwrap().unclear().max_tokens);
 }
 
 #[test]
@@ -527,6 +551,62 @@ fn tools_that_nobody_names_are_unclear() {
         }
         for near in [format!("x{name}"), format!("{name}s"), name.replacen('_', "-", 1)] {
             assert!(tools_of(&format!(r#"{{"{near}":[true]}}"#)).is_some(), "{near}");
+        }
+    }
+}
+
+#[test]
+fn members_that_decide_what_others_are_read_for_make_it_unclear() {
+    const NOTHING: &[&str] = &["null"];
+    const NO_ITEM: &[&str] = &["null", "[]", "[ ]"];
+    const NO_OBJECT: &[&str] = &["null", r#""text""#, r#"["a"]"#, "[[1,2]]"];
+    let (model, max_tokens, tools) = (true, true, true);
+    let only_model = (model, false, false);
+    let only_limit = (false, max_tokens, false);
+    let only_tools = (false, false, tools);
+    for (name, clear, unclear, expected) in [
+        ("models", NO_ITEM, r#"["a"]"#, only_model),
+        ("fallbacks", NO_ITEM, "[{}]", only_model),
+        ("context_window_fallbacks", NO_ITEM, "{}", only_model),
+        ("content_policy_fallbacks", NO_ITEM, "[[]]", only_model),
+        ("prompt", NO_OBJECT, r#"{"id":"pmpt_1"}"#, (model, max_tokens, tools)),
+        ("n_predict", NOTHING, "-1", only_limit),
+        ("max_new_tokens", NOTHING, "7", only_limit),
+        ("max_tokens_to_sample", NOTHING, "7", only_limit),
+        ("options", NOTHING, r#"{"num_predict":7}"#, only_limit),
+        ("generationConfig", NOTHING, r#"{"maxOutputTokens":7}"#, only_limit),
+        ("inferenceConfig", NOTHING, r#"{"maxTokens":7}"#, only_limit),
+        ("parameters", NOTHING, r#"{"tools":[]}"#, (false, max_tokens, tools)),
+        ("mcp_servers", NO_ITEM, "[0]", only_tools),
+        ("plugins", NO_ITEM, r#"[{"id":"web"}]"#, only_tools),
+        ("toolConfig", NOTHING, "{}", only_tools),
+        ("web_search_options", NOTHING, "{}", only_tools),
+        ("search_parameters", NOTHING, r#"{"mode":"on"}"#, only_tools),
+        ("enable_search", &["null", "false"], "true", only_tools),
+        ("container", NO_OBJECT, r#"{"skills":[]}"#, only_tools),
+    ] {
+        let found = |key: &str, value: &str| {
+            let mut scan = BodyScan::new(u64::MAX);
+            let body = format!(r#"{{"model":"m","{key}":{value},"max_tokens":5,"tools":[{{"name":"a"}}]}}"#);
+            scan.feed(body.as_bytes()).unwrap();
+            let facts = scan.finish().unwrap();
+            assert_eq!((facts.model(), facts.max_tokens()), (Some("m"), Some(5)), "{body}");
+            assert_eq!(facts.tools().is_none(), facts.unclear().tools);
+            let Unclear {
+                model,
+                max_tokens,
+                tools,
+            } = facts.unclear();
+            (model, max_tokens, tools)
+        };
+        for key in [name, &name.to_uppercase(), &name.replace('s', "\u{17f}")] {
+            for value in clear {
+                assert_eq!(found(key, value), (false, false, false), "{key} {value}");
+            }
+            assert_eq!(found(key, unclear), expected, "{key}");
+        }
+        for near in [format!("x{name}"), format!("{name}z"), format!("my.{name}")] {
+            assert_eq!(found(&near, unclear), (false, false, false), "{near}");
         }
     }
 }

@@ -7,6 +7,7 @@ use lockgate_core::limits::{JSON_TOP_LEVEL_KEY_BYTES_MAX, JSON_TOP_LEVEL_KEYS_MA
 use lockgate_core::llm::body::{BodyError, BodyFacts};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 const GOVERNED: [&str; 6] = [
     "model",
@@ -33,6 +34,8 @@ impl<'de> Deserialize<'de> for Members {
                 while let Some(key) = map.next_key::<String>()? {
                     let value = if key == "stream_options" {
                         Some(map.next_value::<Options>()?.0)
+                    } else if LIMITS.contains(&key.as_str()) {
+                        Some(limit(map.next_value::<Box<RawValue>>()?.get()))
                     } else if GOVERNED.contains(&key.as_str()) {
                         Some(map.next_value::<Shallow>()?.0)
                     } else {
@@ -45,6 +48,17 @@ impl<'de> Deserialize<'de> for Members {
             }
         }
         deserializer.deserialize_map(Reader)
+    }
+}
+
+const LIMITS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+
+/// A number that is no u64 is `-1`: some are beyond what serde_json reads.
+fn limit(text: &str) -> Value {
+    if text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        text.parse::<u64>().map_or_else(|_| (-1).into(), Value::from)
+    } else {
+        serde_json::from_str::<Shallow>(text).map_or(Value::Bool(false), |Shallow(value)| value)
     }
 }
 
@@ -135,6 +149,7 @@ struct Expected {
     stream: Option<bool>,
     include_usage: Option<bool>,
     max_tokens: Option<u64>,
+    has_clear_limit: bool,
     members: Vec<(String, bool)>,
 }
 
@@ -147,6 +162,7 @@ fn expected(body: &[u8]) -> Option<Expected> {
         stream: None,
         include_usage: None,
         max_tokens: None,
+        has_clear_limit: true,
         members: Vec::new(),
     };
     if members.len() > JSON_TOP_LEVEL_KEYS_MAX || key_bytes > JSON_TOP_LEVEL_KEY_BYTES_MAX {
@@ -168,8 +184,10 @@ fn expected(body: &[u8]) -> Option<Expected> {
             ("stream_options", Some(Value::Object(options))) if options["problem"] == false => {
                 expected.include_usage = options.get("include_usage").and_then(Value::as_bool);
             }
-            ("max_tokens" | "max_completion_tokens" | "max_output_tokens", Some(value)) => {
-                expected.max_tokens = expected.max_tokens.max(Some(value.as_u64()?));
+            (name, Some(value)) if LIMITS.contains(&name) => {
+                let limit = value.as_number()?.as_u64();
+                expected.max_tokens = expected.max_tokens.max(limit);
+                expected.has_clear_limit &= limit.is_some();
             }
             _ => return None,
         }
@@ -196,6 +214,11 @@ pub(crate) fn assert_agrees(body: &[u8], scanned: Result<&BodyFacts, BodyError>)
                 "include_usage of {shown}"
             );
             assert_eq!(facts.max_tokens(), expected.max_tokens, "max_tokens of {shown}");
+            // Other members may make it unclear, too.
+            assert!(
+                expected.has_clear_limit || facts.unclear().max_tokens,
+                "limit of {shown}"
+            );
             assert_eq!(facts.member_count(), expected.members.len(), "members of {shown}");
             assert_eq!(facts.len(), body.len() as u64);
             for (key, is_null) in &expected.members {

@@ -1,5 +1,6 @@
 //! Gathers the facts of a body while the tokenizer runs.
 
+use super::beside::{Beside, Unclear};
 use super::tools::ToolReader;
 use super::{BodyError, BodyFacts, GOVERNED, Governed, Member, is_taken_for};
 use crate::llm::json::{JsonError, JsonErrorKind, Kind, Visit};
@@ -23,6 +24,8 @@ pub(super) struct Reader {
     /// Text of the governed number or inner key being read.
     scalar: Text<SCALAR_BYTES>,
     tools: ToolReader,
+    /// The top-level member being read, when it is one that decides what others are read for.
+    beside: Option<&'static Beside>,
     /// Where [`Visit::text`] puts what it is given.
     sink: Sink,
 }
@@ -46,6 +49,7 @@ impl Reader {
             kind: Kind::Null,
             scalar: Text::new(),
             tools: ToolReader::new(),
+            beside: None,
             sink: Sink::Scalar,
         }
     }
@@ -59,7 +63,9 @@ impl Reader {
         self.facts.keys.clear();
         self.facts.members.clear();
         self.facts.tools.clear();
+        self.facts.unclear = Unclear::NOTHING;
         self.tools.close();
+        self.beside = None;
         self.current = None;
         self.in_include_usage = false;
         self.seen_include_usage = false;
@@ -94,6 +100,7 @@ impl Reader {
             return Err(BodyError::DuplicateKey { at });
         }
         self.tools.member(key, &mut facts.tools);
+        self.beside = Beside::find(key);
         self.current = governed(key, &GOVERNED).map_err(|field| BodyError::KeyCase { field, at })?;
         let member = Member {
             value_start: 0,
@@ -120,6 +127,14 @@ impl Reader {
         }
         self.seen_include_usage |= self.in_include_usage;
         Ok(())
+    }
+
+    /// Notes what such a member decides; `true` asks for the items of its list, any of which does.
+    fn value_beside(&mut self, beside: &Beside, kind: Kind) -> bool {
+        if beside.decides_with(kind) {
+            self.facts.unclear.add(beside.decides);
+        }
+        beside.may_be_empty(kind)
     }
 
     /// Refuses a governed value of another type; `true` asks for what is inside.
@@ -152,7 +167,8 @@ impl Reader {
         match (field, self.kind) {
             (Governed::Model, Kind::String) => self.model_end(),
             (Governed::MaxTokens | Governed::MaxCompletionTokens | Governed::MaxOutputTokens, Kind::Number) => {
-                self.max_tokens_end(field)
+                self.max_tokens_end();
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -168,16 +184,16 @@ impl Reader {
         Ok(())
     }
 
-    fn max_tokens_end(&mut self, field: Governed) -> Result<(), BodyError> {
+    fn max_tokens_end(&mut self) {
         let digits = core::str::from_utf8(self.scalar.as_bytes())
             .ok()
             .filter(|_| !self.scalar.is_overflown());
-        let tokens: u64 = digits
+        let tokens: Option<u64> = digits
             .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|text| text.parse().ok())
-            .ok_or(BodyError::WrongType { field, at: self.at })?;
-        self.facts.max_tokens = self.facts.max_tokens.max(Some(tokens));
-        Ok(())
+            .and_then(|text| text.parse().ok());
+        // `-1` is no limit to some servers, and an error to others.
+        self.facts.unclear.max_tokens |= tokens.is_none();
+        self.facts.max_tokens = self.facts.max_tokens.max(tokens);
     }
 }
 
@@ -231,12 +247,20 @@ impl Visit for Reader {
                 if self.tools.is_open() {
                     return Ok(self.tools.value(depth, kind, &mut self.facts.tools));
                 }
+                if let Some(beside) = self.beside {
+                    return Ok(self.value_beside(beside, kind));
+                }
                 field.map_or(Ok(false), |field| self.governed_value(field, kind, at))
             }
             _ if self.tools.is_open() => {
                 let wanted = self.tools.value(depth, kind, &mut self.facts.tools);
                 self.collect(Sink::Tool, at);
                 Ok(wanted)
+            }
+            (2, None) => {
+                let decides = self.beside.map(|beside| beside.decides);
+                self.facts.unclear.add(decides.unwrap_or_default());
+                Ok(false)
             }
             (2, Some(Governed::StreamOptions)) if self.in_include_usage => {
                 self.governed_value(Governed::IncludeUsage, kind, at)
@@ -253,6 +277,7 @@ impl Visit for Reader {
             return Ok(());
         }
         self.tools.close();
+        self.beside = None;
         if let Some(member) = self.facts.members.last_mut() {
             member.value_end = end;
         }

@@ -9,7 +9,7 @@
 //! refuses nothing by itself, but no policy can be sure of it. So are tools inside
 //! of others (`namespace`) and those that a client answers a search for tools with
 //! (`input[].tools`): which names they go by is not settled. Members that bring
-//! tools without any list of them (`mcp_servers`) name none at all.
+//! tools without any list of them are [`super::beside`].
 
 use core::fmt;
 
@@ -28,14 +28,6 @@ const LISTS: [&str; 2] = ["tools", "functions"];
 
 /// The member whose items may bring tools of their own (responses).
 const ITEMS: &str = "input";
-
-/// The members that bring tools that nobody names: of Anthropic, OpenAI and Qwen. With `null`, or with what stands beside
-/// the name, they bring none; of lists only an empty one.
-const UNNAMED: [(&str, Kind); 3] = [
-    ("mcp_servers", Kind::Array),
-    ("web_search_options", Kind::Null),
-    ("enable_search", Kind::False),
-];
 
 /// The member of a tool, or of an item, that brings more tools.
 const MORE: &str = "tools";
@@ -120,8 +112,6 @@ const PARTS: [(Part, &str); 4] = [
 enum Holds {
     Tools,
     Items,
-    /// Tools without names, unless its value is of this kind.
-    Unnamed(Kind),
 }
 
 /// Gathers the names while the tokenizer runs. It is told of a list's members only.
@@ -167,8 +157,7 @@ impl ToolReader {
         } else if is_taken_for(key, ITEMS) {
             Some(Holds::Items)
         } else {
-            let unnamed = UNNAMED.iter().find(|(name, _)| is_taken_for(key, name));
-            unnamed.map(|(_, none)| Holds::Unnamed(*none))
+            None
         };
         names.unclear |= LISTS.iter().any(|list| is_other_case(key, list));
     }
@@ -200,13 +189,8 @@ impl ToolReader {
 
     /// Whether what is inside a value is wanted: its text, or its members.
     pub(super) fn value(&mut self, depth: usize, kind: Kind, names: &mut ToolNames) -> bool {
-        match self.open {
-            Some(Holds::Items) => return matches!((depth, kind), (1, Kind::Array) | (2, Kind::Object)),
-            Some(Holds::Unnamed(none)) => {
-                names.unclear |= depth > 1 || (kind != Kind::Null && kind != none);
-                return (depth, kind) == (1, Kind::Array);
-            }
-            Some(Holds::Tools) | None => {}
+        if self.open == Some(Holds::Items) {
+            return matches!((depth, kind), (1, Kind::Array) | (2, Kind::Object));
         }
         match (depth, self.part, kind) {
             (1, _, Kind::Array) => true,
