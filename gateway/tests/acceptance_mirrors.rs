@@ -8,12 +8,14 @@ mod support;
 use core::time::Duration;
 use std::time::Instant;
 
-use support::bed::EDGE;
-use support::client::{Client, Response, get, request};
+use support::bed::{EDGE, Transport, join, open_with, service_entry};
+use support::client::{Client, Response, ask, get, request};
+use support::eventually;
 use support::gateway::{Gateway, Setup};
 use support::outputs::{samples, total};
 use support::upstream::{Answer, Gate, Step, Upstream};
 use support::wire::chunk;
+use tokio::net::TcpListener;
 
 struct Bed {
     upstream: Upstream,
@@ -141,6 +143,33 @@ async fn mirrors_that_hang_delay_nobody_and_are_bounded() {
         count(&bed.gateway, "lockgate_mirrors_skipped_total").await,
     );
     assert_eq!(counts, (64.0, 36.0));
+}
+
+#[tokio::test]
+async fn a_mirror_that_does_not_read_holds_no_large_body_of_a_providers_request() {
+    // Nobody accepts its connections, so that the kernel's buffers are all that is read.
+    let mirror = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let entry = service_entry("m", mirror.local_addr().expect("an address").port());
+    let setup = Setup::empty()
+        .file("open.yaml", &open_with("mirrors: [{destination: {host: m.test}}]"))
+        .file("mirror.yaml", &entry)
+        .args(&["--workers", "1"]);
+    let (upstream, setup) = join(Transport::Plain, setup).await;
+    let gateway = setup.start().await;
+    let question = format!(r#"{{"messages":[],"x":"{}"}}"#, "x".repeat(8 * 1024 * 1024));
+    for _ in 0..2 {
+        assert_eq!(ask(gateway.http, "test.com", &question).await.status, 200);
+        assert_eq!(upstream.request().await.body.len(), question.len());
+    }
+    eventually("nothing of them is held", || async {
+        (count(&gateway, "lockgate_buffered_bytes").await == 0.0).then_some(())
+    })
+    .await;
+    let counts = (
+        count(&gateway, "lockgate_mirrors_total").await,
+        count(&gateway, "lockgate_mirrors_skipped_total").await,
+    );
+    assert_eq!(counts, (0.0, 2.0));
 }
 
 #[tokio::test]

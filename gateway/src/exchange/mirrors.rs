@@ -44,11 +44,13 @@ pub(super) fn send(
     entropy: u64,
     record: &Record,
 ) {
+    let is_too_large = copied.request.body().is_too_large_to_copy();
     for id in mirrors {
         let Some(pool) = record.view.upstream(*id) else {
             continue;
         };
-        let Some(under_way) = UnderWay::begin(&record.worker) else {
+        let begun = (!is_too_large).then(|| UnderWay::begin(&record.worker)).flatten();
+        let Some(under_way) = begun else {
             let skipped = &record.worker.shard.mirrors_skipped_total;
             skipped.fetch_add(1, Ordering::Relaxed);
             continue;

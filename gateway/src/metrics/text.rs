@@ -250,7 +250,7 @@ impl Metrics {
             out,
             "lockgate_mirrors_skipped_total",
             "counter",
-            "Copies that were not, since too many were under way.",
+            "Copies that were not, since too many were under way or the body was too large.",
             self.sum(|s| &s.mirrors_skipped_total),
         );
         single(

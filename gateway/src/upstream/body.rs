@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Watched;
+use crate::limits::COPIED_BODY_BYTES_MAX;
 use crate::pace::{BodyFailure, Paced};
 
 /// A request body on its way out. Those that stream are boxed, since a connection has room for many requests.
@@ -28,6 +29,11 @@ impl UpstreamBody {
     pub(crate) fn of_pieces(pieces: VecDeque<Bytes>) -> Self {
         let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
         Self::Pieces(pieces, bytes)
+    }
+
+    /// Whether it was read already and is more than a copy may hold. Of a body that is passed on, whoever watches it knows.
+    pub(crate) fn is_too_large_to_copy(&self) -> bool {
+        matches!(self, Self::Pieces(_, bytes) if *bytes > COPIED_BODY_BYTES_MAX as u64)
     }
 
     /// How many bytes of a body that streams were passed on so far.

@@ -61,6 +61,15 @@ spec:
   rules: [{backendRefs: [{providerHost: dashscope.aliyuncs.com}]}]
 ";
 
+/// [`OPEN`] with a route of `lockgate.dev/v1`, whose rule has these fields, too.
+pub fn open_with(fields: &str) -> String {
+    OPEN.replace(
+        "istio.alibabacloud.com/v1beta1\nkind: LLMRoute",
+        "lockgate.dev/v1\nkind: LLMRoute",
+    )
+    .replace("rules: [{", &format!("rules: [{{{fields}, "))
+}
+
 /// A host `name.test` at `port` of this machine; another document may follow.
 pub fn service_entry(name: &str, port: u16) -> String {
     format!(
