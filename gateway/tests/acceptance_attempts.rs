@@ -9,8 +9,9 @@ mod support;
 use core::time::Duration;
 use std::time::Instant;
 
-use support::bed::EDGE;
-use support::client::{Client, Response, get, request};
+use support::bed::{self, EDGE, Transport, open_with};
+use support::client::{Client, Response, get, post, request};
+use support::eventually;
 use support::gateway::{Gateway, Setup};
 use support::outputs::{field, samples, total};
 use support::ports::Port;
@@ -196,6 +197,40 @@ async fn a_body_that_is_too_large_to_keep_is_not_sent_again() {
     let answer = send(&bed.gateway, put(&"x".repeat(1024 * 1024))).await;
     assert_eq!((answer.status, answer.text().as_str()), (200, "second"));
     assert_eq!(bed.second.request().await.body.len(), 1024 * 1024);
+}
+
+/// A question of `bytes` bytes.
+fn question(bytes: usize) -> String {
+    let (begin, end) = (r#"{"messages":[],"x":""#, r#""}"#);
+    format!("{begin}{}{end}", "x".repeat(bytes - begin.len() - end.len()))
+}
+
+#[tokio::test]
+async fn a_providers_request_that_is_too_large_to_keep_is_neither_kept_nor_sent_again() {
+    let rule = open_with("retries: {attempts: 2, retryOn: 5xx, backoff: 1ms}");
+    let bed = bed::Bed::start(Transport::Plain, Setup::empty().file("open.yaml", &rule)).await;
+    let (large, kept) = (question(1024 * 1024 + 1), question(1024 * 1024));
+    bed.upstream.answer(unavailable());
+    let answer = bed.ask_body("test.com", &large).await;
+    assert_eq!((answer.status, answer.text().as_str()), (503, "first"));
+    assert_eq!(bed.upstream.request().await.body.len(), large.len());
+    bed.upstream.answer(unavailable());
+    bed.upstream.answer(fine());
+    let answer = bed.ask_body("test.com", &kept).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "second"));
+    for _ in 0..2 {
+        assert_eq!(bed.upstream.request().await.text(), kept);
+    }
+
+    bed.upstream.answer(silence());
+    let mut client = Client::connect(bed.http()).await;
+    client.send(post("test.com", &[], &large)).await;
+    bed.upstream.request().await;
+    eventually("nothing of it is held while the provider thinks", || async {
+        let held = total(&bed.gateway.metrics().await, "lockgate_buffered_bytes", &[]);
+        (held == 0.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

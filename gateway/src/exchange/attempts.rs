@@ -109,7 +109,8 @@ impl Trying {
         watch: Option<Rc<Watch>>,
         began: Instant,
     ) -> Self {
-        let copy = repeats(&attempts, request.headers()).then(|| {
+        let keeps_copy = repeats(&attempts, request.headers()) && !request.body().is_too_large_to_copy();
+        let copy = keeps_copy.then(|| {
             Box::new(Copy {
                 method: request.method().clone(),
                 version: request.version(),
