@@ -47,6 +47,8 @@ pub(crate) enum Cut {
     Upstream(hyper::Error),
     /// The upstream reset the stream, without an error.
     Reset,
+    /// The upstream closed in the middle of an answer that goes on until it closes.
+    Closed,
     /// The upstream stood still.
     StandsStill,
     /// It took longer than the route grants it.
@@ -58,6 +60,7 @@ impl fmt::Display for Cut {
         match self {
             Self::Upstream(error) => write!(f, "the upstream broke off: {error}"),
             Self::Reset => f.write_str("the upstream reset the stream"),
+            Self::Closed => f.write_str("the upstream closed in the middle of its answer"),
             Self::StandsStill => f.write_str("the upstream stood still"),
             Self::Late => f.write_str("the upstream took too long"),
         }
@@ -69,7 +72,7 @@ impl core::error::Error for Cut {}
 impl Cut {
     fn cause(&self) -> StreamCut {
         match self {
-            Self::Upstream(_) | Self::Reset => StreamCut::Broken,
+            Self::Upstream(_) | Self::Reset | Self::Closed => StreamCut::Broken,
             Self::StandsStill => StreamCut::Idle,
             Self::Late => StreamCut::Late,
         }
@@ -78,7 +81,9 @@ impl Cut {
     /// As Envoy's access log has it.
     fn logged(&self) -> (Flag, &'static str) {
         match self {
-            Self::Upstream(_) | Self::Reset => (Flag::UpstreamTermination, "upstream_reset_after_response_started"),
+            Self::Upstream(_) | Self::Reset | Self::Closed => {
+                (Flag::UpstreamTermination, "upstream_reset_after_response_started")
+            }
             Self::StandsStill => (Flag::StreamIdle, UNREAD),
             Self::Late => (Flag::UpstreamTimeout, "upstream_response_timeout"),
         }
@@ -138,19 +143,29 @@ pub(crate) struct Passing {
     record: Option<Box<Record>>,
     /// It has been waited for.
     has_waited: bool,
-    /// It ends with its head, whatever more its upstream sends.
-    is_bare: bool,
+    extent: Extent,
+}
+
+/// How far an answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// To the end of its head, whatever more its upstream sends.
+    Head,
+    /// To where its upstream says that it ends.
+    Framed,
+    /// Until its upstream closes, be that its end or not.
+    UntilClosed,
 }
 
 impl Passing {
-    /// The answer `incoming` that comes over `connection`, and nothing of it if it `is_bare`.
+    /// The answer `incoming` that comes over `connection`, as far as it goes.
     pub(crate) fn new(
         incoming: Incoming,
         connection: Connection,
         pool: &Rc<Pool>,
         deadline: Option<Instant>,
         meter: Meter,
-        is_bare: bool,
+        extent: Extent,
         record: Box<Record>,
     ) -> Self {
         let idle = IdleLimit::new(record.worker.shared.times.stream_idle);
@@ -164,11 +179,11 @@ impl Passing {
             parting: None,
             record: Some(record),
             has_waited: false,
-            is_bare,
+            extent,
         };
         if passing.incoming.is_end_stream() {
             passing.end();
-        } else if is_bare {
+        } else if extent == Extent::Head {
             // HTTP/1.1 has no more of it. What comes in HTTP/2 is not read, as little as its end, if that comes by itself.
             passing.connection = None;
             passing.finish(Flag::None, VIA_UPSTREAM);
@@ -221,7 +236,7 @@ impl Passing {
             .record
             .as_ref()
             .and_then(|record| record.body_broken.as_ref()?.get());
-        match broken.filter(|_| matches!(cut, Cut::Upstream(_) | Cut::Reset)) {
+        match broken.filter(|_| cut.cause() == StreamCut::Broken) {
             Some(Broken::Left) => (Flag::DownstreamTermination, "downstream_remote_disconnect"),
             Some(Broken::Framing) => (Flag::DownstreamProtocol, "bad_body_framing"),
             Some(Broken::TooSlow) => (Flag::StreamIdle, "body_timeout"),
@@ -298,7 +313,9 @@ impl Body for ClientBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes, _) => bytes.is_empty(),
-            Self::Upstream(passing) => passing.is_bare || passing.parting.is_none() && passing.incoming.is_end_stream(),
+            Self::Upstream(passing) => {
+                passing.extent == Extent::Head || passing.parting.is_none() && passing.incoming.is_end_stream()
+            }
             Self::Switched => true,
         }
     }
@@ -318,6 +335,11 @@ impl Passing {
     fn is_torn(&self) -> bool {
         let lacks_bytes = self.incoming.size_hint().exact() != Some(0);
         matches!(self.connection, Some(Connection::Http2(_))) && !self.incoming.is_end_stream() && lacks_bytes
+    }
+
+    /// Whether a body that ends with its connection ends in the middle, which only what is read of it can tell.
+    fn is_half(&self) -> bool {
+        self.extent == Extent::UntilClosed && self.meter.is_unfinished()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
@@ -346,6 +368,7 @@ impl Passing {
             Poll::Ready(Some(Err(error))) => self.cut(Cut::Upstream(error)),
             // A stream that is reset without an error ends so in hyper, too.
             Poll::Ready(None) if self.is_torn() => self.cut(Cut::Reset),
+            Poll::Ready(None) if self.is_half() => self.cut(Cut::Closed),
             Poll::Ready(None) => {
                 self.end();
                 Poll::Ready(None)

@@ -52,6 +52,11 @@ impl Meter {
         }
     }
 
+    /// Whether the answer, if it ends here, ends in the middle: of an event, or of a JSON text that has begun.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        matches!(self, Self::Reading(meter) if meter.is_unfinished())
+    }
+
     /// What was reported until now; once.
     pub(crate) fn finish(&mut self, worker: &Worker) -> Option<Usage> {
         let Self::Reading(mut meter) = core::mem::replace(self, Self::None) else {

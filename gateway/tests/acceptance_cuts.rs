@@ -8,7 +8,7 @@ mod support;
 
 use core::time::Duration;
 
-use support::bed::{BOTH, Bed, OPEN, Transport};
+use support::bed::{BOTH, Bed, OPEN, Transport, open_with};
 use support::client::{Client, Response, request};
 use support::frames::{
     Connection, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM, WINDOW_UPDATE, block, frame,
@@ -17,7 +17,7 @@ use support::gateway::Setup;
 use support::https::Tls;
 use support::outputs::field;
 use support::pki::Authority;
-use support::upstream::{Answer, Gate, STREAM_HEAD, Step, Upstream};
+use support::upstream::{Answer, COMPLETION, Gate, STREAM_HEAD, Step, Upstream};
 use support::wire::{LAST_CHUNK, Part, chunk};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -157,12 +157,8 @@ async fn each_way_to_end_early_is_told() {
 
 #[tokio::test]
 async fn a_stream_that_takes_longer_than_its_route_grants_says_so() {
-    let ours = OPEN.replace(
-        "istio.alibabacloud.com/v1beta1\nkind: LLMRoute",
-        "lockgate.dev/v1\nkind: LLMRoute",
-    );
-    let late = ours.replace("rules: [{", "rules: [{timeout: 1s, ");
-    let bed = Bed::start(Transport::Plain, Setup::empty().file("open.yaml", &late)).await;
+    let late = Setup::empty().file("open.yaml", &open_with("timeout: 1s"));
+    let bed = Bed::start(Transport::Plain, late).await;
     let mut steps = vec![Step::Send(STREAM_HEAD.to_vec())];
     for _ in 0..400 {
         steps.push(Step::Send(chunk(EVENT.as_bytes())));
@@ -235,6 +231,75 @@ async fn nothing_is_added_where_it_could_be_misread() {
         (whole.text(), whole.end),
         (format!("{EVENT}data: [DONE]\n\n"), Part::End)
     );
+}
+
+/// An answer that goes on until its connection is closed, which the gate does.
+fn until_closed(media: &str, body: &str, gate: &Gate) -> Answer {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {media}\r\n\r\n{body}");
+    Answer(vec![
+        Step::Send(head.into_bytes()),
+        Step::Wait(gate.clone()),
+        Step::Close,
+    ])
+}
+
+const HALF_EVENT: &str = "data: {\"choices\":[{\"delta\":{\"cont";
+
+#[tokio::test]
+async fn an_answer_that_ends_with_its_connection_is_cut_where_it_ends_in_the_middle() {
+    let bed = open(&[]).await;
+    let half = format!("{EVENT}{HALF_EVENT}");
+    let done = format!("{EVENT}data: [DONE]\n\n");
+    let cases = [
+        ("half an event", "text/event-stream", half.as_str(), Part::Cut),
+        (
+            "half a JSON text",
+            "application/json",
+            r#"{"choices":[{"mess"#,
+            Part::Cut,
+        ),
+        ("a whole stream", "text/event-stream", &done, Part::End),
+        ("what could be whole", "text/event-stream", EVENT, Part::End),
+        ("a whole JSON text", "application/json", COMPLETION, Part::End),
+        ("nothing", "application/json", "", Part::End),
+        ("no JSON", "application/json", "oops", Part::End),
+        ("another media type", "text/plain", HALF_EVENT, Part::End),
+    ];
+    for (what, media, body, end) in &cases {
+        let gate = Gate::new();
+        bed.upstream.answer(until_closed(media, body, &gate));
+        let mut client = Client::connect(bed.http()).await;
+        client.send(ask("/v1/chat/completions")).await;
+        assert_eq!(client.head().await.status, 200, "{what}");
+        assert_eq!(client.text(body.len()).await, *body, "{what}");
+        gate.open();
+        assert_eq!(client.part().await, *end, "{what}");
+    }
+    for (line, (what, _, _, end)) in bed.gateway.log_of(cases.len()).await.iter().zip(&cases) {
+        let flag = if *end == Part::Cut { "UC" } else { "-" };
+        assert_eq!(field(line, "response_flags"), flag, "{what}: {line}");
+    }
+
+    let mut connection = Connection::open(bed.http()).await;
+    for (stream, (_, media, body, _)) in [1, 3].into_iter().zip(&cases) {
+        let gate = Gate::new();
+        gate.open();
+        bed.upstream.answer(until_closed(media, body, &gate));
+        connection.send(&ask2(stream)).await;
+        let text = until_reset(&mut connection, stream).await;
+        assert!(body.starts_with(&text), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_fetched_is_told_of_as_one_that_is_made() {
+    let bed = open(&[]).await;
+    bed.upstream.answer(crash_after(EVENT));
+    let mut client = Client::connect(bed.http()).await;
+    let fetch = request("GET", "/v1/responses/resp_1?stream=true", "test.com", &[], "");
+    client.send(fetch).await;
+    let answer = client.response().await;
+    assert_eq!(last_event(&answer.text(), EVENT).1["error"]["code"], "upstream_reset");
 }
 
 #[tokio::test]

@@ -310,10 +310,20 @@ impl Tokenizer {
     /// Says that no chunk follows.
     pub(crate) fn finish<V: Visit>(&mut self, visit: &mut V) -> Result<(), V::Error> {
         match self.state {
-            State::AfterValue if self.depth == 0 => Ok(()),
-            State::Number if self.depth == 0 && self.number.is_whole() => self.end_value(0, visit),
             State::Start => Err(self.error(JsonErrorKind::Empty, 0).into()),
-            _ => Err(self.error(JsonErrorKind::UnexpectedEnd, 0).into()),
+            _ if self.is_unfinished() => Err(self.error(JsonErrorKind::UnexpectedEnd, 0).into()),
+            State::Number => self.end_value(0, visit),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the text has begun and cannot end here.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        match self.state {
+            State::Start => false,
+            State::AfterValue => self.depth > 0,
+            State::Number => self.depth > 0 || !self.number.is_whole(),
+            _ => true,
         }
     }
 

@@ -154,6 +154,15 @@ impl UsageMeter {
         self.framing == Framing::Sse && self.events.is_between_events()
     }
 
+    /// Whether the answer, if it ends here, ends in the middle: of an event, or of a JSON text that has begun.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        match self.framing {
+            Framing::Json => self.reading.document.is_unfinished(),
+            Framing::Sse => !self.events.is_between_events(),
+        }
+    }
+
     /// Makes ready for another answer: cheaper than a new meter.
     pub fn restart(&mut self, framing: Framing) {
         self.framing = framing;
@@ -270,6 +279,35 @@ mod tests {
             meter.feed(b"data: {\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":8}}\n\n");
             assert_eq!(meter.finish(), known(7, 8), "{cut_short}");
             meter.restart(Framing::Json);
+        }
+    }
+
+    #[test]
+    fn an_end_in_the_middle_is_known_however_the_answer_is_cut() {
+        for (framing, answer, expected) in [
+            (Framing::Json, "", false),
+            (Framing::Json, " ", false),
+            (Framing::Json, "{", true),
+            (Framing::Json, "{\"a\":[1", true),
+            (Framing::Json, "{\"a\":\"}", true),
+            (Framing::Json, "{\"a\":1}", false),
+            (Framing::Json, "{\"a\":1}\n", false),
+            (Framing::Json, "[1]", false),
+            (Framing::Json, "12", false),
+            (Framing::Json, "12.", true),
+            (Framing::Json, "tru", true),
+            (Framing::Json, "no JSON {", false),
+            (Framing::Sse, "", false),
+            (Framing::Sse, "data: {}\n\n", false),
+            (Framing::Sse, ": a comment\n", false),
+            (Framing::Sse, "data: {}\n", true),
+            (Framing::Sse, "data: {}\n\ndata: {\"a", true),
+        ] {
+            for size in [1, 3, 100] {
+                let mut meter = UsageMeter::new(framing);
+                answer.as_bytes().chunks(size).for_each(|chunk| meter.feed(chunk));
+                assert_eq!(meter.is_unfinished(), expected, "chunks of {size}: {answer:?}");
+            }
         }
     }
 

@@ -3,13 +3,14 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, Entry, SEC_WEBSOCKET_ACCEPT, UPGRADE};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, Entry, HeaderName, SEC_WEBSOCKET_ACCEPT, TRANSFER_ENCODING, UPGRADE};
+use http::response::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::access::Record;
 use crate::changes::{self, Change};
-use crate::client_body::{ClientBody, Passing};
+use crate::client_body::{ClientBody, Extent, Passing};
 use crate::connection::Peer;
 use crate::connection::stream_tunnel::StreamTunnel;
 use crate::connection::tunnel::Tunnel;
@@ -68,6 +69,7 @@ fn pass_on(
     mut record: Box<Record>,
 ) -> Response<ClientBody> {
     let (mut head, incoming) = answer.into_parts();
+    let extent = extent(&record.method, &head);
     clean(&mut head, &mut record);
     if respond::closes(&record) {
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -77,16 +79,27 @@ fn pass_on(
         None => Meter::None,
     };
     changes::make(&mut head.headers, changes);
-    let is_bare = respond::has_no_content(&record.method, head.status);
-    let passing = Passing::new(incoming, connection, pool, deadline, meter, is_bare, record);
+    let passing = Passing::new(incoming, connection, pool, deadline, meter, extent, record);
     let mut response = Response::new(ClientBody::Upstream(Box::new(passing)));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
 }
 
+/// How far an answer with this head goes, while it still says so.
+fn extent(method: &Method, head: &Parts) -> Extent {
+    let has = |name: HeaderName| head.headers.contains_key(name);
+    if respond::has_no_content(method, head.status) {
+        Extent::Head
+    } else if head.version == Version::HTTP_2 || has(CONTENT_LENGTH) || has(TRANSFER_ENCODING) {
+        Extent::Framed
+    } else {
+        Extent::UntilClosed
+    }
+}
+
 /// What any answer's head loses and gains.
-fn clean(head: &mut http::response::Parts, record: &mut Record) {
+fn clean(head: &mut Parts, record: &mut Record) {
     head::clean_response(&mut head.headers);
     if head.status == StatusCode::NO_CONTENT {
         // There is none that it could be the length of (RFC 9110 §8.6).

@@ -54,6 +54,11 @@ impl Document {
         self.path.begun
     }
 
+    /// Whether the text has begun and cannot end here. Of one that is no JSON it is not known.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.error.is_none() && self.tokens.is_unfinished()
+    }
+
     /// The text is over.
     pub(super) fn end(&mut self) -> Found<'_> {
         let finished = match self.error {
