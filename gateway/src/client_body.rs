@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::Method;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use lockgate_core::llm::cut::{CutEvent, StreamCut};
@@ -223,7 +224,7 @@ impl Passing {
         };
         let event = cut.cause().event(record.uri.path());
         record.bytes_sent = record.bytes_sent.saturating_add(event.len() as u64);
-        record.usage = self.meter.finish(&record.worker);
+        count_usage(&mut self.meter, record);
         record.end(flag, details);
         let (parting, event) = Parting::new(cut, event);
         self.parting = Some(Box::new(parting));
@@ -246,17 +247,23 @@ impl Passing {
 
     fn finish(&mut self, flag: Flag, details: &'static str) {
         if let Some(mut record) = self.record.take() {
-            record.usage = self.meter.finish(&record.worker);
+            count_usage(&mut self.meter, &mut record);
             record.end(flag, details);
         }
     }
+}
+
+/// What the answer used, unless it is one that was made, and counted, before: only POST asks a model for something.
+fn count_usage(meter: &mut Meter, record: &mut Record) {
+    let reported = meter.finish(&record.worker);
+    record.usage = reported.filter(|_| record.method == Method::POST);
 }
 
 impl Drop for Passing {
     fn drop(&mut self) {
         // Left by the client: what was used until then still counts.
         if let Some(record) = self.record.as_mut().filter(|_| self.parting.is_none()) {
-            record.usage = self.meter.finish(&record.worker);
+            count_usage(&mut self.meter, record);
             if record.peer.does_not_read() {
                 record.end(Flag::StreamIdle, UNREAD);
             }

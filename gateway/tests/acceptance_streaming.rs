@@ -6,7 +6,7 @@ mod support;
 use core::time::Duration;
 use std::time::Instant;
 
-use support::bed::{BOTH, Bed, Transport};
+use support::bed::{BOTH, Bed, OPEN, Transport};
 use support::client::{Client, post, request};
 use support::gateway::Setup;
 use support::outputs::{field, total};
@@ -159,6 +159,27 @@ async fn usage_of_a_whole_answer_is_logged_and_counted() {
         assert_eq!(bed.ask("test.com").await.text(), COMPLETION);
         assert_usage(&bed, "3", "72").await;
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_fetched_again_costs_nothing_again() {
+    let bed = Bed::start(Transport::Plain, Setup::empty().file("open.yaml", OPEN)).await;
+    let mut client = Client::connect(bed.http()).await;
+    let made = request("POST", "/v1/responses", "test.com", &[], ASK_STREAM);
+    let fetched = request("GET", "/v1/responses/resp_1", "test.com", &[], "");
+    for bytes in [&made, &fetched, &fetched] {
+        client.send(bytes).await;
+        assert_eq!(client.response().await.text(), COMPLETION);
+    }
+    let lines = bed.gateway.log_of(3).await;
+    for (line, tokens) in lines.iter().zip([("3", "72"), ("-", "-"), ("-", "-")]) {
+        let logged = |name| field(line, name);
+        let logged = (logged("request_prompt_tokens"), logged("request_completion_tokens"));
+        assert_eq!((logged.0.as_str(), logged.1.as_str()), tokens, "{line}");
+    }
+    let metrics = bed.gateway.metrics().await;
+    assert_eq!(total(&metrics, "lockgate_prompt_tokens_total", &[]), 3.0);
+    assert_eq!(total(&metrics, "lockgate_completion_tokens_total", &[]), 72.0);
 }
 
 #[tokio::test]
