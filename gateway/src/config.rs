@@ -65,6 +65,12 @@ impl Inputs {
         sources
     }
 
+    /// The same with what `other` has read of standard input.
+    pub(crate) fn with_stdin_of(mut self, other: &Self) -> Self {
+        self.stdin.clone_from(&other.stdin);
+        self
+    }
+
     /// Loads and compiles what [`Inputs::read`] read.
     pub(crate) fn build(&self, sources: &[Source]) -> Built {
         self.with_options(|options| lockgate_core::build(sources, options, &self.settings))

@@ -560,6 +560,26 @@ async fn a_request_that_two_configurations_decide_differently_is_shown_and_expla
         "{}",
         same.stdout
     );
+    // Standard input can be what both share, and is one of them at most.
+    let of_routing = format!("cat {routing}/*.yaml | {} diff", support::gateway::BINARY);
+    let piped = async |args: String| {
+        let shell = Command::new("sh")
+            .args(["-c", &format!("{of_routing} {args}")])
+            .output();
+        shell.await.expect("a shell")
+    };
+    let shared = piped(format!("-f - \"{old}\" \"{new}\"")).await;
+    let shown = String::from_utf8_lossy(&shared.stdout);
+    assert!(
+        shown.contains("GET /healthz\n") && shared.status.code() == Some(1),
+        "{shown}"
+    );
+    for twice in ["- -", "-f - - x.yaml"] {
+        let refused = piped(twice.to_owned()).await;
+        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(why.contains("standard input can be read only once"), "{twice}: {why}");
+        assert_eq!(refused.status.code(), Some(2));
+    }
     let missing = diff(&[&old, "/nowhere.yaml"]).await;
     assert_eq!(missing.code, 2);
     assert!(

@@ -166,7 +166,7 @@ pub(super) fn explain(args: Explain) -> ExitCode {
 }
 
 fn explain_capsules(args: Explain, text: &str) -> ExitCode {
-    let compiled = match compiled(args.inputs.inputs()) {
+    let compiled = match compiled(&mut args.inputs.inputs()) {
         Ok(compiled) => compiled,
         Err(status) => return status,
     };
@@ -184,8 +184,8 @@ fn explain_capsules(args: Explain, text: &str) -> ExitCode {
     }
 }
 
-fn compiled(mut inputs: config::Inputs) -> Result<Compiled, ExitCode> {
-    match reload::compile(&mut inputs, &mut Memory::default()) {
+fn compiled(inputs: &mut config::Inputs) -> Result<Compiled, ExitCode> {
+    match reload::compile(inputs, &mut Memory::default()) {
         Ok(loaded) => Ok(loaded.compiled),
         Err(Refused(why)) => {
             eprint!("{why}");
@@ -218,7 +218,7 @@ fn explain_request(args: Explain) -> ExitCode {
         (Err(why), _) => return wrong(&format!("--token-error: {why}")),
         (_, Err(why)) => return wrong(&format!("--body-error: {why}")),
     };
-    let compiled = match compiled(args.inputs.inputs()) {
+    let compiled = match compiled(&mut args.inputs.inputs()) {
         Ok(compiled) => compiled,
         Err(status) => return status,
     };
@@ -263,10 +263,17 @@ pub(super) fn diff(args: Diff) -> ExitCode {
         differences: args.limit.into(),
         seed: args.seed,
     };
+    let given = args.shared.iter().chain([&args.old, &args.new]);
+    if given.filter(|path| path.as_os_str() == "-").count() > 1 {
+        return wrong("`-` is there twice, and standard input can be read only once");
+    }
     let paths = |own: &Path| args.shared.iter().cloned().chain([own.to_owned()]).collect::<Vec<_>>();
     let explain = args.reading.explain_with(&paths(&args.new));
     let with = |own: &Path| args.reading.clone().of(paths(own));
-    let (old, new) = match (compiled(with(&args.old)), compiled(with(&args.new))) {
+    let mut inputs = with(&args.old);
+    let old = compiled(&mut inputs);
+    let new = compiled(&mut with(&args.new).with_stdin_of(&inputs));
+    let (old, new) = match (old, new) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(status), _) | (_, Err(status)) => return status,
     };

@@ -60,6 +60,7 @@ pub(super) fn check(
     weights::check(resources, diagnostics);
     shadowed::check(tables, places, diagnostics);
     absent_headers::check_routes(tables, places, diagnostics);
+    paths::check_routes(tables, places, diagnostics);
     for route in &resources.http_routes {
         http_route::check(route, diagnostics);
     }

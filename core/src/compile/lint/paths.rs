@@ -1,12 +1,15 @@
-//! Paths that a policy keeps closed and that are open in another spelling.
+//! Paths of policies and routes that no request has in that spelling, and those that a policy keeps closed and that are
+//! open in another one.
 
 use alloc::format;
 use alloc::string::String;
 
 use super::policy::covers;
-use crate::config::diagnostic::Diagnostics;
+use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{PolicyKey, Predicate, Spanned};
 use crate::path::{self, Normalization, PathBuffer, PathParameters, PathRules};
+use crate::tables::{Subject, Tables, Test};
+use crate::text_map::TextSet;
 
 /// Warns about values that no path is in normal form.
 pub(super) fn warn_about_dead_values(predicate: &Predicate, rules: PathRules, diagnostics: &mut Diagnostics) {
@@ -26,21 +29,57 @@ pub(super) fn warn_about_dead_values(predicate: &Predicate, rules: PathRules, di
     }
 }
 
+/// The same of routes, each match once. `places` are those of the origins.
+pub(super) fn check_routes(tables: &Tables<'_>, places: &[Location], diagnostics: &mut Diagnostics) {
+    let rules = tables.edge.paths;
+    let mut said = TextSet::default();
+    for entry in tables.entries {
+        for condition in entry.conditions.of(tables.conditions) {
+            let (text, is_dead) = match (condition.subject, condition.test) {
+                (Subject::Path, Test::Exact(text)) => (text, !is_normal(tables.text(text), rules)),
+                (Subject::Path, Test::Prefix(text) | Test::Segments(text)) => {
+                    (text, !begins_any(tables.text(text), rules))
+                }
+                _ => continue,
+            };
+            let text = tables.text(text);
+            let Some(origin) = tables.origin(entry.origin) else {
+                continue;
+            };
+            if is_dead && !condition.negated && said.insert(&format!("{} {text}", entry.origin.0)) {
+                let at = places.get(entry.origin.0 as usize).copied().unwrap_or_default();
+                diagnostics
+                    .warning("never-matches", at, format!("no path is `{text}`, nor begins like it"))
+                    .field(origin.field)
+                    .help("routes are compared with the path alone, as MeshConfig's `pathNormalization` makes it");
+            }
+        }
+    }
+}
+
 /// Whether no path in normal form is the value's, or begins like it.
 fn is_dead(value: &str, rules: PathRules) -> bool {
-    let is_normal = |text: &str| {
-        let mut buffer = PathBuffer::new();
-        path::normalise(text, rules, &mut buffer).is_ok_and(|read| read.query.is_none() && read.path == text)
-    };
     if has_another_form(value) {
         return false;
     }
     match value.strip_suffix('*') {
-        None => !is_normal(value),
-        // What is cut within an escape may go on in many ways.
-        Some(beginning) if beginning.bytes().rev().take(2).any(|byte| byte == b'%') => false,
-        Some(beginning) => !is_normal(beginning) && !is_normal(&format!("{beginning}a")),
+        None => !is_normal(value, rules),
+        Some(beginning) => !begins_any(beginning, rules),
     }
+}
+
+/// Whether a path in normal form is `text`.
+fn is_normal(text: &str, rules: PathRules) -> bool {
+    let mut buffer = PathBuffer::new();
+    let read = path::normalise(text, rules, &mut buffer);
+    read.is_ok_and(|read| read.query.is_none() && read.path == text)
+}
+
+/// Whether one begins like it.
+fn begins_any(beginning: &str, rules: PathRules) -> bool {
+    // What is cut within an escape may go on in many ways.
+    let is_cut = beginning.bytes().rev().take(2).any(|byte| byte == b'%');
+    beginning.is_empty() || is_cut || is_normal(beginning, rules) || is_normal(&format!("{beginning}a"), rules)
 }
 
 /// Templates, ends, and what is spoken of where it is read.

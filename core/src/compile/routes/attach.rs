@@ -123,7 +123,13 @@ fn meant<'s, 'c>(
         return Some(meant);
     }
     let known = sections.iter().map(|section| &**section.listener.name);
+    let named = |name: &str| sections.iter().find(|section| *section.listener.name.value == *name);
     let (at, what, help) = match (&parent.section, &parent.port) {
+        (Some(name), Some(port)) if let Some(section) = named(name) => (
+            port.at,
+            format!("called `{}` on port {}", **name, **port),
+            Some(format!("that one is on port {}", *section.listener.port)),
+        ),
         (Some(name), _) => (name.at, format!("called `{}`", **name), did_you_mean(name, known)),
         (None, Some(port)) => (port.at, format!("on port {}", **port), None),
         (None, None) => return Some(meant),
