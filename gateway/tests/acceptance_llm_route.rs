@@ -6,7 +6,7 @@
 mod support;
 
 use support::KEY;
-use support::bed::{EDGE, service_entry};
+use support::bed::{EDGE, open_with, plain_host, service_entry};
 use support::client::{Client, Response, post, request};
 use support::gateway::{Gateway, Setup};
 use support::outputs::field;
@@ -203,6 +203,35 @@ async fn without_retries_a_provider_is_asked_once() {
     bed.a.answer(Answer::whole("503 Service Unavailable", &[], "busy"));
     assert_eq!(send(&bed.gateway, post("llm.test", &[], "{}")).await.status, 503);
     assert_eq!(bed.a.request_count(), 1);
+}
+
+#[tokio::test]
+async fn a_rule_for_a_provider_leaves_the_fields_by_which_bodies_are_read() {
+    for (changes, code) in [
+        ("set: {accept-encoding: gzip}", 2),
+        ("add: {Content-Encoding: gzip}", 2),
+        ("remove: [content_type]", 2),
+        ("set: {accept: application/json}", 0),
+    ] {
+        let rule = open_with(&format!("headers: {{request: {{{changes}}}}}"));
+        let said = Setup::empty().file("open.yaml", &rule).run("check", &[]).await;
+        assert_eq!(said.code, code, "{changes}: {}", said.all());
+        assert_eq!(
+            said.all().contains("reserved-header"),
+            code == 2,
+            "{changes}: {}",
+            said.all()
+        );
+    }
+    let plain = plain_host(80, "edge", "web.test").replace(
+        "http: [{",
+        "http: [{headers: {request: {set: {accept-encoding: gzip}, remove: [content-type]}}, ",
+    );
+    let said = Setup::empty()
+        .file("plain.yaml", &format!("{EDGE}{plain}"))
+        .run("check", &[])
+        .await;
+    assert_eq!(said.code, 0, "{}", said.all());
 }
 
 /// Whatever a rule writes for its provider, and wherever a key may stand, a mirror sees none of it.

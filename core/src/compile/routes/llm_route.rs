@@ -59,6 +59,7 @@ impl RouteCompiler<'_, '_, '_, '_> {
 
     fn rule(&mut self, rule: &LlmRule, index: usize, field: FieldText<'_>) -> RuleId {
         let weights = self.weights(rule);
+        header_changes::refuse_of_bodies(&rule.headers.request, (rule.at, field), self.diagnostics);
         let sent = Sent {
             authority: rule
                 .headers
