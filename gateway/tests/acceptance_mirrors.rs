@@ -146,6 +146,40 @@ async fn mirrors_that_hang_delay_nobody_and_are_bounded() {
 }
 
 #[tokio::test]
+async fn uploads_that_take_long_hold_no_place_of_the_copies_and_are_copied_when_they_are_whole() {
+    let bed = bed("mirrors: [{destination: {host: m.test}}]").await;
+    let head = b"PUT /here HTTP/1.1\r\nhost: web.test\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut uploads = Vec::new();
+    for _ in 0..70 {
+        bed.upstream.answer(fine());
+        let mut client = Client::connect(bed.gateway.http).await;
+        client.send([&head[..], &chunk(b"be")].concat()).await;
+        uploads.push(client);
+    }
+    eventually("seventy uploads", async || {
+        let active = count(&bed.gateway, "lockgate_requests_active").await;
+        (active >= 70.0).then_some(())
+    })
+    .await;
+    bed.upstream.answer(fine());
+    bed.mirror.answer(fine());
+    assert_eq!(send(&bed.gateway, &put("quick")).await.status, 200);
+    assert_eq!(bed.mirror.request().await.text(), "quick");
+    let mut first = uploads.remove(0);
+    bed.mirror.answer(fine());
+    first.send([&chunk(b"gun")[..], b"0\r\n\r\n"].concat()).await;
+    assert_eq!(first.response().await.status, 200);
+    assert_eq!(bed.mirror.request().await.text(), "begun");
+    drop(uploads.remove(0));
+    eventually("one that broke off", async || {
+        let skipped = count(&bed.gateway, "lockgate_mirrors_skipped_total").await;
+        (skipped == 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(count(&bed.gateway, "lockgate_mirrors_total").await, 2.0);
+}
+
+#[tokio::test]
 async fn a_mirror_that_does_not_read_holds_no_large_body_of_a_providers_request() {
     // Nobody accepts its connections, so that the kernel's buffers are all that is read.
     let mirror = TcpListener::bind("127.0.0.1:0").await.expect("a port");

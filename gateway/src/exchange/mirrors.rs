@@ -44,30 +44,50 @@ pub(super) fn send(
     entropy: u64,
     record: &Record,
 ) {
+    let worker = &record.worker;
     let is_too_large = copied.request.body().is_too_large_to_copy();
     for id in mirrors {
         let Some(pool) = record.view.upstream(*id) else {
             continue;
         };
-        let begun = (!is_too_large).then(|| UnderWay::begin(&record.worker)).flatten();
-        let Some(under_way) = begun else {
-            let skipped = &record.worker.shard.mirrors_skipped_total;
-            skipped.fetch_add(1, Ordering::Relaxed);
+        if is_too_large {
+            skipped(worker);
             continue;
-        };
+        }
         let pieces = match copied.request.body() {
             UpstreamBody::Pieces(pieces, _) => pieces.clone(),
             UpstreamBody::Stream(..) | UpstreamBody::Watched(_) => VecDeque::new(),
         };
         let Some(copy) = copied.head() else { continue };
-        let (pool, watch) = (Rc::clone(pool), watch.cloned());
-        tokio::task::spawn_local(async move {
-            let sent = carry(copy, pieces, watch, &pool, entropy);
-            // Whether it arrived is nobody's business here.
-            let _ = tokio::time::timeout(MIRROR, sent).await;
-            drop(under_way);
-        });
+        let (pool, worker) = (Rc::clone(pool), Rc::clone(worker));
+        match watch.cloned() {
+            None => begin(&worker, carry(copy, pieces, pool, entropy)),
+            Some(watch) => drop(tokio::task::spawn_local(async move {
+                watch.last().await;
+                match watch.whole() {
+                    None => skipped(&worker),
+                    Some(body) => begin(&worker, carry(copy, VecDeque::from([body]), pool, entropy)),
+                }
+            })),
+        }
     }
+}
+
+/// Sends a copy whose body is at hand, if there may be another.
+fn begin(worker: &Rc<Worker>, copy: impl Future<Output = Option<()>> + 'static) {
+    let Some(under_way) = UnderWay::begin(worker) else {
+        skipped(worker);
+        return;
+    };
+    tokio::task::spawn_local(async move {
+        // Whether it arrived is nobody's business here.
+        let _ = tokio::time::timeout(MIRROR, copy).await;
+        drop(under_way);
+    });
+}
+
+fn skipped(worker: &Worker) {
+    worker.shard.mirrors_skipped_total.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Copied<'_> {
@@ -96,22 +116,12 @@ fn is_secret(name: &HeaderName, value: &HeaderValue) -> bool {
     value.is_sensitive() || rewrite::drops_header(name.as_str())
 }
 
-async fn carry(
-    copy: Request<()>,
-    mut pieces: VecDeque<Bytes>,
-    watch: Option<Rc<Watch>>,
-    pool: &Rc<Pool>,
-    entropy: u64,
-) -> Option<()> {
-    if let Some(watch) = watch {
-        watch.last().await;
-        pieces.push_back(watch.whole()?);
-    }
+async fn carry(copy: Request<()>, pieces: VecDeque<Bytes>, pool: Rc<Pool>, entropy: u64) -> Option<()> {
     let mut request = copy.map(|()| UpstreamBody::of_pieces(pieces));
     // A mirror is not asked as the client asks.
     *request.version_mut() = pool.target().version(Version::HTTP_11);
     let to = Towards::any(pool.target(), entropy);
-    let (answer, connection) = upstream::send(pool, Box::new(request), to, MIRROR, &Alarm::default())
+    let (answer, connection) = upstream::send(&pool, Box::new(request), to, MIRROR, &Alarm::default())
         .await
         .ok()?;
     let rest = Limited::new(answer.into_body(), MIRROR_ANSWER_BYTES_MAX)

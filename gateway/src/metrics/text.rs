@@ -250,7 +250,7 @@ impl Metrics {
             out,
             "lockgate_mirrors_skipped_total",
             "counter",
-            "Copies that were not, since too many were under way or the body was too large.",
+            "Copies that were not made: too many were under way, or the body was too large or not whole.",
             self.sum(|s| &s.mirrors_skipped_total),
         );
         single(
