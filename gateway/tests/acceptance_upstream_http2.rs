@@ -359,6 +359,42 @@ async fn a_request_that_was_not_begun_with_goes_out_over_another_connection() {
     }
 }
 
+#[tokio::test]
+async fn a_large_body_is_not_kept_to_go_out_over_another_connection() {
+    const MIB: usize = 1 << 20;
+    let raw = Raw::bind().await;
+    let policy = "apiVersion: lockgate.dev/v1\nkind: AuthorizationPolicy\nmetadata: {name: small, namespace: \
+                  istio-system}\nspec: {action: DENY, rules: [{when: [{key: 'request.llm[model]', values: [large]}]}]}\n";
+    let gateway = plain(raw.port(), "HTTP2", "").file("policy.yaml", policy).start().await;
+    for (bytes, is_sent_again) in [(MIB, true), (MIB + 1, false)] {
+        let mut client = Client::connect(gateway.http).await;
+        let body = format!("{{}}{}", " ".repeat(bytes - 2));
+        client.send(request("POST", "/", "host.test", &[], &body)).await;
+        let mut first = raw.accept().await;
+        let refused = begun(&mut first).await;
+        let no = frame(RST_STREAM, 0, refused, &REFUSED_STREAM.to_be_bytes());
+        assert!(first.send(&no).await);
+        if is_sent_again {
+            let mut other = raw.accept().await;
+            let stream = begun(&mut other).await;
+            assert!(other.send(&answer(stream, b"again")).await);
+            assert_eq!(client.response().await.text(), "again");
+        } else {
+            assert_eq!(client.response().await.status, 502);
+        }
+    }
+}
+
+/// The number of the next stream that is opened, whose body may wait for a window.
+async fn begun(connection: &mut Connection) -> u32 {
+    loop {
+        let (kind, _, stream, _) = connection.next().await.expect("a frame");
+        if kind == HEADERS {
+            return stream;
+        }
+    }
+}
+
 /// A whole answer of a raw upstream.
 fn answer(stream: u32, body: &[u8]) -> Vec<u8> {
     let head = frame(HEADERS, END_HEADERS, stream, &block(&[(":status", b"200")]));

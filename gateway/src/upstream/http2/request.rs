@@ -38,7 +38,7 @@ pub(super) fn in_http2(
     Some(Request::from_parts(head, Noted::new(body, failure, upload)))
 }
 
-/// A request that can go out once more: one whose body is at hand.
+/// A request that can go out once more: one whose body is at hand, and not so large that it should be let go when it is sent.
 pub(super) struct Copy {
     method: Method,
     uri: Uri,
@@ -49,6 +49,7 @@ pub(super) struct Copy {
 impl Copy {
     pub(super) fn of(request: &Request<UpstreamBody>) -> Option<Self> {
         let pieces = match request.body() {
+            body if body.is_too_large_to_copy() => return None,
             UpstreamBody::Pieces(pieces, _) => pieces.clone(),
             body if body.is_end_stream() => VecDeque::new(),
             UpstreamBody::Stream(..) | UpstreamBody::Watched(_) => return None,
