@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use lockgate_core::compile::Settings;
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
+use lockgate_core::config::resource::Fact;
 use lockgate_core::scenario::{self, Report};
 use lockgate_core::{Built, build};
 
@@ -281,4 +282,117 @@ spec:
     let report = report(&[source("gateway.yaml", GATEWAY), source("policy.yaml", policy), cases]);
     let passed: Vec<bool> = report.cases.iter().map(scenario::Tried::passed).collect();
     assert_eq!(passed, [true, false], "{report}");
+}
+
+/// What the first case is to send of one field.
+fn sent(sources: &[Source], name: &str) -> Vec<String> {
+    let report = report(sources);
+    let Some(verdict) = &report.cases[0].verdict else {
+        panic!("{report}")
+    };
+    let facts = scenario::facts(verdict);
+    let Some((_, Fact::Fields(headers))) = facts.iter().find(|(fact, _)| *fact == "headers") else {
+        panic!("{report}")
+    };
+    let of_name = headers.iter().filter(|(known, _)| known == name);
+    of_name.map(|(_, value)| value.clone()).collect()
+}
+
+#[test]
+fn no_rule_changes_what_the_gateway_writes_after_it() {
+    const RESOURCES: &str = "
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a, namespace: istio-system}
+spec: {hosts: [a.test], resolution: DNS, ports: [{number: 80, name: http}]}
+---
+apiVersion: istio.alibabacloud.com/v1beta1
+kind: LLMProvider
+metadata: {name: llm, namespace: istio-system}
+spec: {host: llm.test, configs: {defaultConfig: {openAIConfig: {model: m, apiKey: the-key}}}}
+---
+apiVersion: istio.alibabacloud.com/v1beta1
+kind: LLMProvider
+metadata: {name: keyless, namespace: istio-system}
+spec: {host: keyless.test}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: plain, namespace: istio-system}
+spec:
+  hosts: [plain.test]
+  gateways: [edge]
+  http:
+  - name: rewritten
+    match: [{uri: {prefix: /old}}]
+    rewrite: {uri: /new}
+    headers: {request: CHANGES}
+    route: [{destination: {host: a.test}}]
+  - name: kept
+    headers: {request: CHANGES}
+    route: [{destination: {host: a.test}}]
+---
+apiVersion: lockgate.dev/v1
+kind: LLMRoute
+metadata: {name: llm, namespace: istio-system}
+spec:
+  host: llm.test
+  gateways: [edge]
+  rules: [{name: asked, headers: {request: CHANGES}, backendRefs: [{providerHost: llm.test}]}]
+---
+apiVersion: lockgate.dev/v1
+kind: LLMRoute
+metadata: {name: keyless, namespace: istio-system}
+spec:
+  host: keyless.test
+  gateways: [edge]
+  rules: [{name: asked, headers: {request: CHANGES}, backendRefs: [{providerHost: keyless.test}]}]
+";
+    let chat = |host: &str| {
+        format!("{{url: 'http://{host}/', headers: [{{name: content-type, value: application/json}}], body: '{{}}'}}")
+    };
+    let (key, path, random) = ("authorization", "x-envoy-original-path", "sec-websocket-key");
+    let of_provider = Some("Bearer «key of istio-system/llm»");
+    let moved = "{url: 'http://plain.test/old'}";
+    let plain = "{url: 'http://plain.test/'}";
+    let connect = "{url: 'http://plain.test/', protocol: websocket}";
+    for (request, name, written, before) in [
+        (&*chat("llm.test"), key, of_provider, None),
+        (&*chat("keyless.test"), key, None, None),
+        (moved, path, Some("/old"), None),
+        (plain, path, None, None),
+        (connect, random, Some("«random»"), None),
+        (plain, key, None, None),
+        // What the gateway writes before, rules may change.
+        (plain, "x-forwarded-proto", None, Some("http")),
+    ] {
+        let case = scenarios(&format!(
+            "  - {{name: it, request: {request}, expect: {{decision: forward}}}}\n"
+        ));
+        let sent = |changes: &str| {
+            let resources = RESOURCES.replace("CHANGES", changes);
+            sent(&[source("gateway.yaml", &resources), case.clone()], name)
+        };
+        for (change, otherwise) in [
+            ("set", [None, Some("«not shown»")]),
+            ("add", [before, Some("«not shown»")]),
+        ] {
+            let expected: Vec<&str> = match written {
+                Some(written) => vec![written],
+                None => otherwise.into_iter().flatten().collect(),
+            };
+            let sent = sent(&format!("{{{change}: {{{name}: of-the-rule}}}}"));
+            assert_eq!(sent, expected, "{change} {name}: {request}");
+        }
+        let sent = sent(&format!("{{remove: [{name}]}}"));
+        let expected: Vec<&str> = written.into_iter().collect();
+        assert_eq!(sent, expected, "remove {name}: {request}");
+    }
 }

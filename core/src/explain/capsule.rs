@@ -15,6 +15,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
+use super::upstream::ORIGINAL_PATH;
 use super::{Client, HeaderChanged, Question, Target, Verdict, decided};
 use crate::check::{
     AssumedAnswer, AssumedAnswers, Checked, OwnedAnswer, OwnedSaid, assumed_answers, borrow_answers, borrow_fields,
@@ -367,7 +368,7 @@ impl Curtain<'_> {
             if written.contains_key(name.as_str()) || self.withheld.contains(name) {
                 let same = again.get(index).filter(|(other, _)| other == name);
                 *value = same.map_or_else(|| WITHHELD.to_owned(), |(_, value)| value.clone());
-            } else if name == "x-envoy-original-path" {
+            } else if name == ORIGINAL_PATH {
                 *value = self.target(value);
             }
         }

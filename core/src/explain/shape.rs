@@ -224,7 +224,8 @@ pub struct UpstreamRequest {
     pub set_headers: Vec<(String, String)>,
     /// Header fields of the client that are never sent on.
     pub remove_headers: Vec<Cow<'static, str>>,
-    /// What the configuration changes of the header fields after that, in this order.
+    /// What the configuration changes of the header fields after that, in this order, and what lasts of it: nothing
+    /// of fields that the gateway writes later still.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub change_headers: Vec<HeaderChanged>,
     /// What it changes of the answer's, in this order.
@@ -302,6 +303,13 @@ pub enum HeaderChanged {
         /// The value; one that may be a credential is not shown.
         value: String,
     },
+}
+
+impl HeaderChanged {
+    pub(super) fn name(&self) -> &str {
+        let (Self::Remove { name } | Self::Set { name, .. } | Self::Add { name, .. }) = self;
+        name
+    }
 }
 
 /// The answer of a `redirect`.

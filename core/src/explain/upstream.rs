@@ -24,6 +24,11 @@ use crate::tables::{
 use crate::token::removed::COOKIE;
 use crate::upgrade::KEY;
 
+const AUTHORIZATION: &str = "authorization";
+
+/// What a plain host is told of a path that is rewritten.
+pub(super) const ORIGINAL_PATH: &str = "x-envoy-original-path";
+
 impl Reader<'_> {
     pub(super) fn upstream_request(
         self,
@@ -83,7 +88,11 @@ impl Reader<'_> {
             },
             set_headers,
             remove_headers,
-            change_headers: self.changes(request_changes),
+            change_headers: {
+                let mut changes = self.changes(request_changes);
+                changes.retain(|change| !self.is_written_last(forward, change.name()));
+                changes
+            },
             change_response_headers: {
                 let mut changes = self.changes(response_changes);
                 changes.extend(forward.cors.iter().flat_map(|cors| self.cors_fields(cors)));
@@ -99,6 +108,18 @@ impl Reader<'_> {
             delay_ms: forward.delay_ms,
             timeout_ms: attempts.timeout_ms,
             retries: attempts.retries.as_ref().map(|policy| self.retries(policy)),
+        }
+    }
+
+    /// Whether the gateway writes the field `name`, lower case, after what the configuration changes, so that no change
+    /// of it lasts.
+    fn is_written_last(self, forward: &Forward<'_>, name: &str) -> bool {
+        match &forward.to {
+            Destination::Provider(provider) => name == AUTHORIZATION && provider.credential.is_some(),
+            Destination::Host(host) => {
+                name == KEY && host.makes_key
+                    || name == ORIGINAL_PATH && rewrite::original_target(&self.tables, forward.path).is_some()
+            }
         }
     }
 
@@ -213,7 +234,7 @@ impl Reader<'_> {
             && provider.credential.is_some()
         {
             set.push((
-                "authorization".to_owned(),
+                AUTHORIZATION.to_owned(),
                 format!("Bearer «key of {}»", self.provider(provider)),
             ));
         }
@@ -232,7 +253,7 @@ impl Reader<'_> {
             (shown::EXTERNAL_ADDRESS.to_owned(), seen.remote.to_string()),
         ]);
         if let Some(original) = rewrite::original_target(&self.tables, path) {
-            told.push(("x-envoy-original-path".to_owned(), original));
+            told.push((ORIGINAL_PATH.to_owned(), original));
         }
         told
     }
