@@ -356,6 +356,48 @@ fn lines_of_a_field_that_has_one_value_are_one() {
 }
 
 #[test]
+fn credentials_in_several_lines_are_not_shown() {
+    let compiled = compiled(0, "", "");
+    let sent = [
+        ("authorization", "Bearer hunter2"),
+        ("via", "1.1 a"),
+        ("Authorization", "Basic hunter2"),
+        ("via", "1.1 b"),
+    ];
+    let explained = question("/", &sent).explain(&compiled.snapshot).unwrap();
+    let text = explained.to_string();
+    assert!(
+        text.contains("authorization: «not shown»\n") && text.contains("via: 1.1 a,1.1 b\n"),
+        "{text}"
+    );
+    let json = serde_json::to_string(&explained).unwrap();
+    assert!(!text.contains("hunter2") && !json.contains("hunter2"), "{text}\n{json}");
+}
+
+#[test]
+fn credentials_that_authorizers_set_are_not_shown() {
+    let custom = policy("CUSTOM", "").replace("action:", "provider: {name: asked}, action:");
+    let compiled = compiled(1, "", &custom.replace("{when: []}", "{}"));
+    let checks = r#"{"asked": {"decision": "allow", "setHeaders": [
+        ["authorization", "Bearer hunter2"], ["cookie", "session=hunter2"], ["x-forwarded-user", "ann"]]}}"#;
+    let explained = Question {
+        checks: serde_json::from_str(checks).unwrap(),
+        ..question("/", &[])
+    }
+    .explain(&compiled.snapshot)
+    .unwrap()
+    .to_string();
+    for told in [
+        "authorization: «not shown»",
+        "cookie: «not shown»",
+        "x-forwarded-user: ann",
+    ] {
+        assert!(explained.contains(told), "{told}\n{explained}");
+    }
+    assert!(!explained.contains("hunter2"), "{explained}");
+}
+
+#[test]
 fn explain_shows_what_policy_saw() {
     let condition = "{key: 'request.headers[x-forwarded-for]', values: ['9.9.9.9']}";
     let compiled = compiled(0, "", &policy("DENY", condition));

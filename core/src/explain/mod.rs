@@ -458,6 +458,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What stands for a value that may be a credential.
+const NOT_SHOWN: &str = "«not shown»";
+
 /// The values of a header field, unless they are credentials.
 fn header(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> Option<String> {
     let mut values = Vec::new();
@@ -467,7 +470,7 @@ fn header(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> Option<Stri
     if values.is_empty() {
         None
     } else if is_hidden(tables, name) {
-        Some("«not shown»".to_owned())
+        Some(NOT_SHOWN.to_owned())
     } else {
         Some(values.join(" | "))
     }

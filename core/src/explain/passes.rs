@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Failed, PassTrace, Reader, RuleTrace, is_hidden, text};
+use super::{Failed, NOT_SHOWN, PassTrace, Reader, RuleTrace, is_hidden, text};
 use crate::attributes::Attributes;
 use crate::authz::body;
 use crate::decide::Known;
@@ -121,7 +121,7 @@ impl<'d> Reader<'d> {
             needs_body: false,
             seen: (!values.is_empty()).then(|| {
                 if self.is_hidden(condition.subject) {
-                    "«not shown»".to_owned()
+                    NOT_SHOWN.to_owned()
                 } else {
                     values.join(" | ")
                 }

@@ -5,11 +5,12 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Backend, BodyField, HeaderChanged, Reader, Retries, UpstreamRequest, address, text};
+use super::{Backend, BodyField, HeaderChanged, NOT_SHOWN, Reader, Retries, UpstreamRequest, address, text};
 use crate::attributes::Attributes;
 use crate::check::Checked;
 use crate::claims::Claims;
 use crate::client_cert;
+use crate::config::mask::sounds_secret;
 use crate::cors::CrossOrigin;
 use crate::decide::{Body, Known};
 use crate::decision::{Destination, Forward, Path, ToProvider};
@@ -211,7 +212,7 @@ impl Reader<'_> {
             if !is_other(name) && headers.is_repeated(name) {
                 let mut value = Vec::new();
                 shown::join(headers, name, &mut |piece| value.extend_from_slice(piece));
-                set.push((name.to_owned(), text(&value)));
+                set.push((name.to_owned(), self.unless_credential(name, &value)));
             }
         }
         for (name, value) in known.checked.into_iter().flat_map(Checked::changes) {
@@ -221,10 +222,10 @@ impl Reader<'_> {
             if name == COOKIE && rewrite::reads_tokens_from_cookies(&self.tables) {
                 let cookies = rewrite::sent_cookies(&self.tables, value);
                 if !cookies.is_empty() {
-                    set.push((name.to_owned(), text(&cookies)));
+                    set.push((name.to_owned(), self.unless_credential(name, &cookies)));
                 }
             } else {
-                set.push((name.to_owned(), text(value)));
+                set.push((name.to_owned(), self.unless_credential(name, value)));
             }
         }
         for (name, value) in known.identity.claims().into_iter().flat_map(Claims::headers) {
@@ -239,6 +240,16 @@ impl Reader<'_> {
             ));
         }
         set
+    }
+
+    /// The value of the field `name`, lower case, of a client or an authorizer, unless it is a credential.
+    fn unless_credential(self, name: &str, value: &[u8]) -> String {
+        let is_credential =
+            rewrite::drops_header(name) && sounds_secret(name) || rewrite::reads_token_from(&self.tables, name);
+        match is_credential {
+            true => NOT_SHOWN.to_owned(),
+            false => text(value),
+        }
     }
 
     /// What a plain host is told of the client, as Envoy tells it.
@@ -302,7 +313,7 @@ impl Reader<'_> {
     pub(super) fn changes(self, changes: &[HeaderChangeRow]) -> Vec<HeaderChanged> {
         let value = |value| match value {
             HeaderText::Text(text) => self.tables.text(text).to_owned(),
-            HeaderText::Secret(_) => "«not shown»".to_owned(),
+            HeaderText::Secret(_) => NOT_SHOWN.to_owned(),
         };
         let changed = changes.iter().map(|row| {
             let name = self.tables.text(row.name).to_owned();
