@@ -232,4 +232,13 @@ fn a_field_that_no_request_can_have_is_refused_as_the_gateway_refuses_it() {
         assert!(refused.contains("is no name of a header field"), "{name}: {refused}");
     }
     assert!(asked("http://test.com/", &[("X-a_b.~!#$%&'*+-^`|9", "c")]).is_ok());
+    for value in ["a\u{1}", "a\r\nx-team: red", "a\n", "\r", "a\0b", "\u{7f}"] {
+        let refused = asked("http://test.com/", &[("x-a", value)]).unwrap_err();
+        assert!(
+            refused.contains("`x-a` has a control character"),
+            "{value:?}: {refused}"
+        );
+        assert!(!refused.contains("red"), "{refused}");
+    }
+    assert!(asked("http://test.com/", &[("x-a", "\ta\tb ü ")]).is_ok());
 }

@@ -198,6 +198,29 @@ async fn explain_agrees_with_the_seeds_cases() {
 }
 
 #[tokio::test]
+async fn explain_refuses_a_head_that_the_gateway_answers_with_400() {
+    for (field, why) in [
+        ("x-team : red", "`x-team ` is no name of a header field"),
+        (" x-team: red", "` x-team` is no name of a header field"),
+        ("x-q: a\u{1}", "the value of `x-q` has a control character"),
+        ("x-q: a\r\nx-team: red", "the value of `x-q` has a control character"),
+        ("x-q: a\r", "the value of `x-q` has a control character"),
+    ] {
+        let args = ["-H", "host: test.com", "-H", field, "/"];
+        let said = Setup::seed().run("explain", &args).await;
+        assert_ne!(said.code, 0, "{field:?}: {}", said.all());
+        assert!(said.stderr.contains(why), "{field:?}: {}", said.all());
+    }
+    let args = ["-H", "host: \t test.com ", "-H", "x-q:a\tb", "/"];
+    let said = Setup::seed().run("explain", &args).await;
+    assert!(
+        said.code == 0 && said.stdout.contains("host test.com"),
+        "{}",
+        said.all()
+    );
+}
+
+#[tokio::test]
 async fn explain_reads_the_body_as_the_gateway_does() {
     let args = [
         "-X",

@@ -211,6 +211,11 @@ impl Question {
                 escaped(name)
             ));
         }
+        if let Some((name, _)) = self.headers.iter().find(|(_, value)| !is_value(value)) {
+            return Err(format!(
+                "the value of `{name}` has a control character: a gateway answers 400 before anything is decided"
+            ));
+        }
         let mut headers = Cow::Borrowed(&self.headers[..]);
         let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
         if let (Some(authority), None, false) = (&target.authority, &self.authority, names_host) {
@@ -321,6 +326,12 @@ fn join_cookies(headers: &mut Cow<'_, [(String, FieldValue)]>) {
 fn is_token(name: &str) -> bool {
     let is_in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_in_token)
+}
+
+/// Whether it can be the value of a field (RFC 9110 §5.5).
+fn is_value(value: &FieldValue) -> bool {
+    let mut bytes = value.as_bytes().iter();
+    bytes.all(|byte| *byte == b'\t' || !byte.is_ascii_control())
 }
 
 fn upgrade(protocol: &str) -> Result<Upgrade, String> {
