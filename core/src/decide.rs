@@ -146,7 +146,7 @@ pub fn decide<'d>(
         }
     };
     let sent = as_sent.headers;
-    let claims = match identify(tables, as_sent, known.identity) {
+    let claims = match identify(tables, as_sent, &known.identity) {
         Sender::Known(claims) => claims,
         Sender::Token(token) => return Decision::VerifyToken(token),
         Sender::Refused(error) => return Decision::Refuse(Refusal::Token(error)),
@@ -183,7 +183,7 @@ pub fn decide<'d>(
         return redirect::to_https(seen);
     }
     let evidence = Evidence {
-        claims: claims.as_ref(),
+        claims,
         body: body::facts(seen, &known),
     };
     let Some(Found { entry, depends_on_body }) = route::find(tables, routed, evidence) else {

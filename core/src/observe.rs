@@ -52,7 +52,7 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     let Ok(seen) = Attributes::read(tables, request, head) else {
         return Observation::default();
     };
-    let claims = known.identity.claims().copied();
+    let claims = known.identity.claims();
     let Ok(headers) = Overlay::of_kept(tables, &seen, known.checked, claims, judged_cookies) else {
         return Observation::default();
     };

@@ -160,7 +160,7 @@ pub fn token_headers<'d>(tables: &Tables<'d>) -> impl Iterator<Item = &'d str> +
 pub fn drops_token_header_to_host(
     tables: &Tables<'_>,
     headers: &dyn Headers,
-    claims: Option<Claims<'_>>,
+    claims: Option<&Claims<'_>>,
     name: &str,
 ) -> bool {
     is_written(tables, name) || takes_token_field(tables, headers, claims, name)
@@ -170,7 +170,7 @@ pub fn drops_token_header_to_host(
 pub(crate) fn takes_token_field(
     tables: &Tables<'_>,
     headers: &dyn Headers,
-    claims: Option<Claims<'_>>,
+    claims: Option<&Claims<'_>>,
     name: &str,
 ) -> bool {
     claims.is_some_and(|claims| !claims.is_token_shown()) && places::is_in_field(tables, headers, name)

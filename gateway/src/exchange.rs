@@ -299,7 +299,8 @@ impl Exchange {
                     head::tell_client_cert(headers, client_cert);
                 }
             }
-            let claims = self.sender.identity().claims().copied();
+            let identity = self.sender.identity();
+            let claims = identity.claims();
             for name in rewrite::token_headers(&tables) {
                 let is_dropped = match plan.to {
                     To::Provider(_) => true,

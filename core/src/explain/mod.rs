@@ -106,7 +106,7 @@ fn decided<T>(
     let mut scratch = Scratch::new();
     let decision = decide(&tables, request, known, entropy, &mut scratch);
     let mut reading = Scratch::new();
-    let claims = known.identity.claims().copied();
+    let claims = known.identity.claims();
     let routed_checked = known.checked.map(|checked| checked.seen_by_routes(&tables));
     let sent = Attributes::read(&tables, request, &mut reading.head).ok();
     let sent = sent.as_ref();

@@ -305,7 +305,7 @@ impl Reader<'_> {
 
     fn drops_token_header_to_host(self, headers: &dyn Headers, known: &Known<'_>, name: &str) -> bool {
         let headers = known.checked.map_or(headers, |checked| checked);
-        let claims = known.identity.claims().copied();
+        let claims = known.identity.claims();
         rewrite::drops_token_header_to_host(&self.tables, headers, claims, name)
     }
 

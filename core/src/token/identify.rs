@@ -10,7 +10,7 @@ use crate::tables::Tables;
 /// What there is to say about the sender.
 pub(crate) enum Sender<'d, 'k> {
     /// The claims of a good token, or none.
-    Known(Option<Claims<'k>>),
+    Known(Option<&'k Claims<'k>>),
     /// Its token has not been looked at.
     Token(SentToken<'d>),
     /// Its token must not pass.
@@ -18,11 +18,15 @@ pub(crate) enum Sender<'d, 'k> {
 }
 
 /// Looks for a token, unless its claims are known already or nobody asks for tokens.
-pub(crate) fn identify<'d, 'k>(tables: &Tables<'d>, seen: &Attributes<'d>, identity: Identity<'k>) -> Sender<'d, 'k> {
+pub(crate) fn identify<'d, 'k>(
+    tables: &Tables<'d>,
+    seen: &Attributes<'d>,
+    identity: &'k Identity<'k>,
+) -> Sender<'d, 'k> {
     match identity {
         Identity::Verified(claims) => Sender::Known(Some(claims)),
         Identity::Anonymous => Sender::Known(None),
-        Identity::Refused(error) => Sender::Refused(error),
+        Identity::Refused(error) => Sender::Refused(*error),
         Identity::Unverified if tables.token_rules.is_empty() || is_preflight(seen.method, seen.headers) => {
             Sender::Known(None)
         }

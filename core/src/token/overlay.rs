@@ -24,7 +24,7 @@ pub(crate) struct Overlay<'o> {
     /// As the client sent it.
     seen: &'o Attributes<'o>,
     checked: Option<&'o Checked<'o>>,
-    claims: Option<Claims<'o>>,
+    claims: Option<&'o Claims<'o>>,
     /// What is left of the cookies, where some are taken out.
     cookies: Option<&'o KeptCookies>,
 }
@@ -34,7 +34,7 @@ impl<'o> Overlay<'o> {
         tables: &'o Tables<'o>,
         seen: &'o Attributes<'o>,
         checked: Option<&'o Checked<'o>>,
-        claims: Option<Claims<'o>>,
+        claims: Option<&'o Claims<'o>>,
     ) -> Self {
         Self {
             tables,
@@ -53,7 +53,7 @@ impl<'o> Overlay<'o> {
         tables: &'o Tables<'o>,
         seen: &'o Attributes<'o>,
         checked: Option<&'o Checked<'o>>,
-        claims: Option<Claims<'o>>,
+        claims: Option<&'o Claims<'o>>,
         cookies: &'o mut KeptCookies,
     ) -> Result<Self, BadRequest> {
         let sent = checked.map_or(seen.headers, |checked| checked);

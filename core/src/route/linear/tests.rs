@@ -190,7 +190,7 @@ fn agree(random: &mut Random, compiled: &Compiled, noted: &mut Vec<Option<usize>
     };
     let mut scratch = Scratch::new();
     let seen = Attributes::read(tables, &request, &mut scratch.head).unwrap();
-    let overlay = Overlay::new(tables, &seen, None, claims);
+    let overlay = Overlay::new(tables, &seen, None, claims.as_ref());
     let seen = seen.with_headers(&overlay);
     let text = format!(r#"{{"model":"{}","stream":{}}}"#, words[7], random.below(2) == 0);
     let mut scan = BodyScan::new(1 << 20);
