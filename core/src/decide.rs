@@ -19,7 +19,8 @@
 //! Rules of VirtualServices end after one pass. The second is of LLMRoutes: ASM's
 //! "re-triggers route matching", after its plugin has rewritten the request.
 //! Here it happens exactly once, so it cannot loop; the first rule chose
-//! provider, key, model and path, the second only has to admit the provider.
+//! provider, key, model and path, the second only has to admit the provider. Where
+//! it admits whatever is sent to that, `compile` has found so, and nothing is matched.
 
 pub use crate::attributes::Scratch;
 
@@ -37,8 +38,8 @@ use crate::redirect;
 use crate::request::{Headers, Request};
 use crate::route::{self, Evidence, Found};
 use crate::tables::{
-    BackendRow, BackendTarget, EntryRow, PathRewrite, PlainTarget, ProviderId, ProviderTarget, RuleAction, RuleId,
-    RuleRow, Tables,
+    BackendRow, BackendTarget, EntryRow, PathRewrite, PlainTarget, ProviderId, ProviderRow, ProviderTarget, RuleAction,
+    RuleId, RuleRow, Tables,
 };
 use crate::token::TokenError;
 use crate::token::identify::{Sender, identify};
@@ -377,26 +378,27 @@ fn to_provider<'d>(
         }
         Body::Unread | Body::Read(_) => {}
     }
-    let fixed = provider.path.map(|path| path.parts(tables));
-    let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed, headers);
-    let evidence = Evidence {
-        claims: known.identity.claims(),
-        ..evidence
+    let admission = seen.listener.and_then(|listener| tables.admission(listener, id));
+    let admitted_by = match admission {
+        Some(by) => by,
+        None => {
+            let Some(found) = second_pass(tables, seen, headers, known, evidence, provider) else {
+                return Decision::Refuse(Refusal::NoRouteAfterRewrite(rule));
+            };
+            let second = found.entry;
+            if found.depends_on_body {
+                return up_to_body(known.body, second.rule);
+            }
+            if !admits(tables, second, id) {
+                return Decision::Refuse(Refusal::NotAdmitted {
+                    rule,
+                    second: second.rule,
+                    provider: id,
+                });
+            }
+            second.rule
+        }
     };
-    let Some(found) = route::find(tables, &rewritten, evidence) else {
-        return Decision::Refuse(Refusal::NoRouteAfterRewrite(rule));
-    };
-    let second = found.entry;
-    if found.depends_on_body {
-        return up_to_body(known.body, second.rule);
-    }
-    if !admits(tables, second, id) {
-        return Decision::Refuse(Refusal::NotAdmitted {
-            rule,
-            second: second.rule,
-            provider: id,
-        });
-    }
     let config = tables.configs.get(target.config as usize);
     Decision::Forward(Forward {
         rule,
@@ -411,7 +413,7 @@ fn to_provider<'d>(
         mirrors: taken.mirrors,
         cors: taken.cors,
         to: Destination::Provider(ToProvider {
-            admitted_by: second.rule,
+            admitted_by,
             provider: id,
             credential: config.and_then(|config| config.credential),
             fields: config.map_or(&[], |config| config.fields.of(tables.fields)),
@@ -419,6 +421,24 @@ fn to_provider<'d>(
             response_changes: target.response_changes.of(tables.header_changes),
         }),
     })
+}
+
+/// What takes the request as the provider would be sent it.
+fn second_pass<'d>(
+    tables: &Tables<'d>,
+    seen: &Attributes<'_>,
+    headers: &dyn Headers,
+    known: &Known<'_>,
+    evidence: Evidence<'_>,
+    provider: &ProviderRow,
+) -> Option<Found<'d>> {
+    let fixed = provider.path.map(|path| path.parts(tables));
+    let rewritten = seen.rewritten_to(tables.bytes(provider.host), fixed, headers);
+    let evidence = Evidence {
+        claims: known.identity.claims(),
+        ..evidence
+    };
+    route::find(tables, &rewritten, evidence)
 }
 
 /// Methods whose body an LLM API reads, and which therefore is read here first.

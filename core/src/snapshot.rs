@@ -18,8 +18,8 @@ use crate::regex::Regex;
 use crate::shown::ShownRow;
 use crate::substitution::Substitution;
 use crate::tables::{
-    Attempts, AttemptsId, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow, CorsRow,
-    DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, MirrorRow,
+    AdmissionRow, Attempts, AttemptsId, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow,
+    CorsRow, DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, MirrorRow,
     OriginResourceRow, OriginRow, PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow,
     RangeRow, RedirectRow, RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text,
     TokenRuleRow, VirtualHostRow,
@@ -67,6 +67,11 @@ impl Snapshot {
         }
     }
 
+    /// Keeps what follows from the other rows about the second pass of routes.
+    pub(crate) fn admit(&mut self, admissions: Vec<AdmissionRow>) {
+        self.rows.admissions = admissions;
+    }
+
     /// Sixteen hexadecimal digits that name what this configuration means: the same on every platform, whatever
     /// the files are called and whatever the secrets are.
     #[must_use]
@@ -82,6 +87,7 @@ impl Snapshot {
             server_names_slots,
             hosts_slots,
             rule_index,
+            admissions,
             read_headers,
             changed_headers,
             shown,
@@ -134,6 +140,7 @@ impl Snapshot {
             patterns: &meaning.patterns,
             request_principals: &meaning.request_principals,
             rule_index: rule_index.borrow(),
+            admissions,
             token_rules: &meaning.token_rules,
             token_places: &meaning.token_places,
             token_place_ids: &meaning.token_place_ids,
@@ -241,6 +248,7 @@ pub(crate) struct OwnedRows {
     pub(crate) server_names_slots: Vec<Slot>,
     pub(crate) hosts_slots: Vec<Slot>,
     pub(crate) rule_index: RuleIndexRows,
+    pub(crate) admissions: Vec<AdmissionRow>,
     pub(crate) read_headers: Vec<Span>,
     pub(crate) changed_headers: Vec<Span>,
     pub(crate) shown: Vec<ShownRow>,

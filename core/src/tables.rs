@@ -174,6 +174,8 @@ pub struct Tables<'a> {
     pub(crate) patterns: &'a [PatternRow],
     pub(crate) request_principals: &'a [RequestPrincipalRow],
     pub(crate) rule_index: RuleIndex<'a>,
+    /// Sorted by listener and provider.
+    pub(crate) admissions: &'a [AdmissionRow],
     /// Ordered by issuer.
     pub(crate) token_rules: &'a [TokenRuleRow],
     /// All places where any rule looks, each once.
@@ -445,6 +447,16 @@ impl<'a> Tables<'a> {
 
     pub(crate) fn provider(&self, provider: ProviderId) -> Option<&'a ProviderRow> {
         self.providers.get(provider.0 as usize)
+    }
+
+    /// The rule that takes and admits every request of `listener` to `provider` in the second pass, if one does whatever
+    /// else such a request has.
+    pub(crate) fn admission(&self, listener: u32, provider: ProviderId) -> Option<RuleId> {
+        let key = (listener, provider);
+        let found = self
+            .admissions
+            .binary_search_by_key(&key, |row| (row.listener, row.provider));
+        Some(self.admissions.get(found.ok()?)?.by)
     }
 
     pub(crate) fn origin(&self, origin: OriginId) -> Option<Origin<'a>> {

@@ -24,6 +24,7 @@ mod read_headers;
 mod routes;
 mod rows;
 mod rule_index;
+mod second_pass;
 mod targets;
 mod tls_servers;
 mod tokens;
@@ -45,6 +46,7 @@ use destinations::Destinations;
 pub use files::PemFile;
 use hosts::Hosts;
 use rows::RowWriter;
+use second_pass::SecondPass;
 use targets::Targets;
 
 /// Who this gateway is: what selectors and namespaces are compared with.
@@ -165,12 +167,14 @@ fn compile_with(
     let files = core::mem::take(&mut rows.files);
     let (rows, secrets, places) = rows.finish(diagnostics);
     let (ports, tls_servers) = listeners.finish();
-    let snapshot = Snapshot::new(rows, ports, tls_servers, upstreams, key_sources, authorizers);
+    let mut snapshot = Snapshot::new(rows, ports, tls_servers, upstreams, key_sources, authorizers);
     if diagnostics.has_errors() {
         // Lints would speak of rules that the errors took away.
         return None;
     }
     lint::check(&snapshot, &places, resources, settings, &targets, &hosts, diagnostics);
+    let admissions = SecondPass::new(&snapshot.tables()).admissions();
+    snapshot.admit(admissions);
     Some(Compiled {
         snapshot,
         secrets,

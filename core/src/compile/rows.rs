@@ -204,6 +204,7 @@ impl<'c> RowWriter<'c> {
             server_names_slots: index::build_slots(text, &self.rows.server_names),
             hosts_slots: index::build_slots(text, &self.rows.hosts),
             rule_index: rule_index::compile(&self.rows, &self.regexes),
+            admissions: Vec::new(),
             shown: read_headers::shown(text, &judged, self.rows.edge.trusted_proxies),
             read_headers: read_headers::all(&self.rows, &judged),
             changed_headers: read_headers::changed(&self.rows),

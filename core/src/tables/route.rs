@@ -226,6 +226,15 @@ pub(crate) enum PathRewrite {
     },
 }
 
+/// A provider to which every request of a listener is admitted by one rule in the second pass. It follows from the other
+/// rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AdmissionRow {
+    pub(crate) listener: u32,
+    pub(crate) provider: ProviderId,
+    pub(crate) by: RuleId,
+}
+
 /// One `redirect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RedirectRow {

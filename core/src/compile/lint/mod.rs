@@ -8,7 +8,6 @@ mod hosts;
 mod http_route;
 mod paths;
 mod policy;
-mod second_pass;
 mod shadowed;
 mod virtual_service;
 mod weights;
@@ -18,15 +17,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::hosts::Hosts;
+use super::second_pass::{SecondPass, exact_host, providers_of};
 use super::targets::Targets;
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
 use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
 use crate::route;
 use crate::snapshot::Snapshot;
-use crate::tables::{BackendTarget, EntryRow, ProviderId, Subject, Tables, Test};
+use crate::tables::{EntryRow, ProviderId, Tables};
 use crate::text_map::TextSet;
-use second_pass::SecondPass;
 
 /// `places` are those of the origins.
 pub(super) fn check(
@@ -122,28 +121,6 @@ fn reach<'d>(tables: &Tables<'d>) -> Vec<Way<'d>> {
     reach.sort_unstable_by_key(|way| (way.key(), way.number));
     reach.dedup_by_key(|way| way.key());
     reach
-}
-
-fn exact_host<'d>(tables: &Tables<'d>, entry: &EntryRow) -> Option<&'d str> {
-    let conditions = entry.conditions.of(tables.conditions).iter();
-    conditions
-        .filter(|condition| !condition.negated)
-        .find_map(|condition| match (condition.subject, condition.test) {
-            (Subject::Host | Subject::Authority | Subject::RawAuthority, Test::Exact(host)) => Some(tables.text(host)),
-            _ => None,
-        })
-}
-
-/// The providers that take traffic of the entry's rule.
-fn providers_of<'d>(tables: &Tables<'d>, entry: &EntryRow) -> impl Iterator<Item = ProviderId> + use<'d> {
-    let backends = tables.rule(entry.rule).map(|rule| rule.split().backends);
-    let backends = backends.unwrap_or_default().of(tables.backends).iter();
-    backends
-        .filter(|backend| backend.weight > 0)
-        .filter_map(|backend| match backend.to {
-            BackendTarget::Provider(target) => Some(target.provider),
-            BackendTarget::Upstream(_) => None,
-        })
 }
 
 /// After the rewrite to the provider's host, routes are matched again: without a rule for that host, or with one that
