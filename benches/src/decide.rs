@@ -76,7 +76,7 @@ fn case(
             let tables = snapshot.tables();
             let body = Body::Read(scan.finish());
             let _ = black_box(decide(
-                black_box(&tables),
+                black_box(tables),
                 black_box(&request),
                 Known::of_body(body),
                 0,
@@ -104,7 +104,7 @@ mod tests {
             connection: Connection::plain(Ipv4Addr::new(203, 0, 113, 7).into(), PORT),
         };
         match decide(
-            &snapshot.tables(),
+            snapshot.tables(),
             &request,
             Known::of_body(Body::Read(scan.finish())),
             0,

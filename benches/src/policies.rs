@@ -70,7 +70,7 @@ fn decided(snapshot: &Snapshot, headers: &[(&str, &[u8])], known: Known<'_>, scr
         },
     };
     let tables = snapshot.tables();
-    let decision = black_box(decide(black_box(&tables), black_box(&request), known, 0, scratch));
+    let decision = black_box(decide(black_box(tables), black_box(&request), known, 0, scratch));
     matches!(decision, lockgate_core::decision::Decision::Forward(_))
 }
 

@@ -129,7 +129,7 @@ fn decided<'d>(snapshot: &'d Snapshot, sent: &Sent, scratch: &'d mut Scratch) ->
         connection: Connection::plain(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), PORT),
     };
     let tables = snapshot.tables();
-    match decide(black_box(&tables), black_box(&request), Known::NOTHING, 0, scratch) {
+    match decide(black_box(tables), black_box(&request), Known::NOTHING, 0, scratch) {
         Decision::Forward(forward) => Some(tables.rule_label(forward.rule)),
         _ => None,
     }

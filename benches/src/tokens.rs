@@ -139,17 +139,17 @@ impl Bed {
             connection: Connection::plain(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), PORT),
         };
         let tables = self.compiled.snapshot.tables();
-        let decision = decide(black_box(&tables), black_box(&request), Known::NOTHING, 0, scratch);
+        let decision = decide(black_box(tables), black_box(&request), Known::NOTHING, 0, scratch);
         let Decision::VerifyToken(sent) = decision else {
             panic!("{decision:?}, and not the token");
         };
-        match self.tokens.begin(&tables, &sent) {
+        match self.tokens.begin(tables, &sent) {
             Begun::Known(claims) => {
                 black_box(claims);
                 Way::Known
             }
             Begun::Refused(error) => panic!("{error:?}"),
-            Begun::Pending(pending) => match now_or_never(self.tokens.finish(&tables, *pending)) {
+            Begun::Pending(pending) => match now_or_never(self.tokens.finish(tables, *pending)) {
                 Some(Ok(claims)) => {
                     black_box(claims);
                     Way::Verified

@@ -30,7 +30,7 @@ pub enum ErrorShape {
 impl ErrorShape {
     /// The shape for a request that `rule` took, if one did: of a rule that sends nothing to an LLM it is text.
     #[must_use]
-    pub fn of(tables: &Tables<'_>, rule: Option<RuleId>, path: &str) -> Self {
+    pub fn of(tables: &Tables, rule: Option<RuleId>, path: &str) -> Self {
         match rule {
             Some(rule) if !tables.is_llm_rule(rule) => Self::Text,
             _ => Self::of_path(path),

@@ -81,7 +81,7 @@ impl<'d> Attributes<'d> {
     /// # Errors
     /// What makes it ambiguous or malformed.
     pub(crate) fn read(
-        tables: &Tables<'_>,
+        tables: &Tables,
         request: &'d Request<'d>,
         scratch: &'d mut HeadScratch,
     ) -> Result<Self, BadRequest> {
@@ -116,7 +116,7 @@ impl<'d> Attributes<'d> {
     }
 
     /// What the client's own fields and its connection make of `x-forwarded-client-cert`.
-    pub(crate) fn client_cert(&self, tables: &Tables<'_>) -> Shown<'d> {
+    pub(crate) fn client_cert(&self, tables: &Tables) -> Shown<'d> {
         Shown::of(tables, self.headers, self.connection)
     }
 

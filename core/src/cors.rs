@@ -33,8 +33,7 @@ impl<'d> CrossOrigin<'d> {
     }
 
     /// The fields of the answer, each its only value.
-    pub fn fields(&self, tables: &Tables<'d>) -> impl Iterator<Item = (&'static str, &'d [u8])> + use<'d> {
-        let tables = *tables;
+    pub fn fields(&self, tables: &'d Tables) -> impl Iterator<Item = (&'static str, &'d [u8])> + use<'d> {
         let Self { row, origin, asked } = *self;
         let text = move |span: Option<Span>| span.map(|span| tables.bytes(span));
         let or_asked = move |span, asked: &'d [u8]| match text(span) {
@@ -67,14 +66,14 @@ impl<'d> CrossOrigin<'d> {
 
 /// What the rule's policy says of a request; `None` when there is none, or the request names no origin.
 pub(crate) fn judge<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     rule: &RuleRow,
     method: &str,
     headers: &'d dyn Headers,
 ) -> Option<CrossOrigin<'d>> {
     let row = tables.cors.get(rule.cors? as usize)?;
     let origin = only(headers, "origin").filter(|origin| !origin.is_empty())?;
-    let mut tests = row.origins.of(tables.cors_origins).iter();
+    let mut tests = row.origins.of(&tables.cors_origins).iter();
     // A test that takes a star takes every origin.
     let is_allowed = tests.any(|test| route::passes(tables, *test, b"*") || route::passes(tables, *test, origin));
     let asked = is_preflight(method, headers).then(|| {

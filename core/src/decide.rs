@@ -113,7 +113,7 @@ pub enum Body<'b> {
 /// and what else is left to chance draws bits of its own out of it (`chance`). `scratch` is overwritten. When the answer is [`Decision::Check`], [`Decision::VerifyToken`] or [`Decision::ReadBody`],
 /// do that and call again with what is known then and the same `entropy`.
 pub fn decide<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     request: &'d Request<'d>,
     known: Known<'d>,
     entropy: u64,
@@ -221,7 +221,7 @@ pub fn decide<'d>(
             rule: entry.rule,
             delay_ms,
             answer,
-            response_changes: to.response_changes().of(tables.header_changes),
+            response_changes: to.response_changes().of(&tables.header_changes),
         });
     }
     let cors = cors::judge(tables, row, seen.method, sent);
@@ -238,7 +238,7 @@ pub fn decide<'d>(
         delay_ms,
         cors,
         mirrors: Mirrors {
-            rows: row.mirrors.of(tables.mirrors),
+            rows: row.mirrors.of(&tables.mirrors),
             entropy,
         },
     };
@@ -267,7 +267,7 @@ fn up_to_body<'d>(body: Body<'_>, rule: RuleId) -> Decision<'d> {
 }
 
 /// Whether any route takes a request as it was sent, whoever sends it.
-fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
+fn has_route(tables: &Tables, seen: &Attributes<'_>) -> bool {
     let headers = Overlay::new(tables, seen, None, None);
     let seen = seen.with_headers(&headers);
     let nothing = Evidence {
@@ -277,7 +277,7 @@ fn has_route(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
     route::wants_tls(tables, &seen) || route::find(tables, &seen, nothing).is_some()
 }
 
-fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId, seen: &Attributes<'_>) -> Decision<'d> {
+fn respond<'d>(tables: &'d Tables, row: u32, rule: RuleId, seen: &Attributes<'_>) -> Decision<'d> {
     let Some(row) = tables.direct_responses.get(row as usize) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
@@ -287,15 +287,15 @@ fn respond<'d>(tables: &Tables<'d>, row: u32, rule: RuleId, seen: &Attributes<'_
     Decision::Respond(DirectResponse {
         rule,
         status: row.status,
-        body: row.body.of(tables.bodies),
-        response_changes: row.response_changes.of(tables.header_changes),
+        body: row.body.of(&tables.bodies),
+        response_changes: row.response_changes.of(&tables.header_changes),
     })
 }
 
 /// To a plain host: at once, with the body as it comes. Where a policy asked for the body it must be one that policy
 /// could read to be sent on.
 fn to_host<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     seen: &Attributes<'d>,
     body: Body<'_>,
     taken: &Taken<'d>,
@@ -325,14 +325,14 @@ fn to_host<'d>(
         to: Destination::Host(ToHost {
             upgrade,
             makes_key: upgrade.is_some() && upgrade::lacks_key(seen),
-            request_changes: target.request_changes.of(tables.header_changes),
-            response_changes: target.response_changes.of(tables.header_changes),
+            request_changes: target.request_changes.of(&tables.header_changes),
+            response_changes: target.response_changes.of(&tables.header_changes),
         }),
     })
 }
 
 /// What is sent of the client's path and query.
-fn path_sent<'d>(tables: &Tables<'d>, seen: &Attributes<'d>, entry: &EntryRow, rewrite: PathRewrite) -> Path<'d> {
+fn path_sent<'d>(tables: &'d Tables, seen: &Attributes<'d>, entry: &EntryRow, rewrite: PathRewrite) -> Path<'d> {
     let (path, query) = (seen.path, seen.query);
     match rewrite {
         PathRewrite::Keep => Path::Client { path, query },
@@ -354,7 +354,7 @@ fn path_sent<'d>(tables: &Tables<'d>, seen: &Attributes<'d>, entry: &EntryRow, r
 
 /// To an LLM provider: when its API takes the method and the body, and the second pass admits it.
 fn to_provider<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     seen: &Attributes<'d>,
     headers: &dyn Headers,
     known: &Known<'_>,
@@ -416,16 +416,16 @@ fn to_provider<'d>(
             admitted_by,
             provider: id,
             credential: config.and_then(|config| config.credential),
-            fields: config.map_or(&[], |config| config.fields.of(tables.fields)),
-            request_changes: target.request_changes.of(tables.header_changes),
-            response_changes: target.response_changes.of(tables.header_changes),
+            fields: config.map_or(&[], |config| config.fields.of(&tables.fields)),
+            request_changes: target.request_changes.of(&tables.header_changes),
+            response_changes: target.response_changes.of(&tables.header_changes),
         }),
     })
 }
 
 /// What takes the request as the provider would be sent it.
 fn second_pass<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     seen: &Attributes<'_>,
     headers: &dyn Headers,
     known: &Known<'_>,
@@ -447,9 +447,9 @@ fn sends_json(method: &str) -> bool {
 }
 
 /// Whether the rule of the second pass sends any traffic to the provider.
-fn admits(tables: &Tables<'_>, second: &EntryRow, provider: ProviderId) -> bool {
+fn admits(tables: &Tables, second: &EntryRow, provider: ProviderId) -> bool {
     let backends = tables.rule(second.rule).map(|rule| rule.split().backends);
-    let mut backends = backends.unwrap_or_default().of(tables.backends).iter();
+    let mut backends = backends.unwrap_or_default().of(&tables.backends).iter();
     backends.any(|backend| match backend.to {
         BackendTarget::Provider(target) => target.provider == provider && backend.weight > 0,
         BackendTarget::Upstream(_) => false,

@@ -83,7 +83,7 @@ pub(crate) struct Drawn {
     pub(crate) abort: Option<AbortStatus>,
 }
 
-pub(crate) fn drawn(tables: &Tables<'_>, rule: &RuleRow, entropy: u64) -> Drawn {
+pub(crate) fn drawn(tables: &Tables, rule: &RuleRow, entropy: u64) -> Drawn {
     let Some(row) = rule.fault.and_then(|fault| tables.faults.get(fault as usize)) else {
         return Drawn::default();
     };

@@ -34,7 +34,7 @@
 //!     connection: Connection::plain("203.0.113.9".parse().unwrap(), 80),
 //! };
 //! let mut scratch = Scratch::new();
-//! let decision = decide(&snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
+//! let decision = decide(snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
 //! assert!(matches!(decision, Decision::Refuse(Refusal::Denied(_))));
 //! # }
 //! ```
@@ -46,6 +46,10 @@
 //! - `yaml`: the loader, and [`build()`], which goes from text to snapshot.
 #![no_std]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
+#![cfg_attr(
+    not(feature = "alloc"),
+    expect(clippy::needless_borrow, reason = "the tables of a `static` are borrowed already")
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

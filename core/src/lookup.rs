@@ -16,15 +16,15 @@ use crate::tables::{AffixLengthRow, AffixesRow, FeatureRow, Rows, RuleIndex, Tab
 
 /// Calls `visit` with what a text leads to, until it breaks.
 pub(crate) fn text(
-    tables: &Tables<'_>,
+    tables: &Tables,
     feature: &FeatureRow,
     value: &[u8],
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let index = &tables.rule_index;
+    let index = &tables.derived.rule_index;
     if let Some(whole) = feature.exact
         && whole.lengths.may_hold(value.len())
-        && let Some(rows) = index.texts.get(tables.text, whole.scope, value)
+        && let Some(rows) = index.texts().get(tables.texts(), whole.scope, value)
     {
         visit(rows)?;
     }
@@ -40,14 +40,14 @@ pub(crate) fn text(
 }
 
 fn prefixes(
-    tables: &Tables<'_>,
+    tables: &Tables,
     prefixes: AffixesRow,
     value: &[u8],
     is_same: impl Fn(&[u8], &[u8]) -> bool,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let index = &tables.rule_index;
-    let lengths: &[AffixLengthRow] = prefixes.lengths.of(index.affix_lengths);
+    let index = &tables.derived.rule_index;
+    let lengths: &[AffixLengthRow] = prefixes.lengths.of(&index.affix_lengths);
     let mut beginnings = Beginnings::of(value);
     for row in lengths {
         let Some(prefix) = value.get(..row.len as usize) else {
@@ -58,7 +58,7 @@ fn prefixes(
         }
         let hash = beginnings.hash(prefixes.scope, prefix.len());
         let is_it = |key: &[u8]| is_same(key, prefix);
-        if let Some(rows) = index.texts.get_hashed(tables.text, prefixes.scope, hash, is_it) {
+        if let Some(rows) = index.texts().get_hashed(tables.texts(), prefixes.scope, hash, is_it) {
             visit(rows)?;
         }
     }
@@ -66,20 +66,20 @@ fn prefixes(
 }
 
 fn suffixes(
-    tables: &Tables<'_>,
+    tables: &Tables,
     suffixes: AffixesRow,
     value: &[u8],
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let index = &tables.rule_index;
-    let lengths: &[AffixLengthRow] = suffixes.lengths.of(index.affix_lengths);
+    let index = &tables.derived.rule_index;
+    let lengths: &[AffixLengthRow] = suffixes.lengths.of(&index.affix_lengths);
     for row in lengths {
         let start = value.len().checked_sub(row.len as usize);
         let Some(suffix) = start.and_then(|start| value.get(start..)) else {
             break;
         };
         if suffix.first().is_some_and(|&first| row.inner.may_hold(first))
-            && let Some(rows) = index.texts.get(tables.text, suffixes.scope, suffix)
+            && let Some(rows) = index.texts().get(tables.texts(), suffixes.scope, suffix)
         {
             visit(rows)?;
         }
@@ -89,12 +89,12 @@ fn suffixes(
 
 /// The same of an address.
 pub(crate) fn address(
-    index: &RuleIndex<'_>,
+    index: &RuleIndex,
     feature: &FeatureRow,
     value: IpAddr,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let rows = feature.blocks.of(index.blocks);
+    let rows = feature.blocks.of(&index.blocks);
     let after = rows.partition_point(|row| row.network() <= value);
     let mut next = after.checked_sub(1).and_then(|last| rows.get(last));
     while let Some(row) = next {
@@ -108,12 +108,12 @@ pub(crate) fn address(
 
 /// The same of a number.
 pub(crate) fn number(
-    index: &RuleIndex<'_>,
+    index: &RuleIndex,
     feature: &FeatureRow,
     value: u64,
     visit: &mut impl FnMut(Rows) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let rows = feature.numbers.of(index.numbers);
+    let rows = feature.numbers.of(&index.numbers);
     let found = rows.binary_search_by_key(&value, |row| row.number);
     match found.ok().and_then(|place| rows.get(place)) {
         Some(row) => visit(row.listed),

@@ -41,7 +41,7 @@ impl Observation {
 
 /// Looks at `request` with the policies that decide nothing. `scratch` is overwritten.
 #[must_use]
-pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, scratch: &mut Scratch) -> Observation {
+pub fn observe(tables: &Tables, request: &Request<'_>, known: &Known<'_>, scratch: &mut Scratch) -> Observation {
     // They are the last ones.
     if !tables.policies.last().is_some_and(PolicyRow::only_observes) {
         return Observation::default();
@@ -57,7 +57,7 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
         return Observation::default();
     };
     let seen = seen.with_headers(&headers);
-    let has_dry_runs = tables.rule_index.sections.iter().any(|section| section.dry_run);
+    let has_dry_runs = tables.derived.rule_index.sections.iter().any(|section| section.dry_run);
     Observation {
         audited: authz::first_policy(tables, Action::Audit, &seen, known),
         dry_run: has_dry_runs.then(|| match authz::permission(tables, &seen, known, true) {
@@ -68,7 +68,7 @@ pub fn observe(tables: &Tables<'_>, request: &Request<'_>, known: &Known<'_>, sc
     }
 }
 
-impl Tables<'_> {
+impl Tables {
     /// What the dry runs would have done, in words for the log.
     #[cfg(feature = "alloc")]
     #[must_use]

@@ -33,7 +33,7 @@ pub(crate) fn to_https<'d>(seen: &Attributes<'d>) -> Decision<'d> {
 }
 
 /// The answer of `redirects[row]`, the redirect of `entry`'s rule.
-pub(crate) fn answer<'d>(tables: &Tables<'d>, row: u32, entry: &EntryRow, seen: &Attributes<'d>) -> Decision<'d> {
+pub(crate) fn answer<'d>(tables: &'d Tables, row: u32, entry: &EntryRow, seen: &Attributes<'d>) -> Decision<'d> {
     let Some(row) = tables.redirects.get(row as usize) else {
         return Decision::Refuse(Refusal::NoRoute);
     };
@@ -62,7 +62,7 @@ pub(crate) fn answer<'d>(tables: &Tables<'d>, row: u32, entry: &EntryRow, seen: 
         path,
         rest,
         query,
-        response_changes: row.response_changes.of(tables.header_changes),
+        response_changes: row.response_changes.of(&tables.header_changes),
     })
 }
 

@@ -58,7 +58,7 @@ impl RetryPolicy {
     /// The pause in milliseconds before the next attempt, when `retries` were made and `outcome` came of the last
     /// attempt; `None` when that is what the client gets.
     #[must_use]
-    pub fn next(&self, tables: &Tables<'_>, outcome: Outcome, retries: u32, entropy: u64) -> Option<u32> {
+    pub fn next(&self, tables: &Tables, outcome: Outcome, retries: u32, entropy: u64) -> Option<u32> {
         let is_due = retries < self.retries_max && self.covers(tables, outcome);
         is_due.then(|| {
             let growth = 1_u32.checked_shl(retries).unwrap_or(u32::MAX).min(BACKOFF_GROWTH_MAX);
@@ -68,7 +68,7 @@ impl RetryPolicy {
         })
     }
 
-    fn covers(&self, tables: &Tables<'_>, outcome: Outcome) -> bool {
+    fn covers(&self, tables: &Tables, outcome: Outcome) -> bool {
         const BROKEN: RetryOn = RetryOn::RESET.and(RetryOn::ANY_5XX).and(RetryOn::GATEWAY_ERROR);
         match outcome {
             Outcome::ConnectFailure => self
@@ -82,7 +82,7 @@ impl RetryPolicy {
             } => {
                 self.on
                     .has(of_status(status).and(grpc_status.map_or(RetryOn::default(), of_grpc_status)))
-                    || self.on.has(RetryOn::STATUSES) && self.statuses.of(tables.retry_statuses).contains(&status)
+                    || self.on.has(RetryOn::STATUSES) && self.statuses.of(&tables.retry_statuses).contains(&status)
             }
         }
     }

@@ -52,7 +52,7 @@ pub fn drops_header(name: &str) -> bool {
 /// Whether the client's field `name`, lower case, is not sent to a provider as things are: a field that never is, or a
 /// twin.
 #[must_use]
-pub fn drops_header_to_provider(tables: &Tables<'_>, name: &str) -> bool {
+pub fn drops_header_to_provider(tables: &Tables, name: &str) -> bool {
     // Looked for once: this is asked about every field of every request.
     let has_underscore = has_underscore(name);
     is_named(DROPPED_HEADERS, DROPPED_HEADER_PREFIXES, name, has_underscore) || is_twin(tables, name, has_underscore)
@@ -61,17 +61,19 @@ pub fn drops_header_to_provider(tables: &Tables<'_>, name: &str) -> bool {
 /// Whether the client's field `name`, lower case, would be taken for one that decisions rest on, or that the gateway
 /// writes or takes away, by a server that takes an underscore for a hyphen: `x_team` beside a policy about `x-team`.
 /// What a token writes says who asks, so that beside its `x_team` there is no `x-team` either.
-fn is_twin(tables: &Tables<'_>, name: &str, has_underscore: bool) -> bool {
+fn is_twin(tables: &Tables, name: &str, has_underscore: bool) -> bool {
     let is = |read: &str| read != name && is_alike(read, name);
-    let is_of_config =
-        || is_twin_of_one(tables, tables.read_headers, name) || is_twin_of_one(tables, tables.changed_headers, name);
+    let is_of_config = || {
+        is_twin_of_one(tables, &tables.derived.read_headers, name)
+            || is_twin_of_one(tables, &tables.derived.changed_headers, name)
+    };
     let is_written = tables.token_headers.iter().any(|written| is(tables.text(*written)));
     is_written
         || has_underscore && (is_of_config() || drops_header(name) || token_fields(tables).any(is) || is(REQUEST_ID))
 }
 
 /// The same of one of `names`, sorted. A configuration that has the very name with an underscore means that.
-fn is_twin_of_one(tables: &Tables<'_>, names: &[Span], name: &str) -> bool {
+fn is_twin_of_one(tables: &Tables, names: &[Span], name: &str) -> bool {
     let compare = |known: &Span| tables.bytes(*known).iter().copied().cmp(hyphenated(name.bytes()));
     names.binary_search_by(compare).is_ok() && !names.iter().any(|known| tables.text(*known) == name)
 }
@@ -131,13 +133,13 @@ pub(crate) fn is_hearsay(trusted_proxies: u32, name: &str) -> bool {
 
 /// Whether the client's field `name`, lower case, says what only a trusted proxy may say, so that no authorizer is sent it.
 #[must_use]
-pub fn drops_hearsay(tables: &Tables<'_>, name: &str) -> bool {
+pub fn drops_hearsay(tables: &Tables, name: &str) -> bool {
     is_hearsay(tables.edge.trusted_proxies, name)
 }
 
 /// Whether the client's field `name`, lower case, is never sent to a plain host.
 #[must_use]
-pub fn drops_header_to_host(tables: &Tables<'_>, name: &str) -> bool {
+pub fn drops_header_to_host(tables: &Tables, name: &str) -> bool {
     let has_underscore = has_underscore(name);
     let (names, prefixes) = (DROPPED_HEADERS_TO_HOST, DROPPED_HEADER_PREFIXES_TO_HOST);
     is_named(names, prefixes, name, has_underscore) && !OF_GATEWAY.contains(&name)
@@ -148,8 +150,8 @@ pub fn drops_header_to_host(tables: &Tables<'_>, name: &str) -> bool {
 /// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent to a
 /// provider, and to a plain host what [`drops_token_header_to_host`] says. What a token writes is
 /// [`crate::claims::Claims::headers`].
-pub fn token_headers<'d>(tables: &Tables<'d>) -> impl Iterator<Item = &'d str> + use<'d> {
-    let text = tables.text;
+pub fn token_headers<'d>(tables: &'d Tables) -> impl Iterator<Item = &'d str> + use<'d> {
+    let text = tables.texts();
     token_fields(tables).chain(tables.token_headers.iter().map(move |name| text.get(*name)))
 }
 
@@ -158,7 +160,7 @@ pub fn token_headers<'d>(tables: &Tables<'d>) -> impl Iterator<Item = &'d str> +
 /// token was looked for in, `claims` those of the verified token.
 #[must_use]
 pub fn drops_token_header_to_host(
-    tables: &Tables<'_>,
+    tables: &Tables,
     headers: &dyn Headers,
     claims: Option<&Claims<'_>>,
     name: &str,
@@ -168,7 +170,7 @@ pub fn drops_token_header_to_host(
 
 /// Whether the field `name` is taken out of the request with the token in it, as Envoy takes it out.
 pub(crate) fn takes_token_field(
-    tables: &Tables<'_>,
+    tables: &Tables,
     headers: &dyn Headers,
     claims: Option<&Claims<'_>>,
     name: &str,
@@ -177,7 +179,7 @@ pub(crate) fn takes_token_field(
 }
 
 /// Whether tokens write the field `name`, so that a client must not.
-pub(crate) fn is_written(tables: &Tables<'_>, name: &str) -> bool {
+pub(crate) fn is_written(tables: &Tables, name: &str) -> bool {
     tables
         .token_headers
         .iter()
@@ -186,12 +188,12 @@ pub(crate) fn is_written(tables: &Tables<'_>, name: &str) -> bool {
 
 /// Whether tokens are in the header field `name`, lower case, so that its value is never shown.
 #[must_use]
-pub fn reads_token_from(tables: &Tables<'_>, name: &str) -> bool {
+pub fn reads_token_from(tables: &Tables, name: &str) -> bool {
     token_fields(tables).any(|field| field == name)
 }
 
-fn token_fields<'d>(tables: &Tables<'d>) -> impl Iterator<Item = &'d str> + use<'d> {
-    let text = tables.text;
+fn token_fields<'d>(tables: &'d Tables) -> impl Iterator<Item = &'d str> + use<'d> {
+    let text = tables.texts();
     tables.token_places.iter().filter_map(move |place| match *place {
         PlaceRow::Header { name, .. } => Some(text.get(name)),
         PlaceRow::Param(_) | PlaceRow::Cookie(_) => None,
@@ -215,7 +217,7 @@ pub fn with_query(path: &str, query: Option<&str>) -> String {
 /// # Errors
 /// [`BadPath`]: a rewrite made something of the client's path that must not be sent.
 #[cfg(feature = "alloc")]
-pub fn target(tables: &Tables<'_>, path: Path<'_>) -> Result<String, BadPath> {
+pub fn target(tables: &Tables, path: Path<'_>) -> Result<String, BadPath> {
     let (mut target, query) = match path {
         Path::Fixed(path) => (path.to_owned(), None),
         Path::Client { path, query } => (path.to_owned(), query),
@@ -227,7 +229,7 @@ pub fn target(tables: &Tables<'_>, path: Path<'_>) -> Result<String, BadPath> {
         } => ("/".to_owned(), query),
         Path::Prefixed { with, rest, query, .. } => (sendable(tables, format!("{with}{rest}"))?, query),
         Path::Substituted { by, path, query } => {
-            let substitution = tables.substitutions.get(by.0 as usize).ok_or(BadPath)?;
+            let substitution = tables.derived.substitutions.get(by.0 as usize).ok_or(BadPath)?;
             let substituted = substitution.apply(path).ok_or(BadPath)?;
             (sendable(tables, substituted)?, query)
         }
@@ -240,7 +242,7 @@ pub fn target(tables: &Tables<'_>, path: Path<'_>) -> Result<String, BadPath> {
 /// `x-envoy-original-path`.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn original_target(tables: &Tables<'_>, sent: Path<'_>) -> Option<String> {
+pub fn original_target(tables: &Tables, sent: Path<'_>) -> Option<String> {
     match sent {
         Path::Fixed(_) | Path::Client { .. } => None,
         Path::Prefixed {
@@ -255,7 +257,7 @@ pub fn original_target(tables: &Tables<'_>, sent: Path<'_>) -> Option<String> {
 }
 
 #[cfg(feature = "alloc")]
-fn append_query(tables: &Tables<'_>, target: &mut String, query: Option<&str>) {
+fn append_query(tables: &Tables, target: &mut String, query: Option<&str>) {
     let Some(query) = query else { return };
     let sent = sent_query(tables, query);
     if !sent.is_empty() || query.is_empty() {
@@ -267,7 +269,7 @@ fn append_query(tables: &Tables<'_>, target: &mut String, query: Option<&str>) {
 /// The value of `location`. As on the way upstream, the parameters where tokens are stay out of it.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn location(tables: &Tables<'_>, redirect: &Redirect<'_>) -> String {
+pub fn location(tables: &Tables, redirect: &Redirect<'_>) -> String {
     let mut location = format!("{}://{}", redirect.scheme.as_str(), redirect.authority);
     if let Some(port) = redirect.port {
         location.push_str(&format!(":{port}"));
@@ -286,7 +288,7 @@ pub struct BadPath;
 /// The rewritten path, unless an upstream would read it differently than it was judged: `/v1../admin` under a rewrite
 /// of `/v1` to `/` becomes `/../admin`, which Envoy sends on. Where paths are taken as sent (`NONE`) this is too.
 #[cfg(feature = "alloc")]
-fn sendable(tables: &Tables<'_>, target: String) -> Result<String, BadPath> {
+fn sendable(tables: &Tables, target: String) -> Result<String, BadPath> {
     let path = target.split('?').next().unwrap_or_default();
     let is_checked = tables.edge.paths.normalization != Normalization::None;
     let climbs = is_checked && path.split(['/', '\\']).any(is_dot_segment);
@@ -311,7 +313,7 @@ fn is_dot_segment(segment: &str) -> bool {
 /// A query without the parameters where tokens are.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn sent_query(tables: &Tables<'_>, query: &str) -> String {
+pub fn sent_query(tables: &Tables, query: &str) -> String {
     let mut sent = String::new();
     for (index, pair) in removed::kept_parameters(tables, query).enumerate() {
         if index > 0 {
@@ -324,7 +326,7 @@ pub fn sent_query(tables: &Tables<'_>, query: &str) -> String {
 
 /// Whether tokens are in cookies.
 #[must_use]
-pub fn reads_tokens_from_cookies(tables: &Tables<'_>) -> bool {
+pub fn reads_tokens_from_cookies(tables: &Tables) -> bool {
     tables
         .token_places
         .iter()
@@ -334,7 +336,7 @@ pub fn reads_tokens_from_cookies(tables: &Tables<'_>) -> bool {
 /// A `Cookie` field without the cookies where tokens are.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn sent_cookies(tables: &Tables<'_>, cookies: &[u8]) -> Vec<u8> {
+pub fn sent_cookies(tables: &Tables, cookies: &[u8]) -> Vec<u8> {
     let mut sent = Vec::new();
     for cookie in removed::kept_cookies(tables, cookies) {
         if !sent.is_empty() {
@@ -349,7 +351,7 @@ pub fn sent_cookies(tables: &Tables<'_>, cookies: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`SpliceError`]: a key of the body that a provider could take for one of the fields.
-pub fn splice<'d>(tables: &Tables<'d>, facts: &BodyFacts, fields: &[FieldRow]) -> Result<Splice<'d>, SpliceError> {
+pub fn splice<'d>(tables: &'d Tables, facts: &BodyFacts, fields: &[FieldRow]) -> Result<Splice<'d>, SpliceError> {
     let named = fields.iter().map(|field| Field {
         name: tables.text(field.name),
         member: tables.text(field.member),
@@ -361,7 +363,7 @@ pub fn splice<'d>(tables: &Tables<'d>, facts: &BodyFacts, fields: &[FieldRow]) -
 
 /// Whether `field` is set in a body with these `facts`.
 #[must_use]
-pub fn sets_field(tables: &Tables<'_>, facts: &BodyFacts, field: &FieldRow) -> bool {
+pub fn sets_field(tables: &Tables, facts: &BodyFacts, field: &FieldRow) -> bool {
     match field.when {
         FieldWhen::Absent => facts
             .member(tables.text(field.name))

@@ -25,13 +25,13 @@ use crate::tables::{
 };
 
 /// The listener of a connection, if its port listens and, where that speaks TLS, a server takes its server name.
-pub(crate) fn listener(tables: &Tables<'_>, connection: &Connection<'_>) -> Option<u32> {
+pub(crate) fn listener(tables: &Tables, connection: &Connection<'_>) -> Option<u32> {
     let (scope, port) = port(tables, connection.port)?;
     match port.listeners {
         PortListeners::Plain(listener) => Some(listener),
         PortListeners::Tls { any, has_suffixes } => {
             let name = connection.sni.unwrap_or_default().as_bytes();
-            named(tables, tables.server_names, scope, has_suffixes, name).or(any)
+            named(tables, tables.server_names(), scope, has_suffixes, name).or(any)
         }
     }
 }
@@ -42,7 +42,7 @@ pub(crate) fn listener(tables: &Tables<'_>, connection: &Connection<'_>) -> Opti
 ///
 /// HTTP/2 clients send the requests of several hosts over one connection (RFC 9113 §9.1.1), and anybody may claim a
 /// host that the server name did not.
-pub(crate) fn is_misdirected(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
+pub(crate) fn is_misdirected(tables: &Tables, seen: &Attributes<'_>) -> bool {
     let connection = seen.connection;
     let listener = seen
         .listener
@@ -56,7 +56,7 @@ pub(crate) fn is_misdirected(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool
     let PortListeners::Tls { any, has_suffixes } = port.listeners else {
         return false;
     };
-    let of = |name| named(tables, tables.server_names, scope, has_suffixes, name).or(any);
+    let of = |name| named(tables, tables.server_names(), scope, has_suffixes, name).or(any);
     let asked = connection.sni.unwrap_or_default().as_bytes();
     let server = of(asked);
     connection.scheme == Scheme::Http
@@ -64,14 +64,14 @@ pub(crate) fn is_misdirected(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool
         || seen.authority.host != asked && server != of(seen.authority.host)
 }
 
-fn port<'d>(tables: &Tables<'d>, number: u16) -> Option<(u32, &'d PortRow)> {
+fn port(tables: &Tables, number: u16) -> Option<(u32, &PortRow)> {
     let index = tables.ports.binary_search_by_key(&number, |row| row.port).ok()?;
     Some((u32::try_from(index).ok()?, tables.ports.get(index)?))
 }
 
 /// What `names` has for `host` in `scope`: for the name itself, or for its longest suffix.
-fn named(tables: &Tables<'_>, names: Index<'_>, scope: u32, has_suffixes: bool, host: &[u8]) -> Option<u32> {
-    let by_name = |name| names.get(tables.text, scope, name);
+fn named(tables: &Tables, names: Index<'_>, scope: u32, has_suffixes: bool, host: &[u8]) -> Option<u32> {
+    let by_name = |name| names.get(tables.texts(), scope, name);
     // `*.b.c` is kept as `.b.c`, and its star stands for at least one character: the host `.b.c` is not among them.
     let exact = if host.starts_with(b".") { None } else { by_name(host) };
     let rows = match exact {
@@ -82,14 +82,14 @@ fn named(tables: &Tables<'_>, names: Index<'_>, scope: u32, has_suffixes: bool, 
 }
 
 /// The virtual host of `host` on a listener, if one takes it.
-pub(crate) fn virtual_host<'d>(tables: &Tables<'d>, listener: u32, host: &[u8]) -> Option<(u32, &'d VirtualHostRow)> {
+pub(crate) fn virtual_host<'d>(tables: &'d Tables, listener: u32, host: &[u8]) -> Option<(u32, &'d VirtualHostRow)> {
     let row = tables.listeners.get(listener as usize)?;
-    let id = named(tables, tables.hosts, listener, row.has_suffixes, host).or(row.any_host)?;
+    let id = named(tables, tables.hosts(), listener, row.has_suffixes, host).or(row.any_host)?;
     Some((id, tables.virtual_hosts.get(id as usize)?))
 }
 
 /// Whether the request is in plain text, to a trusted proxy in front as well, and its virtual host is for TLS only.
-pub(crate) fn wants_tls(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
+pub(crate) fn wants_tls(tables: &Tables, seen: &Attributes<'_>) -> bool {
     if seen.connection.scheme == Scheme::Https || seen.scheme == Scheme::Https {
         return false;
     }
@@ -103,7 +103,7 @@ pub(crate) fn wants_tls(tables: &Tables<'_>, seen: &Attributes<'_>) -> bool {
     has_any && virtual_host(tables, listener, seen.authority.host).is_some_and(|(_, row)| row.tls_only)
 }
 
-impl Tables<'_> {
+impl Tables {
     /// The HTTPS server that a client of `port` gets which asks for `server_name`, lower-cased; `None` when no server
     /// takes it, or the port is in plain text.
     #[must_use]
@@ -142,7 +142,7 @@ pub(crate) struct Found<'d> {
 }
 
 /// The first entry that matches. None does for `*`: it is no path that an upstream could be sent.
-pub(crate) fn find<'d>(tables: &Tables<'d>, seen: &Attributes<'_>, evidence: Evidence<'_>) -> Option<Found<'d>> {
+pub(crate) fn find<'d>(tables: &'d Tables, seen: &Attributes<'_>, evidence: Evidence<'_>) -> Option<Found<'d>> {
     if seen.path == "*" {
         return None;
     }
@@ -167,13 +167,13 @@ pub(crate) enum Judged<'d> {
 
 /// Judges the conditions of `entry`.
 pub(crate) fn judge<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     entry: &EntryRow,
     seen: &Attributes<'_>,
     evidence: Evidence<'_>,
 ) -> Judged<'d> {
     let mut judged = Judged::Matches;
-    for condition in entry.conditions.of(tables.conditions) {
+    for condition in entry.conditions.of(&tables.conditions) {
         if is_unknown(condition.subject, evidence) {
             if let Judged::Matches = judged {
                 judged = Judged::DependsOnBody(condition);
@@ -197,7 +197,7 @@ fn is_unknown(subject: Subject, evidence: Evidence<'_>) -> bool {
 /// has it (`treat_missing_header_as_empty`), unless the test is whether it is there.
 // Inlined into the loop over conditions, it has everything about a request loaded before the first asks for one thing.
 #[inline(never)]
-fn holds(tables: &Tables<'_>, condition: &ConditionRow, seen: &Attributes<'_>, evidence: Evidence<'_>) -> bool {
+fn holds(tables: &Tables, condition: &ConditionRow, seen: &Attributes<'_>, evidence: Evidence<'_>) -> bool {
     if let Some(value) = single(condition.subject, seen) {
         return passes(tables, condition.test, value) != condition.negated;
     }
@@ -228,7 +228,7 @@ fn single<'s>(subject: Subject, seen: &Attributes<'s>) -> Option<&'s [u8]> {
 
 /// Calls `visit` with each value that a subject has: none when it is absent, several for repeated fields and claims.
 pub(crate) fn each_value(
-    tables: &Tables<'_>,
+    tables: &Tables,
     subject: Subject,
     seen: &Attributes<'_>,
     evidence: Evidence<'_>,
@@ -289,7 +289,7 @@ fn query_param<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     named.next()
 }
 
-pub(crate) fn passes(tables: &Tables<'_>, test: Test, value: &[u8]) -> bool {
+pub(crate) fn passes(tables: &Tables, test: Test, value: &[u8]) -> bool {
     match test {
         Test::Exact(wanted) => value == tables.bytes(wanted),
         Test::Prefix(wanted) => value.starts_with(tables.bytes(wanted)),
@@ -304,6 +304,7 @@ pub(crate) fn passes(tables: &Tables<'_>, test: Test, value: &[u8]) -> bool {
             beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(wanted))
         }
         Test::Regex(regex, _) => tables
+            .derived
             .regexes
             .get(regex as usize)
             .is_some_and(|regex| regex.matches(value)),
@@ -312,10 +313,10 @@ pub(crate) fn passes(tables: &Tables<'_>, test: Test, value: &[u8]) -> bool {
 }
 
 /// The backend that `entropy`, uniform over all of `u64`, falls on.
-pub(crate) fn choose<'d>(tables: &Tables<'d>, split: Split, entropy: u64) -> Option<&'d BackendRow> {
+pub(crate) fn choose(tables: &Tables, split: Split, entropy: u64) -> Option<&BackendRow> {
     // The upper half of the entropy scaled to the sum of the weights: uniform in 0..sum.
     let mut left = (entropy >> 32).checked_mul(split.weight.into())? >> 32;
-    for backend in split.backends.of(tables.backends) {
+    for backend in split.backends.of(&tables.backends) {
         match left.checked_sub(backend.weight.into()) {
             Some(rest) => left = rest,
             None => return Some(backend),

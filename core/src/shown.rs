@@ -145,17 +145,17 @@ impl Written {
     /// [`BadRequest::FieldTooLong`]
     pub(crate) fn write(
         &mut self,
-        tables: &Tables<'_>,
+        tables: &Tables,
         headers: &dyn Headers,
         connection: &Connection<'_>,
         remote: IpAddr,
     ) -> Result<(), BadRequest> {
-        if tables.shown.is_empty() {
+        if tables.derived.shown.is_empty() {
             return Ok(());
         }
         self.bytes.clear();
         self.ends.clear();
-        for (index, row) in tables.shown.iter().enumerate() {
+        for (index, row) in tables.derived.shown.iter().enumerate() {
             let mut fits = true;
             let mut add = |piece: &[u8]| fits = fits && self.bytes.extend_from_slice(piece).is_ok();
             match row.showing {
@@ -203,8 +203,10 @@ pub fn join(headers: &dyn Headers, name: &str, write: &mut dyn FnMut(&[u8])) {
 }
 
 /// Calls `visit` with each value that a field of the client's has as `shown[index]` has it shown.
-pub(crate) fn each<'s>(tables: &Tables<'_>, index: usize, seen: &Attributes<'s>, visit: &mut dyn FnMut(&'s [u8])) {
-    let Some(row) = tables.shown.get(index) else { return };
+pub(crate) fn each<'s>(tables: &Tables, index: usize, seen: &Attributes<'s>, visit: &mut dyn FnMut(&'s [u8])) {
+    let Some(row) = tables.derived.shown.get(index) else {
+        return;
+    };
     let name = tables.text(row.name);
     match row.showing {
         Showing::Nothing => {}
@@ -246,8 +248,9 @@ pub fn is_request_id(value: &[u8]) -> bool {
 const TRAILERS: &[u8] = b"trailers";
 
 /// Where in `shown` the field `name`, lower case, is, if it is one that the configuration reads and not shown as sent.
-pub(crate) fn index(tables: &Tables<'_>, name: &str) -> Option<usize> {
+pub(crate) fn index(tables: &Tables, name: &str) -> Option<usize> {
     tables
+        .derived
         .shown
         .binary_search_by(|row| tables.text(row.name).cmp(name))
         .ok()
@@ -272,7 +275,7 @@ pub fn forwarded_for(headers: &dyn Headers, connection: &Connection<'_>, write: 
 
 /// `x-envoy-external-address` as it goes on: the client's address as far as it can be trusted.
 #[must_use]
-pub fn external_address(tables: &Tables<'_>, headers: &dyn Headers, connection: &Connection<'_>) -> IpAddr {
+pub fn external_address(tables: &Tables, headers: &dyn Headers, connection: &Connection<'_>) -> IpAddr {
     remote::address(headers, tables.edge.trusted_proxies, connection)
 }
 
@@ -282,7 +285,7 @@ const ADDRESS_BYTES_MAX: usize = 45;
 /// The scheme that the client speaks: as in Envoy, what a trusted proxy in front says, if that is one, and what is spoken
 /// here otherwise.
 #[must_use]
-pub fn forwarded_scheme(tables: &Tables<'_>, headers: &dyn Headers, spoken: Scheme) -> Scheme {
+pub fn forwarded_scheme(tables: &Tables, headers: &dyn Headers, spoken: Scheme) -> Scheme {
     let (mut lines, mut told) = (0_u32, None);
     if tables.edge.trusted_proxies > 0 {
         headers.each(FORWARDED_PROTO, &mut |value| {

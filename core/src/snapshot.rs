@@ -11,26 +11,15 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::check::Authorizer;
-use crate::cidr::Cidr;
 use crate::config::secret::Secret;
-use crate::index::{Index, KeyRow, Slot};
-use crate::regex::Regex;
-use crate::shown::ShownRow;
-use crate::substitution::Substitution;
-use crate::tables::{
-    AdmissionRow, Attempts, AttemptsId, AuthorizerRow, BackendRow, ClaimHeaderRow, ClauseRow, ConditionRow, ConfigRow,
-    CorsRow, DirectResponseRow, EdgeRow, EntryRow, FaultRow, FieldRow, HeaderChangeRow, ListenerRow, MirrorRow,
-    OriginResourceRow, OriginRow, PatternRow, PlaceRow, PolicyRow, PolicyRuleRow, PortRow, PredicateRow, ProviderRow,
-    RangeRow, RedirectRow, RequestPrincipalRow, RuleIndexRows, RuleRow, SecretId, Span, Tables, Test, Text,
-    TokenRuleRow, VirtualHostRow,
-};
+use crate::tables::{AdmissionRow, Attempts, AttemptsId, SecretId, Tables};
 use crate::tls::{Certificate, Pem, TlsServer};
 
 /// A configuration, compiled and immutable.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     id: String,
-    rows: OwnedRows,
+    tables: Tables,
     listeners: Vec<Listener>,
     tls_servers: Vec<TlsServer>,
     upstreams: Vec<Upstream>,
@@ -40,7 +29,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn new(
-        rows: OwnedRows,
+        tables: Tables,
         listeners: Vec<Listener>,
         tls_servers: Vec<TlsServer>,
         upstreams: Vec<Upstream>,
@@ -49,7 +38,7 @@ impl Snapshot {
     ) -> Self {
         let id = identify(&(
             FORMAT,
-            &rows.meaning,
+            &tables,
             &listeners,
             &tls_servers,
             &upstreams,
@@ -58,7 +47,7 @@ impl Snapshot {
         ));
         Self {
             id,
-            rows,
+            tables,
             listeners,
             tls_servers,
             upstreams,
@@ -69,7 +58,7 @@ impl Snapshot {
 
     /// Keeps what follows from the other rows about the second pass of routes.
     pub(crate) fn admit(&mut self, admissions: Vec<AdmissionRow>) {
-        self.rows.admissions = admissions;
+        self.tables.derived.admissions = admissions;
     }
 
     /// Sixteen hexadecimal digits that name what this configuration means: the same on every platform, whatever
@@ -81,79 +70,8 @@ impl Snapshot {
 
     /// What decisions read.
     #[must_use]
-    pub fn tables(&self) -> Tables<'_> {
-        let OwnedRows {
-            meaning,
-            server_names_slots,
-            hosts_slots,
-            rule_index,
-            admissions,
-            read_headers,
-            changed_headers,
-            shown,
-            regexes,
-            substitutions,
-            origins,
-            origin_resources,
-            origin_text,
-        } = &self.rows;
-        Tables {
-            text: Text(&meaning.text),
-            edge: meaning.edge,
-            ports: &meaning.ports,
-            server_names: Index {
-                slots: server_names_slots,
-                keys: &meaning.server_names,
-            },
-            listeners: &meaning.listeners,
-            hosts: Index {
-                slots: hosts_slots,
-                keys: &meaning.hosts,
-            },
-            virtual_hosts: &meaning.virtual_hosts,
-            entries: &meaning.entries,
-            conditions: &meaning.conditions,
-            regexes,
-            rules: &meaning.rules,
-            backends: &meaning.backends,
-            attempts: &meaning.attempts,
-            retry_statuses: &meaning.retry_statuses,
-            faults: &meaning.faults,
-            mirrors: &meaning.mirrors,
-            cors: &meaning.cors,
-            cors_origins: &meaning.cors_origins,
-            redirects: &meaning.redirects,
-            direct_responses: &meaning.direct_responses,
-            bodies: &meaning.bodies,
-            header_changes: &meaning.header_changes,
-            substitutions,
-            configs: &meaning.configs,
-            fields: &meaning.fields,
-            providers: &meaning.providers,
-            policies: &meaning.policies,
-            authorizers: &meaning.authorizers,
-            policy_rules: &meaning.policy_rules,
-            clauses: &meaning.clauses,
-            predicates: &meaning.predicates,
-            cidrs: &meaning.cidrs,
-            ranges: &meaning.ranges,
-            patterns: &meaning.patterns,
-            request_principals: &meaning.request_principals,
-            rule_index: rule_index.borrow(),
-            admissions,
-            token_rules: &meaning.token_rules,
-            token_places: &meaning.token_places,
-            token_place_ids: &meaning.token_place_ids,
-            token_texts: &meaning.token_texts,
-            claim_headers: &meaning.claim_headers,
-            token_headers: &meaning.token_headers,
-            read_headers,
-            changed_headers,
-            shown,
-            origins,
-            origin_resources,
-            origin_text: Text(origin_text),
-        }
+    pub fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The ports to listen on, ascending.
@@ -190,13 +108,13 @@ impl Snapshot {
     /// Whether each connection begins with a PROXY protocol header ([`crate::proxy_header`]).
     #[must_use]
     pub fn expects_proxy_header(&self) -> bool {
-        self.rows.meaning.edge.proxy_protocol
+        self.tables.edge.proxy_protocol
     }
 
     /// Whether proxies of one's own stand in front, which name their clients in `X-Forwarded-For`.
     #[must_use]
     pub fn trusts_proxies(&self) -> bool {
-        self.rows.meaning.edge.trusted_proxies > 0
+        self.tables.edge.trusted_proxies > 0
     }
 
     /// Where the keys of tokens come from; [`crate::tables::KeySourceId`] is the index.
@@ -208,7 +126,7 @@ impl Snapshot {
     /// How often and how long requests are tried.
     #[must_use]
     pub fn attempts(&self, id: AttemptsId) -> &Attempts {
-        Attempts::of(&self.rows.meaning.attempts, id)
+        Attempts::of(&self.tables.attempts, id)
     }
 
     /// How external authorizers are asked; [`crate::tables::AuthorizerId`] is the index.
@@ -239,68 +157,6 @@ impl Secrets {
     pub fn iter(&self) -> impl Iterator<Item = (SecretId, &Secret)> {
         (0..).map(SecretId).zip(&self.0)
     }
-}
-
-/// The rows behind [`Tables`].
-#[derive(Debug, Clone, Default)]
-pub(crate) struct OwnedRows {
-    pub(crate) meaning: MeaningRows,
-    pub(crate) server_names_slots: Vec<Slot>,
-    pub(crate) hosts_slots: Vec<Slot>,
-    pub(crate) rule_index: RuleIndexRows,
-    pub(crate) admissions: Vec<AdmissionRow>,
-    pub(crate) read_headers: Vec<Span>,
-    pub(crate) changed_headers: Vec<Span>,
-    pub(crate) shown: Vec<ShownRow>,
-    pub(crate) regexes: Vec<Regex>,
-    pub(crate) substitutions: Vec<Substitution>,
-    pub(crate) origins: Vec<OriginRow>,
-    pub(crate) origin_resources: Vec<OriginResourceRow>,
-    pub(crate) origin_text: String,
-}
-
-/// The rows that make a snapshot what it is; the others follow from them or only say where they came from.
-#[derive(Debug, Clone, Default, Hash)]
-pub(crate) struct MeaningRows {
-    pub(crate) text: String,
-    pub(crate) edge: EdgeRow,
-    pub(crate) ports: Vec<PortRow>,
-    pub(crate) server_names: Vec<KeyRow>,
-    pub(crate) listeners: Vec<ListenerRow>,
-    pub(crate) hosts: Vec<KeyRow>,
-    pub(crate) virtual_hosts: Vec<VirtualHostRow>,
-    pub(crate) entries: Vec<EntryRow>,
-    pub(crate) conditions: Vec<ConditionRow>,
-    pub(crate) rules: Vec<RuleRow>,
-    pub(crate) backends: Vec<BackendRow>,
-    pub(crate) attempts: Vec<Attempts>,
-    pub(crate) retry_statuses: Vec<u16>,
-    pub(crate) faults: Vec<FaultRow>,
-    pub(crate) mirrors: Vec<MirrorRow>,
-    pub(crate) cors: Vec<CorsRow>,
-    pub(crate) cors_origins: Vec<Test>,
-    pub(crate) redirects: Vec<RedirectRow>,
-    pub(crate) direct_responses: Vec<DirectResponseRow>,
-    pub(crate) bodies: Vec<u8>,
-    pub(crate) header_changes: Vec<HeaderChangeRow>,
-    pub(crate) configs: Vec<ConfigRow>,
-    pub(crate) fields: Vec<FieldRow>,
-    pub(crate) providers: Vec<ProviderRow>,
-    pub(crate) policies: Vec<PolicyRow>,
-    pub(crate) authorizers: Vec<AuthorizerRow>,
-    pub(crate) policy_rules: Vec<PolicyRuleRow>,
-    pub(crate) clauses: Vec<ClauseRow>,
-    pub(crate) predicates: Vec<PredicateRow>,
-    pub(crate) cidrs: Vec<Cidr>,
-    pub(crate) ranges: Vec<RangeRow>,
-    pub(crate) patterns: Vec<PatternRow>,
-    pub(crate) request_principals: Vec<RequestPrincipalRow>,
-    pub(crate) token_rules: Vec<TokenRuleRow>,
-    pub(crate) token_places: Vec<PlaceRow>,
-    pub(crate) token_place_ids: Vec<u32>,
-    pub(crate) token_texts: Vec<Span>,
-    pub(crate) claim_headers: Vec<ClaimHeaderRow>,
-    pub(crate) token_headers: Vec<Span>,
 }
 
 /// Version of what the rows mean; part of every snapshot id.

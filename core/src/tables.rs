@@ -1,6 +1,6 @@
-//! The compiled configuration as decisions read it: flat rows in borrowed slices.
+//! The compiled configuration as decisions read it: flat rows.
 //!
-//! [`Tables`] is `Copy`, knows no allocator, and can just as well live in a
+//! Deciding only borrows [`Tables`], and without an allocator they can live in a
 //! `static`. Rows refer to each other by typed index or range and to text by
 //! [`Span`] into one arena. `compile` (feature `alloc`) writes them; nothing
 //! else does, so every index is in range. A broken one would read as empty.
@@ -25,9 +25,11 @@ pub(crate) use route::*;
 pub use route::{HeaderChange, HeaderChangeRow, HeaderText};
 pub(crate) use rule_index::*;
 
+use core::hash::{Hash, Hasher};
+
 use crate::cidr::Cidr;
 use crate::client_cert::Forwarding;
-use crate::index::Index;
+use crate::index::{Index, KeyRow, Slot};
 use crate::path::{PathRules, Target};
 use crate::regex::Regex;
 use crate::shown::ShownRow;
@@ -126,84 +128,101 @@ impl<'a> Text<'a> {
     }
 }
 
-/// A compiled configuration, borrowed.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tables<'a> {
-    pub(crate) text: Text<'a>,
+/// The rows of one kind. Where there is no allocator, nothing but a `static` could have them.
+#[cfg(feature = "alloc")]
+pub(crate) type Table<T> = alloc::vec::Vec<T>;
+#[cfg(not(feature = "alloc"))]
+pub(crate) type Table<T> = &'static [T];
+
+/// The text that spans are of.
+#[cfg(feature = "alloc")]
+type Arena = alloc::string::String;
+#[cfg(not(feature = "alloc"))]
+type Arena = &'static str;
+
+/// A compiled configuration. What is hashed of it is what it means.
+#[derive(Debug, Clone, Default, Hash)]
+pub struct Tables {
+    pub(crate) arena: Arena,
     pub(crate) edge: EdgeRow,
     /// Ascending.
-    pub(crate) ports: &'a [PortRow],
+    pub(crate) ports: Table<PortRow>,
     /// (index into `ports`, exact server name) and (index, `.suffix`) to one listener.
-    pub(crate) server_names: Index<'a>,
-    pub(crate) listeners: &'a [ListenerRow],
+    pub(crate) server_names: Table<KeyRow>,
+    pub(crate) listeners: Table<ListenerRow>,
     /// (listener, exact host) and (listener, `.suffix`) to one virtual host.
-    pub(crate) hosts: Index<'a>,
-    pub(crate) virtual_hosts: &'a [VirtualHostRow],
-    pub(crate) entries: &'a [EntryRow],
-    pub(crate) conditions: &'a [ConditionRow],
-    pub(crate) regexes: &'a [Regex],
-    pub(crate) rules: &'a [RuleRow],
-    pub(crate) backends: &'a [BackendRow],
+    pub(crate) hosts: Table<KeyRow>,
+    pub(crate) virtual_hosts: Table<VirtualHostRow>,
+    pub(crate) entries: Table<EntryRow>,
+    pub(crate) conditions: Table<ConditionRow>,
+    pub(crate) rules: Table<RuleRow>,
+    pub(crate) backends: Table<BackendRow>,
     /// How often and how long requests are tried, each once.
-    pub(crate) attempts: &'a [Attempts],
-    pub(crate) retry_statuses: &'a [u16],
-    pub(crate) faults: &'a [FaultRow],
-    pub(crate) mirrors: &'a [MirrorRow],
-    pub(crate) cors: &'a [CorsRow],
-    pub(crate) cors_origins: &'a [Test],
-    pub(crate) redirects: &'a [RedirectRow],
-    pub(crate) direct_responses: &'a [DirectResponseRow],
+    pub(crate) attempts: Table<Attempts>,
+    pub(crate) retry_statuses: Table<u16>,
+    pub(crate) faults: Table<FaultRow>,
+    pub(crate) mirrors: Table<MirrorRow>,
+    pub(crate) cors: Table<CorsRow>,
+    pub(crate) cors_origins: Table<Test>,
+    pub(crate) redirects: Table<RedirectRow>,
+    pub(crate) direct_responses: Table<DirectResponseRow>,
     /// The bodies of direct responses, one after the other.
-    pub(crate) bodies: &'a [u8],
-    pub(crate) header_changes: &'a [HeaderChangeRow],
+    pub(crate) bodies: Table<u8>,
+    pub(crate) header_changes: Table<HeaderChangeRow>,
+    pub(crate) configs: Table<ConfigRow>,
+    pub(crate) fields: Table<FieldRow>,
+    pub(crate) providers: Table<ProviderRow>,
+    /// Those that are enforced first, in the order they are judged: CUSTOM, DENY, ALLOW; then AUDIT and dry runs.
+    pub(crate) policies: Table<PolicyRow>,
+    /// In the order they are asked in.
+    pub(crate) authorizers: Table<AuthorizerRow>,
+    pub(crate) policy_rules: Table<PolicyRuleRow>,
+    pub(crate) clauses: Table<ClauseRow>,
+    pub(crate) predicates: Table<PredicateRow>,
+    pub(crate) cidrs: Table<Cidr>,
+    pub(crate) ranges: Table<RangeRow>,
+    pub(crate) patterns: Table<PatternRow>,
+    pub(crate) request_principals: Table<RequestPrincipalRow>,
+    /// Ordered by issuer.
+    pub(crate) token_rules: Table<TokenRuleRow>,
+    /// All places where any rule looks, each once.
+    pub(crate) token_places: Table<PlaceRow>,
+    /// Indexes into `token_places`.
+    pub(crate) token_place_ids: Table<u32>,
+    pub(crate) token_texts: Table<Span>,
+    pub(crate) claim_headers: Table<ClaimHeaderRow>,
+    /// Names of all fields that tokens write, lower case.
+    pub(crate) token_headers: Table<Span>,
+    pub(crate) derived: Derived,
+}
+
+/// What follows from the rows of a configuration, or says where they came from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Derived {
+    pub(crate) server_names_slots: Table<Slot>,
+    pub(crate) hosts_slots: Table<Slot>,
+    pub(crate) rule_index: RuleIndex,
+    /// Sorted by listener and provider.
+    pub(crate) admissions: Table<AdmissionRow>,
+    /// Names of all fields that policies, routes or token rules read, lower case and sorted.
+    pub(crate) read_headers: Table<Span>,
+    /// Names of all fields that routes change on the way upstream, lower case and sorted.
+    pub(crate) changed_headers: Table<Span>,
+    /// Those that are read and not shown as the client wrote them.
+    pub(crate) shown: Table<ShownRow>,
+    pub(crate) regexes: Table<Regex>,
     /// What `uriRegexRewrite` does, carried out by [`crate::rewrite::target`].
     #[cfg(feature = "alloc")]
-    pub(crate) substitutions: &'a [Substitution],
-    pub(crate) configs: &'a [ConfigRow],
-    pub(crate) fields: &'a [FieldRow],
-    pub(crate) providers: &'a [ProviderRow],
-    /// Those that are enforced first, in the order they are judged: CUSTOM, DENY, ALLOW; then AUDIT and dry runs.
-    pub(crate) policies: &'a [PolicyRow],
-    /// In the order they are asked in.
-    pub(crate) authorizers: &'a [AuthorizerRow],
-    pub(crate) policy_rules: &'a [PolicyRuleRow],
-    pub(crate) clauses: &'a [ClauseRow],
-    pub(crate) predicates: &'a [PredicateRow],
-    pub(crate) cidrs: &'a [Cidr],
-    pub(crate) ranges: &'a [RangeRow],
-    pub(crate) patterns: &'a [PatternRow],
-    pub(crate) request_principals: &'a [RequestPrincipalRow],
-    pub(crate) rule_index: RuleIndex<'a>,
-    /// Sorted by listener and provider.
-    pub(crate) admissions: &'a [AdmissionRow],
-    /// Ordered by issuer.
-    pub(crate) token_rules: &'a [TokenRuleRow],
-    /// All places where any rule looks, each once.
-    pub(crate) token_places: &'a [PlaceRow],
-    /// Indexes into `token_places`.
-    pub(crate) token_place_ids: &'a [u32],
-    #[cfg_attr(
-        not(feature = "alloc"),
-        expect(dead_code, reason = "only the checks of a token read it, and they allocate")
-    )]
-    pub(crate) token_texts: &'a [Span],
-    #[cfg_attr(
-        not(feature = "alloc"),
-        expect(dead_code, reason = "only the checks of a token read it, and they allocate")
-    )]
-    pub(crate) claim_headers: &'a [ClaimHeaderRow],
-    /// Names of all fields that tokens write, lower case.
-    pub(crate) token_headers: &'a [Span],
-    /// Names of all fields that policies, routes or token rules read, lower case and sorted.
-    pub(crate) read_headers: &'a [Span],
-    /// Names of all fields that routes change on the way upstream, lower case and sorted.
-    pub(crate) changed_headers: &'a [Span],
-    /// Those that are read and not shown as the client wrote them.
-    pub(crate) shown: &'a [ShownRow],
-    pub(crate) origins: &'a [OriginRow],
-    pub(crate) origin_resources: &'a [OriginResourceRow],
+    pub(crate) substitutions: Table<Substitution>,
+    pub(crate) origins: Table<OriginRow>,
+    pub(crate) origin_resources: Table<OriginResourceRow>,
     /// The arena of the origins alone, so that where a rule stands does not change what a snapshot is.
-    pub(crate) origin_text: Text<'a>,
+    pub(crate) origin_arena: Arena,
+}
+
+/// It is no part of what a configuration means.
+impl Hash for Derived {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// How connections and heads are read, for all listeners alike: MeshConfig's part in a decision.
@@ -282,7 +301,7 @@ pub(crate) struct FixedPath {
 
 impl FixedPath {
     /// Path and query apart.
-    pub(crate) fn parts<'d>(self, tables: &Tables<'d>) -> Target<'d> {
+    pub(crate) fn parts<'d>(self, tables: &'d Tables) -> Target<'d> {
         let target = tables.text(self.target);
         let (path, rest) = target
             .split_at_checked(self.path_bytes as usize)
@@ -355,20 +374,40 @@ pub struct Origin<'a> {
     pub column: u32,
 }
 
-impl<'a> Tables<'a> {
-    /// The text behind a span, e.g. of a [`FieldRow`].
-    #[must_use]
-    pub fn text(&self, span: Span) -> &'a str {
-        self.text.get(span)
+impl Tables {
+    pub(crate) fn texts(&self) -> Text<'_> {
+        Text(&self.arena)
     }
 
-    pub(crate) fn bytes(&self, span: Span) -> &'a [u8] {
-        self.text.bytes(span)
+    /// The listeners of server names.
+    pub(crate) fn server_names(&self) -> Index<'_> {
+        Index {
+            slots: &self.derived.server_names_slots,
+            keys: &self.server_names,
+        }
+    }
+
+    /// The virtual hosts of hosts.
+    pub(crate) fn hosts(&self) -> Index<'_> {
+        Index {
+            slots: &self.derived.hosts_slots,
+            keys: &self.hosts,
+        }
+    }
+
+    /// The text behind a span, e.g. of a [`FieldRow`].
+    #[must_use]
+    pub fn text(&self, span: Span) -> &str {
+        self.texts().get(span)
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        self.texts().bytes(span)
     }
 
     /// The label of a rule, `namespace/route/rule`: what logs and metrics call it.
     #[must_use]
-    pub fn rule_label(&self, rule: RuleId) -> &'a str {
+    pub fn rule_label(&self, rule: RuleId) -> &str {
         self.rule(rule).map_or("", |row| self.text(row.label))
     }
 
@@ -376,7 +415,7 @@ impl<'a> Tables<'a> {
     #[must_use]
     pub fn is_llm_rule(&self, rule: RuleId) -> bool {
         let backends = self.rule(rule).map(|row| row.split().backends);
-        let mut backends = backends.unwrap_or_default().of(self.backends).iter();
+        let mut backends = backends.unwrap_or_default().of(&self.backends).iter();
         backends.any(|backend| matches!(backend.to, BackendTarget::Provider(_)))
     }
 
@@ -387,13 +426,13 @@ impl<'a> Tables<'a> {
 
     /// The host of a provider: what logs and metrics call it.
     #[must_use]
-    pub fn provider_host(&self, provider: ProviderId) -> &'a str {
+    pub fn provider_host(&self, provider: ProviderId) -> &str {
         self.provider(provider).map_or("", |row| self.text(row.host))
     }
 
     /// The name of an external authorizer.
     #[must_use]
-    pub fn authorizer_name(&self, authorizer: AuthorizerId) -> &'a str {
+    pub fn authorizer_name(&self, authorizer: AuthorizerId) -> &str {
         self.authorizers
             .get(authorizer.0 as usize)
             .map_or("", |row| self.text(row.name))
@@ -401,7 +440,7 @@ impl<'a> Tables<'a> {
 
     /// `namespace/name` of a policy.
     #[must_use]
-    pub fn policy_label(&self, policy: PolicyId) -> &'a str {
+    pub fn policy_label(&self, policy: PolicyId) -> &str {
         self.policies
             .get(policy.0 as usize)
             .map_or("", |row| self.text(row.label))
@@ -409,19 +448,19 @@ impl<'a> Tables<'a> {
 
     /// How often and how long requests are tried.
     #[must_use]
-    pub fn attempts(&self, id: AttemptsId) -> &'a Attempts {
-        Attempts::of(self.attempts, id)
+    pub fn attempts(&self, id: AttemptsId) -> &Attempts {
+        Attempts::of(&self.attempts, id)
     }
 
     /// Where a rule of a route stands.
     #[must_use]
-    pub fn rule_origin(&self, rule: RuleId) -> Option<Origin<'a>> {
+    pub fn rule_origin(&self, rule: RuleId) -> Option<Origin<'_>> {
         self.origin(self.rule(rule)?.origin)
     }
 
     /// Where a provider stands.
     #[must_use]
-    pub fn provider_origin(&self, provider: ProviderId) -> Option<Origin<'a>> {
+    pub fn provider_origin(&self, provider: ProviderId) -> Option<Origin<'_>> {
         self.origin(self.provider(provider)?.origin)
     }
 
@@ -433,19 +472,19 @@ impl<'a> Tables<'a> {
 
     /// `namespace/name` of the RequestAuthentication of a token rule.
     #[must_use]
-    pub fn token_rule_label(&self, rule: TokenRuleId) -> &'a str {
+    pub fn token_rule_label(&self, rule: TokenRuleId) -> &str {
         self.token_rule(rule).map_or("", |row| self.text(row.label))
     }
 
-    pub(crate) fn token_rule(&self, rule: TokenRuleId) -> Option<&'a TokenRuleRow> {
+    pub(crate) fn token_rule(&self, rule: TokenRuleId) -> Option<&TokenRuleRow> {
         self.token_rules.get(rule.0 as usize)
     }
 
-    pub(crate) fn rule(&self, rule: RuleId) -> Option<&'a RuleRow> {
+    pub(crate) fn rule(&self, rule: RuleId) -> Option<&RuleRow> {
         self.rules.get(rule.0 as usize)
     }
 
-    pub(crate) fn provider(&self, provider: ProviderId) -> Option<&'a ProviderRow> {
+    pub(crate) fn provider(&self, provider: ProviderId) -> Option<&ProviderRow> {
         self.providers.get(provider.0 as usize)
     }
 
@@ -454,20 +493,22 @@ impl<'a> Tables<'a> {
     pub(crate) fn admission(&self, listener: u32, provider: ProviderId) -> Option<RuleId> {
         let key = (listener, provider);
         let found = self
+            .derived
             .admissions
             .binary_search_by_key(&key, |row| (row.listener, row.provider));
-        Some(self.admissions.get(found.ok()?)?.by)
+        Some(self.derived.admissions.get(found.ok()?)?.by)
     }
 
-    pub(crate) fn origin(&self, origin: OriginId) -> Option<Origin<'a>> {
-        let row = self.origins.get(origin.0 as usize)?;
-        let resource = self.origin_resources.get(row.resource as usize)?;
+    pub(crate) fn origin(&self, origin: OriginId) -> Option<Origin<'_>> {
+        let row = self.derived.origins.get(origin.0 as usize)?;
+        let resource = self.derived.origin_resources.get(row.resource as usize)?;
+        let text = Text(&self.derived.origin_arena);
         Some(Origin {
-            kind: self.origin_text.get(resource.kind),
-            namespace: self.origin_text.get(resource.namespace),
-            name: self.origin_text.get(resource.name),
-            field: self.origin_text.get(row.field),
-            file: self.origin_text.get(resource.file),
+            kind: text.get(resource.kind),
+            namespace: text.get(resource.namespace),
+            name: text.get(resource.name),
+            field: text.get(row.field),
+            file: text.get(resource.file),
             line: row.line,
             column: row.column,
         })

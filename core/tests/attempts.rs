@@ -48,7 +48,7 @@ fn rule(settings: &str) -> Compiled {
 
 fn attempts(compiled: &Compiled) -> Attempts {
     GET.ask(
-        |request, known| match decide(&compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
+        |request, known| match decide(compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
             Decision::Forward(forward) => *compiled.snapshot.tables().attempts(forward.attempts),
             other => panic!("{other:?}"),
         },
@@ -58,7 +58,7 @@ fn attempts(compiled: &Compiled) -> Attempts {
 /// Whether the first attempt is tried again when this comes of it.
 fn is_tried_again(compiled: &Compiled, outcome: Outcome) -> bool {
     let policy = attempts(compiled).retries;
-    policy.is_some_and(|policy| policy.next(&compiled.snapshot.tables(), outcome, 0, 7).is_some())
+    policy.is_some_and(|policy| policy.next(compiled.snapshot.tables(), outcome, 0, 7).is_some())
 }
 
 const fn status(status: u16) -> Outcome {
@@ -186,7 +186,7 @@ fn the_budget_ends_and_pauses_grow_to_ten_times_the_first() {
     let tables = compiled.snapshot.tables();
     let policy = attempts(&compiled).retries.unwrap();
     for (retries, most) in [(0, 100), (1, 200), (2, 400), (3, 800), (4, 1000), (8, 1000)] {
-        let pauses = (0..2000_u64).map(|entropy| policy.next(&tables, status(500), retries, entropy).unwrap());
+        let pauses = (0..2000_u64).map(|entropy| policy.next(tables, status(500), retries, entropy).unwrap());
         let (mut longest, mut sum) = (0, 0_u64);
         for pause in pauses {
             longest = longest.max(pause);
@@ -199,10 +199,10 @@ fn the_budget_ends_and_pauses_grow_to_ten_times_the_first() {
             "retry {retries}: {mean}"
         );
     }
-    assert_eq!(policy.next(&tables, status(500), 9, 0), None);
+    assert_eq!(policy.next(tables, status(500), 9, 0), None);
     assert_eq!(
-        policy.next(&tables, status(500), 3, 42),
-        policy.next(&tables, status(500), 3, 42)
+        policy.next(tables, status(500), 3, 42),
+        policy.next(tables, status(500), 3, 42)
     );
 }
 

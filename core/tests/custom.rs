@@ -107,7 +107,7 @@ enum Came {
 fn ask(compiled: &Compiled, sent: &Sent<'_>, answers: &[OwnedAnswer]) -> Came {
     let sent = Sent { answers, ..*sent };
     sent.ask(
-        |request, known| match decide(&compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
+        |request, known| match decide(compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
             Decision::Check(check) => Came::Check(check.authorizer),
             Decision::ReadBody => Came::ReadBody,
             Decision::VerifyToken(_) => Came::VerifyToken,
@@ -267,7 +267,7 @@ spec:
 ";
     let compiled = setup(&(policy("p", "CUSTOM", "a-closed", "[{}]") + jwt), false);
     let claims = lockgate_core::token::assume(
-        &compiled.snapshot.tables(),
+        compiled.snapshot.tables(),
         br#"{"iss":"i","sub":"s","claimed":"yes"}"#,
         None,
     )
@@ -282,7 +282,7 @@ spec:
             ..known
         };
         matches!(
-            decide(&compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()),
+            decide(compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()),
             Decision::Check(check) if check.authorizer == FIRST
         )
     });
@@ -329,7 +329,7 @@ spec: {jwtRules: [{issuer: i, jwksUri: 'https://keys.test/'}]}
                 identity: lockgate_core::decide::Identity::Unverified,
                 ..known
             };
-            match decide(&compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
+            match decide(compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
                 Decision::Check(check) => Came::Check(check.authorizer),
                 Decision::VerifyToken(_) => Came::VerifyToken,
                 _ => Came::Forward(0),
@@ -366,7 +366,7 @@ spec: {jwtRules: [{issuer: i, jwksUri: 'https://keys.test/', fromParams: [t], fr
         ("/admin?y", None),
     ] {
         let asked = Sent { target, ..CHAT }.ask(|request, known| {
-            match decide(&tables, request, known, 0, &mut Scratch::new()) {
+            match decide(tables, request, known, 0, &mut Scratch::new()) {
                 Decision::Check(check) => {
                     assert_eq!(check.path, "/admin");
                     Some(check.query.map(str::to_owned))

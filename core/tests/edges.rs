@@ -68,7 +68,7 @@ fn refusal_knowing(method: &str, host: &str, target: &str, known: Known<'_>) -> 
 
 fn refusal_of(request: &Request<'_>, known: Known<'_>) -> Option<Refusal> {
     let compiled = compiled();
-    match decide(&compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
+    match decide(compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
         Decision::Refuse(refusal) => Some(refusal),
         _ => None,
     }

@@ -32,20 +32,14 @@ spec: {{hosts: ['*'], gateways: [edge], http: [{{route: [{{destination: {{host: 
 
 /// The delay, and the answer in place of the upstream's.
 fn came(compiled: &Compiled, sent: &Sent<'_>, entropy: u64) -> (u32, Option<AbortAnswer>) {
-    sent.ask(|request, known| {
-        match decide(
-            &compiled.snapshot.tables(),
-            request,
-            known,
-            entropy,
-            &mut Scratch::new(),
-        ) {
+    sent.ask(
+        |request, known| match decide(compiled.snapshot.tables(), request, known, entropy, &mut Scratch::new()) {
             Decision::Forward(forward) => (forward.delay_ms, None),
             Decision::Abort(abort) => (abort.delay_ms, Some(abort.answer)),
             Decision::Preflight(preflight) => (preflight.delay_ms, None),
             other => panic!("{other:?}"),
-        }
-    })
+        },
+    )
 }
 
 /// Entropies whose halves are all alike in every other respect.

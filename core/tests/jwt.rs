@@ -100,12 +100,12 @@ fn ask(compiled: &Compiled, method: &str, target: &str, headers: &[(&str, &str)]
     };
     let (mut first, mut second) = (Scratch::new(), Scratch::new());
     let mut verified = false;
-    let mut decision = decide(&tables, &request, Known::NOTHING, 0, &mut first);
+    let mut decision = decide(tables, &request, Known::NOTHING, 0, &mut first);
     let claims;
     if let Decision::VerifyToken(sent) = decision {
         let read = Token::read(sent.text())
-            .and_then(|token| Ok((token.candidates(&tables, &sent, NOW)?, token)))
-            .and_then(|(rules, token)| token.accept(&tables, rules[0]));
+            .and_then(|token| Ok((token.candidates(tables, &sent, NOW)?, token)))
+            .and_then(|(rules, token)| token.accept(tables, rules[0]));
         verified = read.is_ok();
         let identity = match &read {
             Ok(set) => {
@@ -118,7 +118,7 @@ fn ask(compiled: &Compiled, method: &str, target: &str, headers: &[(&str, &str)]
             identity,
             ..Known::NOTHING
         };
-        decision = decide(&tables, &request, known, 0, &mut second);
+        decision = decide(tables, &request, known, 0, &mut second);
     }
     let refused = match decision {
         Decision::Refuse(Refusal::Token(error)) => Some(error),
@@ -562,7 +562,7 @@ fn headers_written_from_claims_replace_the_clients() {
     ));
     let payload =
         r#"{"iss":"https://a.test","sub":"ann","org":{"team":"core"},"num":7,"list":["a"],"bad":"a\r\nx-admin: 1"}"#;
-    let set = assume(&compiled.snapshot.tables(), payload.as_bytes(), None).unwrap();
+    let set = assume(compiled.snapshot.tables(), payload.as_bytes(), None).unwrap();
     let written: Vec<(&str, &str)> = set.claims().headers().collect();
     let (encoded, list) = (encode(payload), STANDARD.encode(r#"["a"]"#));
     assert_eq!(
@@ -607,7 +607,7 @@ fn claims_are_written_as_envoy_writes_them() {
         (r#""\troot""#, None),
     ] {
         let payload = format!(r#"{{"iss":"https://a.test","claim":{claim}}}"#);
-        let set = assume(&compiled.snapshot.tables(), payload.as_bytes(), None).unwrap();
+        let set = assume(compiled.snapshot.tables(), payload.as_bytes(), None).unwrap();
         let written = set.claims().headers().next().map(|(_, value)| value.to_owned());
         assert_eq!(written.as_deref(), expected, "{claim}");
     }
@@ -625,8 +625,8 @@ fn what_a_token_writes_has_no_twin() {
         ("x_tenants", true),
         ("xteam", true),
     ] {
-        assert_eq!(!rewrite::drops_header_to_host(&tables, name), goes, "{name}");
-        assert_eq!(!rewrite::drops_header_to_provider(&tables, name), goes, "{name}");
+        assert_eq!(!rewrite::drops_header_to_host(tables, name), goes, "{name}");
+        assert_eq!(!rewrite::drops_header_to_provider(tables, name), goes, "{name}");
     }
 }
 
@@ -652,7 +652,7 @@ fn routes_and_policies_see_what_a_token_writes_and_not_what_a_client_sends() {
         };
         let set = sub.map(|sub| {
             let payload = format!(r#"{{"iss":"https://a.test","sub":"{sub}"}}"#);
-            assume(&tables, payload.as_bytes(), None).unwrap()
+            assume(tables, payload.as_bytes(), None).unwrap()
         });
         let identity = set
             .as_ref()
@@ -661,7 +661,7 @@ fn routes_and_policies_see_what_a_token_writes_and_not_what_a_client_sends() {
             identity,
             ..Known::NOTHING
         };
-        match decide(&tables, &request, known, 0, &mut Scratch::new()) {
+        match decide(tables, &request, known, 0, &mut Scratch::new()) {
             Decision::Refuse(refusal) => refusal.status(),
             _ => 0,
         }
@@ -724,11 +724,11 @@ fn judged(compiled: &Compiled, target: &str, headers: &[(&str, &str)]) -> (u16, 
     };
     let (mut first, mut second) = (Scratch::new(), Scratch::new());
     let set;
-    let decision = match decide(&tables, &request, Known::NOTHING, 0, &mut first) {
+    let decision = match decide(tables, &request, Known::NOTHING, 0, &mut first) {
         Decision::VerifyToken(sent) => {
             let read = Token::read(sent.text()).and_then(|token| {
-                let rules = token.candidates(&tables, &sent, NOW)?;
-                token.accept(&tables, rules[0])
+                let rules = token.candidates(tables, &sent, NOW)?;
+                token.accept(tables, rules[0])
             });
             let identity = match read {
                 Ok(read) => {
@@ -741,12 +741,12 @@ fn judged(compiled: &Compiled, target: &str, headers: &[(&str, &str)]) -> (u16, 
                 identity,
                 ..Known::NOTHING
             };
-            decide(&tables, &request, known, 0, &mut second)
+            decide(tables, &request, known, 0, &mut second)
         }
         decision => decision,
     };
     match decision {
-        Decision::Forward(forward) => (0, rewrite::target(&tables, forward.path).unwrap()),
+        Decision::Forward(forward) => (0, rewrite::target(tables, forward.path).unwrap()),
         Decision::Respond(answer) => (answer.status, String::new()),
         Decision::Refuse(refusal) => (refusal.status(), String::new()),
         other => panic!("{other:?}"),
@@ -931,7 +931,7 @@ fn what_is_sent_on_holds_no_token_parameter() {
         (Some(""), "/p?"),
     ] {
         assert_eq!(
-            rewrite::target(&tables, Path::Client { path: "/p", query }).unwrap(),
+            rewrite::target(tables, Path::Client { path: "/p", query }).unwrap(),
             sent,
             "{query:?}"
         );
@@ -1032,7 +1032,7 @@ fn a_token_is_never_printed() {
         connection: Connection::plain("198.51.100.1".parse().unwrap(), 80),
     };
     let mut scratch = Scratch::new();
-    let decision = decide(&compiled.snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
+    let decision = decide(compiled.snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
     let printed = format!("{decision:?} {:?}", Token::read(good.as_bytes()).unwrap());
     assert!(
         printed.contains("SentToken") && !printed.contains(good.split('.').next().unwrap()),
@@ -1066,7 +1066,7 @@ fn the_example_asks_for_a_login_and_for_the_right_group() {
         };
         let mut scan = BodyScan::new(1 << 20);
         scan.feed(format!(r#"{{"model":"{model}"}}"#).as_bytes()).unwrap();
-        let set = claims.map(|claims| assume(&tables, claims.as_bytes(), None).unwrap());
+        let set = claims.map(|claims| assume(tables, claims.as_bytes(), None).unwrap());
         let known = Known {
             body: Body::Read(scan.finish()),
             identity: set
@@ -1074,7 +1074,7 @@ fn the_example_asks_for_a_login_and_for_the_right_group() {
                 .map_or(Identity::Anonymous, |set| Identity::Verified(set.claims())),
             ..Known::NOTHING
         };
-        match decide(&tables, &request, known, 0, &mut Scratch::new()) {
+        match decide(tables, &request, known, 0, &mut Scratch::new()) {
             Decision::Refuse(refusal) => refusal.status(),
             _ => 0,
         }

@@ -75,7 +75,7 @@ fn ask(built: &Built, target: &str, forwarded_for: &str) -> String {
         body: Body::Read(scan.finish()),
         ..Known::NOTHING
     };
-    match decide(&snapshot.tables(), &request, known, 0, &mut Scratch::new()) {
+    match decide(snapshot.tables(), &request, known, 0, &mut Scratch::new()) {
         Decision::Forward(forward) => match forward.path {
             Path::Client { path, .. } => path.to_owned(),
             other => panic!("the client's path is kept, not {other:?}"),

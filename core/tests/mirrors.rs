@@ -32,18 +32,12 @@ spec: {{hosts: ['*'], gateways: [edge], http: [{{route: [{{destination: {{host: 
 fn mirrors(compiled: &Compiled, entropy: u64) -> Vec<String> {
     let upstreams = compiled.snapshot.upstreams();
     let host = |id: lockgate_core::tables::UpstreamId| upstreams.get(id.0 as usize).unwrap().host.to_string();
-    GET.ask(|request, known| {
-        match decide(
-            &compiled.snapshot.tables(),
-            request,
-            known,
-            entropy,
-            &mut Scratch::new(),
-        ) {
+    GET.ask(
+        |request, known| match decide(compiled.snapshot.tables(), request, known, entropy, &mut Scratch::new()) {
             Decision::Forward(forward) => forward.mirrors.upstreams().map(host).collect(),
             other => panic!("{other:?}"),
-        }
-    })
+        },
+    )
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_hundred_thousand_decisions_of_every_kind_allocate_nothing() {
                 Body::Read(Ok(facts))
             };
             match decide(
-                &tables,
+                tables,
                 &request,
                 Known::of_body(body),
                 round.wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -213,7 +213,7 @@ fn a_hundred_thousand_lookups_among_many_policies_allocate_nothing() {
                 },
                 ..Known::NOTHING
             };
-            match decide(&tables, &request, known, 0, &mut scratch) {
+            match decide(tables, &request, known, 0, &mut scratch) {
                 Decision::ReadBody => asked += 1,
                 Decision::Refuse(Refusal::Denied(_)) => denied += 1,
                 Decision::Refuse(Refusal::NoRoute) => passed += 1,
@@ -263,9 +263,9 @@ fn a_hundred_thousand_judgements_by_every_kind_of_condition_allocate_nothing() {
                 method: if round % 5 == 0 { "GET" } else { "POST" },
                 ..request
             };
-            let observed = observe(&tables, &request, &known, &mut scratch);
+            let observed = observe(tables, &request, &known, &mut scratch);
             assert!(observed.dry_run.is_some());
-            match decide(&tables, &request, known, 0, &mut scratch) {
+            match decide(tables, &request, known, 0, &mut scratch) {
                 Decision::ReadBody => asked += 1,
                 Decision::Refuse(Refusal::Denied(_)) => denied += 1,
                 Decision::Refuse(Refusal::NoRoute) => passed += 1,
@@ -335,9 +335,9 @@ fn a_hundred_thousand_judgements_of_what_is_beside_tokens_allocate_nothing() {
                 identity: Identity::Verified(claims.claims()),
                 ..Known::NOTHING
             };
-            let observed = observe(&tables, &request, &known, &mut scratch);
+            let observed = observe(tables, &request, &known, &mut scratch);
             assert!(observed.dry_run.is_some());
-            let was_denied = match decide(&tables, &request, known, 0, &mut scratch) {
+            let was_denied = match decide(tables, &request, known, 0, &mut scratch) {
                 Decision::Refuse(Refusal::Denied(_)) => true,
                 Decision::Refuse(Refusal::NoRoute) => false,
                 other => panic!("{other:?}"),
@@ -399,7 +399,7 @@ fn a_hundred_thousand_decisions_on_what_authorizers_said_allocate_nothing() {
                 checked: Some(&checked),
                 ..Known::NOTHING
             };
-            match decide(&tables, &request, known, 0, &mut scratch) {
+            match decide(tables, &request, known, 0, &mut scratch) {
                 Decision::Check(_) => asked += 1,
                 Decision::Refuse(Refusal::External(_, External::Denied(401))) => denied += 1,
                 other => panic!("{other:?}"),
@@ -466,7 +466,7 @@ fn a_hundred_thousand_decisions_by_virtual_services_allocate_nothing() {
                 },
                 ..Known::NOTHING
             };
-            match decide(&tables, &request, known, round as u64, &mut scratch) {
+            match decide(tables, &request, known, round as u64, &mut scratch) {
                 Decision::Forward(_) => forwarded += 1,
                 Decision::Redirect(_) => redirected += 1,
                 Decision::Respond(_) => answered += 1,
@@ -548,7 +548,7 @@ fn a_hundred_thousand_lookups_among_many_routes_allocate_nothing() {
                 },
                 ..Known::NOTHING
             };
-            match decide(&tables, &request, known, 0, &mut scratch) {
+            match decide(tables, &request, known, 0, &mut scratch) {
                 Decision::Respond(_) => answered += 1,
                 Decision::Refuse(Refusal::NoRoute) => refused += 1,
                 other => panic!("{other:?}"),

@@ -423,7 +423,7 @@ fn audit_and_dry_runs_are_observed_and_decide_nothing() {
         let policies = compiled(text, &Settings::default());
         assert_eq!(at(target).to(&policies), Allowed, "{text}");
         let tables = policies.snapshot.tables();
-        let observation = at(target).ask(|request, known| observe(&tables, request, &known, &mut Scratch::new()));
+        let observation = at(target).ask(|request, known| observe(tables, request, &known, &mut Scratch::new()));
         (
             observation.audited.map(|policy| tables.policy_label(policy).to_owned()),
             observation.dry_run.map(|dry_run| tables.dry_run_in_words(dry_run)),

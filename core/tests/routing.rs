@@ -629,7 +629,7 @@ fn weights_share_the_traffic_and_a_lone_destination_takes_all() {
     for step in 0..64_u64 {
         GET.ask(|request, known| {
             let mut scratch = lockgate_core::decide::Scratch::new();
-            let decision = lockgate_core::decide::decide(&tables, request, known, step << 58, &mut scratch);
+            let decision = lockgate_core::decide::decide(tables, request, known, step << 58, &mut scratch);
             let lockgate_core::decision::Decision::Forward(forward) = decision else {
                 panic!("{decision:?}")
             };

@@ -77,7 +77,7 @@ fn ask(compiled: &Compiled, peer: &str, host: &str, body: &str) -> String {
     let mut scan = BodyScan::new(1 << 20);
     let facts = scan.feed(body.as_bytes()).and_then(|()| scan.finish());
     let mut scratch = Scratch::new();
-    match decide(&tables, &request, Known::of_body(Body::Read(facts)), 0, &mut scratch) {
+    match decide(tables, &request, Known::of_body(Body::Read(facts)), 0, &mut scratch) {
         Decision::Forward(forward) => {
             let Path::Fixed(path) = forward.path else {
                 panic!("the provider's path is fixed")
@@ -191,19 +191,14 @@ fn a10_what_the_client_says_of_model_and_stream_stays() {
         connection: Connection::plain(peer, 80),
     };
     let mut scratch = Scratch::new();
-    let Decision::Forward(forward) = decide(
-        &tables,
-        &request,
-        Known::of_body(Body::Read(Ok(facts))),
-        0,
-        &mut scratch,
-    ) else {
+    let Decision::Forward(forward) = decide(tables, &request, Known::of_body(Body::Read(Ok(facts))), 0, &mut scratch)
+    else {
         panic!("forwarded")
     };
     let Destination::Provider(provider) = forward.to else {
         panic!("to a provider")
     };
-    let splice = lockgate_core::rewrite::splice(&tables, facts, provider.fields).unwrap();
+    let splice = lockgate_core::rewrite::splice(tables, facts, provider.fields).unwrap();
     assert!(!splice.is_edited());
 }
 
@@ -255,7 +250,7 @@ fn a13_a_method_without_a_body_is_405() {
         connection: Connection::plain(peer, 80),
     };
     let mut scratch = Scratch::new();
-    let decision = decide(&compiled.snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
+    let decision = decide(compiled.snapshot.tables(), &request, Known::NOTHING, 0, &mut scratch);
     let Decision::Refuse(refusal @ Refusal::MethodNotAllowed(_)) = decision else {
         panic!("{decision:?}")
     };
@@ -359,7 +354,7 @@ fn the_denying_rule_is_named() {
     };
     let mut scratch = Scratch::new();
     let Decision::Refuse(Refusal::Denied(Denial::Rule(policy, 0))) =
-        decide(&tables, &request, Known::NOTHING, 0, &mut scratch)
+        decide(tables, &request, Known::NOTHING, 0, &mut scratch)
     else {
         panic!("denied by rule 0")
     };

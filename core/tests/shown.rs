@@ -454,8 +454,8 @@ fn what_a_route_writes_or_takes_away_has_no_twin() {
         ("x_other", true),
         ("x-tenant", true),
     ] {
-        assert_eq!(!rewrite::drops_header_to_host(&tables, name), goes, "{name}");
-        assert_eq!(!rewrite::drops_header_to_provider(&tables, name), goes, "{name}");
+        assert_eq!(!rewrite::drops_header_to_host(tables, name), goes, "{name}");
+        assert_eq!(!rewrite::drops_header_to_provider(tables, name), goes, "{name}");
     }
     // What routes change decides nothing.
     let verdict = verdict(&compiled, "/changed", &[("connection", "x-admin"), ("x-admin", "1")]);

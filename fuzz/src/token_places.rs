@@ -142,7 +142,7 @@ fn kept_cookies(line: &[u8]) -> Vec<u8> {
 }
 
 /// Hands `check` the token `text` as the usual place holds it.
-pub(crate) fn sent(text: &[u8], check: impl FnOnce(&Tables<'_>, &SentToken<'_>)) {
+pub(crate) fn sent(text: &[u8], check: impl FnOnce(&Tables, &SentToken<'_>)) {
     let field = [b"Bearer ", text].concat();
     let fields: [(&str, &[u8]); 2] = [("host", b"a.test"), ("authorization", &field)];
     decided(
@@ -165,7 +165,7 @@ fn decided(
     target: &str,
     fields: &[(&str, &[u8])],
     identity: Identity<'_>,
-    check: impl FnOnce(&Tables<'_>, &Decision<'_>),
+    check: impl FnOnce(&Tables, &Decision<'_>),
 ) {
     let request = Request {
         method,
@@ -180,7 +180,7 @@ fn decided(
         identity,
         ..Known::NOTHING
     };
-    check(&tables, &decide(&tables, &request, known, 0, &mut scratch));
+    check(tables, &decide(tables, &request, known, 0, &mut scratch));
 }
 
 fn compiled() -> &'static Compiled {

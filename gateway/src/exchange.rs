@@ -284,27 +284,27 @@ impl Exchange {
             let snapshot = &self.record.view.live.compiled.snapshot;
             let tables = snapshot.tables();
             let client_cert = match plan.to {
-                To::Host(_) => head::client_cert(headers, &self.record.peer, &tables),
+                To::Host(_) => head::client_cert(headers, &self.record.peer, tables),
                 To::Provider(_) => None,
             };
             *headers = checked.unwrap_or_else(|| core::mem::take(headers));
             head::remove_overlooked(headers, snapshot.authorizers());
             match plan.to {
-                To::Provider(_) => head::clean_request(headers, &tables),
+                To::Provider(_) => head::clean_request(headers, tables),
                 To::Host(_) => {
-                    head::clean_request_to_host(headers, &tables);
+                    head::clean_request_to_host(headers, tables);
                     if !knows_client {
-                        head::add_client(headers, &self.record.peer, &tables);
+                        head::add_client(headers, &self.record.peer, tables);
                     }
                     head::tell_client_cert(headers, client_cert);
                 }
             }
             let identity = self.sender.identity();
             let claims = identity.claims();
-            for name in rewrite::token_headers(&tables) {
+            for name in rewrite::token_headers(tables) {
                 let is_dropped = match plan.to {
                     To::Provider(_) => true,
-                    To::Host(_) => rewrite::drops_token_header_to_host(&tables, &HeadFields(headers), claims, name),
+                    To::Host(_) => rewrite::drops_token_header_to_host(tables, &HeadFields(headers), claims, name),
                 };
                 if is_dropped {
                     headers.remove(name);
@@ -342,7 +342,7 @@ impl Exchange {
             jwt::Begun::Pending(pending) => {
                 let tables = view.live.compiled.snapshot.tables();
                 // Apart, since a token is verified once and known from then on.
-                Box::pin(view.live.tokens.finish(&tables, *pending)).await
+                Box::pin(view.live.tokens.finish(tables, *pending)).await
             }
         };
         self.sender = match verified {
@@ -457,8 +457,8 @@ impl Exchange {
             checked: (!answers.is_empty()).then_some(&checked),
         };
         // Of several rounds the last one knows most.
-        self.record.observation = observe(&tables, &request, &known, &mut scratch);
-        let forward = match decide(&tables, &request, known, entropy, &mut scratch) {
+        self.record.observation = observe(tables, &request, &known, &mut scratch);
+        let forward = match decide(tables, &request, known, entropy, &mut scratch) {
             Decision::Forward(forward) => forward,
             Decision::Redirect(redirect) => {
                 return Step::answer(Configured::redirect(&view.live.compiled, &redirect));
@@ -472,7 +472,7 @@ impl Exchange {
             }
             Decision::Preflight(preflight) => {
                 self.delay_ms = preflight.delay_ms;
-                return Step::answer(Configured::preflight(&tables, &preflight));
+                return Step::answer(Configured::preflight(tables, &preflight));
             }
             Decision::ReadBody => return Step::ReadBody,
             Decision::Check(check) => {
@@ -483,7 +483,7 @@ impl Exchange {
                     scheme: check.scheme,
                 });
             }
-            Decision::VerifyToken(sent) => return Step::VerifyToken(view.live.tokens.begin(&tables, &sent)),
+            Decision::VerifyToken(sent) => return Step::VerifyToken(view.live.tokens.begin(tables, &sent)),
             Decision::Refuse(refusal) => {
                 self.challenge = challenge(refusal, &request);
                 return Step::Refuse(refusal);
@@ -493,7 +493,7 @@ impl Exchange {
         self.record.rule = Some(forward.rule);
         self.record.upstream = Some(forward.upstream);
         let internal = || Step::Fail(Fault::Internal, Flag::None);
-        let uri = match plan::uri(&view, &tables, forward.path) {
+        let uri = match plan::uri(&view, tables, forward.path) {
             Ok(uri) => uri,
             Err(NoTarget::Refused) => return Step::Refuse(Refusal::BadRewrite(forward.rule)),
             Err(NoTarget::Internal) => return internal(),
@@ -501,7 +501,7 @@ impl Exchange {
         let Some(host) = plan::host(&view, &forward) else {
             return internal();
         };
-        let Some(cors) = plan::cors(&tables, &forward) else {
+        let Some(cors) = plan::cors(tables, &forward) else {
             return internal();
         };
         let pieces = pieces.map(core::mem::take);
@@ -517,7 +517,7 @@ impl Exchange {
                 };
                 let body = match (body, pieces) {
                     (Body::Read(Ok(facts)), Some(pieces)) => {
-                        match plan::edit(&view, &tables, &provider, facts, pieces, &mut self.record.model) {
+                        match plan::edit(&view, tables, &provider, facts, pieces, &mut self.record.model) {
                             Ok(pieces) => Some(pieces),
                             Err(SpliceError::Body(error)) => return refuse_body(forward.rule, error),
                             Err(SpliceError::TooManyFields) => return internal(),

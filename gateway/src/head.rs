@@ -78,7 +78,7 @@ pub(crate) fn request_id(headers: &HeaderMap, entropy: &Entropy) -> HeaderValue 
 
 /// Says who the client is as Envoy does: its address after those that `X-Forwarded-For` came with, the one of them that can
 /// be trusted, and what it spoke.
-pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer, tables: &Tables<'_>) {
+pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer, tables: &Tables) {
     let fields = HeadFields(headers);
     let connection = peer.connection();
     let mut addresses = Vec::new();
@@ -97,7 +97,7 @@ pub(crate) fn add_client(headers: &mut HeaderMap, peer: &Peer, tables: &Tables<'
 }
 
 /// What plain hosts and authorizers are told of the certificate that the sender of a head has shown.
-pub(crate) fn client_cert(sent: &HeaderMap, peer: &Peer, tables: &Tables<'_>) -> Option<HeaderValue> {
+pub(crate) fn client_cert(sent: &HeaderMap, peer: &Peer, tables: &Tables) -> Option<HeaderValue> {
     let fields = HeadFields(sent);
     let told = client_cert::sent(tables, &fields, &peer.connection())?;
     HeaderValue::from_bytes(&told).ok()
@@ -162,7 +162,7 @@ fn join_lines(headers: &mut HeaderMap) {
 
 /// Removes from a client's head what must not reach a provider: what is about the connection, credentials and
 /// addresses, and `Host` and framing, which are made anew.
-pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables<'_>) {
+pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables) {
     remove_named(headers);
     remove_where(headers, |name| {
         is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_provider(tables, name.as_str())
@@ -174,7 +174,7 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables<'_>) {
 
 /// Removes from a client's head what must not reach a plain host: what is about the connection, what hosts believe
 /// because only a gateway writes it, cookies with tokens, and `Host` and framing, which are made anew.
-pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables<'_>) {
+pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables) {
     remove_named(headers);
     remove_where(headers, |name| {
         is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_host(tables, name.as_str())
@@ -264,7 +264,7 @@ pub(crate) fn remove_overlooked(headers: &mut HeaderMap, authorizers: &[Authoriz
 }
 
 /// Removes what proxies say of a client, where none in front is trusted.
-pub(crate) fn remove_hearsay(headers: &mut HeaderMap, tables: &Tables<'_>) {
+pub(crate) fn remove_hearsay(headers: &mut HeaderMap, tables: &Tables) {
     remove_where(headers, |name| rewrite::drops_hearsay(tables, name.as_str()));
 }
 
@@ -363,7 +363,7 @@ mod tests {
             ("x_forwarded-for", "1.2.3.4"),
             ("x_own_field", "1"),
         ]);
-        clean_request(&mut head, &snapshot().tables());
+        clean_request(&mut head, snapshot().tables());
         assert_eq!(
             names(&head),
             ["accept-encoding", "content-type", "x-stainless-lang", "x_own_field"]
@@ -397,7 +397,7 @@ mod tests {
         let many: Vec<String> = (0..90).map(|n| format!("x-envoy-{n}")).collect();
         let pairs: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1")).collect();
         let mut head = map(&pairs);
-        clean_request(&mut head, &snapshot().tables());
+        clean_request(&mut head, snapshot().tables());
         assert_eq!(names(&head), ["accept-encoding"]);
     }
 

@@ -89,7 +89,7 @@ const DIRECT_RESPONSE: &str = "direct_response";
 impl Configured {
     /// The answer of a redirect; `None` when it cannot stand in a head.
     pub(crate) fn redirect(compiled: &Compiled, redirect: &Redirect<'_>) -> Option<Self> {
-        let location = rewrite::location(&compiled.snapshot.tables(), redirect);
+        let location = rewrite::location(compiled.snapshot.tables(), redirect);
         Some(Self {
             rule: redirect.rule,
             status: redirect.status,
@@ -149,7 +149,7 @@ impl Configured {
     }
 
     /// The answer to a preflight; `None` when it cannot stand in a head.
-    pub(crate) fn preflight(tables: &Tables<'_>, preflight: &Preflight<'_>) -> Option<Self> {
+    pub(crate) fn preflight(tables: &Tables, preflight: &Preflight<'_>) -> Option<Self> {
         Some(Self {
             rule: Some(preflight.rule),
             status: 200,
@@ -180,7 +180,7 @@ pub(crate) fn host(view: &View, forward: &Forward<'_>) -> Option<HeaderValue> {
 }
 
 /// The path and query to send.
-pub(crate) fn uri(view: &View, tables: &Tables<'_>, path: Path<'_>) -> Result<Uri, NoTarget> {
+pub(crate) fn uri(view: &View, tables: &Tables, path: Path<'_>) -> Result<Uri, NoTarget> {
     let built = match path {
         Path::Fixed(path) => return view.path(path).ok_or(NoTarget::Internal),
         Path::Client { path, query: None } => PathAndQuery::try_from(path),
@@ -195,7 +195,7 @@ pub(crate) fn uri(view: &View, tables: &Tables<'_>, path: Path<'_>) -> Result<Ur
 /// What a plain host gets besides the client's head; `None` when it cannot stand in a head.
 pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward: &Forward<'_>) -> Option<ToHost> {
     let tables = compiled.snapshot.tables();
-    let original = rewrite::original_target(&tables, forward.path);
+    let original = rewrite::original_target(tables, forward.path);
     Some(ToHost {
         upgrade: host.upgrade,
         makes_key: host.makes_key,
@@ -206,7 +206,7 @@ pub(crate) fn to_host(compiled: &Compiled, host: &decision::ToHost<'_>, forward:
 }
 
 /// What an answer says to the page of another origin; `None` when it cannot stand in a head.
-pub(crate) fn cors(tables: &Tables<'_>, forward: &Forward<'_>) -> Option<Box<[Change]>> {
+pub(crate) fn cors(tables: &Tables, forward: &Forward<'_>) -> Option<Box<[Change]>> {
     changes::fields(forward.cors.iter().flat_map(|cors| cors.fields(tables))).map(Into::into)
 }
 
@@ -234,7 +234,7 @@ pub(crate) fn written(identity: Identity<'_>) -> Vec<(HeaderName, HeaderValue)> 
 /// The body as it goes out, and the model that it names then.
 pub(crate) fn edit(
     view: &View,
-    tables: &Tables<'_>,
+    tables: &Tables,
     provider: &decision::ToProvider<'_>,
     facts: &BodyFacts,
     pieces: VecDeque<Bytes>,

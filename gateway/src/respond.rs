@@ -228,7 +228,7 @@ pub(crate) fn configured(configured: Configured, mut record: Box<Record>) -> Res
 /// The shape of an answer to a request, as far as it has come.
 fn shape(record: &Record) -> ErrorShape {
     let tables = record.view.live.compiled.snapshot.tables();
-    ErrorShape::of(&tables, record.rule, record.uri.path())
+    ErrorShape::of(tables, record.rule, record.uri.path())
 }
 
 /// The answer for a fault, logged with `flag`.

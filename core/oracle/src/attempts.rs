@@ -185,7 +185,7 @@ fn meets(name: &str, statuses: &[u16], outcome: Outcome) -> bool {
 
 /// What the engine says.
 #[must_use]
-pub fn told(tables: &Tables<'_>, attempts: &tables::Attempts, entropy: u64) -> Attempts {
+pub fn told(tables: &Tables, attempts: &tables::Attempts, entropy: u64) -> Attempts {
     let policy = attempts.retries;
     let is_again = |outcome: &&Outcome| {
         let again = |retries| policy.and_then(|policy| policy.next(tables, **outcome, retries, entropy));

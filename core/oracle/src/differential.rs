@@ -297,8 +297,8 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
             checked: (!lent.is_empty()).then_some(&checked),
         };
         let mut scratch = Scratch::new();
-        let observation = observe(&tables, &request, &known, &mut scratch);
-        match decide(&tables, &request, known, sample.entropy, &mut scratch) {
+        let observation = observe(tables, &request, &known, &mut scratch);
+        match decide(tables, &request, known, sample.entropy, &mut scratch) {
             Decision::Check(check) if answers.iter().all(|answer| answer.authorizer < check.authorizer) => {
                 let name = tables.authorizer_name(check.authorizer);
                 let said = answer_of(name, sample);
@@ -322,8 +322,8 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
                     capsule: is_kept
                         .then(|| Capsule::of(&compiled.snapshot, &request, found, sample.entropy, &[]))
                         .flatten(),
-                    verdict: in_words(compiled, &tables, decision),
-                    observed: observed_in_words(&tables, observation),
+                    verdict: in_words(compiled, tables, decision),
+                    observed: observed_in_words(tables, observation),
                     asked: asked.collect(),
                 };
             }
@@ -361,7 +361,7 @@ fn answer_of(name: &str, sample: &Sample) -> OwnedSaid {
     }
 }
 
-fn observed_in_words(tables: &Tables<'_>, observation: Observation) -> Observed {
+fn observed_in_words(tables: &Tables, observation: Observation) -> Observed {
     let label = |policy| tables.policy_label(policy).to_owned();
     Observed {
         audited: observation.audited.map(label),
@@ -377,7 +377,7 @@ fn observed_in_words(tables: &Tables<'_>, observation: Observation) -> Observed 
     }
 }
 
-fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) -> Verdict {
+fn in_words(compiled: &Compiled, tables: &Tables, decision: Decision<'_>) -> Verdict {
     let label = |rule| tables.rule_label(rule).to_owned();
     match decision {
         Decision::ReadBody => Verdict::ReadBody,
@@ -444,7 +444,7 @@ fn in_words(compiled: &Compiled, tables: &Tables<'_>, decision: Decision<'_>) ->
     }
 }
 
-fn sent_on<'d>(compiled: &Compiled, tables: &Tables<'d>, forward: &lockgate_core::decision::Forward<'d>) -> Verdict {
+fn sent_on<'d>(compiled: &Compiled, tables: &'d Tables, forward: &lockgate_core::decision::Forward<'d>) -> Verdict {
     let rule = tables.rule_label(forward.rule).to_owned();
     let upstream = &compiled.snapshot.upstreams()[forward.upstream.0 as usize];
     let Ok(target) = rewrite::target(tables, forward.path) else {
@@ -492,7 +492,7 @@ fn sent_on<'d>(compiled: &Compiled, tables: &Tables<'d>, forward: &lockgate_core
     }
 }
 
-fn cors_fields<'d>(tables: &Tables<'d>, cors: &CrossOrigin<'d>) -> Vec<String> {
+fn cors_fields<'d>(tables: &'d Tables, cors: &CrossOrigin<'d>) -> Vec<String> {
     let in_words = |(name, value): (&str, &[u8])| format!("{name}={}", String::from_utf8_lossy(value));
     cors.fields(tables).map(in_words).collect()
 }
@@ -515,7 +515,7 @@ fn changes(compiled: &Compiled, rows: &[HeaderChangeRow]) -> Vec<String> {
 }
 
 /// By name; the member must be its name and value and nothing else.
-fn fields(tables: &Tables<'_>, rows: &[lockgate_core::tables::FieldRow]) -> Vec<(String, String)> {
+fn fields(tables: &Tables, rows: &[lockgate_core::tables::FieldRow]) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = rows
         .iter()
         .map(|row| {

@@ -7,7 +7,7 @@ use crate::decision::Denial;
 use crate::tables::{Action, PolicyId, PolicyRow, Tables};
 
 /// As [`super::permission`].
-pub(super) fn permission(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Known<'_>, dry_run: bool) -> Permission {
+pub(super) fn permission(tables: &Tables, seen: &Attributes<'_>, known: &Known<'_>, dry_run: bool) -> Permission {
     let mut deny = Truth::Fails;
     let mut allow = None;
     for (policy, id) in tables.policies.iter().zip(0..) {
@@ -32,7 +32,7 @@ pub(super) fn permission(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Kno
 
 /// As [`super::first_policy`].
 pub(super) fn first_policy(
-    tables: &Tables<'_>,
+    tables: &Tables,
     action: Action,
     seen: &Attributes<'_>,
     known: &Known<'_>,
@@ -45,9 +45,9 @@ pub(super) fn first_policy(
 }
 
 /// Whether any rule of `policy` matches, and the first of those that decide it.
-fn first_match(tables: &Tables<'_>, policy: &PolicyRow, seen: &Attributes<'_>, known: &Known<'_>) -> (Truth, u32) {
+fn first_match(tables: &Tables, policy: &PolicyRow, seen: &Attributes<'_>, known: &Known<'_>) -> (Truth, u32) {
     let mut found = (Truth::Fails, 0);
-    for (rule, index) in policy.rules.of(tables.policy_rules).iter().zip(0..) {
+    for (rule, index) in policy.rules.of(&tables.policy_rules).iter().zip(0..) {
         let truth = rule_truth(tables, rule, seen, known);
         if truth > found.0 {
             found = (truth, index);

@@ -13,20 +13,20 @@ use crate::limits::VALUES_COMPARED_MAX;
 use crate::lookup;
 use crate::tables::{Feature, FeatureRow, LookupRow, Rows, Tables, Values};
 
-pub(super) fn holds_address(tables: &Tables<'_>, values: Values, address: IpAddr) -> bool {
-    let blocks = values.rows().of(tables.cidrs);
+pub(super) fn holds_address(tables: &Tables, values: Values, address: IpAddr) -> bool {
+    let blocks = values.rows().of(&tables.cidrs);
     let Some(long) = long(tables, values) else {
         return blocks.iter().any(|block| block.contains(address));
     };
-    let index = &tables.rule_index;
+    let index = &tables.derived.rule_index;
     features(tables, long).iter().any(|feature| {
         let found = lookup::address(index, feature, address, &mut |_| Break(()));
         found.is_break()
     })
 }
 
-pub(super) fn holds_text(tables: &Tables<'_>, values: Values, value: &[u8], empty: Empty) -> bool {
-    let patterns = values.rows().of(tables.patterns);
+pub(super) fn holds_text(tables: &Tables, values: Values, value: &[u8], empty: Empty) -> bool {
+    let patterns = values.rows().of(&tables.patterns);
     let Some(long) = long(tables, values) else {
         return patterns
             .iter()
@@ -43,8 +43,8 @@ pub(super) fn holds_text(tables: &Tables<'_>, values: Values, value: &[u8], empt
         })
 }
 
-pub(super) fn holds_principal(tables: &Tables<'_>, values: Values, claims: &Claims<'_>) -> bool {
-    let principals = values.rows().of(tables.request_principals);
+pub(super) fn holds_principal(tables: &Tables, values: Values, claims: &Claims<'_>) -> bool {
+    let principals = values.rows().of(&tables.request_principals);
     let Some(long) = long(tables, values) else {
         return principals
             .iter()
@@ -71,19 +71,19 @@ pub(super) fn holds_principal(tables: &Tables<'_>, values: Values, claims: &Clai
 }
 
 /// How to look values up, where there are so many.
-fn long(tables: &Tables<'_>, values: Values) -> Option<LookupRow> {
+fn long(tables: &Tables, values: Values) -> Option<LookupRow> {
     if values.rows().len <= VALUES_COMPARED_MAX {
         return None;
     }
-    let lists = tables.rule_index.long_lists;
+    let lists = &tables.derived.rule_index.long_lists;
     let found = lists.binary_search_by_key(&values, |list| list.values).ok()?;
     lists.get(found).map(|list| list.lookup)
 }
 
-fn features<'t>(tables: &Tables<'t>, lookup: LookupRow) -> &'t [FeatureRow] {
-    lookup.features.of(tables.rule_index.features)
+fn features(tables: &Tables, lookup: LookupRow) -> &[FeatureRow] {
+    lookup.features.of(&tables.derived.rule_index.features)
 }
 
-fn listed<'t>(tables: &Tables<'t>, numbers: Rows) -> &'t [u32] {
-    numbers.of(tables.rule_index.listed)
+fn listed(tables: &Tables, numbers: Rows) -> &[u32] {
+    numbers.of(&tables.derived.rule_index.listed)
 }

@@ -71,13 +71,13 @@ pub(crate) enum Permission {
 }
 
 /// Judges a request.
-pub(crate) fn authorize(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Known<'_>) -> Permission {
+pub(crate) fn authorize(tables: &Tables, seen: &Attributes<'_>, known: &Known<'_>) -> Permission {
     permission(tables, seen, known, false)
 }
 
 /// What is wrong with a body that was read and yet leaves a policy in doubt.
 #[cold]
-pub(crate) fn unclear(tables: &Tables<'_>, facts: &BodyFacts) -> BodyError {
+pub(crate) fn unclear(tables: &Tables, facts: &BodyFacts) -> BodyError {
     let asks_for = |attribute| tables.predicates.iter().any(|row| row.attribute == attribute);
     let unclear = facts.unclear();
     if unclear.model && asks_for(Attribute::LlmModel) {
@@ -90,7 +90,7 @@ pub(crate) fn unclear(tables: &Tables<'_>, facts: &BodyFacts) -> BodyError {
 }
 
 /// What the policies that are enforced say, or those that are only tried out.
-pub(crate) fn permission(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Known<'_>, dry_run: bool) -> Permission {
+pub(crate) fn permission(tables: &Tables, seen: &Attributes<'_>, known: &Known<'_>, dry_run: bool) -> Permission {
     let deny =
         section(tables, Action::Deny, dry_run).map(|section| search(tables, section, Wanted::First, seen, known));
     if let Some(Found {
@@ -113,7 +113,7 @@ pub(crate) fn permission(tables: &Tables<'_>, seen: &Attributes<'_>, known: &Kno
 }
 
 /// Whether a CUSTOM policy that asks `authorizer` matches.
-pub(crate) fn asks(tables: &Tables<'_>, authorizer: AuthorizerId, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+pub(crate) fn asks(tables: &Tables, authorizer: AuthorizerId, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     search::custom(tables, authorizer).map_or(Truth::Fails, |section| {
         search(tables, section, Wanted::Any, seen, known).truth
     })
@@ -121,7 +121,7 @@ pub(crate) fn asks(tables: &Tables<'_>, authorizer: AuthorizerId, seen: &Attribu
 
 /// The first enforced policy of `action` that matches.
 pub(crate) fn first_policy(
-    tables: &Tables<'_>,
+    tables: &Tables,
     action: Action,
     seen: &Attributes<'_>,
     known: &Known<'_>,
@@ -132,7 +132,7 @@ pub(crate) fn first_policy(
 }
 
 /// The policy that a rule belongs to, and the rule's place in it.
-fn policy_of(tables: &Tables<'_>, rule: u32) -> Option<(PolicyId, u32)> {
+fn policy_of(tables: &Tables, rule: u32) -> Option<(PolicyId, u32)> {
     let after = tables.policies.partition_point(|policy| policy.rules.start <= rule);
     let policy = after.checked_sub(1)?;
     let first = tables.policies.get(policy)?.rules.start;
@@ -140,7 +140,7 @@ fn policy_of(tables: &Tables<'_>, rule: u32) -> Option<(PolicyId, u32)> {
 }
 
 /// Whether one rule matches: one of its sources (if any) AND one of its operations (if any) AND all its conditions.
-pub(crate) fn rule_truth(tables: &Tables<'_>, rule: &PolicyRuleRow, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+pub(crate) fn rule_truth(tables: &Tables, rule: &PolicyRuleRow, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     judge(tables, rule, seen, known).truth
 }
 
@@ -160,7 +160,7 @@ const MATCHES: Judgement<'static> = Judgement {
 
 /// [`rule_truth`], with the reason.
 pub(crate) fn judge<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     rule: &PolicyRuleRow,
     seen: &Attributes<'_>,
     known: &Known<'_>,
@@ -180,8 +180,8 @@ fn least<'d>(a: Judgement<'d>, b: Judgement<'d>) -> Judgement<'d> {
 }
 
 /// One of the clauses, or there are none.
-fn any<'d>(tables: &Tables<'d>, clauses: Rows, seen: &Attributes<'_>, known: &Known<'_>) -> Judgement<'d> {
-    let clauses: &[ClauseRow] = clauses.of(tables.clauses);
+fn any<'d>(tables: &'d Tables, clauses: Rows, seen: &Attributes<'_>, known: &Known<'_>) -> Judgement<'d> {
+    let clauses: &[ClauseRow] = clauses.of(&tables.clauses);
     let mut best = None;
     for clause in clauses {
         let judged = all(tables, clause.predicates, seen, known);
@@ -196,9 +196,9 @@ fn any<'d>(tables: &Tables<'d>, clauses: Rows, seen: &Attributes<'_>, known: &Kn
 }
 
 /// Every predicate.
-fn all<'d>(tables: &Tables<'d>, predicates: Rows, seen: &Attributes<'_>, known: &Known<'_>) -> Judgement<'d> {
+fn all<'d>(tables: &'d Tables, predicates: Rows, seen: &Attributes<'_>, known: &Known<'_>) -> Judgement<'d> {
     let mut judged = MATCHES;
-    for predicate in predicates.of(tables.predicates) {
+    for predicate in predicates.of(&tables.predicates) {
         let truth = predicate::truth(tables, predicate, seen, known);
         if truth < judged.truth {
             judged = Judgement {

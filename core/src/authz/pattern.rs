@@ -10,7 +10,7 @@ pub(super) enum Empty {
     Misses,
 }
 
-pub(super) fn matches(tables: &Tables<'_>, pattern: PatternRow, value: &[u8], empty: Empty) -> bool {
+pub(super) fn matches(tables: &Tables, pattern: PatternRow, value: &[u8], empty: Empty) -> bool {
     match pattern {
         PatternRow::Exact(wanted) => value == tables.bytes(wanted),
         PatternRow::Prefix(wanted) => value.starts_with(tables.bytes(wanted)),
@@ -22,7 +22,7 @@ pub(super) fn matches(tables: &Tables<'_>, pattern: PatternRow, value: &[u8], em
 }
 
 /// As [`matches()`], of the two pieces of a value that stand one after the other.
-pub(super) fn matches_joined(tables: &Tables<'_>, pattern: PatternRow, value: [&[u8]; 3]) -> bool {
+pub(super) fn matches_joined(tables: &Tables, pattern: PatternRow, value: [&[u8]; 3]) -> bool {
     let bytes = || value.iter().flat_map(|piece| piece.iter());
     match pattern {
         PatternRow::Exact(wanted) => bytes().eq(tables.bytes(wanted)),
@@ -89,7 +89,7 @@ fn glob_takes(glob: &[u8], value: &[u8]) -> bool {
 }
 
 /// Both parts of the token's principal. A token without issuer or subject has none.
-pub(super) fn request_principal(tables: &Tables<'_>, wanted: &RequestPrincipalRow, claims: &Claims<'_>) -> bool {
+pub(super) fn request_principal(tables: &Tables, wanted: &RequestPrincipalRow, claims: &Claims<'_>) -> bool {
     let (Some(issuer), Some(subject)) = (claims.issuer(), claims.subject()) else {
         return false;
     };

@@ -14,7 +14,7 @@ use crate::tables::{Attribute, PredicateRow, Tables, Values};
 /// Whether `predicate` holds. A `not` predicate holds where nothing is there to match.
 // Inlined into its callers' loops, it has everything about a request loaded before the first predicate asks for one thing.
 #[inline(never)]
-pub(crate) fn truth(tables: &Tables<'_>, predicate: &PredicateRow, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+pub(crate) fn truth(tables: &Tables, predicate: &PredicateRow, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     let attribute = predicate.attribute;
     let matched = match predicate.values {
         Values::Cidrs(_) => address(attribute, seen)
@@ -22,7 +22,7 @@ pub(crate) fn truth(tables: &Tables<'_>, predicate: &PredicateRow, seen: &Attrib
             .into(),
         Values::Ranges(rows) => match number(attribute, seen, known) {
             Ok(number) => number
-                .is_some_and(|number| rows.of(tables.ranges).iter().any(|range| range.contains(number)))
+                .is_some_and(|number| rows.of(&tables.ranges).iter().any(|range| range.contains(number)))
                 .into(),
             Err(BodyNeeded) => Truth::Unknown,
         },
@@ -65,11 +65,11 @@ pub(crate) fn number(
     }
 }
 
-fn text(tables: &Tables<'_>, attribute: Attribute, values: Values, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+fn text(tables: &Tables, attribute: Attribute, values: Values, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     match attribute {
         Attribute::PathAndQuery => {
             let path = path_and_query(seen);
-            let patterns = values.rows().of(tables.patterns);
+            let patterns = values.rows().of(&tables.patterns);
             return patterns
                 .iter()
                 .any(|wanted| pattern::matches_joined(tables, *wanted, path))
@@ -93,7 +93,7 @@ fn text(tables: &Tables<'_>, attribute: Attribute, values: Values, seen: &Attrib
 }
 
 /// There are tools, and each is one of the patterns.
-fn every_tool(tables: &Tables<'_>, values: Values, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
+fn every_tool(tables: &Tables, values: Values, seen: &Attributes<'_>, known: &Known<'_>) -> Truth {
     let (mut some, mut all) = (false, true);
     let visited = each_tool(seen, known, &mut |tool| {
         some = true;
@@ -128,7 +128,7 @@ pub(crate) fn path_and_query<'d>(seen: &Attributes<'d>) -> [&'d [u8]; 3] {
 
 /// Calls `visit` with each text that an attribute is: none when it is absent, several for repeated headers and lists.
 pub(crate) fn each_text(
-    tables: &Tables<'_>,
+    tables: &Tables,
     attribute: Attribute,
     seen: &Attributes<'_>,
     known: &Known<'_>,
@@ -184,7 +184,7 @@ pub(crate) fn each_text(
     Ok(())
 }
 
-fn each_claim(tables: &Tables<'_>, attribute: Attribute, known: &Known<'_>, visit: &mut impl FnMut(&[u8])) {
+fn each_claim(tables: &Tables, attribute: Attribute, known: &Known<'_>, visit: &mut impl FnMut(&[u8])) {
     let Some(claims) = known.identity.claims() else {
         return;
     };

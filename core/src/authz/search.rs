@@ -43,20 +43,20 @@ pub(super) struct Found {
 }
 
 /// The policies of one kind; `None` when there are none.
-pub(super) fn section<'t>(tables: &Tables<'t>, action: Action, dry_run: bool) -> Option<&'t SectionRow> {
-    let mut sections = tables.rule_index.sections.iter();
+pub(super) fn section(tables: &Tables, action: Action, dry_run: bool) -> Option<&SectionRow> {
+    let mut sections = tables.derived.rule_index.sections.iter();
     sections.find(|section| section.action == action && section.dry_run == dry_run)
 }
 
 /// The CUSTOM policies that ask one authorizer.
-pub(super) fn custom<'t>(tables: &Tables<'t>, authorizer: AuthorizerId) -> Option<&'t SectionRow> {
-    let mut sections = tables.rule_index.sections.iter();
+pub(super) fn custom(tables: &Tables, authorizer: AuthorizerId) -> Option<&SectionRow> {
+    let mut sections = tables.derived.rule_index.sections.iter();
     sections.find(|section| section.authorizer == Some(authorizer))
 }
 
 /// Judges the rules of a section, as far as the request may match them.
 pub(super) fn search(
-    tables: &Tables<'_>,
+    tables: &Tables,
     section: &SectionRow,
     wanted: Wanted,
     seen: &Attributes<'_>,
@@ -77,24 +77,24 @@ pub(super) fn search(
     search.found
 }
 
-struct Search<'s, 't> {
-    tables: &'s Tables<'t>,
+struct Search<'s> {
+    tables: &'s Tables,
     seen: &'s Attributes<'s>,
     known: &'s Known<'s>,
     wanted: Wanted,
     found: Found,
 }
 
-impl Search<'_, '_> {
+impl Search<'_> {
     fn all(&mut self, rules: LookupRow) -> ControlFlow<()> {
         self.judge(rules.always)?;
-        let features = rules.features.of(self.tables.rule_index.features);
+        let features = rules.features.of(&self.tables.derived.rule_index.features);
         features.iter().try_for_each(|feature| self.feature(feature))
     }
 
     fn feature(&mut self, feature: &FeatureRow) -> ControlFlow<()> {
         let (tables, seen, known) = (self.tables, self.seen, self.known);
-        let index = &tables.rule_index;
+        let index = &tables.derived.rule_index;
         match feature.feature {
             Feature::Attribute(Attribute::Port) => {
                 let port = seen.connection.destination_port.into();
@@ -135,7 +135,7 @@ impl Search<'_, '_> {
 
     /// Judges rules, in their order. Breaks when one holds and the first is not asked for.
     fn judge(&mut self, rules: Rows) -> ControlFlow<()> {
-        for &number in rules.of(self.tables.rule_index.listed) {
+        for &number in rules.of(&self.tables.derived.rule_index.listed) {
             if self.found.truth == Truth::Holds && self.found.rule <= number {
                 break;
             }
@@ -156,7 +156,7 @@ impl Search<'_, '_> {
 
     /// Judges rules that need something of the body that is not known: none of them holds, so one that may is enough.
     fn judge_unknown(&mut self, rules: Rows) -> ControlFlow<()> {
-        for &number in rules.of(self.tables.rule_index.listed) {
+        for &number in rules.of(&self.tables.derived.rule_index.listed) {
             if self.found.truth >= Truth::Unknown {
                 break;
             }

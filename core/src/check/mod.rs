@@ -121,7 +121,7 @@ impl<'k> Checked<'k> {
 
     /// As pass 1 of the routes sees it: an authorizer's changes choose no route unless its `clearRouteCache` says so,
     /// and then those before it do too.
-    pub(crate) fn seen_by_routes(self, tables: &Tables<'_>) -> Self {
+    pub(crate) fn seen_by_routes(self, tables: &Tables) -> Self {
         let reroutes = |answer: &Answer<'_>| {
             let row = tables.authorizers.get(answer.authorizer.0 as usize);
             row.is_some_and(|row| row.reroutes) && !answer.fields().is_empty()
@@ -169,7 +169,7 @@ impl<'k> Answer<'k> {
 /// Puts a request to the authorizers in turn, those whose policies match it. `None` when all of them let it pass.
 ///
 /// A policy that cannot be evaluated, because the body cannot be read, counts as matched.
-pub(crate) fn settle<'d>(tables: &Tables<'_>, seen: &Attributes<'d>, known: &Known<'_>) -> Option<Decision<'d>> {
+pub(crate) fn settle<'d>(tables: &Tables, seen: &Attributes<'d>, known: &Known<'_>) -> Option<Decision<'d>> {
     if tables.authorizers.is_empty() {
         return None;
     }

@@ -62,7 +62,7 @@ pub(crate) struct Shown<'r> {
 
 impl<'r> Shown<'r> {
     /// Of a request with the client's own fields, over its connection.
-    pub(crate) fn of(tables: &Tables<'_>, headers: &'r dyn Headers, connection: &Connection<'r>) -> Self {
+    pub(crate) fn of(tables: &Tables, headers: &'r dyn Headers, connection: &Connection<'r>) -> Self {
         let certificate = connection.client_cert;
         let of_proxy = certificate.map(|_| headers);
         let (sent, added) = match tables.edge.client_cert {
@@ -88,7 +88,7 @@ impl<'r> Shown<'r> {
 /// The field as a plain host gets it, when the client sent `headers` over `connection`. LLM providers never get it.
 #[cfg(feature = "alloc")]
 #[must_use]
-pub fn sent(tables: &Tables<'_>, headers: &dyn Headers, connection: &Connection<'_>) -> Option<Vec<u8>> {
+pub fn sent(tables: &Tables, headers: &dyn Headers, connection: &Connection<'_>) -> Option<Vec<u8>> {
     let mut all = Vec::new();
     Shown::of(tables, headers, connection).each(&mut |value| {
         if !all.is_empty() && !value.is_empty() {

@@ -173,7 +173,7 @@ fn compile_with(
         return None;
     }
     lint::check(&snapshot, &places, resources, settings, &targets, &hosts, diagnostics);
-    let admissions = SecondPass::new(&snapshot.tables()).admissions();
+    let admissions = SecondPass::new(snapshot.tables()).admissions();
     snapshot.admit(admissions);
     Some(Compiled {
         snapshot,

@@ -5,17 +5,17 @@ use alloc::vec::Vec;
 
 use crate::cors::READ_FIELDS;
 use crate::shown::{Showing, ShownRow};
-use crate::snapshot::MeaningRows;
+use crate::tables::Tables;
 use crate::tables::{Attribute, BackendTarget, PlaceRow, Span, Subject, Text};
 
 /// Those that a `corsPolicy` is judged by, when there is one.
-pub(super) fn of_cors(rows: &MeaningRows) -> impl Iterator<Item = &'static str> + use<> {
+pub(super) fn of_cors(rows: &Tables) -> impl Iterator<Item = &'static str> + use<> {
     let names: &[&str] = if rows.cors.is_empty() { &[] } else { &READ_FIELDS };
     names.iter().copied()
 }
 
 /// The names of the fields that policies and routes read, sorted, each once.
-pub(super) fn judged(rows: &MeaningRows, by_cors: Vec<Span>) -> Vec<Span> {
+pub(super) fn judged(rows: &Tables, by_cors: Vec<Span>) -> Vec<Span> {
     let by_policy = rows
         .predicates
         .iter()
@@ -35,7 +35,7 @@ pub(super) fn judged(rows: &MeaningRows, by_cors: Vec<Span>) -> Vec<Span> {
 }
 
 /// The same of all that are read: those that are `judged`, and those that tokens are looked for in.
-pub(super) fn all(rows: &MeaningRows, judged: &[Span]) -> Vec<Span> {
+pub(super) fn all(rows: &Tables, judged: &[Span]) -> Vec<Span> {
     let by_token_rule = rows.token_places.iter().filter_map(|place| match *place {
         PlaceRow::Header { name, .. } => Some(name),
         PlaceRow::Param(_) | PlaceRow::Cookie(_) => None,
@@ -44,7 +44,7 @@ pub(super) fn all(rows: &MeaningRows, judged: &[Span]) -> Vec<Span> {
 }
 
 /// The names of the fields that routes write or take away on the way upstream, sorted, each once.
-pub(super) fn changed(rows: &MeaningRows) -> Vec<Span> {
+pub(super) fn changed(rows: &Tables) -> Vec<Span> {
     let changes = rows.backends.iter().flat_map(|backend| {
         let changes = match backend.to {
             BackendTarget::Provider(target) => target.request_changes,
@@ -55,8 +55,8 @@ pub(super) fn changed(rows: &MeaningRows) -> Vec<Span> {
     sorted(rows, changes.map(|change| change.name).collect())
 }
 
-fn sorted(rows: &MeaningRows, mut names: Vec<Span>) -> Vec<Span> {
-    let text = Text(&rows.text);
+fn sorted(rows: &Tables, mut names: Vec<Span>) -> Vec<Span> {
+    let text = rows.texts();
     names.sort_unstable_by_key(|name| text.bytes(*name));
     // Equal texts share a span.
     names.dedup();

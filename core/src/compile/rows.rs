@@ -12,9 +12,9 @@ use crate::config::resource::Meta;
 use crate::config::secret::Secret;
 use crate::index;
 use crate::regex::Regex;
-use crate::snapshot::{MeaningRows, OwnedRows, Secrets};
+use crate::snapshot::Secrets;
 use crate::substitution::{self, Substitution};
-use crate::tables::{OriginId, OriginResourceRow, OriginRow, Rows, SecretId, Span, SubstitutionId, Text};
+use crate::tables::{Derived, OriginId, OriginResourceRow, OriginRow, Rows, SecretId, Span, SubstitutionId, Tables};
 use crate::text_map::{TextMap, Texts};
 
 /// The path of a field, of which only an origin or a finding makes a text.
@@ -23,7 +23,7 @@ pub(super) type FieldText<'f> = &'f dyn fmt::Display;
 /// Collects the rows of a snapshot.
 pub(super) struct RowWriter<'c> {
     /// The rows; tables are appended to directly, runs by [`append`].
-    pub(super) rows: MeaningRows,
+    pub(super) rows: Tables,
     text: Arena,
     origins: Vec<OriginRow>,
     origin_resources: Vec<OriginResourceRow>,
@@ -46,7 +46,7 @@ pub(super) struct RowWriter<'c> {
 impl<'c> RowWriter<'c> {
     pub(super) fn new(sources: &'c [Source], known_regexes: Option<&'c mut TextMap<Regex>>) -> Self {
         Self {
-            rows: MeaningRows::default(),
+            rows: Tables::default(),
             text: Arena::default(),
             origins: Vec::new(),
             origin_resources: Vec::new(),
@@ -178,7 +178,7 @@ impl<'c> RowWriter<'c> {
     }
 
     /// The finished rows, the secrets, and the places of the origins.
-    pub(super) fn finish(mut self, diagnostics: &mut Diagnostics) -> (OwnedRows, Secrets, Vec<Location>) {
+    pub(super) fn finish(mut self, diagnostics: &mut Diagnostics) -> (Tables, Secrets, Vec<Location>) {
         if self.text.overflowed || self.origin_text.overflowed {
             diagnostics.error(
                 "too-large",
@@ -197,10 +197,10 @@ impl<'c> RowWriter<'c> {
         }
         let by_cors = read_headers::of_cors(&self.rows).map(|name| self.text.intern(name));
         let by_cors: Vec<Span> = by_cors.collect();
-        self.rows.text = self.text.texts.into_text();
-        let text = Text(&self.rows.text);
+        self.rows.arena = self.text.texts.into_text();
+        let text = self.rows.texts();
         let judged = read_headers::judged(&self.rows, by_cors);
-        let owned = OwnedRows {
+        let derived = Derived {
             server_names_slots: index::build_slots(text, &self.rows.server_names),
             hosts_slots: index::build_slots(text, &self.rows.hosts),
             rule_index: rule_index::compile(&self.rows, &self.regexes),
@@ -212,10 +212,10 @@ impl<'c> RowWriter<'c> {
             substitutions: self.substitutions,
             origins: self.origins,
             origin_resources: self.origin_resources,
-            origin_text: self.origin_text.texts.into_text(),
-            meaning: self.rows,
+            origin_arena: self.origin_text.texts.into_text(),
         };
-        (owned, Secrets(self.secrets), self.places)
+        let tables = Tables { derived, ..self.rows };
+        (tables, Secrets(self.secrets), self.places)
     }
 }
 

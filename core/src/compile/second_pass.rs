@@ -10,16 +10,16 @@ use crate::tables::{AdmissionRow, BackendTarget, EntryRow, ProviderId, Subject, 
 
 /// The entries of all virtual hosts, by the host that they ask for.
 pub(super) struct SecondPass<'d> {
-    tables: &'d Tables<'d>,
+    tables: &'d Tables,
     /// Virtual host, exact host, entry; sorted.
     entries: Vec<(u32, Option<&'d str>, u32)>,
 }
 
 impl<'d> SecondPass<'d> {
-    pub(super) fn new(tables: &'d Tables<'d>) -> Self {
+    pub(super) fn new(tables: &'d Tables) -> Self {
         let hosts = tables.virtual_hosts.iter().zip(0..);
         let keyed = |(host, id): (&'d VirtualHostRow, u32)| {
-            let entries = host.entries.of(tables.entries).iter().zip(host.entries.numbers());
+            let entries = host.entries.of(&tables.entries).iter().zip(host.entries.numbers());
             entries.map(move |(entry, number)| (id, exact_host(tables, entry), number))
         };
         let mut entries: Vec<_> = hosts.flat_map(keyed).collect();
@@ -43,8 +43,8 @@ impl<'d> SecondPass<'d> {
     /// What takes every request to a provider and admits it, sorted by listener and provider.
     pub(super) fn admissions(&self) -> Vec<AdmissionRow> {
         let mut sent = Vec::new();
-        for host in self.tables.virtual_hosts {
-            for entry in host.entries.of(self.tables.entries) {
+        for host in &self.tables.virtual_hosts {
+            for entry in host.entries.of(&self.tables.entries) {
                 sent.extend(providers_of(self.tables, entry).map(|provider| (host.listener, provider)));
             }
         }
@@ -62,7 +62,7 @@ impl<'d> SecondPass<'d> {
             .into_iter()
             .flatten()
             .min_by_key(|(number, _)| *number)?;
-        let mut conditions = entry.conditions.of(self.tables.conditions).iter();
+        let mut conditions = entry.conditions.of(&self.tables.conditions).iter();
         let takes_all = conditions.all(|condition| sent.value(condition.subject).is_some());
         let admits = providers_of(self.tables, entry).any(|listed| listed == provider);
         (takes_all && admits).then_some(AdmissionRow {
@@ -96,7 +96,7 @@ struct Sent<'d> {
 
 impl<'d> Sent<'d> {
     /// `None` where no virtual host takes it.
-    fn new(tables: &Tables<'d>, listener: u32, provider: ProviderId) -> Option<Self> {
+    fn new(tables: &'d Tables, listener: u32, provider: ProviderId) -> Option<Self> {
         let host = tables.provider_host(provider);
         let path = tables.provider(provider).and_then(|row| row.path);
         let (virtual_host, _) = route::virtual_host(tables, listener, host.as_bytes())?;
@@ -116,8 +116,8 @@ impl<'d> Sent<'d> {
     }
 
     /// Whether the entry's conditions on what is known hold; others may or may not.
-    fn may_be_taken(&self, tables: &Tables<'_>, entry: &EntryRow) -> bool {
-        entry.conditions.of(tables.conditions).iter().all(|condition| {
+    fn may_be_taken(&self, tables: &Tables, entry: &EntryRow) -> bool {
+        entry.conditions.of(&tables.conditions).iter().all(|condition| {
             let value = self.value(condition.subject);
             value.is_none_or(|value| route::passes(tables, condition.test, value.as_bytes()) != condition.negated)
         })
@@ -125,8 +125,8 @@ impl<'d> Sent<'d> {
 }
 
 /// The one host that an entry asks for.
-pub(super) fn exact_host<'d>(tables: &Tables<'d>, entry: &EntryRow) -> Option<&'d str> {
-    let conditions = entry.conditions.of(tables.conditions).iter();
+pub(super) fn exact_host<'d>(tables: &'d Tables, entry: &EntryRow) -> Option<&'d str> {
+    let conditions = entry.conditions.of(&tables.conditions).iter();
     conditions
         .filter(|condition| !condition.negated)
         .find_map(|condition| match (condition.subject, condition.test) {
@@ -136,9 +136,9 @@ pub(super) fn exact_host<'d>(tables: &Tables<'d>, entry: &EntryRow) -> Option<&'
 }
 
 /// The providers that take traffic of the entry's rule.
-pub(super) fn providers_of<'d>(tables: &Tables<'d>, entry: &EntryRow) -> impl Iterator<Item = ProviderId> + use<'d> {
+pub(super) fn providers_of<'d>(tables: &'d Tables, entry: &EntryRow) -> impl Iterator<Item = ProviderId> + use<'d> {
     let backends = tables.rule(entry.rule).map(|rule| rule.split().backends);
-    let backends = backends.unwrap_or_default().of(tables.backends).iter();
+    let backends = backends.unwrap_or_default().of(&tables.backends).iter();
     backends
         .filter(|backend| backend.weight > 0)
         .filter_map(|backend| match backend.to {
@@ -202,7 +202,7 @@ spec:
             .unwrap()
             .snapshot;
         let tables = snapshot.tables();
-        let rows = tables.admissions.iter();
+        let rows = tables.derived.admissions.iter();
         rows.map(|row| {
             assert_eq!(tables.admission(row.listener, row.provider), Some(row.by));
             let rule = tables.rule_label(row.by).rsplit('/').next().unwrap_or_default();

@@ -148,7 +148,7 @@ impl Draft {
             .claims
             .as_ref()
             .and_then(|text| ClaimSet::parse::<&str>(text.as_bytes(), &[]).ok());
-        if let Some(Err(error)) = claims.map(|claims| accepts(&tables, claims.claims())) {
+        if let Some(Err(error)) = claims.map(|claims| accepts(tables, claims.claims())) {
             asked.claims = None;
             asked.token_error = Some(error);
         }

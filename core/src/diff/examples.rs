@@ -30,24 +30,24 @@ impl Examples {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let tables = snapshot.tables();
         let mut examples = Self::default();
-        for host in tables.virtual_hosts {
-            for entry in host.entries.of(tables.entries) {
-                examples.routes.extend(taken(&tables, host, entry));
-                let conditions = entry.conditions.of(tables.conditions).iter();
-                for setting in conditions.flat_map(|condition| of_condition(&tables, condition)) {
+        for host in &tables.virtual_hosts {
+            for entry in host.entries.of(&tables.entries) {
+                examples.routes.extend(taken(tables, host, entry));
+                let conditions = entry.conditions.of(&tables.conditions).iter();
+                for setting in conditions.flat_map(|condition| of_condition(tables, condition)) {
                     examples.add(setting);
                 }
             }
         }
-        for rule in tables.policy_rules {
-            examples.policies.extend(matched(&tables, rule));
+        for rule in &tables.policy_rules {
+            examples.policies.extend(matched(tables, rule));
         }
-        for predicate in tables.predicates {
-            for setting in of_predicate(&tables, predicate) {
+        for predicate in &tables.predicates {
+            for setting in of_predicate(tables, predicate) {
                 examples.add(setting);
             }
         }
-        examples.add_tokens(&tables);
+        examples.add_tokens(tables);
         if !snapshot.authorizers().is_empty() {
             examples.add(one(Part::Authorizers, "allow"));
         }
@@ -79,12 +79,12 @@ impl Examples {
         self.settings.insert(setting);
     }
 
-    fn add_tokens(&mut self, tables: &Tables<'_>) {
-        for rule in tables.token_rules {
+    fn add_tokens(&mut self, tables: &Tables) {
+        for rule in &tables.token_rules {
             let issuer = rule.issuer.map_or("issuer.example", |issuer| tables.text(issuer));
             let mut claims = one(Part::Claim("iss".to_owned()), issuer);
             claims.extend(one(Part::Claim("sub".to_owned()), "x"));
-            if let Some(audience) = rule.audiences.of(tables.token_texts).first() {
+            if let Some(audience) = rule.audiences.of(&tables.token_texts).first() {
                 claims.extend(one(Part::Claim("aud".to_owned()), tables.text(*audience)));
             }
             self.settings.insert(claims);
@@ -110,7 +110,7 @@ const ELSEWHERE: &str = "/elsewhere/0/a/";
 const REGEX_VALUES_MAX: usize = 24;
 
 /// Requests that `entry` takes, unless one before it does. What a negated condition excludes is there once too.
-fn taken(tables: &Tables<'_>, host: &VirtualHostRow, entry: &EntryRow) -> Vec<Draft> {
+fn taken(tables: &Tables, host: &VirtualHostRow, entry: &EntryRow) -> Vec<Draft> {
     let mut draft = Draft::default();
     if let Some(listener) = tables.listeners.get(host.listener as usize) {
         draft.set(&one(Part::Port, &listener.port.to_string()));
@@ -121,7 +121,7 @@ fn taken(tables: &Tables<'_>, host: &VirtualHostRow, entry: &EntryRow) -> Vec<Dr
         Some("") => {}
         Some(suffix) => draft.set(&one(Part::Host, &format!("x{suffix}"))),
     }
-    let conditions = entry.conditions.of(tables.conditions);
+    let conditions = entry.conditions.of(&tables.conditions);
     for condition in conditions.iter().filter(|condition| !condition.negated) {
         draft.set(first(&of_condition(tables, condition)));
     }
@@ -136,7 +136,7 @@ fn first(settings: &[Setting]) -> &[(Part, String)] {
 }
 
 /// What passes the test of a condition.
-fn of_condition(tables: &Tables<'_>, condition: &ConditionRow) -> Vec<Setting> {
+fn of_condition(tables: &Tables, condition: &ConditionRow) -> Vec<Setting> {
     let values = match condition.test {
         Test::Exact(text)
         | Test::Prefix(text)
@@ -144,7 +144,7 @@ fn of_condition(tables: &Tables<'_>, condition: &ConditionRow) -> Vec<Setting> {
         | Test::ExactAnyCase(text)
         | Test::PrefixAnyCase(text) => [tables.text(text).to_owned()].into(),
         Test::Regex(index, _) => {
-            let regex = tables.regexes.get(index as usize);
+            let regex = tables.derived.regexes.get(index as usize);
             regex.map_or_else(Vec::new, |regex| regex.examples(REGEX_VALUES_MAX))
         }
         Test::Present => ["x".to_owned()].into(),
@@ -166,9 +166,9 @@ fn of_condition(tables: &Tables<'_>, condition: &ConditionRow) -> Vec<Setting> {
 
 /// The parts of requests that a rule of a policy is about. With several clauses and values of each, every one is there at
 /// least once, beside the first of the others; what a `not` field excludes is there once too.
-fn matched(tables: &Tables<'_>, rule: &PolicyRuleRow) -> Vec<Draft> {
+fn matched(tables: &Tables, rule: &PolicyRuleRow) -> Vec<Draft> {
     let clauses = |rows: Rows| -> Vec<Rows> {
-        rows.of(tables.clauses)
+        rows.of(&tables.clauses)
             .iter()
             .map(|ClauseRow { predicates }| *predicates)
             .collect()
@@ -183,7 +183,7 @@ fn matched(tables: &Tables<'_>, rule: &PolicyRuleRow) -> Vec<Draft> {
     }
     for (from, to) in pairs {
         let rows = [from, to, when];
-        let predicates: Vec<&PredicateRow> = rows.iter().flat_map(|rows| rows.of(tables.predicates)).collect();
+        let predicates: Vec<&PredicateRow> = rows.iter().flat_map(|rows| rows.of(&tables.predicates)).collect();
         let mut base = Draft::default();
         for predicate in predicates.iter().filter(|predicate| !predicate.negated) {
             base.set(first(&of_predicate(tables, predicate)));
@@ -197,18 +197,18 @@ fn matched(tables: &Tables<'_>, rule: &PolicyRuleRow) -> Vec<Draft> {
 }
 
 /// For each value of a predicate, what passes its test.
-fn of_predicate(tables: &Tables<'_>, predicate: &PredicateRow) -> Vec<Setting> {
+fn of_predicate(tables: &Tables, predicate: &PredicateRow) -> Vec<Setting> {
     let attribute = predicate.attribute;
     match predicate.values {
         Values::Cidrs(rows) => {
-            let blocks = rows.of(tables.cidrs).iter();
+            let blocks = rows.of(&tables.cidrs).iter();
             blocks
                 .flat_map(|block| address(tables, attribute, block.network()))
                 .collect()
         }
         Values::Ranges(rows) => {
             let bounds = rows
-                .of(tables.ranges)
+                .of(&tables.ranges)
                 .iter()
                 .flat_map(|range| [range.min, range.max.min(u64::from(u32::MAX))]);
             bounds
@@ -217,13 +217,13 @@ fn of_predicate(tables: &Tables<'_>, predicate: &PredicateRow) -> Vec<Setting> {
         }
         Values::Patterns(rows) => {
             let values = rows
-                .of(tables.patterns)
+                .of(&tables.patterns)
                 .iter()
                 .map(|pattern| of_pattern(tables, *pattern));
             values.flat_map(|value| text(tables, attribute, &value)).collect()
         }
         Values::RequestPrincipals(rows) => {
-            let principals = rows.of(tables.request_principals).iter();
+            let principals = rows.of(&tables.request_principals).iter();
             let claims = principals.map(|principal| {
                 let mut claims = one(Part::Claim("iss".to_owned()), &of_pattern(tables, principal.issuer));
                 claims.extend(one(
@@ -237,7 +237,7 @@ fn of_predicate(tables: &Tables<'_>, predicate: &PredicateRow) -> Vec<Setting> {
     }
 }
 
-fn address(tables: &Tables<'_>, attribute: Attribute, address: IpAddr) -> Option<Setting> {
+fn address(tables: &Tables, attribute: Attribute, address: IpAddr) -> Option<Setting> {
     let part = match attribute {
         Attribute::LocalAddress => Part::DestinationIp,
         Attribute::RemoteAddress if tables.edge.trusted_proxies > 0 => Part::Remote,
@@ -248,7 +248,7 @@ fn address(tables: &Tables<'_>, attribute: Attribute, address: IpAddr) -> Option
 }
 
 /// The setting with which `attribute` is `value`.
-fn text(tables: &Tables<'_>, attribute: Attribute, value: &str) -> Option<Setting> {
+fn text(tables: &Tables, attribute: Attribute, value: &str) -> Option<Setting> {
     let claim = |name: &str| Part::Claim(name.to_owned());
     let of_identity = |value: String| Some(one(Part::UriName, &value));
     let part = match attribute {
@@ -280,7 +280,7 @@ fn text(tables: &Tables<'_>, attribute: Attribute, value: &str) -> Option<Settin
 }
 
 /// A text that passes.
-fn of_pattern(tables: &Tables<'_>, pattern: PatternRow) -> String {
+fn of_pattern(tables: &Tables, pattern: PatternRow) -> String {
     match pattern {
         PatternRow::Exact(text) | PatternRow::Prefix(text) => tables.text(text).to_owned(),
         PatternRow::Suffix(text) => format!("x{}", tables.text(text)),

@@ -86,7 +86,7 @@ impl Capsule {
     ) -> Option<Self> {
         let tables = snapshot.tables();
         let mut curtain = Curtain {
-            tables: &tables,
+            tables,
             hidden,
             withheld: BTreeSet::new(),
         };
@@ -126,7 +126,7 @@ impl Capsule {
             token_error,
             checks: curtain.checks(snapshot, found.answers),
             body: match found.body {
-                Body::Read(Ok(facts)) => Some(body(&tables, facts)),
+                Body::Read(Ok(facts)) => Some(body(tables, facts)),
                 Body::Read(Err(_)) | Body::Unread => None,
             },
             body_error: match found.body {
@@ -168,7 +168,7 @@ impl Headers for Noted<'_> {
 
 /// What is withheld, and of which names it was.
 struct Curtain<'c> {
-    tables: &'c Tables<'c>,
+    tables: &'c Tables,
     hidden: &'c [String],
     withheld: BTreeSet<String>,
 }
@@ -393,13 +393,13 @@ impl Curtain<'_> {
 }
 
 /// What stands for the value of a field: where a token is in it, one is in this as well.
-fn withheld_field(tables: &Tables<'_>, name: &str, value: &[u8]) -> FieldValue {
+fn withheld_field(tables: &Tables, name: &str, value: &[u8]) -> FieldValue {
     let prefix = places::prefix_of(tables, name, value).unwrap_or("");
     [prefix, WITHHELD].concat().as_str().into()
 }
 
 /// The names of the top-level claims that anything in the configuration reads.
-fn read_claims<'d>(tables: &Tables<'d>) -> BTreeSet<&'d str> {
+fn read_claims(tables: &Tables) -> BTreeSet<&str> {
     let policies = tables
         .predicates
         .iter()
@@ -427,10 +427,10 @@ fn read_claims<'d>(tables: &Tables<'d>) -> BTreeSet<&'d str> {
 }
 
 /// A body of which the same is known, as far as a decision reads it.
-fn body(tables: &Tables<'_>, facts: &BodyFacts) -> String {
+fn body(tables: &Tables, facts: &BodyFacts) -> String {
     let is_given = |name: &str| facts.member(name).is_some_and(|member| !member.is_null);
     let mut members = BTreeMap::new();
-    for field in tables.fields {
+    for field in &tables.fields {
         let name = tables.text(field.name);
         if is_given(name) {
             members.insert(name, "0".to_owned());
@@ -482,7 +482,7 @@ fn body(tables: &Tables<'_>, facts: &BodyFacts) -> String {
 }
 
 /// Whether a policy asks for such an attribute.
-fn judges(tables: &Tables<'_>, is_asked: impl Fn(Attribute) -> bool) -> bool {
+fn judges(tables: &Tables, is_asked: impl Fn(Attribute) -> bool) -> bool {
     tables.predicates.iter().any(|predicate| is_asked(predicate.attribute))
 }
 

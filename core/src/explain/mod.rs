@@ -104,21 +104,21 @@ fn decided<T>(
 ) -> T {
     let tables = snapshot.tables();
     let mut scratch = Scratch::new();
-    let decision = decide(&tables, request, known, entropy, &mut scratch);
+    let decision = decide(tables, request, known, entropy, &mut scratch);
     let mut reading = Scratch::new();
     let claims = known.identity.claims();
-    let routed_checked = known.checked.map(|checked| checked.seen_by_routes(&tables));
-    let sent = Attributes::read(&tables, request, &mut reading.head).ok();
+    let routed_checked = known.checked.map(|checked| checked.seen_by_routes(tables));
+    let sent = Attributes::read(tables, request, &mut reading.head).ok();
     let sent = sent.as_ref();
     let headers = sent.and_then(|sent| {
         let cookies = &mut reading.judged_cookies;
-        Overlay::of_kept(&tables, sent, known.checked, claims, cookies).ok()
+        Overlay::of_kept(tables, sent, known.checked, claims, cookies).ok()
     });
     let routed_headers = sent.and_then(|sent| {
         let cookies = &mut reading.routed_cookies;
-        Overlay::of_kept(&tables, sent, routed_checked.as_ref(), claims, cookies).ok()
+        Overlay::of_kept(tables, sent, routed_checked.as_ref(), claims, cookies).ok()
     });
-    let asked_headers = sent.map(|sent| Overlay::new(&tables, sent, known.checked, None));
+    let asked_headers = sent.map(|sent| Overlay::new(tables, sent, known.checked, None));
     let (asked, seen, routed) = (
         shown_with(sent, asked_headers.as_ref()),
         shown_with(sent, headers.as_ref()),
@@ -226,7 +226,7 @@ fn shown(seen: &Attributes<'_>) -> Seen {
 /// Turns rows back into words.
 #[derive(Clone, Copy)]
 struct Reader<'d> {
-    tables: Tables<'d>,
+    tables: &'d Tables,
     upstreams: &'d [Upstream],
     authorizers: &'d [Authorizer],
 }
@@ -257,7 +257,7 @@ impl<'d> Reader<'d> {
         decision: Decision<'d>,
     ) -> Verdict {
         match decision {
-            Decision::Forward(forward) => match rewrite::target(&self.tables, forward.path) {
+            Decision::Forward(forward) => match rewrite::target(self.tables, forward.path) {
                 Ok(path) => Verdict::Forward(Box::new(
                     self.upstream_request(request, seen, known, entropy, &forward, path),
                 )),
@@ -266,7 +266,7 @@ impl<'d> Reader<'d> {
             Decision::Redirect(redirect) => Verdict::Redirect(RedirectAnswer {
                 rule: redirect.rule.map(|rule| self.rule(rule)),
                 status: redirect.status,
-                location: rewrite::location(&self.tables, &redirect),
+                location: rewrite::location(self.tables, &redirect),
                 change_headers: self.changes(redirect.response_changes),
             }),
             Decision::Respond(response) => Verdict::Respond(DirectAnswer {
@@ -308,7 +308,7 @@ impl<'d> Reader<'d> {
             }),
             Decision::Check(check) => Verdict::Check(self.check_request(request, seen, &known, check)),
             Decision::VerifyToken(token) => {
-                let rules = token.rules(&self.tables);
+                let rules = token.rules(self.tables);
                 let mut authentications: Vec<String> = rules
                     .map(|rule| self.tables.token_rule_label(rule).to_owned())
                     .collect();
@@ -322,7 +322,7 @@ impl<'d> Reader<'d> {
                             claims: known.identity.claims(),
                             body: body::facts(seen, &known),
                         };
-                        route::find(&self.tables, seen, evidence)
+                        route::find(self.tables, seen, evidence)
                     })
                     .map(|found| self.rule(found.entry.rule)),
             },
@@ -331,7 +331,7 @@ impl<'d> Reader<'d> {
     }
 
     fn refused(self, request: &Request<'_>, refusal: Refusal) -> Verdict {
-        let answer = refusal.answer(ErrorShape::of(&self.tables, refusal.rule(), request.target));
+        let answer = refusal.answer(ErrorShape::of(self.tables, refusal.rule(), request.target));
         Verdict::Refuse(RefusedAnswer {
             status: answer.status,
             code: refusal.code().to_owned(),
@@ -401,7 +401,7 @@ impl<'d> Reader<'d> {
 
     fn reason(self, request: &Request<'_>, refusal: Refusal) -> String {
         match refusal {
-            Refusal::Misdirected if route::listener(&self.tables, &request.connection).is_none() => format!(
+            Refusal::Misdirected if route::listener(self.tables, &request.connection).is_none() => format!(
                 "no HTTPS server of port {} takes the server name `{}`: there is no handshake, and no answer",
                 request.connection.port,
                 request.connection.sni.unwrap_or_default()
@@ -462,7 +462,7 @@ fn text(bytes: &[u8]) -> String {
 const NOT_SHOWN: &str = "«not shown»";
 
 /// The values of a header field, unless they are credentials.
-fn header(tables: &Tables<'_>, seen: &Attributes<'_>, name: &str) -> Option<String> {
+fn header(tables: &Tables, seen: &Attributes<'_>, name: &str) -> Option<String> {
     let mut values = Vec::new();
     seen.headers.each(name, &mut |value| {
         values.push(text(value));
@@ -486,6 +486,6 @@ fn address(to: &Endpoint) -> String {
 }
 
 /// Whether a client's field may be a credential.
-fn is_hidden(tables: &Tables<'_>, name: &str) -> bool {
+fn is_hidden(tables: &Tables, name: &str) -> bool {
     rewrite::drops_header(name) && !OF_GATEWAY.contains(&name) || rewrite::reads_token_from(tables, name)
 }

@@ -51,14 +51,12 @@ impl<'d> Reader<'d> {
         evidence: Evidence<'_>,
         entropy: u64,
     ) -> Option<(&'d str, Option<Target<'d>>)> {
-        let rule = self
-            .tables
-            .rule(route::find(&self.tables, seen, evidence)?.entry.rule)?;
-        match route::choose(&self.tables, rule.split(), entropy)?.to {
+        let rule = self.tables.rule(route::find(self.tables, seen, evidence)?.entry.rule)?;
+        match route::choose(self.tables, rule.split(), entropy)?.to {
             BackendTarget::Upstream(_) => None,
             BackendTarget::Provider(target) => {
                 let provider = self.tables.provider(target.provider)?;
-                let path = provider.path.map(|path| path.parts(&self.tables));
+                let path = provider.path.map(|path| path.parts(self.tables));
                 Some((self.tables.text(provider.host), path))
             }
         }
@@ -67,11 +65,11 @@ impl<'d> Reader<'d> {
     fn pass(self, pass: u8, seen: &Attributes<'d>, evidence: Evidence<'_>) -> PassTrace {
         let found = seen
             .listener
-            .and_then(|listener| route::virtual_host(&self.tables, listener, seen.authority.host));
+            .and_then(|listener| route::virtual_host(self.tables, listener, seen.authority.host));
         // As `route::find` has it: nothing takes the `*` of OPTIONS.
         let host = found.map(|(_, row)| row).filter(|_| seen.path != "*");
         let mut rules = Vec::new();
-        for entry in host.map_or(&[][..], |row| row.entries.of(self.tables.entries)) {
+        for entry in host.map_or(&[][..], |row| row.entries.of(&self.tables.entries)) {
             let trace = self.entry(entry, seen, evidence);
             let is_last = trace.matched || trace.failed.as_ref().is_some_and(|failed| failed.needs_body);
             rules.push(trace);
@@ -88,7 +86,7 @@ impl<'d> Reader<'d> {
     }
 
     fn entry(self, entry: &EntryRow, seen: &Attributes<'d>, evidence: Evidence<'_>) -> RuleTrace {
-        let (failed, needs_body) = match route::judge(&self.tables, entry, seen, evidence) {
+        let (failed, needs_body) = match route::judge(self.tables, entry, seen, evidence) {
             Judged::Matches => (None, false),
             Judged::DependsOnBody(condition) => (Some(condition), true),
             Judged::Fails(condition) => (Some(condition), false),
@@ -112,7 +110,7 @@ impl<'d> Reader<'d> {
         evidence: Evidence<'_>,
     ) -> Failed {
         let mut values = Vec::new();
-        route::each_value(&self.tables, condition.subject, seen, evidence, &mut |value| {
+        route::each_value(self.tables, condition.subject, seen, evidence, &mut |value| {
             values.push(text(value));
         });
         Failed {
@@ -170,8 +168,8 @@ impl<'d> Reader<'d> {
     /// Credentials are not shown.
     fn is_hidden(self, subject: Subject) -> bool {
         match subject {
-            Subject::Header(name) => is_hidden(&self.tables, self.tables.text(name)),
-            Subject::QueryParam(name) => rewrite::sent_query(&self.tables, self.tables.text(name)).is_empty(),
+            Subject::Header(name) => is_hidden(self.tables, self.tables.text(name)),
+            Subject::QueryParam(name) => rewrite::sent_query(self.tables, self.tables.text(name)).is_empty(),
             _ => false,
         }
     }

@@ -23,7 +23,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn policy(self, policy: &PolicyRow, seen: &Attributes<'_>, known: &Known<'_>) -> PolicyTrace {
-        let rules = policy.rules.of(self.tables.policy_rules).iter().zip(0_u32..);
+        let rules = policy.rules.of(&self.tables.policy_rules).iter().zip(0_u32..);
         let rules: Vec<RuleTrace> = rules
             .map(|(rule, index)| self.policy_rule(rule, index, seen, known))
             .collect();
@@ -38,7 +38,7 @@ impl Reader<'_> {
     }
 
     fn policy_rule(self, rule: &PolicyRuleRow, index: u32, seen: &Attributes<'_>, known: &Known<'_>) -> RuleTrace {
-        let judged = authz::judge(&self.tables, rule, seen, known);
+        let judged = authz::judge(self.tables, rule, seen, known);
         RuleTrace {
             name: format!("rules[{index}]"),
             at: self.place(rule.origin),
@@ -67,11 +67,11 @@ impl Reader<'_> {
                 Some(format!("{}/{}", claims.issuer()?, claims.subject()?))
             }
             (_, Attribute::PathAndQuery) => Some(text(&authz::path_and_query(seen).concat())),
-            (_, Attribute::Header(name)) => header(&self.tables, seen, self.tables.text(name)),
+            (_, Attribute::Header(name)) => header(self.tables, seen, self.tables.text(name)),
             (Values::Patterns(_), attribute) => {
                 let mut values = Vec::new();
                 let mut add = |value: &[u8]| values.push(as_written(attribute, text(value)));
-                authz::each_text(&self.tables, attribute, seen, known, &mut add).ok()?;
+                authz::each_text(self.tables, attribute, seen, known, &mut add).ok()?;
                 (!values.is_empty()).then(|| values.join(" | "))
             }
         }
@@ -80,14 +80,14 @@ impl Reader<'_> {
     fn wanted(self, predicate: &PredicateRow) -> Vec<String> {
         let tables = self.tables;
         match predicate.values {
-            Values::Cidrs(rows) => rows.of(tables.cidrs).iter().map(ToString::to_string).collect(),
-            Values::Ranges(rows) => rows.of(tables.ranges).iter().map(ToString::to_string).collect(),
+            Values::Cidrs(rows) => rows.of(&tables.cidrs).iter().map(ToString::to_string).collect(),
+            Values::Ranges(rows) => rows.of(&tables.ranges).iter().map(ToString::to_string).collect(),
             Values::RequestPrincipals(rows) => {
-                let principals = rows.of(tables.request_principals).iter();
+                let principals = rows.of(&tables.request_principals).iter();
                 principals.map(|row| tables.text(row.text).to_owned()).collect()
             }
             Values::Patterns(rows) => {
-                let patterns = rows.of(tables.patterns).iter();
+                let patterns = rows.of(&tables.patterns).iter();
                 patterns
                     .map(|row| as_written(predicate.attribute, self.pattern(*row)))
                     .collect()

@@ -344,9 +344,9 @@ fn upgrade(protocol: &str) -> Result<Upgrade, String> {
 fn verified(snapshot: &Snapshot, request: &Request<'_>, claims: &str) -> Result<ClaimSet, String> {
     let tables = snapshot.tables();
     let query = request.target.split_once('?').map(|(_, query)| query);
-    let sent = places::find(&tables, request.headers, query).ok().flatten();
+    let sent = places::find(tables, request.headers, query).ok().flatten();
     let place = sent.map(|token| token.place());
-    assume(&tables, claims.as_bytes(), place).map_err(|error| format!("the claims are {error}"))
+    assume(tables, claims.as_bytes(), place).map_err(|error| format!("the claims are {error}"))
 }
 
 #[cfg(test)]

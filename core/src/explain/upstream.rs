@@ -59,7 +59,7 @@ impl Reader<'_> {
         let mut set_headers = self.set_headers(request.headers, seen, &known, forward);
         let mut remove_headers = self.never_sent(request.headers, &known, provider.is_some());
         if provider.is_none()
-            && let Some(told) = client_cert::sent(&self.tables, request.headers, &request.connection)
+            && let Some(told) = client_cert::sent(self.tables, request.headers, &request.connection)
         {
             set_headers.push((client_cert::NAME.to_owned(), text(&told)));
             remove_headers.retain(|name| name != client_cert::NAME);
@@ -119,7 +119,7 @@ impl Reader<'_> {
             Destination::Provider(provider) => name == AUTHORIZATION && provider.credential.is_some(),
             Destination::Host(host) => {
                 name == KEY && host.makes_key
-                    || name == ORIGINAL_PATH && rewrite::original_target(&self.tables, forward.path).is_some()
+                    || name == ORIGINAL_PATH && rewrite::original_target(self.tables, forward.path).is_some()
             }
         }
     }
@@ -129,11 +129,11 @@ impl Reader<'_> {
         let Some(split) = self.tables.rule(rule).map(RuleRow::split) else {
             return Vec::new();
         };
-        let backends = split.backends.of(self.tables.backends);
+        let backends = split.backends.of(&self.tables.backends);
         if backends.len() < 2 {
             return Vec::new();
         }
-        let chosen = route::choose(&self.tables, split, entropy);
+        let chosen = route::choose(self.tables, split, entropy);
         let of = |backend: &BackendRow| {
             let upstream = match backend.to {
                 BackendTarget::Provider(target) => self.tables.provider(target.provider)?.upstream,
@@ -152,7 +152,7 @@ impl Reader<'_> {
 
     /// What an answer says to a page of another origin.
     pub(super) fn cors_fields(self, cors: &CrossOrigin<'_>) -> Vec<HeaderChanged> {
-        let fields = cors.fields(&self.tables).map(|(name, value)| HeaderChanged::Set {
+        let fields = cors.fields(self.tables).map(|(name, value)| HeaderChanged::Set {
             name: name.to_owned(),
             value: text(value),
         });
@@ -160,7 +160,7 @@ impl Reader<'_> {
     }
 
     fn retries(self, policy: &RetryPolicy) -> Retries {
-        let statuses = policy.statuses.of(self.tables.retry_statuses).iter();
+        let statuses = policy.statuses.of(&self.tables.retry_statuses).iter();
         let names = policy.on.names().map(ToOwned::to_owned);
         Retries {
             attempts: policy.retries_max,
@@ -181,11 +181,11 @@ impl Reader<'_> {
         let mut set = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
         let is_dropped = |name: &str| match forward.to {
             Destination::Provider(_) => {
-                rewrite::drops_header_to_provider(&self.tables, name)
-                    || rewrite::token_headers(&self.tables).any(|of_token| of_token == name)
+                rewrite::drops_header_to_provider(self.tables, name)
+                    || rewrite::token_headers(self.tables).any(|of_token| of_token == name)
             }
             Destination::Host(_) => {
-                rewrite::drops_header_to_host(&self.tables, name)
+                rewrite::drops_header_to_host(self.tables, name)
                     || self.drops_token_header_to_host(headers, known, name)
             }
         };
@@ -219,8 +219,8 @@ impl Reader<'_> {
             let Some(value) = value.filter(|_| !is_dropped(name)) else {
                 continue;
             };
-            if name == COOKIE && rewrite::reads_tokens_from_cookies(&self.tables) {
-                let cookies = rewrite::sent_cookies(&self.tables, value);
+            if name == COOKIE && rewrite::reads_tokens_from_cookies(self.tables) {
+                let cookies = rewrite::sent_cookies(self.tables, value);
                 if !cookies.is_empty() {
                     set.push((name.to_owned(), self.unless_credential(name, &cookies)));
                 }
@@ -245,7 +245,7 @@ impl Reader<'_> {
     /// The value of the field `name`, lower case, of a client or an authorizer, unless it is a credential.
     fn unless_credential(self, name: &str, value: &[u8]) -> String {
         let is_credential =
-            rewrite::drops_header(name) && sounds_secret(name) || rewrite::reads_token_from(&self.tables, name);
+            rewrite::drops_header(name) && sounds_secret(name) || rewrite::reads_token_from(self.tables, name);
         match is_credential {
             true => NOT_SHOWN.to_owned(),
             false => text(value),
@@ -263,7 +263,7 @@ impl Reader<'_> {
             (shown::FORWARDED_PROTO.to_owned(), seen.scheme.as_str().to_owned()),
             (shown::EXTERNAL_ADDRESS.to_owned(), seen.remote.to_string()),
         ]);
-        if let Some(original) = rewrite::original_target(&self.tables, path) {
+        if let Some(original) = rewrite::original_target(self.tables, path) {
             told.push((ORIGINAL_PATH.to_owned(), original));
         }
         told
@@ -290,7 +290,7 @@ impl Reader<'_> {
                 all.push(name.to_owned().into());
             }
         };
-        for name in rewrite::token_headers(&self.tables) {
+        for name in rewrite::token_headers(self.tables) {
             if is_provider || self.drops_token_header_to_host(headers, known, name) {
                 add(name);
             }
@@ -306,7 +306,7 @@ impl Reader<'_> {
     fn drops_token_header_to_host(self, headers: &dyn Headers, known: &Known<'_>, name: &str) -> bool {
         let headers = known.checked.map_or(headers, |checked| checked);
         let claims = known.identity.claims();
-        rewrite::drops_token_header_to_host(&self.tables, headers, claims, name)
+        rewrite::drops_token_header_to_host(self.tables, headers, claims, name)
     }
 
     /// Changes that the configuration makes, in words.
@@ -339,7 +339,7 @@ impl Reader<'_> {
             .map(|field| BodyField {
                 name: self.tables.text(field.name).to_owned(),
                 value: self.tables.text(field.value).to_owned(),
-                set: rewrite::sets_field(&self.tables, facts, field),
+                set: rewrite::sets_field(self.tables, facts, field),
             })
             .collect()
     }

@@ -31,12 +31,12 @@ use crate::tables::{Feature, FeatureRow, Rows, Tables};
 
 /// The first entry of a virtual host that matches.
 pub(super) fn first<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     virtual_host: u32,
     seen: &Attributes<'_>,
     evidence: Evidence<'_>,
 ) -> Option<Found<'d>> {
-    let index = &tables.rule_index;
+    let index = &tables.derived.rule_index;
     let host = index.virtual_hosts.get(virtual_host as usize)?;
     let mut search = Search {
         tables,
@@ -44,14 +44,14 @@ pub(super) fn first<'d>(
         evidence,
         found: None,
     };
-    let features: &[FeatureRow] = host.features.of(index.features);
+    let features: &[FeatureRow] = host.features.of(&index.features);
     features.iter().for_each(|feature| search.feature(feature));
     search.look_at(host.always);
     search.found.map(|(_, found)| found)
 }
 
 struct Search<'s, 'd> {
-    tables: &'s Tables<'d>,
+    tables: &'d Tables,
     seen: &'s Attributes<'s>,
     evidence: Evidence<'s>,
     found: Option<(u32, Found<'d>)>,
@@ -76,7 +76,7 @@ impl Search<'_, '_> {
 
     /// Looks at entries in their order.
     fn look_at(&mut self, entries: Rows) {
-        for &number in entries.of(self.tables.rule_index.listed) {
+        for &number in entries.of(&self.tables.derived.rule_index.listed) {
             if self.found.is_some_and(|(found, _)| found <= number) {
                 break;
             }

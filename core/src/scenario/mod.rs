@@ -211,13 +211,13 @@ impl Coverage {
                 rules.push(Covered { name, at, cases: 0 });
             }
         };
-        for policy in tables.policies {
+        for policy in &tables.policies {
             let label = tables.text(policy.label);
-            for (index, rule) in policy.rules.of(tables.policy_rules).iter().enumerate() {
+            for (index, rule) in policy.rules.of(&tables.policy_rules).iter().enumerate() {
                 add(policy_rule(label, &format!("rules[{index}]")), rule.origin);
             }
         }
-        for entry in tables.entries {
+        for entry in &tables.entries {
             add(tables.rule_label(entry.rule).to_owned(), entry.origin);
         }
         Self { rules }

@@ -6,28 +6,38 @@
 
 use core::net::IpAddr;
 
-use super::{Action, Attribute, AuthorizerId, Rows, Subject, Values};
+use super::{Action, Attribute, AuthorizerId, Rows, Subject, Table, Values};
 use crate::cidr::Cidr;
-use crate::index::Index;
+use crate::index::{Index, KeyRow, Slot};
 
-/// The index, borrowed.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RuleIndex<'a> {
+/// The index.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RuleIndex {
     /// One for each kind of policy that there is.
-    pub(crate) sections: &'a [SectionRow],
+    pub(crate) sections: Table<SectionRow>,
     /// Sorted by `values`.
-    pub(crate) long_lists: &'a [LongListRow],
+    pub(crate) long_lists: Table<LongListRow>,
     /// One for each of the tables' virtual hosts, which leads to numbers of `entries`.
-    pub(crate) virtual_hosts: &'a [LookupRow],
-    pub(crate) features: &'a [FeatureRow],
+    pub(crate) virtual_hosts: Table<LookupRow>,
+    pub(crate) features: Table<FeatureRow>,
     /// (scope of a feature, text) to `listed`.
-    pub(crate) texts: Index<'a>,
+    pub(crate) texts: Table<KeyRow>,
+    pub(crate) texts_slots: Table<Slot>,
     /// By their lengths, ascending within each run.
-    pub(crate) affix_lengths: &'a [AffixLengthRow],
-    pub(crate) blocks: &'a [BlockRow],
-    pub(crate) numbers: &'a [NumberRow],
+    pub(crate) affix_lengths: Table<AffixLengthRow>,
+    pub(crate) blocks: Table<BlockRow>,
+    pub(crate) numbers: Table<NumberRow>,
     /// Numbers of rules or of values, ascending within each run.
-    pub(crate) listed: &'a [u32],
+    pub(crate) listed: Table<u32>,
+}
+
+impl RuleIndex {
+    pub(crate) fn texts(&self) -> Index<'_> {
+        Index {
+            slots: &self.texts_slots,
+            keys: &self.texts,
+        }
+    }
 }
 
 /// The policies that are judged together.
@@ -199,42 +209,6 @@ impl BlockRow {
     /// The first address of the block.
     pub(crate) fn network(&self) -> IpAddr {
         self.block.network()
-    }
-}
-
-/// The rows behind [`RuleIndex`].
-#[cfg(feature = "alloc")]
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RuleIndexRows {
-    pub(crate) sections: alloc::vec::Vec<SectionRow>,
-    pub(crate) long_lists: alloc::vec::Vec<LongListRow>,
-    pub(crate) virtual_hosts: alloc::vec::Vec<LookupRow>,
-    pub(crate) features: alloc::vec::Vec<FeatureRow>,
-    pub(crate) texts: alloc::vec::Vec<crate::index::KeyRow>,
-    pub(crate) texts_slots: alloc::vec::Vec<crate::index::Slot>,
-    pub(crate) affix_lengths: alloc::vec::Vec<AffixLengthRow>,
-    pub(crate) blocks: alloc::vec::Vec<BlockRow>,
-    pub(crate) numbers: alloc::vec::Vec<NumberRow>,
-    pub(crate) listed: alloc::vec::Vec<u32>,
-}
-
-#[cfg(feature = "alloc")]
-impl RuleIndexRows {
-    pub(crate) fn borrow(&self) -> RuleIndex<'_> {
-        RuleIndex {
-            sections: &self.sections,
-            long_lists: &self.long_lists,
-            virtual_hosts: &self.virtual_hosts,
-            features: &self.features,
-            texts: Index {
-                slots: &self.texts_slots,
-                keys: &self.texts,
-            },
-            affix_lengths: &self.affix_lengths,
-            blocks: &self.blocks,
-            numbers: &self.numbers,
-            listed: &self.listed,
-        }
     }
 }
 

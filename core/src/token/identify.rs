@@ -19,7 +19,7 @@ pub(crate) enum Sender<'d, 'k> {
 
 /// Looks for a token, unless its claims are known already or nobody asks for tokens.
 pub(crate) fn identify<'d, 'k>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     seen: &Attributes<'d>,
     identity: &'k Identity<'k>,
 ) -> Sender<'d, 'k> {

@@ -20,7 +20,7 @@ use crate::token::removed::{COOKIE, KeptCookies};
 
 /// A client's fields with a token's and a certificate's over them.
 pub(crate) struct Overlay<'o> {
-    tables: &'o Tables<'o>,
+    tables: &'o Tables,
     /// As the client sent it.
     seen: &'o Attributes<'o>,
     checked: Option<&'o Checked<'o>>,
@@ -31,7 +31,7 @@ pub(crate) struct Overlay<'o> {
 
 impl<'o> Overlay<'o> {
     pub(crate) fn new(
-        tables: &'o Tables<'o>,
+        tables: &'o Tables,
         seen: &'o Attributes<'o>,
         checked: Option<&'o Checked<'o>>,
         claims: Option<&'o Claims<'o>>,
@@ -50,7 +50,7 @@ impl<'o> Overlay<'o> {
     /// # Errors
     /// [`BadRequest::FieldTooLong`]
     pub(crate) fn of_kept(
-        tables: &'o Tables<'o>,
+        tables: &'o Tables,
         seen: &'o Attributes<'o>,
         checked: Option<&'o Checked<'o>>,
         claims: Option<&'o Claims<'o>>,

@@ -32,15 +32,15 @@ impl<'d> SentToken<'d> {
     }
 
     /// The rules that look for tokens where this one is.
-    pub fn rules(&self, tables: &Tables<'d>) -> impl Iterator<Item = TokenRuleId> + use<'d> {
+    pub fn rules(&self, tables: &'d Tables) -> impl Iterator<Item = TokenRuleId> + use<'d> {
         self.place.rules(tables)
     }
 }
 
 impl TokenPlaceId {
     /// The rules that look for tokens there, ordered by issuer.
-    pub fn rules<'d>(self, tables: &Tables<'d>) -> impl Iterator<Item = TokenRuleId> + use<'d> {
-        let place_ids = tables.token_place_ids;
+    pub fn rules<'d>(self, tables: &'d Tables) -> impl Iterator<Item = TokenRuleId> + use<'d> {
+        let place_ids = &tables.token_place_ids;
         let rules = tables.token_rules.iter().zip(0..);
         rules
             .filter(move |(rule, _)| rule.places.of(place_ids).contains(&self.0))
@@ -61,7 +61,7 @@ impl fmt::Debug for SentToken<'_> {
 /// # Errors
 /// [`TokenError::SeveralTokens`]
 pub(crate) fn find<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     headers: &'d dyn Headers,
     query: Option<&'d str>,
 ) -> Result<Option<SentToken<'d>>, TokenError> {
@@ -78,7 +78,7 @@ pub(crate) fn find<'d>(
 }
 
 /// Whether the token of a request with these `headers` is in the field `name`.
-pub(crate) fn is_in_field(tables: &Tables<'_>, headers: &dyn Headers, name: &str) -> bool {
+pub(crate) fn is_in_field(tables: &Tables, headers: &dyn Headers, name: &str) -> bool {
     tables.token_places.iter().any(|row| match *row {
         PlaceRow::Header { name: own, prefix } if tables.text(own) == name => {
             let mut is_there = false;
@@ -111,7 +111,7 @@ impl<'d> Found<'d> {
 /// The prefix is compared as it is: `bearer x` and `Basic x` are no tokens, nor is `Bearer` with nothing after it.
 /// A second line of the field makes two of one token.
 fn in_header<'d>(
-    tables: &Tables<'d>,
+    tables: &'d Tables,
     headers: &'d dyn Headers,
     (name, prefix): (Span, Span),
     add: &mut dyn FnMut(&'d [u8]),
@@ -132,7 +132,7 @@ fn in_header<'d>(
 
 /// What stands before the token in a line of the field `name`, lower case: the longest of the prefixes that rules look
 /// for there.
-pub(crate) fn prefix_of<'d>(tables: &Tables<'d>, name: &str, line: &[u8]) -> Option<&'d str> {
+pub(crate) fn prefix_of<'d>(tables: &'d Tables, name: &str, line: &[u8]) -> Option<&'d str> {
     let prefixes = tables.token_places.iter().filter_map(|place| match *place {
         PlaceRow::Header { name: own, prefix } if tables.text(own) == name => Some(tables.text(prefix)),
         _ => None,

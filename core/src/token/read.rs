@@ -180,12 +180,7 @@ impl Token {
     ///
     /// # Errors
     /// Why none does.
-    pub fn candidates(
-        &self,
-        tables: &Tables<'_>,
-        sent: &SentToken<'_>,
-        now: u64,
-    ) -> Result<Vec<TokenRuleId>, TokenError> {
+    pub fn candidates(&self, tables: &Tables, sent: &SentToken<'_>, now: u64) -> Result<Vec<TokenRuleId>, TokenError> {
         let mut error = TokenError::UnknownIssuer;
         let mut accepting = Vec::new();
         for id in sent.rules(tables) {
@@ -205,7 +200,7 @@ impl Token {
     }
 
     /// Everything but the signature.
-    fn check(&self, tables: &Tables<'_>, rule: &TokenRuleRow, now: u64) -> Result<(), TokenError> {
+    fn check(&self, tables: &Tables, rule: &TokenRuleRow, now: u64) -> Result<(), TokenError> {
         let claims = self.claims();
         if !is_of_issuer(tables, rule, claims) {
             return Err(TokenError::UnknownIssuer);
@@ -229,7 +224,7 @@ impl Token {
     ///
     /// # Errors
     /// [`TokenError::PayloadJson`]: more claims than are kept, after the rule has them split.
-    pub fn accept(self, tables: &Tables<'_>, rule: TokenRuleId) -> Result<ClaimSet, TokenError> {
+    pub fn accept(self, tables: &Tables, rule: TokenRuleId) -> Result<ClaimSet, TokenError> {
         accepted(tables, rule, self.claims).map_err(|_| TokenError::PayloadJson)
     }
 }
@@ -256,7 +251,7 @@ impl fmt::Debug for Token {
 /// # Errors
 /// [`crate::claims::ClaimsError`]
 pub fn assume(
-    tables: &Tables<'_>,
+    tables: &Tables,
     payload: &[u8],
     place: Option<TokenPlaceId>,
 ) -> Result<ClaimSet, crate::claims::ClaimsError> {
@@ -267,7 +262,7 @@ pub fn assume(
         tables.token_rules.iter().zip(0..).filter(of_issuer)
     };
     let looks_there = |(rule, _): &(&TokenRuleRow, u32)| {
-        place.is_none_or(|place| rule.places.of(tables.token_place_ids).contains(&place.0))
+        place.is_none_or(|place| rule.places.of(&tables.token_place_ids).contains(&place.0))
     };
     let accepting = rules()
         .filter(looks_there)
@@ -282,7 +277,7 @@ pub fn assume(
 ///
 /// # Errors
 /// [`TokenError::UnknownIssuer`], [`TokenError::Audience`]
-pub(crate) fn accepts(tables: &Tables<'_>, claims: Claims<'_>) -> Result<(), TokenError> {
+pub(crate) fn accepts(tables: &Tables, claims: Claims<'_>) -> Result<(), TokenError> {
     let of_issuer = |rule: &&TokenRuleRow| is_of_issuer(tables, rule, claims);
     let mut rules = tables.token_rules.iter().filter(of_issuer).peekable();
     if rules.peek().is_none() {
@@ -295,12 +290,12 @@ pub(crate) fn accepts(tables: &Tables<'_>, claims: Claims<'_>) -> Result<(), Tok
 }
 
 /// A rule without an issuer takes any.
-fn is_of_issuer(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> bool {
+fn is_of_issuer(tables: &Tables, rule: &TokenRuleRow, claims: Claims<'_>) -> bool {
     rule.issuer.is_none_or(|own| claims.issuer() == Some(tables.text(own)))
 }
 
-fn is_for_audience(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> bool {
-    let audiences = rule.audiences.of(tables.token_texts);
+fn is_for_audience(tables: &Tables, rule: &TokenRuleRow, claims: Claims<'_>) -> bool {
+    let audiences = rule.audiences.of(&tables.token_texts);
     let is_allowed = |audience: &str| {
         let same = |own: &str| own == audience || bare_audience(own) == bare_audience(audience);
         audiences.iter().any(|span| same(tables.text(*span)))
@@ -309,7 +304,7 @@ fn is_for_audience(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>)
 }
 
 /// The claims as `rule` has them read, of those that any rule would.
-fn accepted(tables: &Tables<'_>, rule: TokenRuleId, claims: ClaimSet) -> Result<ClaimSet, crate::claims::ClaimsError> {
+fn accepted(tables: &Tables, rule: TokenRuleId, claims: ClaimSet) -> Result<ClaimSet, crate::claims::ClaimsError> {
     let Some(rule) = tables.token_rule(rule) else {
         return Ok(claims);
     };
@@ -328,19 +323,19 @@ fn accepted(tables: &Tables<'_>, rule: TokenRuleId, claims: ClaimSet) -> Result<
     Ok(set)
 }
 
-fn texts<'d>(tables: &Tables<'d>, rows: Rows) -> Vec<&'d str> {
-    let spans = rows.of(tables.token_texts).iter();
+fn texts(tables: &Tables, rows: Rows) -> Vec<&str> {
+    let spans = rows.of(&tables.token_texts).iter();
     spans.map(|span| tables.text(*span)).collect()
 }
 
 /// The fields that the rule has the gateway write, in Envoy's forms, but for blanks around a value. One that is empty or
 /// that no field can carry is left out, its field as well.
-fn written_headers(tables: &Tables<'_>, rule: &TokenRuleRow, claims: Claims<'_>) -> Vec<(String, String)> {
+fn written_headers(tables: &Tables, rule: &TokenRuleRow, claims: Claims<'_>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     if let Some(name) = rule.payload_header {
         headers.push((tables.text(name).into(), URL_SAFE_NO_PAD.encode(claims.payload())));
     }
-    for row in rule.claim_headers.of(tables.claim_headers) {
+    for row in rule.claim_headers.of(&tables.claim_headers) {
         let value: String = match claims.value(tables.text(row.claim)) {
             Some(ClaimValue::String(text) | ClaimValue::Boolean(text)) => text.into(),
             Some(ClaimValue::Number(number)) => written_number(number).into(),

@@ -16,12 +16,12 @@ use crate::tables::{PlaceRow, Tables};
 pub(crate) const COOKIE: &str = "cookie";
 
 /// The parameters of a query but for those where tokens are.
-pub(crate) fn kept_parameters<'q>(tables: &Tables<'_>, query: &'q str) -> impl Iterator<Item = &'q str> {
+pub(crate) fn kept_parameters<'q>(tables: &Tables, query: &'q str) -> impl Iterator<Item = &'q str> {
     query.split('&').filter(|pair| !holds_token(tables, pair))
 }
 
 /// Whether a parameter of a query is one where tokens are.
-fn holds_token(tables: &Tables<'_>, pair: &str) -> bool {
+fn holds_token(tables: &Tables, pair: &str) -> bool {
     let key = pair.split('=').next().unwrap_or(pair).as_bytes();
     tables.token_places.iter().any(|place| match *place {
         PlaceRow::Param(name) => places::names(key, tables.bytes(name)),
@@ -31,7 +31,7 @@ fn holds_token(tables: &Tables<'_>, pair: &str) -> bool {
 
 /// The cookies of a `Cookie` field but for those where tokens are. Without a value, or with blanks behind its name, one is
 /// no token, but some servers take it for the cookie.
-pub(crate) fn kept_cookies<'c>(tables: &Tables<'_>, line: &'c [u8]) -> impl Iterator<Item = &'c [u8]> {
+pub(crate) fn kept_cookies<'c>(tables: &Tables, line: &'c [u8]) -> impl Iterator<Item = &'c [u8]> {
     let holds_token = |cookie: &[u8]| {
         let name = cookie.split(|byte| *byte == b'=').next().unwrap_or(cookie).trim_ascii();
         let mut places = tables.token_places.iter();
@@ -49,7 +49,7 @@ pub(crate) type QueryBuffer = heapless::String<KEPT_BYTES_MAX>;
 /// # Errors
 /// [`BadRequest::PathTooLong`]
 pub(crate) fn kept_query<'q>(
-    tables: &Tables<'_>,
+    tables: &Tables,
     query: Option<&'q str>,
     buffer: &'q mut QueryBuffer,
 ) -> Result<Option<&'q str>, BadRequest> {
@@ -91,9 +91,10 @@ impl KeptCookies {
     ///
     /// # Errors
     /// [`BadRequest::FieldTooLong`]
-    pub(crate) fn write(&mut self, tables: &Tables<'_>, headers: &dyn Headers) -> Result<Option<&Self>, BadRequest> {
+    pub(crate) fn write(&mut self, tables: &Tables, headers: &dyn Headers) -> Result<Option<&Self>, BadRequest> {
         let compare = |name: &_| tables.text(*name).cmp(COOKIE);
-        if !rewrite::reads_tokens_from_cookies(tables) || tables.read_headers.binary_search_by(compare).is_err() {
+        if !rewrite::reads_tokens_from_cookies(tables) || tables.derived.read_headers.binary_search_by(compare).is_err()
+        {
             return Ok(None);
         }
         self.bytes.clear();

@@ -102,7 +102,7 @@ pub(crate) fn compiled(text: &str, settings: &Settings) -> Compiled {
 impl Sent<'_> {
     pub(crate) fn to(&self, compiled: &Compiled) -> Outcome {
         self.ask(
-            |request, known| match decide(&compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
+            |request, known| match decide(compiled.snapshot.tables(), request, known, 0, &mut Scratch::new()) {
                 Decision::ReadBody => Outcome::NeedsBody,
                 Decision::Refuse(Refusal::Denied(_)) => Outcome::Denied,
                 Decision::Refuse(Refusal::NoRoute) => Outcome::Allowed,

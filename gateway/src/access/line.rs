@@ -149,11 +149,11 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
             self.text(name!("ext_authz"), &record.checks);
         }
         if !record.observation.is_empty() {
-            self.observation(record.observation, &tables);
+            self.observation(record.observation, tables);
         }
     }
 
-    fn observation(&mut self, observation: Observation, tables: &Tables<'_>) {
+    fn observation(&mut self, observation: Observation, tables: &Tables) {
         let audited = observation.audited.map(|policy| tables.policy_label(policy));
         self.optional(name!("audited_by"), audited);
         let dry_run = observation.dry_run.map(|dry_run| tables.dry_run_in_words(dry_run));

@@ -302,7 +302,7 @@ impl Trying {
             },
         };
         let tables = record.view.live.compiled.snapshot.tables();
-        let pause = policy.next(&tables, outcome, self.retries, self.entropy)?;
+        let pause = policy.next(tables, outcome, self.retries, self.entropy)?;
         Some(Duration::from_millis(u64::from(pause)))
     }
 

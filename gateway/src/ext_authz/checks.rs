@@ -25,7 +25,7 @@ pub(crate) struct Checks {
 impl Checks {
     /// Before the first question. What the client's `Connection` names goes now, so that it cannot take away what an
     /// authorizer adds, and what nobody but a trusted proxy may say of the client, so that no authorizer believes it.
-    pub(crate) fn begin(sent: &HeaderMap, peer: &Peer, tables: &Tables<'_>, request_id: &HeaderValue) -> Box<Self> {
+    pub(crate) fn begin(sent: &HeaderMap, peer: &Peer, tables: &Tables, request_id: &HeaderValue) -> Box<Self> {
         let mut headers = sent.clone();
         head::remove_named(&mut headers);
         headers.remove(CONNECTION);

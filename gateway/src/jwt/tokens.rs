@@ -45,7 +45,7 @@ impl Tokens {
     /// # Errors
     /// A `jwks` of the configuration cannot be read, or the system gives no random numbers.
     pub fn new(compiled: &Compiled) -> Result<Self, TokensError> {
-        let label = |keys| label(&compiled.snapshot.tables(), keys);
+        let label = |keys| label(compiled.snapshot.tables(), keys);
         let specs = compiled.snapshot.key_sources().iter().zip((0..).map(KeySourceId));
         let sources = specs.map(|(spec, id)| {
             let source = source(spec, &compiled.secrets);
@@ -82,7 +82,7 @@ impl Tokens {
     }
 
     /// Looks a token up, or reads it. `tables` are those of the configuration.
-    pub fn begin(&self, tables: &Tables<'_>, sent: &SentToken<'_>) -> Begun {
+    pub fn begin(&self, tables: &Tables, sent: &SentToken<'_>) -> Begun {
         let now = now();
         let hashed = Hashed::new(sent.text());
         let known_by = self.verified.known_by(&hashed);
@@ -114,7 +114,7 @@ impl Tokens {
     ///
     /// # Errors
     /// Why none of the keys did.
-    pub async fn finish(&self, tables: &Tables<'_>, pending: Pending) -> Result<Arc<ClaimSet>, TokenError> {
+    pub async fn finish(&self, tables: &Tables, pending: Pending) -> Result<Arc<ClaimSet>, TokenError> {
         let Pending {
             token,
             rules,
@@ -154,7 +154,7 @@ impl Tokens {
     }
 
     /// Where the keys of a rule come from.
-    fn source(&self, tables: &Tables<'_>, rule: TokenRuleId) -> Option<&Arc<Source>> {
+    fn source(&self, tables: &Tables, rule: TokenRuleId) -> Option<&Arc<Source>> {
         self.sources.get(tables.token_keys(rule)?.0 as usize)
     }
 }
@@ -168,7 +168,7 @@ fn source(spec: &KeySource, secrets: &Secrets) -> Result<Source, KeySetError> {
 }
 
 /// The RequestAuthentication that has these keys.
-fn label(tables: &Tables<'_>, keys: KeySourceId) -> String {
+fn label(tables: &Tables, keys: KeySourceId) -> String {
     let rules = (0..).map(TokenRuleId);
     let mut rules = rules.map_while(|rule| Some((rule, tables.token_keys(rule)?)));
     let rule = rules.find(|(_, own)| *own == keys);

@@ -12,10 +12,10 @@ use crate::tables::{Subject, Tables};
 use crate::text_map::TextSet;
 
 /// Each match of a route once. `places` are those of the origins.
-pub(super) fn check_routes(tables: &Tables<'_>, places: &[Location], diagnostics: &mut Diagnostics) {
+pub(super) fn check_routes(tables: &Tables, places: &[Location], diagnostics: &mut Diagnostics) {
     let mut said = TextSet::default();
-    for entry in tables.entries {
-        for condition in entry.conditions.of(tables.conditions) {
+    for entry in &tables.entries {
+        for condition in entry.conditions.of(&tables.conditions) {
             let (Subject::Header(name), Some(origin)) = (condition.subject, tables.origin(entry.origin)) else {
                 continue;
             };
@@ -36,7 +36,7 @@ pub(super) fn check_routes(tables: &Tables<'_>, places: &[Location], diagnostics
 }
 
 /// One condition of a policy.
-pub(super) fn check_predicate(tables: &Tables<'_>, predicate: &Predicate, diagnostics: &mut Diagnostics) {
+pub(super) fn check_predicate(tables: &Tables, predicate: &Predicate, diagnostics: &mut Diagnostics) {
     let PolicyKey::Header(name) = &predicate.key else {
         return;
     };
@@ -57,13 +57,13 @@ pub(super) fn check_predicate(tables: &Tables<'_>, predicate: &Predicate, diagno
 }
 
 /// Whether no request shows the field `name`, lower case, and no authorizer may write it. Tokens write none of these.
-fn is_absent(tables: &Tables<'_>, name: &str) -> bool {
+fn is_absent(tables: &Tables, name: &str) -> bool {
     let is_shown = name == client_cert::NAME || !tables.authorizers.is_empty();
     let is_nothing = matches!(Showing::of(name, tables.edge.trusted_proxies), Some(Showing::Nothing));
     is_nothing && !is_shown
 }
 
-fn help(tables: &Tables<'_>, name: &str) -> &'static str {
+fn help(tables: &Tables, name: &str) -> &'static str {
     if rewrite::is_hearsay(tables.edge.trusted_proxies, name) {
         "whoever sends it would be believed: say in MeshConfig how many proxies stand in front (`gatewayTopology.numTrustedProxies`), or ask for `remoteIpBlocks`"
     } else {

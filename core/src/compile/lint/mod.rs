@@ -37,7 +37,7 @@ pub(super) fn check(
     hosts: &Hosts<'_>,
     diagnostics: &mut Diagnostics,
 ) {
-    let tables = &snapshot.tables();
+    let tables = snapshot.tables();
     let reach = reach(tables);
     let second_pass = SecondPass::new(tables);
     for ways in reach.chunk_by(same_provider) {
@@ -102,12 +102,12 @@ fn same_listener(a: &Way<'_>, b: &Way<'_>) -> bool {
 }
 
 /// All ways, sorted by listener, provider and host.
-fn reach<'d>(tables: &Tables<'d>) -> Vec<Way<'d>> {
+fn reach<'d>(tables: &'d Tables) -> Vec<Way<'d>> {
     let mut reach = Vec::new();
-    for virtual_host in tables.virtual_hosts {
+    for virtual_host in &tables.virtual_hosts {
         let name = tables.text(virtual_host.name);
         let entries = virtual_host.entries;
-        for (entry, number) in entries.of(tables.entries).iter().zip(entries.numbers()) {
+        for (entry, number) in entries.of(&tables.entries).iter().zip(entries.numbers()) {
             let host = exact_host(tables, entry).or((!name.starts_with('*')).then_some(name));
             reach.extend(providers_of(tables, entry).map(|provider| Way {
                 listener: virtual_host.listener,
@@ -126,7 +126,7 @@ fn reach<'d>(tables: &Tables<'d>) -> Vec<Way<'d>> {
 /// After the rewrite to the provider's host, routes are matched again: without a rule for that host, or with one that
 /// does not list the provider, every request of the first rule is refused.
 fn warn_about_second_pass(
-    tables: &Tables<'_>,
+    tables: &Tables,
     ways: &[Way<'_>],
     second_pass: &SecondPass<'_>,
     places: &[Location],
@@ -185,7 +185,7 @@ fn warn_about_second_pass(
 }
 
 /// The hosts of a listener that routes stand on.
-fn hosts_of(tables: &Tables<'_>, listener: u32) -> String {
+fn hosts_of(tables: &Tables, listener: u32) -> String {
     let hosts = tables.virtual_hosts.iter().filter(|host| host.listener == listener);
     let named: Vec<String> = hosts
         .map(|host| format!("`{}`", tables.text(host.name)))

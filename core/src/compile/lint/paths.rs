@@ -30,11 +30,11 @@ pub(super) fn warn_about_dead_values(predicate: &Predicate, rules: PathRules, di
 }
 
 /// The same of routes, each match once. `places` are those of the origins.
-pub(super) fn check_routes(tables: &Tables<'_>, places: &[Location], diagnostics: &mut Diagnostics) {
+pub(super) fn check_routes(tables: &Tables, places: &[Location], diagnostics: &mut Diagnostics) {
     let rules = tables.edge.paths;
     let mut said = TextSet::default();
-    for entry in tables.entries {
-        for condition in entry.conditions.of(tables.conditions) {
+    for entry in &tables.entries {
+        for condition in entry.conditions.of(&tables.conditions) {
             let (text, is_dead) = match (condition.subject, condition.test) {
                 (Subject::Path, Test::Exact(text)) => (text, !is_normal(tables.text(text), rules)),
                 (Subject::Path, Test::Prefix(text) | Test::Segments(text)) => {

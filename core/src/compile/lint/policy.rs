@@ -15,7 +15,7 @@ use crate::config::resource::{
 use crate::tables::Tables;
 
 pub(super) fn check(
-    tables: &Tables<'_>,
+    tables: &Tables,
     resources: &Resources,
     settings: &Settings,
     targets: &Targets<'_>,
@@ -94,7 +94,7 @@ fn warn_about_unverified_token(predicate: &Predicate, diagnostics: &mut Diagnost
 }
 
 /// Whoever can keep an authorizer from answering passes it.
-fn warn_about_failing_open(tables: &Tables<'_>, authorizer: &ExtAuthzProvider, diagnostics: &mut Diagnostics) {
+fn warn_about_failing_open(tables: &Tables, authorizer: &ExtAuthzProvider, diagnostics: &mut Diagnostics) {
     let is_asked = tables
         .authorizers
         .iter()

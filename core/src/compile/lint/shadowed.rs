@@ -13,11 +13,11 @@ use crate::tables::{ConditionRow, EntryRow, OriginId, Subject, Tables, Test, Vir
 use crate::text_map::TextMap;
 
 /// `places` are those of the origins.
-pub(super) fn check(tables: &Tables<'_>, places: &[Location], diagnostics: &mut Diagnostics) {
+pub(super) fn check(tables: &Tables, places: &[Location], diagnostics: &mut Diagnostics) {
     let mut fates: Vec<Fate> = places.iter().map(|_| Fate::Unbound).collect();
-    for host in tables.virtual_hosts {
+    for host in &tables.virtual_hosts {
         let takers = Takers::of(tables, host);
-        for (entry, number) in host.entries.of(tables.entries).iter().zip(host.entries.numbers()) {
+        for (entry, number) in host.entries.of(&tables.entries).iter().zip(host.entries.numbers()) {
             let Some(fate) = fates.get_mut(entry.origin.0 as usize) else {
                 continue;
             };
@@ -45,7 +45,7 @@ enum Fate {
     Shadowed(u32),
 }
 
-fn warn(tables: &Tables<'_>, origin: OriginId, at: Location, first: u32, diagnostics: &mut Diagnostics) {
+fn warn(tables: &Tables, origin: OriginId, at: Location, first: u32, diagnostics: &mut Diagnostics) {
     let taker = tables.entries.get(first as usize);
     let taker = taker.and_then(|entry| Some((tables.rule_label(entry.rule), tables.origin(entry.origin)?)));
     let (Some(own), Some((label, by))) = (tables.origin(origin), taker) else {
@@ -70,7 +70,7 @@ fn warn(tables: &Tables<'_>, origin: OriginId, at: Location, first: u32, diagnos
 
 /// Entries of one virtual host that ask for one thing or for nothing: of each kind the first.
 struct Takers<'d> {
-    tables: &'d Tables<'d>,
+    tables: &'d Tables,
     /// What asks for nothing.
     everything: Option<u32>,
     conditions: RowMap<ConditionRow>,
@@ -83,7 +83,7 @@ struct Takers<'d> {
 }
 
 impl<'d> Takers<'d> {
-    fn of(tables: &'d Tables<'d>, host: &VirtualHostRow) -> Self {
+    fn of(tables: &'d Tables, host: &VirtualHostRow) -> Self {
         let mut takers = Self {
             tables,
             everything: None,
@@ -92,8 +92,8 @@ impl<'d> Takers<'d> {
             by_prefix: TextMap::default(),
             lengths: Vec::new(),
         };
-        for (entry, number) in host.entries.of(tables.entries).iter().zip(host.entries.numbers()) {
-            match entry.conditions.of(tables.conditions) {
+        for (entry, number) in host.entries.of(&tables.entries).iter().zip(host.entries.numbers()) {
+            match entry.conditions.of(&tables.conditions) {
                 [] => takers.everything = takers.everything.or(Some(number)),
                 [only] => takers.add(only, number),
                 _ => {}
@@ -120,7 +120,7 @@ impl<'d> Takers<'d> {
 
     /// An entry before `number` that takes all that `entry` could.
     fn before(&self, entry: &EntryRow, number: u32) -> Option<u32> {
-        let conditions = entry.conditions.of(self.tables.conditions);
+        let conditions = entry.conditions.of(&self.tables.conditions);
         let mut takers = conditions.iter().filter_map(|condition| {
             self.with_condition(condition)
                 .into_iter()

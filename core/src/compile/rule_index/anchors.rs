@@ -13,11 +13,11 @@ use alloc::vec::Vec;
 use super::entries::{self, Entry, Form, Key};
 use super::mentions::Mentions;
 use crate::limits::{RULES_JUDGED_MAX, VALUES_COMPARED_MAX};
-use crate::snapshot::MeaningRows;
+use crate::tables::Tables;
 use crate::tables::{Attribute, ClauseRow, Feature, PolicyRuleRow, PredicateRow, Rows};
 
 /// Where to find each of `rules`: entries, and those that must always be looked at.
-pub(super) fn of_rules(rows: &MeaningRows, rules: &[u32]) -> (Vec<Entry>, Vec<u32>) {
+pub(super) fn of_rules(rows: &Tables, rules: &[u32]) -> (Vec<Entry>, Vec<u32>) {
     let mut most_values = 0;
     each_predicate(rows, rules, &mut |predicate| {
         most_values = most_values.max(predicate.values.rows().len);
@@ -41,7 +41,7 @@ pub(super) fn of_rules(rows: &MeaningRows, rules: &[u32]) -> (Vec<Entry>, Vec<u3
 }
 
 /// The keys that predicates mention.
-fn mentions(rows: &MeaningRows, rules: &[u32]) -> Mentions {
+fn mentions(rows: &Tables, rules: &[u32]) -> Mentions {
     let mut mentions = Vec::new();
     each_predicate(rows, rules, &mut |predicate| {
         mentions.extend(entries::of_predicate(rows, predicate).unwrap_or_default());
@@ -50,7 +50,7 @@ fn mentions(rows: &MeaningRows, rules: &[u32]) -> Mentions {
 }
 
 /// Calls `visit` with all that rules ask.
-fn each_predicate(rows: &MeaningRows, rules: &[u32], visit: &mut dyn FnMut(&PredicateRow)) {
+fn each_predicate(rows: &Tables, rules: &[u32], visit: &mut dyn FnMut(&PredicateRow)) {
     for &number in rules {
         let Some(rule) = rows.policy_rules.get(number as usize) else {
             continue;
@@ -66,7 +66,7 @@ fn each_predicate(rows: &MeaningRows, rules: &[u32], visit: &mut dyn FnMut(&Pred
 }
 
 struct Chooser<'c> {
-    rows: &'c MeaningRows,
+    rows: &'c Tables,
     mentions: Mentions,
 }
 

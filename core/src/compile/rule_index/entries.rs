@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 
 use crate::cidr::Cidr;
-use crate::snapshot::MeaningRows;
+use crate::tables::Tables;
 use crate::tables::{Attribute, Feature, PatternRow, PredicateRow, RequestPrincipalRow, Span, Subject, Text, Values};
 
 /// A value to look up, and the number of what it leads to.
@@ -43,7 +43,7 @@ pub(super) enum Form {
 
 /// The keys of a predicate of which a request has at least one if the predicate holds, or may hold; `None` when there
 /// are no such keys.
-pub(super) fn of_predicate(rows: &MeaningRows, predicate: &PredicateRow) -> Option<Vec<Key>> {
+pub(super) fn of_predicate(rows: &Tables, predicate: &PredicateRow) -> Option<Vec<Key>> {
     if predicate.negated {
         return None;
     }
@@ -66,7 +66,7 @@ pub(super) fn of_predicate(rows: &MeaningRows, predicate: &PredicateRow) -> Opti
         Values::Patterns(patterns) => {
             let patterns = patterns.of(&rows.patterns).iter();
             patterns
-                .map(|pattern| of_pattern(Text(&rows.text), predicate.attribute, *pattern))
+                .map(|pattern| of_pattern(rows.texts(), predicate.attribute, *pattern))
                 .collect()
         }
         Values::RequestPrincipals(principals) => {
@@ -78,7 +78,7 @@ pub(super) fn of_predicate(rows: &MeaningRows, predicate: &PredicateRow) -> Opti
 
 /// The values of one predicate, each by its number: those that can be looked up and those that cannot. `None` when
 /// the values of its attribute cannot.
-pub(super) fn of_list(rows: &MeaningRows, predicate: &PredicateRow) -> Option<(Vec<Entry>, Vec<u32>)> {
+pub(super) fn of_list(rows: &Tables, predicate: &PredicateRow) -> Option<(Vec<Entry>, Vec<u32>)> {
     let attribute = predicate.attribute;
     let keys: Vec<Option<Key>> = match predicate.values {
         Values::Cidrs(blocks) => {

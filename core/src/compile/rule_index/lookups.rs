@@ -6,26 +6,26 @@ use core::cmp::Ordering;
 use super::entries::{self, Entry, Form};
 use crate::compile::rows::{append, number};
 use crate::index::{self, KeyRow};
-use crate::snapshot::MeaningRows;
+use crate::tables::Tables;
 use crate::tables::{
     AffixLengthRow, AffixesRow, BlockRow, ByteSet, FeatureRow, LengthSet, LookupRow, NumberRow, Parent, Rows,
-    RuleIndexRows, Span, Text, WholeRow,
+    RuleIndex, Span, Text, WholeRow,
 };
 
 pub(super) struct Writer<'c> {
     text: Text<'c>,
-    pub(super) index: RuleIndexRows,
+    pub(super) index: RuleIndex,
 }
 
 impl<'c> Writer<'c> {
-    pub(super) fn new(rows: &'c MeaningRows) -> Self {
+    pub(super) fn new(rows: &'c Tables) -> Self {
         Self {
-            text: Text(&rows.text),
-            index: RuleIndexRows::default(),
+            text: rows.texts(),
+            index: RuleIndex::default(),
         }
     }
 
-    pub(super) fn finish(mut self) -> RuleIndexRows {
+    pub(super) fn finish(mut self) -> RuleIndex {
         self.index.long_lists.sort_unstable_by_key(|list| list.values);
         self.index.texts_slots = index::build_slots(self.text, &self.index.texts);
         self.index

@@ -16,11 +16,11 @@ use alloc::vec::Vec;
 
 use crate::limits::VALUES_COMPARED_MAX;
 use crate::regex::Regex;
-use crate::snapshot::MeaningRows;
-use crate::tables::{Action, AuthorizerId, LongListRow, PolicyRow, RuleIndexRows, SectionRow};
+use crate::tables::Tables;
+use crate::tables::{Action, AuthorizerId, LongListRow, PolicyRow, RuleIndex, SectionRow};
 use lookups::Writer;
 
-pub(super) fn compile(rows: &MeaningRows, regexes: &[Regex]) -> RuleIndexRows {
+pub(super) fn compile(rows: &Tables, regexes: &[Regex]) -> RuleIndex {
     let mut writer = Writer::new(rows);
     let mut kinds: Vec<(Action, Option<AuthorizerId>, bool)> = Vec::new();
     for kind in rows.policies.iter().map(kind) {
@@ -79,7 +79,7 @@ mod tests {
     use crate::tables::{LookupRow, RuleIndex};
 
     /// The index of one DENY policy with these rules.
-    fn indexed<T>(rules: impl Iterator<Item = String>, look: impl FnOnce(RuleIndex<'_>) -> T) -> T {
+    fn indexed<T>(rules: impl Iterator<Item = String>, look: impl FnOnce(&RuleIndex) -> T) -> T {
         let mut text = String::from(
             "apiVersion: lockgate.dev/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: istio-system}\nspec:\n  action: DENY\n  rules:\n",
         );
@@ -90,10 +90,10 @@ mod tests {
             ignore_kinds: &[],
         };
         let built = crate::build(&[source], &options, &Settings::default());
-        look(built.compiled.unwrap().snapshot.tables().rule_index)
+        look(&built.compiled.unwrap().snapshot.tables().derived.rule_index)
     }
 
-    fn rules(index: &RuleIndex<'_>) -> LookupRow {
+    fn rules(index: &RuleIndex) -> LookupRow {
         index.sections.first().unwrap().rules
     }
 
@@ -116,9 +116,9 @@ mod tests {
         ] {
             let many = (0..100).map(|number: u32| rule.replace('@', &format!("{number}")));
             let (found_always, longest) = indexed(many, |index| {
-                let texts = index.texts.keys.iter().map(|key| key.rows.len);
+                let texts = index.texts.iter().map(|key| key.rows.len);
                 let blocks = index.blocks.iter().map(|row| row.listed.len);
-                (rules(&index).always.len, texts.chain(blocks).max())
+                (rules(index).always.len, texts.chain(blocks).max())
             });
             assert_eq!(found_always, always, "{rule}");
             let is_common = rule.contains("[x]");
@@ -159,8 +159,8 @@ mod tests {
             _ => format!("when: [{{key: 'request.headers[x]', values: [v{number}]}}]"),
         });
         let bytes = indexed(rules, |index| {
-            let texts = size_of_val(index.texts.slots) + size_of_val(index.texts.keys);
-            texts + size_of_val(index.blocks) + size_of_val(index.listed)
+            let texts = size_of_val(&*index.texts_slots) + size_of_val(&*index.texts);
+            texts + size_of_val(&*index.blocks) + size_of_val(&*index.listed)
         });
         assert!((20 * 2_000..80 * 2_000).contains(&bytes), "{bytes}");
     }

@@ -12,11 +12,11 @@ use super::entries::{Entry, Form, Key};
 use super::mentions::Mentions;
 use crate::limits::ENTRIES_WALKED_MAX;
 use crate::regex::Regex;
-use crate::snapshot::MeaningRows;
-use crate::tables::{ConditionRow, Feature, Span, Subject, Test, Text, VirtualHostRow};
+use crate::tables::Tables;
+use crate::tables::{ConditionRow, Feature, Span, Subject, Test, VirtualHostRow};
 
 /// Where to find each entry of `host`: by what, and those that must always be looked at, in order.
-pub(super) fn of_virtual_host(rows: &MeaningRows, regexes: &[Regex], host: &VirtualHostRow) -> (Vec<Entry>, Vec<u32>) {
+pub(super) fn of_virtual_host(rows: &Tables, regexes: &[Regex], host: &VirtualHostRow) -> (Vec<Entry>, Vec<u32>) {
     if host.entries.len <= ENTRIES_WALKED_MAX {
         return (Vec::new(), host.entries.numbers().collect());
     }
@@ -63,7 +63,7 @@ fn walk_what_is_rare(found: &mut Vec<Entry>, always: &mut Vec<u32>) {
 }
 
 /// A key that every request has for which the condition holds.
-fn key(rows: &MeaningRows, regexes: &[Regex], condition: &ConditionRow) -> Option<Key> {
+fn key(rows: &Tables, regexes: &[Regex], condition: &ConditionRow) -> Option<Key> {
     let form = match condition.test {
         _ if condition.negated => return None,
         Test::Exact(text) => Form::Exact(text),
@@ -85,9 +85,9 @@ fn key(rows: &MeaningRows, regexes: &[Regex], condition: &ConditionRow) -> Optio
 }
 
 /// What every value begins with that matches, as far as the pattern spells it.
-fn beginning(rows: &MeaningRows, regex: &Regex, pattern: Span) -> Option<Span> {
+fn beginning(rows: &Tables, regex: &Regex, pattern: Span) -> Option<Span> {
     let beginning = regex.beginning();
-    let pattern_text = Text(&rows.text).bytes(pattern);
+    let pattern_text = rows.texts().bytes(pattern);
     let shared = |place: usize| {
         let pairs = pattern_text.iter().skip(place).zip(beginning);
         pairs.take_while(|(a, b)| a == b).count()

@@ -166,7 +166,7 @@ spec: {host: p.test}
 
 /// Asks both about one random request, and `explain` at times. The number of the entry is noted.
 fn agree(random: &mut Random, compiled: &Compiled, noted: &mut Vec<Option<usize>>) {
-    let tables = &compiled.snapshot.tables();
+    let tables = compiled.snapshot.tables();
     let words: Vec<String> = (0..8).map(|_| random.word()).collect();
     let mut headers: Vec<(&str, &[u8])> = alloc::vec![("host", random.of(&HOSTS).as_bytes())];
     for value in &words[1..1 + random.below(4)] {
