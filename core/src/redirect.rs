@@ -39,7 +39,11 @@ pub(crate) fn answer<'d>(tables: &'d Tables, row: u32, entry: &EntryRow, seen: &
     };
     let sent = seen.scheme;
     let scheme = row.scheme.unwrap_or(sent);
-    let port = port(row, scheme, seen.connection.port);
+    let port = port(
+        row,
+        row.scheme.unwrap_or(presumed_scheme(row, seen)),
+        seen.connection.port,
+    );
     let (path, rest) = match row.path {
         RedirectPath::Sent => (seen.path, ""),
         RedirectPath::Whole(path) => (tables.text(path), ""),
@@ -64,6 +68,15 @@ pub(crate) fn answer<'d>(tables: &'d Tables, row: u32, entry: &EntryRow, seen: &
         query,
         response_changes: row.response_changes.of(&tables.header_changes),
     })
+}
+
+/// The scheme whose default port is not written where the configuration names none. istiod knows but the listener's,
+/// whatever a trusted proxy tells of the client's.
+fn presumed_scheme(row: &RedirectRow, seen: &Attributes<'_>) -> Scheme {
+    match row.keeps_port {
+        true => seen.connection.scheme,
+        false => seen.scheme,
+    }
 }
 
 /// The port to write. As in istiod, one that is the new scheme's default is none.

@@ -211,7 +211,8 @@ fn location(redirect: &HttpRedirect, sample: &Sample, head: &Head) -> String {
         Some(RedirectPort::OfListener) => Some(sample.port),
         None | Some(RedirectPort::OfProtocol) => None,
     };
-    let port = port.filter(|port| *port != default(scheme));
+    let of_listener = redirect.scheme.unwrap_or(sample.scheme);
+    let port = port.filter(|port| *port != default(of_listener));
     let old_default = format!(":{}", default(sample.told));
     let authority = match &redirect.authority {
         Some(authority) => authority.clone(),
