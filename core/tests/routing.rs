@@ -580,6 +580,39 @@ fn redirects_keep_of_the_client_what_they_do_not_name() {
 }
 
 #[test]
+fn a_port_is_left_out_by_the_scheme_of_its_listener() {
+    for (redirect, location) in [
+        ("{authority: to.test, port: 80}", "https://to.test/"),
+        ("{authority: to.test, port: 443}", "https://to.test:443/"),
+        ("{authority: to.test, port: 443, scheme: https}", "https://to.test/"),
+        ("{authority: to.test, port: 80, scheme: https}", "https://to.test:80/"),
+        (
+            "{authority: to.test, derivePort: FROM_REQUEST_PORT}",
+            "https://to.test/",
+        ),
+    ] {
+        let text = format!(
+            "apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {{name: mesh}}
+spec: {{defaultConfig: {{gatewayTopology: {{numTrustedProxies: 1}}}}}}
+---
+{EDGE}apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: vs, namespace: istio-system}}
+spec: {{hosts: ['*'], gateways: [edge], http: [{{redirect: {redirect}}}]}}
+"
+        );
+        let compiled = compiled(&text, &Settings::default());
+        let told = Sent {
+            headers: &[("x-forwarded-proto", "https")],
+            ..GET
+        };
+        assert_eq!(came(&compiled, &told), format!("301 {location}"), "{redirect}");
+    }
+}
+
+#[test]
 fn a_token_in_the_query_goes_nowhere() {
     let text = format!(
         "{EDGE}apiVersion: security.istio.io/v1
