@@ -20,6 +20,13 @@ pub(super) fn of_virtual_host(rows: &Tables, regexes: &[Regex], host: &VirtualHo
     if host.entries.len <= ENTRIES_WALKED_MAX {
         return (Vec::new(), host.entries.numbers().collect());
     }
+    let (mut found, mut always) = by_rarest_key(rows, regexes, host);
+    walk_what_is_rare(&mut found, &mut always);
+    (found, always)
+}
+
+/// Each entry by the best of its keys, and those without any.
+fn by_rarest_key(rows: &Tables, regexes: &[Regex], host: &VirtualHostRow) -> (Vec<Entry>, Vec<u32>) {
     let mut keys: Vec<Key> = Vec::new();
     // Where those of each entry end.
     let mut ends = Vec::with_capacity(host.entries.len as usize);
@@ -29,7 +36,7 @@ pub(super) fn of_virtual_host(rows: &Tables, regexes: &[Regex], host: &VirtualHo
         ends.push(keys.len());
     }
     let mentions = Mentions::new(keys.iter().copied());
-    let (mut found, mut always) = (Vec::new(), Vec::new());
+    let (mut found, mut always) = (Vec::with_capacity(ends.len()), Vec::new());
     let starts = core::iter::once(&0).chain(&ends);
     for ((start, end), number) in starts.zip(&ends).zip(host.entries.numbers()) {
         let keys = keys.get(*start..*end).unwrap_or_default();
@@ -40,7 +47,6 @@ pub(super) fn of_virtual_host(rows: &Tables, regexes: &[Regex], host: &VirtualHo
             None => always.push(number),
         }
     }
-    walk_what_is_rare(&mut found, &mut always);
     (found, always)
 }
 
@@ -50,15 +56,15 @@ const FEW: usize = 4;
 /// Moves the entries of features that few are found by.
 fn walk_what_is_rare(found: &mut Vec<Entry>, always: &mut Vec<u32>) {
     found.sort_unstable_by_key(|entry| (entry.key.feature, entry.number));
-    let mut kept = Vec::with_capacity(found.len());
+    // In order, as they are found.
+    let mut rare: Vec<Feature> = Vec::new();
     for entries in found.chunk_by(|a, b| a.key.feature == b.key.feature) {
         if entries.len() <= ENTRIES_WALKED_MAX as usize {
             always.extend(entries.iter().map(|entry| entry.number));
-        } else {
-            kept.extend_from_slice(entries);
+            rare.extend(entries.first().map(|entry| entry.key.feature));
         }
     }
-    *found = kept;
+    found.retain(|entry| rare.binary_search(&entry.key.feature).is_err());
     always.sort_unstable();
 }
 
