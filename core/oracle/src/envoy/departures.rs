@@ -61,6 +61,18 @@ pub const DEPARTURES: &[Departure] = &[
         },
     },
     Departure {
+        name: "beginnings of no head",
+        what: "Bytes that no head begins with, behind a PROXY header that announces too much or too little, are 400 at \
+               once; Envoy skips a lone carriage return, and of others waits for the end of the line or of the client.",
+        why: "Nothing that follows could make a request of them.",
+        explains: |case| {
+            let rest = case.behind_block();
+            let is_lone_return = rest.starts_with(b"\r") && !rest.starts_with(b"\r\n");
+            let is_a_line = rest.trim_ascii_start().contains(&b'\n');
+            case.refused() && (is_lone_return || case.envoy == &Outcome::Closed && !is_a_line)
+        },
+    },
+    Departure {
         name: "bodies too large to be judged",
         what: "413 for a body that the external authorizer may not be sent has the API's own error object; Envoy says \
                `Payload Too Large`.",
@@ -312,6 +324,12 @@ impl<'c> Case<'c> {
         let (fixed, block) = header.split_first_chunk::<16>()?;
         let length = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
         fixed.starts_with(b"\r\n\r\n\0").then_some((block, length))
+    }
+
+    /// What a PROXY header of version 2 leaves of the request.
+    fn behind_block(&self) -> Vec<u8> {
+        let header = self.proxy_block().map_or(0, |(_, length)| 16 + length);
+        self.request.bytes().into_iter().skip(header).collect()
     }
 
     fn normalises(&self) -> bool {
