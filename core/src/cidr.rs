@@ -40,6 +40,27 @@ impl Cidr {
     pub(crate) fn network(&self) -> IpAddr {
         self.network
     }
+
+    /// The first address behind it; `None` when it is up to the last one.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn behind(&self) -> Option<IpAddr> {
+        match self.network {
+            IpAddr::V4(network) => {
+                let size = 1_u32.checked_shl(32_u32.checked_sub(self.prefix_bits.into())?)?;
+                network
+                    .to_bits()
+                    .checked_add(size)
+                    .map(|bits| Ipv4Addr::from_bits(bits).into())
+            }
+            IpAddr::V6(network) => {
+                let size = 1_u128.checked_shl(128_u32.checked_sub(self.prefix_bits.into())?)?;
+                network
+                    .to_bits()
+                    .checked_add(size)
+                    .map(|bits| Ipv6Addr::from_bits(bits).into())
+            }
+        }
+    }
 }
 
 impl FromStr for Cidr {
@@ -114,6 +135,21 @@ mod tests {
         assert!(contains("127.0.0.3/30", "127.0.0.1"));
         assert!(!contains("127.0.0.3/30", "127.0.0.4"));
         assert_eq!("10.1.2.3/8".parse::<Cidr>(), "10.0.0.0/8".parse());
+    }
+
+    #[test]
+    fn what_is_behind_a_block_is_the_next_address() {
+        for (block, behind) in [
+            ("10.0.0.0/16", Some("10.1.0.0")),
+            ("10.0.0.7", Some("10.0.0.8")),
+            ("255.0.0.0/8", None),
+            ("0.0.0.0/0", None),
+            ("fe80::/10", Some("fec0::")),
+            ("::/0", None),
+        ] {
+            let found = block.parse::<Cidr>().unwrap().behind();
+            assert_eq!(found, behind.map(|address| address.parse().unwrap()), "{block}");
+        }
     }
 
     #[test]

@@ -16,8 +16,6 @@ pub(crate) mod removed;
 
 pub use places::SentToken;
 #[cfg(feature = "alloc")]
-pub(crate) use read::accepts;
-#[cfg(feature = "alloc")]
 pub use read::{Header, Token, assume};
 
 #[cfg(feature = "alloc")]

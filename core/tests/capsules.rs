@@ -83,6 +83,11 @@ metadata: {name: ask, namespace: istio-system}
 spec: {action: CUSTOM, provider: {name: team}, rules: [{to: [{operation: {paths: [/asked]}}]}]}
 "#;
 
+/// Claims before any rule has read them.
+fn parsed(payload: &[u8]) -> ClaimSet {
+    ClaimSet::parse::<&str>(payload, &[]).unwrap()
+}
+
 fn compiled() -> Compiled {
     built(CONFIGURATION)
 }
@@ -234,8 +239,7 @@ fn of_a_token_it_has_the_claims_that_are_read() {
     );
     let claims = ClaimSet::parse::<&str>(payload.as_bytes(), &[]).unwrap();
     let compiled = compiled();
-    let claims =
-        lockgate_core::token::assume(compiled.snapshot.tables(), claims.claims().payload().as_bytes(), None).unwrap();
+    let claims = lockgate_core::token::assume(compiled.snapshot.tables(), claims, None).unwrap();
     let found = Found {
         identity: Identity::Verified(claims.claims()),
         ..NOTHING
@@ -343,7 +347,7 @@ metadata: {name: groups,"#;
 fn what_authorizers_set_where_tokens_are_is_not_sent() {
     let compiled = with_tokens_everywhere();
     let claims = r#"{"iss":"https://issuer.example","email":"ann@example.com"}"#;
-    let claims = lockgate_core::token::assume(compiled.snapshot.tables(), claims.as_bytes(), None).unwrap();
+    let claims = lockgate_core::token::assume(compiled.snapshot.tables(), parsed(claims.as_bytes()), None).unwrap();
     let set = [
         ("cookie", "z=1; sid=token"),
         ("x-jwt", "token"),
@@ -415,7 +419,7 @@ fn explained(compiled: &Compiled, request: &Request<'_>, found: Found<'_>) -> Ve
 fn a_query_of_nothing_but_tokens_is_none() {
     let compiled = with_tokens_everywhere();
     let claims = br#"{"iss":"https://issuer.example"}"#;
-    let claims = lockgate_core::token::assume(compiled.snapshot.tables(), claims, None).unwrap();
+    let claims = lockgate_core::token::assume(compiled.snapshot.tables(), parsed(claims), None).unwrap();
     for (target, shown, is_denied) in [
         ("/admin", "/admin", true),
         ("/admin?t=planted-8Kd1", "/admin", true),

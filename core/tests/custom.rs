@@ -8,6 +8,7 @@
 mod support;
 
 use lockgate_core::check::{AssumedAnswer, OwnedAnswer, OwnedField, OwnedSaid};
+use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::decide::{Scratch, decide};
 use lockgate_core::decision::{Decision, External, Refusal};
@@ -268,7 +269,7 @@ spec:
     let compiled = setup(&(policy("p", "CUSTOM", "a-closed", "[{}]") + jwt), false);
     let claims = lockgate_core::token::assume(
         compiled.snapshot.tables(),
-        br#"{"iss":"i","sub":"s","claimed":"yes"}"#,
+        ClaimSet::parse::<&str>(br#"{"iss":"i","sub":"s","claimed":"yes"}"#, &[]).unwrap(),
         None,
     )
     .unwrap();

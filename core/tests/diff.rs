@@ -219,6 +219,70 @@ spec: {jwtRules: [{issuer: me, audiences: [us], jwksUri: 'https://keys.test/'}]}
 }
 
 #[test]
+fn what_is_widened_a_little_is_found() {
+    let all = route(ALL_TO_ONE);
+    let blocks = |blocks: &str| {
+        let rule = format!("{{from: [{{source: {{ipBlocks: [{blocks}]}}}}]}}");
+        all.clone() + &policy(&format!("{{action: ALLOW, rules: [{rule}]}}"))
+    };
+    for (old, new) in [
+        ("10.0.0.0/16", "10.0.0.0/8"),
+        ("'2001:db8::/48'", "'2001:db8::/32'"),
+        ("10.0.0.0/28", "10.0.0.0/29, 10.0.0.12/30"),
+    ] {
+        only(&blocks(old), &blocks(new));
+        only(&blocks(new), &blocks(old));
+    }
+    let cors = |cors: &str| {
+        route(&format!(
+            "  - {{name: all, corsPolicy: {cors}, route: [{{destination: {{host: one.test}}}}]}}\n"
+        ))
+    };
+    let base = "{allowOrigins: [{exact: 'https://a.test'}]}";
+    for other in [
+        "{allowOrigins: [{regex: '.*'}]}",
+        "{allowOrigins: [{prefix: 'https://a.test'}]}",
+        "{allowOrigins: [{exact: 'https://a.test'}], maxAge: 1h}",
+        "{allowOrigins: [{exact: 'https://a.test'}], allowCredentials: true}",
+        "{allowOrigins: [{exact: 'https://a.test'}], allowMethods: [GET]}",
+    ] {
+        let found = report(&cors(base), &cors(other)).differences.len();
+        assert!(found > 0, "{other}");
+    }
+}
+
+#[test]
+fn what_becomes_of_tokens_is_found() {
+    let all = route(ALL_TO_ONE);
+    let rule = |more: &str| {
+        format!(
+            "{all}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {{name: it, namespace: istio-system}}
+spec: {{jwtRules: [{{issuer: me, audiences: [us], jwksUri: 'https://keys.test/'{more}}}]}}
+"
+        )
+    };
+    for more in [
+        ", forwardOriginalToken: true",
+        ", outputClaimToHeaders: [{header: x-team, claim: team}]",
+        ", outputPayloadToHeader: x-payload",
+    ] {
+        only(&rule(""), &rule(more));
+    }
+    let asks = |value: &str| {
+        rule("")
+            + &policy(&format!(
+                "{{action: ALLOW, rules: [{{when: [{{key: 'request.auth.claims[group]', values: ['{value}']}}]}}]}}"
+            ))
+    };
+    only(&asks("x"), &asks("x*"));
+    assert_eq!(report(&asks("x"), &asks("y")).differences.len(), 2);
+}
+
+#[test]
 fn what_stands_behind_an_authorizer_is_found() {
     let mesh = "
 ---

@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lockgate_core::answer::{Challenge, ErrorShape};
 use lockgate_core::build;
+use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
@@ -36,6 +37,11 @@ const ROUTES: &str = concat!(
 );
 
 const KEYS: &str = r#"'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'"#;
+
+/// Claims before any rule has read them.
+fn parsed(payload: &[u8]) -> ClaimSet {
+    ClaimSet::parse::<&str>(payload, &[]).unwrap()
+}
 
 fn compiled(rules: &str) -> Compiled {
     let text = format!(
@@ -562,7 +568,7 @@ fn headers_written_from_claims_replace_the_clients() {
     ));
     let payload =
         r#"{"iss":"https://a.test","sub":"ann","org":{"team":"core"},"num":7,"list":["a"],"bad":"a\r\nx-admin: 1"}"#;
-    let set = assume(compiled.snapshot.tables(), payload.as_bytes(), None).unwrap();
+    let set = assume(compiled.snapshot.tables(), parsed(payload.as_bytes()), None).unwrap();
     let written: Vec<(&str, &str)> = set.claims().headers().collect();
     let (encoded, list) = (encode(payload), STANDARD.encode(r#"["a"]"#));
     assert_eq!(
@@ -607,7 +613,7 @@ fn claims_are_written_as_envoy_writes_them() {
         (r#""\troot""#, None),
     ] {
         let payload = format!(r#"{{"iss":"https://a.test","claim":{claim}}}"#);
-        let set = assume(compiled.snapshot.tables(), payload.as_bytes(), None).unwrap();
+        let set = assume(compiled.snapshot.tables(), parsed(payload.as_bytes()), None).unwrap();
         let written = set.claims().headers().next().map(|(_, value)| value.to_owned());
         assert_eq!(written.as_deref(), expected, "{claim}");
     }
@@ -652,7 +658,7 @@ fn routes_and_policies_see_what_a_token_writes_and_not_what_a_client_sends() {
         };
         let set = sub.map(|sub| {
             let payload = format!(r#"{{"iss":"https://a.test","sub":"{sub}"}}"#);
-            assume(tables, payload.as_bytes(), None).unwrap()
+            assume(tables, parsed(payload.as_bytes()), None).unwrap()
         });
         let identity = set
             .as_ref()
@@ -904,11 +910,53 @@ fn claims_that_are_assumed_are_read_by_the_rule_that_would_accept_the_token() {
     assert_eq!(written("red", "/", &[("x-one", "t")]), "x-first");
     assert_eq!(written("red", "/?two=t", &[]), "x-second");
     assert_eq!(written("blue", "/", &[("cookie", "three=t")]), "x-third");
-    assert_eq!(
-        written("red", "/?two=t", &[("x-one", "t")]),
-        "x-first",
-        "two tokens are in no place"
-    );
+}
+
+#[test]
+fn claims_that_are_assumed_are_refused_where_no_rule_would_accept_the_token() {
+    let compiled = compiled(&format!(
+        "  - issuer: https://a.test\n    jwks: {KEYS}\n    fromHeaders: [{{name: x-one}}, {{name: x-two}}]\n    audiences: [red]\n"
+    ));
+    let reason = |claims: &str, headers: &[(&str, &str)]| {
+        let sent = [("host", "test.com")];
+        let sent = sent.iter().chain(headers);
+        let question = Question {
+            target: Target::path("/").unwrap(),
+            headers: sent
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect(),
+            claims: Some(claims.to_owned()),
+            ..Question::default()
+        };
+        match question.verdict(&compiled.snapshot).unwrap() {
+            Verdict::Refuse(refused) => (refused.status, refused.reason),
+            other => panic!("{claims}: {other:?}"),
+        }
+    };
+    for (claims, words) in [
+        (
+            r#"{"iss":"https://b.test","aud":"red"}"#,
+            "Jwt issuer is not configured",
+        ),
+        (r#"{"aud":"red"}"#, "Jwt issuer is not configured"),
+        (
+            r#"{"iss":"https://a.test","aud":"blue"}"#,
+            "Audiences in Jwt are not allowed",
+        ),
+        (
+            r#"{"iss":"https://a.test","aud":"red","sub":5}"#,
+            "[sub] field is not a string",
+        ),
+    ] {
+        let (status, reason) = reason(claims, &[]);
+        assert!(
+            [401, 403].contains(&status) && reason.contains(words),
+            "{claims}: {status} {reason}"
+        );
+    }
+    let good = r#"{"iss":"https://a.test","aud":"red"}"#;
+    let (status, reason) = reason(good, &[("x-one", "t"), ("x-two", "t")]);
+    assert!(status == 401 && reason.contains("multiple"), "{reason}");
 }
 
 #[test]
@@ -1066,7 +1114,7 @@ fn the_example_asks_for_a_login_and_for_the_right_group() {
         };
         let mut scan = BodyScan::new(1 << 20);
         scan.feed(format!(r#"{{"model":"{model}"}}"#).as_bytes()).unwrap();
-        let set = claims.map(|claims| assume(tables, claims.as_bytes(), None).unwrap());
+        let set = claims.map(|claims| assume(tables, parsed(claims.as_bytes()), None).unwrap());
         let known = Known {
             body: Body::Read(scan.finish()),
             identity: set
@@ -1079,8 +1127,8 @@ fn the_example_asks_for_a_login_and_for_the_right_group() {
             _ => 0,
         }
     };
-    let staff = r#"{"iss":"https://login.example.com","sub":"ann"}"#;
-    let research = r#"{"iss":"https://login.example.com","sub":"bob","groups":["research"]}"#;
+    let staff = r#"{"iss":"https://login.example.com","sub":"ann","aud":"llm-gateway"}"#;
+    let research = r#"{"iss":"https://login.example.com","sub":"bob","aud":"llm-gateway","groups":["research"]}"#;
     for (claims, model, status) in [
         (None, "qwen-turbo", 403),
         (Some(staff), "qwen-turbo", 0),

@@ -269,6 +269,11 @@ spec:
     - {key: 'request.auth.claims[groups]', values: [research]}
     - {key: 'request.auth.claims[level]', values: ['7']}
     - {key: 'request.auth.claims[nested][a b]', values: ['\"x\"']}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: jwt, namespace: istio-system}
+spec: {jwtRules: [{issuer: i, jwksUri: 'https://keys.test/'}]}
 ";
     let case = |level: &str| {
         let claims = format!(

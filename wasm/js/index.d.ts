@@ -150,7 +150,10 @@ export interface SimulatedRequest {
   peerUris?: string[];
   /** What `x-forwarded-client-cert` says of that certificate; its URI names by default. */
   peerCert?: string;
-  /** What the client's token claims, taken as verified. A token in the request itself is not verified here. */
+  /**
+   * What the client's token claims, taken as verified; refused where no RequestAuthentication's rule takes its issuer and
+   * audience. A token in the request itself is not verified here.
+   */
   claims?: Record<string, unknown>;
   /** Why the client's token must not pass, in the words of the answer: `Jwt is expired`. Not beside `claims`. */
   tokenError?: string;

@@ -7,11 +7,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::check::AssumedAnswer;
-use crate::claims::{ClaimSet, PATH_SEPARATOR};
+use crate::claims::PATH_SEPARATOR;
 use crate::explain::{Client, Question, Target};
 use crate::json_text::{json_text, write_json_text};
 use crate::snapshot::Snapshot;
-use crate::token::{TokenError, accepts};
+use crate::token::TokenError;
 
 /// What can be said of a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,22 +135,14 @@ impl Draft {
         })
     }
 
-    /// The same as a gateway with `snapshot` would be asked it: there is no token where none is looked for, no token is
-    /// good that no rule takes, and authorizers are those that it has.
+    /// The same as a gateway with `snapshot` would be asked it: there is no token where none is looked for, and
+    /// authorizers are those that it has.
     pub(super) fn asked_of(&self, snapshot: &Snapshot, question: &Question) -> Question {
         let mut asked = question.clone();
         let tables = snapshot.tables();
         if tables.token_rules.is_empty() {
             asked.claims = None;
             asked.token_error = None;
-        }
-        let claims = asked
-            .claims
-            .as_ref()
-            .and_then(|text| ClaimSet::parse::<&str>(text.as_bytes(), &[]).ok());
-        if let Some(Err(error)) = claims.map(|claims| accepts(tables, claims.claims())) {
-            asked.claims = None;
-            asked.token_error = Some(error);
         }
         if self.0.contains_key(&Part::Authorizers) {
             let allow = AssumedAnswer::Allow {

@@ -11,8 +11,8 @@ use core::net::IpAddr;
 use super::draft::{Draft, Part, Setting};
 use crate::snapshot::Snapshot;
 use crate::tables::{
-    Attribute, ClauseRow, ConditionRow, EntryRow, PatternRow, PolicyRuleRow, PredicateRow, Rows, Subject, Tables, Test,
-    Values, VirtualHostRow,
+    Attribute, ClauseRow, ConditionRow, EntryRow, PatternRow, PlaceRow, PolicyRuleRow, PredicateRow, Rows, Subject,
+    Tables, Test, TokenRuleRow, Values, VirtualHostRow,
 };
 
 /// What a configuration has to say of requests.
@@ -58,39 +58,75 @@ impl Examples {
         examples
     }
 
-    /// Adds a setting, and what is nearly it.
+    /// Adds a setting, and what is nearly it: another value of its last part.
     fn add(&mut self, setting: Setting) {
-        if let [(part @ (Part::Path | Part::Host | Part::Header(_) | Part::Query(_) | Part::Model), value)] =
-            &setting[..]
-        {
-            let longer = match part {
-                Part::Path => [format!("{value}/"), format!("{value}/x")],
-                Part::Host => [format!("x.{value}"), format!("{}:80", value.to_ascii_uppercase())],
-                _ => [format!("{value}x"), value.to_ascii_uppercase()],
-            };
-            self.settings.extend(longer.map(|value| one(part.clone(), &value)));
-            let shorter = value.char_indices().next_back().and_then(|(at, _)| value.get(..at));
-            self.settings.extend(
-                shorter
-                    .filter(|value| !value.is_empty())
-                    .map(|value| one(part.clone(), value)),
-            );
+        if let Some(((part, value), others)) = setting.split_last() {
+            for near in nearly(part, value) {
+                let with = one(part.clone(), &near);
+                self.settings.insert(others.iter().cloned().chain(with).collect());
+            }
         }
         self.settings.insert(setting);
     }
 
     fn add_tokens(&mut self, tables: &Tables) {
         for rule in &tables.token_rules {
-            let issuer = rule.issuer.map_or("issuer.example", |issuer| tables.text(issuer));
-            let mut claims = one(Part::Claim("iss".to_owned()), issuer);
-            claims.extend(one(Part::Claim("sub".to_owned()), "x"));
-            if let Some(audience) = rule.audiences.of(&tables.token_texts).first() {
-                claims.extend(one(Part::Claim("aud".to_owned()), tables.text(*audience)));
+            let mut token = accepted_by(tables, rule);
+            for written in rule.claim_headers.of(&tables.claim_headers) {
+                token.extend(one(Part::Claim(tables.text(written.claim).to_owned()), "x"));
             }
-            self.settings.insert(claims);
+            // Where it is sent, which says what goes on.
+            let places = rule.places.of(&tables.token_place_ids).iter();
+            for place in places.filter_map(|place| tables.token_places.get(*place as usize)) {
+                if let PlaceRow::Header { name, prefix } = *place {
+                    let sent = one(
+                        Part::Header(tables.text(name).to_owned()),
+                        &format!("{}x", tables.text(prefix)),
+                    );
+                    self.settings.insert(token.iter().cloned().chain(sent).collect());
+                }
+            }
+            self.settings.insert(token);
             self.settings.insert(one(Part::TokenError, "Jwt is expired"));
         }
     }
+}
+
+/// Claims of a token that the rule accepts.
+fn accepted_by(tables: &Tables, rule: &TokenRuleRow) -> Setting {
+    let issuer = rule.issuer.map_or("issuer.example", |issuer| tables.text(issuer));
+    let mut claims = one(Part::Claim("iss".to_owned()), issuer);
+    if let Some(audience) = rule.audiences.of(&tables.token_texts).first() {
+        claims.extend(one(Part::Claim("aud".to_owned()), tables.text(*audience)));
+    }
+    claims.extend(one(Part::Claim("sub".to_owned()), "x"));
+    claims
+}
+
+/// A claim, in a token that the first rule accepts.
+fn claim(tables: &Tables, path: &str, value: &str) -> Setting {
+    let mut token = tables
+        .token_rules
+        .first()
+        .map_or_else(Vec::new, |rule| accepted_by(tables, rule));
+    token.retain(|(part, _)| *part != Part::Claim(path.to_owned()));
+    token.extend(one(Part::Claim(path.to_owned()), value));
+    token
+}
+
+/// Other values that a test of this one may take or leave.
+fn nearly(part: &Part, value: &str) -> Vec<String> {
+    let mut near = match part {
+        Part::Path => Vec::from([format!("{value}/"), format!("{value}/x")]),
+        Part::Host => Vec::from([format!("x.{value}"), format!("{}:80", value.to_ascii_uppercase())]),
+        Part::Header(_) | Part::Query(_) | Part::Model | Part::Claim(_) => {
+            Vec::from([format!("{value}x"), value.to_ascii_uppercase()])
+        }
+        _ => return Vec::new(),
+    };
+    let shorter = value.char_indices().next_back().and_then(|(at, _)| value.get(..at));
+    near.extend(shorter.filter(|value| !value.is_empty()).map(ToOwned::to_owned));
+    near
 }
 
 /// A part by itself, in a form that a request can have: paths begin with a slash, and after a colon a host has a port.
@@ -127,17 +163,39 @@ fn taken(tables: &Tables, host: &VirtualHostRow, entry: &EntryRow) -> Vec<Draft>
     }
     let others = conditions.iter().flat_map(|condition| of_condition(tables, condition));
     let mut drafts: Vec<Draft> = others.map(|setting| draft.with(&setting)).collect();
+    for asks in of_other_origins(tables, entry) {
+        let mut preflight = draft.with(&asks);
+        drafts.push(preflight.clone());
+        preflight.set(&one(Part::Method, "OPTIONS"));
+        preflight.set(&one(Part::Header("access-control-request-method".to_owned()), "GET"));
+        drafts.push(preflight);
+    }
     drafts.push(draft);
     drafts
+}
+
+/// Pages that may read an answer of the entry's rule, or nearly may, and one that hardly may.
+fn of_other_origins(tables: &Tables, entry: &EntryRow) -> Vec<Setting> {
+    let rule = tables.rules.get(entry.rule.0 as usize);
+    let Some(row) = rule.and_then(|rule| tables.cors.get(rule.cors? as usize)) else {
+        return Vec::new();
+    };
+    let part = Part::Header("origin".to_owned());
+    let tests = row.origins.of(&tables.cors_origins).iter();
+    let mut origins: Vec<String> = tests.flat_map(|test| of_test(tables, *test)).collect();
+    let near: Vec<String> = origins.iter().flat_map(|origin| nearly(&part, origin)).collect();
+    origins.extend(near);
+    origins.push("https://elsewhere.example".to_owned());
+    origins.iter().map(|origin| one(part.clone(), origin)).collect()
 }
 
 fn first(settings: &[Setting]) -> &[(Part, String)] {
     settings.first().map_or(&[], |setting| setting)
 }
 
-/// What passes the test of a condition.
-fn of_condition(tables: &Tables, condition: &ConditionRow) -> Vec<Setting> {
-    let values = match condition.test {
+/// What passes a test.
+fn of_test(tables: &Tables, test: Test) -> Vec<String> {
+    match test {
         Test::Exact(text)
         | Test::Prefix(text)
         | Test::Segments(text)
@@ -148,7 +206,12 @@ fn of_condition(tables: &Tables, condition: &ConditionRow) -> Vec<Setting> {
             regex.map_or_else(Vec::new, |regex| regex.examples(REGEX_VALUES_MAX))
         }
         Test::Present => ["x".to_owned()].into(),
-    };
+    }
+}
+
+/// What passes the test of a condition.
+fn of_condition(tables: &Tables, condition: &ConditionRow) -> Vec<Setting> {
+    let values = of_test(tables, condition.test);
     let part = match condition.subject {
         Subject::Host | Subject::Authority | Subject::RawAuthority => Part::Host,
         Subject::Path => Part::Path,
@@ -157,7 +220,10 @@ fn of_condition(tables: &Tables, condition: &ConditionRow) -> Vec<Setting> {
         Subject::QueryParam(name) => Part::Query(tables.text(name).to_owned()),
         Subject::Model => Part::Model,
         Subject::Stream => Part::Stream,
-        Subject::Claim(path) => Part::Claim(tables.text(path).to_owned()),
+        Subject::Claim(path) => {
+            let path = tables.text(path);
+            return values.iter().map(|value| claim(tables, path, value)).collect();
+        }
         // The port decides it.
         Subject::Scheme => return Vec::new(),
     };
@@ -196,14 +262,15 @@ fn matched(tables: &Tables, rule: &PolicyRuleRow) -> Vec<Draft> {
     drafts
 }
 
-/// For each value of a predicate, what passes its test.
+/// For each value of a predicate, what passes its test; of a block what is just behind it too.
 fn of_predicate(tables: &Tables, predicate: &PredicateRow) -> Vec<Setting> {
     let attribute = predicate.attribute;
     match predicate.values {
         Values::Cidrs(rows) => {
             let blocks = rows.of(&tables.cidrs).iter();
-            blocks
-                .flat_map(|block| address(tables, attribute, block.network()))
+            let ends = blocks.flat_map(|block| [Some(block.network()), block.behind()]);
+            ends.flatten()
+                .filter_map(|end| address(tables, attribute, end))
                 .collect()
         }
         Values::Ranges(rows) => {
@@ -249,7 +316,7 @@ fn address(tables: &Tables, attribute: Attribute, address: IpAddr) -> Option<Set
 
 /// The setting with which `attribute` is `value`.
 fn text(tables: &Tables, attribute: Attribute, value: &str) -> Option<Setting> {
-    let claim = |name: &str| Part::Claim(name.to_owned());
+    let of_claim = |path: &str| Some(claim(tables, path, value));
     let of_identity = |value: String| Some(one(Part::UriName, &value));
     let part = match attribute {
         Attribute::Port => Part::DestinationPort,
@@ -262,9 +329,9 @@ fn text(tables: &Tables, attribute: Attribute, value: &str) -> Option<Setting> {
         Attribute::Namespace => return of_identity(format!("spiffe://cluster.local/ns/{value}/sa/default")),
         Attribute::ServiceAccount => return of_identity(format!("spiffe://cluster.local/ns/{value}")),
         Attribute::TrustDomain => return of_identity(format!("spiffe://{value}/ns/default/sa/default")),
-        Attribute::Audience => claim("aud"),
-        Attribute::Presenter => claim("azp"),
-        Attribute::Claim(path) => claim(tables.text(path)),
+        Attribute::Audience => return of_claim("aud"),
+        Attribute::Presenter => return of_claim("azp"),
+        Attribute::Claim(path) => return of_claim(tables.text(path)),
         Attribute::LlmModel => Part::Model,
         Attribute::LlmStream => Part::Stream,
         Attribute::LlmMaxTokens => Part::MaxTokens,

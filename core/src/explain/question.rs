@@ -291,7 +291,8 @@ impl Question {
         let claims = claims.map(|claims| verified(snapshot, &request, claims)).transpose()?;
         let identity = match (&claims, self.token_error) {
             (None, None) => Identity::Unverified,
-            (Some(claims), None) => Identity::Verified(claims.claims()),
+            (Some(Ok(claims)), None) => Identity::Verified(claims.claims()),
+            (Some(Err(error)), None) => Identity::Refused(*error),
             (None, Some(error)) => Identity::Refused(error),
             (Some(_), Some(_)) => return Err("there are claims and a token's error: one of them must go".to_owned()),
         };
@@ -343,13 +344,16 @@ fn upgrade(protocol: &str) -> Result<Upgrade, String> {
         .ok_or_else(|| format!("the protocol `{protocol}` is refused: only `{only}` is spoken"))
 }
 
-/// The claims as if the token of the request had been verified and had them.
-fn verified(snapshot: &Snapshot, request: &Request<'_>, claims: &str) -> Result<ClaimSet, String> {
+/// The claims as if the token of the request had them and had been verified, or why it would not be.
+fn verified(snapshot: &Snapshot, request: &Request<'_>, claims: &str) -> Result<Result<ClaimSet, TokenError>, String> {
     let tables = snapshot.tables();
+    if tables.token_rules.is_empty() {
+        return Err("there are claims, but no RequestAuthentication by which a token is read".to_owned());
+    }
+    let claims = ClaimSet::parse::<&str>(claims.as_bytes(), &[]).map_err(|error| format!("the claims are {error}"))?;
     let query = request.target.split_once('?').map(|(_, query)| query);
-    let sent = places::find(tables, request.headers, query).ok().flatten();
-    let place = sent.map(|token| token.place());
-    assume(tables, claims.as_bytes(), place).map_err(|error| format!("the claims are {error}"))
+    let sent = places::find(tables, request.headers, query);
+    Ok(sent.and_then(|sent| assume(tables, claims, sent.map(|token| token.place()))))
 }
 
 #[cfg(test)]

@@ -245,48 +245,26 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The claims of a payload as if a rule for its issuer and audience had verified it: what tools that take claims for
-/// granted show. `place` is where the token is, if that is known: the first such rule that looks there counts.
+/// The claims of a token as if a key had verified it and it was not too old: what tools that take claims for granted
+/// show. `place` is where the token is, if that is known: the first rule for its issuer and audience that looks there
+/// accepts it.
 ///
 /// # Errors
-/// [`crate::claims::ClaimsError`]
-pub fn assume(
-    tables: &Tables,
-    payload: &[u8],
-    place: Option<TokenPlaceId>,
-) -> Result<ClaimSet, crate::claims::ClaimsError> {
-    let claims = ClaimSet::parse::<&str>(payload, &[])?;
+/// [`TokenError::Claim`], [`TokenError::UnknownIssuer`], [`TokenError::Audience`]: no rule would.
+/// [`TokenError::PayloadJson`]: more claims than are kept, after the rule has them split.
+pub fn assume(tables: &Tables, claims: ClaimSet, place: Option<TokenPlaceId>) -> Result<ClaimSet, TokenError> {
     let read = claims.claims();
-    let rules = || {
-        let of_issuer = |(rule, _): &(&TokenRuleRow, u32)| is_of_issuer(tables, rule, read);
-        tables.token_rules.iter().zip(0..).filter(of_issuer)
-    };
+    check_types(read).map_err(TokenError::Claim)?;
     let looks_there = |(rule, _): &(&TokenRuleRow, u32)| {
         place.is_none_or(|place| rule.places.of(&tables.token_place_ids).contains(&place.0))
     };
-    let accepting = rules()
-        .filter(looks_there)
-        .find(|(rule, _)| is_for_audience(tables, rule, read));
-    match accepting.or_else(|| rules().next()) {
-        Some((_, id)) => accepted(tables, TokenRuleId(id), claims),
-        None => Ok(claims),
-    }
-}
-
-/// Whether a rule takes a token with such claims, its times and signature aside.
-///
-/// # Errors
-/// [`TokenError::UnknownIssuer`], [`TokenError::Audience`]
-pub(crate) fn accepts(tables: &Tables, claims: Claims<'_>) -> Result<(), TokenError> {
-    let of_issuer = |rule: &&TokenRuleRow| is_of_issuer(tables, rule, claims);
-    let mut rules = tables.token_rules.iter().filter(of_issuer).peekable();
-    if rules.peek().is_none() {
-        return Err(TokenError::UnknownIssuer);
-    }
-    match rules.any(|rule| is_for_audience(tables, rule, claims)) {
-        true => Ok(()),
-        false => Err(TokenError::Audience),
-    }
+    let rules = tables.token_rules.iter().zip(0..).filter(looks_there);
+    let mut of_issuer = rules.filter(|(rule, _)| is_of_issuer(tables, rule, read)).peekable();
+    of_issuer.peek().ok_or(TokenError::UnknownIssuer)?;
+    let (_, id) = of_issuer
+        .find(|(rule, _)| is_for_audience(tables, rule, read))
+        .ok_or(TokenError::Audience)?;
+    accepted(tables, TokenRuleId(id), claims).map_err(|_| TokenError::PayloadJson)
 }
 
 /// A rule without an issuer takes any.

@@ -63,13 +63,13 @@ pub const DEPARTURES: &[Departure] = &[
     Departure {
         name: "beginnings of no head",
         what: "Bytes that no head begins with, behind a PROXY header that announces too much or too little, are 400 at \
-               once; Envoy skips a lone carriage return, and of others waits for the end of the line or of the client.",
+               once; Envoy skips a lone CR or LF, and of others waits for the end of the line or of the client.",
         why: "Nothing that follows could make a request of them.",
         explains: |case| {
             let rest = case.behind_block();
-            let is_lone_return = rest.starts_with(b"\r") && !rest.starts_with(b"\r\n");
+            let is_half_an_end = rest.starts_with(b"\n") || rest.starts_with(b"\r") && !rest.starts_with(b"\r\n");
             let is_a_line = rest.trim_ascii_start().contains(&b'\n');
-            case.refused() && (is_lone_return || case.envoy == &Outcome::Closed && !is_a_line)
+            case.refused() && (is_half_an_end || case.envoy == &Outcome::Closed && !is_a_line)
         },
     },
     Departure {
