@@ -344,6 +344,30 @@ metadata: {name: groups,"#;
 }
 
 #[test]
+fn a_token_that_is_for_an_audience_is_accepted_again() {
+    let compiled = built(&CONFIGURATION.replace(
+        "    jwksUri: https://issuer.example/keys\n",
+        "    jwksUri: https://issuer.example/keys\n    audiences: [us]\n",
+    ));
+    let claims = br#"{"iss":"https://issuer.example","aud":["us","them"],"email":"ann@example.com"}"#;
+    let claims = lockgate_core::token::assume(compiled.snapshot.tables(), parsed(claims), None).unwrap();
+    let found = Found {
+        identity: Identity::Verified(claims.claims()),
+        ..NOTHING
+    };
+    let headers: &[(&str, &[u8])] = &[("host", b"shop.example.com")];
+    let request = Request {
+        method: "GET",
+        authority: None,
+        target: "/",
+        headers: &headers,
+        connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+    };
+    let it = Capsule::of(&compiled.snapshot, &request, found, 7, &[]).unwrap();
+    assert!(it.reproduces, "{it:?}");
+}
+
+#[test]
 fn what_authorizers_set_where_tokens_are_is_not_sent() {
     let compiled = with_tokens_everywhere();
     let claims = r#"{"iss":"https://issuer.example","email":"ann@example.com"}"#;

@@ -9,6 +9,7 @@ use lockgate_core::claims::ClaimSet;
 use lockgate_core::client_cert::of_uri_names;
 use lockgate_core::compile::{Compiled, compile};
 use lockgate_core::config::diagnostic::{Diagnostics, Location, Severity};
+use lockgate_core::config::resource::{JwtKeys, JwtRule, Meta, PolicyTarget, RequestAuthentication, TokenPlace};
 use lockgate_core::cors::CrossOrigin;
 use lockgate_core::decide::{Body, Identity, Known, Scratch, decide};
 use lockgate_core::decision::{Decision, Denial, Destination, External, Refusal};
@@ -30,7 +31,7 @@ use crate::policy::{Observed, Said};
 use crate::traffic::{Sample, sample};
 use crate::validity::{self, Reasons};
 use crate::verdict::{Forward, ToHost, Verdict};
-use crate::world::{World, world};
+use crate::world::{World, spanned, world};
 
 /// Requests per configuration, so that one input ends in time.
 const REQUESTS_MAX: usize = 48;
@@ -104,7 +105,9 @@ fn line(f: &mut fmt::Formatter<'_>, resource: &dyn fmt::Debug) -> fmt::Result {
 /// The first disagreement.
 pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreement>> {
     let mut bytes = Bytes::new(input);
-    let world = world(&mut bytes);
+    let mut world = world(&mut bytes);
+    let of_tokens = tokens(&world.settings.root_namespace);
+    world.resources.request_authentications.push(of_tokens);
     let disagreement = |what, request| {
         let world = world.clone();
         Err(Box::new(Disagreement { what, world, request }))
@@ -172,6 +175,33 @@ pub fn check(input: &[u8], coverage: &mut Coverage) -> Result<(), Box<Disagreeme
         }
     }
     Ok(())
+}
+
+/// Takes the tokens of all people, so that a question can say who somebody is; no request has one where it looks.
+fn tokens(root_namespace: &str) -> RequestAuthentication {
+    let keys = "https://keys.test/";
+    RequestAuthentication {
+        meta: Meta {
+            kind: "RequestAuthentication",
+            namespace: root_namespace.into(),
+            name: spanned("tokens".into()),
+            created: None,
+            at: Location::default(),
+        },
+        target: PolicyTarget::Namespace,
+        rules: vec![JwtRule {
+            at: Location::default(),
+            issuer: None,
+            audiences: Vec::new(),
+            keys: JwtKeys::Url(keys.into()),
+            places: vec![TokenPlace::Cookie("token".into())],
+            forwards: None,
+            payload_header: None,
+            claim_headers: Vec::new(),
+            timeout_ms: 5_000,
+            split: Vec::new(),
+        }],
+    }
 }
 
 /// The snapshot, `None` when both refuse the configuration. The compiler may stop at the first fault of a match, so

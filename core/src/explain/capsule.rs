@@ -419,10 +419,12 @@ fn read_claims(tables: &Tables) -> BTreeSet<&str> {
         });
     let written = tables.claim_headers.iter().map(|row| tables.text(row.claim));
     let paths = policies.chain(routes).chain(written);
-    // By the issuer the rule is found that says how claims are read.
+    // By them the rule is found that accepts the token and says how claims are read.
+    let for_audience = tables.token_rules.iter().filter(|rule| rule.audiences.len > 0);
+    let of_rules = for_audience.map(|_| "aud").chain(["iss"]);
     paths
         .filter_map(|path| path.split(PATH_SEPARATOR).next())
-        .chain(["iss"])
+        .chain(of_rules)
         .collect()
 }
 
