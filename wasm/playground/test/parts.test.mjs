@@ -19,7 +19,8 @@ after(() => vite?.close());
 const load = (name) => vite.ssrLoadModule(`/src/${name}.ts`);
 
 test("curl_commands_are_read_as_shells_and_curl_read_them", async () => {
-  const { readCurl, shellWords, writeCurl } = await load("curl");
+  const { readCurl, writeCurl } = await load("curl");
+  const { shellWords } = await load("shell");
   assert.deepEqual(shellWords(`a 'b c'"d\\"e"f\\ g $'h\\n\\u00fc' i\\\n j | k`), ["a", `b cd"ef g`, "h\nü", "i", "j"]);
   for (const [command, expected] of [
     ["curl test.com", { method: "GET", target: "/", headers: "host: test.com", body: "", port: "80" }],
