@@ -411,7 +411,11 @@ export async function start(engine: Engine) {
     toast(take(text) ?? `The request is taken from the ${isLogged ? "capsule" : "curl command"}.`);
   });
   byId("curl-copy").addEventListener("click", async () => {
-    await copy(writeCurl(workspace.draft), "The curl command is copied.");
+    try {
+      await copy(writeCurl(workspace.draft), "The curl command is copied.");
+    } catch (error) {
+      toast(`There is no command: ${error instanceof Error ? error.message : String(error)}.`);
+    }
   });
   byId("share").addEventListener("click", async () => {
     try {

@@ -1,6 +1,6 @@
 // A curl command line, read as a shell and curl would read it, as far as it says what is sent.
-import { shellWords } from "./shell";
-import { type Draft, EMPTY_DRAFT, valueOf } from "./workspace";
+import { quote, shellWords } from "./shell";
+import { type Draft, EMPTY_DRAFT, headersOf, typed } from "./workspace";
 
 /** Options that take a value and say nothing about what is sent here. */
 const OTHERS_WITH_VALUE = new Set([
@@ -95,22 +95,33 @@ function parseUrl(text: string): { host: string; target: string; isHttps: boolea
   };
 }
 
-/** The command that sends what the draft describes. */
+/** What a URL says as it is; of everything else curl makes something else, or several requests. */
+const PLAIN_HOST = /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/i;
+const PLAIN_TARGET = /^(?!.*\/(\.|%2e){1,2}([/?]|$))\/[\w\-.~!$&'()*+,;=:@%/?]*$/i;
+
+const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
+
+/** The command that sends what the draft describes, to be pasted into a shell; the draft may be a stranger's. Throws with a sentence for people. */
 export function writeCurl(draft: Draft): string {
-  const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
-  const field = (line: string) => {
-    const value = valueOf(line.slice(line.indexOf(":") + 1).trim());
-    if (typeof value === "string") return quote(line);
-    const bytes = [...atob(value.base64)].map((byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, "0")}`);
-    return `$'${line.slice(0, line.indexOf(":"))}: ${bytes.join("")}'`;
-  };
-  const lines = draft.headers.split("\n").filter((line) => line.trim() !== "");
-  const host = lines.find((line) => /^host\s*:/i.test(line.trim()))?.split(":").slice(1).join(":").trim() ?? "localhost";
+  // Without names that are no tokens: no gateway takes them, and for one that begins with an @ curl would send a file.
+  const fields = headersOf(draft.headers, {}).filter(([name]) => TOKEN.test(name));
+  const of = (wanted: string) => fields.filter(([name]) => name.toLowerCase() === wanted);
+  const host = typed(of("host")[0]?.[1] ?? "localhost");
+  const isPlainHost = of("host").length < 2 && PLAIN_HOST.test(host);
   const scheme = draft.port.trim() === "443" || draft.sni.trim() !== "" ? "https" : "http";
-  const parts = [`curl ${quote(`${scheme}://${host}${draft.target}`)}`];
-  const implied = draft.body === "" ? "GET" : "POST";
-  if (draft.method !== implied) parts.push(`-X ${draft.method}`);
-  parts.push(...lines.filter((line) => !/^host\s*:/i.test(line.trim())).map((line) => `-H ${field(line.trim())}`));
+  const target = draft.target.trim();
+  const isPlainTarget = target === "" || PLAIN_TARGET.test(target);
+  const parts = [`curl ${quote(`${scheme}://${isPlainHost ? host : "localhost"}${isPlainTarget ? target : "/"}`)}`];
+  if (!isPlainTarget) parts.push(`--request-target ${quote(target)}`);
+  const method = draft.method.trim();
+  if (method !== "" && method !== (draft.body === "" ? "GET" : "POST")) parts.push(`-X ${quote(method)}`);
+  for (const [name, value] of fields) {
+    if (isPlainHost && name.toLowerCase() === "host") continue;
+    // To curl, a colon without a value takes a field away.
+    const isEmpty = value === "" || (typeof value !== "string" && value.base64 === "");
+    parts.push(`-H ${isEmpty ? quote(name, ";") : quote(name, ": ", value)}`);
+  }
+  if (draft.body !== "" && of("content-type").length === 0) parts.push(`-H ${quote("content-type:")}`);
   if (draft.body !== "") parts.push(`--data-raw ${quote(draft.body)}`);
   return parts.join(" \\\n  ");
 }

@@ -1,4 +1,5 @@
-// The words of a shell's command line.
+// The words of a shell's command line, read and written.
+import type { FieldValue } from "@lockgate/simulator";
 
 /** Splits as a POSIX shell does: quotes, backslashes, `$'…'`. */
 export function shellWords(text: string): string[] {
@@ -29,7 +30,8 @@ export function shellWords(text: string): string[] {
         }
         const code = text[(index += 1)] ?? "";
         const escape = { n: "\n", t: "\t", r: "\r" }[code];
-        const unicode = code === "u" ? /^[0-9a-fA-F]{1,4}/.exec(text.slice(index + 1))?.[0] : undefined;
+        const digits = { u: /^[0-9a-fA-F]{1,4}/, x: /^[0-9a-fA-F]{1,2}/ }[code];
+        const unicode = digits?.exec(text.slice(index + 1))?.[0];
         if (unicode !== undefined) index += unicode.length;
         word += unicode === undefined ? escape ?? code : String.fromCharCode(parseInt(unicode, 16));
       }
@@ -50,4 +52,36 @@ export function shellWords(text: string): string[] {
   }
   if (word !== null) words.push(word);
   return words;
+}
+
+/**
+ * What does something in the quotes of some shell or to the terminal that it is pasted into, or cannot be seen. In bash
+ * `'\''` would do for a quote, but fish and PowerShell read that otherwise, and run what follows; PowerShell takes four
+ * more characters for one.
+ */
+const SPECIAL = /[\p{C}\p{Zl}\p{Zp}!'‘-‛\\]/gu;
+
+/** One word of these pieces, whatever they are, as bash and zsh read it. Throws with a sentence for people. */
+export function quote(...pieces: FieldValue[]): string {
+  if (pieces.every((piece) => typeof piece === "string")) {
+    const text = pieces.join("");
+    if (/^[\w.-]+$/.test(text)) return text;
+    if (text.search(SPECIAL) < 0) return `'${text}'`;
+  }
+  const escaped = pieces.map((piece) => (typeof piece === "string" ? piece.replace(SPECIAL, escapedText) : escapedBytes(atob(piece.base64))));
+  return `$'${escaped.join("")}'`;
+}
+
+function escapedText(character: string): string {
+  return { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\" }[character] ?? escapedBytes(bytesOf(character));
+}
+
+function escapedBytes(bytes: string): string {
+  if (bytes.includes("\0")) throw new Error("a NUL byte cannot be in a command");
+  return [...bytes].map((byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, "0")}`).join("");
+}
+
+/** In UTF-8, each byte as the character of its number. */
+function bytesOf(text: string): string {
+  return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
 }

@@ -163,7 +163,8 @@ export function requestOf(draft: Draft): { request: SimulatedRequest } | { probl
   return Object.keys(problems).length > 0 ? { problems } : { request };
 }
 
-function headersOf(text: string, problems: Problems): [string, FieldValue][] {
+/** The header fields that are typed. */
+export function headersOf(text: string, problems: Problems): [string, FieldValue][] {
   const headers: [string, FieldValue][] = [];
   for (const line of text.split("\n")) {
     if (line.trim() === "") continue;

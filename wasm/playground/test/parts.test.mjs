@@ -1,5 +1,9 @@
 // The parts that need no page, as the page has them.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createServer } from "vite";
@@ -46,6 +50,74 @@ test("curl_commands_are_read_as_shells_and_curl_read_them", async () => {
   ]) assert.throws(() => readCurl(command), said);
   const written = readCurl(`curl http://x/p?q -X PATCH -H "a: it's" --data-raw 'b'`);
   assert.deepEqual(readCurl(writeCurl(written)), written);
+});
+
+/** What a curl is given by a shell that runs the text, as a script and as typed; each character a byte. */
+function argumentsIn(shellText) {
+  const folder = mkdtempSync(join(tmpdir(), "curl-"));
+  try {
+    const programs = join(folder, "bin");
+    const place = join(folder, "place");
+    mkdirSync(programs);
+    mkdirSync(place);
+    writeFileSync(join(programs, "curl"), `#!/bin/sh\nprintf '%s\\0' "$@"\n`, { mode: 0o755 });
+    const env = { PATH: `${programs}:${process.env.PATH}`, LC_ALL: "C", HISTFILE: "" };
+    const bash = (options, input) =>
+      execFileSync("bash", ["--norc", "--noprofile", ...options], { cwd: place, env, input: Buffer.from(input), encoding: "latin1", stdio: ["pipe", "pipe", "ignore"] });
+    const [run, pasted] = [bash(["-c", shellText], ""), bash(["-i"], `${shellText}\n`)];
+    assert.equal(pasted, run, shellText);
+    assert.deepEqual(readdirSync(place), [], shellText);
+    return run.split("\0").slice(0, -1);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const HOSTILE = [
+  "';echo PWNED >f;'", '";echo PWNED >f;"', "$(echo PWNED >f)", "`echo PWNED >f`", "GET;echo${IFS}PWNED>f;#", "a\\", "a\\' ; echo PWNED >f #",
+  "a!!b !echo", "it's ! it's", "‘;echo PWNED >f;’", "a & b | c > f", "~ * ? [a] {b,c} #", "-K/etc/passwd", "@/etc/passwd", "\x1b[201~;echo PWNED >f\rb", "a\tb", "ü\u202e\u2028日😀", "\ud800",
+];
+
+test("no_share_link_makes_a_shell_run_more_than_one_curl_of_what_is_shown", async () => {
+  const { writeCurl } = await load("curl");
+  const { EMPTY_DRAFT } = await load("workspace");
+  const bytes = (text) => Buffer.from(text).toString("latin1");
+  const url = "http://localhost/";
+  for (const text of HOSTILE) {
+    const cases = [
+      [{ method: text }, [url, "-X", bytes(text)]],
+      [{ target: text }, [url, "--request-target", bytes(text)]],
+      [{ target: `/"${text}` }, [url, "--request-target", bytes(`/"${text}`)]],
+      [{ headers: `host: ${text}` }, [url, "-H", bytes(`host: ${text}`)]],
+      [{ headers: `a: ${text}` }, [url, "-H", bytes(`a: ${text}`)]],
+      [{ headers: `${text}: b\n${text}\n${text}: {"base64":"/w=="}` }, [url]],
+      ...[text, `\n${text}\n`, `${text}!\n`].map((body) => [{ method: "POST", body }, [url, "-H", "content-type:", "--data-raw", bytes(body)]]),
+    ];
+    const commands = cases.map(([draft]) => writeCurl({ ...EMPTY_DRAFT, ...draft }));
+    assert.deepEqual(argumentsIn(commands.join("\n")), cases.flatMap(([, expected]) => expected));
+    // Where other shells than bash read the quotes otherwise, nothing of it stands outside of them.
+    const outside = writeCurl({ ...EMPTY_DRAFT, method: text, body: text }).split(/['‘-‛]/).filter((_, index) => index % 2 === 0);
+    for (const piece of outside) assert.match(piece, /^[\w\s.$\\-]*$/);
+  }
+  assert.throws(() => writeCurl({ ...EMPTY_DRAFT, body: "a\0b" }), /NUL/);
+});
+
+test("a_curl_command_sends_what_the_draft_says", async () => {
+  const { writeCurl } = await load("curl");
+  const { EMPTY_DRAFT } = await load("workspace");
+  for (const [draft, expected] of [
+    [{}, ["http://localhost/"]],
+    [{ headers: "Host: test.com:8080", target: "/a?b=c%20d&e" }, ["http://test.com:8080/a?b=c%20d&e"]],
+    [{ headers: "host: [::1]:80", port: "443" }, ["https://[::1]:80/"]],
+    [{ headers: "host: a@b.test" }, ["http://localhost/", "-H", "host: a@b.test"]],
+    [{ headers: "host: a\nhost: b" }, ["http://localhost/", "-H", "host: a", "-H", "host: b"]],
+    [{ target: "*", method: "OPTIONS" }, ["http://localhost/", "--request-target", "*", "-X", "OPTIONS"]],
+    // Each of them curl would send otherwise.
+    ...["@evil.test/", "/a/../b", "/a/.", "/%2e%2E/b", "/{a,b}", "/[1-9]", "/a#b", "/a b"].map((target) => [{ target }, ["http://localhost/", "--request-target", target]]),
+    [{ target: "/a..b/..c?d" }, ["http://localhost/a..b/..c?d"]],
+    [{ headers: 'a:\nb : c\nd: {"base64":"/+kx"}\ne: {"base64":""}' }, ["http://localhost/", "-H", "a;", "-H", "b: c", "-H", "d: \xff\xe91", "-H", "e;"]],
+    [{ headers: "Content-Type: a/b", method: "POST", body: "c" }, ["http://localhost/", "-H", "Content-Type: a/b", "--data-raw", "c"]],
+  ]) assert.deepEqual(argumentsIn(writeCurl({ ...EMPTY_DRAFT, ...draft })), expected);
 });
 
 test("values_that_are_no_text_are_typed_in_base64", async () => {
