@@ -1,14 +1,13 @@
 // A curl command line, read as a shell and curl would read it, as far as it says what is sent.
-import { quote, shellWords } from "./shell";
-import { type Draft, EMPTY_DRAFT, headersOf, typed } from "./workspace";
+import { optionsOf } from "./curl-options";
+import { quote, shellWords, textOf } from "./shell";
+import { type Draft, EMPTY_DRAFT, headersOf, typed, valueOf } from "./workspace";
 
-/** Options that take a value and say nothing about what is sent here. */
-const OTHERS_WITH_VALUE = new Set([
-  "-o", "--output", "-m", "--max-time", "--connect-timeout", "-w", "--write-out", "--cacert", "--cert", "-E", "--key",
-  "--retry", "-x", "--proxy", "--limit-rate", "-c", "--cookie-jar", "--interface", "-D", "--dump-header",
+/** What these send stands elsewhere, or is more than one request, or none that can be asked about. */
+const UNTOLD = new Set([
+  "anyauth", "aws-sigv4", "config", "continue-at", "digest", "etag-compare", "form", "form-string", "negotiate", "netrc",
+  "netrc-file", "netrc-optional", "next", "ntlm", "ntlm-wb", "time-cond", "upload-file", "variable",
 ]);
-
-const DATA = new Set(["-d", "--data", "--data-raw", "--data-ascii", "--data-binary", "--json", "--data-urlencode"]);
 
 export function isCurl(text: string): boolean {
   return /^\s*(\$\s+)?curl(\.exe)?\s/.test(text);
@@ -16,84 +15,112 @@ export function isCurl(text: string): boolean {
 
 /** The request that the command sends. Throws with a sentence for people. */
 export function readCurl(text: string): Draft {
-  const words = shellWords(text.replace(/^\s*\$\s+/, ""));
-  if (!/^curl(\.exe)?$/.test(words.shift() ?? "")) throw new Error("it does not begin with curl");
-  const headers: [string, string][] = [];
-  const data: string[] = [];
+  const [program = "", ...words] = shellWords(text.replace(/^\s*\$\s+/, ""));
+  if (!/^curl(\.exe)?$/.test(program)) throw new Error("it does not begin with curl");
+  const fields: [name: string, value: string][] = [];
+  // Names that `-H` sets or takes away: curl then leaves out what it would send by itself or by another option.
+  const named = new Set<string>();
+  const others = new Map<string, string>();
+  const query: string[] = [];
+  let data: string | null = null;
+  let isJson = false;
+  let isQuery = false;
+  let isHead = false;
   let method: string | null = null;
   let url: string | null = null;
-  let asQuery = false;
-  let isJson = false;
-  const has = (name: string) => headers.some(([known]) => known.toLowerCase() === name);
-  while (words.length > 0) {
-    let option = words.shift() ?? "";
-    let attached: string | undefined;
-    if (/^--[^=]+=/.test(option)) [option, attached] = [option.slice(0, option.indexOf("=")), option.slice(option.indexOf("=") + 1)];
-    else if (/^-[A-Za-z]./.test(option) && !option.startsWith("--")) {
-      // Short options stand together; one that takes a value takes the rest.
-      const takes = /[XHdAbeuomwEcxD]/.exec(option.slice(1));
-      if (takes === null) continue;
-      const at = takes.index + 1;
-      attached = option.slice(at + 1) || undefined;
-      option = `-${option[at]}`;
-    }
-    const value = () => attached ?? words.shift() ?? "";
-    if (option === "-X" || option === "--request") method = value();
-    else if (option === "-H" || option === "--header") {
-      const field = value();
-      const colon = field.indexOf(":");
-      if (colon > 0 && field.slice(colon + 1).trim() !== "") headers.push([field.slice(0, colon).trim(), field.slice(colon + 1).trim()]);
-      else if (field.endsWith(";")) headers.push([field.slice(0, -1), ""]);
-    } else if (DATA.has(option)) {
-      const body = value();
-      if (option !== "--data-raw" && body.startsWith("@")) throw new Error(`the body is in the file ${body.slice(1)}, which a page cannot read`);
-      data.push(option === "-d" || option === "--data" ? body.replace(/[\r\n]/g, "") : body);
-      if (option === "--json") isJson = true;
-    } else if (option === "-G" || option === "--get") asQuery = true;
-    else if (option === "-I" || option === "--head") method = method ?? "HEAD";
-    else if (option === "-A" || option === "--user-agent") headers.push(["user-agent", value()]);
-    else if (option === "-e" || option === "--referer") headers.push(["referer", value()]);
-    else if (option === "-b" || option === "--cookie") headers.push(["cookie", value()]);
-    else if (option === "-u" || option === "--user") headers.push(["authorization", `Basic ${btoa(value())}`]);
-    else if (option === "--oauth2-bearer") headers.push(["authorization", `Bearer ${value()}`]);
-    else if (option === "--url") url = value();
-    else if (option === "--resolve" || option === "--connect-to" || OTHERS_WITH_VALUE.has(option)) value();
-    else if (!option.startsWith("-")) url ??= option;
+  let requestTarget: string | null = null;
+  let user: string | null = null;
+  let bearer: string | null = null;
+  for (const [option, value] of optionsOf(words)) {
+    if (UNTOLD.has(option)) throw new Error(`what \`--${option}\` sends cannot be told from the command: leave it out, or write it with \`-d\` and \`-H\``);
+    if (option === "url") url ??= value;
+    else if (option === "request") method = value;
+    else if (option === "request-target") requestTarget = value;
+    else if (option === "header") {
+      if (value.startsWith("@")) throw inFile("header fields are", value.slice(1));
+      const [, name = "", sign, content = ""] = /^[ \t]*([^:]*?)[ \t]*(?:(:)|;$)[ \t]*([^]*?)[ \t]*$/.exec(value) ?? [];
+      // Curl sends nothing for what has neither.
+      if (name === "") continue;
+      if (!TOKEN.test(name)) throw new Error(`\`${shown(name)}\` is no name of a header field`);
+      named.add(name.toLowerCase());
+      if (sign === undefined || content !== "") fields.push([name, content]);
+    } else if (["data", "data-ascii", "data-binary", "data-raw", "data-urlencode", "json"].includes(option)) {
+      if (option !== "data-raw" && value.startsWith("@")) throw inFile("the body is", value.slice(1));
+      const piece = option === "data-urlencode" ? urlEncoded(value, "the body is") : value;
+      data = data === null ? piece : `${data}${option === "json" ? "" : "&"}${piece}`;
+      isJson ||= option === "json";
+    } else if (option === "url-query") query.push(value.startsWith("+") ? value.slice(1) : urlEncoded(value, "the query is"));
+    else if (option === "get") isQuery = true;
+    else if (option === "head") isHead = true;
+    else if (option === "user-agent" || option === "referer") others.set(option, value);
+    else if (option === "range") others.set("range", `bytes=${value}`);
+    else if (option === "cookie") {
+      if (value !== "" && !value.includes("=")) throw inFile("cookies are", value);
+      others.set("cookie", [others.get("cookie") ?? "", value].filter((cookies) => cookies !== "").join(";"));
+    } else if (option === "user") user = value;
+    else if (option === "oauth2-bearer") bearer = value;
   }
   if (url === null) throw new Error("it names no URL");
+  if (user !== null && !user.includes(":")) throw new Error("curl asks for the password of `--user`: write `NAME:PASSWORD`");
   const address = parseUrl(url);
-  let target = address.target;
-  if (asQuery && data.length > 0) target += (target.includes("?") ? "&" : "?") + data.splice(0).join("&");
-  const body = data.join(isJson ? "" : "&");
-  if (isJson) {
-    if (!has("content-type")) headers.push(["content-type", "application/json"]);
-    if (!has("accept")) headers.push(["accept", "application/json"]);
-  } else if (data.length > 0 && !has("content-type")) {
-    headers.push(["content-type", "application/x-www-form-urlencoded"]);
-  }
-  // A header that names the host wins over the URL's, as it does on the wire.
-  if (!has("host")) headers.unshift(["host", address.host]);
+  user ??= address.user;
+  if (isQuery && data !== null) query.push(data);
+  if (isQuery) data = null;
+  if (bearer !== null) others.set("authorization", `Bearer ${bearer}`);
+  else if (user !== null) others.set("authorization", `Basic ${btoa(user)}`);
+  if (isJson) others.set("content-type", "application/json").set("accept", "application/json");
+  else if (data !== null) others.set("content-type", "application/x-www-form-urlencoded");
+  const unnamed = [...others].filter(([name, value]) => !named.has(name) && value !== "");
+  const host: typeof fields = named.has("host") ? [] : [["host", address.host]];
+  const target = [address.target, ...query].reduce((target, part) => target + (target.endsWith("?") ? "" : target.includes("?") ? "&" : "?") + part);
   return {
     ...EMPTY_DRAFT,
-    method: method ?? (data.length > 0 ? "POST" : "GET"),
-    target,
-    headers: headers.map(([name, value]) => `${name}: ${value}`).join("\n"),
-    body,
+    method: textual(method ?? (isHead ? "HEAD" : data === null ? "GET" : "POST"), "the method"),
+    target: textual(requestTarget ?? target, "the path"),
+    headers: [...host, ...fields, ...unnamed].map(([name, value]) => `${name}: ${typedBytes(value)}`).join("\n"),
+    body: textual(data ?? "", "the body"),
     port: address.isHttps ? "443" : "80",
   };
 }
 
-function parseUrl(text: string): { host: string; target: string; isHttps: boolean } {
-  const found = /^(?:(https?):\/\/)?([^/?#]+)([^#]*)/i.exec(text);
-  if (found === null) throw new Error(`${text} is no URL`);
-  const authority = (found[2] ?? "").replace(/^[^@]*@/, "");
-  const rest = found[3] ?? "";
+function parseUrl(url: string): { host: string; user: string | null; target: string; isHttps: boolean } {
+  const [, scheme = "http", user, host, rest = ""] = /^(?:([a-z][a-z\d+.-]*):\/\/)?(?:([^/?#@]*)@)?([^/?#]+)([^#]*)/i.exec(url) ?? [];
+  if (host === undefined || !/^https?$/i.test(scheme)) throw new Error(`\`${shown(url)}\` is no URL of http or https`);
+  const decoded = (text: string) => text.replace(/%([\da-f]{2})/gi, (_, byte: string) => String.fromCharCode(parseInt(byte, 16)));
   return {
-    host: authority,
-    target: rest.startsWith("/") ? rest : `/${rest}`,
-    isHttps: found[1]?.toLowerCase() === "https",
+    host,
+    user: user === undefined ? null : decoded(user.includes(":") ? user : `${user}:`),
+    target: (rest.startsWith("/") ? rest : `/${rest}`).replace(/[\x80-\xff]/g, percentEncoded),
+    isHttps: scheme.toLowerCase() === "https",
   };
 }
+
+/** `content`, `=content` or `name=content`, of which the content is encoded. */
+function urlEncoded(value: string, what: string): string {
+  const sign = value.includes("=") ? value.indexOf("=") : value.indexOf("@");
+  if (value[sign] === "@") throw inFile(what, value.slice(sign + 1));
+  const content = value.slice(sign + 1).replace(/[^\w.~-]/g, (byte) => (byte === " " ? "+" : percentEncoded(byte).toUpperCase()));
+  return (sign > 0 ? value.slice(0, sign + 1) : "") + content;
+}
+
+const percentEncoded = (byte: string) => `%${byte.charCodeAt(0).toString(16).padStart(2, "0")}`;
+
+/** A value as it is typed: in base64 where a line of text would say something else. */
+function typedBytes(value: string): string {
+  const text = textOf(value);
+  const isText = text !== null && text === text.trim() && !/[\r\n]/.test(text) && valueOf(text) === text;
+  return isText ? text : typed({ base64: btoa(value) });
+}
+
+function textual(bytes: string, what: string): string {
+  const text = textOf(bytes);
+  if (text === null) throw new Error(`${what} is no text in UTF-8, and no other can be asked about`);
+  return text;
+}
+
+const inFile = (what: string, file: string) => new Error(`${what} in the file ${shown(file)}, which a page cannot read`);
+
+const shown = (bytes: string) => textOf(bytes) ?? bytes;
 
 /** What a URL says as it is; of everything else curl makes something else, or several requests. */
 const PLAIN_HOST = /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/i;

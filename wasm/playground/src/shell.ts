@@ -1,13 +1,17 @@
 // The words of a shell's command line, read and written.
 import type { FieldValue } from "@lockgate/simulator";
 
-/** Splits as a POSIX shell does: quotes, backslashes, `$'…'`. */
-export function shellWords(text: string): string[] {
+/**
+ * Splits as bash does: quotes, backslashes, `$'…'`. Words can be any bytes, so each of their characters is one: see
+ * {@link textOf}. Throws with a sentence for people.
+ */
+export function shellWords(command: string): string[] {
+  const text = bytesOf(command);
   const words: string[] = [];
   let word: string | null = null;
   for (let index = 0; index < text.length; index += 1) {
     const c = text[index] ?? "";
-    if (/\s/.test(c)) {
+    if (/[ \t\r\n]/.test(c)) {
       if (word !== null) words.push(word);
       word = null;
     } else if (c === "\\") {
@@ -21,20 +25,11 @@ export function shellWords(text: string): string[] {
       word = (word ?? "") + text.slice(index + 1, end);
       index = end;
     } else if (c === "$" && text[index + 1] === "'") {
-      word = word ?? "";
-      for (index += 2; text[index] !== "'"; index += 1) {
+      const start = (index += 2);
+      for (; text[index] !== "'"; index += text[index] === "\\" ? 2 : 1) {
         if (index >= text.length) throw new Error("a $' is not closed");
-        if (text[index] !== "\\") {
-          word += text[index];
-          continue;
-        }
-        const code = text[(index += 1)] ?? "";
-        const escape = { n: "\n", t: "\t", r: "\r" }[code];
-        const digits = { u: /^[0-9a-fA-F]{1,4}/, x: /^[0-9a-fA-F]{1,2}/ }[code];
-        const unicode = digits?.exec(text.slice(index + 1))?.[0];
-        if (unicode !== undefined) index += unicode.length;
-        word += unicode === undefined ? escape ?? code : String.fromCharCode(parseInt(unicode, 16));
       }
+      word = (word ?? "") + unescaped(text.slice(start, index));
     } else if (c === '"') {
       word = word ?? "";
       for (index += 1; text[index] !== '"'; index += 1) {
@@ -52,6 +47,20 @@ export function shellWords(text: string): string[] {
   }
   if (word !== null) words.push(word);
   return words;
+}
+
+/** What stands within `$'…'`. */
+function unescaped(text: string): string {
+  const letters: Record<string, string> = { a: "\x07", b: "\b", e: "\x1b", E: "\x1b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v", "\\": "\\", "'": "'", '"': '"', "?": "?" };
+  // Several `\u` together, since browsers write characters beyond U+FFFF as two.
+  const escape = /((?:\\u[\da-fA-F]{1,4})+)|\\(?:U(0*(?:10|[\da-fA-F])?[\da-fA-F]{1,4})|x([\da-fA-F]{1,2})|([0-7]{1,3})|c([^])|([^]))/g;
+  return text.replace(escape, (all: string, units?: string, point?: string, hex?: string, octal?: string, control?: string, letter = "") => {
+    if (units !== undefined) return bytesOf(units.replace(/\\u([\da-fA-F]+)/g, (_, unit: string) => String.fromCharCode(parseInt(unit, 16))));
+    if (point !== undefined) return bytesOf(String.fromCodePoint(parseInt(point, 16)));
+    if (hex !== undefined) return String.fromCharCode(parseInt(hex, 16));
+    if (octal !== undefined) return String.fromCharCode(parseInt(octal, 8) & 0xff);
+    return control === undefined ? letters[letter] ?? all : String.fromCharCode(control.charCodeAt(0) & 0x1f);
+  });
 }
 
 /**
@@ -84,4 +93,13 @@ function escapedBytes(bytes: string): string {
 /** In UTF-8, each byte as the character of its number. */
 function bytesOf(text: string): string {
   return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
+}
+
+/** The text of such bytes; `null` when they are no UTF-8. */
+export function textOf(bytes: string): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
+  } catch {
+    return null;
+  }
 }

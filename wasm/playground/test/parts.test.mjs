@@ -24,17 +24,40 @@ const load = (name) => vite.ssrLoadModule(`/src/${name}.ts`);
 
 test("curl_commands_are_read_as_shells_and_curl_read_them", async () => {
   const { readCurl, writeCurl } = await load("curl");
-  const { shellWords } = await load("shell");
-  assert.deepEqual(shellWords(`a 'b c'"d\\"e"f\\ g $'h\\n\\u00fc' i\\\n j | k`), ["a", `b cd"ef g`, "h\nü", "i", "j"]);
+  const { shellWords, textOf } = await load("shell");
+  assert.deepEqual(shellWords(`a 'b c'"d\\"e"f\\ g $'h\\n\\u00fc' i\\\n j | k`).map(textOf), ["a", `b cd"ef g`, "h\nü", "i", "j"]);
+  for (const [word, bytes] of [
+    ["$'\\x41\\x4a4\\1018\\0'", "AJ4A8\0"],
+    ["$'\\e\\cA\\?\\'\\\"\\\\\\q\\x'", "\x1b\x01?'\"\\\\q\\x"],
+    ["$'\\xe9\\351\\u00e9é'", "\xe9\xe9\xc3\xa9\xc3\xa9"],
+    ["$'\\U0001F600\\ud83d\\ude00'", "\xf0\x9f\x98\x80".repeat(2)],
+    ["\u00a0", "\xc2\xa0"],
+  ]) assert.deepEqual(shellWords(word), [bytes], word);
   for (const [command, expected] of [
     ["curl test.com", { method: "GET", target: "/", headers: "host: test.com", body: "", port: "80" }],
-    ["curl https://u:p@test.com:8443/a?b#c", { target: "/a?b", headers: "host: test.com:8443", port: "443" }],
+    ["curl https://u:p@test.com:8443/a?b#c", { target: "/a?b", headers: "host: test.com:8443\nauthorization: Basic dTpw", port: "443" }],
     ["curl -d a=1 -d b=2 http://x", { method: "POST", headers: "host: x\ncontent-type: application/x-www-form-urlencoded", body: "a=1&b=2" }],
     ["curl -G -d a=1 'http://x/y?z'", { method: "GET", target: "/y?z&a=1", body: "" }],
     [`curl --json '{"a":1}' http://x`, { method: "POST", headers: "host: x\ncontent-type: application/json\naccept: application/json", body: '{"a":1}' }],
     ["curl -sSLX PUT http://x -H 'Host: y' -HA:b -H 'C;' -H 'D:'", { method: "PUT", headers: "Host: y\nA: b\nC: " }],
     ["curl -I -u a:b --url=http://x -o /dev/null", { method: "HEAD", headers: "authorization: Basic YTpi", }],
     ["$ curl -kvd '{}' http://x/ > out", { method: "POST", body: "{}" }],
+    ...["--max-redirs 5", "--retry-delay 1", "--noproxy '*'", "--proxy-header 'a: b'", "-fsSLkm5 --no-buffer -4"].map(
+      (option) => [`curl ${option} http://x/up`, { method: "GET", target: "/up", headers: "host: x" }],
+    ),
+    ["curl -r 0-4 http://x/up", { target: "/up", headers: "host: x\nrange: bytes=0-4" }],
+    ["curl -d $'a\\n\\nb\\r\\n' http://x", { body: "a\n\nb\r\n" }],
+    ["curl --data-urlencode 'a b=c d&é~' --data-urlencode =* -d é http://x", { body: "a b=c+d%26%C3%A9~&%2A&é" }],
+    ["curl -G --data-urlencode 'q=a&b' --url-query +r http://x/?", { method: "GET", target: "/?r&q=a%26b", body: "" }],
+    ["curl -u 日:é http://x", { headers: "host: x\nauthorization: Basic 5pelOsOp" }],
+    ["curl http://u%40x:p%C3%A9@x/", { headers: "host: x\nauthorization: Basic dUB4OnDDqQ==" }],
+    ["curl -u a:b http://u@x/", { headers: "host: x\nauthorization: Basic YTpi" }],
+    ["curl -u a:b --oauth2-bearer c http://x/", { headers: "host: x\nauthorization: Bearer c" }],
+    ["curl -d a http://x -H 'Content-Type:' -H Host:", { headers: "", body: "a" }],
+    ["curl -A a -u a:b -b c=d -b e=f -e '' http://x -H 'User-Agent: b' -H Authorization:", { headers: "host: x\nUser-Agent: b\ncookie: c=d;e=f" }],
+    ["curl -H $'a: \\xe9\\351' -H $'b: c\\nd: e' -H $'c: {\"base64\":\"/w==\"}' http://x", { headers: 'host: x\na: {"base64":"6ek="}\nb: {"base64":"YwpkOiBl"}\nc: {"base64":"eyJiYXNlNjQiOiIvdz09In0="}' }],
+    ["curl http://x/é", { target: "/%c3%a9" }],
+    ["curl http://x/y --request-target '/a/../b{c} é'", { target: "/a/../b{c} é" }],
   ]) {
     const draft = readCurl(command);
     for (const [name, value] of Object.entries(expected)) {
@@ -47,6 +70,22 @@ test("curl_commands_are_read_as_shells_and_curl_read_them", async () => {
     ["curl -s", /names no URL/],
     ["curl 'http://x", /not closed/],
     ["curl -d @body.json http://x", /file body\.json/],
+    ["curl --data-urlencode a@b.txt http://x", /file b\.txt/],
+    ["curl -H @fields http://x", /file fields/],
+    ["curl -b jar http://x", /file jar/],
+    ["curl -F file=@a.txt http://x/up", /what `--form` sends cannot be told/],
+    ["curl -sTa.txt http://x/up", /what `--upload-file` sends cannot be told/],
+    ["curl -K a.conf http://x", /what `--config` sends cannot be told/],
+    ["curl -u a:b --digest http://x", /what `--digest` sends cannot be told/],
+    ["curl http://x --next http://y", /what `--next` sends cannot be told/],
+    ["curl --no-such 1 http://x", /`--no-such` is not known/],
+    ["curl -s~ http://x", /`-~` is not known/],
+    ["curl http://x -X", /`-X` has no value/],
+    ["curl -u ann http://x", /asks for the password/],
+    ["curl ftp://x/y", /`ftp:\/\/x\/y` is no URL of http or https/],
+    ["curl http://x -H 'a b: c'", /`a b` is no name/],
+    ["curl http://x -H 'a;b: c'", /`a;b` is no name/],
+    ["curl http://x -d $'\\xff'", /body is no text in UTF-8/],
   ]) assert.throws(() => readCurl(command), said);
   const written = readCurl(`curl http://x/p?q -X PATCH -H "a: it's" --data-raw 'b'`);
   assert.deepEqual(readCurl(writeCurl(written)), written);
@@ -79,7 +118,7 @@ const HOSTILE = [
 ];
 
 test("no_share_link_makes_a_shell_run_more_than_one_curl_of_what_is_shown", async () => {
-  const { writeCurl } = await load("curl");
+  const { readCurl, writeCurl } = await load("curl");
   const { EMPTY_DRAFT } = await load("workspace");
   const bytes = (text) => Buffer.from(text).toString("latin1");
   const url = "http://localhost/";
@@ -94,7 +133,10 @@ test("no_share_link_makes_a_shell_run_more_than_one_curl_of_what_is_shown", asyn
       ...[text, `\n${text}\n`, `${text}!\n`].map((body) => [{ method: "POST", body }, [url, "-H", "content-type:", "--data-raw", bytes(body)]]),
     ];
     const commands = cases.map(([draft]) => writeCurl({ ...EMPTY_DRAFT, ...draft }));
-    assert.deepEqual(argumentsIn(commands.join("\n")), cases.flatMap(([, expected]) => expected));
+    // As the page writes it, and as it writes what it reads of that.
+    for (const written of [commands, commands.map((command) => writeCurl(readCurl(command)))]) {
+      assert.deepEqual(argumentsIn(written.join("\n")), cases.flatMap(([, expected]) => expected));
+    }
     // Where other shells than bash read the quotes otherwise, nothing of it stands outside of them.
     const outside = writeCurl({ ...EMPTY_DRAFT, method: text, body: text }).split(/['‘-‛]/).filter((_, index) => index % 2 === 0);
     for (const piece of outside) assert.match(piece, /^[\w\s.$\\-]*$/);
@@ -103,7 +145,7 @@ test("no_share_link_makes_a_shell_run_more_than_one_curl_of_what_is_shown", asyn
 });
 
 test("a_curl_command_sends_what_the_draft_says", async () => {
-  const { writeCurl } = await load("curl");
+  const { readCurl, writeCurl } = await load("curl");
   const { EMPTY_DRAFT } = await load("workspace");
   for (const [draft, expected] of [
     [{}, ["http://localhost/"]],
@@ -117,7 +159,11 @@ test("a_curl_command_sends_what_the_draft_says", async () => {
     [{ target: "/a..b/..c?d" }, ["http://localhost/a..b/..c?d"]],
     [{ headers: 'a:\nb : c\nd: {"base64":"/+kx"}\ne: {"base64":""}' }, ["http://localhost/", "-H", "a;", "-H", "b: c", "-H", "d: \xff\xe91", "-H", "e;"]],
     [{ headers: "Content-Type: a/b", method: "POST", body: "c" }, ["http://localhost/", "-H", "Content-Type: a/b", "--data-raw", "c"]],
-  ]) assert.deepEqual(argumentsIn(writeCurl({ ...EMPTY_DRAFT, ...draft })), expected);
+  ]) {
+    const command = writeCurl({ ...EMPTY_DRAFT, ...draft });
+    assert.deepEqual(argumentsIn(command), expected);
+    assert.equal(writeCurl(readCurl(command)), command);
+  }
 });
 
 test("values_that_are_no_text_are_typed_in_base64", async () => {
