@@ -35,7 +35,8 @@ export interface Build {
 export class Simulator {
   /**
    * Loads YAML or JSON texts by file name, in the order of their names.
-   * Mistakes in them do not throw: see {@link Simulator.diagnostics}.
+   * Mistakes in them do not throw: see {@link Simulator.diagnostics}. Arguments of another shape do, here and below: what
+   * JSON would leave out or say otherwise, such as a `Map`, `NaN` or a function, is a `TypeError` that names it.
    */
   constructor(files: Record<string, string>, options?: Options);
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import test from "node:test";
+import { runInNewContext } from "node:vm";
 
 import { Simulator, build } from "@lockgate/simulator";
 
@@ -131,6 +132,44 @@ test("wrong_arguments_throw_and_say_what_is_wrong", () => {
   assert.throws(() => new Simulator({}, { enviroment: {} }), /enviroment/);
   assert.throws(() => simulator.decide({ method: "GET" }), /url/);
   assert.throws(() => simulator.decide(chat("test.com", { peer: "nobody" })), /IP address/);
+});
+
+test("what_json_would_leave_out_or_change_is_refused", () => {
+  const simulator = new Simulator(files, { env: ENV });
+  const circle = {};
+  circle.list = [{ circle }];
+  const yaml = new Map([["a.yaml", "kind: Gatewey"]]);
+  const request = (more) => simulator.decide(chat("test.com", more));
+  for (const [call, said] of [
+    [() => new Simulator(), "`files`: expected a plain object, found undefined"],
+    [() => new Simulator(null), "`files`: expected a plain object, found null"],
+    [() => new Simulator("kind: Gateway"), "`files`: expected a plain object, found a string"],
+    [() => new Simulator(yaml), "`files`: expected a plain object, found a Map"],
+    [() => new Simulator({ a: 1n }), "`a`: expected what JSON can say, found a bigint"],
+    [() => new Simulator({ "a.yaml": Promise.resolve("") }), "`a.yaml`: expected a plain object, found a Promise"],
+    [() => new Simulator({}, null), "`options`: expected a plain object, found null"],
+    [() => new Simulator({}, circle), "`circle`: expected what JSON can say, found an object that is inside itself"],
+    [() => new Simulator({}, { env: { A: 1n } }), "`A`: expected what JSON can say, found a bigint"],
+    [() => new Simulator({}, { env: new Map() }), "`env`: expected a plain object, found a Map"],
+    [() => simulator.test(yaml), "`scenarios`: expected a plain object, found a Map"],
+    [() => simulator.decide(), "`request`: expected a plain object, found undefined"],
+    [() => simulator.explain("/"), "`request`: expected a plain object, found a string"],
+    [() => request({ port: NaN }), "`port`: expected a finite number, found NaN"],
+    [() => request({ headers: [["a", -Infinity]] }), "`headers`: expected a finite number, found -Infinity"],
+    [() => request({ entropy: 1n, port: 80n }), "`port`: expected what JSON can say, found a bigint"],
+    [() => request({ claims: { groups: new Set(["red"]) } }), "`groups`: expected a plain object, found a Set"],
+    [() => request({ claims: { groups: () => [] } }), "`groups`: expected what JSON can say, found a function"],
+  ]) assert.throws(call, { name: "TypeError", message: said });
+  for (const call of [() => new Simulator({ "a.yaml": undefined }), () => simulator.test({ "a.yaml": undefined })]) {
+    assert.throws(call, /`a\.yaml`: expected a string/);
+  }
+  // Plain ones of another realm, without a prototype, and what says itself how it is in JSON.
+  const foreign = runInNewContext("({ url: '/', headers: [['host', 'test.com']] })");
+  for (const given of [foreign, Object.assign(Object.create(null), { url: "http://test.com/" }), { url: new URL("http://test.com/"), peer: undefined }]) {
+    assert.equal(simulator.decide(given).code, simulator.decide({ url: "http://test.com/" }).code);
+  }
+  assert.deepEqual(simulator.test(null), simulator.test());
+  simulator.free();
 });
 
 test("what_external_authorizers_would_say_is_given_with_the_request", () => {
