@@ -6,12 +6,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::hash::{Hash, Hasher};
+use core::net::IpAddr;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::check::Authorizer;
 use crate::config::secret::Secret;
+use crate::remote;
+use crate::request::{Connection, Headers};
 use crate::tables::{AdmissionRow, Attempts, AttemptsId, SecretId, Tables};
 use crate::tls::{Certificate, Pem, TlsServer};
 
@@ -115,6 +118,12 @@ impl Snapshot {
     #[must_use]
     pub fn trusts_proxies(&self) -> bool {
         self.tables.edge.trusted_proxies > 0
+    }
+
+    /// The client of a request, as `remoteIpBlocks` has it.
+    #[must_use]
+    pub fn client(&self, headers: &dyn Headers, connection: &Connection<'_>) -> IpAddr {
+        remote::address(headers, self.tables.edge.trusted_proxies, connection)
     }
 
     /// Where the keys of tokens come from; [`crate::tables::KeySourceId`] is the index.

@@ -9,6 +9,7 @@ use support::KEY;
 use support::bed::{Bed, Transport, assert_none, plain_host};
 use support::client::{Client, request};
 use support::gateway::Setup;
+use support::outputs::field;
 use support::upstream::Recorded;
 use support::wire::values;
 
@@ -117,6 +118,30 @@ async fn a_provider_learns_nothing_of_the_client_or_of_proxies() {
         assert_none(&seen, &names(&NEVER));
         assert_none(&seen, &names(&HEARSAY));
         assert_none(&seen, &["x-forwarded-for"]);
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_the_client_that_was_judged() {
+    let lines = [
+        ("x-forwarded-for", "198.51.100.7"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("user-agent", "one"),
+        ("user-agent", "two"),
+    ];
+    for (trusted, remote) in [
+        (0, "127.0.0.1:"),
+        (1, "203.0.113.9:0"),
+        (2, "198.51.100.7:0"),
+        (3, "127.0.0.1:"),
+    ] {
+        let bed = bed(trusted).await;
+        sent(&bed, "plain.test", &lines).await;
+        let line = bed.gateway.log_of(1).await.remove(0);
+        let logged = field(&line, "downstream_remote_address");
+        assert!(logged.starts_with(remote), "{trusted}: {logged}");
+        assert_eq!(field(&line, "x_forwarded_for"), "198.51.100.7,203.0.113.9");
+        assert_eq!(field(&line, "user_agent"), "one,two");
     }
 }
 

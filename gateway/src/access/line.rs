@@ -117,10 +117,7 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
             .map(|pool| &*pool.target().host);
         self.optional(name!("upstream_cluster"), cluster);
         self.address(name!("downstream_local_address"), Some(record.peer.downstream_local()));
-        self.address(
-            name!("downstream_remote_address"),
-            Some(record.peer.downstream_remote()),
-        );
+        self.address(name!("downstream_remote_address"), Some(record.remote));
         let secured = record.peer.secured();
         let server_name = secured.and_then(|secured| secured.server_name.as_deref());
         self.optional(name!("requested_server_name"), server_name);

@@ -11,14 +11,16 @@ use std::time::{Instant, SystemTime};
 
 use http::header::{HOST, HeaderName, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use lockgate_core::claims::ClaimSet;
 use lockgate_core::observe::Observation;
+use lockgate_core::shown;
 use lockgate_core::tables::{AuthorizerId, ProviderId, RuleId, UpstreamId};
 
 use super::{Flag, line};
 use crate::connection::Peer;
-use crate::ext_authz::Reply;
+use crate::ext_authz::{self, Reply};
+use crate::head::HeadFields;
 use crate::metrics::labels::Label;
 use crate::metrics::{CheckKey, RequestKey, TokenKey, Tokens};
 use crate::pace::Broken;
@@ -41,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) version: Version,
+    /// The client, as the nearest trusted proxy tells: of such a one the port is not known, and 0.
+    pub(crate) remote: SocketAddr,
     pub(crate) host: Option<HeaderValue>,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) forwarded_for: Option<HeaderValue>,
@@ -89,9 +93,11 @@ impl Record {
     /// Begins the record of the request with this head.
     pub(crate) fn begin(worker: &Rc<Worker>, peer: &Rc<Peer>, head: &Parts, request_id: HeaderValue) -> Box<Self> {
         peer.request_began();
+        let view = worker.view();
         Box::new(Self {
             worker: Rc::clone(worker),
-            view: worker.view(),
+            remote: remote(&view, peer, &head.headers),
+            view,
             peer: Rc::clone(peer),
             counted: Some(worker.count()),
             started: Instant::now(),
@@ -100,8 +106,8 @@ impl Record {
             uri: head.uri.clone(),
             version: head.version,
             host: head.headers.get(HOST).cloned(),
-            user_agent: head.headers.get(USER_AGENT).cloned(),
-            forwarded_for: head.headers.get(X_FORWARDED_FOR).cloned(),
+            user_agent: joined(&head.headers, &USER_AGENT),
+            forwarded_for: joined(&head.headers, &X_FORWARDED_FOR),
             request_id,
             upstream_request_id: None,
             status: 0,
@@ -222,4 +228,24 @@ impl Drop for Record {
         log.queue.append(line::write(&mut draft, self, ended, log.format));
         self.peer.request_ended();
     }
+}
+
+fn remote(view: &View, peer: &Peer, headers: &HeaderMap) -> SocketAddr {
+    let snapshot = &view.live.compiled.snapshot;
+    let client = snapshot.client(&HeadFields(headers), &peer.connection());
+    ext_authz::with_port(client, peer.downstream_remote())
+}
+
+/// The field as one value, which it is to whoever reads it.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    if lines.next().is_none() {
+        return Some(first.clone());
+    }
+    let mut value = Vec::new();
+    shown::join(&HeadFields(headers), name.as_str(), &mut |piece| {
+        value.extend_from_slice(piece)
+    });
+    HeaderValue::from_bytes(&value).ok()
 }
