@@ -10,8 +10,8 @@ use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Known};
-use lockgate_core::explain::{Explanation, Question, Target, explain};
-use lockgate_core::llm::body::BodyScan;
+use lockgate_core::explain::{Explanation, Question, Target, Verdict, explain};
+use lockgate_core::llm::body::{BodyError, BodyScan};
 use lockgate_core::proxy_header;
 use lockgate_core::request::{Connection, Request};
 
@@ -201,6 +201,72 @@ fn asked(url: &str, headers: &[(&str, &str)]) -> Result<Explanation, String> {
         ..Question::default()
     };
     question.explain(&compiled(str::to_owned).snapshot)
+}
+
+/// A plain host beside the seed's provider, and a policy on bodies of one path.
+const PLAIN: &str = "
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: plain, namespace: istio-system}
+spec:
+  hosts: [plain.internal]
+  resolution: STATIC
+  ports: [{name: http, number: 80, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: plain, namespace: istio-system}
+spec:
+  hosts: [plain.test]
+  gateways: [istio-system/ingress-gw]
+  http: [{route: [{destination: {host: plain.internal}}]}]
+---
+apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: models, namespace: istio-system}
+spec: {action: DENY, rules: [{to: [{operation: {paths: [/judged]}}], when: [{key: 'request.llm[model]', values: [huge]}]}]}
+";
+
+#[test]
+fn a_body_that_nobody_asks_for_goes_on_as_it_comes() {
+    let compiled = compiled(|text| match text.contains("kind: Gateway") {
+        true => format!("{text}{PLAIN}"),
+        false => text.to_owned(),
+    });
+    let text = (Some("hello"), None);
+    let large = (None, Some(BodyError::TooLarge));
+    for (url, media, (body, body_error), status) in [
+        ("http://plain.test/a", "multipart/form-data; boundary=b", text, None),
+        ("http://plain.test/a", "text/plain", text, None),
+        ("http://plain.test/a", "application/json", text, None),
+        ("http://plain.test/a", "application/json", large, None),
+        (
+            "http://plain.test/judged",
+            "multipart/form-data; boundary=b",
+            text,
+            Some(415),
+        ),
+        ("http://plain.test/judged", "application/json", text, Some(400)),
+        ("http://plain.test/judged", "application/json", large, Some(413)),
+        ("http://test.com/a", "multipart/form-data; boundary=b", text, Some(415)),
+        ("http://test.com/a", "application/json", large, Some(413)),
+    ] {
+        let question = Question {
+            target: Target::parse(url).unwrap(),
+            headers: vec![("content-type".to_owned(), media.into())],
+            body: body.map(str::to_owned),
+            body_error,
+            ..Question::default()
+        };
+        let refused = match question.verdict(&compiled.snapshot).unwrap() {
+            Verdict::Forward(_) => None,
+            Verdict::Refuse(refused) => Some(refused.status),
+            other => panic!("{url}: {other:?}"),
+        };
+        assert_eq!(refused, status, "{url} {media} {body_error:?}");
+    }
 }
 
 #[test]

@@ -19,7 +19,8 @@ use crate::cidr::canonical;
 use crate::claims::ClaimSet;
 use crate::client_cert::of_uri_names;
 use crate::config::quote::escaped;
-use crate::decide::{Body, Identity, Known};
+use crate::decide::{Body, Identity, Known, Scratch, decide};
+use crate::decision::Decision;
 use crate::field_value::FieldValue;
 use crate::limits::BODY_BYTES_MAX_DEFAULT;
 use crate::llm::body::{BodyError, BodyScan};
@@ -300,11 +301,19 @@ impl Question {
         let changed = borrow_fields(&answers);
         let answers = borrow_answers(&answers, &changed);
         let checked = Checked::new(&request, &answers);
-        let known = Known {
-            body,
+        let unread = Known {
+            body: Body::Unread,
             identity,
             checked: (!answers.is_empty()).then_some(&checked),
         };
+        // As in the gateway, a body that the decision does not ask for goes on as it comes, whatever it is.
+        let (tables, mut scratch) = (snapshot.tables(), Scratch::new());
+        let is_wanted = has_body
+            && matches!(
+                decide(tables, &request, unread, self.entropy, &mut scratch),
+                Decision::ReadBody
+            );
+        let known = if is_wanted { Known { body, ..unread } } else { unread };
         Ok(explanation(snapshot, &request, known, self.entropy, with_reasons))
     }
 }
