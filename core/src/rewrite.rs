@@ -257,7 +257,7 @@ pub fn original_target(tables: &Tables, sent: Path<'_>) -> Option<String> {
 }
 
 #[cfg(feature = "alloc")]
-fn append_query(tables: &Tables, target: &mut String, query: Option<&str>) {
+pub(crate) fn append_query(tables: &Tables, target: &mut String, query: Option<&str>) {
     let Some(query) = query else { return };
     let sent = sent_query(tables, query);
     if !sent.is_empty() || query.is_empty() {

@@ -472,6 +472,98 @@ fn a_query_of_nothing_but_tokens_is_none() {
 }
 
 #[test]
+fn a_query_of_the_configuration_is_shown_and_none_of_the_client() {
+    let compiled = built(
+        r#"
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: shop, namespace: istio-system}
+spec: {hosts: [shop.internal], resolution: STATIC, ports: [{name: http, number: 80, protocol: HTTP}], endpoints: [{address: 127.0.0.1}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: istio-system}
+spec:
+  hosts: [shop.example.com]
+  gateways: [gw]
+  http:
+  - {match: [{uri: {prefix: /whole}}], rewrite: {uri: "/b?x=1"}, route: [{destination: {host: shop.internal}}]}
+  - {match: [{uri: {prefix: /moved}}], redirect: {uri: "/b?x=1"}}
+  - {match: [{uri: {prefix: /gone}}], redirect: {uri: /b}}
+  - match: [{uri: {prefix: /users/}}]
+    rewrite: {uriRegexRewrite: {match: "^/users/(.*)$", rewrite: "/q?u=\\1"}}
+    route: [{destination: {host: shop.internal}}]
+  - {match: [{queryParams: {plan: {exact: tin}}}], directResponse: {status: 299}}
+---
+apiVersion: lockgate.dev/v1
+kind: LLMProvider
+metadata: {name: llm, namespace: istio-system}
+spec: {host: llm.example.com, path: "/chat?api-version=1", configs: {defaultConfig: {openAIConfig: {model: small}}}}
+---
+apiVersion: lockgate.dev/v1
+kind: LLMRoute
+metadata: {name: chat, namespace: istio-system}
+spec: {host: '*', gateways: [gw], rules: [{name: all, matches: [{model: {regex: ".*"}}], backendRefs: [{providerHost: llm.example.com}]}]}
+"#,
+    );
+    let mut scan = BodyScan::new(1 << 20);
+    let facts = scan.feed(br#"{"model":"small"}"#).and_then(|()| scan.finish());
+    for (host, path, sent) in [
+        ("shop.example.com", "/whole", "/b?x=1"),
+        ("shop.example.com", "/moved", "http://shop.example.com/b?x=1"),
+        ("shop.example.com", "/gone", "http://shop.example.com/b"),
+        ("shop.example.com", "/users/ann", "/q?u=ann"),
+        ("chat.example.com", "/v1/chat/completions", "/chat?api-version=1"),
+    ] {
+        let takes_none = matches!(path, "/moved" | "/v1/chat/completions");
+        for (query, shown) in [
+            ("", ""),
+            ("?", "?"),
+            ("?k=planted-8Kd1", "?redacted"),
+            ("?plan=gold&k=planted-8Kd1", "?plan=gold&redacted"),
+            ("?api-version=1", "?redacted"),
+            ("?x=1", "?redacted"),
+        ] {
+            let target = format!("{path}{query}");
+            let request = Request {
+                method: "POST",
+                authority: Some(SentAuthority::pseudo(host)),
+                target: &target,
+                headers: &&[("content-type", &b"application/json"[..])][..],
+                connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+            };
+            let found = Found {
+                body: if host.starts_with("chat") {
+                    Body::Read(facts)
+                } else {
+                    Body::Unread
+                },
+                ..NOTHING
+            };
+            let it = Capsule::of(&compiled.snapshot, &request, found, 7, &[]).unwrap();
+            assert!(it.reproduces, "{target}: {it:?}");
+            assert!(!format!("{it:?}").contains(SECRET), "{target}: {it:?}");
+            let wanted = if takes_none {
+                sent.to_owned()
+            } else {
+                format!("{sent}{shown}")
+            };
+            let said = match &it.verdict {
+                Verdict::Forward(forward) => &forward.path,
+                Verdict::Redirect(redirect) => &redirect.location,
+                other => panic!("{target}: {other:?}"),
+            };
+            assert_eq!(*said, wanted, "{target}");
+        }
+    }
+}
+
+#[test]
 fn a_cookie_that_http2_takes_apart_is_judged_as_one() {
     let compiled = with_tokens_everywhere();
     let asked = |authority: Option<&str>, protocol: Option<&str>, cookies: &[&str]| {

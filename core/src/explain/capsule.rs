@@ -106,8 +106,9 @@ impl Capsule {
             identity: found.identity,
             checked: (!answers.is_empty()).then_some(&checked),
         };
-        let (mut verdict, token_error) = decided(snapshot, &request, known, entropy, &|decided| {
-            (decided.verdict(), decided.refused_token())
+        let (mut verdict, token_error, query) = decided(snapshot, &request, known, entropy, &|decided| {
+            let query = decided.query_sent().map(ToOwned::to_owned);
+            (decided.verdict(), decided.refused_token(), query)
         });
         let question = Question {
             method: Some(request.method.to_owned()),
@@ -136,7 +137,7 @@ impl Capsule {
             entropy,
         };
         let again = question.verdict(snapshot).ok();
-        curtain.draw_over(&mut verdict, again.as_ref(), found);
+        curtain.draw_over(&mut verdict, again.as_ref(), query.as_deref(), found);
         Some(Self {
             snapshot: snapshot.id().to_owned(),
             question,
@@ -238,9 +239,27 @@ impl Curtain<'_> {
 
     /// Path and query, where no parameter stands but those that a route compares: any other may be a key.
     fn target(&mut self, target: &str) -> String {
-        let Some((path, query)) = target.split_once('?') else {
+        match target.split_once('?') {
+            Some((path, query)) => self.with_query(path, query),
+            None => target.to_owned(),
+        }
+    }
+
+    /// The same of what ends with the client's `query`: what stands before that, another query too, the configuration
+    /// wrote.
+    fn written(&mut self, target: &str, query: Option<&str>) -> String {
+        let Some(query) = query else {
             return target.to_owned();
         };
+        let mut sent = String::new();
+        rewrite::append_query(self.tables, &mut sent, Some(query));
+        match target.strip_suffix(&*sent) {
+            Some(path) => self.with_query(path, query),
+            None => WITHHELD.to_owned(),
+        }
+    }
+
+    fn with_query(&mut self, path: &str, query: &str) -> String {
         let sent = rewrite::sent_query(self.tables, query);
         if sent.is_empty() {
             // What is judged has none either where only tokens stood in it.
@@ -333,14 +352,14 @@ impl Curtain<'_> {
         }
     }
 
-    /// Withholds in the verdict what the question withholds. What tokens write, and what is made of a value that is
-    /// withheld, is taken over from `again`, the answer to the question.
-    fn draw_over(&mut self, verdict: &mut Verdict, again: Option<&Verdict>, found: Found<'_>) {
+    /// Withholds in the verdict, which sends `query` on, what the question withholds. What tokens write, and what is made
+    /// of a value that is withheld, is taken over from `again`, the answer to the question.
+    fn draw_over(&mut self, verdict: &mut Verdict, again: Option<&Verdict>, query: Option<&str>, found: Found<'_>) {
         let forward = match verdict {
             Verdict::Forward(forward) => forward,
             Verdict::Redirect(redirect) => {
                 redirect.location = match again {
-                    _ if !self.withheld.contains("host") => self.target(&redirect.location),
+                    _ if !self.withheld.contains("host") => self.written(&redirect.location, query),
                     Some(Verdict::Redirect(again)) => again.location.clone(),
                     _ => WITHHELD.to_owned(),
                 };
@@ -356,7 +375,7 @@ impl Curtain<'_> {
             }
             Verdict::Check(_) | Verdict::VerifyToken { .. } | Verdict::ReadBody { .. } | Verdict::Refuse(_) => return,
         };
-        forward.path = self.target(&forward.path);
+        forward.path = self.written(&forward.path, query);
         let (again, answer_again) = match again {
             Some(Verdict::Forward(again)) => (&again.set_headers[..], &again.change_response_headers[..]),
             _ => (&[][..], &[][..]),
@@ -369,7 +388,7 @@ impl Curtain<'_> {
                 let same = again.get(index).filter(|(other, _)| other == name);
                 *value = same.map_or_else(|| WITHHELD.to_owned(), |(_, value)| value.clone());
             } else if name == ORIGINAL_PATH {
-                *value = self.target(value);
+                *value = self.written(value, query);
             }
         }
     }

@@ -32,7 +32,7 @@ use crate::authority;
 use crate::authz::body;
 use crate::check::{Authorizer, CheckBody, CheckProtocol};
 use crate::decide::{Known, decide};
-use crate::decision::{Check, Decision, Denial, Destination, External, Forward, Redirect, Refusal};
+use crate::decision::{Check, Decision, Denial, Destination, External, Forward, Path, Redirect, Refusal};
 use crate::fault::{self, ABORT_BODY, AbortAnswer};
 use crate::request::Request;
 use crate::rewrite::{self, BadPath};
@@ -183,6 +183,18 @@ impl Decided<'_, '_> {
     fn refused_token(&self) -> Option<TokenError> {
         match &self.decision {
             Decision::Refuse(Refusal::Token(error)) => Some(*error),
+            _ => None,
+        }
+    }
+
+    /// The client's query, where what is sent or answered ends with it.
+    fn query_sent(&self) -> Option<&str> {
+        match self.decision {
+            Decision::Forward(Forward {
+                path: Path::Client { query, .. } | Path::Prefixed { query, .. } | Path::Substituted { query, .. },
+                ..
+            })
+            | Decision::Redirect(Redirect { query, .. }) => query,
             _ => None,
         }
     }
