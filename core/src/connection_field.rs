@@ -32,6 +32,16 @@ pub fn named(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     tokens.filter(|token| !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive"))
 }
 
+/// Whether the `Connection` among `headers` names the field `name`, so that it goes no further.
+#[cfg(feature = "alloc")]
+pub(crate) fn names(headers: &dyn Headers, name: &str) -> bool {
+    let mut names_it = false;
+    headers.each("connection", &mut |value| {
+        names_it = names_it || named(value).any(|named| named.eq_ignore_ascii_case(name.as_bytes()));
+    });
+    names_it
+}
+
 /// What is only about the connection, however a policy reads it: where it goes on, the gateway writes it anew.
 const OF_THE_CONNECTION: &str = "upgrade";
 

@@ -40,6 +40,28 @@ pub const DROPPED_HEADERS: &[&str] = &[
 /// Families of such header fields, by the beginning of their names.
 pub const DROPPED_HEADER_PREFIXES: &[&str] = &["x-forwarded-", "x-envoy-"];
 
+/// Fields that are about a connection or a message's framing, and the one that says where a request goes.
+const MADE_ANEW: [&str; 11] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "http2-settings",
+];
+
+/// Whether a field, lower case, is made anew on every connection, so that a client's goes no further and no configuration
+/// and no authorizer changes it.
+#[must_use]
+pub fn is_made_anew(name: &str) -> bool {
+    MADE_ANEW.contains(&name)
+}
+
 /// Whether the field `name`, lower case, is never sent to a provider.
 ///
 /// Many servers hand `x_forwarded_for` and `x-forwarded-for` to applications under one name, so an underscore counts as

@@ -12,7 +12,7 @@ use lockgate_core::claims::ClaimSet;
 use lockgate_core::compile::{Compiled, Settings};
 use lockgate_core::decide::{Scratch, decide};
 use lockgate_core::decision::{Decision, External, Refusal};
-use lockgate_core::explain::Verdict;
+use lockgate_core::explain::{Question, Target, Verdict};
 use lockgate_core::tables::AuthorizerId;
 use support::{GET, Sent, compiled};
 
@@ -428,6 +428,35 @@ fn explain_says_whom_to_ask_and_takes_what_they_would_say() {
     };
     assert!(upstream.set_headers.contains(&("x-user".to_owned(), "ann".to_owned())));
     assert!(upstream.remove_headers.iter().any(|name| name == "x-debug"));
+
+    // A twin of what an authorizer writes goes, whichever of the two has the underscore.
+    let sent = [
+        ("host", CHAT.host),
+        ("x-user", "eve"),
+        ("X_User", "eve"),
+        ("x-user-name", "eve"),
+        ("x-users", "1"),
+    ];
+    let question = Question {
+        method: Some("POST".to_owned()),
+        target: Target::path("/").unwrap(),
+        headers: sent.map(|(name, value)| (name.to_owned(), value.into())).into(),
+        checks: serde_json::from_str(
+            r#"{"a-closed": {"decision": "allow", "setHeaders": [["X-User", "ann"], ["x_user_name", "ann"]]}}"#,
+        )
+        .unwrap(),
+        body: CHAT.body.map(str::to_owned),
+        ..Question::default()
+    };
+    let Verdict::Forward(upstream) = question.verdict(&compiled.snapshot).unwrap() else {
+        panic!("it is forwarded")
+    };
+    assert!(
+        upstream
+            .remove_headers
+            .ends_with(&["x_user".into(), "x-user-name".into()]),
+        "{upstream:?}"
+    );
 
     let denied = assumed(r#"{"a-closed": {"decision": "deny", "status": 401}}"#).unwrap();
     assert_eq!(denied, [answer(FIRST, OwnedSaid::Deny(401))]);

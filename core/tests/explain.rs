@@ -226,7 +226,7 @@ spec:
 apiVersion: lockgate.dev/v1
 kind: AuthorizationPolicy
 metadata: {name: models, namespace: istio-system}
-spec: {action: DENY, rules: [{to: [{operation: {paths: [/judged]}}], when: [{key: 'request.llm[model]', values: [huge]}]}]}
+spec: {action: DENY, rules: [{to: [{operation: {paths: [/judged]}}], when: [{key: 'request.llm[model]', values: [huge]}]}, {when: [{key: 'request.headers[x-team]', values: [blue]}]}]}
 ";
 
 #[test]
@@ -266,6 +266,66 @@ fn a_body_that_nobody_asks_for_goes_on_as_it_comes() {
             other => panic!("{url}: {other:?}"),
         };
         assert_eq!(refused, status, "{url} {media} {body_error:?}");
+    }
+}
+
+#[test]
+fn what_goes_of_the_clients_own_fields_is_listed_for_each_request() {
+    let compiled = compiled(|text| match text.contains("kind: Gateway") {
+        true => format!("{text}{PLAIN}"),
+        false => text.to_owned(),
+    });
+    let sent = [
+        ("Connection", "keep-alive, X-Once"),
+        ("X-Once", "1"),
+        ("keep-alive", "timeout=5"),
+        ("te", "trailers"),
+        ("trailer", "x-sum"),
+        ("http2-settings", "AAMAAABk"),
+        ("expect", "100-continue"),
+        ("x_api_key", "k"),
+        ("x_team", "red"),
+        ("x_own", "1"),
+        ("content-length", "2"),
+        ("accept-encoding", "gzip"),
+    ];
+    let gone = [
+        "connection",
+        "x-once",
+        "keep-alive",
+        "te",
+        "trailer",
+        "http2-settings",
+        "expect",
+        "x_api_key",
+        "x_team",
+    ];
+    for url in ["http://plain.test/a", "http://test.com/a"] {
+        let question = Question {
+            target: Target::parse(url).unwrap(),
+            headers: sent
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect(),
+            body: Some("{}".to_owned()),
+            ..Question::default()
+        };
+        let Verdict::Forward(forward) = question.verdict(&compiled.snapshot).unwrap() else {
+            panic!("it is forwarded")
+        };
+        let count = |name: &str| forward.remove_headers.iter().filter(|removed| *removed == name).count();
+        for name in gone {
+            assert_eq!(count(name), 1, "{url}: {name} in {:?}", forward.remove_headers);
+        }
+        for name in ["x_own", "content-length", "accept-encoding", "host"] {
+            assert_eq!(count(name), 0, "{url}: {name} in {:?}", forward.remove_headers);
+        }
+        let identity = ("accept-encoding".to_owned(), "identity".to_owned());
+        assert_eq!(
+            forward.set_headers.contains(&identity),
+            url.contains("test.com"),
+            "{url}"
+        );
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! Fields that are about one connection only (RFC 9110 §7.6.1) never cross the
 //! gateway, in either direction. Which of the client's fields an upstream must
-//! not see is the engine's to say ([`rewrite::drops_header_to_provider`],
-//! [`rewrite::drops_header_to_host`]).
+//! not see is the engine's to say ([`rewrite::is_made_anew`],
+//! [`rewrite::drops_header_to_provider`], [`rewrite::drops_header_to_host`]).
 
 use http::header::{ACCEPT_ENCODING, CONNECTION, COOKIE, HOST, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -165,7 +165,9 @@ fn join_lines(headers: &mut HeaderMap) {
 pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables) {
     remove_named(headers);
     remove_where(headers, |name| {
-        is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_provider(tables, name.as_str())
+        is_hop_by_hop(name)
+            || rewrite::is_made_anew(name.as_str())
+            || rewrite::drops_header_to_provider(tables, name.as_str())
     });
     join_lines(headers);
     // Usage is read from answers, so they must come as plain text.
@@ -177,7 +179,9 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables) {
 pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables) {
     remove_named(headers);
     remove_where(headers, |name| {
-        is_hop_by_hop(name) || is_made_anew(name) || rewrite::drops_header_to_host(tables, name.as_str())
+        is_hop_by_hop(name)
+            || rewrite::is_made_anew(name.as_str())
+            || rewrite::drops_header_to_host(tables, name.as_str())
     });
     join_lines(headers);
     if rewrite::reads_tokens_from_cookies(tables) {
@@ -210,7 +214,7 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
 /// trailers for header fields would frame, route, trust or read the answer by (RFC 9110 §6.5.1).
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
     remove_where(trailers, |name| {
-        is_hop_by_hop(name) || is_made_anew(name) || is_no_trailer(name.as_str())
+        is_hop_by_hop(name) || rewrite::is_made_anew(name.as_str()) || is_no_trailer(name.as_str())
     });
 }
 
@@ -244,10 +248,6 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
             | "proxy-authenticate"
             | "http2-settings"
     )
-}
-
-fn is_made_anew(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "host" | "content-length" | "expect")
 }
 
 /// Removes a field, and what a server takes for it that takes an underscore for a hyphen.

@@ -228,7 +228,7 @@ async fn rules_by_model_do_what_their_scenarios_say() {
 
 #[tokio::test]
 async fn virtual_services_do_what_their_scenarios_say() {
-    assert_eq!(tried("routing", &["routing.yaml"]).await, 12);
+    assert_eq!(tried("routing", &["routing.yaml"]).await, 13);
 }
 
 #[tokio::test]

@@ -248,8 +248,9 @@ export interface Forward {
   path: string;
   /** What the connection may be used for instead of HTTP, once the upstream agrees: `websocket`. */
   upgrade?: string;
-  /** Secrets are named, never shown. */
+  /** In place of the client's fields of these names. Secrets are named, never shown. */
   setHeaders: [name: string, value: string][];
+  /** What is never sent on, families of names with a `*` at their end, and what of this request's fields is not. */
   removeHeaders: string[];
   /** What a VirtualService or an HTTPRoute changes of the header fields after that, in this order. */
   changeHeaders?: HeaderChange[];

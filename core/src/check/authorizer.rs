@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::OwnedField;
+use crate::rewrite::is_made_anew;
 use crate::shown::EXTERNAL_ADDRESS;
 use crate::tables::{SecretId, UpstreamId};
 
@@ -97,22 +98,6 @@ impl NamePattern {
     }
 }
 
-/// Fields that are about a connection or a message's framing, and the one that says where a request goes: they are
-/// made anew on every connection, and no authorizer changes them.
-const MADE_ANEW: [&str; 11] = [
-    "host",
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "http2-settings",
-];
-
 /// Fields that Envoys tell each other. From a client they are worth nothing, to one they are nobody's business.
 const INTERNAL: &str = "x-envoy-";
 
@@ -127,10 +112,10 @@ impl Authorizer {
             return false;
         }
         match self.protocol {
-            CheckProtocol::Grpc { .. } => name == "content-length" || !MADE_ANEW.contains(&name),
+            CheckProtocol::Grpc { .. } => name == "content-length" || !is_made_anew(name),
             CheckProtocol::Http { .. } => {
                 let is_listed = self.sends.iter().any(|pattern| pattern.matches(name));
-                name == "authorization" || (is_listed && !MADE_ANEW.contains(&name))
+                name == "authorization" || (is_listed && !is_made_anew(name))
             }
         }
     }
@@ -171,7 +156,7 @@ impl Authorizer {
         let listed = self.to_client_on_deny.iter().any(|pattern| pattern.matches(name));
         let is_its_own = matches!(name, "server" | "date") || name.starts_with(INTERNAL);
         let unasked = self.to_client_on_deny.is_empty() && !is_its_own;
-        !MADE_ANEW.contains(&name) && (unasked || listed || matches!(name, "www-authenticate" | "location"))
+        !is_made_anew(name) && (unasked || listed || matches!(name, "www-authenticate" | "location"))
     }
 
     /// Whether the client gets the field `name`, lower case, of an answer of HTTP that allows, beside the upstream's.
@@ -184,7 +169,7 @@ impl Authorizer {
     /// that wants to change another one does not count: it could send a request elsewhere than where policy saw it go.
     #[must_use]
     pub fn may_change(name: &str) -> bool {
-        !name.starts_with(':') && !MADE_ANEW.contains(&name)
+        !name.starts_with(':') && !is_made_anew(name)
     }
 }
 

@@ -31,6 +31,8 @@ use crate::decide::{Body, Known};
 use crate::decision::{Check, Decision, External, Refusal};
 use crate::llm::body::BodyError;
 use crate::request::{Headers, Request};
+#[cfg(feature = "alloc")]
+use crate::rewrite;
 use crate::tables::{AuthorizerId, Tables};
 use crate::token::overlay::Overlay;
 use crate::upgrade;
@@ -117,6 +119,14 @@ impl<'k> Checked<'k> {
     /// Whether an authorizer changed the field `name`.
     pub(crate) fn names(&self, name: &str) -> bool {
         self.answers.iter().any(|answer| answer.names(name))
+    }
+
+    /// Whether one changed a field that a server which takes an underscore for a hyphen would take for `name`, lower case:
+    /// then the client's own goes.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn names_alike(&self, name: &str) -> bool {
+        let mut fields = self.answers.iter().flat_map(Answer::fields);
+        fields.any(|field| rewrite::is_alike(field.name, name))
     }
 
     /// As pass 1 of the routes sees it: an authorizer's changes choose no route unless its `clearRouteCache` says so,

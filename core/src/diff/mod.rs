@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use self::draft::{Draft, Part, Setting};
 use self::examples::Examples;
 use crate::chance::{GOLDEN, mix};
-use crate::explain::{Explanation, Question, Verdict};
+use crate::explain::{Explanation, Question, Verdict, covers};
 use crate::field_value::FieldValue;
 use crate::snapshot::Snapshot;
 use crate::tables::Action;
@@ -318,13 +318,9 @@ fn neutral(verdict: &Verdict, headers: &[(String, FieldValue)]) -> Verdict {
             upstream.rule.clear();
             upstream.admitted_by = None;
             upstream.backends.clear();
-            upstream.remove_headers.retain(|removed| {
-                let is = |name: &str| match removed.strip_suffix('*') {
-                    Some(family) => name.starts_with(family),
-                    None => name == *removed,
-                };
-                headers.iter().any(|(name, _)| is(name))
-            });
+            upstream
+                .remove_headers
+                .retain(|listed| headers.iter().any(|(name, _)| covers(listed, name)));
             upstream.remove_headers.sort_unstable();
         }
         Verdict::Check(check) => check.policies.clear(),

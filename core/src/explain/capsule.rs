@@ -15,7 +15,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::upstream::ORIGINAL_PATH;
+use super::upstream::{ORIGINAL_PATH, list_dropped};
 use super::{Client, HeaderChanged, Question, Target, Verdict, decided};
 use crate::check::{
     AssumedAnswer, AssumedAnswers, Checked, OwnedAnswer, OwnedSaid, assumed_answers, borrow_answers, borrow_fields,
@@ -137,6 +137,7 @@ impl Capsule {
             entropy,
         };
         let again = question.verdict(snapshot).ok();
+        list_dropped(snapshot, &question.headers, known.checked, &mut verdict);
         curtain.draw_over(&mut verdict, again.as_ref(), query.as_deref(), found);
         Some(Self {
             snapshot: snapshot.id().to_owned(),

@@ -25,6 +25,7 @@ use core::net::Ipv4Addr;
 pub use capsule::{Capsule, Found};
 pub use question::{Client, Question, Target};
 pub use shape::*;
+pub(crate) use upstream::covers;
 
 use crate::answer::ErrorShape;
 use crate::attributes::{Attributes, Scratch};

@@ -13,6 +13,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 
+use super::upstream::list_dropped;
 use super::{Explanation, Verdict, explanation, presumed_server_name};
 use crate::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
 use crate::cidr::canonical;
@@ -166,7 +167,7 @@ impl TryFrom<String> for Target {
 }
 
 /// Fields as they arrive: blanks around a value are none of it (RFC 9110 §5.5).
-struct Fields<'q>(&'q [(String, FieldValue)]);
+pub(super) struct Fields<'q>(pub(super) &'q [(String, FieldValue)]);
 
 impl Headers for Fields<'_> {
     fn each<'h>(&'h self, name: &str, visit: &mut dyn FnMut(&'h [u8])) {
@@ -314,7 +315,9 @@ impl Question {
                 Decision::ReadBody
             );
         let known = if is_wanted { Known { body, ..unread } } else { unread };
-        Ok(explanation(snapshot, &request, known, self.entropy, with_reasons))
+        let mut it = explanation(snapshot, &request, known, self.entropy, with_reasons);
+        list_dropped(snapshot, &self.headers, known.checked, &mut it.verdict);
+        Ok(it)
     }
 }
 

@@ -222,7 +222,8 @@ pub struct UpstreamRequest {
     pub upgrade: Option<String>,
     /// Header fields that are set; secrets by name only.
     pub set_headers: Vec<(String, String)>,
-    /// Header fields of the client that are never sent on.
+    /// Header fields of the client that are never sent on. In what a [`Question`](super::Question) is answered, the others
+    /// of its own that are not come after them.
     pub remove_headers: Vec<Cow<'static, str>>,
     /// What the configuration changes of the header fields after that, in this order, and what lasts of it: nothing
     /// of fields that the gateway writes later still.

@@ -5,20 +5,23 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Backend, BodyField, HeaderChanged, NOT_SHOWN, Reader, Retries, UpstreamRequest, address, text};
+use super::question::Fields;
+use super::{Backend, BodyField, HeaderChanged, NOT_SHOWN, Reader, Retries, UpstreamRequest, Verdict, address, text};
 use crate::attributes::Attributes;
 use crate::check::Checked;
 use crate::claims::Claims;
 use crate::client_cert;
 use crate::config::mask::sounds_secret;
+use crate::connection_field;
 use crate::cors::CrossOrigin;
 use crate::decide::{Body, Known};
 use crate::decision::{Destination, Forward, Path, ToProvider};
+use crate::field_value::FieldValue;
 use crate::request::{Headers, Request};
 use crate::rewrite::{self, DROPPED_HEADER_PREFIXES, DROPPED_HEADERS};
 use crate::route;
 use crate::shown;
-use crate::snapshot::UpstreamProtocol;
+use crate::snapshot::{Snapshot, UpstreamProtocol};
 use crate::tables::{
     BackendRow, BackendTarget, HeaderChange, HeaderChangeRow, HeaderText, RetryPolicy, RuleId, RuleRow,
 };
@@ -27,8 +30,50 @@ use crate::upgrade::KEY;
 
 const AUTHORIZATION: &str = "authorization";
 
+/// Providers are asked for plain text, since usage is read from their answers.
+const ACCEPT_ENCODING: &str = "accept-encoding";
+
 /// What a plain host is told of a path that is rewritten.
 pub(super) const ORIGINAL_PATH: &str = "x-envoy-original-path";
+
+/// Adds to what is never sent what else of the client's own fields, `sent`, the gateway takes out of the head. Only those
+/// who ask know their names.
+pub(super) fn list_dropped(
+    snapshot: &Snapshot,
+    sent: &[(String, FieldValue)],
+    checked: Option<&Checked<'_>>,
+    verdict: &mut Verdict,
+) {
+    let Verdict::Forward(upstream) = verdict else { return };
+    let drops = match upstream.provider {
+        Some(_) => rewrite::drops_header_to_provider,
+        None => rewrite::drops_header_to_host,
+    };
+    for (name, _) in sent {
+        let name = name.to_ascii_lowercase();
+        // A body is framed anew, with its length where that is known.
+        let goes = rewrite::is_made_anew(&name) && name != "content-length"
+            || connection_field::names(&Fields(sent), &name)
+            || drops(snapshot.tables(), &name)
+            || snapshot
+                .authorizers()
+                .iter()
+                .any(|authorizer| authorizer.overlooks(&name))
+            || checked.is_some_and(|checked| checked.names_alike(&name));
+        let is_set = upstream.set_headers.iter().any(|(set, _)| *set == name);
+        if goes && !is_set && !upstream.remove_headers.iter().any(|listed| covers(listed, &name)) {
+            upstream.remove_headers.push(name.into());
+        }
+    }
+}
+
+/// Whether an entry of what is never sent is about the field `name`.
+pub(crate) fn covers(listed: &str, name: &str) -> bool {
+    match listed.strip_suffix('*') {
+        Some(family) => name.starts_with(family),
+        None => name == listed,
+    }
+}
 
 impl Reader<'_> {
     pub(super) fn upstream_request(
@@ -179,9 +224,13 @@ impl Reader<'_> {
         forward: &Forward<'_>,
     ) -> Vec<(String, String)> {
         let mut set = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
+        if let Destination::Provider(_) = forward.to {
+            set.push((ACCEPT_ENCODING.to_owned(), "identity".to_owned()));
+        }
         let is_dropped = |name: &str| match forward.to {
             Destination::Provider(_) => {
-                rewrite::drops_header_to_provider(self.tables, name)
+                name == ACCEPT_ENCODING
+                    || rewrite::drops_header_to_provider(self.tables, name)
                     || rewrite::token_headers(self.tables).any(|of_token| of_token == name)
             }
             Destination::Host(_) => {
@@ -202,12 +251,10 @@ impl Reader<'_> {
                 set.extend(self.about_the_client(headers, seen, forward.path));
             }
         }
-        let is_made_anew = |name: &str| match forward.to {
-            Destination::Provider(_) => matches!(name, "expect" | "accept-encoding"),
-            Destination::Host(_) => name == "expect",
-        };
-        let is_changed = |name: &str| known.checked.is_some_and(|checked| checked.names(name));
-        let is_other = |name: &str| is_dropped(name) || is_made_anew(name) || is_changed(name);
+        let is_named = |name: &str| connection_field::names(headers, name);
+        let is_changed = |name: &str| known.checked.is_some_and(|checked| checked.names_alike(name));
+        let is_other =
+            |name: &str| is_dropped(name) || rewrite::is_made_anew(name) || is_named(name) || is_changed(name);
         for name in shown::JOINED {
             if !is_other(name) && headers.is_repeated(name) {
                 let mut value = Vec::new();

@@ -44,15 +44,14 @@ function forwarded(verdict: Forward, request: SimulatedRequest): HTMLElement {
   const set = new Map<string, string[]>();
   for (const [name, value] of verdict.setHeaders) set.set(name.toLowerCase(), [...(set.get(name.toLowerCase()) ?? []), value]);
   const changes = verdict.changeHeaders ?? [];
+  const isReplaced = (name: string) => changes.some((change) => change.change !== "add" && change.name.toLowerCase() === name);
   const isRemoved = (name: string) =>
-    verdict.removeHeaders.some((pattern) => (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern))
-    || changes.some((change) => change.change === "remove" && change.name.toLowerCase() === name);
-  const hop = new Set(["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"]);
+    verdict.removeHeaders.some((pattern) => (pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern));
   for (const [name, sent] of request.headers ?? []) {
     const lower = name.toLowerCase();
     const value = typed(sent);
     const next = set.get(lower);
-    const gone = isRemoved(lower) || hop.has(lower);
+    const gone = isRemoved(lower) || isReplaced(lower);
     if (next?.includes(value) && !gone) {
       next.splice(next.indexOf(value), 1);
       lines.push({ kind: "same", text: `${lower}: ${value}` });
@@ -62,7 +61,7 @@ function forwarded(verdict: Forward, request: SimulatedRequest): HTMLElement {
       lines.push({ kind: "same", text: `${lower}: ${value}` });
     }
   }
-  for (const [name, values] of set) lines.push(...values.map((value): Line => ({ kind: "added", text: `${name}: ${value}` })));
+  for (const [name, values] of set) if (!isReplaced(name)) lines.push(...values.map((value): Line => ({ kind: "added", text: `${name}: ${value}` })));
   lines.push(...changed(changes));
   const body = verdict.bodyFields.map(({ name, value, set }): Line =>
     set

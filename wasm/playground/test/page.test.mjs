@@ -311,6 +311,18 @@ test("what_chance_chose_among_is_shown", async () => {
   });
 });
 
+test("what_takes_the_clients_own_fields_away_is_marked", async () => {
+  await open(async (page) => {
+    await page.selectOption("#examples", { label: "VirtualServices" });
+    await page.getByLabel("Path and query").fill("/api/orders");
+    await page.getByLabel("Header fields").fill("host: shop.example.com\nconnection: x-once\nx-once: 1\nx-gateway: mine\nx-own: 1");
+    const line = (kind, hasText) => page.locator(`#outcome .http-line.${kind}`).filter({ hasText });
+    for (const gone of ["connection: x-once", "x-once: 1", "x-gateway: mine"]) await line("removed", gone).waitFor();
+    await line("added", "x-gateway: lockgate").waitFor();
+    await line("same", "x-own: 1").waitFor();
+  });
+});
+
 test("a_thousand_rules_are_answered_while_one_types", async (context) => {
   const rules = Array.from({ length: 1000 }, (_, index) => `  - name: r${index}
     match: [{uri: {prefix: /a${index}/}}]

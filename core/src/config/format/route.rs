@@ -7,6 +7,7 @@ use super::{Check, Fault, field_name, host, name};
 use crate::config::quote::quoted;
 use crate::config::resource::{HeaderKey, RetryConditions};
 use crate::config::time::parse_limit_ms;
+use crate::rewrite::is_made_anew;
 use crate::tables::RetryOn;
 
 /// Namespaces that see a resource.
@@ -86,20 +87,6 @@ pub(super) fn matched_header(text: &str) -> Check {
     }
 }
 
-/// Fields that are about one connection or frame a body, which the gateway writes itself.
-const NEVER_CHANGED: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 pub(super) fn header_change(text: &str) -> Check {
     if text.starts_with(':') || text.eq_ignore_ascii_case("host") {
         return Err(
@@ -130,7 +117,7 @@ pub(super) fn modified_header(text: &str) -> Check {
 
 fn changed_name(text: &str) -> Check {
     field_name(text)?;
-    if NEVER_CHANGED.contains(&&*text.to_ascii_lowercase()) {
+    if is_made_anew(&text.to_ascii_lowercase()) {
         return Err(Fault::new(
             "reserved-header",
             "is about the connection or frames the body, so the gateway writes it itself",
