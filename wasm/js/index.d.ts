@@ -240,6 +240,8 @@ export interface Forward {
   backends?: Backend[];
   /** The host that the upstream is known by. */
   upstream: string;
+  /** The subset of its endpoints, where the rule names one. */
+  subset?: string;
   connect: string[];
   sni: string | null;
   /** What is spoken over the connection, other than HTTP/1.1. */
