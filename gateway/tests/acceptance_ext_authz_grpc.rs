@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod support;
 
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -21,7 +22,8 @@ use support::gateway::Setup;
 use support::outputs::field;
 use support::pki;
 use support::wire::values;
-use support::{QUESTION, eventually};
+use support::{QUESTION, eventually, within_patience};
+use tokio::net::TcpListener;
 
 fn asks(port: u16, fields: &str) -> String {
     format!(
@@ -558,6 +560,45 @@ async fn one_connection_carries_all_questions_and_is_made_again_when_it_is_gone(
         (bed.ask("test.com").await.status == 403).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn all_who_wait_for_one_connection_fail_with_it() {
+    // It takes connections and never shakes hands.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let rule = "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: authz, namespace: istio-system}
+spec:
+  host: authz.test
+  trafficPolicy:
+    connectionPool: {tcp: {connectTimeout: 2s}}
+    tls: {mode: SIMPLE, sni: authz.test}
+";
+    let setup = Setup::seed()
+        .args(&["--workers", "1"])
+        .file("authz.yaml", &asks(silent.local_addr().expect("an address").port(), ""))
+        .file("tls.yaml", rule);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = Client::connect(bed.http()).await;
+        client.send(post("test.com", &[], QUESTION)).await;
+        clients.push(client);
+    }
+    let _kept = within_patience("a connection", silent.accept()).await.expect("one");
+    for client in &mut clients {
+        assert_eq!(client.response().await.status, 403);
+    }
+    let more = futures_util::FutureExt::now_or_never(silent.accept());
+    assert!(more.is_none(), "another connection was tried for those who waited");
+    for line in bed.gateway.log_of(8).await {
+        assert_eq!(
+            field(&line, "ext_authz"),
+            "team-authz=error (connection timeout)",
+            "{line}"
+        );
+    }
 }
 
 #[tokio::test]

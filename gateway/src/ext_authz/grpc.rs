@@ -8,6 +8,7 @@ use core::cell::RefCell;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,6 +19,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use lockgate_core::check::{Authorizer, CheckProtocol, OwnedField, as_text};
+use tokio::sync::SetOnce;
 use tonic::client::{Grpc, GrpcService};
 use tonic_prost::ProstCodec;
 
@@ -29,17 +31,21 @@ use super::{CheckError, Question, Reply, sent};
 use crate::changes::{Change, To};
 use crate::limits::{CHECK_ANSWER_BYTES_MAX, CHECK_FIELDS_MAX};
 use crate::metrics::Shard;
-use crate::upstream::{SendError, Target, connect_http2};
+use crate::upstream::{ConnectError, SendError, Target, connect_http2};
+
+type Sender = SendRequest<tonic::body::Body>;
 
 /// The connection to one authorizer, made when it is first needed and again when it is gone.
 #[derive(Debug)]
 pub(crate) struct Channel {
     target: Arc<Target>,
     shard: Arc<Shard>,
-    sender: RefCell<Option<SendRequest<tonic::body::Body>>>,
-    /// Held while a connection is made, so that all questions wait for one.
-    connecting: tokio::sync::Mutex<()>,
+    sender: RefCell<Option<Sender>>,
+    /// The connection that is being made: all questions wait for one, and what comes of it is theirs.
+    attempt: RefCell<Option<Rc<Attempt>>>,
 }
+
+type Attempt = SetOnce<Result<Sender, ConnectError>>;
 
 impl Channel {
     /// A channel without a connection.
@@ -48,7 +54,7 @@ impl Channel {
             target,
             shard,
             sender: RefCell::default(),
-            connecting: tokio::sync::Mutex::default(),
+            attempt: RefCell::default(),
         }
     }
 
@@ -62,28 +68,38 @@ impl Channel {
         self.sender.take();
     }
 
-    async fn sender(&self, entropy: u64) -> Result<SendRequest<tonic::body::Body>, SendError> {
+    async fn sender(self: &Rc<Self>, entropy: u64) -> Result<Sender, SendError> {
         if let Some(sender) = self.open() {
             return Ok(sender);
         }
-        let _connecting = self.connecting.lock().await;
-        if let Some(sender) = self.open() {
-            return Ok(sender);
-        }
-        let sender = Box::pin(connect_http2(&self.target, &self.shard, entropy))
-            .await
-            .map_err(SendError::Connect)?;
-        *self.sender.borrow_mut() = Some(sender.clone());
-        Ok(sender)
+        self.attempt(entropy).wait().await.clone().map_err(SendError::Connect)
     }
 
-    fn open(&self) -> Option<SendRequest<tonic::body::Body>> {
+    fn attempt(self: &Rc<Self>, entropy: u64) -> Rc<Attempt> {
+        let mut attempt = self.attempt.borrow_mut();
+        let new = || {
+            let made = Rc::<Attempt>::default();
+            let (channel, told) = (Rc::clone(self), Rc::clone(&made));
+            // In a task of its own, since it is nobody's alone.
+            tokio::task::spawn_local(async move {
+                let outcome = connect_http2(&channel.target, &channel.shard, entropy).await;
+                *channel.sender.borrow_mut() = outcome.as_ref().ok().cloned();
+                channel.attempt.take();
+                // It is set here alone.
+                let _ = told.set(outcome);
+            });
+            made
+        };
+        Rc::clone(attempt.get_or_insert_with(new))
+    }
+
+    fn open(&self) -> Option<Sender> {
         self.sender.borrow().clone().filter(|sender| !sender.is_closed())
     }
 }
 
 /// What tonic calls.
-struct Service(SendRequest<tonic::body::Body>);
+struct Service(Sender);
 
 impl GrpcService<tonic::body::Body> for Service {
     type ResponseBody = Incoming;
@@ -99,7 +115,7 @@ impl GrpcService<tonic::body::Body> for Service {
     }
 }
 
-pub(super) async fn ask(channel: &Channel, question: &Question<'_>) -> Result<Reply, CheckError> {
+pub(super) async fn ask(channel: &Rc<Channel>, question: &Question<'_>) -> Result<Reply, CheckError> {
     let CheckProtocol::Grpc { authority } = &question.authorizer.protocol else {
         return Err(CheckError::Field);
     };

@@ -16,7 +16,7 @@ mod watched;
 mod weighed;
 
 pub(crate) use body::UpstreamBody;
-pub(crate) use connect::connect_http2;
+pub(crate) use connect::{ConnectError, connect_http2};
 pub(crate) use pool::{Connection, Pool};
 pub(crate) use send::{Failed, SendError, Towards, send};
 pub(crate) use switched::Switched;
