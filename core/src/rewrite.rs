@@ -153,20 +153,14 @@ pub(crate) fn is_hearsay(trusted_proxies: u32, name: &str) -> bool {
         && !OF_GATEWAY.contains(&name)
 }
 
-/// Whether the client's field `name`, lower case, says what only a trusted proxy may say, so that no authorizer is sent it.
-#[must_use]
-pub fn drops_hearsay(tables: &Tables, name: &str) -> bool {
-    is_hearsay(tables.edge.trusted_proxies, name)
-}
-
-/// Whether the client's field `name`, lower case, is never sent to a plain host.
+/// Whether the client's field `name`, lower case, is never sent to a plain host, nor shown to an authorizer.
 #[must_use]
 pub fn drops_header_to_host(tables: &Tables, name: &str) -> bool {
     let has_underscore = has_underscore(name);
     let (names, prefixes) = (DROPPED_HEADERS_TO_HOST, DROPPED_HEADER_PREFIXES_TO_HOST);
     is_named(names, prefixes, name, has_underscore) && !OF_GATEWAY.contains(&name)
         || is_twin(tables, name, has_underscore)
-        || drops_hearsay(tables, name)
+        || is_hearsay(tables.edge.trusted_proxies, name)
 }
 
 /// The header fields where tokens are or that tokens write, lower case: of the client's, none of either is sent to a

@@ -395,6 +395,61 @@ spec: {jwtRules: [{issuer: i, jwksUri: 'https://keys.test/', fromParams: [t], fr
     }
 }
 
+/// As the gateway sends it: what an authorizer says of the client takes the place of what the gateway would say.
+#[test]
+fn explain_shows_a_plain_host_what_an_authorizer_says_of_the_client() {
+    let host = "---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: plain, namespace: istio-system}
+spec:
+  hosts: [plain.test]
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: plain, namespace: istio-system}
+spec:
+  hosts: [plain.test]
+  gateways: [gw]
+  http: [{route: [{destination: {host: plain.test}}]}]
+";
+    let compiled = setup(&format!("{}{host}", policy("p", "CUSTOM", "a-closed", "[{}]")), false);
+    let fields = [
+        ("x-forwarded-user", Some("ann")),
+        ("x-forwarded-for", Some("192.0.2.9")),
+        ("x-forwarded-proto", None),
+        ("x-real-ip", Some("192.0.2.9")),
+        ("x-envoy-foo", Some("1")),
+        ("x-forwarded-client-cert", Some("By=me")),
+    ];
+    let explanation = Sent {
+        host: "plain.test",
+        headers: &[("x-forwarded-user", "root")],
+        answers: &[allow(FIRST, &fields)],
+        ..CHAT
+    }
+    .explained_by(&compiled);
+    let Verdict::Forward(upstream) = &explanation.verdict else {
+        panic!("{explanation:?}");
+    };
+    let values = |name: &str| {
+        let set = upstream.set_headers.iter().filter(|(set, _)| set == name);
+        set.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+    };
+    let is_removed = |name: &str| upstream.remove_headers.iter().any(|removed| removed == name);
+    for (name, value) in fields {
+        let goes_on = name != "x-forwarded-client-cert";
+        let wanted = value.filter(|_| goes_on);
+        assert_eq!(values(name), Vec::from_iter(wanted), "{name}");
+        assert_eq!(is_removed(name), wanted.is_none(), "{name}");
+    }
+    assert_eq!(values("x-envoy-external-address").len(), 1);
+    assert!(is_removed("forwarded") && is_removed("x-forwarded-*"));
+}
+
 #[test]
 fn explain_says_whom_to_ask_and_takes_what_they_would_say() {
     let policies = policy("p", "CUSTOM", "a-closed", "[{to: [{operation: {methods: [POST]}}]}]");

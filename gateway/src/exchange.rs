@@ -279,7 +279,7 @@ impl Exchange {
         if let Step::Send(plan) = &step {
             let checked = self.checks.as_mut().map(|checks| core::mem::take(&mut checks.headers));
             // Authorizers have been told of the client, and what they left is sent.
-            let knows_client = checked.is_some();
+            let is_checked = checked.is_some();
             let headers = &mut self.head.headers;
             let snapshot = &self.record.view.live.compiled.snapshot;
             let tables = snapshot.tables();
@@ -288,15 +288,17 @@ impl Exchange {
                 To::Provider(_) => None,
             };
             *headers = checked.unwrap_or_else(|| core::mem::take(headers));
-            head::remove_overlooked(headers, snapshot.authorizers());
+            if !is_checked {
+                head::remove_overlooked(headers, snapshot.authorizers());
+            }
             match plan.to {
                 To::Provider(_) => head::clean_request(headers, tables),
                 To::Host(_) => {
-                    head::clean_request_to_host(headers, tables);
-                    if !knows_client {
+                    head::clean_request_to_host(headers, tables, is_checked);
+                    if !is_checked {
                         head::add_client(headers, &self.record.peer, tables);
                     }
-                    head::tell_client_cert(headers, client_cert);
+                    head::correct_client_cert(headers, client_cert);
                 }
             }
             let identity = self.sender.identity();

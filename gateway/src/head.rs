@@ -110,7 +110,7 @@ pub(crate) fn tell_client_cert(headers: &mut HeaderMap, told: Option<HeaderValue
 
 /// Writes it in place of what a head says itself.
 pub(crate) fn correct_client_cert(headers: &mut HeaderMap, told: Option<HeaderValue>) {
-    headers.remove(X_FORWARDED_CLIENT_CERT);
+    remove_alike(headers, client_cert::NAME);
     tell_client_cert(headers, told);
 }
 
@@ -175,13 +175,13 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, tables: &Tables) {
 }
 
 /// Removes from a client's head what must not reach a plain host: what is about the connection, what hosts believe
-/// because only a gateway writes it, cookies with tokens, and `Host` and framing, which are made anew.
-pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables) {
+/// because only a gateway writes it, cookies with tokens, and `Host` and framing, which are made anew. Of a head that
+/// authorizers have checked the second is gone already, and what has such a name is theirs.
+pub(crate) fn clean_request_to_host(headers: &mut HeaderMap, tables: &Tables, is_checked: bool) {
     remove_named(headers);
     remove_where(headers, |name| {
-        is_hop_by_hop(name)
-            || rewrite::is_made_anew(name.as_str())
-            || rewrite::drops_header_to_host(tables, name.as_str())
+        let is_disbelieved = || !is_checked && rewrite::drops_header_to_host(tables, name.as_str());
+        is_hop_by_hop(name) || rewrite::is_made_anew(name.as_str()) || is_disbelieved()
     });
     join_lines(headers);
     if rewrite::reads_tokens_from_cookies(tables) {
@@ -263,9 +263,9 @@ pub(crate) fn remove_overlooked(headers: &mut HeaderMap, authorizers: &[Authoriz
     }
 }
 
-/// Removes what proxies say of a client, where none in front is trusted.
-pub(crate) fn remove_hearsay(headers: &mut HeaderMap, tables: &Tables) {
-    remove_where(headers, |name| rewrite::drops_hearsay(tables, name.as_str()));
+/// Removes what plain hosts believe only when a gateway or an authorizer writes it.
+pub(crate) fn remove_disbelieved(headers: &mut HeaderMap, tables: &Tables) {
+    remove_where(headers, |name| rewrite::drops_header_to_host(tables, name.as_str()));
 }
 
 /// Removes the fields that `Connection` names. Which of the client's it must not name, the decision has said.

@@ -526,6 +526,57 @@ spec: {rules: [{when: [{key: 'request.headers[x-user]', values: [ann]}]}]}
     assert_eq!(bed.ask("test.com").await.status, 200);
 }
 
+/// What an authorizer says of the client is not the client's own word.
+#[tokio::test]
+async fn what_the_authorizer_sets_reaches_plain_hosts_whatever_it_is_called() {
+    const NAMES: [&str; 9] = [
+        "x-forwarded-user",
+        "x-forwarded-access-token",
+        "x-forwarded-host",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "forwarded",
+        "x-envoy-foo",
+        "x_forwarded_user",
+    ];
+    let fields = format!(
+        "      includeRequestHeadersInCheck: ['x*', forwarded]\n      headersToUpstreamOnAllow: [{}, x-forwarded-client-cert]",
+        NAMES.join(", ")
+    );
+    let host = Upstream::plain().await;
+    let route = support::bed::plain_host(host.addr.port(), "ingress-gw", "plain.example");
+    let policy = "apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: only, namespace: istio-system}
+spec:
+  action: DENY
+  rules:
+  - when: [{key: 'request.headers[x-forwarded-user]', notValues: [said]}]
+";
+    let more = |setup: Setup| setup.file("plain.yaml", &route).file("only.yaml", policy);
+    let (authorizer, bed) = bed_with(&fields, more).await;
+    let said: Vec<_> = NAMES.iter().map(|name| (*name, "said")).collect();
+    let claimed: Vec<_> = NAMES.iter().map(|name| (*name, "claimed")).collect();
+    authorizer.answer(ok(&[&said[..], &[("x-forwarded-client-cert", "By=me")]].concat()));
+    let answer = send(&bed, request("GET", "/", "plain.example", &claimed, "")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let asked = authorizer.request().await;
+    let sent = host.request().await;
+    for name in NAMES {
+        let shown = match name {
+            "x-forwarded-for" => Some("claimed,127.0.0.1"),
+            "x-forwarded-proto" => Some("http"),
+            _ => None,
+        };
+        assert_eq!(asked.header(name), shown, "{name}");
+        assert_eq!(values(&sent.fields, name), ["said"], "{name}");
+    }
+    assert_eq!(sent.header("x-envoy-external-address"), Some("127.0.0.1"));
+    // It is the gateway's to say.
+    assert_eq!(sent.header("x-forwarded-client-cert"), None);
+}
+
 #[tokio::test]
 async fn a_client_cannot_have_taken_away_what_the_authorizer_adds() {
     let fields = "      includeRequestHeadersInCheck: [x-plain, x-once]

@@ -224,20 +224,24 @@ impl Reader<'_> {
         forward: &Forward<'_>,
     ) -> Vec<(String, String)> {
         let mut set = Vec::from([("host".to_owned(), forward.authority.to_owned())]);
-        if let Destination::Provider(_) = forward.to {
+        let is_provider = matches!(forward.to, Destination::Provider(_));
+        if is_provider {
             set.push((ACCEPT_ENCODING.to_owned(), "identity".to_owned()));
         }
-        let is_dropped = |name: &str| match forward.to {
-            Destination::Provider(_) => {
+        // Of what an authorizer sets.
+        let is_taken = |name: &str| match is_provider {
+            true => {
                 name == ACCEPT_ENCODING
                     || rewrite::drops_header_to_provider(self.tables, name)
                     || rewrite::token_headers(self.tables).any(|of_token| of_token == name)
             }
-            Destination::Host(_) => {
-                rewrite::drops_header_to_host(self.tables, name)
-                    || self.drops_token_header_to_host(headers, known, name)
+            false => {
+                rewrite::is_alike(name, client_cert::NAME) || self.drops_token_header_to_host(headers, known, name)
             }
         };
+        let is_dropped =
+            |name: &str| is_taken(name) || !is_provider && rewrite::drops_header_to_host(self.tables, name);
+        let is_changed = |name: &str| known.checked.is_some_and(|checked| checked.names_alike(name));
         if let Destination::Host(host) = &forward.to {
             if let Some(upgrade) = host.upgrade {
                 for (name, value) in upgrade.fields() {
@@ -248,11 +252,11 @@ impl Reader<'_> {
                 set.push((KEY.to_owned(), "«random»".to_owned()));
             }
             if let Some(seen) = seen {
-                set.extend(self.about_the_client(headers, seen, forward.path));
+                let told = self.about_the_client(headers, seen, forward.path).into_iter();
+                set.extend(told.filter(|(name, _)| name == ORIGINAL_PATH || !is_changed(name)));
             }
         }
         let is_named = |name: &str| connection_field::names(headers, name);
-        let is_changed = |name: &str| known.checked.is_some_and(|checked| checked.names_alike(name));
         let is_other =
             |name: &str| is_dropped(name) || rewrite::is_made_anew(name) || is_named(name) || is_changed(name);
         for name in shown::JOINED {
@@ -263,7 +267,7 @@ impl Reader<'_> {
             }
         }
         for (name, value) in known.checked.into_iter().flat_map(Checked::changes) {
-            let Some(value) = value.filter(|_| !is_dropped(name)) else {
+            let Some(value) = value.filter(|_| !is_taken(name) && !self.is_written_last(forward, name)) else {
                 continue;
             };
             if name == COOKIE && rewrite::reads_tokens_from_cookies(self.tables) {
@@ -332,6 +336,9 @@ impl Reader<'_> {
         let prefixes = prefixes.iter().chain(families);
         let mut all: Vec<Cow<'static, str>> = names.collect();
         all.extend(prefixes.map(|prefix| Cow::Owned([prefix, "*"].concat())));
+        if let Some(checked) = known.checked.filter(|_| !is_provider) {
+            all.retain(|name| *name == client_cert::NAME || !checked.names(name));
+        }
         let mut add = |name: &str| {
             if !all.iter().any(|known| *known == name) {
                 all.push(name.to_owned().into());

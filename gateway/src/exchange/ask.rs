@@ -49,7 +49,7 @@ impl Exchange {
             Checks::begin(
                 &self.head.headers,
                 &peer,
-                view.live.compiled.snapshot.tables(),
+                &view.live.compiled.snapshot,
                 &self.record.request_id,
             )
         });

@@ -3,7 +3,8 @@
 use http::header::{CONNECTION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use lockgate_core::check::{OwnedAnswer, OwnedSaid};
-use lockgate_core::tables::{AuthorizerId, Tables};
+use lockgate_core::snapshot::Snapshot;
+use lockgate_core::tables::AuthorizerId;
 
 use super::{Denial, Reply};
 use crate::changes::Change;
@@ -24,12 +25,15 @@ pub(crate) struct Checks {
 
 impl Checks {
     /// Before the first question. What the client's `Connection` names goes now, so that it cannot take away what an
-    /// authorizer adds, and what nobody but a trusted proxy may say of the client, so that no authorizer believes it.
-    pub(crate) fn begin(sent: &HeaderMap, peer: &Peer, tables: &Tables, request_id: &HeaderValue) -> Box<Self> {
+    /// authorizer adds, and what no host believes a client, so that no authorizer does either, and what then has such a
+    /// name is an authorizer's word.
+    pub(crate) fn begin(sent: &HeaderMap, peer: &Peer, snapshot: &Snapshot, request_id: &HeaderValue) -> Box<Self> {
+        let tables = snapshot.tables();
         let mut headers = sent.clone();
         head::remove_named(&mut headers);
         headers.remove(CONNECTION);
-        head::remove_hearsay(&mut headers, tables);
+        head::remove_overlooked(&mut headers, snapshot.authorizers());
+        head::remove_disbelieved(&mut headers, tables);
         head::add_client(&mut headers, peer, tables);
         head::correct_client_cert(&mut headers, head::client_cert(sent, peer, tables));
         headers.insert(X_REQUEST_ID, request_id.clone());
