@@ -214,6 +214,31 @@ async fn the_body_goes_as_text_or_as_bytes() {
     bed.assert_forwarded(&bed.upstream.request().await);
 }
 
+#[tokio::test]
+async fn a_large_body_is_sent_without_a_copy_of_it() {
+    const BYTES: usize = 24 << 20;
+    for (fields, wanted) in [
+        ("maxRequestBytes: 33554432", "\u{20ac}!"),
+        ("maxRequestBytes: 33554432, packAsBytes: true", ""),
+    ] {
+        let (authorizer, bed) = bed(&format!("      includeRequestBodyInCheck: {{{fields}}}")).await;
+        assert_eq!(bed.ask("test.com").await.status, 200);
+        authorizer.asked().await;
+        let before = bed.gateway.peak();
+        authorizer.say(deny(7, 401, Vec::new(), ""));
+        // Characters of three bytes that no two pieces of the body begin alike, and what is none.
+        let sent = b"\xe2\x82\xac\xff".repeat(BYTES / 4);
+        assert_eq!(send(&bed, post("test.com", &[], &sent)).await.status, 401);
+        let http = http_of(&authorizer.asked().await.message);
+        match wanted {
+            "" => assert!(http.body.is_empty() && http.raw_body == sent),
+            wanted => assert!(http.raw_body.is_empty() && http.body == wanted.repeat(BYTES / 4)),
+        }
+        let grown = bed.gateway.peak().saturating_sub(before);
+        assert!(grown < BYTES as u64 * 3 / 2, "{grown} bytes");
+    }
+}
+
 /// A host whose answer tells what an authorizer has made of two fields.
 const SHOP: &str = "apiVersion: networking.istio.io/v1
 kind: VirtualService

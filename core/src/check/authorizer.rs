@@ -184,22 +184,11 @@ pub fn joined<'v>(name: &str, values: impl IntoIterator<Item = &'v [u8]>) -> Str
 
 /// Bytes as the text that Envoy makes of them for authorizers: each that is no UTF-8 is an exclamation mark.
 #[must_use]
-pub fn as_text(mut bytes: &[u8]) -> String {
-    let mut text = String::new();
-    while !bytes.is_empty() {
-        let valid = match core::str::from_utf8(bytes) {
-            Ok(rest) => rest,
-            Err(error) => {
-                let valid = bytes.get(..error.valid_up_to()).unwrap_or(&[]);
-                core::str::from_utf8(valid).unwrap_or("")
-            }
-        };
-        text.push_str(valid);
-        bytes = bytes.get(valid.len()..).unwrap_or(&[]);
-        if let Some((_, rest)) = bytes.split_first() {
-            text.push('!');
-            bytes = rest;
-        }
+pub fn as_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '!'));
     }
     text
 }

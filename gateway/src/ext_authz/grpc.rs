@@ -23,8 +23,9 @@ use tokio::sync::SetOnce;
 use tonic::client::{Grpc, GrpcService};
 use tonic_prost::ProstCodec;
 
+use super::message::Message;
 use super::proto::{
-    Address, AttributeContext, AttributeRequest, CHECK, CheckRequest, CheckResponse, DeniedHttpResponse,
+    Address, AttributeContext, AttributeRequest, Behind, CHECK, CheckRequest, CheckResponse, DeniedHttpResponse,
     HeaderValueOption, HttpRequest, HttpResponse, OkHttpResponse, Peer, SocketAddress, Timestamp,
 };
 use super::{CheckError, Question, Reply, sent};
@@ -33,7 +34,7 @@ use crate::limits::{CHECK_ANSWER_BYTES_MAX, CHECK_FIELDS_MAX};
 use crate::metrics::Shard;
 use crate::upstream::{ConnectError, SendError, Target, connect_http2};
 
-type Sender = SendRequest<tonic::body::Body>;
+type Sender = SendRequest<Message>;
 
 /// The connection to one authorizer, made when it is first needed and again when it is gone.
 #[derive(Debug)]
@@ -98,8 +99,11 @@ impl Channel {
     }
 }
 
-/// What tonic calls.
-struct Service(Sender);
+/// What tonic calls: it sends `message`, whatever tonic has for one.
+struct Service {
+    sender: Sender,
+    message: Message,
+}
 
 impl GrpcService<tonic::body::Body> for Service {
     type ResponseBody = Incoming;
@@ -107,11 +111,12 @@ impl GrpcService<tonic::body::Body> for Service {
     type Future = Pin<Box<dyn Future<Output = Result<http::Response<Incoming>, hyper::Error>>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(cx)
+        self.sender.poll_ready(cx)
     }
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
+        let message = core::mem::take(&mut self.message);
+        Box::pin(self.sender.send_request(request.map(|_| message)))
     }
 }
 
@@ -128,15 +133,19 @@ pub(super) async fn ask(channel: &Rc<Channel>, question: &Question<'_>) -> Resul
     let request = CheckRequest {
         attributes: Some(attributes(question)),
     };
+    let body = question.body.as_ref().map(|body| body.pieces.clone());
+    let is_text = !question.authorizer.body.is_some_and(|body| body.as_bytes);
+    let message = Message::new(&request, body.unwrap_or_default(), is_text).ok_or(CheckError::Field)?;
     let sender = channel.sender(question.entropy).await.map_err(CheckError::Send)?;
-    let mut client = Grpc::with_origin(Service(sender), origin).max_decoding_message_size(CHECK_ANSWER_BYTES_MAX);
+    let mut client =
+        Grpc::with_origin(Service { sender, message }, origin).max_decoding_message_size(CHECK_ANSWER_BYTES_MAX);
     client
         .ready()
         .await
         .map_err(|error| CheckError::Send(SendError::Closed(error)))?;
-    let codec: ProstCodec<CheckRequest, CheckResponse> = ProstCodec::default();
+    let codec: ProstCodec<(), CheckResponse> = ProstCodec::default();
     let path = PathAndQuery::from_static(CHECK);
-    match client.unary(tonic::Request::new(request), path, codec).await {
+    match client.unary(tonic::Request::new(()), path, codec).await {
         Ok(answer) => reply(answer.into_inner(), question.headers),
         // It may be a denial with a long page.
         Err(failed) if is_too_long(&failed) => Ok(deny(DeniedHttpResponse::default())),
@@ -173,11 +182,11 @@ fn attributes(question: &Question<'_>) -> AttributeContext {
     };
     if let Some(body) = &question.body {
         headers.insert("x-envoy-auth-partial-body".to_owned(), body.is_partial.to_string());
-        let bytes: Vec<u8> = body.pieces.iter().flatten().copied().collect();
+        let behind = Some(Behind(body.pieces.iter().map(Bytes::len).sum()));
         if question.authorizer.body.is_some_and(|body| body.as_bytes) {
-            http.raw_body = bytes;
+            http.raw_body = behind;
         } else {
-            http.body = as_text(&bytes);
+            http.body = behind;
         }
     }
     http.headers = headers;

@@ -13,6 +13,7 @@
 mod checks;
 mod grpc;
 mod http;
+mod message;
 mod proto;
 
 pub(crate) use checks::Checks;

@@ -9,7 +9,9 @@
 
 use std::collections::BTreeMap;
 
-use prost::{Message, Oneof};
+use bytes::{Buf, BufMut};
+use prost::encoding::{DecodeContext, WireType, skip_field};
+use prost::{DecodeError, Message, Oneof};
 
 /// The call's path.
 pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -87,10 +89,34 @@ pub(super) struct HttpRequest {
     pub(super) size: i64,
     #[prost(string, tag = "10")]
     pub(super) protocol: String,
-    #[prost(string, tag = "11")]
-    pub(super) body: String,
-    #[prost(bytes = "vec", tag = "12")]
-    pub(super) raw_body: Vec<u8>,
+    #[prost(message, optional, tag = "11")]
+    pub(super) body: Option<Behind>,
+    #[prost(message, optional, tag = "12")]
+    pub(super) raw_body: Option<Behind>,
+}
+
+/// Bytes that stand behind a message which ends with them: so many, of which nothing is written with it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Behind(pub(super) usize);
+
+impl Message for Behind {
+    fn encode_raw(&self, _: &mut impl BufMut) {}
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        bytes: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        skip_field(wire_type, tag, bytes, context)
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.0
+    }
+
+    fn clear(&mut self) {}
 }
 
 #[derive(Clone, PartialEq, Message)]
