@@ -132,7 +132,7 @@ impl Fault {
             SendError::PerTryTimeout => (Self::PerTryTimeout, Flag::UpstreamTimeout),
             SendError::ResponseTimeout => (Self::ResponseTimeout, Flag::UpstreamTimeout),
             SendError::Closed(_) => (Self::Broken, Flag::UpstreamTermination),
-            SendError::Garbage(_) => (Self::Garbage, Flag::UpstreamProtocol),
+            SendError::Garbage(_) | SendError::BadStatus => (Self::Garbage, Flag::UpstreamProtocol),
             SendError::ClientBody(_) => (Self::BodyBroken, Flag::DownstreamProtocol),
             SendError::ClientTooSlow => (Self::BodyTimeout, Flag::None),
         }

@@ -272,8 +272,13 @@ async fn a_denial_is_the_authorizers_own_answer() {
 
 /// The status alone denies.
 #[tokio::test]
-async fn a_denial_stands_whatever_is_wrong_with_its_body() {
+async fn a_denial_stands_whatever_is_wrong_with_its_body_or_status() {
     let (authorizer, bed) = bed("      failOpen: true").await;
+    for status in ["600 No", "999 No"] {
+        authorizer.answer(Answer::whole(status, &[("x-reason", "r")], "no"));
+        let answer = bed.ask("test.com").await;
+        assert_eq!((answer.status, answer.text().as_str()), (403, ""), "{status}");
+    }
     let long = "x".repeat(256 * 1024 + 1);
     for (what, answer) in [
         ("too long", Answer::whole("401 No", &[("x-reason", "r")], &long)),

@@ -291,7 +291,7 @@ impl Trying {
             },
             Err(Failed { error, unsent }) => match error {
                 SendError::Connect(_) => Outcome::ConnectFailure,
-                SendError::Closed(_) | SendError::Garbage(_) => Outcome::Reset {
+                SendError::Closed(_) | SendError::Garbage(_) | SendError::BadStatus => Outcome::Reset {
                     begun: unsent.is_none(),
                 },
                 SendError::PerTryTimeout => Outcome::PerTryTimeout,

@@ -325,7 +325,7 @@ fn append(fields: &mut Vec<OwnedField>, name: &str, value: &[u8], headers: &Head
 fn deny(denied: DeniedHttpResponse) -> Reply {
     let code = denied.status.and_then(|status| u16::try_from(status.code).ok());
     let status = code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.filter(|status| !status.is_informational());
+    let status = status.filter(|status| matches!(status.as_u16(), 200..=599));
     let mut headers = HeaderMap::new();
     for option in denied.headers.iter().take(CHECK_FIELDS_MAX) {
         if let Ok((name, value)) = field(option)

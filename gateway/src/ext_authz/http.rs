@@ -18,7 +18,7 @@ use super::{CheckError, Question, Reply, sent};
 use crate::alarm::Alarm;
 use crate::changes::{Change, To};
 use crate::limits::CHECK_ANSWER_BYTES_MAX;
-use crate::upstream::{self, Pool, Towards, UpstreamBody};
+use crate::upstream::{self, Pool, SendError, Towards, UpstreamBody};
 
 const PARTIAL_BODY: HeaderName = HeaderName::from_static("x-envoy-auth-partial-body");
 
@@ -26,9 +26,15 @@ pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duratio
     let mut request = request(question).ok_or(CheckError::Field)?;
     *request.version_mut() = pool.target().version(Version::HTTP_11);
     let to = Towards::any(pool.target(), question.entropy);
-    let (answer, connection) = upstream::send(pool, Box::new(request), to, limit, &Alarm::default())
-        .await
-        .map_err(|failed| CheckError::Send(failed.error))?;
+    let sent = upstream::send(pool, Box::new(request), to, limit, &Alarm::default()).await;
+    let (answer, connection) = match sent.map_err(|failed| failed.error) {
+        Ok(answer) => answer,
+        // It is no 200, and must not go on.
+        Err(SendError::BadStatus) => {
+            return Ok(Reply::deny(StatusCode::FORBIDDEN, HeaderMap::new(), Bytes::new()));
+        }
+        Err(error) => return Err(CheckError::Send(error)),
+    };
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, CHECK_ANSWER_BYTES_MAX).collect().await;
     let body = body.map(Collected::to_bytes).map_err(|_| CheckError::Body);

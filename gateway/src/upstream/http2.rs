@@ -407,7 +407,7 @@ async fn send_on(
             "the upstream's answer has too many fields".into(),
         ))),
         Ok(answer) => match distrusted(&answer) {
-            Some(why) => Err(Unsent::Failed(SendError::Garbage(why.into()))),
+            Some(why) => Err(Unsent::Failed(why)),
             None => Ok((answer, Connection::Http2(slot))),
         },
         Err(mut error) => {

@@ -35,6 +35,8 @@ pub(crate) enum SendError {
     Closed(hyper::Error),
     /// What came back is not an HTTP answer to this request.
     Garbage(String),
+    /// It has a status of no class (RFC 9110 §15).
+    BadStatus,
     /// The client's body broke off while it was passed on.
     ClientBody(hyper::Error),
     /// The client's body came too slowly.
@@ -55,6 +57,7 @@ impl fmt::Display for SendError {
                 source.map_or(Ok(()), |source| write!(f, ": {source}"))
             }
             Self::Garbage(what) => f.write_str(what),
+            Self::BadStatus => f.write_str("the upstream's answer has a status beyond 599"),
             Self::ClientBody(error) => write!(f, "client's body: {error}"),
             Self::ClientTooSlow => BodyFailure::TooSlow.fmt(f),
         }
@@ -183,7 +186,7 @@ async fn send_on(
     match answer {
         None => Err(Unsent::Failed(SendError::Timeout)),
         Some(Ok(answer)) => match distrusted(&answer) {
-            Some(why) => Err(Unsent::Failed(SendError::Garbage(why.into()))),
+            Some(why) => Err(Unsent::Failed(why)),
             None => {
                 let switched = switched.map(Connection::Switched);
                 Ok((answer, switched.unwrap_or(Connection::Http1(connection))))
@@ -212,12 +215,12 @@ pub(super) async fn unless_silent<F: Future>(
     }
 }
 
-/// What hyper reads and must not go on: a status of no class (RFC 9110 §15), and what another reader of this head of
+/// What hyper reads and must not go on: a status of no class, and what another reader of this head of
 /// HTTP/1 could take for another end of the body (RFC 9112 §6.1, §6.3). Codings other than `chunked` would go on without
 /// their name.
-pub(super) fn distrusted<B>(answer: &Response<B>) -> Option<&'static str> {
+pub(super) fn distrusted<B>(answer: &Response<B>) -> Option<SendError> {
     if answer.status().as_u16() > 599 {
-        return Some("the upstream's answer has a status beyond 599");
+        return Some(SendError::BadStatus);
     }
     let (mut codings, mut chunked, mut lengths) = (0_usize, 0_usize, 0_usize);
     // Once over all, which for the few fields of an answer costs less than to look for either.
@@ -230,13 +233,14 @@ pub(super) fn distrusted<B>(answer: &Response<B>) -> Option<&'static str> {
             lengths += value.as_bytes().split(|byte| *byte == b',').count();
         }
     }
-    match (codings, lengths) {
-        (0, 0 | 1) => None,
-        (0, _) => Some("the upstream gave its answer's length twice"),
-        (1, 0) if chunked == 1 && answer.version() == Version::HTTP_11 => None,
-        (_, 0) => Some("the upstream's answer has another transfer coding than `chunked`"),
-        (..) => Some("the upstream gave its answer a length beside a transfer coding"),
-    }
+    let why = match (codings, lengths) {
+        (0, 0 | 1) => return None,
+        (0, _) => "the upstream gave its answer's length twice",
+        (1, 0) if chunked == 1 && answer.version() == Version::HTTP_11 => return None,
+        (_, 0) => "the upstream's answer has another transfer coding than `chunked`",
+        (..) => "the upstream gave its answer a length beside a transfer coding",
+    };
+    Some(SendError::Garbage(why.into()))
 }
 
 fn classify(error: hyper::Error) -> SendError {
