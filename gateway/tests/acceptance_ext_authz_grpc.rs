@@ -486,6 +486,21 @@ async fn a_denial_stands_whatever_is_wrong_with_its_answer() {
     assert_eq!(bed.ask("test.com").await.status, 200, "a failed call is no denial");
 }
 
+/// Envoy 1.40 takes the last one, be it a permission after a denial.
+#[tokio::test]
+async fn more_messages_than_one_deny() {
+    let (authorizer, bed) = bed("      failOpen: true").await;
+    let no = || deny(7, 401, Vec::new(), "no");
+    for messages in [vec![yes(), no()], vec![no(), yes()], vec![yes(), yes()]] {
+        authorizer.answer(Answer::Messages(messages));
+        let answer = bed.ask("test.com").await;
+        assert_eq!((answer.status, answer.text().as_str()), (403, ""));
+    }
+    bed.assert_no_contact();
+    authorizer.answer(Answer::Messages(Vec::new()));
+    assert_eq!(bed.ask("test.com").await.status, 200, "no message is no denial");
+}
+
 #[tokio::test]
 async fn a_permission_may_leave_its_status_out() {
     let (authorizer, bed) = bed("").await;

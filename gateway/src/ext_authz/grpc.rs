@@ -145,11 +145,21 @@ pub(super) async fn ask(channel: &Rc<Channel>, question: &Question<'_>) -> Resul
         .map_err(|error| CheckError::Send(SendError::Closed(error)))?;
     let codec: ProstCodec<(), CheckResponse> = ProstCodec::default();
     let path = PathAndQuery::from_static(CHECK);
-    match client.unary(tonic::Request::new(()), path, codec).await {
-        Ok(answer) => reply(answer.into_inner(), question.headers),
+    let answered = async {
+        let answer = client.server_streaming(tonic::Request::new(()), path, codec).await?;
+        let mut messages = answer.into_inner();
+        let first = messages.message().await?;
+        let is_only = first.is_none() || messages.message().await?.is_none();
+        Ok((first, is_only))
+    };
+    match answered.await {
+        Ok((Some(answer), true)) => reply(answer, question.headers),
+        // Of two one may be a denial.
+        Ok((Some(_), false)) => Ok(deny(DeniedHttpResponse::default())),
+        Ok((None, _)) => Err(CheckError::NoVerdict),
         // It may be a denial with a long page.
         Err(failed) if is_too_long(&failed) => Ok(deny(DeniedHttpResponse::default())),
-        Err(failed) => Err(CheckError::Grpc(failed.code())),
+        Err(failed) => Err(CheckError::Grpc(tonic::Status::code(&failed))),
     }
 }
 

@@ -26,6 +26,8 @@ use tokio_rustls::TlsAcceptor;
 pub enum Answer {
     /// This message.
     Message(Box<CheckResponse>),
+    /// These messages, one after the other.
+    Messages(Vec<CheckResponse>),
     /// These bytes where a message should be.
     Bytes(Vec<u8>),
     /// A failed call with this gRPC status.
@@ -210,9 +212,10 @@ async fn answer(
     };
     // Nobody may be interested.
     let _ = record.send(asked);
-    let bytes = match next.unwrap_or_else(|| Answer::Message(Box::new(yes()))) {
-        Answer::Message(message) => message.encode_to_vec(),
-        Answer::Bytes(bytes) => bytes,
+    let messages = match next.unwrap_or_else(|| Answer::Message(Box::new(yes()))) {
+        Answer::Message(message) => vec![message.encode_to_vec()],
+        Answer::Messages(messages) => messages.iter().map(CheckResponse::encode_to_vec).collect(),
+        Answer::Bytes(bytes) => vec![bytes],
         Answer::Status(status) => return Ok(grpc(Bytes::new(), status)),
         Answer::NotGrpc => {
             let mut response = Response::new(Full::from("hello").boxed());
@@ -227,9 +230,12 @@ async fn answer(
             unreachable!("no test waits so long");
         }
     };
-    let mut framed = vec![0];
-    framed.extend_from_slice(&u32::try_from(bytes.len()).expect("a small message").to_be_bytes());
-    framed.extend_from_slice(&bytes);
+    let mut framed = Vec::new();
+    for bytes in messages {
+        framed.push(0);
+        framed.extend_from_slice(&u32::try_from(bytes.len()).expect("a small message").to_be_bytes());
+        framed.extend_from_slice(&bytes);
+    }
     Ok(grpc(framed.into(), 0))
 }
 
