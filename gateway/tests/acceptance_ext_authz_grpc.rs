@@ -653,6 +653,8 @@ async fn a_client_that_leaves_takes_its_question_back() {
         (authorizer.taken_back() == 1).then_some(())
     })
     .await;
+    let line = bed.gateway.log_of(1).await.remove(0);
+    assert_eq!(field(&line, "ext_authz"), "team-authz=cancelled");
     assert_eq!(bed.ask("test.com").await.status, 200);
     assert_eq!(authorizer.connection_count(), 1, "the connection is still good");
 }

@@ -404,6 +404,12 @@ async fn a_client_that_leaves_takes_its_question_back() {
         closed.duration_since(left) < Duration::from_secs(1),
         "the question was not taken back"
     );
+    let line = bed.gateway.log_of(1).await.remove(0);
+    assert_eq!(field(&line, "ext_authz"), "team-authz=cancelled");
+    let labels = [("authorizer", "team-authz"), ("result", "cancelled")];
+    let metrics = bed.gateway.metrics().await;
+    let name = "lockgate_ext_authz_duration_milliseconds_count";
+    assert_eq!(total(&metrics, name, &labels), 1.0);
     gate.open();
     // CVE-2026-47205: an answer that comes too late goes nowhere, and the gateway goes on.
     assert_eq!(bed.ask("test.com").await.status, 200);

@@ -3,7 +3,6 @@
 use core::cell::Cell;
 use core::fmt::Write;
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use lockgate_core::tables::{AuthorizerId, ProviderId, RuleId, UpstreamId};
 
 use super::{Flag, line};
 use crate::connection::Peer;
-use crate::ext_authz::{self, Reply};
+use crate::ext_authz::{self, CheckError, Reply};
 use crate::head::HeadFields;
 use crate::metrics::labels::Label;
 use crate::metrics::{CheckKey, RequestKey, TokenKey, Tokens};
@@ -80,6 +79,8 @@ pub(crate) struct Record {
     pub(crate) observation: Observation,
     /// What external authorizers said, in the order they were asked: `NAME=allowed`, `NAME=error (why)`.
     pub(crate) checks: String,
+    /// The one that is being asked, and since when.
+    asked: Option<(AuthorizerId, Instant)>,
 }
 
 /// Token counts as the provider reported them.
@@ -131,6 +132,7 @@ impl Record {
             usage: None,
             observation: Observation::default(),
             checks: String::new(),
+            asked: None,
         })
     }
 
@@ -163,23 +165,34 @@ impl Record {
         self.details = details.into();
     }
 
-    /// An external authorizer answered, or did not, after `took`.
-    pub(crate) fn checked(&mut self, authorizer: AuthorizerId, reply: &Reply, took: Duration) {
+    /// An external authorizer is asked.
+    pub(crate) fn asks(&mut self, authorizer: AuthorizerId) {
+        self.asked = Some((authorizer, Instant::now()));
+    }
+
+    /// It answered, or did not.
+    pub(crate) fn checked(&mut self, reply: &Reply) {
+        self.end_check(reply.result(), reply.failure.as_ref());
+    }
+
+    fn end_check(&mut self, result: &'static str, failure: Option<&CheckError>) {
+        let Some((authorizer, began)) = self.asked.take() else {
+            return;
+        };
         let tables = self.view.live.compiled.snapshot.tables();
-        let result = reply.result();
         if !self.checks.is_empty() {
             self.checks.push_str(", ");
         }
         // Writing to a String cannot fail.
         let _ = write!(self.checks, "{}={result}", tables.authorizer_name(authorizer));
-        if let Some(failure) = &reply.failure {
+        if let Some(failure) = failure {
             let _ = write!(self.checks, " ({failure})");
         }
         let key = CheckKey {
             authorizer: self.view.authorizer_label(authorizer),
             result,
         };
-        self.worker.shard.count_check(key, took);
+        self.worker.shard.count_check(key, began.elapsed());
     }
 
     /// Counts the request, which ended at `ended`.
@@ -221,6 +234,8 @@ impl Drop for Record {
         if self.flag == Flag::DownstreamTermination && is_cut {
             self.end(Flag::LocalReset, "drain_timeout");
         }
+        // Nobody waits for its answer any more.
+        self.end_check("cancelled", None);
         self.count(ended);
         let worker = Rc::clone(&self.worker);
         let log = &worker.shared.logs.access;

@@ -2,7 +2,6 @@
 
 use core::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
 
 use http::HeaderValue;
 use http::header::HOST;
@@ -64,7 +63,7 @@ impl Exchange {
             Some(authority) => authority.as_str().as_bytes(),
             None => self.head.headers.get(HOST).map_or(&[][..], HeaderValue::as_bytes),
         };
-        let began = Instant::now();
+        self.record.asks(asked.authorizer);
         let reply = match body {
             Err(TooLarge) => Reply::too_large(),
             Ok(body) => {
@@ -87,7 +86,7 @@ impl Exchange {
                 ext_authz::ask(way, question).await
             }
         };
-        self.record.checked(asked.authorizer, &reply, began.elapsed());
+        self.record.checked(&reply);
         checks.take(asked.authorizer, reply);
         Ok(())
     }

@@ -191,7 +191,7 @@ impl Reply {
         }
     }
 
-    /// What metrics and logs call it.
+    /// What metrics and logs call it. One that nobody waits for is `cancelled` there.
     pub(crate) fn result(&self) -> &'static str {
         match self.said {
             OwnedSaid::Allow(_) => "allowed",
