@@ -239,6 +239,31 @@ async fn a_large_body_is_sent_without_a_copy_of_it() {
     }
 }
 
+#[tokio::test]
+async fn the_size_is_what_the_client_says_or_what_was_read() {
+    let whole = "      includeRequestBodyInCheck: {maxRequestBytes: 4, allowPartialMessage: true}";
+    for (fields, chunked) in [("", -1), (whole, 10)] {
+        let (authorizer, bed) = bed(fields).await;
+        let head = "POST / HTTP/1.1\r\nhost: test.com\r\ncontent-type: application/json\r\n";
+        for (framing, wanted) in [
+            (
+                "transfer-encoding: chunked\r\n\r\na\r\n          \r\n0\r\n\r\n",
+                chunked,
+            ),
+            ("content-length: 10\r\n\r\n          ", 10),
+            ("content-length: 0\r\n\r\n", 0),
+        ] {
+            authorizer.say(deny(7, 401, Vec::new(), ""));
+            assert_eq!(send(&bed, format!("{head}{framing}")).await.status, 401);
+            assert_eq!(
+                http_of(&authorizer.asked().await.message).size,
+                wanted,
+                "{fields}: {framing}"
+            );
+        }
+    }
+}
+
 /// A host whose answer tells what an authorizer has made of two fields.
 const SHOP: &str = "apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -316,6 +341,8 @@ async fn what_a_permission_changes_goes_on() {
             header("x-user", "ann"),
             appended("x-token", "more", true),
             appended("x-absent", "left alone", true),
+            appended("x-early", "2", true),
+            header("x-early", "1"),
             appended("x-set", "yes", false),
             header("X-Upper", "u"),
         ],
@@ -338,6 +365,7 @@ async fn what_a_permission_changes_goes_on() {
         ("x-user", &["ann"][..]),
         ("x-token", &["1,more", "2"]),
         ("x-absent", &[]),
+        ("x-early", &["1,2"]),
         ("x-set", &["yes"]),
         ("x-upper", &["u"]),
         ("x-secret", &[]),

@@ -231,11 +231,12 @@ fn peer(address: core::net::SocketAddr) -> Peer {
     }
 }
 
-/// Bytes of the client's body as its head tells them; -1 when it does not.
+/// Bytes of the client's body as its head tells them, or as many as were read; -1 when neither is known.
 fn size(question: &Question<'_>) -> i64 {
     let told = question.headers.get(CONTENT_LENGTH);
     match told.map(|value| value.to_str().ok().and_then(|text| text.parse().ok())) {
         Some(size) => size.unwrap_or(-1),
+        None if let Some(body) = &question.body => i64::try_from(body.whole).unwrap_or(-1),
         None if question.headers.contains_key(http::header::TRANSFER_ENCODING) => -1,
         None => 0,
     }
@@ -253,7 +254,7 @@ fn reply(answer: CheckResponse, headers: &HeaderMap) -> Result<Reply, CheckError
     }
 }
 
-fn allow(ok: OkHttpResponse, headers: &HeaderMap) -> Result<Reply, CheckError> {
+fn allow(mut ok: OkHttpResponse, headers: &HeaderMap) -> Result<Reply, CheckError> {
     if !ok.query_parameters_to_set.is_empty() || !ok.query_parameters_to_remove.is_empty() {
         return Err(CheckError::Forbidden("the query".into()));
     }
@@ -266,10 +267,12 @@ fn allow(ok: OkHttpResponse, headers: &HeaderMap) -> Result<Reply, CheckError> {
         return Err(CheckError::TooManyFields);
     }
     let mut fields = Vec::new();
+    // As Envoy does: first it overwrites, then it appends.
+    ok.headers.sort_by_key(appends);
     for option in &ok.headers {
         let (name, value) = field(option)?;
         let name = changeable(&name)?;
-        if option.append.as_ref().is_some_and(|append| append.value) {
+        if appends(option) {
             append(&mut fields, name, value.as_bytes(), headers);
         } else {
             OwnedField::set(&mut fields, name, value.as_bytes());
@@ -312,6 +315,10 @@ fn order(change: &Change) -> u8 {
         To::IfAbsent(_) => 2,
         To::IfThere(_) => 3,
     }
+}
+
+fn appends(option: &HeaderValueOption) -> bool {
+    option.append.as_ref().is_some_and(|append| append.value)
 }
 
 /// Adds `value` to the first value of a field that is there, as Envoy does; one that is not is left alone.

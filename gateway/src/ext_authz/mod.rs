@@ -61,6 +61,8 @@ pub(crate) struct Question<'q> {
 #[derive(Debug)]
 pub(crate) struct SentBody {
     pub(crate) pieces: VecDeque<Bytes>,
+    /// Bytes of all of it.
+    pub(crate) whole: usize,
     /// Whether it is not all of it.
     pub(crate) is_partial: bool,
 }
@@ -81,6 +83,7 @@ impl SentBody {
         Self {
             is_partial: pieces.iter().map(Bytes::len).sum::<usize>() < whole,
             pieces,
+            whole,
         }
     }
 }
