@@ -26,7 +26,7 @@ use crate::access::{Flag, Record};
 use crate::head;
 use crate::idle::IdleLimit;
 use crate::meter::Meter;
-use crate::pace::Broken;
+use crate::pace::{self, Broken};
 use crate::upstream::{Connection, Pool};
 use crate::worker::Counted;
 
@@ -337,11 +337,9 @@ impl Body for ClientBody {
 }
 
 impl Passing {
-    /// Whether a body without more to come lacks its end, which in HTTP/2 is a flag of its own. A server that answered
-    /// early may reset the stream after it, and then what is not read yet has lost the flag; its length tells as well.
+    /// Whether a body without more to come lacks its end.
     fn is_torn(&self) -> bool {
-        let lacks_bytes = self.incoming.size_hint().exact() != Some(0);
-        matches!(self.connection, Some(Connection::Http2(_))) && !self.incoming.is_end_stream() && lacks_bytes
+        matches!(self.connection, Some(Connection::Http2(_))) && pace::is_torn(&self.incoming)
     }
 
     /// Whether a body that ends with its connection ends in the middle, which only what is read of it can tell.

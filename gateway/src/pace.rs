@@ -196,9 +196,14 @@ impl Paced {
 
     /// Whether it ended although no end of it has come.
     fn is_torn(&self) -> bool {
-        let lacks_bytes = self.incoming.size_hint().exact() != Some(0);
-        self.is_http2 && !self.incoming.is_end_stream() && lacks_bytes
+        self.is_http2 && is_torn(&self.incoming)
     }
+}
+
+/// Whether a body of HTTP/2 without more to come lacks its end, which is a flag of its own. A server that answered early
+/// may reset the stream after it, and then what is not read yet has lost the flag; its length tells as well.
+pub(crate) fn is_torn(incoming: &Incoming) -> bool {
+    !incoming.is_end_stream() && incoming.size_hint().exact() != Some(0)
 }
 
 /// The time that a body of so many bytes may take.

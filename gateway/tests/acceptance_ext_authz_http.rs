@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use support::bed::{Bed, Transport};
 use support::client::{Client, Response, post, request};
+use support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, RST_STREAM, block, frame};
 use support::gateway::Setup;
+use support::http2_upstream::Raw;
 use support::outputs::{field, total};
 use support::upstream::{Answer, Gate, Step, Upstream};
 use support::wire::values;
@@ -342,6 +344,36 @@ async fn without_an_answer_that_counts_requests_are_refused() {
         &[("result", "error")],
     );
     assert_eq!(errors, f64::from(u32::try_from(no_answers().len()).expect("a few")));
+}
+
+/// In HTTP/2 a stream that is reset without an error ends like a whole one.
+#[tokio::test]
+async fn a_permission_over_http2_that_is_reset_does_not_count() {
+    let raw = Raw::bind().await;
+    let text = asks(raw.port(), "", "[{}]").replace("protocol: HTTP", "protocol: HTTP2");
+    let setup = Setup::seed().args(&["--workers", "1"]).file("authz.yaml", &text);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    let mut connection = None;
+    for (is_reset, status) in [(true, 403), (false, 200)] {
+        let mut client = Client::connect(bed.http()).await;
+        client.send(post("test.com", &[], QUESTION)).await;
+        if connection.is_none() {
+            connection = Some(raw.accept().await);
+        }
+        let authorizer = connection.as_mut().expect("a connection");
+        let stream = authorizer.asked().await;
+        let head = frame(HEADERS, END_HEADERS, stream, &block(&[(":status", b"200")]));
+        let end = match is_reset {
+            true => [
+                frame(DATA, 0, stream, b"x"),
+                frame(RST_STREAM, 0, stream, &NO_ERROR.to_be_bytes()),
+            ]
+            .concat(),
+            false => frame(DATA, END_STREAM, stream, b"x"),
+        };
+        assert!(authorizer.send(&[head, end].concat()).await);
+        assert_eq!(client.response().await.status, status);
+    }
 }
 
 #[tokio::test]

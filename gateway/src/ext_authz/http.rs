@@ -18,6 +18,7 @@ use super::{CheckError, Question, Reply, sent};
 use crate::alarm::Alarm;
 use crate::changes::{Change, To};
 use crate::limits::CHECK_ANSWER_BYTES_MAX;
+use crate::pace;
 use crate::upstream::{self, Pool, SendError, Towards, UpstreamBody};
 
 const PARTIAL_BODY: HeaderName = HeaderName::from_static("x-envoy-auth-partial-body");
@@ -35,9 +36,12 @@ pub(super) async fn ask(pool: &Rc<Pool>, question: &Question<'_>, limit: Duratio
         }
         Err(error) => return Err(CheckError::Send(error)),
     };
-    let (head, body) = answer.into_parts();
-    let body = Limited::new(body, CHECK_ANSWER_BYTES_MAX).collect().await;
-    let body = body.map(Collected::to_bytes).map_err(|_| CheckError::Body);
+    let (head, mut incoming) = answer.into_parts();
+    let body = Limited::new(&mut incoming, CHECK_ANSWER_BYTES_MAX).collect().await;
+    // A stream that is reset without an error ends so in hyper, too.
+    let is_torn = head.version == Version::HTTP_2 && pace::is_torn(&incoming);
+    let body = body.ok().filter(|_| !is_torn).map(Collected::to_bytes);
+    let body = body.ok_or(CheckError::Body);
     if body.is_ok() {
         pool.put(connection);
     }
