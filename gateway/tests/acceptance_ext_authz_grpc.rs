@@ -18,7 +18,9 @@ use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use support::authorizer::{Answer, Authorizer, verdict, yes};
 use support::bed::{Bed, Transport};
 use support::client::{Client, Response, post, request};
+use support::frames::{PING, frame};
 use support::gateway::Setup;
+use support::http2_upstream::Raw;
 use support::outputs::field;
 use support::pki;
 use support::wire::values;
@@ -685,6 +687,26 @@ async fn a_client_that_leaves_takes_its_question_back() {
     assert_eq!(field(&line, "ext_authz"), "team-authz=cancelled");
     assert_eq!(bed.ask("test.com").await.status, 200);
     assert_eq!(authorizer.connection_count(), 1, "the connection is still good");
+}
+
+#[tokio::test]
+async fn an_authorizer_that_floods_is_let_go() {
+    let raw = Raw::bind().await;
+    let setup = Setup::seed()
+        .args(&["--workers", "1"])
+        .file("authz.yaml", &asks(raw.port(), ""));
+    let bed = Bed::start(Transport::Plain, setup).await;
+    let mut client = Client::connect(bed.http()).await;
+    client.send(post("test.com", &[], QUESTION)).await;
+    let mut one = raw.accept().await;
+    one.asked().await;
+    let flood = frame(PING, 0, 0, &[0; 8]).repeat(1000);
+    let mut rounds = 0;
+    while one.send(&flood).await {
+        rounds += 1;
+        assert!(rounds < 1000, "all of it is taken");
+    }
+    assert_eq!(client.response().await.status, 403);
 }
 
 /// CVE-2024-23324: such a field turned the check off.

@@ -32,9 +32,9 @@ use super::{CheckError, Question, Reply, sent};
 use crate::changes::{Change, To};
 use crate::limits::{CHECK_ANSWER_BYTES_MAX, CHECK_FIELDS_MAX};
 use crate::metrics::Shard;
-use crate::upstream::{ConnectError, SendError, Target, connect_http2};
+use crate::upstream::{ConnectError, SendError, Signs, Target, connect_http2};
 
-type Sender = SendRequest<Message>;
+type Sender = (SendRequest<Message>, Rc<Signs>);
 
 /// The connection to one authorizer, made when it is first needed and again when it is gone.
 #[derive(Debug)]
@@ -95,13 +95,13 @@ impl Channel {
     }
 
     fn open(&self) -> Option<Sender> {
-        self.sender.borrow().clone().filter(|sender| !sender.is_closed())
+        self.sender.borrow().clone().filter(|(sender, _)| !sender.is_closed())
     }
 }
 
 /// What tonic calls: it sends `message`, whatever tonic has for one.
 struct Service {
-    sender: Sender,
+    sender: SendRequest<Message>,
     message: Message,
 }
 
@@ -136,7 +136,8 @@ pub(super) async fn ask(channel: &Rc<Channel>, question: &Question<'_>) -> Resul
     let body = question.body.as_ref().map(|body| body.pieces.clone());
     let is_text = !question.authorizer.body.is_some_and(|body| body.as_bytes);
     let message = Message::new(&request, body.unwrap_or_default(), is_text).ok_or(CheckError::Field)?;
-    let sender = channel.sender(question.entropy).await.map_err(CheckError::Send)?;
+    let (sender, signs) = channel.sender(question.entropy).await.map_err(CheckError::Send)?;
+    signs.asked();
     let mut client =
         Grpc::with_origin(Service { sender, message }, origin).max_decoding_message_size(CHECK_ANSWER_BYTES_MAX);
     client

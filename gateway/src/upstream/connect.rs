@@ -21,6 +21,7 @@ use super::pool::{Http1, Pool};
 use super::send::Towards;
 use super::switched::Switched;
 use super::tls::Speaks;
+use super::weighed::{Signs, Weighed};
 use crate::joined::Joined;
 use crate::limits::{UPSTREAM_HEAD_BYTES_MAX, UPSTREAM_PING};
 use crate::metrics::Shard;
@@ -122,23 +123,25 @@ pub(super) async fn connect(pool: &Rc<Pool>, to: Towards) -> Result<Http1, Conne
     })
 }
 
-/// A connection for HTTP/2. It is closed when the last of its senders is gone, and found dead by pings.
+/// A connection for HTTP/2. It is closed when the last of its senders is gone, and found dead by pings. Who sends on it
+/// says so to its signs.
 pub(crate) async fn connect_http2<B>(
     target: &Target,
     shard: &Arc<Shard>,
     entropy: u64,
-) -> Result<http2::SendRequest<B>, ConnectError>
+) -> Result<(http2::SendRequest<B>, Rc<Signs>), ConnectError>
 where
     B: http_body::Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn core::error::Error + Send + Sync>>,
 {
     let Stream { io, .. } = stream(target, shard, Towards::any(target, entropy), Speaks::Http2).await?;
+    let signs = Rc::<Signs>::default();
     let (sender, connection) = http2::Builder::new(OnThisThread)
         .timer(TokioTimer::new())
         .keep_alive_interval(UPSTREAM_PING)
         .max_header_list_size(u32::try_from(UPSTREAM_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(Weighed::new(Joined(io), &signs)))
         .await
         .map_err(ConnectError::http)?;
     let open = Open::new(shard);
@@ -146,7 +149,7 @@ where
         let _open = open;
         let _ = connection.await;
     });
-    Ok(sender)
+    Ok((sender, signs))
 }
 
 /// Connects to an endpoint, or, while that fails, to the others in turn where it may: nothing has been sent yet.

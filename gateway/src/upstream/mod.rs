@@ -21,6 +21,7 @@ pub(crate) use pool::{Connection, Pool};
 pub(crate) use send::{Failed, SendError, Towards, send};
 pub(crate) use switched::Switched;
 pub(crate) use watched::{Watch, Watched};
+pub(crate) use weighed::Signs;
 
 use core::time::Duration;
 

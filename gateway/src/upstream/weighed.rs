@@ -19,7 +19,7 @@ const BYTES_PER_FRAME: usize = 32;
 
 /// What is known of a connection besides what hyper says.
 #[derive(Debug)]
-pub(super) struct Signs {
+pub(crate) struct Signs {
     budget: Rc<Budget>,
     has_ended: Cell<bool>,
     changed: Notify,
@@ -37,7 +37,7 @@ impl Default for Signs {
 
 impl Signs {
     /// A request is sent on it.
-    pub(super) fn asked(&self) {
+    pub(crate) fn asked(&self) {
         self.budget.answered();
     }
 
