@@ -1,5 +1,6 @@
 //! A configuration in use: the compiled snapshot and what the shell made of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
@@ -100,6 +101,21 @@ impl Live {
             credentials,
             dump,
         })
+    }
+
+    /// Goes on with those upstreams of `before` that are the same, so that workers know by the pointer whose connections
+    /// they keep: to compare them takes too long where requests wait.
+    pub(crate) fn keep_upstreams(&mut self, before: &Self) {
+        let known: HashMap<_, _> = before
+            .upstreams
+            .iter()
+            .map(|target| (target.identity(), target))
+            .collect();
+        for target in &mut self.upstreams {
+            if let Some(same) = known.get(&target.identity()) {
+                *target = Arc::clone(same);
+            }
+        }
     }
 
     /// The fields that an authorizer is sent besides the client's.

@@ -28,7 +28,7 @@ pub(crate) fn load(inputs: &mut Inputs, memory: &mut Memory, watch: &mut FileWat
     watch.renew(inputs);
     let loaded = compile(inputs, memory)?;
     watch.follow(&loaded.compiled);
-    prepare(loaded)
+    prepare(loaded, None)
 }
 
 /// A configuration that is right in itself.
@@ -39,7 +39,8 @@ pub(crate) struct Loaded {
     sources: Vec<Source>,
 }
 
-fn prepare(loaded: Loaded) -> Result<Live, Refused> {
+/// With what of `before` has not changed.
+fn prepare(loaded: Loaded, before: Option<&Live>) -> Result<Live, Refused> {
     let Loaded {
         compiled,
         dump,
@@ -50,7 +51,11 @@ fn prepare(loaded: Loaded) -> Result<Live, Refused> {
     if diagnostics.has_errors() {
         return Err(Refused(config::render(&diagnostics, &sources)));
     }
-    Live::new(compiled, dump).map_err(|error| Refused(format!("error: {error}\n")))
+    let mut live = Live::new(compiled, dump).map_err(|error| Refused(format!("error: {error}\n")))?;
+    if let Some(before) = before {
+        live.keep_upstreams(before);
+    }
+    Ok(live)
 }
 
 /// Loads and compiles: what is wrong with the configuration itself, wherever it is to be served.
@@ -88,6 +93,7 @@ pub(crate) async fn reload(
     watch.renew(inputs);
     watch.follow(&shared.live.load().compiled);
     let (mut aside, mut known) = (inputs.clone(), core::mem::take(memory));
+    let before = shared.live.load_full();
     let compiled = off_thread(move || {
         let compiled = compile(&mut aside, &mut known);
         Ok((compiled, known))
@@ -99,13 +105,13 @@ pub(crate) async fn reload(
     let loaded = match compiled {
         Ok(loaded) => {
             watch.follow(&loaded.compiled);
-            off_thread(move || prepare(loaded)).await
+            let before = Arc::clone(&before);
+            off_thread(move || prepare(loaded, Some(&before))).await
         }
         Err(refused) => Err(refused),
     };
     match loaded.and_then(|live| Ok((ports.bind(&live, workers.len())?, live))) {
         Ok((bound, mut live)) => {
-            let before = shared.live.load_full();
             live.tokens.start(Some(&before.tokens), &shared.fetcher);
             live.servers.resume(&before.servers);
             let live = Arc::new(live);
@@ -135,4 +141,75 @@ async fn off_thread<T: Send + 'static>(
 ) -> Result<T, Refused> {
     let failed = |panic| Err(Refused(format!("error: the compiler failed: {panic}\n")));
     tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockgate_core::compile::Settings;
+
+    /// Hosts that requests are routed to, each with its endpoint.
+    fn live(hosts: &[(&str, &str)], before: Option<&Live>) -> Live {
+        let mut text = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{hosts: ['*'], port: {name: http, number: 80, protocol: HTTP}}]
+"
+        .to_owned();
+        for (host, endpoint) in hosts {
+            text.push_str(&format!(
+                "---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {host}, namespace: istio-system}}
+spec:
+  hosts: [{host}]
+  resolution: STATIC
+  ports: [{{number: 80, name: http}}]
+  endpoints: [{{address: {endpoint}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {host}, namespace: istio-system}}
+spec: {{hosts: [{host}], gateways: [gw], http: [{{route: [{{destination: {{host: {host}}}}}]}}]}}
+"
+            ));
+        }
+        let mut inputs = Inputs::new(Vec::new(), Vec::new(), Settings::default());
+        inputs.embedded.push(Source::new("a.yaml".to_owned(), text));
+        prepare(compile(&mut inputs, &mut Memory::default()).unwrap(), before).unwrap()
+    }
+
+    #[test]
+    fn upstreams_that_stay_are_the_very_ones_in_whatever_order() {
+        let before = live(
+            &[
+                ("a.test", "192.0.2.1"),
+                ("b.test", "192.0.2.2"),
+                ("c.test", "192.0.2.3"),
+            ],
+            None,
+        );
+        let after = live(
+            &[
+                ("0.test", "192.0.2.9"),
+                ("c.test", "192.0.2.3"),
+                ("b.test", "192.0.2.7"),
+                ("a.test", "192.0.2.1"),
+            ],
+            Some(&before),
+        );
+        assert_eq!((before.upstreams.len(), after.upstreams.len()), (3, 4));
+        for target in &after.upstreams {
+            let is_kept = before.upstreams.iter().any(|known| Arc::ptr_eq(known, target));
+            assert_eq!(
+                is_kept,
+                ["a.test", "c.test"].contains(&&*target.host),
+                "{}",
+                target.host
+            );
+        }
+    }
 }

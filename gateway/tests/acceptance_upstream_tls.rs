@@ -358,3 +358,42 @@ async fn sessions_are_resumed_and_not_those_of_other_settings() {
     .await;
     assert!(!again.is_resumed);
 }
+
+#[tokio::test]
+async fn secret_that_comes_elsewhere_leaves_connections_as_they_are() {
+    let (ca, clients) = (Authority::new(), Authority::new());
+    let own = clients.issue("gateway.test", 7);
+    let upstream = Upstream::tls(ca.acceptor_asking(PROVIDER, H1, &clients)).await;
+    let values = [
+        ("tls.crt", &*own.certificate),
+        ("tls.key", &own.key),
+        ("ca.crt", &ca.pem()),
+    ];
+    let gateway = seed(&upstream, "mode: MUTUAL, credentialName: own")
+        .file("own.yaml", &secret("own", &values))
+        .start()
+        .await;
+    assert_eq!(question(&gateway).await.status, 200);
+    // A server whose Secret comes before the others.
+    let server = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: a-first, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {hosts: [a.test], port: {name: https, number: 443, protocol: HTTPS}, tls: {mode: SIMPLE, credentialName: a}}
+---
+";
+    let values = [("tls.crt", &*own.certificate), ("tls.key", &own.key)];
+    let text = format!("{server}{}", secret("a", &values));
+    fs::write(gateway.config().join("a.yaml"), text).expect("writing a file");
+    eventually("the new port is open", || async {
+        support::client::Client::try_connect_from([127, 0, 0, 1], gateway.https)
+            .await
+            .ok()
+            .map(drop)
+    })
+    .await;
+    assert_eq!(question(&gateway).await.status, 200);
+    assert_eq!(upstream.connection_count(), 1);
+}

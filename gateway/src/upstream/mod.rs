@@ -29,12 +29,14 @@ use http::Version;
 use lockgate_core::snapshot::{Endpoint, Secrets, Upstream};
 
 use self::tls::{Roots, Tls, TlsError};
+use crate::pem::Digest;
 
 /// One upstream, ready to be connected to.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// The host it serves.
     pub(crate) host: Box<str>,
+    /// Without TLS, which names Secrets by numbers that are others in each configuration.
     spec: Upstream,
     tls: Option<Tls>,
 }
@@ -45,19 +47,17 @@ impl Target {
         let tls = spec.tls.as_ref().map(|tls| Tls::new(tls, secrets, roots)).transpose()?;
         Ok(Self {
             host: spec.host.clone(),
-            spec: spec.clone(),
+            spec: Upstream {
+                tls: None,
+                ..spec.clone()
+            },
             tls,
         })
     }
 
-    /// Whether connections made to one serve the other.
-    pub(crate) fn same_as(&self, other: &Self) -> bool {
-        let same_tls = match (&self.tls, &other.tls) {
-            (Some(one), Some(other)) => one.same_as(other),
-            (None, None) => true,
-            _ => false,
-        };
-        self.spec == other.spec && same_tls
+    /// All that its connections are made of: those of one serve another of the same.
+    pub(crate) fn identity(&self) -> (&Upstream, Option<&Digest>) {
+        (&self.spec, self.tls.as_ref().map(Tls::digest))
     }
 
     fn connect_timeout(&self) -> Duration {
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_change_makes_another_upstream() {
-        assert!(target(&[1, 2]).same_as(&target(&[1, 2])));
-        assert!(!target(&[1, 2]).same_as(&target(&[1, 3])));
+        assert_eq!(target(&[1, 2]).identity(), target(&[1, 2]).identity());
+        assert_ne!(target(&[1, 2]).identity(), target(&[1, 3]).identity());
     }
 }

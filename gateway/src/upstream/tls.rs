@@ -23,7 +23,7 @@ pub(crate) struct Tls {
     http2: Arc<ClientConfig>,
     /// The server name that is sent.
     pub(crate) name: ServerName<'static>,
-    /// Of all it was made of: a changed file makes another upstream.
+    /// Of all it was made of: a changed file makes another upstream, and one that was moved does not.
     digest: Digest,
 }
 
@@ -81,6 +81,7 @@ impl Tls {
     pub(crate) fn new(spec: &UpstreamTls, secrets: &Secrets, roots: &mut Roots) -> Result<Self, TlsError> {
         let mut reader = Reader::new(secrets);
         let (provider, builder) = builder()?;
+        reader.note(&(&spec.sni, &spec.subject_alt_names));
         let verifier = verifier(spec, &mut reader, roots, &provider)?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let config = match shown(&spec.credential, &mut reader, &provider)? {
@@ -108,9 +109,8 @@ impl Tls {
         })
     }
 
-    /// Whether certificates and keys are the same.
-    pub(crate) fn same_as(&self, other: &Self) -> bool {
-        self.digest == other.digest
+    pub(super) const fn digest(&self) -> &Digest {
+        &self.digest
     }
 }
 
@@ -127,6 +127,7 @@ fn verifier(
             (reader.authorities(roots).map_err(TlsError::Pem)?, crl)
         }
     };
+    reader.note(&(matches!(spec.trust, Trust::System { .. }), crl.is_some()));
     let crl = crl.as_ref().map(|pem| reader.revoked(pem)).transpose();
     let crls = crl.map_err(TlsError::Pem)?.unwrap_or_default();
     if spec.subject_alt_names.is_empty() {

@@ -1,7 +1,8 @@
 //! A snapshot as one worker uses it: with its own connection pools and label numbers.
 
 use core::cell::RefCell;
-use std::collections::BTreeMap;
+use core::ptr;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::live::Live;
 use crate::metrics::Shard;
 use crate::metrics::labels::{Label, Labels};
 use crate::shared::Shared;
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Target};
 
 /// One worker's view of one snapshot. A request holds on to the view that it started with.
 #[derive(Debug)]
@@ -42,12 +43,14 @@ struct Texts {
 impl View {
     /// The view of `live`, with the connections of `before` to the upstreams that have not changed.
     pub(crate) fn new(shared: &Arc<Shared>, live: Arc<Live>, before: Option<&Self>, shard: &Arc<Shard>) -> Rc<Self> {
+        let known = before.into_iter().flat_map(|view| &view.pools);
+        let known: HashMap<*const Target, &Rc<Pool>> = known.map(|pool| (ptr::from_ref(pool.target()), pool)).collect();
         let pools: Vec<Rc<Pool>> = live
             .upstreams
             .iter()
-            .map(|target| {
-                let kept = before.and_then(|view| view.pools.iter().find(|pool| pool.target().same_as(target)));
-                kept.map_or_else(|| Rc::new(Pool::new(Arc::clone(target), Arc::clone(shard))), Rc::clone)
+            .map(|target| match known.get(&Arc::as_ptr(target)) {
+                Some(kept) => Rc::clone(kept),
+                None => Rc::new(Pool::new(Arc::clone(target), Arc::clone(shard))),
             })
             .collect();
         let ways = ways(&live, &pools, before, shard);
@@ -135,7 +138,7 @@ fn ways(live: &Live, pools: &[Rc<Pool>], before: Option<&View>, shard: &Arc<Shar
             .into_iter()
             .flat_map(|view| &view.ways)
             .find_map(|way| match way {
-                Way::Grpc(channel) if channel.target().same_as(target) => Some(Rc::clone(channel)),
+                Way::Grpc(channel) if ptr::eq(channel.target(), &**target) => Some(Rc::clone(channel)),
                 Way::Grpc(_) | Way::Http(_) => None,
             });
         Some(Way::Grpc(known.unwrap_or_else(|| {
