@@ -1,5 +1,6 @@
 //! Where the configuration comes from, and how it becomes a compiled snapshot.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -23,8 +24,8 @@ pub(crate) struct Inputs {
     pub(crate) embedded: Vec<Source>,
     /// Variables that come before the environment.
     pub(crate) variables: Vec<(String, String)>,
-    /// Standard input, which can be read only once.
-    stdin: Option<Source>,
+    /// What was read of standard input and pipes, which can be read only once.
+    pipes: BTreeMap<PathBuf, Source>,
     pub(crate) ignore_kinds: Vec<String>,
     pub(crate) settings: Settings,
 }
@@ -37,7 +38,7 @@ impl Inputs {
             mesh_config: None,
             embedded: Vec::new(),
             variables: Vec::new(),
-            stdin: None,
+            pipes: BTreeMap::new(),
             ignore_kinds,
             settings,
         }
@@ -48,26 +49,24 @@ impl Inputs {
         let mut sources = Vec::new();
         for path in &self.paths {
             if path.as_os_str() == "-" {
-                let stdin = self
-                    .stdin
-                    .get_or_insert_with(|| source(Path::new(STDIN), read(io::stdin(), 0)));
-                sources.push(stdin.clone());
+                let stdin = || source(Path::new(STDIN), read(io::stdin(), 0));
+                sources.push(self.pipes.entry(path.clone()).or_insert_with(stdin).clone());
             } else if path.is_dir() {
                 sources.extend(directory(path));
             } else {
-                sources.push(source(path, File::open(path).and_then(read_file)));
+                sources.push(file(path, &mut self.pipes));
             }
         }
         if let Some(path) = &self.mesh_config {
-            sources.push(source(path, File::open(path).and_then(read_file)).as_mesh_config());
+            sources.push(file(path, &mut self.pipes).as_mesh_config());
         }
         sources.extend(self.embedded.iter().cloned());
         sources
     }
 
-    /// The same with what `other` has read of standard input.
-    pub(crate) fn with_stdin_of(mut self, other: &Self) -> Self {
-        self.stdin.clone_from(&other.stdin);
+    /// The same with what `other` has read of standard input and pipes.
+    pub(crate) fn with_pipes_of(mut self, other: &Self) -> Self {
+        self.pipes.clone_from(&other.pipes);
         self
     }
 
@@ -98,6 +97,15 @@ impl Inputs {
     pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let files = self.paths.iter().filter(|path| path.as_os_str() != "-");
         files.chain(&self.mesh_config)
+    }
+}
+
+/// A file that was given by its name; one that can be read only once is kept in `pipes`.
+fn file(path: &Path, pipes: &mut BTreeMap<PathBuf, Source>) -> Source {
+    let read = || source(path, File::open(path).and_then(read_file));
+    match path.metadata().is_ok_and(|found| !found.is_file()) {
+        true => pipes.entry(path.to_owned()).or_insert_with(read).clone(),
+        false => read(),
     }
 }
 
@@ -171,6 +179,18 @@ fn source(path: &Path, read: io::Result<Vec<u8>>) -> Source {
             let link = std::fs::read_link(path);
             let link = link.map_or_else(|_| String::new(), |to| format!("it is a link to `{}`: ", to.display()));
             Source::without_text(name, Flaw::Unreadable(format!("{link}{error}")))
+        }
+    }
+}
+
+/// A file that `held` something and is empty is in the middle of being written, or was lost by that: what it held may be
+/// a DENY.
+pub(crate) fn refuse_emptied(sources: &mut [Source], held: impl Fn(&str) -> bool) {
+    for source in sources.iter_mut().filter(|source| source.is_blank()) {
+        if held(&source.name) {
+            let why = "there is nothing in the file, which held something when it was loaded last; if that is meant, \
+                       remove it or write `---` into it";
+            *source = Source::without_text((*source.name).to_owned(), Flaw::Unreadable(why.to_owned()));
         }
     }
 }

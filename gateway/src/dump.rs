@@ -14,11 +14,19 @@ use serde::ser::SerializeMap;
 #[derive(Debug)]
 pub(crate) struct Dump {
     pub(crate) documents: Vec<Document>,
-    /// Names of the sources, in the order in which they were loaded.
-    files: Vec<String>,
+    /// The sources, in the order in which they were loaded.
+    files: Vec<Loaded>,
     /// By name.
     variables: BTreeMap<String, Variable>,
     settings: Settings,
+}
+
+/// A source that was loaded.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) name: String,
+    /// Whether nothing was in it.
+    pub(crate) is_blank: bool,
 }
 
 /// What stands for `${NAME}`.
@@ -32,7 +40,7 @@ impl Dump {
     /// `value` is what a variable is replaced by.
     pub(crate) fn new(
         documents: Vec<Document>,
-        files: Vec<String>,
+        files: Vec<Loaded>,
         settings: Settings,
         value: impl Fn(&str) -> Option<String>,
     ) -> Self {
@@ -62,13 +70,18 @@ impl Dump {
         }
     }
 
+    /// Whether something was in the source of this name.
+    pub(crate) fn held(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file.name == name && !file.is_blank)
+    }
+
     /// The JSON of it: what `LiveConfiguration` of the playground's `live.ts` says.
     pub(crate) fn told(&self, snapshot: &str) -> serde_json::Value {
         let files: Vec<_> = (1_u32..)
             .zip(&self.files)
-            .map(|(number, name)| {
+            .map(|(number, file)| {
                 let here = self.documents.iter().filter(|document| document.file == number);
-                serde_json::json!({ "name": name, "resources": Texts(here.collect()) })
+                serde_json::json!({ "name": file.name, "resources": Texts(here.collect()) })
             })
             .collect();
         let variables = self.variables.iter().map(|(name, variable)| {
@@ -146,7 +159,11 @@ spec: {host: '${HOST}', path: '/${KEY}', configs: {defaultConfig: {openAIConfig:
             ignore_kinds: &[],
         };
         let built = build(&sources, &options, &Settings::default());
-        let dump = Dump::new(built.documents, vec!["a.yaml".to_owned()], Settings::default(), env);
+        let file = Loaded {
+            name: "a.yaml".to_owned(),
+            is_blank: false,
+        };
+        let dump = Dump::new(built.documents, vec![file], Settings::default(), env);
         let told = dump.told("id");
         assert!(!told.to_string().contains("key.example.com"), "{told}");
         let variables = serde_json::json!([

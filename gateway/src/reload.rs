@@ -17,7 +17,7 @@ use crate::ports::Ports;
 use crate::shared::Shared;
 use crate::watch::FileWatch;
 use crate::worker::Handle;
-use crate::{config, log};
+use crate::{config, dump, log};
 
 /// A configuration that was not put to use, in words for the operator.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Refused(pub(crate) String);
 /// Loads, compiles and prepares: everything that can go wrong before a socket is touched.
 pub(crate) fn load(inputs: &mut Inputs, memory: &mut Memory, watch: &mut FileWatch) -> Result<Live, Refused> {
     watch.renew(inputs);
-    let loaded = compile(inputs, memory)?;
+    let loaded = compile(inputs, memory, None)?;
     watch.follow(&loaded.compiled);
     prepare(loaded, None)
 }
@@ -58,10 +58,18 @@ fn prepare(loaded: Loaded, before: Option<&Live>) -> Result<Live, Refused> {
     Ok(live)
 }
 
-/// Loads and compiles: what is wrong with the configuration itself, wherever it is to be served.
-pub(crate) fn compile(inputs: &mut Inputs, memory: &mut Memory) -> Result<Loaded, Refused> {
-    let files = inputs.read();
-    let names = files.iter().map(|file| (*file.name).to_owned()).collect();
+/// Loads and compiles, in place of `before` if there is one: what is wrong with the configuration itself, wherever it is
+/// to be served.
+pub(crate) fn compile(inputs: &mut Inputs, memory: &mut Memory, before: Option<&Live>) -> Result<Loaded, Refused> {
+    let mut files = inputs.read();
+    if let Some(before) = before {
+        config::refuse_emptied(&mut files, |name| before.dump.held(name));
+    }
+    let file = |source: &Source| dump::Loaded {
+        name: (*source.name).to_owned(),
+        is_blank: source.is_blank(),
+    };
+    let names = files.iter().map(file).collect();
     let (built, sources) = inputs.build_again(files, memory);
     let Built {
         compiled,
@@ -94,8 +102,9 @@ pub(crate) async fn reload(
     watch.follow(&shared.live.load().compiled);
     let (mut aside, mut known) = (inputs.clone(), core::mem::take(memory));
     let before = shared.live.load_full();
+    let kept = Arc::clone(&before);
     let compiled = off_thread(move || {
-        let compiled = compile(&mut aside, &mut known);
+        let compiled = compile(&mut aside, &mut known, Some(&kept));
         Ok((compiled, known))
     });
     let compiled = compiled.await.and_then(|(compiled, known)| {
@@ -179,7 +188,7 @@ spec: {{hosts: [{host}], gateways: [gw], http: [{{route: [{{destination: {{host:
         }
         let mut inputs = Inputs::new(Vec::new(), Vec::new(), Settings::default());
         inputs.embedded.push(Source::new("a.yaml".to_owned(), text));
-        prepare(compile(&mut inputs, &mut Memory::default()).unwrap(), before).unwrap()
+        prepare(compile(&mut inputs, &mut Memory::default(), None).unwrap(), before).unwrap()
     }
 
     #[test]

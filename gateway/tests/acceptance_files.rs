@@ -255,3 +255,66 @@ async fn what_is_found_at_the_start_and_at_a_reload_is_a_line_of_the_log() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn file_that_is_emptied_leaves_what_it_held_in_force() {
+    let policy = example("seed/authorization-policy.yaml").replace("${YOUR_LOCAL_IP}", "127.0.0.1");
+    let setup = Setup::seed().file("deny.yaml", &policy).file("nothing.yaml", "");
+    let mesh = "pathNormalization: {normalization: NONE}\n";
+    let mesh_config = setup.aside("mesh", mesh);
+    let setup = setup.args(&["--mesh-config", mesh_config.to_str().expect("a path in UTF-8")]);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    let deny = bed.gateway.config().join("deny.yaml");
+    let mut refused = 0;
+    for (file, text) in [(&deny, &*policy), (&mesh_config, mesh)] {
+        for blank in ["", " \n\n"] {
+            std::fs::write(file, blank).expect("emptying a file");
+            refused = eventually("it is refused", || async {
+                let said = bed.gateway.read("stderr");
+                let now = said.matches("which held something when it was loaded last").count();
+                (now > refused).then_some(now)
+            })
+            .await;
+            assert_eq!(bed.ask("test.com").await.status, 403);
+            std::fs::write(file, text).expect("writing the file again");
+        }
+    }
+    // Said by what is written, it is meant.
+    std::fs::write(&deny, "---\n").expect("writing a file");
+    until(&bed.gateway, "test.com", 200).await;
+    // And one that was empty before may be so.
+    std::fs::write(&deny, "").expect("emptying a file");
+    bed.gateway.signal("HUP");
+    eventually("it is loaded", || async {
+        let said = bed.gateway.read("stderr");
+        let last = said.lines().rfind(|line| line.contains("configuration"))?;
+        last.contains("configuration loaded").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pipe_is_read_once_and_kept() {
+    let setup = Setup::empty();
+    let from = setup.aside("from.yaml", &example("seed/gateway.yaml"));
+    let around = from.with_file_name("");
+    shell(&around, "mkfifo pipe");
+    let mut writer = std::process::Command::new("sh")
+        .args(["-c", "exec cat from.yaml >pipe"])
+        .current_dir(&around)
+        .spawn()
+        .expect("running sh");
+    let pipe = from.with_file_name("pipe");
+    let gateway = setup
+        .args(&["-f", pipe.to_str().expect("a path in UTF-8")])
+        .start()
+        .await;
+    assert!(writer.wait().expect("the end of the writer").success());
+    gateway.signal("HUP");
+    eventually("it is loaded again", || async {
+        let said = gateway.read("stderr");
+        (said.matches("configuration loaded").count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(ask(gateway.http, "test.com", QUESTION).await.status, 404);
+}

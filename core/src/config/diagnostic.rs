@@ -65,6 +65,12 @@ impl Source {
         }
     }
 
+    /// Whether it was read and nothing is in it, not even a comment.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.flaw.is_none() && self.text.trim().is_empty()
+    }
+
     /// A whole file of resources as it was read: its text ends where it is no UTF-8.
     #[must_use]
     pub fn from_bytes(name: String, bytes: Vec<u8>) -> Self {

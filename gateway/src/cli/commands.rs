@@ -185,7 +185,7 @@ fn explain_capsules(args: Explain, text: &str) -> ExitCode {
 }
 
 fn compiled(inputs: &mut config::Inputs) -> Result<Compiled, ExitCode> {
-    match reload::compile(inputs, &mut Memory::default()) {
+    match reload::compile(inputs, &mut Memory::default(), None) {
         Ok(loaded) => Ok(loaded.compiled),
         Err(Refused(why)) => {
             eprint!("{why}");
@@ -272,7 +272,7 @@ pub(super) fn diff(args: Diff) -> ExitCode {
     let with = |own: &Path| args.reading.clone().of(paths(own));
     let mut inputs = with(&args.old);
     let old = compiled(&mut inputs);
-    let new = compiled(&mut with(&args.new).with_stdin_of(&inputs));
+    let new = compiled(&mut with(&args.new).with_pipes_of(&inputs));
     let (old, new) = match (old, new) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(status), _) | (_, Err(status)) => return status,
