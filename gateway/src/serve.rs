@@ -93,11 +93,56 @@ pub(crate) fn serve(options: Options) -> ExitCode {
         Err(error) => return refused(&Refused(format!("error: cannot start: {error}\n"))),
     };
     runtime.block_on(async {
-        match Gateway::start(options, given) {
-            Ok(gateway) => gateway.run().await,
-            Err(why) => refused(&why),
+        // Before anything else: what comes during the start must be heard, and not end the process by itself.
+        let mut signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return cannot_hear(&error),
+        };
+        // Reading, compiling and waiting for a pipe's writer may take long.
+        let start = tokio::task::spawn_blocking(move || Gateway::prepare(options, given));
+        let prepared = tokio::select! {
+            biased;
+            // Nothing is served yet. Not by returning, which would wait for the start.
+            () = signals.end() => std::process::exit(0),
+            prepared = start => prepared,
+        };
+        match prepared {
+            Ok(Ok(prepared)) => prepared.open().run(signals).await,
+            Ok(Err(why)) => refused(&why),
+            Err(panic) => refused(&Refused(format!("error: cannot start: {panic}\n"))),
         }
     })
+}
+
+/// What ends the process, and what makes it load again.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From now on they are heard. Within a runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// One to end has come.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+pub(crate) fn cannot_hear(error: &io::Error) -> ExitCode {
+    refused(&Refused(format!("error: cannot receive signals: {error}\n")))
 }
 
 /// A body beyond the memory for all of them is told to come again, however often it does.
@@ -120,8 +165,13 @@ fn refused(why: &Refused) -> ExitCode {
 }
 
 impl Gateway {
-    /// Loads, gets sockets and starts, or says why not. Within a runtime.
-    pub(crate) fn start(options: Options, mut given: Vec<Given>) -> Result<Self, Refused> {
+    /// Starts, or says why not. Within a runtime.
+    pub(crate) fn start(options: Options, given: Vec<Given>) -> Result<Self, Refused> {
+        Self::prepare(options, given).map(Prepared::open)
+    }
+
+    /// Loads and gets sockets, or says why not. Within a runtime.
+    fn prepare(options: Options, mut given: Vec<Given>) -> Result<Prepared, Refused> {
         log::set_format(options.log_format);
         warn_of_bounds(&options.bounds);
         let mut inputs = options.inputs;
@@ -168,7 +218,7 @@ impl Gateway {
             .map(|index| Handle::start(index, Arc::clone(&shared)))
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| Refused(format!("error: cannot start a worker: {error}\n")))?;
-        let mut gateway = Self {
+        let gateway = Self {
             inputs,
             memory,
             watch,
@@ -180,11 +230,13 @@ impl Gateway {
             systemd: Arc::new(Notifier::from_env()),
             door,
         };
-        gateway.open(bound, predecessor);
-        Ok(gateway)
+        Ok(Prepared {
+            gateway,
+            bound,
+            predecessor,
+        })
     }
 
-    /// From here on clients are served, and a process before this one is no longer needed.
     fn open(&mut self, bound: Bound, predecessor: Option<Predecessor>) {
         let live = self.shared.live.load();
         let snapshot = live.compiled.snapshot.id();
@@ -220,16 +272,12 @@ impl Gateway {
     }
 
     /// Runs until a signal ends it, or until a newer process has taken over.
-    pub(crate) async fn run(mut self) -> ExitCode {
-        let (mut terminate, mut interrupt, mut hang_up) = match signals() {
-            Ok(signals) => signals,
-            Err(error) => return refused(&Refused(format!("error: cannot receive signals: {error}\n"))),
-        };
+    pub(crate) async fn run(mut self, mut signals: Signals) -> ExitCode {
         loop {
             let asked = tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hang_up.recv() => {
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.hang_up.recv() => {
                     self.writers.iter().for_each(Writer::reopen);
                     Asked::Reload
                 }
@@ -239,15 +287,13 @@ impl Gateway {
             // A signal to end must not wait for a long compilation.
             tokio::select! {
                 biased;
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = signals.end() => break,
                 done = self.turn(asked) => if done { break },
             }
         }
         tokio::select! {
             biased;
-            _ = terminate.recv() => log::warning("ended at once", &[]),
-            _ = interrupt.recv() => log::warning("ended at once", &[]),
+            () = signals.end() => log::warning("ended at once", &[]),
             () = self.drain() => {}
         }
         self.cut().await;
@@ -328,6 +374,27 @@ impl Gateway {
     }
 }
 
+/// A gateway that serves nobody yet.
+#[derive(Debug)]
+struct Prepared {
+    gateway: Gateway,
+    bound: Bound,
+    predecessor: Option<Predecessor>,
+}
+
+impl Prepared {
+    /// From here on clients are served, and a process before this one is no longer needed.
+    fn open(self) -> Gateway {
+        let Self {
+            mut gateway,
+            bound,
+            predecessor,
+        } = self;
+        gateway.open(bound, predecessor);
+        gateway
+    }
+}
+
 /// What the process is asked to do while it serves.
 #[derive(Debug)]
 enum Asked {
@@ -355,14 +422,6 @@ fn admin_socket(wanted: SocketAddr, taken: Option<TcpListener>, given: &mut Vec<
 
 /// How often the end of all workers is looked for.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
-
-fn signals() -> io::Result<(Signal, Signal, Signal)> {
-    Ok((
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::hangup())?,
-    ))
-}
 
 /// Starts to write into a file, or to standard output.
 fn open_log(what: &str, path: &Path) -> Result<(Arc<Queue>, Writer), Refused> {

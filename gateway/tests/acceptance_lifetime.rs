@@ -793,3 +793,49 @@ async fn logs_that_are_moved_away_are_opened_again_at_a_hangup() {
     })
     .await;
 }
+
+/// A gateway that is in the middle of its start: it reads its configuration from a pipe, whose other end is given.
+async fn starting(setup: &Setup, port: &Port) -> (tokio::process::Child, std::fs::File) {
+    let pipe = setup.config().with_file_name("pipe");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_lockgate"))
+        .args(["serve", "--admin", "off", "--workers", "1", "--listen"])
+        .arg(format!("80=127.0.0.1:{}", port.number))
+        .arg("-f")
+        .arg(&pipe)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    // Opened as soon as it is opened there.
+    let open = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(pipe));
+    let open = within_patience("the configuration is read", open).await.unwrap();
+    (child, open.unwrap())
+}
+
+fn send(child: &tokio::process::Child, signal: rustix::process::Signal) {
+    let process = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
+}
+
+#[tokio::test]
+async fn signals_are_heard_during_the_start() {
+    let (setup, port) = (Setup::empty(), Port::lease());
+    let (mut child, mut pipe) = starting(&setup, &port).await;
+    send(&child, rustix::process::Signal::HUP);
+    std::io::Write::write_all(&mut pipe, example("seed/gateway.yaml").as_bytes()).unwrap();
+    drop(pipe);
+    answers(([127, 0, 0, 1], port.number).into(), 404).await;
+    assert!(child.try_wait().unwrap().is_none());
+
+    let (setup, port) = (Setup::empty(), Port::lease());
+    let (mut child, _pipe) = starting(&setup, &port).await;
+    send(&child, rustix::process::Signal::TERM);
+    let status = within_patience("the process ends", child.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{status}");
+}

@@ -16,7 +16,7 @@ use crate::limits::{BODY_READ, DRAIN, FIRST_BYTE, HEADER_READ, IDLE, STREAM_IDLE
 use crate::log::Format;
 use crate::ports::Addresses;
 use crate::reload::Refused;
-use crate::serve::{Gateway, Options};
+use crate::serve::{Gateway, Options, Signals, cannot_hear};
 use crate::shared::{Bounds, Times};
 
 const FILES: [(&str, &str); 3] = [
@@ -51,6 +51,10 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => return failed(&format!("error: cannot start: {error}\n")),
     };
     runtime.block_on(async {
+        let signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return cannot_hear(&error),
+        };
         let provider = match provider::start(API_KEY).await {
             Ok(address) => address,
             Err(error) => return failed(&format!("error: cannot start the provider: {error}\n")),
@@ -58,7 +62,7 @@ pub(crate) fn run() -> ExitCode {
         match Gateway::start(options(provider), Vec::new()) {
             Ok(gateway) => {
                 introduce(&gateway, provider);
-                gateway.run().await
+                gateway.run(signals).await
             }
             Err(Refused(why)) => failed(&why),
         }
