@@ -25,6 +25,8 @@ use crate::log;
 pub(crate) struct FileWatch {
     sender: mpsc::UnboundedSender<()>,
     changes: mpsc::UnboundedReceiver<()>,
+    /// Whether there was a change that [`FileWatch::changed`] has not told.
+    is_pending: bool,
     watch: Option<Watch>,
 }
 
@@ -35,6 +37,7 @@ impl FileWatch {
         Self {
             sender,
             changes,
+            is_pending: false,
             watch: None,
         }
     }
@@ -55,11 +58,16 @@ impl FileWatch {
         }
     }
 
-    /// Resolves when files have changed and no further change came for a moment.
+    /// Resolves when files have changed and no further change came for a moment. May be cancelled: the next call tells
+    /// what this one has not.
     pub(crate) async fn changed(&mut self) {
-        // There is always a sender.
-        let _ = self.changes.recv().await;
+        if !self.is_pending {
+            // There is always a sender.
+            let _ = self.changes.recv().await;
+            self.is_pending = true;
+        }
         while let Ok(Some(())) = tokio::time::timeout(RELOAD_DEBOUNCE, self.changes.recv()).await {}
+        self.is_pending = false;
     }
 }
 
@@ -236,6 +244,25 @@ mod tests {
             assert_eq!(lock(&watch.ways).concerns(&dir.join(path)), *wanted, "{path}");
         }
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_told_although_something_else_came_first() {
+        let mut watch = FileWatch::new();
+        watch.sender.send(()).unwrap();
+        for _ in 0..2 {
+            assert!(
+                tokio::time::timeout(RELOAD_DEBOUNCE / 2, watch.changed())
+                    .await
+                    .is_err()
+            );
+        }
+        watch.changed().await;
+        assert!(
+            tokio::time::timeout(RELOAD_DEBOUNCE * 2, watch.changed())
+                .await
+                .is_err()
+        );
     }
 
     #[test]
