@@ -82,12 +82,27 @@ pub(crate) fn take_over(path: &Path) -> Result<Option<(Predecessor, Sockets)>, R
         }
         Err(error) => return Err(failed(path, &error)),
     };
+    let listener = rustix::net::sockopt::socket_peercred(&stream).map_err(|error| failed(path, &error.into()))?;
+    if !is_trusted(listener.uid.as_raw()) {
+        return Err(failed(
+            path,
+            &io::Error::other(format!(
+                "it is of user {}, who would share every connection; only one's own and root's are taken over from",
+                listener.uid.as_raw()
+            )),
+        ));
+    }
     let sockets = stream
         .set_read_timeout(Some(UPGRADE_ANSWER))
         .and_then(|()| stream.write_all(&HELLO))
         .and_then(|()| receive(&stream));
     let sockets = sockets.map_err(|error| failed(path, &error))?;
     Ok(Some((Predecessor(stream), sockets)))
+}
+
+/// Whether a process of this user may be given sockets, and may give them.
+fn is_trusted(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
 fn failed(path: &Path, error: &io::Error) -> Refused {
@@ -200,7 +215,7 @@ impl Door {
                 continue;
             };
             let user = stream.peer_cred().map(|peer| peer.uid());
-            if user.is_ok_and(|user| user == 0 || user == rustix::process::geteuid().as_raw()) {
+            if user.is_ok_and(is_trusted) {
                 return Successor(stream);
             }
             log::warning("another user's process may not take over", &[]);
@@ -292,6 +307,13 @@ mod tests {
             assert!(!stranger(word).await, "{word:?}");
         }
         assert!(stranger(b"LG1\nRDY\n").await);
+    }
+
+    #[test]
+    fn other_users_are_not_trusted() {
+        let own = rustix::process::geteuid().as_raw();
+        assert!(is_trusted(own) && is_trusted(0));
+        assert!(!is_trusted(own + 1));
     }
 
     #[tokio::test]
