@@ -6,11 +6,12 @@
 //! served. Where there are more sockets than workers, one worker serves
 //! several: a socket that nobody serves would let its clients wait for ever.
 
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::TcpListener;
 
+use lockgate_core::cidr::canonical;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::limits::{
@@ -103,25 +104,55 @@ impl Ports {
         }
     }
 
-    /// Gets sockets for the ports of `live` that are not open, for so many workers; for all of them or none.
+    /// Gets sockets for the ports of `live` that are not open, for so many workers; for all of them or none. No two ports
+    /// share an address: the kernel would give each what is meant for the other.
     pub(crate) fn bind(&self, live: &Live, workers: usize) -> Result<Bound, Refused> {
-        let listeners = live.compiled.snapshot.listeners().iter();
-        let new = listeners
-            .map(|listener| listener.port)
-            .filter(|port| !self.open.contains_key(port));
+        let ports = || live.compiled.snapshot.listeners().iter().map(|listener| listener.port);
+        let kept = ports().filter_map(|port| Some((port, self.open.get(&port)?.address)));
+        let mut taken: Vec<(u16, SocketAddr)> = kept.collect();
         let mut bound = Vec::new();
-        for port in new {
+        for port in ports().filter(|port| !self.open.contains_key(port)) {
             let wanted = self.addresses.of(port);
+            let at = self
+                .inherited(port)
+                .1
+                .first()
+                .and_then(|socket| socket.local_addr().ok());
+            let at = at.unwrap_or(wanted);
+            if let Some((other, _)) = taken.iter().find(|(_, taken)| overlap(*taken, at)) {
+                return Err(share(*other, port, at));
+            }
             let sockets = self.sockets(port, wanted, workers);
             let (origin, sockets) = sockets.map_err(|error| cannot_bind(port, wanted, &error))?;
             let address = sockets.first().and_then(|socket| socket.local_addr().ok());
             let address = address.unwrap_or(wanted);
+            taken.push((port, address));
             bound.push((port, origin, Open { address, sockets }));
         }
         Ok(Bound(bound))
     }
 
     fn sockets(&self, port: u16, wanted: SocketAddr, workers: usize) -> io::Result<(Origin, Vec<TcpListener>)> {
+        match self.inherited(port) {
+            (Origin::Bound, _) => {
+                // Where this process has a socket already, it is not another that listens there.
+                let is_alone = !self.held().any(|held| overlap(held, wanted));
+                Ok((Origin::Bound, bind(wanted, workers, is_alone)?))
+            }
+            (origin, there) => Ok((origin, shared(&there, workers)?)),
+        }
+    }
+
+    /// Where this process has sockets, in use or not.
+    fn held(&self) -> impl Iterator<Item = SocketAddr> {
+        let taken = self.taken.iter().map(|(_, socket)| socket);
+        let given = self.given.iter().map(|given| &given.socket);
+        let inherited = taken.chain(given).filter_map(|socket| socket.local_addr().ok());
+        inherited.chain(self.open.values().map(|open| open.address))
+    }
+
+    /// The sockets for a port that were there before this process, if any.
+    fn inherited(&self, port: u16) -> (Origin, Vec<&TcpListener>) {
         let meets = |socket: &TcpListener| socket.local_addr().is_ok_and(|at| self.addresses.are_met(port, at));
         // What the process before had holds what systemd gave it, and there are clients in its queues.
         let taken = self.taken.iter().filter(|(of, socket)| *of == port && meets(socket));
@@ -131,12 +162,11 @@ impl Ports {
             Err(_) => meets(&given.socket),
         });
         let given: Vec<_> = given.map(|given| &given.socket).collect();
-        let (origin, there) = match (taken.as_slice(), given.as_slice()) {
-            ([], []) => return Ok((Origin::Bound, bind(wanted, workers)?)),
-            ([], given) => (Origin::Systemd, given),
-            (taken, _) => (Origin::Predecessor, taken),
-        };
-        Ok((origin, shared(there, workers)?))
+        match (taken.is_empty(), given.is_empty()) {
+            (true, true) => (Origin::Bound, Vec::new()),
+            (true, false) => (Origin::Systemd, given),
+            (false, _) => (Origin::Predecessor, taken),
+        }
     }
 
     /// Hands sockets to the workers.
@@ -261,8 +291,17 @@ fn shared(there: &[&TcpListener], workers: usize) -> io::Result<Vec<TcpListener>
     Ok(sockets)
 }
 
-/// Binds `count` sockets to one address. A port of 0 is chosen by the first.
-fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+/// Binds `count` sockets to one address; only if nobody listens there, where `is_alone` says so. A port of 0 is chosen by
+/// the first.
+fn bind(address: SocketAddr, count: usize, is_alone: bool) -> io::Result<Vec<TcpListener>> {
+    if is_alone {
+        // Else another process of this user that shares its port, as this one does, would share it with this one.
+        match unshared(address).and_then(|socket| socket.bind(&address.into())) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            // Whatever else is wrong is seen below.
+            _ => {}
+        }
+    }
     let first = bind_one(address).or_else(|error| match address {
         // A kernel without IPv6 cannot have the dual-stack default.
         SocketAddr::V6(v6) if v6.ip().is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {
@@ -278,12 +317,17 @@ fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     Ok(sockets)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn unshared(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = unshared(address)?;
     socket.set_reuse_port(true)?;
     prepare(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
@@ -303,6 +347,24 @@ fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
     )
 }
 
+/// Whether clients of one address may reach a socket at the other. `[::]` is every address, of IPv4 too.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |one: IpAddr, other: IpAddr| match canonical(one) {
+        IpAddr::V6(ip) if ip.is_unspecified() => true,
+        IpAddr::V4(ip) if ip.is_unspecified() => canonical(other).is_ipv4(),
+        ip => ip == canonical(other),
+    };
+    one.port() == other.port() && one.port() != 0 && (covers(one.ip(), other.ip()) || covers(other.ip(), one.ip()))
+}
+
+fn share(port: u16, other: u16, address: SocketAddr) -> Refused {
+    let (port, other) = (port.min(other), port.max(other));
+    Refused(format!(
+        "error: port {port} and port {other} of the Gateways would both listen on {address}\n  give one of them another \
+         address with --listen PORT=ADDR:PORT\n"
+    ))
+}
+
 fn cannot_bind(port: u16, address: SocketAddr, error: &io::Error) -> Refused {
     let mut text = format!("error: cannot listen on {address} for port {port} of the Gateway: {error}\n");
     if error.kind() == io::ErrorKind::PermissionDenied && address.port() < 1024 {
@@ -316,4 +378,30 @@ fn cannot_bind(port: u16, address: SocketAddr, error: &io::Error) -> Refused {
         ));
     }
     Refused(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_overlap_where_clients_of_one_may_reach_the_other() {
+        for (one, other, wanted) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("127.0.0.1:80", "[::1]:80", false),
+            ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", true),
+            ("0.0.0.0:80", "[::]:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("[::]:80", "[::1]:80", true),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(overlap(one, other), wanted, "{one} {other}");
+            assert_eq!(overlap(other, one), wanted, "{other} {one}");
+        }
+    }
 }

@@ -839,3 +839,71 @@ async fn signals_are_heard_during_the_start() {
     let status = within_patience("the process ends", child.wait()).await.unwrap();
     assert_eq!(status.code(), Some(0), "{status}");
 }
+
+/// A Gateway with servers at these ports.
+fn servers(ports: &[u16]) -> String {
+    let text = example("seed/gateway.yaml");
+    let (head, _) = text.split_once("    - hosts").unwrap();
+    let server = |port: &u16| {
+        SECOND_SERVER
+            .replace("81", &port.to_string())
+            .replace("second", &format!("s{port}"))
+    };
+    head.to_owned() + &ports.iter().map(server).collect::<String>()
+}
+
+fn listen(setup: Setup, ports: &[(u16, String)]) -> Setup {
+    let listen = |setup: Setup, (port, at): &(u16, String)| setup.args(&["--listen", &format!("{port}={at}")]);
+    ports.iter().fold(setup, listen)
+}
+
+#[tokio::test]
+async fn two_ports_do_not_share_an_address() {
+    let port = Port::lease();
+    let at = |ip: &str| format!("{ip}:{}", port.number);
+    for (one, other) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "0.0.0.0"),
+        ("127.0.0.1", "[::]"),
+        ("[::ffff:127.0.0.1]", "127.0.0.1"),
+    ] {
+        let setup = listen(Setup::empty(), &[(81, at(one)), (82, at(other))]);
+        let said = setup.file("gateway.yaml", &servers(&[81, 82])).refused().await;
+        assert_eq!(said.code, 2, "{}", said.all());
+        assert!(
+            said.stderr.contains("port 81 and port 82"),
+            "{one}, {other}: {}",
+            said.stderr
+        );
+    }
+
+    let setup = listen(Setup::seed(), &[(81, at("127.0.0.1")), (82, at("127.0.0.1"))]);
+    let bed = Bed::start(Transport::Plain, setup.file("gateway.yaml", &servers(&[81]))).await;
+    let address = SocketAddr::from(([127, 0, 0, 1], port.number));
+    answers(address, 200).await;
+    let gateway = bed.gateway.config().join("gateway.yaml");
+    std::fs::write(&gateway, servers(&[81, 82])).unwrap();
+    reload(&bed.gateway).await;
+    let said = bed.gateway.read("stderr");
+    assert!(said.contains("port 81 and port 82"), "{said}");
+    answers(address, 200).await;
+    // One in place of the other is no such thing.
+    std::fs::write(&gateway, servers(&[82])).unwrap();
+    reload(&bed.gateway).await;
+    eventually("the other port", || async {
+        let said = bed.gateway.read("stderr");
+        said.contains("no longer listening").then_some(())
+    })
+    .await;
+    answers(address, 200).await;
+}
+
+#[tokio::test]
+async fn port_of_another_process_is_not_shared() {
+    let bed = Bed::start(Transport::Plain, Setup::seed()).await;
+    let setup = listen(Setup::empty(), &[(81, bed.http().to_string())]);
+    let said = setup.file("gateway.yaml", &servers(&[81])).refused().await;
+    assert_eq!(said.code, 2, "{}", said.all());
+    assert!(said.stderr.contains("something else listens there"), "{}", said.stderr);
+    assert_eq!(bed.ask("test.com").await.status, 200);
+}
