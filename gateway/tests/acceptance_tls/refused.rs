@@ -231,3 +231,33 @@ async fn key_is_on_no_page_and_in_no_log() {
         assert!(!said.all().contains(key), "a key in {}", said.all());
     }
 }
+
+#[tokio::test]
+async fn certificate_that_no_cipher_suite_fits_is_told_and_refused_without_tls_1_3() {
+    let ca = Authority::new();
+    let good = ca.issue("a.test", 1);
+    let with = |more: &str| {
+        let tls = format!("mode: SIMPLE, credentialName: a, {more}");
+        setup(&[("a.test", &tls)]).file("a.yaml", &secret_of("a", &good))
+    };
+    let rsa = "cipherSuites: [ECDHE-RSA-AES128-GCM-SHA256]";
+    let said = "no cipher suite of TLS 1.2 fits the key of a certificate";
+    refused(
+        &with(&format!("{rsa}, maxProtocolVersion: TLSV1_2")),
+        good.key_line(),
+        &[said],
+    )
+    .await;
+    for (suites, is_told) in [
+        (rsa, true),
+        (&format!("{rsa}, minProtocolVersion: TLSV1_3"), false),
+        (
+            "cipherSuites: [ECDHE-RSA-AES128-GCM-SHA256, ECDHE-ECDSA-AES128-GCM-SHA256]",
+            false,
+        ),
+    ] {
+        let bed = start(with(suites)).await;
+        let told = bed.gateway.read("stderr");
+        assert_eq!(told.contains(said), is_told, "{suites}: {told}");
+    }
+}

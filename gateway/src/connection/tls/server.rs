@@ -13,9 +13,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{CipherSuite as Suite, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{CipherSuite as Suite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version};
 
 use super::client::{self, OneOfNames};
+use crate::log;
 use crate::pem::{Digest, Reader};
 
 /// All HTTPS servers of a configuration.
@@ -98,6 +99,14 @@ fn server(server: &TlsServer, mut reader: Reader<'_>) -> Result<Server, String> 
     if own.is_empty() {
         return Err("there is no certificate: the Secret that it names is not loaded".to_owned());
     }
+    if server.min_version == TlsVersion::V12 && !own.iter().any(|own| fits_a_suite(own, &provider)) {
+        let what = "no cipher suite of TLS 1.2 fits the key of a certificate";
+        if server.max_version == TlsVersion::V12 {
+            return Err(format!("{what}, and TLS 1.3 is not spoken: nobody can connect"));
+        }
+        let who = "clients without TLS 1.3 cannot connect";
+        log::warning(&format!("{what}: {who}"), &[("server", &server.label)]);
+    }
     let clients = match &server.clients {
         None => Arc::new(NoClientAuth),
         Some(clients) => verifier(clients, &mut reader, &provider)?,
@@ -119,6 +128,15 @@ fn server(server: &TlsServer, mut reader: Reader<'_>) -> Result<Server, String> 
         certificates,
         digest: reader.finish(),
     })
+}
+
+/// Whether a certificate's key can sign in a cipher suite of TLS 1.2.
+fn fits_a_suite(own: &Own, provider: &CryptoProvider) -> bool {
+    let signs = |suite: &SupportedCipherSuite| match suite {
+        SupportedCipherSuite::Tls12(suite) => own.key.key.choose_scheme(suite.sign).is_some(),
+        SupportedCipherSuite::Tls13(_) => false,
+    };
+    provider.cipher_suites.iter().any(signs)
 }
 
 fn verifier(
