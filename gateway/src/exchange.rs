@@ -236,10 +236,21 @@ impl Exchange {
         scheme == Scheme::Https && client_cert.is_none() && live.demands_certificate(port, sni)
     }
 
+    /// Whether a PROXY header would name the client, but was not yet expected when the connection was made: what the
+    /// socket names is the balancer.
+    fn lacks_proxy_header(&self) -> bool {
+        let expects = self.record.view.live.compiled.snapshot.expects_proxy_header();
+        expects && !self.record.peer.has_proxy_header()
+    }
+
     /// Decides, finding out what that takes.
     async fn next(&mut self) -> Step {
         if self.head.version < Version::HTTP_11 {
             return Step::Fail(Fault::OldProtocol, Flag::None);
+        }
+        if self.lacks_proxy_header() {
+            self.record.peer.leave();
+            return Step::Refuse(Refusal::Misdirected);
         }
         if self.lacks_certificate() {
             return Step::Refuse(Refusal::Misdirected);

@@ -448,7 +448,8 @@ async fn a_reload_changes_what_new_connections_begin_with() {
     let mut waiting = waiting;
     for client in [&mut before, &mut waiting] {
         let answer = client.ask("test.com", QUESTION).await;
-        assert_eq!(answer.status, 200, "a connection from before needs no header");
+        assert_eq!(answer.status, 421, "a connection from before names nobody");
+        assert!(client.closes().await, "and makes room for one that does");
     }
     let mut named = Client::connect(bed.http()).await;
     named.send([V1, &asking("", &[])].concat()).await;

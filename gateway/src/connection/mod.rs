@@ -66,6 +66,8 @@ pub(crate) struct Peer {
     port: u16,
     /// Whether the listener that it came by ends.
     leaving: Rc<Leaving>,
+    /// Whether it ends by itself.
+    leaves: Cell<bool>,
     /// Whether the connection was accepted to begin with a PROXY header.
     has_proxy_header: bool,
     /// What that header told. Apart, as most connections have none and should be small while they wait.
@@ -111,6 +113,7 @@ impl Peer {
             local: unmapped(local),
             port,
             leaving,
+            leaves: Cell::new(false),
             has_proxy_header,
             proxied: OnceCell::new(),
             is_tls,
@@ -158,7 +161,17 @@ impl Peer {
 
     /// Whether the connection should end at the next chance.
     pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.has_begun()
+        self.leaving.has_begun() || self.leaves.get()
+    }
+
+    /// The connection is none that would be taken now.
+    pub(crate) fn leave(&self) {
+        self.leaves.set(true);
+    }
+
+    /// Whether it began with a PROXY header.
+    pub(crate) fn has_proxy_header(&self) -> bool {
+        self.has_proxy_header
     }
 
     /// Whether what still ran on it was cut, since its listener is gone.
