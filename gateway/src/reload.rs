@@ -121,6 +121,7 @@ pub(crate) async fn reload(
     };
     match loaded.and_then(|live| Ok((ports.bind(&live, workers.len())?, live))) {
         Ok((bound, mut live)) => {
+            shared.fetcher.forget_roots();
             live.tokens.start(Some(&before.tokens), &shared.fetcher);
             live.servers.resume(&before.servers);
             let live = Arc::new(live);

@@ -397,3 +397,29 @@ spec:
     assert_eq!(question(&gateway).await.status, 200);
     assert_eq!(upstream.connection_count(), 1);
 }
+
+#[tokio::test]
+async fn authorities_in_place_of_the_systems_are_all_that_are_trusted_and_read_again() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let upstream = Upstream::tls(ca.acceptor_of(PROVIDER, H1)).await;
+    for text in [None, Some(""), Some("garbage")] {
+        let setup = seed(&upstream, "mode: SIMPLE").env("SSL_CERT_DIR", "");
+        let path = setup.aside("roots.pem", text.unwrap_or_default());
+        if text.is_none() {
+            fs::remove_file(&path).expect("removing a file");
+        }
+        let said = setup.env("SSL_CERT_FILE", &path.display().to_string()).refused().await;
+        assert_eq!(said.code, 2, "{text:?}: {}", said.all());
+        assert!(said.stderr.contains("where SSL_CERT_FILE leads"), "{}", said.stderr);
+    }
+    let setup = seed(&upstream, "mode: SIMPLE").env("SSL_CERT_DIR", "");
+    let path = setup.aside("roots.pem", &ca.pem());
+    let gateway = setup.env("SSL_CERT_FILE", &path.display().to_string()).start().await;
+    assert_eq!(question(&gateway).await.status, 200);
+    replace(&path, &other.pem());
+    gateway.signal("HUP");
+    eventually("it is not trusted any more", || async {
+        (question(&gateway).await.status == 503).then_some(())
+    })
+    .await;
+}

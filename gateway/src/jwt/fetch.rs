@@ -8,8 +8,9 @@ use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, USER_AGENT};
 use http::uri::Scheme;
@@ -32,7 +33,7 @@ pub(crate) struct Fetcher {
     /// Whether addresses that are not public may be asked.
     allow_private: bool,
     /// Made when first needed: reading the system's certificates takes some milliseconds.
-    tls: OnceLock<Arc<ClientConfig>>,
+    tls: ArcSwapOption<ClientConfig>,
 }
 
 /// Why nothing was fetched.
@@ -85,11 +86,16 @@ impl fmt::Display for FetchError {
 
 impl Fetcher {
     /// A fetcher that asks public addresses only, unless `allow_private`.
-    pub(crate) const fn new(allow_private: bool) -> Self {
+    pub(crate) fn new(allow_private: bool) -> Self {
         Self {
             allow_private,
-            tls: OnceLock::new(),
+            tls: ArcSwapOption::empty(),
         }
+    }
+
+    /// Reads the system's certificates again when they are next needed.
+    pub(crate) fn forget_roots(&self) {
+        self.tls.store(None);
     }
 
     /// The body at `url`.
@@ -135,11 +141,12 @@ impl Fetcher {
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, FetchError> {
-        if let Some(config) = self.tls.get() {
-            return Ok(Arc::clone(config));
+        if let Some(config) = self.tls.load_full() {
+            return Ok(config);
         }
-        let config = client_config(&mut Roots::default()).map_err(FetchError::Tls)?;
-        Ok(Arc::clone(self.tls.get_or_init(|| Arc::new(config))))
+        let config = Arc::new(client_config(&mut Roots::default()).map_err(FetchError::Tls)?);
+        self.tls.store(Some(Arc::clone(&config)));
+        Ok(config)
     }
 }
 

@@ -40,9 +40,7 @@ impl<'s> Reader<'s> {
 
     /// The digest of all that was read and [`Reader::note`]d.
     pub(crate) fn finish(self) -> Digest {
-        let mut digest = [0; digest::SHA256_OUTPUT_LEN];
-        digest.copy_from_slice(self.digest.finish().as_ref());
-        digest
+        finished(self.digest)
     }
 
     /// Lets settings take part in the digest.
@@ -124,6 +122,23 @@ impl<'s> Reader<'s> {
         self.digest.update(&text);
         Ok(text)
     }
+}
+
+/// The digest of authorities that were read elsewhere.
+pub(crate) fn digest_of(roots: &RootCertStore) -> Digest {
+    let mut digest = digest::Context::new(&digest::SHA256);
+    for root in &roots.roots {
+        digest.update(&root.subject);
+        digest.update(&root.subject_public_key_info);
+        digest.update(root.name_constraints.as_deref().unwrap_or_default());
+    }
+    finished(digest)
+}
+
+fn finished(context: digest::Context) -> Digest {
+    let mut digest = [0; digest::SHA256_OUTPUT_LEN];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
 }
 
 /// All sections of a kind, of which there is at least one.

@@ -14,7 +14,7 @@ use webpki::{
     BorrowedCertRevocationList, CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder,
 };
 
-use crate::pem::{Digest, Reader};
+use crate::pem::{Digest, Reader, digest_of};
 
 /// How one upstream is spoken to by TLS. Its sessions are resumed, whichever protocol is spoken in them.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub(crate) enum TlsError {
     Pem(String),
     /// A Secret that it names is not loaded.
     Secret,
+    /// The default trust anchors are none.
+    Roots(String),
     /// Not a name that a certificate can carry.
     Name(String),
     /// rustls refuses.
@@ -52,27 +54,49 @@ impl fmt::Display for TlsError {
         match self {
             Self::Name(name) => write!(f, "`{name}` is neither a DNS name nor an IP address"),
             Self::Secret => f.write_str("the Secret that its DestinationRule names is not loaded"),
-            Self::Pem(error) | Self::Rustls(error) => f.write_str(error),
+            Self::Pem(error) | Self::Roots(error) | Self::Rustls(error) => f.write_str(error),
         }
     }
 }
 
 /// The default trust anchors, loaded when first asked for: reading the system's takes some milliseconds.
 #[derive(Debug, Default)]
-pub(crate) struct Roots(Option<Arc<RootCertStore>>);
+pub(crate) struct Roots {
+    store: Option<Arc<RootCertStore>>,
+    /// Of them, once they are loaded.
+    digest: Digest,
+}
+
+/// What replaces the system's roots.
+const REPLACE_ROOTS: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 impl Roots {
-    /// The system's roots, or Mozilla's as bundled where the system has none.
-    fn default_store(&mut self) -> Arc<RootCertStore> {
-        let store = self.0.get_or_insert_with(|| {
-            let mut store = RootCertStore::empty();
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if store.is_empty() {
-                store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    /// The system's roots, or Mozilla's as bundled where the system has none. Who names others wants no more than those.
+    fn default_store(&mut self) -> Result<Arc<RootCertStore>, TlsError> {
+        if let Some(store) = &self.store {
+            return Ok(Arc::clone(store));
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(found.certs);
+        if store.is_empty() {
+            let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            let named: Vec<&str> = REPLACE_ROOTS.into_iter().filter(is_set).collect();
+            if !named.is_empty() {
+                let why = found
+                    .errors
+                    .first()
+                    .map(|error| format!(": {error}"))
+                    .unwrap_or_default();
+                let named = named.join(" and ");
+                return Err(TlsError::Roots(format!(
+                    "no authority can be read where {named} leads{why}"
+                )));
             }
-            Arc::new(store)
-        });
-        Arc::clone(store)
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        self.digest = digest_of(&store);
+        Ok(Arc::clone(self.store.insert(Arc::new(store))))
     }
 }
 
@@ -121,7 +145,11 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let (store, crl) = match &spec.trust {
-        Trust::System { crl } => (roots.default_store(), crl),
+        Trust::System { crl } => {
+            let store = roots.default_store()?;
+            reader.note(&roots.digest);
+            (store, crl)
+        }
         Trust::Authorities { roots, crl } => {
             let roots = roots.as_ref().ok_or(TlsError::Secret)?;
             (reader.authorities(roots).map_err(TlsError::Pem)?, crl)
@@ -172,7 +200,7 @@ fn shown(
 pub(crate) fn client_config(roots: &mut Roots) -> Result<ClientConfig, TlsError> {
     let (_, builder) = builder()?;
     let mut config = builder
-        .with_root_certificates(roots.default_store())
+        .with_root_certificates(roots.default_store()?)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
@@ -322,6 +350,6 @@ mod tests {
 
     #[test]
     fn there_are_always_roots() {
-        assert!(!Roots::default().default_store().is_empty());
+        assert!(!Roots::default().default_store().unwrap().is_empty());
     }
 }
