@@ -368,6 +368,30 @@ fn a_token_that_is_for_an_audience_is_accepted_again() {
 }
 
 #[test]
+fn a_key_in_a_path_is_not_shown() {
+    let it = capsule("/v1/sk-abcdefgh1234567890/chat", &[], NOTHING, &[]);
+    assert!(!format!("{it:?}").contains("sk-abc"), "{it:?}");
+    assert_eq!(it.withheld, ["path"]);
+    assert!(format!("{:?}", it.question).contains("/v1/redacted/chat"), "{it:?}");
+}
+
+#[test]
+fn a_hidden_field_that_a_token_writes_is_not_shown() {
+    let claims = br#"{"iss":"https://issuer.example","email":"ann@example.com"}"#;
+    let compiled = compiled();
+    let claims = lockgate_core::token::assume(compiled.snapshot.tables(), parsed(claims), None).unwrap();
+    let found = Found {
+        identity: Identity::Verified(claims.claims()),
+        ..NOTHING
+    };
+    let Verdict::Forward(forward) = capsule("/", &[], found, &["x-person"]).verdict else {
+        panic!("sent on")
+    };
+    let person = forward.set_headers.iter().find(|(name, _)| name == "x-person");
+    assert_eq!(person.map(|(_, value)| value.as_str()), Some("redacted"));
+}
+
+#[test]
 fn what_authorizers_set_where_tokens_are_is_not_sent() {
     let compiled = with_tokens_everywhere();
     let claims = r#"{"iss":"https://issuer.example","email":"ann@example.com"}"#;

@@ -65,6 +65,17 @@ async fn decisions_are_logged_and_made_again() {
     let said = changed.run("explain", &["--capsule", &path, "-o", "json"]).await.json();
     assert_eq!((&said["capsules"], &said["ofThisSnapshot"]), (&2.into(), &0.into()));
     assert_eq!(said["differing"][0]["members"][0]["name"], "decision");
+
+    // Whoever wrote the file does not write to the terminal.
+    let hostile = text.replace("\"requestId\":\"", "\"requestId\":\"\\u001b[2J");
+    assert_ne!(hostile, text);
+    let path = changed.aside("hostile.jsonl", &hostile).display().to_string();
+    let said = changed.run("explain", &["--capsule", &path]).await;
+    assert!(
+        said.stdout.contains("[2J") && !said.stdout.contains('\x1b'),
+        "{}",
+        said.stdout
+    );
 }
 
 #[tokio::test]
@@ -75,7 +86,7 @@ async fn only_so_many_are_drawn() {
 
 #[tokio::test]
 async fn what_is_no_capsule_is_refused_with_its_line() {
-    let (text, again) = recorded(&["--capsule-redact", "host"], 2).await;
+    let (text, again) = recorded(&["--capsule-redact", "x-none, Host"], 2).await;
     assert!(
         text.contains(r#"["host","redacted"]"#) && !text.contains("test.com"),
         "{text}"

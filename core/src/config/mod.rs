@@ -36,7 +36,7 @@ mod load;
 pub(crate) mod mask;
 #[cfg(feature = "yaml")]
 mod mesh;
-pub(crate) mod quote;
+pub mod quote;
 mod render;
 pub mod resource;
 #[cfg(feature = "yaml")]

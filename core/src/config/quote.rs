@@ -30,7 +30,8 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// The text on one line, with nothing in it that a terminal would act on.
-pub(crate) fn escaped(text: &str) -> String {
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

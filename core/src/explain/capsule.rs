@@ -168,6 +168,9 @@ impl Headers for Noted<'_> {
     }
 }
 
+/// The name of a path's segments among those that are withheld.
+const PATH: &str = "path";
+
 /// What is withheld, and of which names it was.
 struct Curtain<'c> {
     tables: &'c Tables,
@@ -242,15 +245,21 @@ impl Curtain<'_> {
     fn target(&mut self, target: &str) -> String {
         match target.split_once('?') {
             Some((path, query)) => self.with_query(path, query),
-            None => target.to_owned(),
+            None => self.path(target),
         }
+    }
+
+    /// A path without the segments that are shaped like a key.
+    fn path(&mut self, path: &str) -> String {
+        let segments = path.split('/').map(|segment| self.value(PATH, segment));
+        segments.collect::<Vec<_>>().join("/")
     }
 
     /// The same of what ends with the client's `query`: what stands before that, another query too, the configuration
     /// wrote.
     fn written(&mut self, target: &str, query: Option<&str>) -> String {
         let Some(query) = query else {
-            return target.to_owned();
+            return self.path(target);
         };
         let mut sent = String::new();
         rewrite::append_query(self.tables, &mut sent, Some(query));
@@ -261,6 +270,7 @@ impl Curtain<'_> {
     }
 
     fn with_query(&mut self, path: &str, query: &str) -> String {
+        let path = &self.path(path);
         let sent = rewrite::sent_query(self.tables, query);
         if sent.is_empty() {
             // What is judged has none either where only tokens stood in it.
@@ -385,8 +395,10 @@ impl Curtain<'_> {
         let claims = found.identity.claims();
         let written: BTreeMap<&str, &str> = claims.into_iter().flat_map(Claims::headers).collect();
         for (index, (name, value)) in forward.set_headers.iter_mut().enumerate() {
-            if written.contains_key(name.as_str()) || self.withheld.contains(name) {
-                let same = again.get(index).filter(|(other, _)| other == name);
+            let same = again.get(index).filter(|(other, _)| other == name);
+            if written.contains_key(name.as_str()) {
+                *value = same.map_or_else(|| WITHHELD.to_owned(), |(_, value)| self.value(name, value));
+            } else if self.withheld.contains(name) {
                 *value = same.map_or_else(|| WITHHELD.to_owned(), |(_, value)| value.clone());
             } else if name == ORIGINAL_PATH {
                 *value = self.written(value, query);

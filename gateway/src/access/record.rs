@@ -260,7 +260,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     }
     let mut value = Vec::new();
     shown::join(&HeadFields(headers), name.as_str(), &mut |piece| {
-        value.extend_from_slice(piece)
+        value.extend_from_slice(piece);
     });
     HeaderValue::from_bytes(&value).ok()
 }

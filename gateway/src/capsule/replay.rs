@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use lockgate_core::config::quote::escaped;
 use lockgate_core::explain::{Explanation, Question};
 use lockgate_core::snapshot::Snapshot;
 use serde::Serialize;
@@ -71,7 +72,7 @@ pub(crate) fn replay(snapshot: &Snapshot, text: &str) -> Result<Replay, String> 
     for (line, number) in lines {
         let explanation = replay
             .add(snapshot, line, number)
-            .map_err(|why| format!("line {number}: {why}"))?;
+            .map_err(|why| format!("line {number}: {}", escaped(&why)))?;
         replay.only = (replay.capsules == 1).then(|| Box::new(explanation));
     }
     match replay.capsules {
@@ -143,10 +144,12 @@ impl fmt::Display for Replay {
             } = differing;
             writeln!(
                 f,
-                "line {line}: request {request_id}, recorded by snapshot {snapshot}, is decided otherwise here"
+                "line {line}: request {}, recorded by snapshot {}, is decided otherwise here",
+                escaped(request_id),
+                escaped(snapshot)
             )?;
             for Member { name, recorded, here } in members {
-                writeln!(f, "  {name:<14} {recorded} → {here}")?;
+                writeln!(f, "  {:<14} {recorded} → {here}", escaped(name))?;
             }
         }
         for place in &self.not_reproducible {
@@ -158,11 +161,12 @@ impl fmt::Display for Replay {
             let names = if withheld.is_empty() {
                 "what no capsule can hold".to_owned()
             } else {
-                withheld.join(", ")
+                escaped(&withheld.join(", "))
             };
             writeln!(
                 f,
-                "line {line}: request {request_id} cannot be decided again without {names}"
+                "line {line}: request {} cannot be decided again without {names}",
+                escaped(request_id)
             )?;
         }
         let (all, differing, open) = (self.capsules, self.differing.len(), self.not_reproducible.len());

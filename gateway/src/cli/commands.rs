@@ -115,7 +115,7 @@ pub(super) fn serve(args: Serve) -> ExitCode {
             hidden: args
                 .capsule_redact
                 .iter()
-                .map(|name| name.to_ascii_lowercase())
+                .map(|name| name.trim().to_ascii_lowercase())
                 .collect(),
         }),
         upgrade: args.upgrade,
