@@ -138,6 +138,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "alloc")]
     fn what_is_behind_a_block_is_the_next_address() {
         for (block, behind) in [
             ("10.0.0.0/16", Some("10.1.0.0")),

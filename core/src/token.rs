@@ -196,9 +196,9 @@ impl TokenError {
     /// That it is none's, and whose it nearly is.
     #[cfg(feature = "alloc")]
     pub fn in_words(text: &str) -> Result<Self, String> {
-        let found = Self::all().find(|error| error.message() == text);
-        found.ok_or_else(|| {
-            let nearest = nearest(text, Self::all().map(Self::message));
+        let found = Self::ALL.iter().find(|error| error.message() == text);
+        found.copied().ok_or_else(|| {
+            let nearest = nearest(text, Self::ALL.iter().map(|error| error.message()));
             let meant = nearest.map_or("an example is", |_| "did you mean");
             let example = nearest.unwrap_or(Self::Expired.message());
             format!("no token is refused with `{text}`: {meant} `{example}`")
@@ -207,42 +207,37 @@ impl TokenError {
 
     /// Each error that there is.
     #[cfg(feature = "alloc")]
-    fn all() -> impl Iterator<Item = Self> {
-        let whole = [
-            Self::BadFormat,
-            Self::TooLong,
-            Self::HeaderBase64,
-            Self::HeaderJson,
-            Self::AlgMissing,
-            Self::AlgUnsupported,
-            Self::KidNotString,
-            Self::Critical,
-            Self::PayloadBase64,
-            Self::PayloadJson,
-            Self::SignatureBase64,
-            Self::UnknownIssuer,
-            Self::NotYetValid,
-            Self::Expired,
-            Self::Audience,
-            Self::KeysUnavailable,
-            Self::NoKey,
-            Self::BadSignature,
-            Self::SeveralTokens,
-        ];
-        let claims = [
-            ClaimType::Issuer,
-            ClaimType::Subject,
-            ClaimType::TokenId,
-            ClaimType::Audience,
-            ClaimType::IssuedAt,
-            ClaimType::IssuedAtRange,
-            ClaimType::NotBefore,
-            ClaimType::NotBeforeRange,
-            ClaimType::Expiry,
-            ClaimType::ExpiryRange,
-        ];
-        whole.into_iter().chain(claims.map(Self::Claim))
-    }
+    const ALL: &[Self] = &[
+        Self::BadFormat,
+        Self::TooLong,
+        Self::HeaderBase64,
+        Self::HeaderJson,
+        Self::AlgMissing,
+        Self::AlgUnsupported,
+        Self::KidNotString,
+        Self::Critical,
+        Self::PayloadBase64,
+        Self::PayloadJson,
+        Self::SignatureBase64,
+        Self::UnknownIssuer,
+        Self::NotYetValid,
+        Self::Expired,
+        Self::Audience,
+        Self::KeysUnavailable,
+        Self::NoKey,
+        Self::BadSignature,
+        Self::SeveralTokens,
+        Self::Claim(ClaimType::Issuer),
+        Self::Claim(ClaimType::Subject),
+        Self::Claim(ClaimType::TokenId),
+        Self::Claim(ClaimType::Audience),
+        Self::Claim(ClaimType::IssuedAt),
+        Self::Claim(ClaimType::IssuedAtRange),
+        Self::Claim(ClaimType::NotBefore),
+        Self::Claim(ClaimType::NotBeforeRange),
+        Self::Claim(ClaimType::Expiry),
+        Self::Claim(ClaimType::ExpiryRange),
+    ];
 
     /// A stable name for logs and metrics.
     #[must_use]
@@ -292,8 +287,8 @@ mod tests {
 
     #[test]
     fn each_error_is_known_by_its_words() {
-        for error in TokenError::all() {
-            assert_eq!(TokenError::in_words(error.message()), Ok(error));
+        for error in TokenError::ALL {
+            assert_eq!(TokenError::in_words(error.message()), Ok(*error));
         }
         let wrong = |text| TokenError::in_words(text).unwrap_err();
         assert_eq!(

@@ -28,7 +28,6 @@ pub struct Source {
     /// Where it stands among the others; of those of one rank the first comes first.
     pub(crate) rank: u32,
     /// Why its text is not all there.
-    #[cfg_attr(not(feature = "yaml"), expect(dead_code, reason = "only loading asks"))]
     pub(crate) flaw: Option<Flaw>,
 }
 

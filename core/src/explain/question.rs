@@ -360,7 +360,7 @@ fn upgrade(protocol: &str) -> Result<Upgrade, String> {
 fn verified(snapshot: &Snapshot, request: &Request<'_>, claims: &str) -> Result<Result<ClaimSet, TokenError>, String> {
     let tables = snapshot.tables();
     if tables.token_rules.is_empty() {
-        return Err("there are claims, but no RequestAuthentication by which a token is read".to_owned());
+        return Err("no RequestAuthentication reads tokens, and there are claims".to_owned());
     }
     let claims = ClaimSet::parse::<&str>(claims.as_bytes(), &[]).map_err(|error| format!("the claims are {error}"))?;
     let query = request.target.split_once('?').map(|(_, query)| query);

@@ -123,7 +123,7 @@ impl Token {
         };
         let payload = decode(payload, CLAIMS_ADDED_COMMON).ok_or(TokenError::PayloadBase64)?;
         let claims = reader.read::<&str>(payload, &[]).map_err(|_| TokenError::PayloadJson)?;
-        let (not_before, expiry) = check_types(claims.claims()).map_err(TokenError::Claim)?;
+        let (not_before, expiry) = check_types(claims.claims(), seconds).map_err(TokenError::Claim)?;
         Ok(Self {
             header,
             signed: signed.into(),
@@ -254,17 +254,19 @@ impl fmt::Debug for Token {
 /// [`TokenError::PayloadJson`]: more claims than are kept, after the rule has them split.
 pub fn assume(tables: &Tables, claims: ClaimSet, place: Option<TokenPlaceId>) -> Result<ClaimSet, TokenError> {
     let read = claims.claims();
-    check_types(read).map_err(TokenError::Claim)?;
-    let looks_there = |(rule, _): &(&TokenRuleRow, u32)| {
-        place.is_none_or(|place| rule.places.of(&tables.token_place_ids).contains(&place.0))
-    };
-    let rules = tables.token_rules.iter().zip(0..).filter(looks_there);
-    let mut of_issuer = rules.filter(|(rule, _)| is_of_issuer(tables, rule, read)).peekable();
-    of_issuer.peek().ok_or(TokenError::UnknownIssuer)?;
-    let (_, id) = of_issuer
-        .find(|(rule, _)| is_for_audience(tables, rule, read))
-        .ok_or(TokenError::Audience)?;
-    accepted(tables, TokenRuleId(id), claims).map_err(|_| TokenError::PayloadJson)
+    check_types(read, is_number).map_err(TokenError::Claim)?;
+    let mut error = TokenError::UnknownIssuer;
+    for (rule, id) in tables.token_rules.iter().zip(0..) {
+        let looks_there = |place: TokenPlaceId| rule.places.of(&tables.token_place_ids).contains(&place.0);
+        if !place.is_none_or(looks_there) || !is_of_issuer(tables, rule, read) {
+            continue;
+        }
+        if is_for_audience(tables, rule, read) {
+            return accepted(tables, TokenRuleId(id), claims).map_err(|_| TokenError::PayloadJson);
+        }
+        error = TokenError::Audience;
+    }
+    Err(error)
 }
 
 /// A rule without an issuer takes any.
@@ -350,15 +352,18 @@ fn around(text: &[u8], place: Option<usize>) -> Option<(&[u8], &[u8])> {
     Some((before, rest.get(1..)?))
 }
 
-/// In Envoy's order. Gives back `nbf` and `exp`.
-fn check_types(claims: Claims<'_>) -> Result<(Option<u64>, Option<u64>), ClaimType> {
+/// In Envoy's order. Gives back `nbf` and `exp`, as `time` reads them.
+fn check_types<T>(
+    claims: Claims<'_>,
+    time: impl Fn(Option<ClaimValue<'_>>) -> Result<Option<T>, BadSeconds>,
+) -> Result<(Option<T>, Option<T>), ClaimType> {
     let registered = Registered::of(&claims);
     let string = |claim, error| match claim {
         None | Some(ClaimValue::String(_)) => Ok(()),
         Some(_) => Err(error),
     };
     let integer = |claim, kind, range| {
-        seconds(claim).map_err(|bad| match bad {
+        time(claim).map_err(|bad| match bad {
             BadSeconds::Kind => kind,
             BadSeconds::Range => range,
         })
@@ -405,6 +410,15 @@ fn seconds(claim: Option<ClaimValue<'_>>) -> Result<Option<u64>, BadSeconds> {
             Ok(Some(whole))
         }
         _ => Err(BadSeconds::Range),
+    }
+}
+
+/// Whether it can be a time, which is not read: reading fractions is much code for whoever needs no time.
+fn is_number(claim: Option<ClaimValue<'_>>) -> Result<Option<()>, BadSeconds> {
+    match claim {
+        None => Ok(None),
+        Some(ClaimValue::Number(_)) => Ok(Some(())),
+        Some(_) => Err(BadSeconds::Kind),
     }
 }
 

@@ -56,15 +56,16 @@ const FEW: usize = 4;
 /// Moves the entries of features that few are found by.
 fn walk_what_is_rare(found: &mut Vec<Entry>, always: &mut Vec<u32>) {
     found.sort_unstable_by_key(|entry| (entry.key.feature, entry.number));
-    // In order, as they are found.
-    let mut rare: Vec<Feature> = Vec::new();
+    let mut are_rare = Vec::with_capacity(found.len());
     for entries in found.chunk_by(|a, b| a.key.feature == b.key.feature) {
-        if entries.len() <= ENTRIES_WALKED_MAX as usize {
+        let is_rare = entries.len() <= ENTRIES_WALKED_MAX as usize;
+        if is_rare {
             always.extend(entries.iter().map(|entry| entry.number));
-            rare.extend(entries.first().map(|entry| entry.key.feature));
         }
+        are_rare.extend(entries.iter().map(|_| is_rare));
     }
-    found.retain(|entry| rare.binary_search(&entry.key.feature).is_err());
+    let mut are_rare = are_rare.into_iter();
+    found.retain(|_| are_rare.next() == Some(false));
     always.sort_unstable();
 }
 
