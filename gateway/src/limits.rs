@@ -96,6 +96,9 @@ pub(crate) const LEAVE: Duration = Duration::from_secs(1);
 /// configuration before.
 pub(crate) const UPGRADE: Duration = Duration::from_secs(30);
 
+/// Time for it to say that it is one.
+pub(crate) const UPGRADE_HELLO: Duration = Duration::from_secs(1);
+
 /// Time for the older process to answer it.
 pub(crate) const UPGRADE_ANSWER: Duration = Duration::from_secs(10);
 

@@ -178,15 +178,6 @@ impl Gateway {
         let mut memory = Memory::default();
         let mut watch = FileWatch::new();
         let mut live = reload::load(&mut inputs, &mut memory, &mut watch)?;
-        let taken = options.upgrade.as_deref().map(upgrade::take_over).transpose()?;
-        let (predecessor, taken) = taken.flatten().unzip();
-        let Sockets { ports: taken, admin } = taken.unwrap_or_default();
-        let admin = options
-            .admin
-            .map(|address| Admin::new(address, admin_socket(address, admin, &mut given)))
-            .transpose()?;
-        let ports = Ports::new(options.addresses, given, taken);
-        let bound = ports.bind(&live, options.workers)?;
         let (queue, writer) = open_log("access log", &options.access_log)?;
         let mut writers = Vec::from([writer]);
         let mut capsules = None;
@@ -196,6 +187,16 @@ impl Gateway {
             capsules = Some(Capsules::new(queue, log.share, log.hidden));
         }
         let door = options.upgrade.as_deref().map(Door::new).transpose()?;
+        // From here on a process before this one waits for it, and clients for one of the two.
+        let taken = options.upgrade.as_deref().map(upgrade::take_over).transpose()?;
+        let (predecessor, taken) = taken.flatten().unzip();
+        let Sockets { ports: taken, admin } = taken.unwrap_or_default();
+        let admin = options
+            .admin
+            .map(|address| Admin::new(address, admin_socket(address, admin, &mut given)))
+            .transpose()?;
+        let ports = Ports::new(options.addresses, given, taken);
+        let bound = ports.bind(&live, options.workers)?;
         let fetcher = Arc::new(Fetcher::new(options.allow_private_jwks));
         live.tokens.start(None, &fetcher);
         let live = Arc::new(live);
@@ -230,14 +231,11 @@ impl Gateway {
             systemd: Arc::new(Notifier::from_env()),
             door,
         };
-        Ok(Prepared {
-            gateway,
-            bound,
-            predecessor,
-        })
+        predecessor.map_or(Ok(()), Predecessor::drain)?;
+        Ok(Prepared { gateway, bound })
     }
 
-    fn open(&mut self, bound: Bound, predecessor: Option<Predecessor>) {
+    fn open(&mut self, bound: Bound) {
         let live = self.shared.live.load();
         let snapshot = live.compiled.snapshot.id();
         self.ports.open(bound, &self.workers);
@@ -252,9 +250,6 @@ impl Gateway {
         }
         if let Some(door) = &self.door {
             door.open();
-        }
-        if let Some(predecessor) = predecessor {
-            predecessor.drain();
         }
         self.systemd.ready(snapshot);
         let commands = self.workers.iter().map(|worker| worker.commands.clone());
@@ -374,23 +369,18 @@ impl Gateway {
     }
 }
 
-/// A gateway that serves nobody yet.
+/// A gateway that serves nobody yet; a process before it does not any longer.
 #[derive(Debug)]
 struct Prepared {
     gateway: Gateway,
     bound: Bound,
-    predecessor: Option<Predecessor>,
 }
 
 impl Prepared {
-    /// From here on clients are served, and a process before this one is no longer needed.
+    /// From here on clients are served.
     fn open(self) -> Gateway {
-        let Self {
-            mut gateway,
-            bound,
-            predecessor,
-        } = self;
-        gateway.open(bound, predecessor);
+        let Self { mut gateway, bound } = self;
+        gateway.open(bound);
         gateway
     }
 }

@@ -7,15 +7,16 @@
 //!
 //! ```text
 //! older                         newer
-//! waits at PATH                 loads its configuration
+//! waits at PATH                 loads its configuration, opens its logs
 //!        ◄────── hello ─────────
 //!        ─────── sockets ──────►
-//!                               serves on them
 //!        ◄────── ready ─────────
-//! drains, ends                  waits at PATH
+//!        ─────── go on ────────►
+//! drains, ends                  serves on them, waits at PATH
 //! ```
 //!
-//! If the newer ends before it is ready, the older goes on as if nothing had been.
+//! If the newer ends before it is ready, or is too late, the older goes on as if nothing had been; the newer serves
+//! nobody before it has heard that the older does not.
 
 use std::fs::{self, Permissions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -35,7 +36,7 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use crate::limits::{UPGRADE, UPGRADE_ANSWER, UPGRADE_SOCKETS_MAX};
+use crate::limits::{UPGRADE, UPGRADE_ANSWER, UPGRADE_HELLO, UPGRADE_SOCKETS_MAX};
 use crate::log;
 use crate::reload::Refused;
 
@@ -43,8 +44,9 @@ use crate::reload::Refused;
 type Word = [u8; 4];
 
 /// The first word, of the newer. It names the version of all that follows.
-const HELLO: Word = *b"LG1\n";
+const HELLO: Word = *b"LG2\n";
 const READY: Word = *b"RDY\n";
+const GO_ON: Word = *b"GO!\n";
 const END: Word = *b"END\n";
 const ADMIN: Word = *b"ADM\n";
 
@@ -64,7 +66,10 @@ pub(crate) struct Sockets {
 
 /// The older process, which waits to hear that this one is ready.
 #[derive(Debug)]
-pub(crate) struct Predecessor(BlockingStream);
+pub(crate) struct Predecessor {
+    stream: BlockingStream,
+    path: PathBuf,
+}
 
 /// Asks the process that waits at `path` for its sockets. `None` if there is none.
 pub(crate) fn take_over(path: &Path) -> Result<Option<(Predecessor, Sockets)>, Refused> {
@@ -97,7 +102,8 @@ pub(crate) fn take_over(path: &Path) -> Result<Option<(Predecessor, Sockets)>, R
         .and_then(|()| stream.write_all(&HELLO))
         .and_then(|()| receive(&stream));
     let sockets = sockets.map_err(|error| failed(path, &error))?;
-    Ok(Some((Predecessor(stream), sockets)))
+    let path = path.to_owned();
+    Ok(Some((Predecessor { stream, path }, sockets)))
 }
 
 /// Whether a process of this user may be given sockets, and may give them.
@@ -106,20 +112,31 @@ fn is_trusted(user: u32) -> bool {
 }
 
 fn failed(path: &Path, error: &io::Error) -> Refused {
+    let why = match error.kind() {
+        io::ErrorKind::WouldBlock => format!("it does not answer within {} s", UPGRADE_ANSWER.as_secs()),
+        _ => error.to_string(),
+    };
     Refused(format!(
-        "error: cannot take over from the process at `{}`: {error}\n",
+        "error: cannot take over from the process at `{}`: {why}\n",
         path.display()
     ))
 }
 
 impl Predecessor {
-    /// Tells it that all of its sockets are served here.
-    pub(crate) fn drain(mut self) {
-        if let Err(error) = self.0.write_all(&READY) {
-            log::warning("the older process is gone already", &[("error", &error.to_string())]);
+    /// Tells it that all of its sockets are served here from now on. Unless it answers that it drains, it goes on itself.
+    pub(crate) fn drain(mut self) -> Result<(), Refused> {
+        let mut said = Word::default();
+        let asked = self.stream.write_all(&READY);
+        match asked.and_then(|()| self.stream.read_exact(&mut said)) {
+            Ok(()) if said == GO_ON => Ok(()),
+            Ok(()) => Err(failed(&self.path, &not_understood())),
+            Err(error) => Err(failed(&self.path, &error)),
         }
-        // It reads this before it sees the end of the connection.
     }
+}
+
+fn not_understood() -> io::Error {
+    io::Error::other("it says what this version does not understand")
 }
 
 fn receive(stream: &BlockingStream) -> io::Result<Sockets> {
@@ -131,7 +148,7 @@ fn receive(stream: &BlockingStream) -> io::Result<Sockets> {
             ([b'P', high, low, b'\n'], Some(socket)) => {
                 sockets.ports.push((u16::from_be_bytes([high, low]), socket));
             }
-            _ => return Err(io::Error::other("it says what this version does not understand")),
+            _ => return Err(not_understood()),
         }
     }
     Err(io::Error::other("it has more sockets than can be"))
@@ -223,6 +240,13 @@ impl Door {
     }
 }
 
+impl Drop for Door {
+    fn drop(&mut self) {
+        // Nothing is there once it has been opened.
+        let _ = fs::remove_file(&self.aside);
+    }
+}
+
 /// A newer process that asks for the sockets.
 #[derive(Debug)]
 pub(crate) struct Successor(UnixStream);
@@ -239,7 +263,7 @@ impl Successor {
         log::info("a newer process takes over", &[("process", &process)]);
         let mut stream = self.0;
         let handed = timeout(UPGRADE, async {
-            expect(&mut stream, HELLO).await?;
+            timeout(UPGRADE_HELLO, expect(&mut stream, HELLO)).await??;
             for (port, socket) in ports {
                 send(&stream, of_port(port), Some(socket.as_fd())).await?;
             }
@@ -247,7 +271,8 @@ impl Successor {
                 send(&stream, ADMIN, Some(admin.as_fd())).await?;
             }
             send(&stream, END, None).await?;
-            expect(&mut stream, READY).await
+            expect(&mut stream, READY).await?;
+            send(&stream, GO_ON, None).await
         });
         let error = match handed.await {
             Ok(Ok(())) => return true,
@@ -265,11 +290,7 @@ impl Successor {
 async fn expect(stream: &mut UnixStream, word: Word) -> io::Result<()> {
     let mut said = Word::default();
     stream.read_exact(&mut said).await?;
-    if said == word {
-        Ok(())
-    } else {
-        Err(io::Error::other("it says what this version does not understand"))
-    }
+    if said == word { Ok(()) } else { Err(not_understood()) }
 }
 
 async fn send(stream: &UnixStream, word: Word, socket: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -303,10 +324,22 @@ mod tests {
 
     #[tokio::test]
     async fn who_says_something_else_takes_nothing_over() {
-        for word in [&b""[..], b"LG", b"GET / HTTP/1.1\r\n\r\n", b"LG2\nRDY\n", b"LG1\n"] {
+        for word in [&b""[..], b"LG", b"GET / HTTP/1.1\r\n\r\n", b"LG1\nRDY\n", b"LG2\n"] {
             assert!(!stranger(word).await, "{word:?}");
         }
-        assert!(stranger(b"LG1\nRDY\n").await);
+        assert!(stranger(b"LG2\nRDY\n").await);
+    }
+
+    #[test]
+    fn nobody_serves_beside_a_process_that_goes_on() {
+        for said in [&b""[..], b"END\n"] {
+            let (stream, mut older) = BlockingStream::pair().unwrap();
+            older.write_all(said).unwrap();
+            drop(older);
+            let path = PathBuf::from("at");
+            let why = Predecessor { stream, path }.drain().unwrap_err();
+            assert!(why.0.contains("cannot take over from the process at `at`"), "{}", why.0);
+        }
     }
 
     #[test]
@@ -326,7 +359,8 @@ mod tests {
         let newer = tokio::task::spawn_blocking(move || {
             theirs.write_all(&HELLO).unwrap();
             let taken = receive(&theirs).unwrap();
-            Predecessor(theirs).drain();
+            let path = PathBuf::new();
+            Predecessor { stream: theirs, path }.drain().unwrap();
             taken
         });
         let ports = sockets.iter().map(|(port, socket)| (*port, socket));

@@ -459,6 +459,35 @@ async fn next_process_that_cannot_start_leaves_the_one_before() {
 }
 
 #[tokio::test]
+async fn next_process_that_is_slow_to_start_has_taken_nothing_yet() {
+    let setup = upgradable(Setup::seed());
+    let log = setup.config().with_file_name("slow.jsonl");
+    let setup = setup.args(&["--capsule", &log.display().to_string()]);
+    let mut bed = Bed::start(Transport::Plain, setup).await;
+    std::fs::remove_file(&log).unwrap();
+    // Nobody reads from it, so that to open it takes for ever.
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&log)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut older = bed.gateway.follow(&[]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    let said = bed.gateway.read("stderr");
+    assert!(!said.contains("takes over"), "{said}");
+    std::fs::remove_file(&log).unwrap();
+    drop(bed.gateway.follow(&[]));
+    let status = within_patience("the older process ends", older.wait())
+        .await
+        .expect("a status");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(bed.ask("test.com").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_socket_is_not_replaced_by_one() {
     let setup = upgradable(Setup::seed());
     let path = setup.aside("upgrade.sock", "precious");

@@ -192,6 +192,10 @@ impl Configuration {
             let asked: Vec<&str> = asked.map(|authorizer| &*authorizer.name).collect();
             simulated.checks.retain(|(name, _)| asked.contains(&name.as_str()));
         }
+        // The same of claims that nobody reads.
+        if !self.has_tokens && !bytes.one_in(64) {
+            simulated.claims = None;
+        }
         // Most of the ports that samples come to listen nowhere here.
         let listeners = snapshot.listeners();
         if let (Some(listener), true) = (listeners.get(bytes.below(listeners.len().max(1))), bytes.one_in(2)) {

@@ -47,7 +47,7 @@ pub(super) struct Simulated {
     pub(super) port: Option<u16>,
     sni: Option<String>,
     peer_uris: Vec<String>,
-    claims: Option<&'static str>,
+    pub(super) claims: Option<&'static str>,
     token_error: Option<&'static str>,
     pub(super) checks: Vec<(String, Answer)>,
     body: Option<String>,
