@@ -111,17 +111,17 @@ export const EXAMPLES: Example[] = [
     requests: [
       {
         name: "a user's claims",
-        draft: chat("test.com", { ...model("qwen-plus"), claims: `{"iss":"${ISSUER}","sub":"ann"}` }, "authorization: Bearer …"),
+        draft: chat("test.com", { ...model("qwen-plus"), claims: `{"iss":"${ISSUER}","aud":"llm-gateway","sub":"ann"}` }, "authorization: Bearer …"),
       },
       {
         name: "a model for research only",
-        draft: chat("test.com", { ...model("qwen-max"), claims: `{"iss":"${ISSUER}","sub":"ann"}` }, "authorization: Bearer …"),
+        draft: chat("test.com", { ...model("qwen-max"), claims: `{"iss":"${ISSUER}","aud":"llm-gateway","sub":"ann"}` }, "authorization: Bearer …"),
       },
       {
         name: "the same for a researcher",
         draft: chat(
           "test.com",
-          { ...model("qwen-max"), claims: `{"iss":"${ISSUER}","sub":"eve","groups":["research"]}` },
+          { ...model("qwen-max"), claims: `{"iss":"${ISSUER}","aud":"llm-gateway","sub":"eve","groups":["research"]}` },
           "authorization: Bearer …",
         ),
       },
