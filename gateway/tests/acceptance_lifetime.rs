@@ -466,13 +466,7 @@ async fn next_process_that_is_slow_to_start_has_taken_nothing_yet() {
     let mut bed = Bed::start(Transport::Plain, setup).await;
     std::fs::remove_file(&log).unwrap();
     // Nobody reads from it, so that to open it takes for ever.
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&log)
-            .status()
-            .unwrap()
-            .success()
-    );
+    support::make_pipe(&log);
     let mut older = bed.gateway.follow(&[]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(bed.ask("test.com").await.status, 200);
@@ -826,13 +820,7 @@ async fn logs_that_are_moved_away_are_opened_again_at_a_hangup() {
 /// A gateway that is in the middle of its start: it reads its configuration from a pipe, whose other end is given.
 async fn starting(setup: &Setup, port: &Port) -> (tokio::process::Child, std::fs::File) {
     let pipe = setup.config().with_file_name("pipe");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
+    support::make_pipe(&pipe);
     let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_lockgate"))
         .args(["serve", "--admin", "off", "--workers", "1", "--listen"])
         .arg(format!("80=127.0.0.1:{}", port.number))

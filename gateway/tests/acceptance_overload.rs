@@ -652,8 +652,7 @@ async fn a_full_disk_costs_lines_and_no_answer() {
 async fn a_log_that_nobody_reads_costs_lines_and_no_answer() {
     let (upstream, setup) = support::bed::join(Transport::Plain, Setup::seed()).await;
     let path = access_log(&setup);
-    let made = std::process::Command::new("mkfifo").arg(&path).status();
-    assert!(made.expect("mkfifo").success());
+    support::make_pipe(&path);
     // Open, so that the gateway can open it too, and never read.
     let pipe = std::fs::OpenOptions::new()
         .read(true)

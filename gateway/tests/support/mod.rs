@@ -70,3 +70,9 @@ pub async fn within_patience<F: Future>(what: &str, future: F) -> F::Output {
         Err(_) => panic!("timed out: {what}"),
     }
 }
+
+/// Makes a named pipe.
+pub fn make_pipe(path: &std::path::Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.expect("mkfifo").success(), "{}", path.display());
+}
