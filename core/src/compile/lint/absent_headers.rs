@@ -13,6 +13,11 @@ use crate::text_map::TextSet;
 
 /// Each match of a route once. `places` are those of the origins.
 pub(super) fn check_routes(tables: &Tables, places: &[Location], diagnostics: &mut Diagnostics) {
+    // Mostly no rule asks for any of them, and there may be many rules.
+    let mut shown = tables.derived.shown.iter();
+    if shown.all(|row| row.showing != Showing::Nothing) {
+        return;
+    }
     let mut said = TextSet::default();
     for entry in &tables.entries {
         for condition in entry.conditions.of(&tables.conditions) {

@@ -10,14 +10,17 @@ use crate::config::resource::{HttpAction, Resources, Spanned};
 pub(super) fn check(resources: &Resources, diagnostics: &mut Diagnostics) {
     for service in &resources.virtual_services {
         for (index, rule) in service.http.iter().enumerate() {
-            if let HttpAction::Route { destinations, .. } = &rule.action {
+            if let HttpAction::Route { destinations, .. } = &rule.action
+                && destinations.len() > 1
+            {
                 let weights = destinations.iter().map(|destination| destination.weight.as_ref());
                 check_rule(weights, rule.at, &format!("spec.http[{index}].route"), diagnostics);
             }
         }
     }
     for route in &resources.llm_routes {
-        for (index, rule) in route.rules.iter().enumerate() {
+        let rules = route.rules.iter().enumerate();
+        for (index, rule) in rules.filter(|(_, rule)| rule.backend_refs.len() > 1) {
             let weights = rule.backend_refs.iter().map(|backend| backend.weight.as_ref());
             let field = format!("spec.rules[{index}].backendRefs");
             check_rule(weights, rule.at, &field, diagnostics);
@@ -25,6 +28,7 @@ pub(super) fn check(resources: &Resources, diagnostics: &mut Diagnostics) {
     }
 }
 
+/// Of a rule with several.
 fn check_rule<'w>(
     weights: impl Iterator<Item = Option<&'w Spanned<u32>>>,
     at: Location,
@@ -32,9 +36,6 @@ fn check_rule<'w>(
     diagnostics: &mut Diagnostics,
 ) {
     let all: Vec<Option<&Spanned<u32>>> = weights.collect();
-    if all.len() < 2 {
-        return;
-    }
     for (index, weight) in all.iter().enumerate() {
         if let Some(weight) = weight.filter(|weight| weight.value == 0) {
             diagnostics
