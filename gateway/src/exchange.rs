@@ -64,6 +64,7 @@ use crate::plan::{self, Configured, NoTarget, Plan, To};
 use crate::respond::{self, Fault};
 use crate::upstream;
 use crate::worker::Worker;
+use crate::worker::view::View;
 
 /// Answers one request.
 pub(crate) async fn run(
@@ -75,8 +76,10 @@ pub(crate) async fn run(
 ) -> Result<Response<ClientBody>, Infallible> {
     let (head, incoming) = request.into_parts();
     let id = head::request_id(&head.headers, &worker.entropy);
-    let record = Record::begin(&worker, &peer, &head, id);
+    let view = worker.view();
+    let record = Record::begin(&worker, Rc::clone(&view), &peer, &head, id);
     let mut exchange = Exchange {
+        view,
         head,
         incoming,
         record,
@@ -153,12 +156,14 @@ pub(crate) fn unreadable(worker: &Rc<Worker>, peer: &Rc<Peer>, version: Version,
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = Method::from_bytes(b"-").unwrap_or_default();
     head.version = version;
-    let mut record = Record::begin(worker, peer, &head, HeaderValue::from_static("-"));
+    let mut record = Record::begin(worker, worker.view(), peer, &head, HeaderValue::from_static("-"));
     record.status = status;
     record.end(Flag::DownstreamProtocol, details);
 }
 
 struct Exchange {
+    /// The snapshot that the request is decided by, to its end.
+    view: Rc<View>,
     head: Parts,
     incoming: Incoming,
     record: Box<Record>,
@@ -232,14 +237,14 @@ impl Exchange {
             sni,
             ..
         } = self.record.peer.connection();
-        let live = &self.record.view.live;
+        let live = &self.view.live;
         scheme == Scheme::Https && client_cert.is_none() && live.demands_certificate(port, sni)
     }
 
     /// Whether a PROXY header would name the client, but was not yet expected when the connection was made: what the
     /// socket names is the balancer.
     fn lacks_proxy_header(&self) -> bool {
-        let expects = self.record.view.live.compiled.snapshot.expects_proxy_header();
+        let expects = self.view.live.compiled.snapshot.expects_proxy_header();
         expects && !self.record.peer.has_proxy_header()
     }
 
@@ -292,7 +297,7 @@ impl Exchange {
             // Authorizers have been told of the client, and what they left is sent.
             let is_checked = checked.is_some();
             let headers = &mut self.head.headers;
-            let snapshot = &self.record.view.live.compiled.snapshot;
+            let snapshot = &self.view.live.compiled.snapshot;
             let tables = snapshot.tables();
             let client_cert = match plan.to {
                 To::Host(_) => head::client_cert(headers, &self.record.peer, tables),
@@ -348,7 +353,7 @@ impl Exchange {
         if !matches!(self.sender, Sender::Unverified) {
             return Err(Step::Fail(Fault::Internal, Flag::None));
         }
-        let view = Rc::clone(&self.record.view);
+        let view = Rc::clone(&self.view);
         let verified = match begun {
             jwt::Begun::Known(claims) => Ok(claims),
             jwt::Begun::Refused(error) => Err(error),
@@ -372,7 +377,7 @@ impl Exchange {
     async fn want_body(&mut self) -> Result<(), Step> {
         if self.body.is_none() {
             let limit = self.record.worker.shared.load.bounds().body_bytes;
-            let authorizers = self.record.view.live.compiled.snapshot.authorizers();
+            let authorizers = self.view.live.compiled.snapshot.authorizers();
             // An authorizer that the decision comes to later judges it as it is.
             let reading = match authorizers.iter().any(|authorizer| authorizer.body.is_some()) {
                 true => Reading::ToItsEnd,
@@ -437,7 +442,7 @@ impl Exchange {
             identity: self.sender.identity(),
             answers: self.checks.as_ref().map_or(&[][..], |checks| &checks.answers),
         };
-        let snapshot = &self.record.view.live.compiled.snapshot;
+        let snapshot = &self.view.live.compiled.snapshot;
         if let Some(capsule) = Capsule::of(snapshot, &request, found, entropy, &capsules.hidden) {
             let id = self.record.request_id.to_str().unwrap_or_default();
             capsules.write(capsule, id, self.record.start_time);
@@ -446,7 +451,7 @@ impl Exchange {
 
     /// Asks the engine, and takes out of its answer what borrows from its working memory.
     fn decide(&mut self, entropy: u64) -> Step {
-        let view = Rc::clone(&self.record.view);
+        let view = Rc::clone(&self.view);
         let tables = view.live.compiled.snapshot.tables();
         let fields = HeadFields(&self.head.headers);
         let request = head::request(&self.head, &fields, &self.record.peer);

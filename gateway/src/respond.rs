@@ -4,6 +4,8 @@
 //! can go wrong only here (the upstream, the clock, the protocol) is the API's
 //! own error object too, or a line of text where a plain host was asked.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
@@ -151,14 +153,15 @@ pub(crate) fn refusal(
     };
     record.rule = refusal.rule();
     if let Refusal::NotAdmitted { second, provider, .. } = refusal {
-        let tables = record.view.live.compiled.snapshot.tables();
-        let details = format!(
-            "provider_not_admitted[{} does not list {}]",
-            tables.rule_label(second),
-            tables.provider_host(provider)
-        );
         record.provider = Some(provider);
-        record.end(flag, details);
+        let details = record.tables().map(|tables| {
+            format!(
+                "provider_not_admitted[{} does not list {}]",
+                tables.rule_label(second),
+                tables.provider_host(provider)
+            )
+        });
+        record.end(flag, details.map_or(Cow::Borrowed(refusal.code()), Cow::Owned));
     } else if let Refusal::Denied(denial) = refusal {
         let details = denial_details(&record, denial);
         record.end(flag, details);
@@ -197,7 +200,7 @@ pub(crate) fn external(refusal: Refusal, denial: Option<Denial>, mut record: Box
 fn denial_details(record: &Record, denial: decision::Denial) -> String {
     match denial {
         decision::Denial::Rule(policy, rule) => {
-            let label = record.view.live.compiled.snapshot.tables().policy_label(policy);
+            let label = record.tables().map_or("-", |tables| tables.policy_label(policy));
             format!("rbac_access_denied_matched_policy[{label}-rule[{rule}]]")
         }
         decision::Denial::NoAllowMatched => "rbac_access_denied_matched_policy[none]".to_owned(),
@@ -227,8 +230,11 @@ pub(crate) fn configured(configured: Configured, mut record: Box<Record>) -> Res
 
 /// The shape of an answer to a request, as far as it has come.
 fn shape(record: &Record) -> ErrorShape {
-    let tables = record.view.live.compiled.snapshot.tables();
-    ErrorShape::of(tables, record.rule, record.uri.path())
+    let path = record.uri.path();
+    record.tables().map_or_else(
+        || ErrorShape::of_path(path),
+        |tables| ErrorShape::of(tables, record.rule, path),
+    )
 }
 
 /// The answer for a fault, logged with `flag`.

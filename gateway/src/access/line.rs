@@ -10,8 +10,6 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use http::{HeaderValue, Version};
-use lockgate_core::observe::Observation;
-use lockgate_core::tables::Tables;
 
 use super::Record;
 use crate::clock::Stamp;
@@ -75,8 +73,6 @@ macro_rules! name {
 
 impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
     fn all(&mut self, record: &Record, start: &[u8], ended: Instant) {
-        let view = &record.view;
-        let tables = view.live.compiled.snapshot.tables();
         self.name(START_TIME);
         self.0.push(b'"');
         self.0.extend_from_slice(start);
@@ -111,17 +107,13 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
         let authority = record.uri.authority().map(|authority| authority.as_str().as_bytes());
         self.value(name!("authority"), authority.or_else(host).map(without_userinfo));
         self.address(name!("upstream_host"), record.upstream_host);
-        let cluster = record
-            .upstream
-            .and_then(|id| view.upstream(id))
-            .map(|pool| &*pool.target().host);
-        self.optional(name!("upstream_cluster"), cluster);
+        self.optional(name!("upstream_cluster"), record.cluster_name());
         self.address(name!("downstream_local_address"), Some(record.peer.downstream_local()));
         self.address(name!("downstream_remote_address"), Some(record.remote));
         let secured = record.peer.secured();
         let server_name = secured.and_then(|secured| secured.server_name.as_deref());
         self.optional(name!("requested_server_name"), server_name);
-        let rule = record.rule.map(|rule| tables.rule_label(rule));
+        let rule = record.rule_name();
         self.optional(name!("route_name"), rule.map(last_segment));
         self.principal(name!("request_auth_principal"), record);
         self.optional(name!("request_model"), record.model.as_deref());
@@ -131,11 +123,8 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
             record.usage.map(|usage| usage.completion),
         );
         self.optional(name!("rule"), rule);
-        self.optional(
-            name!("provider"),
-            record.provider.map(|provider| tables.provider_host(provider)),
-        );
-        self.word(name!("snapshot"), view.live.compiled.snapshot.id());
+        self.optional(name!("provider"), record.provider_name());
+        self.word(name!("snapshot"), record.snapshot_id());
         self.optional_millis(name!("time_to_first_byte_ms"), Some(record.started), record.first_byte);
         if let Some(secured) = secured {
             self.text(name!("downstream_tls_version"), secured.version());
@@ -146,15 +135,9 @@ impl<const IS_JSON: bool> Fields<'_, IS_JSON> {
             self.text(name!("ext_authz"), &record.checks);
         }
         if !record.observation.is_empty() {
-            self.observation(record.observation, tables);
+            self.optional(name!("audited_by"), record.audited_by());
+            self.optional(name!("dry_run"), record.dry_run().as_deref());
         }
-    }
-
-    fn observation(&mut self, observation: Observation, tables: &Tables) {
-        let audited = observation.audited.map(|policy| tables.policy_label(policy));
-        self.optional(name!("audited_by"), audited);
-        let dry_run = observation.dry_run.map(|dry_run| tables.dry_run_in_words(dry_run));
-        self.optional(name!("dry_run"), dry_run.as_deref());
     }
 
     #[inline(always)]

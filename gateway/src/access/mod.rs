@@ -8,6 +8,7 @@
 
 mod flag;
 mod line;
+mod names;
 pub(crate) mod queue;
 mod record;
 

@@ -16,6 +16,7 @@ use lockgate_core::observe::Observation;
 use lockgate_core::shown;
 use lockgate_core::tables::{AuthorizerId, ProviderId, RuleId, UpstreamId};
 
+use super::names::Configuration;
 use super::{Flag, line};
 use crate::connection::Peer;
 use crate::ext_authz::{self, CheckError, Reply};
@@ -32,8 +33,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) worker: Rc<Worker>,
-    /// The snapshot that the request is decided by, to its end.
-    pub(crate) view: Rc<View>,
+    pub(super) configuration: Configuration,
     pub(crate) peer: Rc<Peer>,
     /// Until the answer itself is counted, which may outlast this.
     pub(crate) counted: Option<Counted>,
@@ -91,14 +91,19 @@ pub(crate) struct Usage {
 }
 
 impl Record {
-    /// Begins the record of the request with this head.
-    pub(crate) fn begin(worker: &Rc<Worker>, peer: &Rc<Peer>, head: &Parts, request_id: HeaderValue) -> Box<Self> {
+    /// Begins the record of the request with this head, which is decided by `view`.
+    pub(crate) fn begin(
+        worker: &Rc<Worker>,
+        view: Rc<View>,
+        peer: &Rc<Peer>,
+        head: &Parts,
+        request_id: HeaderValue,
+    ) -> Box<Self> {
         peer.request_began();
-        let view = worker.view();
         Box::new(Self {
             worker: Rc::clone(worker),
             remote: remote(&view, peer, &head.headers),
-            view,
+            configuration: Configuration::Whole(view),
             peer: Rc::clone(peer),
             counted: Some(worker.count()),
             started: Instant::now(),
@@ -137,7 +142,7 @@ impl Record {
     }
 
     /// Copies what it holds of heads: as slices they keep all that was read with them, which matters while an answer
-    /// streams, or a tunnel is open.
+    /// streams.
     pub(crate) fn settle(&mut self) {
         let fields = [
             &mut self.host,
@@ -154,6 +159,12 @@ impl Record {
         if let Ok(copy) = self.uri.to_string().try_into() {
             self.uri = copy;
         }
+    }
+
+    /// The same, and lets go of the configuration: a tunnel is open from now on, as long as both sides like.
+    pub(crate) fn settle_for_tunnel(&mut self) {
+        self.settle();
+        self.keep_names();
     }
 
     /// The exchange came to an end as `flag` and `details` say. Without this call it counts as left by the client.
@@ -179,7 +190,10 @@ impl Record {
         let Some((authorizer, began)) = self.asked.take() else {
             return;
         };
-        let tables = self.view.live.compiled.snapshot.tables();
+        let Some(view) = self.view().map(Rc::clone) else {
+            return;
+        };
+        let tables = view.live.compiled.snapshot.tables();
         if !self.checks.is_empty() {
             self.checks.push_str(", ");
         }
@@ -189,7 +203,7 @@ impl Record {
             let _ = write!(self.checks, " ({failure})");
         }
         let key = CheckKey {
-            authorizer: self.view.authorizer_label(authorizer),
+            authorizer: view.authorizer_label(authorizer),
             result,
         };
         self.worker.shard.count_check(key, began.elapsed());
@@ -197,12 +211,7 @@ impl Record {
 
     /// Counts the request, which ended at `ended`.
     fn count(&self, ended: Instant) {
-        let route = self.rule.map_or(Label::UNKNOWN, |rule| self.view.rule_label(rule));
-        let provider = match (self.provider, self.upstream) {
-            (Some(provider), _) => self.view.provider_label(provider),
-            (None, Some(host)) => self.view.host_label(host),
-            (None, None) => Label::UNKNOWN,
-        };
+        let (route, provider) = (self.route_label(), self.provider_label());
         let key = RequestKey {
             route,
             provider,

@@ -141,7 +141,7 @@ fn switch(
     clean(&mut head, &mut record);
     changes::make(&mut head.headers, changes);
     record.first_byte = Some(Instant::now());
-    record.settle();
+    record.settle_for_tunnel();
     let limit = record.worker.shared.times.stream_idle;
     let peer = Rc::clone(&record.peer);
     let tunnel = Box::new(Tunnel { switched, record });

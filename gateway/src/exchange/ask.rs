@@ -33,7 +33,7 @@ impl Exchange {
     /// Asks an external authorizer.
     pub(super) async fn check(&mut self, asked: Asked, entropy: u64) -> Result<(), Step> {
         let internal = || Step::Fail(Fault::Internal, Flag::None);
-        let view = Rc::clone(&self.record.view);
+        let view = Rc::clone(&self.view);
         let authorizers = view.live.compiled.snapshot.authorizers();
         let (Some(authorizer), Some(way)) = (authorizers.get(asked.authorizer.0 as usize), view.way(asked.authorizer))
         else {

@@ -301,7 +301,7 @@ impl Trying {
                 | SendError::ClientTooSlow => return None,
             },
         };
-        let tables = record.view.live.compiled.snapshot.tables();
+        let tables = record.tables()?;
         let pause = policy.next(tables, outcome, self.retries, self.entropy)?;
         Some(Duration::from_millis(u64::from(pause)))
     }

@@ -47,7 +47,7 @@ pub(super) fn send(
     let worker = &record.worker;
     let is_too_large = copied.request.body().is_too_large_to_copy();
     for id in mirrors {
-        let Some(pool) = record.view.upstream(*id) else {
+        let Some(pool) = record.view().and_then(|view| view.upstream(*id)) else {
             continue;
         };
         if is_too_large {

@@ -41,10 +41,10 @@ pub(super) struct Outgoing {
 impl Exchange {
     /// The request as it goes out, or the record alone when its upstream is not there, which cannot be.
     pub(super) fn outgoing(mut self, plan: Box<Plan>) -> Result<Outgoing, Box<Record>> {
-        let Some(pool) = self.record.view.upstream(plan.upstream).map(Rc::clone) else {
+        let Some(pool) = self.view.upstream(plan.upstream).map(Rc::clone) else {
             return Err(self.record);
         };
-        let attempts = *self.record.view.live.compiled.snapshot.attempts(plan.attempts);
+        let attempts = *self.view.live.compiled.snapshot.attempts(plan.attempts);
         let headers = &self.head.headers;
         let (body, watch) = attempts::body(
             plan.body,

@@ -11,6 +11,7 @@ mod support;
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use futures_util::{SinkExt, StreamExt};
 use support::bed::EDGE;
@@ -498,6 +499,70 @@ async fn tunnels_of_a_port_that_is_gone_end_after_the_time_to_drain() {
     assert_eq!(field(&line, "response_flags"), "LR");
     assert_eq!(field(&line, "response_code_details"), "drain_timeout");
     assert_eq!(field(&line, "bytes_received"), "1");
+}
+
+#[tokio::test]
+async fn a_tunnel_keeps_nothing_of_its_configuration_but_names() {
+    const GENERATIONS: usize = 16;
+    const ROUTES: usize = 4_000;
+    let web = web("name: told, ", &["--workers", "1"]).await;
+    let path = web.gateway.config().join("many.yaml");
+    let tunnel_after_reload = async |generation: usize| {
+        // Whole, so that no reload finds half of it.
+        let next = path.with_extension("next");
+        std::fs::write(&next, many(ROUTES, generation)).expect("writing");
+        std::fs::rename(&next, &path).expect("renaming");
+        eventually("a reload", || async {
+            let loaded = web.gateway.read("stderr").matches("configuration loaded").count();
+            (loaded == generation + 2).then_some(())
+        })
+        .await;
+        web.open().await
+    };
+    let mut tunnels = Vec::new();
+    let mut memory = Vec::new();
+    for generation in 0..GENERATIONS {
+        tunnels.push(tunnel_after_reload(generation).await);
+        memory.push(web.gateway.anonymous());
+    }
+    // Kept whole, the eight between them take fifteen and more. What a reload itself takes comes and goes.
+    let least = |memory: &[u64]| memory.iter().copied().min().unwrap_or_default();
+    let (early, late) = memory.split_at(GENERATIONS / 2);
+    let grown = least(late).saturating_sub(least(early));
+    assert!(grown < 8 * 1024 * 1024, "{grown} bytes more, of {memory:?}");
+    drop(tunnels);
+    let lines = web.gateway.log_of(GENERATIONS).await;
+    let snapshots: BTreeSet<String> = lines.iter().map(|line| field(line, "snapshot")).collect();
+    assert_eq!(snapshots.len(), GENERATIONS, "each has that of its own");
+    for line in &lines {
+        assert_eq!(field(line, "rule"), "istio-system/web/told");
+        assert_eq!(field(line, "upstream_cluster"), "a.test");
+    }
+    let told = web.gateway.metrics().await;
+    let counted = total(&told, "istio_requests_total", &[("route", "istio-system/web/told")]);
+    assert!((counted - GENERATIONS as f64).abs() < 0.5, "{counted}");
+}
+
+/// A VirtualService with so many rules, of which the last is another in each generation.
+fn many(rules: usize, generation: usize) -> String {
+    let mut text = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: many, namespace: istio-system}
+spec:
+  hosts: [many.test]
+  gateways: [edge]
+  http:
+"
+    .to_owned();
+    let rule = |path: &str| {
+        format!(
+            "  - {{match: [{{uri: {{exact: {path}}}}}], route: [{{destination: {{host: a.test, port: {{number: 80}}}}}}]}}\n"
+        )
+    };
+    text.extend((1..rules).map(|number| rule(&format!("/a/path/of/some/length/{number}"))));
+    text.push_str(&rule(&format!("/generation/{generation}")));
+    text
 }
 
 /// The answer to a request, as a client that knows nothing of upgrades reads it.
