@@ -6,6 +6,7 @@
 //! refused: what one of them would have let through must not reach the other.
 
 mod beside;
+mod key;
 mod reader;
 mod tools;
 
@@ -14,6 +15,7 @@ use core::ops::Range;
 
 use heapless::Vec;
 
+use self::key::Spelling;
 use self::reader::Reader;
 use self::tools::ToolNames;
 use super::json::Tokenizer;
@@ -59,16 +61,6 @@ impl Governed {
         Self::MaxOutputTokens,
     ];
 }
-
-/// The governed members of the top level.
-const GOVERNED: [Governed; 6] = [
-    Governed::Model,
-    Governed::Stream,
-    Governed::StreamOptions,
-    Governed::MaxTokens,
-    Governed::MaxCompletionTokens,
-    Governed::MaxOutputTokens,
-];
 
 impl Governed {
     /// Its key in the body.
@@ -206,7 +198,7 @@ impl BodyFacts {
     pub fn other_case(&self, name: &str) -> Option<u64> {
         self.members
             .iter()
-            .find(|m| is_other_case(self.key(m), name))
+            .find(|m| key::spelling(self.key(m), name) == Some(Spelling::OtherCase))
             .map(|m| m.value_start)
     }
 
@@ -326,48 +318,4 @@ impl BodyScan {
         }
         Ok(&self.reader.facts)
     }
-}
-
-/// Whether `key` differs from `name` but not for a reader who ignores case.
-#[inline]
-fn is_other_case(key: &[u8], name: &str) -> bool {
-    is_taken_for(key, name) && key != name.as_bytes()
-}
-
-/// Whether `key` is `name` for a reader who ignores case.
-///
-/// Such readers (Go's encoding/json is the common one) fold two characters beyond ASCII into it:
-/// U+017F is an s and U+212A is a k.
-#[inline]
-fn is_taken_for(key: &[u8], name: &str) -> bool {
-    // Nearly every key that is asked about differs in its first letter.
-    begins_alike(key, name.as_bytes()) && is_folded_alike(key, name.as_bytes())
-}
-
-fn is_folded_alike(key: &[u8], name: &[u8]) -> bool {
-    // Other characters than these two fold to as many bytes.
-    let may_be = key.len() == name.len() || !key.is_ascii() || !name.is_ascii();
-    may_be && folded(key).eq(folded(name))
-}
-
-#[inline]
-fn begins_alike(key: &[u8], name: &[u8]) -> bool {
-    match (key, name) {
-        ([a, ..], [b, ..]) => a.eq_ignore_ascii_case(b) || !a.is_ascii() || !b.is_ascii(),
-        _ => false,
-    }
-}
-
-/// The bytes of a UTF-8 text as such a reader compares them.
-fn folded(mut text: &[u8]) -> impl Iterator<Item = u8> {
-    core::iter::from_fn(move || {
-        let (byte, rest) = match text {
-            [0xC5, 0xBF, rest @ ..] => (b's', rest),
-            [0xE2, 0x84, 0xAA, rest @ ..] => (b'k', rest),
-            [byte, rest @ ..] => (byte.to_ascii_lowercase(), rest),
-            [] => return None,
-        };
-        text = rest;
-        Some(byte)
-    })
 }

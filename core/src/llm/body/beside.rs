@@ -7,7 +7,6 @@
 //! what it decides. That refuses nothing by itself, but no policy that asks for it
 //! passes such a body.
 
-use super::is_taken_for;
 use crate::llm::json::Kind;
 
 /// What of a body nobody can be sure of.
@@ -54,11 +53,9 @@ impl Unclear {
     }
 }
 
-/// One such member.
-#[derive(Debug)]
+/// What one such member decides, and when.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Beside {
-    key: &'static str,
-    /// What it decides.
     pub(super) decides: Unclear,
     when: When,
 }
@@ -72,66 +69,35 @@ enum When {
     Only(Kind),
 }
 
-const fn beside(key: &'static str, decides: Unclear, when: When) -> Beside {
-    Beside { key, decides, when }
-}
-
-/// Of OpenAI, Anthropic, Qwen, xAI, of native APIs of DashScope, Gemini, Bedrock, Ollama and llama.cpp, and of the routers
-/// OpenRouter and LiteLLM.
-const BESIDE: [Beside; 19] = [
-    beside("models", Unclear::MODEL, When::Unless(Kind::Array)),
-    beside("fallbacks", Unclear::MODEL, When::Unless(Kind::Array)),
-    beside("context_window_fallbacks", Unclear::MODEL, When::Unless(Kind::Array)),
-    beside("content_policy_fallbacks", Unclear::MODEL, When::Unless(Kind::Array)),
-    // A text is what is to be completed, an object a stored prompt with all its settings.
-    beside(
-        "prompt",
-        Unclear::MODEL.and(Unclear::MAX_TOKENS).and(Unclear::TOOLS),
-        When::Only(Kind::Object),
-    ),
-    beside("n_predict", Unclear::MAX_TOKENS, When::Unless(Kind::Null)),
-    beside("max_new_tokens", Unclear::MAX_TOKENS, When::Unless(Kind::Null)),
-    beside("max_tokens_to_sample", Unclear::MAX_TOKENS, When::Unless(Kind::Null)),
-    beside("options", Unclear::MAX_TOKENS, When::Unless(Kind::Null)),
-    beside("generationConfig", Unclear::MAX_TOKENS, When::Unless(Kind::Null)),
-    beside("inferenceConfig", Unclear::MAX_TOKENS, When::Unless(Kind::Null)),
-    beside(
-        "parameters",
-        Unclear::MAX_TOKENS.and(Unclear::TOOLS),
-        When::Unless(Kind::Null),
-    ),
-    beside("mcp_servers", Unclear::TOOLS, When::Unless(Kind::Array)),
-    beside("plugins", Unclear::TOOLS, When::Unless(Kind::Array)),
-    beside("toolConfig", Unclear::TOOLS, When::Unless(Kind::Null)),
-    beside("web_search_options", Unclear::TOOLS, When::Unless(Kind::Null)),
-    beside("search_parameters", Unclear::TOOLS, When::Unless(Kind::Null)),
-    beside("enable_search", Unclear::TOOLS, When::Unless(Kind::False)),
-    // A text is where tools that are listed run, an object may bring skills.
-    beside("container", Unclear::TOOLS, When::Only(Kind::Object)),
-];
-
-/// The lengths of their names, one bit each: most keys of a body are of another.
-const LENGTHS: u32 = {
-    let mut lengths = 0;
-    let mut rest: &[Beside] = &BESIDE;
-    while let [first, others @ ..] = rest {
-        lengths |= 1_u32 << first.key.len();
-        rest = others;
-    }
-    lengths
-};
-
 impl Beside {
-    /// The member that readers take `key` for.
-    #[inline]
-    pub(super) fn find(key: &[u8]) -> Option<&'static Self> {
-        let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-        let may_be = LENGTHS.checked_shr(length).unwrap_or(0) & 1 == 1 || !key.is_ascii();
-        if may_be { Self::named(key) } else { None }
+    /// A list of models to take another from.
+    pub(super) const MODELS: Self = Self::unless(Kind::Array, Unclear::MODEL);
+    /// A limit of tokens, or settings that may have one.
+    pub(super) const LIMIT: Self = Self::unless(Kind::Null, Unclear::MAX_TOKENS);
+    /// Settings of the whole request.
+    pub(super) const SETTINGS: Self = Self::unless(Kind::Null, Unclear::MAX_TOKENS.and(Unclear::TOOLS));
+    /// A stored prompt with all its settings, if it is an object: a text is what is to be completed.
+    pub(super) const PROMPT: Self = Self::only(
+        Kind::Object,
+        Unclear::MODEL.and(Unclear::MAX_TOKENS).and(Unclear::TOOLS),
+    );
+    /// A list of what brings tools.
+    pub(super) const SERVERS: Self = Self::unless(Kind::Array, Unclear::TOOLS);
+    /// What says which tools there are, or how they are used.
+    pub(super) const TOOLS: Self = Self::unless(Kind::Null, Unclear::TOOLS);
+    /// A tool that is on or off.
+    pub(super) const TOOL: Self = Self::unless(Kind::False, Unclear::TOOLS);
+    /// Where tools that are listed run, if it is a text: an object may bring skills.
+    pub(super) const CONTAINER: Self = Self::only(Kind::Object, Unclear::TOOLS);
+
+    const fn unless(kind: Kind, decides: Unclear) -> Self {
+        let when = When::Unless(kind);
+        Self { decides, when }
     }
 
-    fn named(key: &[u8]) -> Option<&'static Self> {
-        BESIDE.iter().find(|member| is_taken_for(key, member.key))
+    const fn only(kind: Kind, decides: Unclear) -> Self {
+        let when = When::Only(kind);
+        Self { decides, when }
     }
 
     /// Whether it decides anything with a value of this kind.

@@ -1,8 +1,9 @@
 //! Gathers the facts of a body while the tokenizer runs.
 
 use super::beside::{Beside, Unclear};
-use super::tools::ToolReader;
-use super::{BodyError, BodyFacts, GOVERNED, Governed, Member, is_taken_for};
+use super::key::{self, Meaning, Spelling};
+use super::tools::{Holds, ToolReader};
+use super::{BodyError, BodyFacts, Governed, Member};
 use crate::llm::json::{JsonError, JsonErrorKind, Kind, Visit};
 use crate::llm::text::Text;
 
@@ -25,7 +26,7 @@ pub(super) struct Reader {
     scalar: Text<SCALAR_BYTES>,
     tools: ToolReader,
     /// The top-level member being read, when it is one that decides what others are read for.
-    beside: Option<&'static Beside>,
+    beside: Option<Beside>,
     /// Where [`Visit::text`] puts what it is given.
     sink: Sink,
 }
@@ -99,9 +100,15 @@ impl Reader {
         if facts.members.iter().any(|m| facts.key(m) == key) {
             return Err(BodyError::DuplicateKey { at });
         }
-        self.tools.member(key, &mut facts.tools);
-        self.beside = Beside::find(key);
-        self.current = governed(key, &GOVERNED).map_err(|field| BodyError::KeyCase { field, at })?;
+        match key::meaning(key) {
+            None => {}
+            Some((Meaning::Governed(field), Spelling::Exact)) => self.current = Some(field),
+            Some((Meaning::Governed(field), Spelling::OtherCase)) => return Err(BodyError::KeyCase { field, at }),
+            Some((Meaning::Tools, Spelling::Exact)) => self.tools.open(Holds::Tools),
+            Some((Meaning::Tools, Spelling::OtherCase)) => facts.tools.be_unclear(),
+            Some((Meaning::Items, _)) => self.tools.open(Holds::Items),
+            Some((Meaning::Beside(beside), _)) => self.beside = Some(beside),
+        }
         let member = Member {
             value_start: 0,
             value_end: 0,
@@ -119,9 +126,11 @@ impl Reader {
             return Ok(());
         }
         let at = self.at;
-        let field = governed(self.scalar.as_bytes(), &[Governed::IncludeUsage])
-            .map_err(|field| BodyError::KeyCase { field, at })?;
-        self.in_include_usage = field.is_some();
+        let field = Governed::IncludeUsage;
+        match key::spelling(self.scalar.as_bytes(), field.key()) {
+            Some(Spelling::OtherCase) => return Err(BodyError::KeyCase { field, at }),
+            spelling => self.in_include_usage = spelling.is_some(),
+        }
         if self.in_include_usage && self.seen_include_usage {
             return Err(BodyError::DuplicateKey { at });
         }
@@ -130,7 +139,7 @@ impl Reader {
     }
 
     /// Notes what such a member decides; `true` asks for the items of its list, any of which does.
-    fn value_beside(&mut self, beside: &Beside, kind: Kind) -> bool {
+    fn value_beside(&mut self, beside: Beside, kind: Kind) -> bool {
         if beside.decides_with(kind) {
             self.facts.unclear.add(beside.decides);
         }
@@ -305,18 +314,5 @@ impl From<JsonError> for BodyError {
             JsonErrorKind::TooDeep => Self::TooDeep { at },
             kind => Self::Json { kind, at },
         }
-    }
-}
-
-/// The governed member that `key` names, or the one it names only for a reader who ignores case.
-// With the fields known, keys are told apart by length alone; this is asked of every key.
-#[inline(always)]
-fn governed(key: &[u8], fields: &[Governed]) -> Result<Option<Governed>, Governed> {
-    if let Some(field) = fields.iter().find(|field| key == field.key().as_bytes()) {
-        return Ok(Some(*field));
-    }
-    match fields.iter().find(|field| is_taken_for(key, field.key())) {
-        Some(field) => Err(*field),
-        None => Ok(None),
     }
 }

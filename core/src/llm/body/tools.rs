@@ -15,19 +15,13 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::{is_other_case, is_taken_for};
+use super::key::{self, Spelling};
 use crate::limits::{TOOL_NAME_BYTES_MAX, TOOL_NAMES_MAX};
 use crate::llm::json::Kind;
 use crate::llm::text::Text;
 
 // Positions are kept as u16.
 const _: () = assert!(TOOL_NAME_BYTES_MAX <= u16::MAX as usize);
-
-/// The members that list tools.
-const LISTS: [&str; 2] = ["tools", "functions"];
-
-/// The member whose items may bring tools of their own (responses).
-const ITEMS: &str = "input";
 
 /// The member of a tool, or of an item, that brings more tools.
 const MORE: &str = "tools";
@@ -74,6 +68,11 @@ impl ToolNames {
         (!self.unclear).then_some(names)
     }
 
+    /// Nobody can be sure of them.
+    pub(super) fn be_unclear(&mut self) {
+        self.unclear = true;
+    }
+
     /// Ends the name that was just written.
     fn end_name(&mut self) {
         let start = self.ends.last().map_or(0, |end| usize::from(*end));
@@ -109,7 +108,7 @@ const PARTS: [(Part, &str); 4] = [
 
 /// What a top-level member holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holds {
+pub(super) enum Holds {
     Tools,
     Items,
 }
@@ -150,16 +149,9 @@ impl ToolReader {
         self.open.is_some()
     }
 
-    /// A top-level member begins.
-    pub(super) fn member(&mut self, key: &[u8], names: &mut ToolNames) {
-        self.open = if LISTS.iter().any(|list| key == list.as_bytes()) {
-            Some(Holds::Tools)
-        } else if is_taken_for(key, ITEMS) {
-            Some(Holds::Items)
-        } else {
-            None
-        };
-        names.unclear |= LISTS.iter().any(|list| is_other_case(key, list));
+    /// A top-level member with this in it begins.
+    pub(super) fn open(&mut self, holds: Holds) {
+        self.open = Some(holds);
     }
 
     /// Whether the text of a key is wanted.
@@ -173,16 +165,19 @@ impl ToolReader {
         let Some(key) = key.filter(|_| depth == 3 || self.in_definition) else {
             return;
         };
-        names.unclear |= depth == 3 && is_taken_for(key, MORE);
+        names.unclear |= depth == 3 && key::spelling(key, MORE).is_some();
         if self.open == Some(Holds::Items) {
             return;
         }
         let inner = depth == 4;
         for (part, name) in PARTS.into_iter().filter(|(part, _)| !inner || *part == Part::Name) {
-            names.unclear |= is_other_case(key, name);
-            if key == name.as_bytes() {
-                names.unclear |= self.seen.contains(&(inner, part)) || self.seen.push((inner, part)).is_err();
-                self.part = Some(part);
+            match key::spelling(key, name) {
+                Some(Spelling::Exact) => {
+                    names.unclear |= self.seen.contains(&(inner, part)) || self.seen.push((inner, part)).is_err();
+                    self.part = Some(part);
+                }
+                Some(Spelling::OtherCase) => names.unclear = true,
+                None => {}
             }
         }
     }
