@@ -87,6 +87,7 @@ pub mod fuzzing;
 mod index;
 #[cfg(feature = "alloc")]
 mod json_text;
+mod lanes;
 pub mod limits;
 pub mod llm;
 mod lookup;

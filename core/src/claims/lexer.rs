@@ -7,13 +7,9 @@
 
 use alloc::vec::Vec;
 
-use wide::u8x16;
-
+use crate::lanes::{self, LaneSet};
 use crate::llm::json::{JsonError, Kind, Tokenizer, Visit};
 use crate::tables::Span;
-
-/// Bytes that one instruction looks at.
-const LANE: u32 = 16;
 
 /// It is not JSON. What is wrong with it, [`error`] says.
 pub(super) struct Malformed;
@@ -90,11 +86,8 @@ impl<'p> Lexer<'p> {
     /// Moves to the next quote, backslash or control character.
     #[inline]
     fn plain(&mut self) {
-        while let Some(lane) = self.lane() {
-            let quote = lane.simd_eq(u8x16::splat(b'"'));
-            let backslash = lane.simd_eq(u8x16::splat(b'\\'));
-            let control = lane.min(u8x16::splat(0x1F)).simd_eq(lane);
-            if self.skip_to(quote | backslash | control) {
+        while let Some(lane) = lanes::first(self.rest()) {
+            if self.skip_to(lanes::specials(lane)) {
                 return;
             }
         }
@@ -134,10 +127,8 @@ impl<'p> Lexer<'p> {
 
     fn digits(&mut self) -> Result<(), Malformed> {
         let start = self.at;
-        while let Some(lane) = self.lane() {
-            let zero = u8x16::splat(b'0');
-            let digits = lane.max(zero).min(u8x16::splat(b'9')).simd_eq(lane);
-            if self.skip_to(!digits) {
+        while let Some(lane) = lanes::first(self.rest()) {
+            if self.skip_to(lanes::non_digits(lane)) {
                 break;
             }
         }
@@ -147,19 +138,11 @@ impl<'p> Lexer<'p> {
         (self.at > start).then_some(()).ok_or(Malformed)
     }
 
-    /// The next bytes, if there are as many.
+    /// Moves to the first byte of the lane that is in the set, or over all of it; whether there is one.
     #[inline]
-    fn lane(&self) -> Option<u8x16> {
-        let lane = self.rest().first_chunk()?;
-        Some(u8x16::new(*lane))
-    }
-
-    /// Moves to the first byte of the lane that is marked, or over all of it; whether one is.
-    #[inline]
-    fn skip_to(&mut self, marked: u8x16) -> bool {
-        let marked = marked.to_bitmask();
-        self.skip(marked.trailing_zeros().min(LANE));
-        marked != 0
+    fn skip_to(&mut self, set: LaneSet) -> bool {
+        self.skip(lanes::before(set));
+        set != 0
     }
 
     #[inline]

@@ -4,7 +4,7 @@
 //! wrote in ASCII consists of them. So a block's are told apart by arithmetic:
 //! a loop over them would cost a wrong guess of the processor for most blocks.
 
-use wide::u8x32;
+use fearless_simd::prelude::*;
 
 use super::block::{self, BLOCK};
 
@@ -49,18 +49,19 @@ impl Cut {
 
 /// Reads the escapes of a block, given its quotes and backslashes and what the block before left over.
 #[inline(always)]
-pub(super) fn of_block(bytes: &[u8; BLOCK], quotes: u64, backslashes: u64, before: Cut) -> Escapes {
+pub(super) fn of_block<S: Simd>(simd: S, bytes: &[u8; BLOCK], quotes: u64, backslashes: u64, before: Cut) -> Escapes {
     let (escaped, cut) = escaped(backslashes, before.escaped);
     // Nearly every escape is one of these, so the others are looked for only where there is another.
-    let common = block::set(bytes, |lane| is(lane, b'n') | is(lane, b't'));
+    let block = block::load(simd, bytes);
+    let common = (block.simd_eq(b'n') | block.simd_eq(b't')).to_bitmask();
     let rest = escaped & !(quotes | backslashes | common);
     let mut invalid = 0;
     let mut digits_cut = 0;
     if rest | before.digits != 0 {
-        let unicode = rest & block::equal(bytes, b'u');
+        let unicode = rest & block::equal(block, b'u');
         let digits = unicode << 1 | unicode << 2 | unicode << 3 | unicode << 4 | before.digits;
         if digits != 0 {
-            invalid = digits & !block::hex_digits(bytes);
+            invalid = digits & !block::hex_digits(block);
         }
         digits_cut = unicode >> 63 | unicode >> 62 | unicode >> 61 | unicode >> 60;
         invalid |= unusual(bytes, rest & !unicode);
@@ -100,11 +101,6 @@ fn unusual(bytes: &[u8; BLOCK], mut escaped: u64) -> u64 {
     invalid
 }
 
-#[inline(always)]
-fn is(lane: u8x32, byte: u8) -> u8x32 {
-    lane.simd_eq(u8x32::splat(byte))
-}
-
 /// Bytes of the valid and whole escape that the text begins with.
 #[inline]
 pub(super) fn len(text: &[u8]) -> Option<usize> {
@@ -125,9 +121,18 @@ fn is_ordinary(escaped: u8) -> bool {
 mod tests {
     use std::vec::Vec;
 
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lanes;
+
+    fn escapes(level: Level, bytes: &[u8; BLOCK], cut: Cut) -> Escapes {
+        dispatch!(level, simd => {
+            let block = block::load(simd, bytes);
+            of_block(simd, bytes, block::equal(block, b'"'), block::equal(block, b'\\'), cut)
+        })
+    }
 
     /// What a byte is, read one after the other.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,23 +181,25 @@ mod tests {
 
         #[test]
         fn arithmetic_finds_the_escapes_that_reading_does(text in pieces()) {
-            let (mut cut, mut reading) = (Cut::NONE, Reading::Content);
-            for bytes in text.as_chunks::<BLOCK>().0 {
-                let found = of_block(bytes, block::equal(bytes, b'"'), block::equal(bytes, b'\\'), cut);
-                let (escaped, invalid) = naive(bytes, &mut reading);
-                let first = (found.invalid != 0).then(|| found.invalid.trailing_zeros() as usize);
-                prop_assert_eq!(first, invalid);
-                if invalid.is_some() {
-                    break;
+            for level in lanes::all() {
+                let (mut cut, mut reading) = (Cut::NONE, Reading::Content);
+                for bytes in text.as_chunks::<BLOCK>().0 {
+                    let found = escapes(level, bytes, cut);
+                    let (escaped, invalid) = naive(bytes, &mut reading);
+                    let first = (found.invalid != 0).then(|| found.invalid.trailing_zeros() as usize);
+                    prop_assert_eq!(first, invalid);
+                    if invalid.is_some() {
+                        break;
+                    }
+                    prop_assert_eq!(found.escaped, escaped);
+                    cut = found.cut;
+                    let begun = match reading {
+                        Reading::Content => 0,
+                        Reading::Escaped => 1,
+                        Reading::Digits(missing) => 6 - missing as usize,
+                    };
+                    prop_assert_eq!(cut.len(), begun);
                 }
-                prop_assert_eq!(found.escaped, escaped);
-                cut = found.cut;
-                let begun = match reading {
-                    Reading::Content => 0,
-                    Reading::Escaped => 1,
-                    Reading::Digits(missing) => 6 - missing as usize,
-                };
-                prop_assert_eq!(cut.len(), begun);
             }
         }
     }

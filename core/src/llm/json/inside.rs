@@ -6,14 +6,12 @@
 
 use core::ops::Range;
 
-use wide::{i8x16, u8x16};
+use fearless_simd::{Level, Simd, dispatch};
 
 use super::block::{self, BLOCK};
 use super::escape::{self, Cut};
 use super::utf8;
-
-/// Bytes that a short string is found within.
-const SHORT: usize = 16;
+use crate::lanes;
 
 /// Where a look at a string's inside ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,30 +25,24 @@ pub(super) struct Stop {
 /// The length of a string's inside, when it ends within a lane and is ASCII without an escape.
 #[inline]
 pub(super) fn short(text: &[u8]) -> Option<usize> {
-    let bytes = text.first_chunk::<SHORT>()?;
-    let lane = u8x16::new(*bytes);
-    let quote = lane.simd_eq(u8x16::splat(b'"'));
-    let backslash = lane.simd_eq(u8x16::splat(b'\\'));
-    // As signed numbers, bytes that are not ASCII are below all others.
-    let unusual = lane.cast_signed().simd_lt(i8x16::splat(0x20)).cast_unsigned();
-    let at = (quote | backslash | unusual).to_bitmask().trailing_zeros() as usize;
-    (bytes.get(at) == Some(&b'"')).then_some(at)
+    let lane = lanes::first(text)?;
+    let at = lanes::before(lanes::specials_and_non_ascii(lane)) as usize;
+    (lane.get(at) == Some(&b'"')).then_some(at)
 }
 
 /// Finds the first byte of a string's inside that is no plain content: a quote, a backslash or a control character.
 #[inline]
 pub(super) fn find(text: &[u8]) -> Stop {
     let mut stop = Stop { at: 0, unchecked: None };
-    while let Some(lane) = text.get(stop.at..).and_then(<[u8]>::first_chunk) {
-        let (specials, non_ascii) = specials(lane);
-        if non_ascii {
+    while let Some(lane) = text.get(stop.at..).and_then(lanes::first) {
+        let specials = lanes::specials(lane);
+        if lanes::non_ascii(lane) != 0 {
             stop.unchecked = stop.unchecked.or(Some(stop.at));
         }
+        stop.at = stop.at.wrapping_add(lanes::before(specials) as usize);
         if specials != 0 {
-            stop.at = stop.at.wrapping_add(specials.trailing_zeros() as usize);
             return stop;
         }
-        stop.at = stop.at.wrapping_add(SHORT);
     }
     by_byte(text, stop)
 }
@@ -60,18 +52,31 @@ pub(super) fn find(text: &[u8]) -> Stop {
 /// It may stop early: at the backslash of such an escape, or after bytes that are not UTF-8.
 #[inline]
 pub(super) fn skip(text: &[u8]) -> Stop {
+    skip_by(lanes::best(), text)
+}
+
+#[inline]
+fn skip_by(level: Level, text: &[u8]) -> Stop {
+    if level.is_fallback() {
+        return by_byte(text, Stop { at: 0, unchecked: None });
+    }
+    dispatch!(level, simd => skip_blocks(simd, text))
+}
+
+#[inline(always)]
+fn skip_blocks<S: Simd>(simd: S, text: &[u8]) -> Stop {
     let mut at = 0;
     let mut cut = Cut::NONE;
     let mut unchecked: Option<Range<usize>> = None;
     while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let seen = look(bytes, cut);
+        let seen = look(simd, bytes, cut);
         if seen.non_ascii != 0 {
             let run = span(at, seen.non_ascii);
             let start = unchecked.map_or(run.start, |before| before.start);
             unchecked = Some(start..run.end);
         } else if let Some(run) = unchecked.take() {
             // ASCII follows, so the characters before it are whole: what is not valid now never will be.
-            if utf8::check(text.get(run.clone()).unwrap_or_default()).is_err() {
+            if utf8::check_by(simd, text.get(run.clone()).unwrap_or_default()).is_err() {
                 return Stop {
                     at: run.end,
                     unchecked: Some(run.start),
@@ -111,23 +116,24 @@ struct Block {
 }
 
 #[inline(always)]
-fn look(bytes: &[u8; BLOCK], cut: Cut) -> Block {
+fn look<S: Simd>(simd: S, bytes: &[u8; BLOCK], cut: Cut) -> Block {
+    let block = block::load(simd, bytes);
     let mut seen = Block {
-        ends: block::equal(bytes, b'"'),
+        ends: block::equal(block, b'"'),
         invalid: 0,
         non_ascii: 0,
         cut: Cut::NONE,
     };
-    let backslashes = block::equal(bytes, b'\\');
+    let backslashes = block::equal(block, b'\\');
     if backslashes != 0 || cut.is_some() {
-        let escapes = escape::of_block(bytes, seen.ends, backslashes, cut);
+        let escapes = escape::of_block(simd, bytes, seen.ends, backslashes, cut);
         seen.ends &= !escapes.escaped;
         seen.invalid = escapes.invalid;
         seen.cut = escapes.cut;
     }
-    if block::has_unusual(bytes) {
-        seen.invalid |= block::controls(bytes);
-        seen.non_ascii = block::non_ascii(bytes);
+    if block::has_unusual(block) {
+        seen.invalid |= block::controls(block);
+        seen.non_ascii = block::non_ascii(block);
     }
     seen
 }
@@ -153,29 +159,28 @@ fn by_byte(text: &[u8], so_far: Stop) -> Stop {
     Stop { at, unchecked }
 }
 
-/// The set of bytes that are a quote, a backslash or a control character, and whether any byte is not ASCII.
-#[inline(always)]
-fn specials(lane: &[u8; SHORT]) -> (u32, bool) {
-    let lane = u8x16::new(*lane);
-    let quote = lane.simd_eq(u8x16::splat(b'"'));
-    let backslash = lane.simd_eq(u8x16::splat(b'\\'));
-    (
-        (quote | backslash | lane.min(u8x16::splat(0x1F)).simd_eq(lane)).to_bitmask(),
-        lane.any(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;
 
     use super::*;
 
-    /// Where content with escapes ends: an escape that a block's end cuts stops early.
+    /// Where content with escapes ends, whatever instructions are used: an escape that a block's end cuts stops early.
     fn skip_all(text: &[u8]) -> usize {
+        let ends: Vec<usize> = lanes::all().map(|level| skip_all_by(level, text)).collect();
+        let first = ends[0];
+        assert!(
+            ends.iter().all(|end| *end == first),
+            "{ends:?} in {}",
+            text.escape_ascii()
+        );
+        first
+    }
+
+    fn skip_all_by(level: Level, text: &[u8]) -> usize {
         let mut at = 0;
         loop {
-            at += skip(&text[at..]).at;
+            at += skip_by(level, &text[at..]).at;
             match escape::len(&text[at..]) {
                 Some(len) => at += len,
                 None => return at,
@@ -224,24 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_a_lane_is_sorted_right_at_every_place() {
-        for byte in 0..=u8::MAX {
-            for at in 0..SHORT {
-                let mut bytes = [b'x'; SHORT];
-                bytes[at] = byte;
-                let special = u32::from(matches!(byte, b'"' | b'\\' | 0..0x20)) << at;
-                assert_eq!(specials(&bytes), (special, byte >= 0x80), "{byte:#x} at {at}");
-            }
-        }
-    }
-
-    #[test]
     fn invalid_utf8_always_stays_unchecked() {
         for len in 1..300 {
             for at in 0..len {
                 let mut text = b"x".repeat(len);
                 text[at] = 0x80;
-                for found in [find(&text), skip(&text)] {
+                for found in lanes::all().map(|level| skip_by(level, &text)).chain([find(&text)]) {
                     let unchecked = found.unchecked.unwrap();
                     assert!(unchecked <= at && at < found.at, "{found:?} at {at} of {len}");
                 }

@@ -7,9 +7,13 @@
 
 use core::str::Utf8Error;
 
-use wide::{i8x32, u8x32};
+use fearless_simd::prelude::*;
+use fearless_simd::{dispatch, i8x32, mask8x32, u8x32};
 
-use super::block::LANE;
+use crate::lanes;
+
+/// Bytes that are looked at at once.
+const LANE: usize = 32;
 
 /// Bytes before a byte that say what it must be.
 const BEFORE: usize = 3;
@@ -17,13 +21,16 @@ const BEFORE: usize = 3;
 /// A lane and the bytes before it.
 type Window = [u8; BEFORE + LANE];
 
-/// Whether the machine has instructions for lanes. Without them, going character by character takes less time and code.
-const HAS_LANES: bool = !cfg!(target_arch = "wasm32") || cfg!(target_feature = "simd128");
-
 /// The same as [`core::str::from_utf8`], sooner where there is no error.
 #[inline]
 pub(super) fn check(bytes: &[u8]) -> Result<(), Utf8Error> {
-    if HAS_LANES && is_valid(bytes) {
+    dispatch!(lanes::best(), simd => check_by(simd, bytes))
+}
+
+/// The same, with these instructions.
+#[inline(always)]
+pub(super) fn check_by<S: Simd>(simd: S, bytes: &[u8]) -> Result<(), Utf8Error> {
+    if lanes::has_lanes() && is_valid(simd, bytes) {
         return Ok(());
     }
     core::str::from_utf8(bytes).map(drop)
@@ -32,19 +39,27 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Utf8Error> {
 /// Whether bytes are UTF-8; `false` also when there are too few to tell.
 // Inlined into the loop over blocks, it would have the values that loop compares with out of their registers.
 #[inline(never)]
-fn is_valid(bytes: &[u8]) -> bool {
+fn is_valid<S: Simd>(simd: S, bytes: &[u8]) -> bool {
+    simd.vectorize(
+        #[inline(always)]
+        || are_valid(simd, bytes),
+    )
+}
+
+#[inline(always)]
+fn are_valid<S: Simd>(simd: S, bytes: &[u8]) -> bool {
     let (Some(first), Some(last)) = (bytes.first_chunk::<LANE>(), bytes.last_chunk::<{ BEFORE + LANE }>()) else {
         return false;
     };
-    let mut wrong = errors(&after_nothing(first));
+    let mut wrong = errors(simd, &after_nothing(first));
     let mut at: usize = LANE.wrapping_sub(BEFORE);
     while let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        wrong |= errors(window);
+        wrong |= errors(simd, window);
         at = at.wrapping_add(LANE);
     }
     // Bytes that are looked at twice are the same twice.
-    wrong |= errors(last);
-    !wrong.any() && ends_whole(bytes)
+    wrong |= errors(simd, last);
+    !wrong.bitcast::<i8x32<S>>().simd_lt(0).any_true() && ends_whole(bytes)
 }
 
 fn after_nothing(first: &[u8; LANE]) -> Window {
@@ -65,32 +80,36 @@ fn ends_whole(bytes: &[u8]) -> bool {
 
 /// The highest bit of each byte in the lane that cannot follow those before it.
 #[inline(always)]
-fn errors(window: &Window) -> u8x32 {
-    let [three, two, one, lane] = [0, 1, 2, 3].map(|from| lane(window, from));
+fn errors<S: Simd>(simd: S, window: &Window) -> u8x32<S> {
+    let [three, two, one, lane] = [0, 1, 2, 3].map(
+        #[inline(always)]
+        |from| lane(simd, window, from),
+    );
     // A byte goes on with a character if and only if one before it has begun a long enough one.
-    let goes_on = below(lane, 0xC0);
-    let must = one.saturating_sub(u8x32::splat(0xC0 - 0x80))
-        | two.saturating_sub(u8x32::splat(0xE0 - 0x80))
-        | three.saturating_sub(u8x32::splat(0xF0 - 0x80));
+    let goes_on = vector(below(lane, 0xC0));
+    let must = one.saturating_sub(0xC0 - 0x80) | two.saturating_sub(0xE0 - 0x80) | three.saturating_sub(0xF0 - 0x80);
     // Characters have one spelling, which excludes some second bytes; so are surrogates, and what is beyond Unicode.
-    let third = (!below(lane, 0xA0) & u8x32::splat(0xE0 ^ 0xED)) ^ u8x32::splat(0xE0);
-    let fourth = (!below(lane, 0x90) & u8x32::splat(0xF0 ^ 0xF4)) ^ u8x32::splat(0xF0);
-    let never = (lane & u8x32::splat(0xFE)).simd_eq(u8x32::splat(0xC0)) | lane.max(u8x32::splat(0xF5)).simd_eq(lane);
-    (goes_on ^ must) | one.simd_eq(third) | one.simd_eq(fourth) | never
+    let third = (vector(!below(lane, 0xA0)) & (0xE0 ^ 0xED)) ^ 0xE0;
+    let fourth = (vector(!below(lane, 0x90)) & (0xF0 ^ 0xF4)) ^ 0xF0;
+    let never = (lane & 0xFE).simd_eq(0xC0) | lane.simd_ge(0xF5);
+    (goes_on ^ must) | vector(one.simd_eq(third) | one.simd_eq(fourth) | never)
 }
 
 #[inline(always)]
-fn lane(window: &Window, from: usize) -> u8x32 {
+fn lane<S: Simd>(simd: S, window: &Window, from: usize) -> u8x32<S> {
     let lane = window.get(from..).and_then(<[u8]>::first_chunk);
-    u8x32::new(lane.copied().unwrap_or_default())
+    u8x32::load_array(simd, lane.copied().unwrap_or_default())
+}
+
+#[inline(always)]
+fn vector<S: Simd>(mask: mask8x32<S>) -> u8x32<S> {
+    mask.to_vector().bitcast()
 }
 
 /// Bytes from 0x80 to `end`.
 #[inline(always)]
-fn below(lane: u8x32, end: u8) -> u8x32 {
-    lane.cast_signed()
-        .simd_lt(i8x32::splat(end.cast_signed()))
-        .cast_unsigned()
+fn below<S: Simd>(lane: u8x32<S>, end: u8) -> mask8x32<S> {
+    lane.bitcast::<i8x32<S>>().simd_lt(end.cast_signed())
 }
 
 #[cfg(test)]
@@ -104,9 +123,11 @@ mod tests {
     #[track_caller]
     fn same_as_core(bytes: &[u8]) {
         let known = core::str::from_utf8(bytes).map(drop);
-        assert_eq!(check(bytes), known, "{}", bytes.escape_ascii());
-        if bytes.len() >= BEFORE + LANE {
-            assert_eq!(is_valid(bytes), known.is_ok(), "{}", bytes.escape_ascii());
+        for level in lanes::all() {
+            let (checked, valid) = dispatch!(level, simd => (check_by(simd, bytes), is_valid(simd, bytes)));
+            assert_eq!(checked, known, "{level:?}: {}", bytes.escape_ascii());
+            let is_known = bytes.len() >= BEFORE + LANE;
+            assert_eq!(valid, is_known && known.is_ok(), "{level:?}: {}", bytes.escape_ascii());
         }
     }
 
