@@ -24,8 +24,8 @@ pub(crate) struct Inputs {
     pub(crate) embedded: Vec<Source>,
     /// Variables that come before the environment.
     pub(crate) variables: Vec<(String, String)>,
-    /// What was read of standard input and pipes, which can be read only once.
-    pipes: BTreeMap<PathBuf, Source>,
+    /// What was read of standard input and pipes, which can be read only once; `None` before that.
+    pipes: Option<BTreeMap<PathBuf, Source>>,
     pub(crate) ignore_kinds: Vec<String>,
     pub(crate) settings: Settings,
 }
@@ -38,7 +38,7 @@ impl Inputs {
             mesh_config: None,
             embedded: Vec::new(),
             variables: Vec::new(),
-            pipes: BTreeMap::new(),
+            pipes: None,
             ignore_kinds,
             settings,
         }
@@ -46,19 +46,21 @@ impl Inputs {
 
     /// Reads all sources. What cannot be read is one that says so, beside what is wrong with the others.
     pub(crate) fn read(&mut self) -> Vec<Source> {
+        let is_first = self.pipes.is_none();
+        let pipes = self.pipes.get_or_insert_default();
         let mut sources = Vec::new();
         for path in &self.paths {
             if path.as_os_str() == "-" {
                 let stdin = || source(Path::new(STDIN), read(io::stdin(), 0));
-                sources.push(self.pipes.entry(path.clone()).or_insert_with(stdin).clone());
+                sources.push(pipes.entry(path.clone()).or_insert_with(stdin).clone());
             } else if path.is_dir() {
                 sources.extend(directory(path));
             } else {
-                sources.push(file(path, &mut self.pipes));
+                sources.push(file(path, pipes, is_first));
             }
         }
         if let Some(path) = &self.mesh_config {
-            sources.push(file(path, &mut self.pipes).as_mesh_config());
+            sources.push(file(path, pipes, is_first).as_mesh_config());
         }
         sources.extend(self.embedded.iter().cloned());
         sources
@@ -101,11 +103,18 @@ impl Inputs {
 }
 
 /// A file that was given by its name; one that can be read only once is kept in `pipes`.
-fn file(path: &Path, pipes: &mut BTreeMap<PathBuf, Source>) -> Source {
-    let read = || source(path, File::open(path).and_then(read_file));
-    match path.metadata().is_ok_and(|found| !found.is_file()) {
-        true => pipes.entry(path.to_owned()).or_insert_with(read).clone(),
-        false => read(),
+///
+/// Who gave a pipe writes into it. What has become one since may have nobody who does, and is not opened.
+fn file(path: &Path, pipes: &mut BTreeMap<PathBuf, Source>, is_first: bool) -> Source {
+    let is_pipe = path.metadata().is_ok_and(|found| !found.is_file());
+    match pipes.get(path) {
+        Some(kept) if is_pipe => kept.clone(),
+        None if is_pipe && is_first => {
+            let read = source(path, File::open(path).and_then(read_file));
+            pipes.insert(path.to_owned(), read.clone());
+            read
+        }
+        _ => source(path, open_found(path).and_then(read_file)),
     }
 }
 
@@ -137,11 +146,12 @@ fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Opens a file that was found and not given: to open a pipe would wait for who writes into it.
+/// Opens a file, and nothing else: to open a pipe would wait for who writes into it.
 fn open_found(path: &Path) -> io::Result<File> {
-    match path.metadata()?.is_file() {
-        true => File::open(path),
-        false => Err(io::Error::other("it is no regular file")),
+    match path.metadata()? {
+        found if found.is_file() => File::open(path),
+        found if found.is_dir() => Err(io::Error::other("it is a directory")),
+        _ => Err(io::Error::other("it is no regular file")),
     }
 }
 
@@ -195,14 +205,14 @@ pub(crate) fn refuse_emptied(sources: &mut [Source], held: impl Fn(&str) -> bool
     }
 }
 
-/// Why a file cannot be read, if it cannot.
+/// Reads a file that the configuration names.
+pub(crate) fn read_named(path: &str) -> io::Result<Vec<u8>> {
+    open_found(Path::new(path)).and_then(read_file)
+}
+
+/// Why such a file cannot be read, if it cannot.
 pub(crate) fn unreadable(path: &str) -> Option<String> {
-    let opened = File::open(path).and_then(|file| file.metadata());
-    match opened {
-        Ok(found) if found.is_dir() => Some("it is a directory".to_owned()),
-        Ok(_) => None,
-        Err(error) => Some(error.to_string()),
-    }
+    open_found(Path::new(path)).err().map(|error| error.to_string())
 }
 
 /// All findings for people, each with an excerpt of its source.

@@ -309,3 +309,45 @@ async fn pipe_is_read_once_and_kept() {
     .await;
     assert_eq!(ask(gateway.http, "test.com", QUESTION).await.status, 404);
 }
+
+#[tokio::test]
+async fn what_becomes_a_pipe_is_not_waited_for() {
+    let setup = Setup::seed();
+    let given = setup.aside("given.yaml", "# nothing\n");
+    let mesh_config = setup.aside("mesh", "pathNormalization: {normalization: NONE}\n");
+    let args = [("-f", &given), ("--mesh-config", &mesh_config)];
+    let setup = args.iter().fold(setup, |setup, (flag, path)| {
+        setup.args(&[flag, path.to_str().expect("a path in UTF-8")])
+    });
+    let gateway = setup.start().await;
+    for path in [given, mesh_config] {
+        let text = std::fs::read(&path).expect("reading");
+        std::fs::remove_file(&path).expect("removing");
+        support::make_pipe(&path);
+        gateway.signal("HUP");
+        let told = format!("`{}`: it is no regular file", path.display());
+        eventually("it is told", || async {
+            gateway.read("stderr").contains(&told).then_some(())
+        })
+        .await;
+        std::fs::remove_file(&path).expect("removing");
+        std::fs::write(&path, text).expect("writing");
+    }
+    assert_eq!(ask(gateway.http, "unknown.example.com", QUESTION).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_certificate_is_told_and_not_waited_for() {
+    let setup = Setup::seed();
+    let pipe = setup.aside("ca.pem", "").with_file_name("pipe");
+    support::make_pipe(&pipe);
+    let rule = format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: ca, namespace: istio-system}}\nspec: {{host: dashscope.aliyuncs.com, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: {}}}}}}}\n",
+        pipe.display()
+    );
+    let setup = setup.file("rule.yaml", &rule);
+    let said = setup.run("check", &[]).await;
+    assert!(said.all().contains("it is no regular file"), "{}", said.all());
+    let said = setup.refused().await;
+    assert!(said.all().contains("it is no regular file"), "{}", said.all());
+}

@@ -20,6 +20,7 @@ use rustls::{InconsistentKeys, RootCertStore};
 use webpki::{BorrowedCertRevocationList, EndEntityCert};
 
 use self::place::{Fault, Wanted, line_of};
+use crate::config;
 
 /// Of all that was read: what is made of the same is the same.
 pub(crate) type Digest = [u8; digest::SHA256_OUTPUT_LEN];
@@ -110,7 +111,7 @@ impl<'s> Reader<'s> {
     fn read(&mut self, pem: &Pem) -> Result<Cow<'s, [u8]>, String> {
         let text: Cow<'s, [u8]> = match pem {
             Pem::File(path) => {
-                let text = std::fs::read(&**path);
+                let text = config::read_named(path);
                 text.map_err(|error| format!("cannot read `{path}`: {error}"))?.into()
             }
             Pem::Secret(id) => {
