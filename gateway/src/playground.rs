@@ -44,6 +44,11 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// Where the page is; its addresses are relative to it.
 pub(crate) const ROOT: &str = "/playground/";
 
+/// Whether the page was there when the gateway was built.
+pub(crate) fn is_built() -> bool {
+    !FILES.is_empty()
+}
+
 /// The file at `path`, which begins with [`ROOT`], or is that without the last slash.
 pub(crate) fn answer(path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
     let Some(name) = path.strip_prefix(ROOT) else {
@@ -56,7 +61,7 @@ pub(crate) fn answer(path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
     };
     let name = if name.is_empty() { INDEX } else { name };
     let built = FILES.iter().find(|file| file.name == name);
-    let file = built.or((FILES.is_empty() && name == INDEX).then_some(&NOT_BUILT));
+    let file = built.or((!is_built() && name == INDEX).then_some(&NOT_BUILT));
     let Some(file) = file else {
         let mut missing = Response::new(Full::from("no such file\n"));
         *missing.status_mut() = StatusCode::NOT_FOUND;

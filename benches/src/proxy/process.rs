@@ -1,12 +1,14 @@
 //! Processes: started on a core of their own, asked for their CPU time and memory, and ended.
 
+use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -151,11 +153,24 @@ pub(super) async fn answers(process: &mut Process, address: SocketAddr) -> Resul
     Err(format!("nothing listens on {address} after {START_MAX:?}"))
 }
 
-/// An address of this machine that nobody listens on.
+/// Below the kernel's range for outgoing connections, of which there are thousands: one of them took a port between its
+/// choice and its use.
+const PORTS: Range<u16> = 12_000..32_000;
+
+/// An address of this machine that nobody listens on, another one each time.
 pub(super) fn free_address() -> Result<SocketAddr, String> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|socket| socket.local_addr())
-        .map_err(|error| format!("no free port: {error}"))
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // Elsewhere in each process: two may run at once.
+    let begun = (process::id() as usize).wrapping_mul(37);
+    let begun = begun.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut addresses = PORTS
+        .cycle()
+        .skip(begun % PORTS.len())
+        .take(PORTS.len())
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    addresses
+        .find(|address| TcpListener::bind(address).is_ok())
+        .ok_or_else(|| "no free port below 32000".to_owned())
 }
 
 /// This program, which is also the upstream and the floor.

@@ -14,6 +14,7 @@ use lockgate_core::config::diagnostic::Source;
 use crate::config::Inputs;
 use crate::limits::{BODY_READ, DRAIN, FIRST_BYTE, HEADER_READ, IDLE, STREAM_IDLE};
 use crate::log::Format;
+use crate::playground;
 use crate::ports::Addresses;
 use crate::reload::Refused;
 use crate::serve::{Gateway, Options, Signals, cannot_hear};
@@ -131,9 +132,12 @@ fn introduce(gateway: &Gateway, provider: SocketAddr) {
         curl("denied.example", "{}"),
     );
     if let Some(admin) = gateway.admin_address() {
+        let page = match playground::is_built() {
+            true => format!("http://{admin}/playground/"),
+            false => "`cargo xtask playground`, then build again".to_owned(),
+        };
         println!(
-            "Playground: http://{admin}/playground/    Metrics: curl http://{admin}/metrics    Ctrl-C ends. Each request is \
-             logged below.\n"
+            "Playground: {page}    Metrics: curl http://{admin}/metrics    Ctrl-C ends. Each request is logged below.\n"
         );
     }
 }
