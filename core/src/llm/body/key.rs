@@ -91,11 +91,12 @@ const BY_LENGTH: [KeySet; 32] = {
 #[inline]
 pub(super) fn meaning(key: &[u8]) -> Option<(Meaning, Spelling)> {
     let letter = folded(key).next()?.wrapping_sub(b'a');
-    let mut candidates = *BY_LETTER.get(usize::from(letter))?;
+    let of_letter = *BY_LETTER.get(usize::from(letter))?;
     // Other characters than ASCII may fold to fewer bytes.
-    if candidates & of_length(key.len()) == 0 && key.is_ascii() {
-        return None;
-    }
+    let mut candidates = match key.is_ascii() {
+        true => of_letter & BY_LENGTH.get(key.len())?,
+        false => of_letter,
+    };
     while candidates != 0 {
         if let Some((name, meaning)) = KEYS.get(candidates.trailing_zeros() as usize)
             && let Some(spelling) = spelling(key, name)
@@ -105,11 +106,6 @@ pub(super) fn meaning(key: &[u8]) -> Option<(Meaning, Spelling)> {
         candidates &= candidates.wrapping_sub(1);
     }
     None
-}
-
-#[inline]
-fn of_length(len: usize) -> KeySet {
-    BY_LENGTH.get(len).copied().unwrap_or(0)
 }
 
 /// How a key is written that is a name to a reader who ignores case.
