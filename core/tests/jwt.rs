@@ -873,6 +873,48 @@ fn explain_says_whether_a_host_gets_the_field_of_a_token() {
 }
 
 #[test]
+fn explain_says_what_is_left_of_cookies() {
+    let policies = JUDGED
+        .split("---")
+        .filter(|resource| !resource.contains("AuthorizationPolicy"));
+    let rest = policies.collect::<Vec<_>>().join("---");
+    let compiled = compiled(&format!(
+        "  - issuer: https://a.test\n    jwks: {KEYS}\n    fromCookies: [sid]\n{rest}"
+    ));
+    for (cookies, changed, is_dropped) in [
+        (&["a=1; b=2"][..], 0, false),
+        (&["a=1; sid=t; b=2"], 1, false),
+        (&["a=1", "sid=t; b=2"], 2, false),
+        (&["sid=t", "b=2"], 1, false),
+        (&["sid=t"], 0, true),
+        (&["sid=t", "sid;"], 0, true),
+    ] {
+        let question = Question {
+            target: Target::parse("http://plain.test/").unwrap(),
+            headers: cookies
+                .iter()
+                .map(|line| ("Cookie".to_owned(), (*line).into()))
+                .collect(),
+            claims: Some(r#"{"iss":"https://a.test"}"#.to_owned()),
+            ..Question::default()
+        };
+        let Verdict::Forward(forward) = question.verdict(&compiled.snapshot).unwrap() else {
+            panic!("{cookies:?}");
+        };
+        let set: Vec<&str> = forward
+            .set_headers
+            .iter()
+            .filter(|(name, _)| name == "cookie")
+            .map(|(_, value)| &**value)
+            .collect();
+        // They may be credentials of the host's own.
+        assert_eq!(set, vec!["«not shown»"; changed], "{cookies:?}");
+        let drops = forward.remove_headers.iter().any(|name| name == "cookie");
+        assert_eq!(drops, is_dropped, "{cookies:?}");
+    }
+}
+
+#[test]
 fn claims_that_are_assumed_are_read_by_the_rule_that_would_accept_the_token() {
     let rule = |places: &str, audience: &str, header: &str| {
         format!(

@@ -266,6 +266,11 @@ impl Reader<'_> {
                 set.push((name.to_owned(), self.unless_credential(name, &value)));
             }
         }
+        if !is_provider && !is_other(COOKIE) {
+            for cookies in self.cut_cookies(headers).filter(|cookies| !cookies.is_empty()) {
+                set.push((COOKIE.to_owned(), self.unless_credential(COOKIE, &cookies)));
+            }
+        }
         for (name, value) in known.checked.into_iter().flat_map(Checked::changes) {
             let Some(value) = value.filter(|_| !is_taken(name) && !self.is_written_last(forward, name)) else {
                 continue;
@@ -291,6 +296,19 @@ impl Reader<'_> {
             ));
         }
         set
+    }
+
+    /// What is left of each `Cookie` field, where cookies with tokens are taken out of one.
+    fn cut_cookies(self, headers: &dyn Headers) -> impl Iterator<Item = Vec<u8>> {
+        let (mut left, mut is_cut) = (Vec::new(), false);
+        if rewrite::reads_tokens_from_cookies(self.tables) {
+            headers.each(COOKIE, &mut |line| {
+                let kept = rewrite::sent_cookies(self.tables, line);
+                is_cut |= kept != line;
+                left.push(kept);
+            });
+        }
+        left.into_iter().filter(move |_| is_cut)
     }
 
     /// The value of the field `name`, lower case, of a client or an authorizer, unless it is a credential.
@@ -348,6 +366,10 @@ impl Reader<'_> {
             if is_provider || self.drops_token_header_to_host(headers, known, name) {
                 add(name);
             }
+        }
+        let mut cookies = self.cut_cookies(headers).filter(|_| !is_provider).peekable();
+        if cookies.peek().is_some() && cookies.all(|cookies| cookies.is_empty()) {
+            add(COOKIE);
         }
         for (name, value) in known.checked.into_iter().flat_map(Checked::changes) {
             if value.is_none() {
