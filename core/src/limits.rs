@@ -4,6 +4,12 @@
 //! names one of these. What happens at the bound is always a refusal, never a
 //! truncation: see [`crate::decision::Refusal`].
 
+/// Bytes of an HTTP/1.1 request head, and of an HTTP/2 header list: Envoy's 60 KiB. Answered 431.
+pub const HEAD_BYTES_MAX: usize = 60 * 1024;
+
+/// Header fields of one request: as many as hyper takes over HTTP/1.1. Answered 431.
+pub const HEADER_FIELDS_MAX: usize = 100;
+
 /// Bytes of a normalised path (without the query).
 ///
 /// Twice the 4 KiB that common servers accept; longer paths are answered 414.

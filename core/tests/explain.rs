@@ -11,6 +11,7 @@ use lockgate_core::config::LoadOptions;
 use lockgate_core::config::diagnostic::Source;
 use lockgate_core::decide::{Body, Known};
 use lockgate_core::explain::{Explanation, Question, Target, Verdict, explain};
+use lockgate_core::limits::{HEAD_BYTES_MAX, HEADER_FIELDS_MAX};
 use lockgate_core::llm::body::{BodyError, BodyScan};
 use lockgate_core::proxy_header;
 use lockgate_core::request::{Connection, Request};
@@ -367,4 +368,157 @@ fn a_field_that_no_request_can_have_is_refused_as_the_gateway_refuses_it() {
         assert!(!refused.contains("red"), "{refused}");
     }
     assert!(asked("http://test.com/", &[("x-a", "\ta\tb ü ")]).is_ok());
+}
+
+/// A head of HTTP/1.1, whose fields come beside a `Host`, or with an `authority` of HTTP/2.
+fn headed(method: &str, target: &str, authority: Option<&str>, fields: &[(&str, &str)]) -> Result<Verdict, String> {
+    let host = authority.is_none().then_some(("host", "test.com"));
+    let fields = host.iter().chain(fields);
+    let question = Question {
+        method: Some(method.to_owned()),
+        target: Target::parse(target).unwrap(),
+        authority: authority.map(str::to_owned),
+        headers: fields
+            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+            .collect(),
+        ..Question::default()
+    };
+    question.verdict(&compiled(str::to_owned).snapshot)
+}
+
+/// What is answered in place of a decision, if anything is.
+fn answer(verdict: Result<Verdict, String>) -> Option<String> {
+    let why = verdict.err()?;
+    let (_, answer) = why.rsplit_once(": a gateway answers ").unwrap();
+    Some(answer.strip_suffix(" before anything is decided").unwrap().to_owned())
+}
+
+#[test]
+fn a_method_or_target_that_no_parser_takes_comes_to_no_decision() {
+    for (method, target, refuses, refuses_in_http2) in [
+        ("", "/", true, true),
+        ("GE T", "/", true, true),
+        ("G\"T", "/", true, true),
+        ("Gé", "/", true, true),
+        // These the engine refuses, with an answer of its own.
+        ("get", "/", false, false),
+        ("G!", "/", false, false),
+        ("GET", "/a<b", true, true),
+        ("GET", "/a>b", true, true),
+        ("GET", "/a`b", true, true),
+        ("GET", "/a b", true, true),
+        ("GET", "/a\u{1}", true, true),
+        ("GET", "/a\u{7f}", true, true),
+        ("GET", "/?a=\"b\"", true, true),
+        ("GET", "/?a=<", true, true),
+        ("GET", "/?a=>", true, true),
+        ("GET", "/?a b", true, true),
+        ("GET", "http://test.com/a<b#c", true, true),
+        ("GET", "/{\"a\"}|^[\\]?`{|}^[\\]'", false, false),
+        ("GET", "/é", false, false),
+        ("GET", "/#\"<>`", false, false),
+        ("GET", "/?a#?\"", false, false),
+        // Of HTTP/2 a fragment is dropped unread.
+        ("GET", "/#a b", true, false),
+        ("GET", "/?a#\t", true, false),
+        ("OPTIONS", "*", false, false),
+    ] {
+        let of_http1 = answer(headed(method, target, None, &[]));
+        assert_eq!(of_http1.as_deref(), refuses.then_some("400"), "{method:?} {target:?}");
+        let of_http2 = answer(headed(method, target, Some("test.com"), &[]));
+        let refusal = refuses_in_http2.then_some("PROTOCOL_ERROR");
+        assert_eq!(of_http2.as_deref(), refusal, "{method:?} {target:?} in HTTP/2");
+    }
+    let why = headed("GET", "/?token=secret\"", None, &[]).unwrap_err();
+    assert!(why.starts_with("`\"` stands where") && !why.contains("secret"), "{why}");
+}
+
+#[test]
+fn fields_that_the_protocol_does_not_have_come_to_no_decision() {
+    for (fields, answered, answered_in_http2) in [
+        (&[("Connection", "close")][..], None, Some("PROTOCOL_ERROR")),
+        (&[("keep-alive", "timeout=5")], None, Some("PROTOCOL_ERROR")),
+        (&[("proxy-connection", "close")], None, Some("PROTOCOL_ERROR")),
+        (&[("transfer-encoding", "Chunked")], None, Some("PROTOCOL_ERROR")),
+        (&[("upgrade", "websocket")], None, Some("PROTOCOL_ERROR")),
+        (&[("te", "gzip")], None, Some("PROTOCOL_ERROR")),
+        (&[("te", "trailers")], None, None),
+        (&[("x-a", "a\u{1}")], Some("400"), Some("PROTOCOL_ERROR")),
+        (&[("x a", "a")], Some("400"), Some("PROTOCOL_ERROR")),
+        (
+            &[("transfer-encoding", "gzip, chunked")],
+            Some("501"),
+            Some("PROTOCOL_ERROR"),
+        ),
+        (&[("transfer-encoding", "")], Some("501"), Some("PROTOCOL_ERROR")),
+        (
+            &[("transfer-encoding", "chunked"), ("Transfer-Encoding", "chunked")],
+            Some("501"),
+            Some("PROTOCOL_ERROR"),
+        ),
+        (
+            &[("content-length", "1"), ("transfer-encoding", "chunked")],
+            Some("400"),
+            Some("PROTOCOL_ERROR"),
+        ),
+        (&[("content-length", "1"), ("content-length", "1")], Some("400"), None),
+        (&[("content-length", "+1")], Some("400"), None),
+        (&[("content-length", "")], Some("400"), None),
+        (&[("content-length", " 12 ")], None, None),
+    ] {
+        let of_http1 = answer(headed("POST", "/", None, fields));
+        assert_eq!(of_http1.as_deref(), answered, "{fields:?}");
+        let of_http2 = answer(headed("POST", "/", Some("test.com"), fields));
+        assert_eq!(of_http2.as_deref(), answered_in_http2, "{fields:?} in HTTP/2");
+    }
+}
+
+#[test]
+fn a_head_over_its_limits_comes_to_no_decision() {
+    let (some, long) = ([("x-a", "1"); HEADER_FIELDS_MAX + 1], "a".repeat(HEAD_BYTES_MAX));
+    let cookies = [("cookie", "a=1"); HEADER_FIELDS_MAX + 1];
+    let (fits, too_long) = (&long[100..], &long[10..]);
+    for (authority, fields, target, is_too_much) in [
+        // The `Host` counts.
+        (None, &some[..HEADER_FIELDS_MAX - 1], "/", false),
+        (None, &some[..HEADER_FIELDS_MAX], "/", true),
+        (Some("test.com"), &some[..HEADER_FIELDS_MAX], "/", false),
+        (Some("test.com"), &some, "/", true),
+        // They are put together before they are counted.
+        (Some("test.com"), &cookies, "/", false),
+        (None, &cookies, "/", true),
+        (None, &[("x-a", fits)], "/", false),
+        (None, &[("x-a", too_long)], "/", true),
+        (Some("test.com"), &[("x-a", too_long)], "/", true),
+        (None, &[], &format!("/{fits}"), false),
+        (None, &[], &format!("/{too_long}"), true),
+    ] {
+        let answered = answer(headed("GET", target, authority, fields));
+        let count = fields.len();
+        assert_eq!(
+            answered.as_deref(),
+            is_too_much.then_some("431"),
+            "{authority:?}, {count} fields"
+        );
+    }
+}
+
+#[test]
+fn an_extended_connect_may_be_written_with_the_fields_that_it_becomes() {
+    let asked = |fields: &[(&str, &str)]| {
+        let question = Question {
+            target: Target::parse("/").unwrap(),
+            authority: Some("test.com".to_owned()),
+            protocol: Some("websocket".to_owned()),
+            headers: fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect(),
+            ..Question::default()
+        };
+        answer(question.verdict(&compiled(str::to_owned).snapshot))
+    };
+    assert_eq!(asked(&[]), None);
+    assert_eq!(asked(&[("connection", "upgrade"), ("upgrade", "websocket")]), None);
+    assert_eq!(asked(&[("keep-alive", "upgrade")]).as_deref(), Some("PROTOCOL_ERROR"));
 }

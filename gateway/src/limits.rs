@@ -5,8 +5,8 @@
 
 use core::time::Duration;
 
-/// Bytes of an HTTP/1.1 request head, and of an HTTP/2 header list: Envoy's 60 KiB. Answered 431.
-pub(crate) const HEAD_BYTES_MAX: usize = 60 * 1024;
+/// See [`lockgate_core::limits::HEAD_BYTES_MAX`].
+pub(crate) const HEAD_BYTES_MAX: usize = lockgate_core::limits::HEAD_BYTES_MAX;
 
 /// Bytes of an upstream's response head; as much as clients are granted.
 pub(crate) const UPSTREAM_HEAD_BYTES_MAX: usize = 60 * 1024;
@@ -28,8 +28,8 @@ pub(crate) const RESET_STREAMS_MAX: usize = 20;
 /// Streams of a connection that end for a client's own mistakes, over its life (made-you-reset). One more closes it.
 pub(crate) const FAULTY_STREAMS_MAX: usize = 100;
 
-/// Header fields of one request: as many as hyper takes over HTTP/1.1. Answered 431.
-pub(crate) const HEADER_FIELDS_MAX: usize = 100;
+/// See [`lockgate_core::limits::HEADER_FIELDS_MAX`].
+pub(crate) const HEADER_FIELDS_MAX: usize = lockgate_core::limits::HEADER_FIELDS_MAX;
 
 /// HTTP/2 frames that carry nothing (PING, PRIORITY, WINDOW_UPDATE, empty ones, unknown ones) that a client may send at
 /// once, and for each second. A client's own keeping alive and measuring takes a few; more of them only cost time.

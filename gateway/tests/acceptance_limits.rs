@@ -6,8 +6,10 @@ mod support;
 use core::time::Duration;
 use std::time::Instant;
 
+use serde_json::json;
 use support::bed::{BOTH, Bed, Transport, assert_spliced};
 use support::client::{Client, Response, post, request, send_raw};
+use support::frames::{self, End};
 use support::gateway::Setup;
 use support::upstream::{Answer, Gate};
 use support::wire::Framing;
@@ -151,6 +153,145 @@ async fn flood_of_header_fields_is_431() {
     let flood = request("POST", "/", "test.com", &fields, QUESTION);
     assert_eq!(send_raw(bed.http(), flood).await.expect("an answer").status, 431);
     bed.assert_no_contact();
+}
+
+/// Answers without an upstream.
+const ANSWERS: &str = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: answers, namespace: istio-system}
+spec:
+  hosts: [answers.test]
+  gateways: [istio-system/ingress-gw]
+  http: [{directResponse: {status: 200}}]
+";
+
+/// What is answered to a head: a status, or an error of HTTP/2.
+async fn answered(bed: &Bed, is_http2: bool, method: &str, target: &str, fields: &[(&str, &str)]) -> String {
+    if !is_http2 {
+        let lines = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let lines = lines.collect::<String>();
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: answers.test\r\n{lines}\r\n");
+        return send_raw(bed.http(), head).await.expect("an answer").status.to_string();
+    }
+    let start = [
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", "answers.test"),
+        (":path", target),
+    ];
+    let names: Vec<String> = fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let fields = names
+        .iter()
+        .map(String::as_str)
+        .zip(fields.iter().map(|(_, value)| *value));
+    let block: Vec<(&str, &[u8])> = start
+        .into_iter()
+        .chain(fields)
+        .map(|(name, value)| (name, value.as_bytes()))
+        .collect();
+    let mut connection = frames::Connection::open(bed.http()).await;
+    let bytes = frames::frame(
+        frames::HEADERS,
+        frames::END_HEADERS | frames::END_STREAM,
+        1,
+        &frames::block(&block),
+    );
+    connection.send(&bytes).await;
+    match connection.end(1).await {
+        // HPACK's table does not have it.
+        End::Answered(0) => "431".to_owned(),
+        End::Answered(status) => status.to_string(),
+        End::Reset(frames::PROTOCOL_ERROR) => "PROTOCOL_ERROR".to_owned(),
+        End::GoneAway if connection.goaway == Some(frames::PROTOCOL_ERROR) => "PROTOCOL_ERROR".to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the same gateway explains of it.
+async fn explained(bed: &Bed, is_http2: bool, method: &str, target: &str, fields: &[(&str, &str)]) -> String {
+    let mut question = json!({"url": target, "method": method, "headers": fields});
+    match is_http2 {
+        true => question["authority"] = json!("answers.test"),
+        false => question["headers"] = json!([&[("host", "answers.test")], fields].concat()),
+    }
+    let asked = request("POST", "/explain", "localhost", &[], question.to_string());
+    let answer = send_raw(bed.gateway.admin, asked).await.expect("an explanation").json();
+    let Some(why) = answer["error"].as_str() else {
+        return answer["verdict"]["status"].to_string();
+    };
+    let (_, answer) = why.split_once("a gateway answers ").expect(why);
+    answer.split(' ').next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn explain_says_of_every_head_what_is_answered() {
+    let setup = Setup::seed().file("answers.yaml", ANSWERS);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    let long = "a".repeat(70_000);
+    let more = [("x-a", "1"); 101];
+    let length = ("content-length", "0");
+    let chunked = ("transfer-encoding", "chunked");
+    let heads: &[(&str, &str, &[(&str, &str)])] = &[
+        ("GET", "/", &[]),
+        ("get", "/", &[]),
+        ("GE T", "/", &[]),
+        ("G\"T", "/", &[]),
+        ("", "/", &[]),
+        ("OPTIONS", "*", &[]),
+        ("GET", "*", &[]),
+        ("GET", "/a\"{|}^[\\]'", &[]),
+        ("GET", "/?`{|}^[\\]'", &[]),
+        ("GET", "/?a=\"b\"", &[]),
+        ("GET", "/?a=<", &[]),
+        ("GET", "/?a=>", &[]),
+        ("GET", "/a<", &[]),
+        ("GET", "/a>", &[]),
+        ("GET", "/a`", &[]),
+        ("GET", "/a b", &[]),
+        ("GET", "/a\u{1}", &[]),
+        ("GET", "/é", &[]),
+        ("GET", "/a#\"<", &[]),
+        ("GET", "/a#b c", &[]),
+        ("GET", "/a#\t", &[]),
+        ("GET", "/", &more[..99]),
+        ("GET", "/", &more[..100]),
+        ("GET", "/", &more),
+        ("GET", "/", &[("x-a", "a\u{1}")]),
+        ("GET", "/", &[("x a", "a")]),
+        ("GET", "/", &[("Connection", "close")]),
+        ("GET", "/", &[("keep-alive", "timeout=5")]),
+        ("GET", "/", &[("proxy-connection", "close")]),
+        ("GET", "/", &[("upgrade", "h2c")]),
+        ("GET", "/", &[("te", "gzip")]),
+        ("GET", "/", &[("te", "trailers")]),
+        ("POST", "/", &[length]),
+        ("POST", "/", &[length, chunked]),
+        ("POST", "/", &[length, length]),
+        ("POST", "/", &[("content-length", "+0")]),
+        ("POST", "/", &[("transfer-encoding", "gzip")]),
+        ("POST", "/", &[chunked, chunked]),
+        ("GET", "/", &[("x-a", &long)]),
+    ];
+    for (method, target, fields) in heads {
+        for is_http2 in [false, true] {
+            let what = format!(
+                "{method:?} {target:?} {:.60?} over HTTP/{}",
+                fields,
+                1 + u8::from(is_http2)
+            );
+            // A length is held against the body there, and a frame has 16 KiB.
+            if is_http2 && (fields.contains(&("content-length", "+0")) || fields.contains(&("x-a", &long))) {
+                continue;
+            }
+            let answered = answered(&bed, is_http2, method, target, fields).await;
+            assert_eq!(
+                explained(&bed, is_http2, method, target, fields).await,
+                answered,
+                "{what}"
+            );
+        }
+    }
 }
 
 /// A request whose head is `lines` and whose body is the seed's question.

@@ -46,7 +46,7 @@ export class Simulator {
   /** Names what the configuration means: the same id as the gateway's. `undefined` when it is refused. */
   readonly snapshot: string | undefined;
 
-  /** What the gateway does with the request. Throws when the configuration is refused. */
+  /** What the gateway does with the request. Throws when the configuration is refused, or it would not come to decide. */
   decide(request: SimulatedRequest): Verdict;
 
   /** The same, with every policy and rule and why it did or did not match. */

@@ -288,7 +288,7 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
 }
 
 /// Whether a question can say all of it: nobody speaks other than the listener does, or asks for another scheme,
-/// and addresses are in the form that gateways bring them into.
+/// addresses are in the form that gateways bring them into, and the target is one that comes to a decision.
 fn is_sayable(compiled: &Compiled, sample: &Sample) -> bool {
     let names_tls = sample.sni.is_some() || !sample.uri_names.is_empty();
     let is_tls = compiled.snapshot.is_tls(sample.port) || names_tls;
@@ -296,7 +296,21 @@ fn is_sayable(compiled: &Compiled, sample: &Sample) -> bool {
     let asks_other = sample.authority.is_some() && speaks_tls;
     let mut addresses = [sample.peer, sample.local].into_iter().chain(sample.proxied);
     let are_canonical = addresses.all(|address| address.to_canonical() == address);
-    is_tls == speaks_tls && !asks_other && are_canonical
+    is_tls == speaks_tls && !asks_other && are_canonical && is_parsed(&sample.target)
+}
+
+/// Whether who reads a head of HTTP/1.1 for the gateway takes such a target.
+fn is_parsed(target: &str) -> bool {
+    const OF_PATH: &str = "<>`";
+    let mut refused = OF_PATH;
+    target.chars().all(|c| {
+        match c {
+            '#' => refused = "",
+            '?' if refused == OF_PATH => refused = "<>\"",
+            _ => {}
+        }
+        c != ' ' && !c.is_ascii_control() && !refused.contains(c)
+    })
 }
 
 fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {

@@ -8,6 +8,7 @@
 //! and nothing on the decision path pays for explanations.
 
 mod capsule;
+mod head;
 mod passes;
 mod policy;
 mod question;

@@ -14,12 +14,11 @@ use core::net::{IpAddr, Ipv4Addr};
 use serde::Deserialize;
 
 use super::upstream::list_dropped;
-use super::{Explanation, Verdict, explanation, presumed_server_name};
+use super::{Explanation, Verdict, explanation, head, presumed_server_name};
 use crate::check::{AssumedAnswer, AssumedAnswers, Checked, borrow_answers, borrow_fields};
 use crate::cidr::canonical;
 use crate::claims::ClaimSet;
 use crate::client_cert::of_uri_names;
-use crate::config::quote::escaped;
 use crate::decide::{Body, Identity, Known, Scratch, decide};
 use crate::decision::Decision;
 use crate::field_value::FieldValue;
@@ -191,7 +190,8 @@ impl Question {
     /// Asks the engine what it decides, and why.
     ///
     /// # Errors
-    /// What is wrong with the claims, or with what authorizers would say, in words.
+    /// What is wrong with the head, so that a gateway would not come to decide, with the claims, or with what authorizers
+    /// would say, in words.
     pub fn explain(&self, snapshot: &Snapshot) -> Result<Explanation, String> {
         self.ask(snapshot, true)
     }
@@ -207,22 +207,8 @@ impl Question {
     fn ask(&self, snapshot: &Snapshot, with_reasons: bool) -> Result<Explanation, String> {
         let Self { target, client, .. } = self;
         let upgrade = self.protocol.as_deref().map(upgrade).transpose()?;
-        if let Some((name, _)) = self.headers.iter().find(|(name, _)| !is_token(name)) {
-            return Err(format!(
-                "`{}` is no name of a header field: a gateway answers 400 before anything is decided",
-                escaped(name)
-            ));
-        }
-        // What is wrong with a host the engine says itself.
-        let is_host = |name: &str| name.eq_ignore_ascii_case("host");
-        let mut fields = self.headers.iter();
-        if let Some((name, _)) = fields.find(|(name, value)| !is_host(name) && !is_value(value)) {
-            return Err(format!(
-                "the value of `{name}` has a control character: a gateway answers 400 before anything is decided"
-            ));
-        }
         let mut headers = Cow::Borrowed(&self.headers[..]);
-        let names_host = headers.iter().any(|(name, _)| is_host(name));
+        let names_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
         if let (Some(authority), None, false) = (&target.authority, &self.authority, names_host) {
             headers.to_mut().push(("host".to_owned(), authority.as_str().into()));
         }
@@ -278,6 +264,7 @@ impl Question {
                 ..plain
             },
         };
+        head::check(&request, &headers)?;
         let mut scan = BodyScan::new(BODY_BYTES_MAX_DEFAULT);
         let body = match (&self.body, self.body_error) {
             (None, None) => Body::Unread,
@@ -336,18 +323,6 @@ fn join_cookies(headers: &mut Cow<'_, [(String, FieldValue)]>) {
     let headers = headers.to_mut();
     headers.retain(|(name, _)| !name.eq_ignore_ascii_case(COOKIE));
     headers.push((COOKIE.to_owned(), (&*joined).into()));
-}
-
-/// Whether it can be the name of a field (RFC 9110 §5.1).
-fn is_token(name: &str) -> bool {
-    let is_in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_in_token)
-}
-
-/// Whether it can be the value of a field (RFC 9110 §5.5).
-fn is_value(value: &FieldValue) -> bool {
-    let mut bytes = value.as_bytes().iter();
-    bytes.all(|byte| *byte == b'\t' || !byte.is_ascii_control())
 }
 
 fn upgrade(protocol: &str) -> Result<Upgrade, String> {
