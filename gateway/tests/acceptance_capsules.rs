@@ -5,7 +5,9 @@
 #[cfg(test)]
 mod support;
 
+use support::QUESTION;
 use support::bed::{Bed, Transport};
+use support::client::{request, send_raw};
 use support::gateway::Setup;
 
 const DENIED: &str = "127.0.0.1";
@@ -73,6 +75,30 @@ async fn decisions_are_logged_and_made_again() {
     let said = changed.run("explain", &["--capsule", &path]).await;
     assert!(
         said.stdout.contains("[2J") && !said.stdout.contains('\x1b'),
+        "{}",
+        said.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_over_a_limit_as_it_is_logged_keeps_no_other_from_being_read() {
+    let setup = Setup::seed();
+    let file = setup.aside("capsules.jsonl", "");
+    let path = file.display().to_string();
+    let mut bed = Bed::start(Transport::Plain, setup.args(&["--capsule", &path])).await;
+    // Each of these stands as `redacted` in the capsule.
+    let query = format!("/?{}", "a&".repeat(20_000));
+    let answer = send_raw(bed.http(), request("POST", &query, "test.com", &[], QUESTION)).await;
+    assert_eq!(answer.expect("an answer").status, 200);
+    assert_eq!(bed.ask("test.com").await.status, 200);
+    bed.gateway.signal("TERM");
+    assert!(bed.gateway.ends().await.success());
+    let again = Setup::seed().provider_at(&bed.upstream);
+    let said = again.run("explain", &["--capsule", &path]).await;
+    assert_eq!(said.code, 0, "{}", said.all());
+    assert!(
+        said.stdout
+            .contains("2 capsules: 1 decided as recorded, 0 otherwise, 1 open"),
         "{}",
         said.stdout
     );

@@ -73,7 +73,7 @@ pub(crate) fn replay(snapshot: &Snapshot, text: &str) -> Result<Replay, String> 
         let explanation = replay
             .add(snapshot, line, number)
             .map_err(|why| format!("line {number}: {}", escaped(&why)))?;
-        replay.only = (replay.capsules == 1).then(|| Box::new(explanation));
+        replay.only = explanation.filter(|_| replay.capsules == 1).map(Box::new);
     }
     match replay.capsules {
         0 => Err("there is no capsule".to_owned()),
@@ -82,7 +82,8 @@ pub(crate) fn replay(snapshot: &Snapshot, text: &str) -> Result<Replay, String> 
 }
 
 impl Replay {
-    fn add(&mut self, snapshot: &Snapshot, line: &str, number: usize) -> Result<Explanation, String> {
+    /// `None` where the capsule's request cannot be asked, and could not when it was recorded.
+    fn add(&mut self, snapshot: &Snapshot, line: &str, number: usize) -> Result<Option<Explanation>, String> {
         let read: Read = serde_json::from_str(line).map_err(|error| format!("no capsule: {error}"))?;
         if read.api_version != API_VERSION {
             return Err(format!(
@@ -91,8 +92,7 @@ impl Replay {
             ));
         }
         let question = Question::try_from(read.request).map_err(|why| format!("request: {why}"))?;
-        let explanation = question.explain(snapshot).map_err(|why| format!("request: {why}"))?;
-        let here = serde_json::to_value(&explanation.verdict).map_err(|error| error.to_string())?;
+        let explained = question.explain(snapshot);
         self.capsules += 1;
         self.of_this_snapshot += usize::from(read.snapshot == self.snapshot);
         if !read.reproduces {
@@ -101,7 +101,11 @@ impl Replay {
                 request_id: read.request_id,
                 withheld: read.withheld,
             });
-        } else if here != read.verdict {
+            return Ok(explained.ok());
+        }
+        let explanation = explained.map_err(|why| format!("request: {why}"))?;
+        let here = serde_json::to_value(&explanation.verdict).map_err(|error| error.to_string())?;
+        if here != read.verdict {
             self.differing.push(Differing {
                 line: number,
                 request_id: read.request_id,
@@ -109,7 +113,7 @@ impl Replay {
                 members: members(&read.verdict, &here),
             });
         }
-        Ok(explanation)
+        Ok(Some(explanation))
     }
 }
 
