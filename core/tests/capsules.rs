@@ -21,7 +21,7 @@ const CONFIGURATION: &str = r#"
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
-data: {mesh: "{extensionProviders: [{name: team, envoyExtAuthzHttp: {service: authz.example.com, port: 8000, clearRouteCache: true}}]}"}
+data: {mesh: "{extensionProviders: [{name: team, envoyExtAuthzGrpc: {service: authz.example.com, port: 8000, clearRouteCache: true}}]}"}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry

@@ -67,7 +67,12 @@ spec:
   - name: b-open
     envoyExtAuthzGrpc: {{service: b.test, port: 9000, failOpen: true}}
   - name: a-closed
-    envoyExtAuthzHttp: {{service: a.test, port: 8000, statusOnError: '503', clearRouteCache: {clears}}}
+    envoyExtAuthzHttp:
+      service: a.test
+      port: 8000
+      statusOnError: '503'
+      clearRouteCache: {clears}
+      headersToUpstreamOnAllow: [X-User, x_user_*]
 "
     );
     compiled(&format!("{ROUTE}{mesh}---\n{policies}"), &Settings::default())
@@ -451,6 +456,50 @@ spec:
 }
 
 #[test]
+fn an_assumed_answer_counts_as_a_real_one_would() {
+    let policies = [
+        policy("p", "CUSTOM", "a-closed", "[{}]"),
+        policy("q", "CUSTOM", "b-open", "[{}]"),
+    ];
+    let setting = |name: &str| {
+        let twice = format!(r#"{{"decision": "allow", "setHeaders": [["{name}", "1"], ["{name}", "2"]]}}"#);
+        let assumed = format!(r#"{{"a-closed": {{"decision": "allow"}}, "b-open": {twice}}}"#);
+        (twice, assumed)
+    };
+    let answers = |compiled: &Compiled, json: &str| {
+        let assumed = serde_json::from_str(json).unwrap();
+        AssumedAnswer::of_all(&assumed, compiled.snapshot.authorizers())
+    };
+    let compiled = setup(&policies.concat(), false);
+    // Over HTTP the last value counts, of fields that are listed.
+    let (twice, over_grpc) = setting("x-user");
+    let over_http = answers(&compiled, &format!(r#"{{"a-closed": {twice}}}"#)).unwrap();
+    let fields: [(&str, &[u8]); 2] = [("x-user", b"1"), ("x-user", b"2")];
+    let real = compiled.snapshot.authorizers()[0].allowed_over_http(fields);
+    assert_eq!(over_http, [answer(FIRST, OwnedSaid::Allow(real))]);
+    // Over gRPC all do, of any field.
+    let all = |name| allow(SECOND, &[(name, Some("1")), (name, Some("2"))]);
+    assert_eq!(answers(&compiled, &over_grpc).unwrap()[1], all("x-user"));
+    assert_eq!(
+        answers(&compiled, &setting("x-claimed").1).unwrap()[1],
+        all("x-claimed")
+    );
+    // Without a list none is taken.
+    let text = "apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {name: edge, namespace: istio-system}
+spec: {extensionProviders: [{name: a-closed, envoyExtAuthzHttp: {service: a.test, port: 8000}}]}
+---
+";
+    let compiled = self::compiled(&format!("{ROUTE}{text}{}", policies[0]), &Settings::default());
+    let error = answers(&compiled, &format!(r#"{{"a-closed": {twice}}}"#)).unwrap_err();
+    assert_eq!(
+        error,
+        "the authorizer `a-closed` cannot set `x-user`: it has no `headersToUpstreamOnAllow`"
+    );
+}
+
+#[test]
 fn explain_says_whom_to_ask_and_takes_what_they_would_say() {
     let policies = policy("p", "CUSTOM", "a-closed", "[{to: [{operation: {methods: [POST]}}]}]");
     let compiled = setup(&policies, false);
@@ -522,6 +571,15 @@ fn explain_says_whom_to_ask_and_takes_what_they_would_say() {
         (
             r#"{"a-closed": {"decision": "allow", "setHeaders": [["Host", "evil"]]}}"#,
             "must not change `host`",
+        ),
+        (
+            r#"{"a-closed": {"decision": "allow", "setHeaders": [["x-user", "ann"], ["X-Usr", "ann"]]}}"#,
+            "the authorizer `a-closed` cannot set `x-usr`: its `headersToUpstreamOnAllow` has `x-user`, `x_user_*`; \
+             did you mean `x-user`?",
+        ),
+        (
+            r#"{"a-closed": {"decision": "allow", "setHeaders": [["x-claimed", "yes"]]}}"#,
+            "cannot set `x-claimed`: its `headersToUpstreamOnAllow` has `x-user`, `x_user_*`",
         ),
     ] {
         let error = assumed(json).unwrap_err();

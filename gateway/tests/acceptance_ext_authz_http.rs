@@ -712,6 +712,10 @@ async fn explain_says_whom_it_would_ask_and_takes_what_they_would_say() {
     for (checks, wanted) in [
         (r#"{"team-auth": {"decision": "deny"}}"#, "did you mean `team-authz`?"),
         (
+            r#"{"team-authz": {"decision": "allow", "setHeaders": [["x-team", "red"]]}}"#,
+            "the authorizer `team-authz` cannot set `x-team`: its `headersToUpstreamOnAllow` has `x-user`",
+        ),
+        (
             r#"{"team-authz": {"decision": "maybe"}}"#,
             "--checks: unknown variant `maybe`",
         ),

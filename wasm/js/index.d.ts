@@ -193,7 +193,10 @@ export interface Capsule {
 
 /** What an external authorizer says. */
 export type CheckAnswer =
-  /** A field that is set several times has all these values, and none of the client's. */
+  /**
+   * A field that is set several times has all these values, and none of the client's. An authorizer over HTTP can set those
+   * of its `headersToUpstreamOnAllow`, each once: the last value counts.
+   */
   | { decision: "allow"; setHeaders?: [name: string, value: FieldValue][]; removeHeaders?: string[] }
   | { decision: "deny"; status?: number }
   /** It cannot be reached, is late or fails. */

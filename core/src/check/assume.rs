@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Authorizer, OwnedAnswer, OwnedField, OwnedSaid};
+use super::{Authorizer, CheckProtocol, NamePattern, OwnedAnswer, OwnedField, OwnedSaid};
 use crate::config::suggest::did_you_mean;
 use crate::field_value::FieldValue;
 use crate::tables::AuthorizerId;
@@ -29,7 +29,8 @@ pub fn assumed_answers(answers: impl IntoIterator<Item = (String, AssumedAnswer)
 pub enum AssumedAnswer {
     /// It lets the request pass.
     Allow {
-        /// Fields that the request then has, instead of its own of the same names: one for each value.
+        /// Fields that the request then has, instead of its own of the same names: one for each value. An authorizer over
+        /// HTTP can set those of `headersToUpstreamOnAllow`, and of several values the last counts.
         set_headers: Vec<(String, FieldValue)>,
         /// Fields that it no longer has.
         remove_headers: Vec<String>,
@@ -145,7 +146,7 @@ impl AssumedAnswer {
     /// The answers in the order in which a decision asks for them.
     ///
     /// # Errors
-    /// What is wrong with them, in words: a name that no authorizer has, a field that none may change.
+    /// What is wrong with them, in words: a name that no authorizer has, a field that it cannot change.
     pub fn of_all(assumed: &AssumedAnswers, authorizers: &[Authorizer]) -> Result<Vec<OwnedAnswer>, String> {
         let names = || authorizers.iter().map(|authorizer| &*authorizer.name);
         if let Some(unknown) = assumed.keys().find(|name| names().all(|known| known != **name)) {
@@ -160,14 +161,14 @@ impl AssumedAnswer {
             if let Some(answer) = assumed.get(&*authorizer.name) {
                 answers.push(OwnedAnswer {
                     authorizer: id,
-                    said: answer.said()?,
+                    said: answer.said(authorizer)?,
                 });
             }
         }
         Ok(answers)
     }
 
-    fn said(&self) -> Result<OwnedSaid, String> {
+    fn said(&self, authorizer: &Authorizer) -> Result<OwnedSaid, String> {
         let (set, removed) = match self {
             Self::Allow {
                 set_headers,
@@ -187,14 +188,38 @@ impl AssumedAnswer {
         };
         let mut fields = Vec::new();
         for (name, value) in set {
-            fields.push(OwnedField {
-                name: changeable(name)?.into(),
-                value: Some(value.as_bytes().to_vec()),
-            });
+            let name = changeable(name)?;
+            if !authorizer.may_set(&name) {
+                return Err(not_taken(&name, authorizer));
+            }
+            if matches!(authorizer.protocol, CheckProtocol::Http { .. }) {
+                // As of its real answers, the last value counts.
+                OwnedField::set(&mut fields, &name, value.as_bytes());
+            } else {
+                fields.push(OwnedField {
+                    name: name.into(),
+                    value: Some(value.as_bytes().to_vec()),
+                });
+            }
         }
         for name in removed {
             OwnedField::remove(&mut fields, &changeable(name)?);
         }
         Ok(OwnedSaid::Allow(fields))
     }
+}
+
+/// Why nothing comes of the field `name` in an answer of this authorizer.
+fn not_taken(name: &str, authorizer: &Authorizer) -> String {
+    let listed: Vec<String> = authorizer.to_upstream.iter().map(NamePattern::as_written).collect();
+    let mut why = format!("the authorizer `{}` cannot set `{name}`: ", authorizer.name);
+    why += &match &listed[..] {
+        [] => "it has no `headersToUpstreamOnAllow`".into(),
+        _ => format!("its `headersToUpstreamOnAllow` has `{}`", listed.join("`, `")),
+    };
+    if let Some(help) = did_you_mean(name, listed.iter().map(String::as_str)) {
+        why += "; ";
+        why += &help;
+    }
+    why
 }

@@ -89,6 +89,14 @@ impl NamePattern {
         }
     }
 
+    pub(super) fn as_written(&self) -> String {
+        match self {
+            Self::Exact(name) => (**name).into(),
+            Self::Prefix(prefix) => [prefix, "*"].concat(),
+            Self::Suffix(suffix) => ["*", suffix].concat(),
+        }
+    }
+
     fn matches(&self, name: &str) -> bool {
         match self {
             Self::Exact(exact) => **exact == *name,
@@ -139,7 +147,7 @@ impl Authorizer {
                         .filter_map(|name| core::str::from_utf8(name).ok())
                         .map(str::to_ascii_lowercase),
                 );
-            } else if Self::may_change(name) && self.to_upstream.iter().any(|pattern| pattern.matches(name)) {
+            } else if self.may_set(name) {
                 // Of several values Envoy keeps the last one.
                 OwnedField::set(&mut fields, name, value);
             }
@@ -148,6 +156,15 @@ impl Authorizer {
             OwnedField::remove(&mut fields, name);
         }
         fields
+    }
+
+    /// Whether an answer that allows may set the field `name`, lower case, of the request.
+    pub(super) fn may_set(&self, name: &str) -> bool {
+        let is_taken = match self.protocol {
+            CheckProtocol::Grpc { .. } => true,
+            CheckProtocol::Http { .. } => self.to_upstream.iter().any(|pattern| pattern.matches(name)),
+        };
+        Self::may_change(name) && is_taken
     }
 
     /// Whether the client gets the field `name`, lower case, of an answer of HTTP that denies.
