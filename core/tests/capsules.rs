@@ -274,6 +274,87 @@ fn of_a_token_it_has_the_claims_that_are_read() {
 }
 
 #[test]
+fn of_a_nested_claim_it_has_what_is_read_and_nothing_beside_it() {
+    let policy = r#"
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nested, namespace: istio-system}
+spec:
+  action: DENY
+  rules:
+  - when: [{key: "request.auth.claims[realm_access][roles]", values: [banned]}]
+  - when: [{key: "request.auth.claims[realm_access][more][level]", values: [none]}]
+  - when: [{key: "request.auth.claims[listed][name]", values: [ann]}]
+  - when: [{key: "request.auth.claims[app][api_key]", values: [none]}]
+  - when: [{key: "request.auth.claims[whole]", values: [none]}, {key: "request.auth.claims[whole][part]", values: [none]}]
+"#;
+    let compiled = built(&format!("{CONFIGURATION}{policy}"));
+    let of = |realm: &str| {
+        let payload = format!(
+            r#"{{"iss":"https://issuer.example","realm_access":{realm},
+                "listed":[{{"name":"ann"}},{{"name":"{SECRET}"}}],"app":{{"api_key":"{SECRET}","id":"{SECRET}"}},
+                "whole":{{"part":"a","rest":1}},"other":{{"roles":["{SECRET}"]}}}}"#
+        );
+        let claims =
+            lockgate_core::token::assume(compiled.snapshot.tables(), parsed(payload.as_bytes()), None).unwrap();
+        let found = Found {
+            identity: Identity::Verified(claims.claims()),
+            ..NOTHING
+        };
+        let request = Request {
+            method: "GET",
+            authority: None,
+            target: "/",
+            headers: &&[("host", &b"shop.example.com"[..])][..],
+            connection: Connection::plain("192.0.2.1".parse().unwrap(), 80),
+        };
+        let it = Capsule::of(&compiled.snapshot, &request, found, 7, &["level".to_owned()]).unwrap();
+        assert!(it.reproduces && !format!("{it:?}").contains(SECRET), "{it:?}");
+        let claims = it.question.claims.unwrap();
+        let (app, rest) = claims.split_at(claims.find(r#","iss""#).unwrap());
+        assert_eq!(app, r#"{"app":{"api_key":"redacted"}"#);
+        let rest = rest.strip_suffix(r#","whole":{"part":"a","rest":1}}"#).unwrap();
+        let read = rest
+            .strip_prefix(r#","iss":"https://issuer.example""#)
+            .unwrap()
+            .to_owned();
+        (read, matches!(it.verdict, Verdict::Refuse(_)), it.withheld)
+    };
+    for (realm, read, is_denied) in [
+        (
+            r#"{"roles":["a", "banned"],"groups":["planted-8Kd1"]}"#,
+            r#"{"roles":["a", "banned"]}"#,
+            true,
+        ),
+        (
+            r#"{"groups":{"roles":["banned"]},"roles":["a"]}"#,
+            r#"{"roles":["a"]}"#,
+            false,
+        ),
+        (
+            r#"{"roles":[{"name":"banned"}],"more":null}"#,
+            r#"{"roles":[{"name":"banned"}]}"#,
+            false,
+        ),
+    ] {
+        let read = format!(r#","realm_access":{read}"#);
+        assert_eq!(of(realm), (read, is_denied, vec!["api_key".to_owned()]), "{realm}");
+    }
+    for realm in [r#"["banned"]"#, r#""banned""#, r#"{"more":["planted-8Kd1"]}"#] {
+        assert_eq!(of(realm), (String::new(), false, vec!["api_key".to_owned()]), "{realm}");
+    }
+    assert_eq!(
+        of(r#"{"more":{"level":"low","rest":1}}"#),
+        (
+            r#","realm_access":{"more":{"level":"redacted"}}"#.to_owned(),
+            false,
+            vec!["api_key".to_owned(), "level".to_owned()]
+        )
+    );
+}
+
+#[test]
 fn authorizers_answers_are_in_it_without_their_keys() {
     let field = |name: &str, value: Option<&str>| OwnedField {
         name: name.into(),

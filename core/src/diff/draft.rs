@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use crate::check::AssumedAnswer;
 use crate::claims::PATH_SEPARATOR;
 use crate::explain::{Client, Question, Target};
-use crate::json_text::{json_text, write_json_text};
+use crate::json_text::{json_object, json_text};
 use crate::snapshot::Snapshot;
 use crate::token::TokenError;
 
@@ -172,17 +172,14 @@ impl Draft {
 
     /// The claims as JSON; `None` when one is both a value and an object.
     fn claims(&self) -> Option<Option<String>> {
-        let of_claim = |(part, value): (&Part, &String)| match part {
-            Part::Claim(path) => Some((
-                path.split(PATH_SEPARATOR).map(ToOwned::to_owned).collect(),
-                value.clone(),
-            )),
+        let claims = self.0.iter().filter_map(|(part, value)| match part {
+            Part::Claim(path) => Some((path.split(PATH_SEPARATOR).collect(), json_text(value))),
             _ => None,
-        };
-        let claims: Vec<(Vec<String>, String)> = self.0.iter().filter_map(of_claim).collect();
+        });
+        let claims: Vec<(Vec<&str>, String)> = claims.collect();
         match claims.is_empty() {
             true => Some(None),
-            false => object(&claims, 0).map(Some),
+            false => json_object(&claims, 0).map(Some),
         }
     }
 
@@ -210,23 +207,3 @@ impl Draft {
 
 /// Of a request that names none, a host that no configuration means.
 const HOST: &str = "host.example";
-
-/// The members below the first `depth` names of their paths, which are the same; sorted.
-fn object(claims: &[(Vec<String>, String)], depth: usize) -> Option<String> {
-    let mut out = String::from("{");
-    let name = |claim: &(Vec<String>, String)| claim.0.get(depth).cloned();
-    for same in claims.chunk_by(|a, b| name(a) == name(b)) {
-        let (path, value) = same.first()?;
-        if out.len() > 1 {
-            out.push(',');
-        }
-        write_json_text(path.get(depth)?, &mut out);
-        out.push(':');
-        match same {
-            [_] if path.len() == depth.saturating_add(1) => write_json_text(value, &mut out),
-            _ => out += &object(same, depth.saturating_add(1))?,
-        }
-    }
-    out.push('}');
-    Some(out)
-}

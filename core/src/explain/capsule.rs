@@ -26,7 +26,7 @@ use crate::config::mask::{looks_like_secret, sounds_secret};
 use crate::cors;
 use crate::decide::{Body, Identity, Known};
 use crate::field_value::FieldValue;
-use crate::json_text::json_text;
+use crate::json_text::{json_object, json_text};
 use crate::llm::body::{BodyFacts, Governed};
 use crate::request::{AuthorityForm, Headers, Request, Scheme};
 use crate::rewrite;
@@ -73,7 +73,7 @@ pub struct Found<'k> {
 
 impl Capsule {
     /// What is decided of `request`, and what of it that takes. `hidden` are names, lower case, of header fields, query
-    /// parameters and top-level claims whose values are withheld besides those that may be credentials.
+    /// parameters and claims whose values are withheld besides those that may be credentials.
     ///
     /// `None` for a request without a path, which no question can be about.
     #[must_use]
@@ -305,17 +305,26 @@ impl Curtain<'_> {
         if is_sent_whole && self.hidden.is_empty() {
             return claims.payload().to_owned();
         }
-        let members = read_claims(self.tables).into_iter().filter_map(|name| {
-            let json = match claims.value(name)? {
-                ClaimValue::String(text) => json_text(text),
-                ClaimValue::Number(json) | ClaimValue::Boolean(json) | ClaimValue::Json(json) => json.to_owned(),
-                ClaimValue::Null => "null".to_owned(),
+        let mut values: Vec<(Vec<&str>, String)> = Vec::new();
+        for path in read_claims(self.tables) {
+            let path_names: Vec<&str> = path.split(PATH_SEPARATOR).collect();
+            // What stands around it is read too, and has it.
+            if values.last().is_some_and(|(whole, _)| path_names.starts_with(whole)) {
+                continue;
+            }
+            let json = match claims.value(path) {
+                Some(ClaimValue::String(text)) => json_text(text),
+                Some(ClaimValue::Number(json) | ClaimValue::Boolean(json) | ClaimValue::Json(json)) => json.to_owned(),
+                Some(ClaimValue::Null) => "null".to_owned(),
+                None => continue,
             };
-            let shown = self.value(&name.to_ascii_lowercase(), &json);
-            let json = if shown == json { json } else { json_text(&shown) };
-            Some(format!("{}:{json}", json_text(name)))
-        });
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            let mut names = path_names.iter();
+            let is_withheld = names.any(|name| self.withholds(&name.to_ascii_lowercase(), &json));
+            let shown = if is_withheld { json_text(WITHHELD) } else { json };
+            values.push((path_names, shown));
+        }
+        // None is both a value and an object.
+        json_object(&values, 0).unwrap_or_default()
     }
 
     fn client(&mut self, request: &Request<'_>) -> Client {
@@ -430,7 +439,7 @@ fn withheld_field(tables: &Tables, name: &str, value: &[u8]) -> FieldValue {
     [prefix, WITHHELD].concat().as_str().into()
 }
 
-/// The names of the top-level claims that anything in the configuration reads.
+/// The paths of the claims that anything in the configuration reads. Those around another come before it.
 fn read_claims(tables: &Tables) -> BTreeSet<&str> {
     let policies = tables
         .predicates
@@ -454,10 +463,7 @@ fn read_claims(tables: &Tables) -> BTreeSet<&str> {
     // By them the rule is found that accepts the token and says how claims are read.
     let for_audience = tables.token_rules.iter().filter(|rule| rule.audiences.len > 0);
     let of_rules = for_audience.map(|_| "aud").chain(["iss"]);
-    paths
-        .filter_map(|path| path.split(PATH_SEPARATOR).next())
-        .chain(of_rules)
-        .collect()
+    paths.chain(of_rules).collect()
 }
 
 /// A body of which the same is known, as far as a decision reads it.
