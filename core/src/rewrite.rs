@@ -308,15 +308,19 @@ fn sendable(tables: &Tables, target: String) -> Result<String, BadPath> {
     let path = target.split('?').next().unwrap_or_default();
     let is_checked = tables.edge.paths.normalization != Normalization::None;
     let climbs = is_checked && path.split(['/', '\\']).any(is_dot_segment);
-    let is_path = path.starts_with('/')
-        && target.len() <= PATH_BYTES_MAX
-        && target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let is_path = path.starts_with('/') && target.len() <= PATH_BYTES_MAX && target.bytes().all(is_sendable);
     if is_path && !climbs { Ok(target) } else { Err(BadPath) }
+}
+
+/// Whether a path that is sent on may have this byte.
+#[cfg(feature = "alloc")]
+pub(crate) const fn is_sendable(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'#'
 }
 
 /// `.` or `..`, also escaped or with parameters.
 #[cfg(feature = "alloc")]
-fn is_dot_segment(segment: &str) -> bool {
+pub(crate) fn is_dot_segment(segment: &str) -> bool {
     let mut rest = segment.split(';').next().unwrap_or_default();
     let mut dots = 0_u8;
     while let Some(after) = [".", "%2e", "%2E"].iter().find_map(|dot| rest.strip_prefix(dot)) {

@@ -13,6 +13,7 @@ use regex_automata::nfa::thompson::pikevm::PikeVM;
 
 use crate::limits::{PATH_BYTES_MAX, SUBSTITUTIONS_MAX};
 use crate::regex;
+use crate::rewrite::is_sendable;
 
 /// A compiled `uriRegexRewrite`.
 #[derive(Debug, Clone)]
@@ -28,7 +29,8 @@ enum Piece {
     Group(usize),
 }
 
-/// Compiles a pattern and what its matches are replaced with, or says why not.
+/// Compiles a pattern and what its matches are replaced with, or says why not: also where no path that it makes could be
+/// sent on ([`crate::rewrite::target`]).
 ///
 /// # Errors
 /// A sentence for the user.
@@ -36,6 +38,17 @@ pub(crate) fn compile(pattern: &str, with: &str) -> Result<Substitution, String>
     let regex = regex::searcher(pattern)?;
     let groups = regex.get_nfa().group_info().all_group_len();
     let pieces = pieces(with)?;
+    let mut texts = pieces.iter().filter_map(|piece| match piece {
+        Piece::Text(text) => Some(text.as_bytes()),
+        Piece::Group(_) => None,
+    });
+    if texts.clone().any(|text| !text.iter().copied().all(is_sendable)) {
+        return Err("`rewrite` has a `#`, a space or another character that no path has".to_owned());
+    }
+    let begin = texts.next().and_then(<[u8]>::first);
+    if regex.get_nfa().is_always_start_anchored() && begin.is_some_and(|byte| *byte != b'/') {
+        return Err("it matches at the beginning of a path, and `rewrite` does not begin with `/`".to_owned());
+    }
     let beyond = pieces.iter().find_map(|piece| match piece {
         Piece::Group(group) if *group >= groups => Some(*group),
         _ => None,
@@ -137,6 +150,23 @@ mod tests {
     fn what_re2_refuses_is_refused() {
         for (pattern, with) in [("(a)", r"\2"), ("a", r"\x"), ("a", "\\"), ("(", "a")] {
             assert!(compile(pattern, with).is_err(), "{pattern} {with}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_path_that_is_sent_is_refused() {
+        for (pattern, with, is_refused) in [
+            ("^/v1/(.*)$", r"v2/\1", true),
+            ("^/v1|^/v2", "v3", true),
+            ("/v1/(.*)$", r"v2/\1", false),
+            ("^/v1|/v2", "v3", false),
+            ("^/v1/(.*)$", r"\1", false),
+            ("a", "/a#b", true),
+            ("(a)", r"\1 b", true),
+            ("(a)", "\u{e9}", true),
+            ("(a)", r"?b=\1|", false),
+        ] {
+            assert_eq!(compile(pattern, with).is_err(), is_refused, "{pattern} {with}");
         }
     }
 

@@ -438,7 +438,10 @@ fn a_rewrite_makes_no_path_that_was_not_judged() {
             "rewrite: {uriRegexRewrite: {match: 'x(.)', rewrite: '\\1'}}",
             "/.x./admin",
         ),
-        ("rewrite: {uriRegexRewrite: {match: '^/', rewrite: x}}", "/admin"),
+        (
+            "rewrite: {uriRegexRewrite: {match: '^/(.*)', rewrite: '\\1'}}",
+            "/admin",
+        ),
         (
             "rewrite: {uriRegexRewrite: {match: a, rewrite: b}}",
             "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -460,6 +463,22 @@ fn a_rewrite_makes_no_path_that_was_not_judged() {
         ),
         "a.test test.com/..."
     );
+}
+
+#[test]
+fn a_rewrite_may_climb_where_paths_are_taken_as_sent() {
+    let mesh = "apiVersion: lockgate.dev/v1
+kind: MeshConfig
+metadata: {name: mesh, namespace: istio-system}
+spec: {pathNormalization: {normalization: NONE}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: vs, namespace: istio-system}
+spec: {hosts: ['*'], gateways: [edge], http: [{rewrite: {uri: /a/../b/}, route: [{destination: {host: a.test}}]}]}
+";
+    let compiled = compiled(&format!("{EDGE}{mesh}"), &Settings::default());
+    assert_eq!(came(&compiled, &target("/c")), "a.test test.com/a/../b/c");
 }
 
 #[test]

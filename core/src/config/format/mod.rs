@@ -20,7 +20,7 @@ use crate::check::Authorizer;
 use crate::cidr::{Cidr, CidrError};
 use crate::config::{key_set, secret};
 use crate::limits::{FAULT_DELAY_MS_MAX, MODEL_BYTES_MAX, PATH_BYTES_MAX, REGEX_BYTES_MAX, URL_BYTES_MAX};
-use crate::rewrite::{drops_header, is_alike};
+use crate::rewrite::{drops_header, is_alike, is_dot_segment};
 
 /// The formats of text fields and of map keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -403,13 +403,6 @@ fn new_path(text: &str) -> Check {
         ));
     }
     if text.is_empty() { Ok(()) } else { request_path(text) }
-}
-
-/// Also escaped, or with parameters.
-fn is_dot_segment(segment: &str) -> bool {
-    let name = segment.split(';').next().unwrap_or_default();
-    let name = name.replace("%2e", ".").replace("%2E", ".");
-    matches!(&*name, "." | "..")
 }
 
 fn regex(text: &str) -> Check {
