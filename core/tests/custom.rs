@@ -495,7 +495,7 @@ spec: {extensionProviders: [{name: a-closed, envoyExtAuthzHttp: {service: a.test
     let error = answers(&compiled, &format!(r#"{{"a-closed": {twice}}}"#)).unwrap_err();
     assert_eq!(
         error,
-        "the authorizer `a-closed` cannot set `x-user`: it has no `headersToUpstreamOnAllow`"
+        "the authorizer `a-closed` cannot set `x-user`: its `headersToUpstreamOnAllow` has nothing"
     );
 }
 

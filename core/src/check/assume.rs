@@ -148,13 +148,10 @@ impl AssumedAnswer {
     /// # Errors
     /// What is wrong with them, in words: a name that no authorizer has, a field that it cannot change.
     pub fn of_all(assumed: &AssumedAnswers, authorizers: &[Authorizer]) -> Result<Vec<OwnedAnswer>, String> {
-        let names = || authorizers.iter().map(|authorizer| &*authorizer.name);
-        if let Some(unknown) = assumed.keys().find(|name| names().all(|known| known != **name)) {
-            let help = did_you_mean(unknown, names());
-            return Err(match help {
-                Some(help) => format!("no CUSTOM policy asks an authorizer `{unknown}`: {help}"),
-                None => format!("no CUSTOM policy asks an authorizer `{unknown}`"),
-            });
+        let names: Vec<&str> = authorizers.iter().map(|authorizer| &*authorizer.name).collect();
+        if let Some(unknown) = assumed.keys().find(|name| !names.contains(&name.as_str())) {
+            let why = format!("no CUSTOM policy asks an authorizer `{unknown}`");
+            return Err(with_help(why, unknown, &names));
         }
         let mut answers = Vec::new();
         for (authorizer, id) in authorizers.iter().zip((0..).map(AuthorizerId)) {
@@ -212,14 +209,22 @@ impl AssumedAnswer {
 /// Why nothing comes of the field `name` in an answer of this authorizer.
 fn not_taken(name: &str, authorizer: &Authorizer) -> String {
     let listed: Vec<String> = authorizer.to_upstream.iter().map(NamePattern::as_written).collect();
-    let mut why = format!("the authorizer `{}` cannot set `{name}`: ", authorizer.name);
-    why += &match &listed[..] {
-        [] => "it has no `headersToUpstreamOnAllow`".into(),
-        _ => format!("its `headersToUpstreamOnAllow` has `{}`", listed.join("`, `")),
+    let listed: Vec<&str> = listed.iter().map(String::as_str).collect();
+    let taken = match &listed[..] {
+        [] => "nothing".into(),
+        _ => ["`", &listed.join("`, `"), "`"].concat(),
     };
-    if let Some(help) = did_you_mean(name, listed.iter().map(String::as_str)) {
-        why += "; ";
-        why += &help;
+    let why = format!(
+        "the authorizer `{}` cannot set `{name}`: its `headersToUpstreamOnAllow` has {taken}",
+        authorizer.name
+    );
+    with_help(why, name, &listed)
+}
+
+/// That, with the name of these that was probably meant.
+fn with_help(why: String, wrong: &str, names: &[&str]) -> String {
+    match did_you_mean(wrong, names.iter().copied()) {
+        Some(help) => format!("{why}; {help}"),
+        None => why,
     }
-    why
 }
