@@ -331,10 +331,12 @@ mod tests {
             roots: Some(Pem::File(path.into())),
             crl: None,
         };
+        let other = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         let gone = Trust::Authorities { roots: None, crl: None };
         for (spec, wanted) in [
             (spec("ok.example", file("/no/such.pem")), "cannot read `/no/such.pem`"),
-            (spec("ok.example", file("/dev/null")), "holds no PEM certificate"),
+            (spec("ok.example", file("/dev/null")), "it is no regular file"),
+            (spec("ok.example", file(other)), "holds no PEM certificate"),
             (spec("ok.example", gone), "is not loaded"),
             (
                 spec("not a name", Trust::System { crl: None }),
