@@ -1,5 +1,8 @@
 //! What is too much, too slow or too ambiguous is refused, in the API's own words; what is only large passes.
 
+#![allow(clippy::panic, clippy::expect_used, reason = "a helper of tests fails by panicking")]
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
 #[cfg(test)]
 mod support;
 
@@ -166,6 +169,9 @@ spec:
   http: [{directResponse: {status: 200}}]
 ";
 
+/// Method, target and fields.
+type Head<'h> = (&'h str, &'h str, &'h [(&'h str, &'h str)]);
+
 /// What is answered to a head: a status, or an error of HTTP/2.
 async fn answered(bed: &Bed, is_http2: bool, method: &str, target: &str, fields: &[(&str, &str)]) -> String {
     if !is_http2 {
@@ -232,7 +238,7 @@ async fn explain_says_of_every_head_what_is_answered() {
     let more = [("x-a", "1"); 101];
     let length = ("content-length", "0");
     let chunked = ("transfer-encoding", "chunked");
-    let heads: &[(&str, &str, &[(&str, &str)])] = &[
+    let heads: &[Head<'_>] = &[
         ("GET", "/", &[]),
         ("get", "/", &[]),
         ("GE T", "/", &[]),
