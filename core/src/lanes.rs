@@ -115,6 +115,7 @@ mod tests {
                 );
                 assert_eq!(non_ascii(&lane), only(wide), "{byte:#x} at {at}");
                 assert_eq!(before(specials(&lane)) as usize, if special { at } else { LANE });
+                #[cfg(feature = "alloc")]
                 assert_eq!(non_digits(&lane), only(!byte.is_ascii_digit()), "{byte:#x} at {at}");
             }
         }
