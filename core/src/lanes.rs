@@ -46,7 +46,7 @@ pub(crate) fn first(text: &[u8]) -> Option<&[u8; LANE]> {
 
 /// Whether every processor of this kind has instructions for lanes.
 #[inline(always)]
-pub(crate) fn has_lanes() -> bool {
+fn has_lanes() -> bool {
     !Level::baseline().is_fallback()
 }
 

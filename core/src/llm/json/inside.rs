@@ -4,8 +4,6 @@
 //! them byte by byte, or stopping at every escape, costs several times what
 //! memory does; so this goes by blocks, and by bytes where less than one is left.
 
-use core::ops::Range;
-
 use fearless_simd::{Level, Simd, dispatch};
 
 use super::block::{self, BLOCK};
@@ -67,21 +65,13 @@ fn skip_by(level: Level, text: &[u8]) -> Stop {
 fn skip_blocks<S: Simd>(simd: S, text: &[u8]) -> Stop {
     let mut at = 0;
     let mut cut = Cut::NONE;
-    let mut unchecked: Option<Range<usize>> = None;
+    // Whether one of the last bytes is not ASCII: a character may go on in the next block.
+    let mut goes_on = false;
     while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let seen = look(simd, bytes, cut);
-        if seen.non_ascii != 0 {
-            let run = span(at, seen.non_ascii);
-            let start = unchecked.map_or(run.start, |before| before.start);
-            unchecked = Some(start..run.end);
-        } else if let Some(run) = unchecked.take() {
-            // ASCII follows, so the characters before it are whole: what is not valid now never will be.
-            if utf8::check_by(simd, text.get(run.clone()).unwrap_or_default()).is_err() {
-                return Stop {
-                    at: run.end,
-                    unchecked: Some(run.start),
-                };
-            }
+        let mut seen = look(simd, bytes, cut);
+        if seen.non_ascii != 0 || goes_on {
+            seen.invalid |= utf8::errors(simd, text, at);
+            goes_on = seen.non_ascii >> LAST_OF_CHARACTER != 0;
         }
         let stops = seen.ends | seen.invalid;
         if stops != 0 {
@@ -91,19 +81,23 @@ fn skip_blocks<S: Simd>(simd: S, text: &[u8]) -> Stop {
             }
             return Stop {
                 at: at.wrapping_add(first as usize),
-                unchecked: unchecked.map(|run| run.start),
+                unchecked: None,
             };
         }
         cut = seen.cut;
         at = at.wrapping_add(BLOCK);
     }
     // What the last block began, or is wrong in it, is looked at once more.
+    let unfinished = utf8::unfinished(text.get(..at).unwrap_or_default());
     let begun = Stop {
         at: at.wrapping_sub(cut.len()),
-        unchecked: unchecked.map(|run| run.start),
+        unchecked: (unfinished > 0).then(|| at.wrapping_sub(unfinished)),
     };
     by_byte(text, begun)
 }
+
+/// A block's first byte of those that the next block may go on from.
+const LAST_OF_CHARACTER: usize = BLOCK - 3;
 
 /// What matters of a block inside a string.
 struct Block {
@@ -136,13 +130,6 @@ fn look<S: Simd>(simd: S, bytes: &[u8; BLOCK], cut: Cut) -> Block {
         seen.non_ascii = block::non_ascii(block);
     }
     seen
-}
-
-/// From the first to the last byte of a set, of the block at `at`.
-#[inline]
-fn span(at: usize, set: u64) -> Range<usize> {
-    let after = at.wrapping_add(BLOCK);
-    at.wrapping_add(set.trailing_zeros() as usize)..after.wrapping_sub(set.leading_zeros() as usize)
 }
 
 fn by_byte(text: &[u8], so_far: Stop) -> Stop {

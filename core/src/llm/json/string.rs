@@ -1,6 +1,6 @@
 //! The inside of strings: content, escapes, and whether it is UTF-8 over chunk borders.
 
-use super::{Cursor, JsonError, JsonErrorKind, State, Tokenizer, Visit, escape, inside, utf8};
+use super::{Cursor, JsonError, JsonErrorKind, State, Tokenizer, Visit, escape, inside};
 
 impl Tokenizer {
     /// Content of a string up to its end, an escape that needs a look, or the chunk's end.
@@ -189,7 +189,7 @@ impl Tokenizer {
     /// Checks the current string's bytes up to `end`; a character cut by the chunk's end is kept for the next.
     pub(super) fn check_utf8(&mut self, chunk: &[u8], end: usize, border: Border) -> Result<(), JsonError> {
         let bytes = chunk.get(self.unchecked_from..end).unwrap_or_default();
-        let Err(error) = utf8::check(bytes) else {
+        let Err(error) = core::str::from_utf8(bytes) else {
             return Ok(());
         };
         let rest = bytes.get(error.valid_up_to()..).unwrap_or_default();

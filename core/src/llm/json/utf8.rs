@@ -1,133 +1,123 @@
-//! Whether bytes are UTF-8, thirty-two at a time.
+//! Whether the bytes of a block can follow those before them in UTF-8.
 //!
 //! core's check goes character by character, which for text in other scripts is
 //! most of the work of reading a body. Here the rules are asked of all bytes at
 //! once: each byte needs to know only the three before it. Where and what an
 //! error is, core says.
 
-use core::str::Utf8Error;
-
 use fearless_simd::prelude::*;
-use fearless_simd::{dispatch, i8x32, mask8x32, u8x32};
+use fearless_simd::{i8x64, mask8x64, u8x64};
 
-use crate::lanes;
-
-/// Bytes that are looked at at once.
-const LANE: usize = 32;
+use super::block::{self, BLOCK};
 
 /// Bytes before a byte that say what it must be.
 const BEFORE: usize = 3;
 
-/// A lane and the bytes before it.
-type Window = [u8; BEFORE + LANE];
+/// A block and the bytes before it.
+type Window = [u8; BEFORE + BLOCK];
 
-/// The same as [`core::str::from_utf8`], sooner where there is no error.
-#[inline]
-pub(super) fn check(bytes: &[u8]) -> Result<(), Utf8Error> {
-    dispatch!(lanes::best(), simd => check_by(simd, bytes))
-}
-
-/// The same, with these instructions.
+/// The bytes of the block at `at` that cannot follow those before them, of a text that begins with a whole character.
 #[inline(always)]
-pub(super) fn check_by<S: Simd>(simd: S, bytes: &[u8]) -> Result<(), Utf8Error> {
-    if lanes::has_lanes() && is_valid(simd, bytes) {
-        return Ok(());
-    }
-    core::str::from_utf8(bytes).map(drop)
-}
-
-/// Whether bytes are UTF-8; `false` also when there are too few to tell.
-// Inlined into the loop over blocks, it would have the values that loop compares with out of their registers.
-#[inline(never)]
-fn is_valid<S: Simd>(simd: S, bytes: &[u8]) -> bool {
-    simd.vectorize(
-        #[inline(always)]
-        || are_valid(simd, bytes),
-    )
-}
-
-#[inline(always)]
-fn are_valid<S: Simd>(simd: S, bytes: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (bytes.first_chunk::<LANE>(), bytes.last_chunk::<{ BEFORE + LANE }>()) else {
-        return false;
+pub(super) fn errors<S: Simd>(simd: S, text: &[u8], at: usize) -> u64 {
+    let before = at.checked_sub(BEFORE).and_then(|from| text.get(from..));
+    let begin;
+    let window = match before.and_then(<[u8]>::first_chunk) {
+        Some(window) => window,
+        None => {
+            begin = after_nothing(text);
+            &begin
+        }
     };
-    let mut wrong = errors(simd, &after_nothing(first));
-    let mut at: usize = LANE.wrapping_sub(BEFORE);
-    while let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        wrong |= errors(simd, window);
-        at = at.wrapping_add(LANE);
-    }
-    // Bytes that are looked at twice are the same twice.
-    wrong |= errors(simd, last);
-    !wrong.bitcast::<i8x32<S>>().simd_lt(0).any_true() && ends_whole(bytes)
+    errors_in(simd, window)
 }
 
-fn after_nothing(first: &[u8; LANE]) -> Window {
-    let mut window = [0; BEFORE + LANE];
-    if let Some(lane) = window.last_chunk_mut() {
-        *lane = *first;
+/// The bytes at the end of a valid text that begin a character and do not finish it.
+pub(super) fn unfinished(text: &[u8]) -> usize {
+    match *text {
+        [.., 0xF0..=0xFF, _, _] => 3,
+        [.., 0xE0..=0xFF, _] => 2,
+        [.., 0xC0..=0xFF] => 1,
+        _ => 0,
+    }
+}
+
+// Inlined, it would have blocks put together byte by byte everywhere.
+#[cold]
+#[inline(never)]
+fn after_nothing(text: &[u8]) -> Window {
+    let mut window = [0; BEFORE + BLOCK];
+    for (slot, byte) in window.iter_mut().skip(BEFORE).zip(text) {
+        *slot = *byte;
     }
     window
 }
 
-/// Whether no character is begun at the end.
-fn ends_whole(bytes: &[u8]) -> bool {
-    match *bytes {
-        [.., three, two, one] => three < 0xF0 && two < 0xE0 && one < 0xC0,
-        _ => false,
-    }
-}
-
-/// The highest bit of each byte in the lane that cannot follow those before it.
 #[inline(always)]
-fn errors<S: Simd>(simd: S, window: &Window) -> u8x32<S> {
-    let [three, two, one, lane] = [0, 1, 2, 3].map(
+fn errors_in<S: Simd>(simd: S, window: &Window) -> u64 {
+    let [three, two, one, block] = [0, 1, 2, BEFORE].map(
         #[inline(always)]
-        |from| lane(simd, window, from),
+        |from| match window.get(from..).and_then(<[u8]>::first_chunk) {
+            Some(bytes) => block::load(simd, bytes),
+            None => u8x64::splat(simd, 0),
+        },
     );
     // A byte goes on with a character if and only if one before it has begun a long enough one.
-    let goes_on = vector(below(lane, 0xC0));
+    let goes_on = below(block, 0xC0);
     let must = one.saturating_sub(0xC0 - 0x80) | two.saturating_sub(0xE0 - 0x80) | three.saturating_sub(0xF0 - 0x80);
     // Characters have one spelling, which excludes some second bytes; so are surrogates, and what is beyond Unicode.
-    let third = (vector(!below(lane, 0xA0)) & (0xE0 ^ 0xED)) ^ 0xE0;
-    let fourth = (vector(!below(lane, 0x90)) & (0xF0 ^ 0xF4)) ^ 0xF0;
-    let never = (lane & 0xFE).simd_eq(0xC0) | lane.simd_ge(0xF5);
-    (goes_on ^ must) | vector(one.simd_eq(third) | one.simd_eq(fourth) | never)
+    let third = (vector(!below(block, 0xA0)) & (0xE0 ^ 0xED)) ^ 0xE0;
+    let fourth = (vector(!below(block, 0x90)) & (0xF0 ^ 0xF4)) ^ 0xF0;
+    let never = (block & 0xFE).simd_eq(0xC0) | block.simd_ge(0xF5);
+    let wrong = (goes_on ^ below(must, 0)) | one.simd_eq(third) | one.simd_eq(fourth) | never;
+    wrong.to_bitmask()
 }
 
 #[inline(always)]
-fn lane<S: Simd>(simd: S, window: &Window, from: usize) -> u8x32<S> {
-    let lane = window.get(from..).and_then(<[u8]>::first_chunk);
-    u8x32::load_array(simd, lane.copied().unwrap_or_default())
-}
-
-#[inline(always)]
-fn vector<S: Simd>(mask: mask8x32<S>) -> u8x32<S> {
+fn vector<S: Simd>(mask: mask8x64<S>) -> u8x64<S> {
     mask.to_vector().bitcast()
 }
 
-/// Bytes from 0x80 to `end`.
+/// Bytes from 0x80 to `end`, which is 0 for all of them.
 #[inline(always)]
-fn below<S: Simd>(lane: u8x32<S>, end: u8) -> mask8x32<S> {
-    lane.bitcast::<i8x32<S>>().simd_lt(end.cast_signed())
+fn below<S: Simd>(block: u8x64<S>, end: u8) -> mask8x64<S> {
+    block.bitcast::<i8x64<S>>().simd_lt(end.cast_signed())
 }
 
 #[cfg(test)]
 mod tests {
     use std::vec::Vec;
 
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lanes;
 
+    /// The first byte that cannot follow those before it.
+    fn first_error(level: Level, text: &[u8]) -> Option<usize> {
+        (0..text.len()).step_by(BLOCK).find_map(|at| {
+            let errors = dispatch!(level, simd => errors(simd, text, at));
+            (errors != 0).then(|| at + errors.trailing_zeros() as usize)
+        })
+    }
+
+    /// The same, of a text and ASCII after it, which ends what the text began.
     #[track_caller]
-    fn same_as_core(bytes: &[u8]) {
-        let known = core::str::from_utf8(bytes).map(drop);
+    fn same_as_core(text: &[u8]) {
+        let mut text = Vec::from(text);
+        text.resize((text.len() + 1).next_multiple_of(BLOCK), b'x');
+        let known = core::str::from_utf8(&text).err();
         for level in lanes::all() {
-            let (checked, valid) = dispatch!(level, simd => (check_by(simd, bytes), is_valid(simd, bytes)));
-            assert_eq!(checked, known, "{level:?}: {}", bytes.escape_ascii());
-            let is_known = bytes.len() >= BEFORE + LANE;
-            assert_eq!(valid, is_known && known.is_ok(), "{level:?}: {}", bytes.escape_ascii());
+            let shown = text.escape_ascii();
+            match (first_error(level, &text), known) {
+                (None, None) => {}
+                (Some(at), Some(error)) => {
+                    let begin = error.valid_up_to();
+                    let end = begin + error.error_len().unwrap();
+                    assert!((begin..=end).contains(&at), "{level:?}: {at}, {error} in {shown}");
+                }
+                (found, known) => panic!("{level:?}: {found:?}, {known:?} in {shown}"),
+            }
         }
     }
 
@@ -138,9 +128,8 @@ mod tests {
             for second in 0..=u8::MAX {
                 for rest in rests {
                     let character = [&[first, second], rest].concat();
-                    for pad in [3, 30] {
-                        same_as_core(&[&b"x".repeat(pad), &*character, b"a tail that is longer than a lane"].concat());
-                        same_as_core(&[&b"x".repeat(pad + LANE), &*character].concat());
+                    for pad in [0, 3, BLOCK - 2, BLOCK - 1] {
+                        same_as_core(&[&b"x".repeat(pad), &*character].concat());
                     }
                 }
             }
@@ -148,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_is_valid_at_every_place() {
+    fn every_character_is_valid_at_every_place_and_unfinished_before_its_end() {
         for char in [
             "\u{80}",
             "\u{7FF}",
@@ -159,13 +148,13 @@ mod tests {
             "\u{10000}",
             "\u{10FFFF}",
         ] {
-            for pad in 0..70 {
-                for after in 0..20 {
-                    let text = ["x".repeat(pad), char.repeat(3), "y".repeat(after)].concat();
-                    same_as_core(text.as_bytes());
-                    for end in 0..text.len() {
-                        same_as_core(&text.as_bytes()[..end]);
-                    }
+            for pad in 0..=BLOCK {
+                let text = ["x".repeat(pad), char.repeat(3)].concat();
+                for end in 0..=text.len() {
+                    let text = &text.as_bytes()[..end];
+                    let whole = core::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
+                    assert_eq!(unfinished(text), end - whole, "{}", text.escape_ascii());
+                    same_as_core(text);
                 }
             }
         }
