@@ -40,6 +40,50 @@ pub(super) enum After {
 
 /// Serves requests on `stream`, of which `read` was read already.
 pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes, peer: &Rc<Peer>) -> After {
+    let Left {
+        next,
+        stream,
+        unparsed,
+        rest,
+    } = run(worker, stream, read, peer).await;
+    let tunnel = peer.tunnel.take();
+    match next {
+        // Nothing of the next request has come, so hyper has no more than empty lines.
+        Next::Park => After::Idle(stream, rest),
+        Next::Switch => tunnel.map_or(After::Closed, |tunnel| {
+            let read = [unparsed, rest].concat().into();
+            After::Switched(stream, read, tunnel)
+        }),
+        Next::HeadTimeout => {
+            exchange::unreadable(worker, peer, Version::HTTP_11, 408, exchange::HEAD_TIMED_OUT);
+            After::Closing(answer(stream, HEAD_TIMEOUT).await)
+        }
+        Next::Refuse(why) => {
+            exchange::unreadable(worker, peer, Version::HTTP_11, why.status(), exchange::CODEC_ERROR);
+            After::Closing(answer(stream, why.answer()).await)
+        }
+        Next::Linger => After::Closing(stream),
+        Next::Cut => {
+            io::flush(stream).await;
+            After::Closed
+        }
+        Next::Go | Next::Drop => After::Closed,
+    }
+}
+
+/// What hyper leaves of a connection.
+struct Left {
+    next: Next,
+    stream: ClientStream,
+    /// What it has read and not parsed.
+    unparsed: Bytes,
+    /// What it has not read of what was.
+    rest: Bytes,
+}
+
+/// Has hyper serve requests, until none is under way or none can follow.
+// Apart, since the room for hyper's state would stay taken beside that for what comes after it.
+async fn run(worker: &Rc<Worker>, stream: ClientStream, read: Bytes, peer: &Rc<Peer>) -> Left {
     let activity = Rc::new(Activity::default());
     let io = TokioIo::new(ClientIo::new(
         stream,
@@ -95,28 +139,11 @@ pub(super) async fn serve(worker: &Rc<Worker>, stream: ClientStream, read: Bytes
     };
     let parts = connection.into_parts();
     let (stream, rest) = parts.io.into_inner().into_parts();
-    let tunnel = peer.tunnel.take();
-    match next {
-        // Nothing of the next request has come, so hyper has no more than empty lines.
-        Next::Park => After::Idle(stream, rest),
-        Next::Switch => tunnel.map_or(After::Closed, |tunnel| {
-            let read = [parts.read_buf, rest].concat().into();
-            After::Switched(stream, read, tunnel)
-        }),
-        Next::HeadTimeout => {
-            exchange::unreadable(worker, peer, Version::HTTP_11, 408, exchange::HEAD_TIMED_OUT);
-            After::Closing(answer(stream, HEAD_TIMEOUT).await)
-        }
-        Next::Refuse(why) => {
-            exchange::unreadable(worker, peer, Version::HTTP_11, why.status(), exchange::CODEC_ERROR);
-            After::Closing(answer(stream, why.answer()).await)
-        }
-        Next::Linger => After::Closing(stream),
-        Next::Cut => {
-            io::flush(stream).await;
-            After::Closed
-        }
-        Next::Go | Next::Drop => After::Closed,
+    Left {
+        next,
+        stream,
+        unparsed: parts.read_buf,
+        rest,
     }
 }
 

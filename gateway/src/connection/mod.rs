@@ -31,6 +31,7 @@ mod unread;
 
 use core::cell::{Cell, OnceCell, RefCell};
 use core::net::SocketAddr;
+use core::pin::{Pin, pin};
 use core::sync::atomic::Ordering;
 use core::task::Waker;
 use core::time::Duration;
@@ -281,6 +282,8 @@ pub(crate) fn begin(worker: &Rc<Worker>, socket: TcpStream, peer: Peer) {
 }
 
 /// Serves a connection to its end, until which it is `_open`.
+// What it does at a time is boxed, so that a waiting connection does not carry the room for a running one, nor a running
+// one that of all others.
 async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Peer>, _open: Open) {
     let mut read = Bytes::new();
     if peer.has_proxy_header {
@@ -303,19 +306,18 @@ async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Peer>, _open:
         ClientStream::Plain(socket)
     };
     if read.is_empty() {
-        match wait(&peer, stream.arrived(), times.idle).await {
+        match Box::pin(idle(&mut stream, &peer, times.idle)).await {
             Some(first) => read = first,
-            None => return stream.leave().await,
+            None => return Box::pin(stream.leave()).await,
         }
     }
-    let Some((protocol, mut read)) = first_bytes(&mut stream, read, times.header_read).await else {
-        return stream.leave().await;
+    let Some((protocol, mut read)) = Box::pin(first_bytes(&mut stream, read, times.header_read)).await else {
+        return Box::pin(stream.leave()).await;
     };
     if protocol == Protocol::Http2 {
         return Box::pin(http2::serve(worker, stream, read, peer)).await;
     }
     loop {
-        // Boxed, so that a waiting connection does not carry the room for a running one.
         match Box::pin(http1::serve(&worker, stream, read, &peer)).await {
             After::Idle(socket, rest) => (stream, read) = (socket, rest),
             After::Switched(client, first, tunnel) => {
@@ -325,9 +327,9 @@ async fn serve(worker: Rc<Worker>, mut socket: TcpStream, peer: Rc<Peer>, _open:
             After::Closed => return,
         }
         if read.is_empty() {
-            match wait(&peer, stream.arrived(), worker.shared.times.idle).await {
+            match Box::pin(idle(&mut stream, &peer, worker.shared.times.idle)).await {
                 Some(first) => read = first,
-                None => return stream.leave().await,
+                None => return Box::pin(stream.leave()).await,
             }
         }
     }
@@ -356,9 +358,13 @@ async fn arrived(socket: &TcpStream) -> Option<()> {
     (bytes > 0).then_some(())
 }
 
+/// Waits for the first bytes of what comes next; `None` when the connection should end instead.
+async fn idle(stream: &mut ClientStream, peer: &Peer, limit: Duration) -> Option<Bytes> {
+    wait(peer, pin!(stream.arrived()), limit).await
+}
+
 /// Waits for bytes; `None` when the connection should end instead.
-async fn wait<T>(peer: &Peer, arrived: impl Future<Output = Option<T>>, limit: Duration) -> Option<T> {
-    let mut arrived = core::pin::pin!(arrived);
+async fn wait<T>(peer: &Peer, mut arrived: Pin<&mut impl Future<Output = Option<T>>>, limit: Duration) -> Option<T> {
     tokio::select! {
         arrived = &mut arrived => arrived,
         () = tokio::time::sleep(limit) => None,

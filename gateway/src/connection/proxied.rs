@@ -3,6 +3,7 @@
 //! A connection without it, or with one that is malformed or late, is closed
 //! without a word: whoever it is does not speak HTTP yet.
 
+use core::pin::pin;
 use core::sync::atomic::Ordering;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -21,7 +22,7 @@ const READ_BYTES: usize = 1024;
 pub(super) async fn read(worker: &Worker, stream: &mut TcpStream, peer: &Peer) -> Option<Bytes> {
     let limit = worker.shared.times.header_read;
     let end = Instant::now() + limit;
-    wait(peer, arrived(stream), limit).await?;
+    wait(peer, pin!(arrived(stream)), limit).await?;
     let Ok(Some((header, rest))) = timeout_at(end, header(stream)).await else {
         worker.shard.proxy_headers_refused_total.fetch_add(1, Ordering::Relaxed);
         return None;

@@ -7,6 +7,7 @@
 mod client;
 mod server;
 
+use core::pin::pin;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -73,7 +74,7 @@ pub(super) async fn handshake(
 ) -> Option<Box<TlsStream<Begun>>> {
     let end = Instant::now() + limit;
     if first.is_empty() {
-        wait(peer, arrived(&socket), limit).await?;
+        wait(peer, pin!(arrived(&socket)), limit).await?;
     }
     let done = timeout_at(end, accept(worker, Begun { first, socket }, peer)).await;
     match done.unwrap_or(Err(HandshakeFailure::Timeout)) {
