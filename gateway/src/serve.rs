@@ -88,7 +88,10 @@ pub(crate) fn serve(options: Options) -> ExitCode {
         Ok(given) => given,
         Err(why) => return refused(&why),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // A start or a reload leaves no thread behind.
+    runtime.enable_all().thread_keep_alive(Duration::from_millis(100));
+    let runtime = match runtime.build() {
         Ok(runtime) => runtime,
         Err(error) => return refused(&Refused(format!("error: cannot start: {error}\n"))),
     };
