@@ -138,6 +138,8 @@ pub enum ClaimsError {
     TooMany,
     /// A path of more than [`crate::limits::CLAIM_PATH_BYTES_MAX`] bytes.
     PathTooLong,
+    /// Paths to what stands in objects of more than [`crate::limits::CLAIM_PATHS_BYTES_MAX`] bytes together.
+    PathsTooLong,
     /// More than [`crate::limits::TOKEN_BYTES_MAX`] bytes.
     TooLong,
 }
@@ -372,6 +374,7 @@ impl fmt::Display for ClaimsError {
             Self::TooDeep => f.write_str("nested too deep"),
             Self::TooMany => f.write_str("too many"),
             Self::PathTooLong => f.write_str("refused: a name is too long"),
+            Self::PathsTooLong => f.write_str("refused: the names around nested members are too long together"),
             Self::TooLong => f.write_str("too long"),
         }
     }

@@ -80,6 +80,10 @@ pub const CLAIMS_MAX: usize = 1024;
 /// Bytes of the names that lead to one claim. Names are URLs at most.
 pub const CLAIM_PATH_BYTES_MAX: usize = 512;
 
+/// Bytes of the paths to all claims that stand in objects: each repeats the names around it, so that a token could have
+/// fifty times its own size written.
+pub const CLAIM_PATHS_BYTES_MAX: usize = 64 * 1024;
+
 /// Values of one policy field that are compared one by one; more are looked up in a table, which costs as much as
 /// comparing about this many.
 pub const VALUES_COMPARED_MAX: u32 = 16;

@@ -16,7 +16,7 @@ pub(crate) mod removed;
 
 pub use places::SentToken;
 #[cfg(feature = "alloc")]
-pub use read::{Header, Token, assume};
+pub use read::{Header, Signed, Token, assume};
 
 #[cfg(feature = "alloc")]
 use alloc::format;

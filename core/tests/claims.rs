@@ -8,7 +8,9 @@
 )]
 
 use lockgate_core::claims::{ClaimSet, ClaimValue, Claims, ClaimsError};
-use lockgate_core::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
+use lockgate_core::limits::{
+    CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIM_PATHS_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX,
+};
 
 const PAYLOAD: &str = r#"{
   "iss": "https://issuer.test", "sub": "ann", "aud": ["a", "b", 3, ["c"], {"d": "e"}], "azp": "app",
@@ -262,6 +264,16 @@ fn every_bound_is_a_refusal() {
     let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
     let list = |items: usize| format!("{{\"a\":[{}]}}", vec!["\"x\""; items].join(","));
     let name = |bytes: usize| format!("{{\"{}\":1}}", "n".repeat(bytes));
+    // Paths of 128 bytes each.
+    let members = |members: usize| {
+        let members = (0..members).map(|at| format!("\"{at:03}\":1"));
+        format!(
+            "{{\"{}\":{{{}}}}}",
+            "n".repeat(124),
+            members.collect::<Vec<_>>().join(",")
+        )
+    };
+    let paths = CLAIM_PATHS_BYTES_MAX / 128;
     let long = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
     let parse = |payload: String| ClaimSet::parse::<&str>(payload.as_bytes(), &[]).map(|_| ());
     for (good, bad, error) in [
@@ -276,6 +288,7 @@ fn every_bound_is_a_refusal() {
             name(CLAIM_PATH_BYTES_MAX + 1),
             ClaimsError::PathTooLong,
         ),
+        (members(paths), members(paths + 1), ClaimsError::PathsTooLong),
         (long(TOKEN_BYTES_MAX), long(TOKEN_BYTES_MAX + 1), ClaimsError::TooLong),
     ] {
         assert_eq!(parse(good), Ok(()), "{error:?}");

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use support::bed::{Bed, EDGE, Transport, join, plain_host};
 use support::client::{Client, Response, get, post, request};
 use support::gateway::{Gateway, Setup};
+use support::outputs::total;
 use support::pki::Authority;
 use support::tokens::{ISSUER, SigningKey, claims, encode, good, key_set, now};
 use support::upstream::{Answer, Gate, Step, Upstream};
@@ -189,7 +190,26 @@ async fn a_key_verifies_what_its_alg_says_and_nothing_else() {
     jwk["alg"] = "PS256".into();
     let mut encryption = SigningKey::rsa().jwk("e");
     encryption["use"] = "enc".into();
-    let bed = bed(&inline(&[encryption, jwk], "")).await;
+    let with_operations = |kid: &str, operations: Value| {
+        let mut jwk = key.jwk(kid);
+        jwk["key_ops"] = operations;
+        jwk
+    };
+    let keys = [
+        encryption,
+        jwk,
+        with_operations("seals", json!(["encrypt", "wrapKey"])),
+        with_operations("odd", json!("verify")),
+        with_operations("verifies", json!(["sign", "verify"])),
+    ];
+    let bed = bed(&inline(&keys, "")).await;
+    for (kid, is_good) in [("seals", false), ("odd", false), ("verifies", true)] {
+        let answer = bearer(&bed.gateway, &good(&key, "RS256", kid)).await;
+        match is_good {
+            true => assert_eq!(answer.status, 200),
+            false => assert_refused(&answer, 401, NO_KEY),
+        }
+    }
     assert_eq!(bearer(&bed.gateway, &good(&key, "PS256", "k")).await.status, 200);
     let without_kid = key.sign(&json!({"alg": "PS256"}), &claims());
     assert_eq!(bearer(&bed.gateway, &without_kid).await.status, 200);
@@ -458,6 +478,38 @@ async fn a_slow_issuer_costs_its_timeout_and_no_more() {
     let answer = bearer(&bed.gateway, &good(&key, "EdDSA", "k")).await;
     assert_refused(&answer, 401, "Jwks remote fetch is failed");
     assert!(begun.elapsed() < support::PATIENCE);
+}
+
+#[tokio::test]
+async fn who_waits_for_keys_costs_no_more_than_was_sent() {
+    const MANY: u64 = 100;
+    let (key, keys, gate) = (SigningKey::ed25519(), Upstream::plain().await, Gate::new());
+    keys.answer(Answer(vec![Step::Wait(gate.clone())]));
+    let bed = bed(&by_url(&keys, "    timeout: 60s\n")).await;
+    let mut claims = claims();
+    // Read, it takes twelve times the 7 KiB that it is.
+    claims["n".repeat(50)] = (0..900).map(|at| (format!("{at:03}"), json!(1))).collect();
+    let token = format!("Bearer {}", key.sign(&json!({ "alg": "EdDSA", "kid": "k" }), &claims));
+    let ask = async || {
+        let mut client = Client::connect(bed.gateway.http).await;
+        client
+            .send(post("test.com", &[("authorization", &token)], QUESTION))
+            .await;
+        client
+    };
+    let mut clients = vec![ask().await];
+    let before = bed.gateway.resident();
+    for _ in 0..MANY {
+        clients.push(ask().await);
+    }
+    eventually("all wait", || async {
+        let active = total(&bed.gateway.metrics().await, "lockgate_requests_active", &[]);
+        (active > MANY as f64).then_some(())
+    })
+    .await;
+    let each = bed.gateway.resident().saturating_sub(before) / MANY;
+    gate.open();
+    assert!(each < 110 * 1024, "{each} bytes");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::{
     ClaimRow, ClaimValue, Claims, ClaimsError, HeaderRow, PathWord, PrincipalRow, ROWS_FEW, RowKind, SPLIT_CLAIMS,
     row_at,
 };
-use crate::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
+use crate::limits::{CLAIM_DEPTH_MAX, CLAIM_PATH_BYTES_MAX, CLAIM_PATHS_BYTES_MAX, CLAIMS_MAX, TOKEN_BYTES_MAX};
 use crate::tables::{Rows, Span, Text};
 
 /// As many claims and strings in lists as most tokens have, so that there need not be more room.
@@ -133,6 +133,7 @@ impl ClaimReader {
                 rows: Vec::with_capacity(CLAIMS_COMMON),
                 items: Vec::with_capacity(CLAIMS_COMMON),
                 values: 0,
+                path_bytes: 0,
             },
         }
     }
@@ -193,6 +194,8 @@ struct Kept {
     items: Vec<Span>,
     /// Claims and what their lists have, strings or not.
     values: usize,
+    /// Of the paths that are written.
+    path_bytes: usize,
 }
 
 impl Kept {
@@ -200,6 +203,7 @@ impl Kept {
         self.rows.clear();
         self.items.clear();
         self.values = 0;
+        self.path_bytes = 0;
     }
 
     fn count(&mut self) -> Result<(), Stop> {
@@ -291,6 +295,7 @@ enum Stop {
     TooDeep,
     TooMany,
     PathTooLong,
+    PathsTooLong,
 }
 
 impl Stop {
@@ -303,6 +308,7 @@ impl Stop {
             Self::TooDeep => ClaimsError::TooDeep,
             Self::TooMany => ClaimsError::TooMany,
             Self::PathTooLong => ClaimsError::PathTooLong,
+            Self::PathsTooLong => ClaimsError::PathsTooLong,
         }
     }
 }
@@ -387,7 +393,7 @@ impl<S: AsRef<str>> Reading<'_, S> {
         let path = match object.path {
             _ if self.said.has_separator(name) => None,
             Some(_) if is_at_top => Some(own),
-            Some(object) => Some(self.said.path(object.span, name)),
+            Some(object) => Some(self.nested(object, name, path_bytes)?),
             None => None,
         };
         self.names.add(members, own, at);
@@ -396,6 +402,15 @@ impl<S: AsRef<str>> Reading<'_, S> {
             path_bytes,
             depth,
         })
+    }
+
+    /// The path to a member of an object that is itself a member, of so many bytes.
+    fn nested(&mut self, object: Path, name: Span, path_bytes: usize) -> Result<Path, Stop> {
+        self.kept.path_bytes = self.kept.path_bytes.saturating_add(path_bytes);
+        match self.kept.path_bytes {
+            ..=CLAIM_PATHS_BYTES_MAX => Ok(self.said.path(object.span, name)),
+            _ => Err(Stop::PathsTooLong),
+        }
     }
 
     /// Reads a member's value.

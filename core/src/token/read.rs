@@ -31,14 +31,19 @@ const CLAIMS_ADDED_COMMON: usize = 64;
 
 /// A well-formed token of which nothing is proven yet.
 pub struct Token {
-    header: Arc<Header>,
-    /// The first two parts with the dot between them: what is signed.
-    signed: Box<[u8]>,
-    signature: Vec<u8>,
+    signed: Signed,
     claims: ClaimSet,
     /// `nbf` and `exp`.
     not_before: Option<u64>,
     expiry: Option<u64>,
+}
+
+/// What of a token a key verifies: no more than was sent, whatever it claims.
+pub struct Signed {
+    header: Arc<Header>,
+    /// The first two parts with the dot between them.
+    message: Box<[u8]>,
+    signature: Vec<u8>,
 }
 
 /// The header of a token, which is the same in all that an issuer signs with one key.
@@ -121,47 +126,24 @@ impl Token {
             Some(known) => Arc::clone(known),
             None => Arc::new(Header::read(header, &mut reader)?),
         };
-        let payload = decode(payload, CLAIMS_ADDED_COMMON).ok_or(TokenError::PayloadBase64)?;
-        let claims = reader.read::<&str>(payload, &[]).map_err(|_| TokenError::PayloadJson)?;
-        let (not_before, expiry) = check_types(claims.claims(), seconds).map_err(TokenError::Claim)?;
-        Ok(Self {
+        let read = Payload::read(payload, &mut reader)?;
+        Ok(read.of(Signed {
             header,
-            signed: signed.into(),
+            message: signed.into(),
             signature: decode(signature, 0).ok_or(TokenError::SignatureBase64)?,
-            claims,
-            not_before,
-            expiry,
-        })
+        }))
     }
 
-    /// The algorithm it says it is signed with.
+    /// What a key verifies.
     #[must_use]
-    pub fn algorithm(&self) -> Algorithm {
-        self.header.algorithm
-    }
-
-    /// The key it says it is signed with.
-    #[must_use]
-    pub fn key_id(&self) -> Option<&str> {
-        self.header.key_id.as_deref()
-    }
-
-    /// Its header, for those that come after it.
-    #[must_use]
-    pub const fn header(&self) -> &Arc<Header> {
-        &self.header
-    }
-
-    /// The bytes that are signed.
-    #[must_use]
-    pub const fn signed(&self) -> &[u8] {
+    pub const fn signed(&self) -> &Signed {
         &self.signed
     }
 
-    /// The signature.
+    /// The same without what was read of it, which may be ten times as large: for whoever has to wait for a key.
     #[must_use]
-    pub fn signature(&self) -> &[u8] {
-        &self.signature
+    pub fn set_aside(self) -> Signed {
+        self.signed
     }
 
     /// What it claims, proven or not.
@@ -229,6 +211,77 @@ impl Token {
     }
 }
 
+impl Signed {
+    /// The algorithm it says it is signed with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.header.algorithm
+    }
+
+    /// The key it says it is signed with.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.header.key_id.as_deref()
+    }
+
+    /// The token's header, for those that come after it.
+    #[must_use]
+    pub const fn header(&self) -> &Arc<Header> {
+        &self.header
+    }
+
+    /// The bytes that are signed.
+    #[must_use]
+    pub const fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// The signature.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// The token, read once more.
+    ///
+    /// # Errors
+    /// None that [`Token::read`] did not have.
+    pub fn read(self) -> Result<Token, TokenError> {
+        let (_, payload) = around(&self.message, memchr(b'.', &self.message)).ok_or(TokenError::BadFormat)?;
+        let payload = Payload::read(payload, &mut ClaimReader::new())?;
+        Ok(payload.of(self))
+    }
+}
+
+/// What the second part of a token says.
+struct Payload {
+    claims: ClaimSet,
+    not_before: Option<u64>,
+    expiry: Option<u64>,
+}
+
+impl Payload {
+    fn read(text: &[u8], reader: &mut ClaimReader) -> Result<Self, TokenError> {
+        let json = decode(text, CLAIMS_ADDED_COMMON).ok_or(TokenError::PayloadBase64)?;
+        let claims = reader.read::<&str>(json, &[]).map_err(|_| TokenError::PayloadJson)?;
+        let (not_before, expiry) = check_types(claims.claims(), seconds).map_err(TokenError::Claim)?;
+        Ok(Self {
+            claims,
+            not_before,
+            expiry,
+        })
+    }
+
+    fn of(self, signed: Signed) -> Token {
+        Token {
+            signed,
+            claims: self.claims,
+            not_before: self.not_before,
+            expiry: self.expiry,
+        }
+    }
+}
+
 impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Header")
@@ -239,7 +292,13 @@ impl fmt::Debug for Header {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token")
+        self.signed.fmt(f)
+    }
+}
+
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signed")
             .field("algorithm", &self.algorithm())
             .finish_non_exhaustive()
     }

@@ -54,10 +54,10 @@ mod tests {
         let headers = Headers::default();
         let text = token(1);
         assert!(headers.of(&text).is_none());
-        headers.keep(Token::read(&text).unwrap().header());
+        headers.keep(Token::read(&text).unwrap().signed().header());
         let known = headers.of(&text).unwrap();
         let again = Token::read_after(&text, Some(&known)).unwrap();
-        assert!(Arc::ptr_eq(again.header(), &known));
+        assert!(Arc::ptr_eq(again.signed().header(), &known));
         let dot = text.iter().position(|byte| *byte == b'.').unwrap();
         for other in [&text[1..], &text[..dot], &text[..dot - 1], &token(2)] {
             assert!(headers.of(other).is_none());
@@ -71,13 +71,13 @@ mod tests {
         let headers = Headers::default();
         let texts: Vec<_> = (0..TOKEN_HEADERS_MAX + 3).map(token).collect();
         for text in &texts {
-            headers.keep(Token::read(text).unwrap().header());
+            headers.keep(Token::read(text).unwrap().signed().header());
         }
         let kept: Vec<_> = texts.iter().map(|text| headers.of(text).is_some()).collect();
         let expected: Vec<_> = (0..texts.len()).map(|at| at >= 3).collect();
         assert_eq!(kept, expected);
         let long = token("k".repeat(TOKEN_HEADER_BYTES_MAX));
-        headers.keep(Token::read(&long).unwrap().header());
+        headers.keep(Token::read(&long).unwrap().signed().header());
         assert!(headers.of(&long).is_none());
     }
 }

@@ -13,7 +13,7 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlg
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use lockgate_core::limits::KEYS_MAX;
-use lockgate_core::token::{Algorithm, Token, TokenError};
+use lockgate_core::token::{Algorithm, Signed, TokenError};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
@@ -73,6 +73,7 @@ struct Jwk {
     kid: Option<String>,
     alg: Option<String>,
     r#use: Option<String>,
+    key_ops: Option<Vec<String>>,
     #[serde(default, deserialize_with = "text")]
     crv: Option<String>,
     #[serde(default, deserialize_with = "text")]
@@ -118,10 +119,10 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Verifies the token's signature, of what has the SHA-256 `signed`.
+    /// Verifies a token's signature, of what has the SHA-256 `digest`.
     ///
     /// As Envoy has it, a `kid` is compared where both have one, and an `alg` where the key has one.
-    pub(crate) fn verify(&self, token: &Token, signed: &Digest) -> Result<(), TokenError> {
+    pub(crate) fn verify(&self, token: &Signed, digest: &Digest) -> Result<(), TokenError> {
         let named = |name: &&str| !name.is_empty();
         let id = token.key_id().filter(named);
         let fits = |key: &&Key| {
@@ -133,7 +134,7 @@ impl KeySet {
         };
         let mut error = TokenError::NoKey;
         for key in self.keys.iter().filter(fits) {
-            if key.verifies(token, signed) {
+            if key.verifies(token, digest) {
                 return Ok(());
             }
             error = TokenError::BadSignature;
@@ -159,7 +160,9 @@ impl Entry {
 
 impl Key {
     fn new(jwk: &Jwk) -> Option<Self> {
-        if jwk.r#use.as_deref().is_some_and(|used| used != "sig") {
+        let is_used_otherwise = jwk.r#use.as_deref().is_some_and(|used| used != "sig");
+        let is_kept_from = |operations: &Vec<String>| !operations.iter().any(|operation| operation == "verify");
+        if is_used_otherwise || jwk.key_ops.as_ref().is_some_and(is_kept_from) {
             return None;
         }
         let algorithm = match jwk.alg.as_deref() {
@@ -184,15 +187,15 @@ impl Key {
         })
     }
 
-    fn verifies(&self, token: &Token, signed: &Digest) -> bool {
+    fn verifies(&self, token: &Signed, digest: &Digest) -> bool {
         let mut verifiers = self.verifiers.iter();
         let verifier = verifiers.find(|(algorithm, _)| *algorithm == token.algorithm());
         let verified = match verifier {
             Some((Algorithm::Rs256 | Algorithm::Ps256 | Algorithm::Es256, Verifier::Public(key))) => {
-                key.verify_digest_sig(signed, token.signature())
+                key.verify_digest_sig(digest, token.signature())
             }
-            Some((_, Verifier::Public(key))) => key.verify_sig(token.signed(), token.signature()),
-            Some((_, Verifier::Secret(key))) => hmac::verify(key, token.signed(), token.signature()),
+            Some((_, Verifier::Public(key))) => key.verify_sig(token.message(), token.signature()),
+            Some((_, Verifier::Secret(key))) => hmac::verify(key, token.message(), token.signature()),
             None => return false,
         };
         verified.is_ok()

@@ -52,7 +52,7 @@ pub struct Pending {
     /// Where it was found.
     place: TokenPlaceId,
     /// SHA-256 of what is signed.
-    signed: digest::Digest,
+    digest: digest::Digest,
     known_by: Digest,
     /// Whether its header was read for the first time.
     is_header_new: bool,

@@ -16,7 +16,7 @@ use aws_lc_rs::digest::Digest;
 use bytes::Bytes;
 use http::Uri;
 use lockgate_core::snapshot::{KeySource, KeysFrom};
-use lockgate_core::token::{Token, TokenError};
+use lockgate_core::token::{Signed, TokenError};
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 
@@ -141,18 +141,21 @@ impl Source {
         self.usable().is_some_and(|own| Arc::ptr_eq(&own, keys))
     }
 
-    /// Verifies a token's signature, of what has the SHA-256 `signed`; the keys that did it.
-    pub(crate) async fn verify(&self, token: &Token, signed: &Digest) -> Result<Arc<KeySet>, TokenError> {
-        let keys = self.keys().await.ok_or(TokenError::KeysUnavailable)?;
-        match keys.verify(token, signed) {
-            Ok(()) => Ok(keys),
+    /// Verifies a token's signature, of what has the SHA-256 `digest`, with the keys that are there; the keys that did
+    /// it. `None` when only [`Source::verify_later`] can tell.
+    pub(crate) fn verify(&self, token: &Signed, digest: &Digest) -> Option<Result<Arc<KeySet>, TokenError>> {
+        let keys = self.usable()?;
+        match keys.verify(token, digest) {
             // The issuer may have a new key since.
-            Err(TokenError::NoKey) if self.ask() => {
-                let keys = self.fetched().await.ok_or(TokenError::KeysUnavailable)?;
-                keys.verify(token, signed).map(|()| keys)
-            }
-            Err(error) => Err(error),
+            Err(TokenError::NoKey) if self.ask() => None,
+            verified => Some(verified.map(|()| keys)),
         }
+    }
+
+    /// The same with the keys after the fetch that runs, if one does.
+    pub(crate) async fn verify_later(&self, token: &Signed, digest: &Digest) -> Result<Arc<KeySet>, TokenError> {
+        let keys = self.fetched().await.ok_or(TokenError::KeysUnavailable)?;
+        keys.verify(token, digest).map(|()| keys)
     }
 
     /// What metrics tell.
@@ -174,14 +177,6 @@ impl Source {
         let state = self.state.borrow();
         let is_fresh = state.fetched.is_none_or(|fetched| fetched.elapsed() < KEYS_LIFE);
         state.keys.clone().filter(|_| is_fresh)
-    }
-
-    /// The keys, after the fetch that runs if there are none yet.
-    async fn keys(&self) -> Option<Arc<KeySet>> {
-        match self.usable() {
-            Some(keys) => Some(keys),
-            None => self.fetched().await,
-        }
     }
 
     /// The keys after the fetch that runs, if one does.

@@ -102,7 +102,7 @@ impl Tokens {
                 token,
                 rules,
                 place: sent.place(),
-                signed: hashed.signed,
+                digest: hashed.signed,
                 known_by,
                 is_header_new: header.is_none(),
             }))
@@ -116,10 +116,10 @@ impl Tokens {
     /// Why none of the keys did.
     pub async fn finish(&self, tables: &Tables, pending: Pending) -> Result<Arc<ClaimSet>, TokenError> {
         let Pending {
-            token,
+            mut token,
             rules,
             place,
-            signed,
+            digest,
             known_by,
             is_header_new,
         } = pending;
@@ -128,10 +128,20 @@ impl Tokens {
             let Some(source) = self.source(tables, rule) else {
                 continue;
             };
-            match source.verify(&token, &signed).await {
+            let verified = match source.verify(token.signed(), &digest) {
+                Some(verified) => verified,
+                None => {
+                    // Thousands may wait at once, and what they claim is of nobody's word yet.
+                    let aside = token.set_aside();
+                    let verified = source.verify_later(&aside, &digest).await;
+                    token = aside.read()?;
+                    verified
+                }
+            };
+            match verified {
                 Ok(keys) => {
                     if is_header_new {
-                        self.headers.keep(token.header());
+                        self.headers.keep(token.signed().header());
                     }
                     let until = token.accepted_until();
                     let claims = Arc::new(token.accept(tables, rule)?);
