@@ -134,7 +134,7 @@ pub struct Connection<'r> {
     pub destination_port: u16,
     /// The TLS server name that the client asked for, lower-cased.
     pub sni: Option<&'r str>,
-    /// The SPIFFE id of the client's verified certificate, as [`spiffe_id`] finds it: `cluster.local/ns/a/sa/b`.
+    /// The SPIFFE id of the client's verified certificate, as [`spiffe_id`] has it: `cluster.local/ns/a/sa/b`.
     pub spiffe_id: Option<&'r str>,
     /// What [`crate::client_cert`] says of that certificate; `None` when there is none.
     pub client_cert: Option<&'r str>,
@@ -181,10 +181,30 @@ impl Connection<'_> {
     }
 }
 
-/// The id among the URI names of a certificate, in its order: the first `spiffe://…`, without that.
-pub fn spiffe_id<'n>(uri_names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    uri_names.into_iter().find_map(|name| name.strip_prefix("spiffe://"))
+/// A certificate names more than one SPIFFE id. Whose it is, is not defined (SPIFFE X509-SVID §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeveralIds;
+
+/// The id among the URI names of a certificate: the one that is `spiffe://…`, without that.
+///
+/// # Errors
+/// [`SeveralIds`]
+pub fn spiffe_id<'n>(uri_names: impl IntoIterator<Item = &'n str>) -> Result<Option<&'n str>, SeveralIds> {
+    let mut ids = uri_names.into_iter().filter_map(|name| name.strip_prefix("spiffe://"));
+    let id = ids.next();
+    match ids.next() {
+        Some(_) => Err(SeveralIds),
+        None => Ok(id),
+    }
 }
+
+impl fmt::Display for SeveralIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a certificate with more than one `spiffe://` name is refused in the handshake")
+    }
+}
+
+impl core::error::Error for SeveralIds {}
 
 /// The scheme a client speaks to this gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -304,6 +304,25 @@ fn hosts_policies_and_routes_are_shown_what_the_topology_says() {
 }
 
 #[test]
+fn a_certificate_of_two_ids_is_refused_before_anything_is_decided() {
+    let client = |uris: &[&str]| Client {
+        peer_uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
+        ..Client::default()
+    };
+    let asked = |uris: &[&str]| {
+        let question = Question {
+            target: Target::parse("http://a.test/").unwrap(),
+            client: client(uris),
+            ..Question::default()
+        };
+        question.verdict(&compiled(None).snapshot).map(|_| ())
+    };
+    assert_eq!(asked(&["https://x", "spiffe://td/a"]), Ok(()));
+    let error = asked(&["spiffe://td/a", "spiffe://td/b"]).unwrap_err();
+    assert!(error.contains("more than one `spiffe://` name"), "{error}");
+}
+
+#[test]
 fn of_uri_names_alone_something_is_told() {
     let question = Question {
         target: Target::parse("http://a.test/").unwrap(),

@@ -121,6 +121,81 @@ fn namespaces_and_accounts_are_compared_literally() {
     assert!(rule_matches(rule, &as_peer(&[BOT])) && !rule_matches(rule, &GET));
 }
 
+/// Whoever is kept out by namespace or account is kept out under any id that Istio knows it by, and no such id opens.
+#[test]
+fn an_id_with_more_segments_closes_as_in_istio_and_opens_nothing() {
+    let only =
+        "{action: ALLOW, rules: [{from: [{source: {namespaces: [team]}}, {source: {serviceAccounts: [team/bot]}}]}]}";
+    for (closing, is_by_namespace) in [
+        (
+            "{action: DENY, rules: [{from: [{source: {namespaces: [team]}}]}]}",
+            true,
+        ),
+        (
+            "{action: DENY, rules: [{from: [{source: {namespaces: ['te*m']}}]}]}",
+            true,
+        ),
+        (
+            "{action: DENY, rules: [{from: [{source: {serviceAccounts: [team/bot]}}]}]}",
+            false,
+        ),
+        (
+            "{action: ALLOW, rules: [{from: [{source: {notNamespaces: [team]}}]}]}",
+            true,
+        ),
+        (
+            "{action: ALLOW, rules: [{from: [{source: {notServiceAccounts: [team/bot]}}]}]}",
+            false,
+        ),
+        (
+            "{action: DENY, rules: [{when: [{key: source.namespace, values: [x, team]}]}]}",
+            true,
+        ),
+        (
+            "{action: DENY, rules: [{when: [{key: source.serviceAccount, values: [x/y, team/bot]}]}]}",
+            false,
+        ),
+        (
+            "{action: DENY, rules: [{from: [{source: {notNamespaces: [other]}}]}]}",
+            true,
+        ),
+    ] {
+        for (id, is_bot) in [
+            ("td/ns/team/sa/bot", true),
+            ("td/ns/team/sa/bot/pod/x", true),
+            ("td/region/eu/ns/team/sa/bot", true),
+            ("td/ns/team/cluster/c1/sa/bot", true),
+            ("td/ns/other/sa/x/ns/team/sa/bot", true),
+            ("td/ns/team/sa/evil/v2", false),
+        ] {
+            let uri = format!("spiffe://{id}");
+            let denied = is_by_namespace || is_bot;
+            // Beside a thousand others it is found in an index.
+            let many = (0..1000)
+                .map(|at| format!("{{from: [{{source: {{serviceAccounts: [n{at}/x], namespaces: [n{at}]}}}}]}}"));
+            let many = closing.replace(
+                "rules: [",
+                &format!("rules: [{}, ", many.collect::<Vec<_>>().join(", ")),
+            );
+            for policy in [closing, &many] {
+                let is_denied = as_peer(&[&uri]).to(&istio(&[policy])) == Denied;
+                assert_eq!(is_denied, denied, "{id} {closing}");
+            }
+            assert_eq!(
+                as_peer(&[&uri]).to(&istio(&[only])) == Denied,
+                id != "td/ns/team/sa/bot",
+                "{id}"
+            );
+        }
+        let stranger = as_peer(&["spiffe://td/ns/other/sa/bot/ns/x"]);
+        assert_ne!(
+            stranger.to(&istio(&[closing])) == Denied,
+            !closing.contains("notNamespaces: [other]"),
+            "{closing}"
+        );
+    }
+}
+
 const ANN: &str = r#"{"iss":"https://i.test/x","sub":"ann","aud":["a","b"],"azp":"app","groups":["dev","ops"],"scope":"read admin","role":"read admin","n":7,"t":true,"z":null,"o":{"p":"deep","q":[{"r":"no"}]},"e":"","g.h":"dot","l":[["in"],"out"]}"#;
 
 /// [run] Split at the last slash; both parts are matched by themselves; both must be there.

@@ -328,7 +328,7 @@ fn engine(compiled: &Compiled, sample: &Sample, body: Body<'_>) -> Engine {
             local: sample.local,
             destination_port: sample.destination_port,
             sni: sample.sni,
-            spiffe_id: spiffe_id(sample.uri_names.iter().copied()),
+            spiffe_id: spiffe_id(sample.uri_names.iter().copied()).expect("one at most"),
             client_cert: client_cert.as_deref(),
             ..Connection::plain(sample.peer, sample.port)
         },

@@ -198,15 +198,22 @@ fn all_hold(predicates: &[Predicate], of: &AuthorizationPolicy, seen: &Seen<'_>)
         if predicate.key == PolicyKey::LlmTools {
             return tools_hold(predicate, of.action == Action::Allow, seen);
         }
+        let narrows = predicate.negated == (of.action == Action::Allow);
         let matched = any(predicate
             .values
             .iter()
-            .map(|value| value_matches(&predicate.key, value, of, seen)));
+            .map(|value| value_matches(&predicate.key, value, narrows, of, seen)));
         matched.map(|matched| matched != predicate.negated)
     }))
 }
 
-fn value_matches(key: &PolicyKey, value: &str, of: &AuthorizationPolicy, seen: &Seen<'_>) -> Option<bool> {
+fn value_matches(
+    key: &PolicyKey,
+    value: &str,
+    narrows: bool,
+    of: &AuthorizationPolicy,
+    seen: &Seen<'_>,
+) -> Option<bool> {
     let Seen { sample, head, .. } = seen;
     let identity = sample
         .uri_names
@@ -227,13 +234,26 @@ fn value_matches(key: &PolicyKey, value: &str, of: &AuthorizationPolicy, seen: &
         PolicyKey::Principal => some(value, identity),
         PolicyKey::TrustDomain => some(value, identity.split('/').next().unwrap_or("")),
         PolicyKey::Namespace => {
-            let namespace = istio_identity(identity).map_or("", |parts| parts.0);
-            !namespace.is_empty() && glob(value, namespace)
+            let namespaces = match narrows {
+                true => followed(identity, "ns")
+                    .filter(|(_, rest)| !rest.is_empty())
+                    .map(|(name, _)| name)
+                    .collect(),
+                false => istio_identity(identity).map_or(Vec::new(), |(namespace, _)| vec![namespace]),
+            };
+            namespaces
+                .iter()
+                .any(|namespace| !namespace.is_empty() && glob(value, namespace))
         }
-        PolicyKey::ServiceAccount => istio_identity(identity).is_some_and(|(namespace, account)| {
+        PolicyKey::ServiceAccount => {
             let wanted = value.split_once('/').unwrap_or((&of.meta.namespace, value));
-            wanted == (namespace, account)
-        }),
+            match narrows {
+                true => followed(identity, "ns")
+                    .filter(|(namespace, _)| *namespace == wanted.0)
+                    .any(|(_, rest)| followed(&rest, "sa").any(|(account, _)| account == wanted.1)),
+                false => istio_identity(identity) == Some(wanted),
+            }
+        }
         PolicyKey::RequestPrincipal => request_principal(sample, value),
         PolicyKey::Audience => claim(&["aud"]),
         PolicyKey::Presenter => claim(&["azp"]),
@@ -244,6 +264,15 @@ fn value_matches(key: &PolicyKey, value: &str, of: &AuthorizationPolicy, seen: &
         }
     };
     Some(holds)
+}
+
+/// The segments behind each one called `name`, with all that is behind them.
+fn followed<'i>(identity: &'i str, name: &str) -> impl Iterator<Item = (&'i str, String)> {
+    let segments: Vec<&str> = identity.split('/').collect();
+    let places: Vec<usize> = (1..segments.len()).filter(|at| segments[at - 1] == name).collect();
+    places
+        .into_iter()
+        .map(move |at| (segments[at], segments[at + 1..].join("/")))
 }
 
 /// Namespace and account, of an identity as Istio gives them out.

@@ -105,13 +105,14 @@ pub fn sample(bytes: &mut Bytes<'_>) -> Sample {
     }
 }
 
-const URI_NAMES: [&[&str]; 8] = [
+const URI_NAMES: [&[&str]; 9] = [
     &[],
     &["spiffe://cluster.local/ns/team/sa/bot"],
     &[],
     &["https://a.test/", "spiffe://other/ns/default/sa/app"],
     &["spiffe://cluster.local/ns/teax/sa/bot"],
     &["spiffe://cluster.local/ns/team/sa/bot/ns/default/sa/app"],
+    &["spiffe://cluster.local/region/eu/ns/team/pod/x/sa/bot/v2"],
     &["https://a.test/"],
     &["spiffe://cluster.local"],
 ];

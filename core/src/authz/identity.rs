@@ -1,8 +1,10 @@
 //! The peer's identity: the SPIFFE id of its certificate, taken apart literally.
 //!
 //! Istio compares namespaces and accounts by regular expressions over the whole
-//! id, which once let a dot stand for any character (CVE-2026-39350). Here an id
-//! is `TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT` and its parts are compared as they are.
+//! id, which once let a dot stand for any character (CVE-2026-39350). Here the
+//! segments of an id are compared as they are. Where they open a door, an id is
+//! `TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT` and nothing else; where they close one,
+//! they count wherever Istio finds them, with more before, between and behind.
 
 use crate::request::Connection;
 
@@ -33,6 +35,34 @@ impl<'r> PeerId<'r> {
     pub(super) fn namespace(self) -> Option<&'r str> {
         self.service_account()?.split('/').next()
     }
+
+    /// Visits all that Istio's `.*/ns/NAMESPACE/.*` finds.
+    pub(super) fn each_namespace(self, visit: &mut impl FnMut(&'r str)) {
+        let (mut rest, mut is_after_ns) = (self.0, false);
+        while let Some((segment, behind)) = rest.split_once('/') {
+            if is_after_ns {
+                visit(segment);
+            }
+            is_after_ns = segment == "ns";
+            rest = behind;
+        }
+    }
+
+    /// Whether Istio's `.+/ns/NAMESPACE/(.+/|)sa/ACCOUNT(/.+)?` finds `NAMESPACE/sa/ACCOUNT`, or would but for an empty
+    /// segment, which SPIFFE does not have.
+    pub(super) fn holds_account(self, account: &str) -> bool {
+        let Some((namespace, account)) = account.split_once("/sa/") else {
+            return false;
+        };
+        let mut segments = self.0.split('/');
+        skip_behind(&mut segments, "ns", namespace) && skip_behind(&mut segments, "sa", account)
+    }
+}
+
+/// Whether two segments follow one another; what comes behind them is left.
+fn skip_behind<'s>(segments: &mut impl Iterator<Item = &'s str>, first: &str, second: &str) -> bool {
+    let mut before = "";
+    segments.any(|segment| core::mem::replace(&mut before, segment) == first && segment == second)
 }
 
 #[cfg(test)]
@@ -46,6 +76,7 @@ mod tests {
         assert_eq!(id.namespace(), Some("team"));
         assert_eq!(id.service_account(), Some("team/sa/bot"));
         for other in [
+            "",
             "cluster.local",
             "cluster.local/ns/team",
             "cluster.local/ns//sa/bot",
@@ -54,6 +85,32 @@ mod tests {
             "cluster.local/x/ns/team/sa/bot",
         ] {
             assert_eq!(PeerId(other).namespace(), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_closes_a_door_finds_an_account_wherever_istio_does() {
+        for (id, namespaces, is_bot) in [
+            ("td/ns/team/sa/bot", &["team"][..], true),
+            ("td/ns/team/sa/bot/pod/x", &["team"], true),
+            ("td/region/eu/ns/team/sa/bot", &["team"], true),
+            ("td/ns/team/cluster/c1/sa/bot", &["team"], true),
+            ("td/ns/team/sa/sa/sa/bot", &["team"], true),
+            ("td/ns/ns/team/x/sa/bot", &["ns", "team"], true),
+            ("td/ns/other/sa/x/ns/team/sa/bot", &["other", "team"], true),
+            ("td/sa/bot/ns/team/x", &["team"], false),
+            ("td/ns/team/sa/bot2", &["team"], false),
+            ("td/ns/team/sa/x/bot", &["team"], false),
+            ("td/ns/team/x/bot", &["team"], false),
+            ("td/ns/team", &[], false),
+            ("td/xns/team/sa/bot", &[], false),
+            ("td/ns/teams/sa/bot", &["teams"], false),
+            ("td", &[], false),
+        ] {
+            let mut found = heapless::Vec::<&str, 2>::new();
+            PeerId(id).each_namespace(&mut |namespace| found.push(namespace).unwrap());
+            assert_eq!(found, namespaces, "{id}");
+            assert_eq!(PeerId(id).holds_account("team/sa/bot"), is_bot, "{id}");
         }
     }
 }

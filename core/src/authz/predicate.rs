@@ -9,7 +9,7 @@ use super::list;
 use super::pattern::{self, Empty};
 use crate::attributes::Attributes;
 use crate::decide::Known;
-use crate::tables::{Attribute, PredicateRow, Tables, Values};
+use crate::tables::{Attribute, PatternRow, PredicateRow, Tables, Values};
 
 /// Whether `predicate` holds. A `not` predicate holds where nothing is there to match.
 // Inlined into its callers' loops, it has everything about a request loaded before the first predicate asks for one thing.
@@ -74,6 +74,14 @@ fn text(tables: &Tables, attribute: Attribute, values: Values, seen: &Attributes
                 .iter()
                 .any(|wanted| pattern::matches_joined(tables, *wanted, path))
                 .into();
+        }
+        Attribute::ServiceAccount { anywhere: true } => {
+            let holds = |id: PeerId<'_>, wanted| id.holds_account(tables.text(wanted));
+            let is_one = |id| {
+                let mut patterns = values.rows().of(&tables.patterns).iter();
+                patterns.any(|pattern| matches!(pattern, PatternRow::Exact(wanted) if holds(id, *wanted)))
+            };
+            return PeerId::of(seen.connection).is_some_and(is_one).into();
         }
         Attribute::LlmTools { every: true } => return every_tool(tables, values, seen, known),
         _ => {}
@@ -143,8 +151,17 @@ pub(crate) fn each_text(
         Attribute::Scheme => Some(seen.scheme.as_str().as_bytes()),
         Attribute::Sni => seen.connection.sni.map(str::as_bytes),
         Attribute::Principal => peer().map(|id| id.0.as_bytes()),
-        Attribute::Namespace => peer().and_then(PeerId::namespace).map(str::as_bytes),
-        Attribute::ServiceAccount => peer().and_then(PeerId::service_account).map(str::as_bytes),
+        Attribute::Namespace { anywhere: true } => {
+            if let Some(id) = peer() {
+                id.each_namespace(&mut |namespace| visit(namespace.as_bytes()));
+            }
+            None
+        }
+        Attribute::Namespace { anywhere: false } => peer().and_then(PeerId::namespace).map(str::as_bytes),
+        // One of any form is compared as a whole, see [`PeerId::holds_account`].
+        Attribute::ServiceAccount { anywhere } => peer()
+            .and_then(|id| id.service_account().or(anywhere.then_some(id.0)))
+            .map(str::as_bytes),
         Attribute::TrustDomain => peer().map(|id| id.trust_domain().as_bytes()),
         Attribute::Header(name) => {
             seen.headers.each(tables.text(name), &mut |value| visit(value));

@@ -110,7 +110,7 @@ impl Reader<'_> {
 /// A service account is compared as it stands in an identity, and written without the `sa`.
 fn as_written(attribute: Attribute, value: String) -> String {
     match attribute {
-        Attribute::ServiceAccount => value.replacen("/sa/", "/", 1),
+        Attribute::ServiceAccount { .. } => value.replacen("/sa/", "/", 1),
         _ => value,
     }
 }

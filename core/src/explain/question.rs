@@ -238,6 +238,7 @@ impl Question {
             None => of_uri_names(&client.peer_uris).map(Cow::Owned),
         };
         let is_tls = target.is_https || snapshot.is_tls(port) || sni.is_some() || client_cert.is_some();
+        let peer_id = spiffe_id(client.peer_uris.iter().map(String::as_str)).map_err(|error| format!("{error}"))?;
         // An extended CONNECT has an `:authority`.
         let authority = self.authority.as_deref().or(upgrade.map(|_| host));
         let has_body = self.body.is_some() || self.body_error.is_some();
@@ -256,7 +257,7 @@ impl Question {
             connection: Connection {
                 scheme: if is_tls { Scheme::Https } else { Scheme::Http },
                 sni: sni.as_deref(),
-                spiffe_id: spiffe_id(client.peer_uris.iter().map(String::as_str)),
+                spiffe_id: peer_id,
                 client_cert: client_cert.as_deref(),
                 proxied: client.proxied.map(canonical),
                 local: client.destination_ip.map_or(plain.local, canonical),

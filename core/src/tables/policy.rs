@@ -131,9 +131,15 @@ pub(crate) enum Attribute {
     /// The peer's SPIFFE id without `spiffe://`.
     Principal,
     /// `NS` of the peer's id `TD/ns/NS/sa/SA`.
-    Namespace,
+    Namespace {
+        /// Any that is named so in an id of another form counts too, as in Istio: what narrows must not be walked around.
+        anywhere: bool,
+    },
     /// `NS/sa/SA` of the peer's id.
-    ServiceAccount,
+    ServiceAccount {
+        /// As of namespaces.
+        anywhere: bool,
+    },
     /// `TD` of the peer's id.
     TrustDomain,
     /// `iss` and `sub` of the verified token.

@@ -127,7 +127,7 @@ impl Sent<'_> {
             connection: Connection {
                 scheme: self.scheme,
                 sni: self.sni,
-                spiffe_id: spiffe_id(self.uri_names.iter().copied()),
+                spiffe_id: spiffe_id(self.uri_names.iter().copied()).unwrap(),
                 ..Connection::plain(self.peer.parse().unwrap(), self.port)
             },
         };

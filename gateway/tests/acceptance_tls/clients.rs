@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use rcgen::{CertificateParams, date_time_ymd};
+use rcgen::{CertificateParams, SanType, date_time_ymd};
 use rustls::HandshakeKind;
 use rustls::client::Resumption;
 
@@ -104,6 +104,15 @@ fn expired(authority: &Authority) -> Issued {
     authority.issue_with(params)
 }
 
+/// Whose it is, is not defined: what denies one of them must not be passed as the other.
+fn of_two_ids(authority: &Authority) -> Issued {
+    let mut params = CertificateParams::new(vec!["ok.test".to_owned()]).expect("parameters");
+    let uris = [BOT, "spiffe://corp.test/ns/team/sa/other"];
+    let names = uris.map(|uri| SanType::URI(uri.try_into().expect("a URI")));
+    params.subject_alt_names.extend(names);
+    authority.issue_with(params)
+}
+
 #[tokio::test]
 async fn only_good_certificates_are_let_in() {
     let (ca, clients, stranger) = (Authority::new(), Authority::new(), Authority::new());
@@ -115,6 +124,7 @@ async fn only_good_certificates_are_let_in() {
         ("revoked", Some(clients.issue_uri(BOT, 66))),
         ("of another name", Some(clients.issue("other.test", 7))),
         ("of a similar name", Some(clients.issue_uri(&format!("{BOT}2"), 8))),
+        ("of two ids", Some(of_two_ids(&clients))),
         ("by URI", Some(clients.issue_uri(BOT, 9))),
         ("by DNS", Some(clients.issue("ok.test", 10))),
     ];
@@ -125,7 +135,7 @@ async fn only_good_certificates_are_let_in() {
             for host in ["must.corp.test", "may.corp.test", "named.corp.test"] {
                 let wanted = match *what {
                     "none" => host == "may.corp.test",
-                    "of another authority" | "expired" | "revoked" => false,
+                    "of another authority" | "expired" | "revoked" | "of two ids" => false,
                     "of another name" | "of a similar name" => host != "named.corp.test",
                     _ => true,
                 };

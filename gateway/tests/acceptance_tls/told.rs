@@ -175,7 +175,7 @@ async fn a_certificate_that_no_upstream_can_be_told_of_is_turned_away() {
     let mut large = CertificateParams::new(vec!["bot.corp.test".to_owned()]).expect("parameters");
     large
         .subject_alt_names
-        .extend((0..400).map(|index| uri(&format!("{BOT}/{index:080}"))));
+        .extend((0..400).map(|index| uri(&format!("https://a.test/{index:080}"))));
     let large = pair.clients.issue_with(large);
     for version in VERSIONS {
         let tls = Tls::with(&pair.server, &[version], Some(&large));

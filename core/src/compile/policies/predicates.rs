@@ -25,6 +25,8 @@ pub(super) fn compile(
 }
 
 fn attribute(predicate: &Predicate, action: Action, rows: &mut RowWriter<'_>) -> Attribute {
+    // The more requests it holds for, the fewer are let through unseen.
+    let narrows = predicate.negated == (action == Action::Allow);
     match &predicate.key {
         PolicyKey::Host => Attribute::Host,
         PolicyKey::Method => Attribute::Method,
@@ -34,8 +36,8 @@ fn attribute(predicate: &Predicate, action: Action, rows: &mut RowWriter<'_>) ->
         PolicyKey::RemoteAddress => Attribute::RemoteAddress,
         PolicyKey::LocalAddress => Attribute::LocalAddress,
         PolicyKey::Principal => Attribute::Principal,
-        PolicyKey::Namespace => Attribute::Namespace,
-        PolicyKey::ServiceAccount => Attribute::ServiceAccount,
+        PolicyKey::Namespace => Attribute::Namespace { anywhere: narrows },
+        PolicyKey::ServiceAccount => Attribute::ServiceAccount { anywhere: narrows },
         PolicyKey::TrustDomain => Attribute::TrustDomain,
         PolicyKey::RequestPrincipal => Attribute::RequestPrincipal,
         PolicyKey::Audience => Attribute::Audience,

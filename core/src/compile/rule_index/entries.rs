@@ -140,6 +140,18 @@ fn of_pattern(text: Text<'_>, attribute: Attribute, pattern: PatternRow) -> Opti
             _ => None,
         },
         Attribute::LlmStream => None,
+        // Both stand in such an id, but not always next to each other.
+        Attribute::ServiceAccount { anywhere: true } => match pattern {
+            PatternRow::Exact(account) => {
+                let len = text.bytes(account).iter().position(|&byte| byte == b'/')?;
+                let namespace = Span {
+                    len: u32::try_from(len).ok()?,
+                    ..account
+                };
+                Some(key(Attribute::Namespace { anywhere: true }, Form::Exact(namespace)))
+            }
+            _ => None,
+        },
         // All tools or one of them: one of them at least.
         Attribute::LlmTools { .. } => Some(key(Attribute::LlmTools { every: false }, whole(pattern)?)),
         _ => {

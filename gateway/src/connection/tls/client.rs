@@ -18,7 +18,7 @@ pub(super) fn uri_names(certificate: &CertificateDer<'_>) -> Vec<Box<str>> {
     })
 }
 
-/// Nobody can be told of a certificate.
+/// Nobody can be told of a certificate, or it says twice whose it is.
 #[derive(Debug)]
 pub(super) struct Untold;
 
@@ -35,7 +35,7 @@ pub(super) fn told(certificate: &CertificateDer<'_>, by: &[Box<str>]) -> Result<
         dns_names: &dns_names,
     };
     let element = shown.element(by).map_err(|_| Untold)?;
-    let id = spiffe_id(uri_names.iter().map(|name| &**name));
+    let id = spiffe_id(uri_names.iter().map(|name| &**name)).map_err(|_| Untold)?;
     Ok((id.map(Into::into), element.into()))
 }
 
