@@ -562,6 +562,18 @@ fn explain_says_whom_to_ask_and_takes_what_they_would_say() {
         "{upstream:?}"
     );
 
+    // What was recorded under another configuration is found out as far as this one would.
+    let mut recorded = question.clone();
+    recorded.claims = Some(r#"{"iss": "https://i.test/", "sub": "ann"}"#.to_owned());
+    recorded.checks = serde_json::from_str(
+        r#"{"a-closed": {"decision": "allow", "setHeaders": [["X-User", "ann"], ["x_user_name", "ann"], ["x-claimed", "yes"]]},
+            "gone": {"decision": "deny"}}"#,
+    )
+    .unwrap();
+    assert!(recorded.explain(&compiled.snapshot).is_err());
+    let here = recorded.as_found_by(&compiled.snapshot);
+    assert_eq!(here, question);
+
     let denied = assumed(r#"{"a-closed": {"decision": "deny", "status": 401}}"#).unwrap();
     assert_eq!(denied, [answer(FIRST, OwnedSaid::Deny(401))]);
     let failed = assumed(r#"{"a-closed": {"decision": "error"}}"#).unwrap();

@@ -54,6 +54,14 @@ async fn decisions_are_logged_and_made_again() {
         assert!(said.stdout.contains(part), "{}", said.stdout);
     }
 
+    // Recorded where tokens were read and another authorizer asked.
+    let claims = r#""request":{"claims":{"iss":"https://i.test/"},"checks":{"gone":{"decision":"deny"}},"#;
+    let elsewhere = again.aside("elsewhere.jsonl", &text.replace(r#""request":{"#, claims));
+    let said = again
+        .run("explain", &["--capsule", &elsewhere.display().to_string()])
+        .await;
+    assert_eq!(said.code, 0, "{}", said.all());
+
     let changed = again.edit("authorization-policy.yaml", "- test.com\n", "- other.com\n");
     let said = changed.run("explain", &["--capsule", &path]).await;
     assert_eq!(said.code, 1, "{}", said.all());

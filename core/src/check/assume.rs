@@ -165,6 +165,13 @@ impl AssumedAnswer {
         Ok(answers)
     }
 
+    /// Leaves out the fields that `authorizer` does not set, as in a real answer.
+    pub(crate) fn keep_taken(&mut self, authorizer: &Authorizer) {
+        if let Self::Allow { set_headers, .. } = self {
+            set_headers.retain(|(name, _)| authorizer.may_set(&name.to_ascii_lowercase()));
+        }
+    }
+
     fn said(&self, authorizer: &Authorizer) -> Result<OwnedSaid, String> {
         let (set, removed) = match self {
             Self::Allow {

@@ -204,6 +204,21 @@ impl Question {
         self.ask(snapshot, false).map(|explanation| explanation.verdict)
     }
 
+    /// Leaves out what a gateway with `snapshot` would not find out about this request, whatever another did: what the
+    /// token claims where none is read, and what authorizers say who are not asked or are not heard.
+    #[must_use]
+    pub fn as_found_by(mut self, snapshot: &Snapshot) -> Self {
+        if snapshot.tables().token_rules.is_empty() {
+            (self.claims, self.token_error) = (None, None);
+        }
+        let authorizers = snapshot.authorizers();
+        self.checks.retain(|name, answer| {
+            let asked = authorizers.iter().find(|authorizer| *authorizer.name == **name);
+            asked.map(|authorizer| answer.keep_taken(authorizer)).is_some()
+        });
+        self
+    }
+
     fn ask(&self, snapshot: &Snapshot, with_reasons: bool) -> Result<Explanation, String> {
         let Self { target, client, .. } = self;
         let upgrade = self.protocol.as_deref().map(upgrade).transpose()?;

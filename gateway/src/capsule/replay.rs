@@ -92,7 +92,7 @@ impl Replay {
             ));
         }
         let question = Question::try_from(read.request).map_err(|why| format!("request: {why}"))?;
-        let explained = question.explain(snapshot);
+        let explained = question.as_found_by(snapshot).explain(snapshot);
         self.capsules += 1;
         self.of_this_snapshot += usize::from(read.snapshot == self.snapshot);
         if !read.reproduces {
