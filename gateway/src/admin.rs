@@ -52,7 +52,7 @@ enum Page {
     PlaygroundLive,
 }
 
-const PAGES: [(&str, Page); 8] = [
+const PAGES: [(&str, Page); 9] = [
     ("/healthz/ready", Page::Ready),
     ("/healthz/live", Page::Live),
     ("/metrics", Page::Metrics),
@@ -61,13 +61,13 @@ const PAGES: [(&str, Page); 8] = [
     ("/snapshot", Page::Snapshot),
     ("/explain", Page::Explain),
     (playground::ROOT, Page::Playground),
+    ("/playground/live.json", Page::PlaygroundLive),
 ];
 
 /// What belongs to the playground.
-const PARTS: [(&str, Page); 3] = [
+const PARTS: [(&str, Page); 2] = [
     ("/playground", Page::Playground),
     ("/playground/{*file}", Page::Playground),
-    ("/playground/live.json", Page::PlaygroundLive),
 ];
 
 type Answer = Response<Full<Bytes>>;

@@ -31,6 +31,7 @@ mod tokens;
 mod upstream_tls;
 mod upstreams;
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -75,6 +76,18 @@ impl Settings {
     /// Whether every label of `selector` is one of the gateway's.
     fn has_labels(&self, selector: &Labels) -> bool {
         selector.iter().all(|(key, value)| self.has_label(key, value))
+    }
+
+    /// How a selector that does not select this gateway differs from its labels.
+    fn unlike(&self, selector: &Labels) -> String {
+        let other = selector.iter().find(|(key, value)| !self.has_label(key, value));
+        let wanted = other.map_or_else(String::new, |(key, value)| format!("{key}={value}"));
+        let own: Vec<String> = self
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        format!("wants `{wanted}`, and this gateway's labels are `{}`", own.join(","))
     }
 
     fn has_label(&self, key: &str, value: &str) -> bool {

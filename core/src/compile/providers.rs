@@ -8,7 +8,7 @@ use super::Settings;
 use super::listeners::check_host;
 use super::rows::{RowWriter, append, number};
 use crate::config::diagnostic::Diagnostics;
-use crate::config::resource::{LlmProvider, ProviderConfig, Resources, Spanned};
+use crate::config::resource::{LlmProvider, Meta, ProviderConfig, Resources, Spanned};
 use crate::config::secret::Secret;
 use crate::config::suggest::nearest;
 use crate::json_text::json_text;
@@ -20,8 +20,8 @@ pub(super) struct Providers<'c> {
     /// In the order of their ids.
     visible: Vec<Provider<'c>>,
     by_host: TextMap<ProviderId>,
-    /// Hosts of providers that are loaded but not for this gateway.
-    hidden: Vec<String>,
+    /// Those that are loaded but not for this gateway, by host.
+    hidden: Vec<(String, &'c Meta)>,
     /// Whether a provider that is missing may be one that was refused.
     some_refused: bool,
 }
@@ -40,9 +40,10 @@ impl<'c> Providers<'c> {
         self.by_host.get(host).copied()
     }
 
-    /// Whether a provider of that host is loaded but does not select this gateway.
-    pub(super) fn is_hidden(&self, host: &str) -> bool {
-        self.hidden.iter().any(|hidden| hidden == host)
+    /// A provider of that host that is loaded but does not select this gateway.
+    pub(super) fn hidden(&self, host: &str) -> Option<&'c Meta> {
+        let mut hidden = self.hidden.iter();
+        hidden.find(|(own, _)| own == host).map(|(_, meta)| *meta)
     }
 
     /// Whether a provider that is missing may be one that was refused, and is spoken of already.
@@ -93,7 +94,7 @@ pub(super) fn compile<'c>(
                 .as_ref()
                 .is_none_or(|labels| settings.has_labels(labels));
         if !visible {
-            providers.hidden.push(host);
+            providers.hidden.push((host, &resource.meta));
         } else if let Some(first) = providers.get(&host).and_then(|id| providers.visible.get(id.0 as usize)) {
             refuse_duplicate_host(resource, first.resource, diagnostics);
         } else if valid {

@@ -41,9 +41,10 @@ impl Display for Difference {
                 }
             }
         }
+        let shown = |text: String| if text.is_empty() { String::from("(none)") } else { text };
         details(&self.old.verdict, &self.new.verdict)
             .into_iter()
-            .try_for_each(|(what, old, new)| writeln!(f, "       {what}: {old} → {new}"))
+            .try_for_each(|(what, old, new)| writeln!(f, "       {what}: {} → {}", shown(old), shown(new)))
     }
 }
 

@@ -64,15 +64,27 @@ pub(super) fn check(
         http_route::check(route, diagnostics);
     }
     policy::check(tables, resources, settings, targets, diagnostics);
-    if snapshot.listeners().is_empty() && !(resources.gateways.is_empty() && resources.kube_gateways.is_empty()) {
-        diagnostics
-            .warning(
-                "no-listener",
-                Location::default(),
-                "no Gateway selects this gateway's labels, so nothing listens",
-            )
-            .help("compare the Gateways' `spec.selector` with `--workload-labels`, and `gatewayClassName` with `istio` and `lockgate`");
+    if snapshot.listeners().is_empty() {
+        warn_about_no_listener(resources, settings, diagnostics);
     }
+}
+
+fn warn_about_no_listener(resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
+    let mut istio = resources.gateways.iter();
+    let istio = istio.find(|gateway| !settings.has_labels(&gateway.selector));
+    let why = istio.map(|gateway| (&gateway.meta, settings.unlike(&gateway.selector)));
+    let kube = resources.kube_gateways.first();
+    let other_class = || kube.map(|gateway| (&gateway.meta, String::from("is of another `gatewayClassName`")));
+    let Some((meta, why)) = why.or_else(other_class) else {
+        return;
+    };
+    let message = format!(
+        "no Gateway selects this gateway, so nothing listens: `{}/{}` {why}",
+        meta.namespace, *meta.name
+    );
+    diagnostics
+        .warning("no-listener", meta.name.at, message)
+        .help("compare the Gateways' `spec.selector` with `--workload-labels`, and `gatewayClassName` with `istio` and `lockgate`");
 }
 
 /// A host by which a provider is reached on a listener.

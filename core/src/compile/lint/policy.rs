@@ -131,21 +131,25 @@ fn warn_about_no_effect(
                 settings.root_namespace, settings.namespace
             ),
         )
-    } else if let PolicyTarget::References(references) = target {
-        let reason = if targets.has(references, namespace) {
-            "the Gateway it refers to does not select this gateway"
-        } else {
-            "it refers to no Gateway of its own namespace"
-        };
-        (
-            String::from(reason),
-            String::from("a `targetRef` names a Gateway by `kind: Gateway` and its `name`"),
-        )
     } else {
-        (
-            String::from("its selector does not select this gateway's labels"),
-            String::from("compare `spec.selector` with `--workload-labels`"),
-        )
+        match target {
+            PolicyTarget::References(references) => {
+                let reason = if targets.has(references, namespace) {
+                    "the Gateway it refers to does not select this gateway"
+                } else {
+                    "it refers to no Gateway of its own namespace"
+                };
+                (
+                    String::from(reason),
+                    String::from("a `targetRef` names a Gateway by `kind: Gateway` and its `name`"),
+                )
+            }
+            PolicyTarget::Labels(selector) => (
+                format!("its selector {}", settings.unlike(selector)),
+                String::from("compare `spec.selector` with `--workload-labels`"),
+            ),
+            PolicyTarget::Namespace => return,
+        }
     };
     diagnostics
         .warning(

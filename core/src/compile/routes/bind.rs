@@ -128,7 +128,10 @@ fn refuse_unknown_gateway(
         own.is_some_and(|namespace| namespace.ends_with('/'))
     });
     let help = match elsewhere {
-        Some(known) => Some(format!("write `{known}`: a name alone is in the route's own namespace")),
+        Some(known) if !reference.contains('/') => {
+            Some(format!("write `{known}`: a name alone is in the route's own namespace"))
+        }
+        Some(known) => Some(format!("did you mean `{known}`?")),
         None => did_you_mean(gateway, listeners.names()),
     };
     if let Some(help) = help {

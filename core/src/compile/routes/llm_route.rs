@@ -110,7 +110,7 @@ impl RouteCompiler<'_, '_, '_, '_> {
         let namespace = &self.route.meta.namespace;
         for mirror in &rule.settings.mirrors {
             let host = full_name(&mirror.destination.host, namespace).to_ascii_lowercase();
-            if self.providers.get(&host).is_some() || self.providers.is_hidden(&host) {
+            if self.providers.get(&host).is_some() || self.providers.hidden(&host).is_some() {
                 self.diagnostics
                     .error(
                         "mirror-to-provider",
@@ -216,17 +216,18 @@ impl RouteCompiler<'_, '_, '_, '_> {
 
     fn refuse_unknown_provider(&mut self, backend: &BackendRef, host: &str) {
         let at = backend.provider_host.at;
-        let hidden = self.providers.is_hidden(host);
-        if hidden && self.destinations.is_none() {
+        let hidden = self.providers.hidden(host);
+        if hidden.is_some() && self.destinations.is_none() {
             // Another gateway's route and provider; neither exists for this one.
             return;
         }
-        if !hidden && self.providers.some_refused() {
+        if hidden.is_none() && self.providers.some_refused() {
             return;
         }
-        if hidden {
+        if let Some(meta) = hidden {
+            let name = format!("{}/{}", meta.namespace, *meta.name);
             self.diagnostics
-                .error("provider-not-visible", at, format!("the LLMProvider of `{host}` is not visible to this gateway"))
+                .error("provider-not-visible", at, format!("the LLMProvider of `{host}`, `{name}`, is not visible to this gateway"))
                 .help("its `workloadSelector` must select the gateway's labels, and its namespace must be the gateway's or the root namespace");
         } else {
             let finding =

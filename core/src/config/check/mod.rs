@@ -224,6 +224,9 @@ impl Checker<'_> {
                 self.lint(scalar, format, at, here);
             }
             _ if format.is_hidden() => self.wrong_type_found(node, "text in quotes", found_kind(node), here),
+            _ if matches!(format, Format::Duration | Format::GatewayDuration) => {
+                self.wrong_type(node, "a time with its unit, such as `10s`", here);
+            }
             _ => self.wrong_type(node, "text", here),
         }
     }
