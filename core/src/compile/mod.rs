@@ -79,15 +79,14 @@ impl Settings {
     }
 
     /// How a selector that does not select this gateway differs from its labels.
-    fn unlike(&self, selector: &Labels) -> String {
-        let other = selector.iter().find(|(key, value)| !self.has_label(key, value));
-        let wanted = other.map_or_else(String::new, |(key, value)| format!("{key}={value}"));
-        let own: Vec<String> = self
-            .labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        format!("wants `{wanted}`, and this gateway's labels are `{}`", own.join(","))
+    fn unlike(&self, selector: &Labels) -> Option<String> {
+        let (key, value) = selector.iter().find(|(key, value)| !self.has_label(key, value))?;
+        let own = self.labels.iter().find(|(own, _)| **own == **key);
+        let own = own.map_or_else(
+            || String::from("has no such label"),
+            |(_, own)| format!("has `{key}={own}`"),
+        );
+        Some(format!("wants `{key}={value}`, and this gateway {own}"))
     }
 
     fn has_label(&self, key: &str, value: &str) -> bool {

@@ -71,8 +71,7 @@ pub(super) fn check(
 
 fn warn_about_no_listener(resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
     let mut istio = resources.gateways.iter();
-    let istio = istio.find(|gateway| !settings.has_labels(&gateway.selector));
-    let why = istio.map(|gateway| (&gateway.meta, settings.unlike(&gateway.selector)));
+    let why = istio.find_map(|gateway| Some((&gateway.meta, settings.unlike(&gateway.selector)?)));
     let kube = resources.kube_gateways.first();
     let other_class = || kube.map(|gateway| (&gateway.meta, String::from("is of another `gatewayClassName`")));
     let Some((meta, why)) = why.or_else(other_class) else {
@@ -84,7 +83,7 @@ fn warn_about_no_listener(resources: &Resources, settings: &Settings, diagnostic
     );
     diagnostics
         .warning("no-listener", meta.name.at, message)
-        .help("compare the Gateways' `spec.selector` with `--workload-labels`, and `gatewayClassName` with `istio` and `lockgate`");
+        .help("compare `spec.selector` with `--workload-labels`, and `gatewayClassName` with `istio` and `lockgate`");
 }
 
 /// A host by which a provider is reached on a listener.

@@ -144,10 +144,15 @@ fn warn_about_no_effect(
                     String::from("a `targetRef` names a Gateway by `kind: Gateway` and its `name`"),
                 )
             }
-            PolicyTarget::Labels(selector) => (
-                format!("its selector {}", settings.unlike(selector)),
-                String::from("compare `spec.selector` with `--workload-labels`"),
-            ),
+            PolicyTarget::Labels(selector) => {
+                let Some(why) = settings.unlike(selector) else {
+                    return;
+                };
+                (
+                    format!("its selector {why}"),
+                    String::from("compare `spec.selector` with `--workload-labels`"),
+                )
+            }
             PolicyTarget::Namespace => return,
         }
     };
