@@ -82,11 +82,10 @@ impl Settings {
     fn unlike(&self, selector: &Labels) -> Option<String> {
         let (key, value) = selector.iter().find(|(key, value)| !self.has_label(key, value))?;
         let own = self.labels.iter().find(|(own, _)| **own == **key);
-        let own = own.map_or_else(
-            || String::from("has no such label"),
-            |(_, own)| format!("has `{key}={own}`"),
-        );
-        Some(format!("wants `{key}={value}`, and this gateway {own}"))
+        Some(match own {
+            Some((_, own)) => format!("wants `{key}={value}`, and this gateway has `{key}={own}`"),
+            None => format!("wants `{key}={value}`, and this gateway has no `{key}`"),
+        })
     }
 
     fn has_label(&self, key: &str, value: &str) -> bool {

@@ -123,46 +123,43 @@ fn warn_about_no_effect(
     diagnostics: &mut Diagnostics,
 ) {
     let namespace = &*meta.namespace;
-    let (reason, help) = if namespace != settings.root_namespace && namespace != settings.namespace {
-        (
-            format!("namespace `{namespace}` is neither the root namespace nor the gateway's own"),
-            format!(
+    let mut warn = |reason: &str, help: &str| {
+        diagnostics
+            .warning(
+                "policy-without-effect",
+                meta.name.at,
+                format!("{} `{namespace}/{}` does nothing here: {reason}", meta.kind, *meta.name),
+            )
+            .help(help);
+    };
+    if namespace != settings.root_namespace && namespace != settings.namespace {
+        return warn(
+            &format!("namespace `{namespace}` is neither the root namespace nor the gateway's own"),
+            &format!(
                 "the root namespace is `{}` (`--root-namespace`), the gateway's own `{}` (`--namespace`)",
                 settings.root_namespace, settings.namespace
             ),
-        )
-    } else {
-        match target {
-            PolicyTarget::References(references) => {
-                let reason = if targets.has(references, namespace) {
-                    "the Gateway it refers to does not select this gateway"
-                } else {
-                    "it refers to no Gateway of its own namespace"
-                };
-                (
-                    String::from(reason),
-                    String::from("a `targetRef` names a Gateway by `kind: Gateway` and its `name`"),
-                )
+        );
+    }
+    match target {
+        PolicyTarget::References(references) => warn(
+            if targets.has(references, namespace) {
+                "the Gateway it refers to does not select this gateway"
+            } else {
+                "it refers to no Gateway of its own namespace"
+            },
+            "a `targetRef` names a Gateway by `kind: Gateway` and its `name`",
+        ),
+        PolicyTarget::Labels(selector) => {
+            if let Some(why) = settings.unlike(selector) {
+                warn(
+                    &format!("its selector {why}"),
+                    "compare `spec.selector` with `--workload-labels`",
+                );
             }
-            PolicyTarget::Labels(selector) => {
-                let Some(why) = settings.unlike(selector) else {
-                    return;
-                };
-                (
-                    format!("its selector {why}"),
-                    String::from("compare `spec.selector` with `--workload-labels`"),
-                )
-            }
-            PolicyTarget::Namespace => return,
         }
-    };
-    diagnostics
-        .warning(
-            "policy-without-effect",
-            meta.name.at,
-            format!("{} `{namespace}/{}` does nothing here: {reason}", meta.kind, *meta.name),
-        )
-        .help(help);
+        PolicyTarget::Namespace => {}
+    }
 }
 
 /// Rules that add nothing to one before them: an earlier one matches everything, or says the same.
