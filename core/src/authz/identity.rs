@@ -6,6 +6,8 @@
 //! `TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT` and nothing else; where they close one,
 //! they count wherever Istio finds them, with more before, between and behind.
 
+use core::str::Split;
+
 use crate::request::Connection;
 
 /// A SPIFFE id without `spiffe://`.
@@ -37,7 +39,7 @@ impl<'r> PeerId<'r> {
     }
 
     /// Visits all that Istio's `.*/ns/NAMESPACE/.*` finds.
-    pub(super) fn each_namespace(self, visit: &mut impl FnMut(&'r str)) {
+    pub(super) fn each_namespace(self, visit: &mut dyn FnMut(&'r str)) {
         let (mut rest, mut is_after_ns) = (self.0, false);
         while let Some((segment, behind)) = rest.split_once('/') {
             if is_after_ns {
@@ -60,7 +62,7 @@ impl<'r> PeerId<'r> {
 }
 
 /// Whether two segments follow one another; what comes behind them is left.
-fn skip_behind<'s>(segments: &mut impl Iterator<Item = &'s str>, first: &str, second: &str) -> bool {
+fn skip_behind<'s>(segments: &mut Split<'s, char>, first: &str, second: &str) -> bool {
     let mut before = "";
     segments.any(|segment| core::mem::replace(&mut before, segment) == first && segment == second)
 }

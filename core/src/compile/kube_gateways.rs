@@ -19,6 +19,9 @@ use crate::text_map::TextMap;
 const CLASSES: [&str; 2] = ["istio", "lockgate"];
 const CONTROLLERS: [&str; 2] = ["istio.io/gateway-controller", "lockgate.dev/gateway-controller"];
 
+pub(super) const CLASSES_TAKEN: &str =
+    "its `gatewayClassName` must be `istio` or `lockgate`, or of a GatewayClass of one of their controllers";
+
 /// The label of a gateway that was made for one Gateway.
 pub(super) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 

@@ -82,10 +82,8 @@ impl Settings {
     fn unlike(&self, selector: &Labels) -> Option<String> {
         let (key, value) = selector.iter().find(|(key, value)| !self.has_label(key, value))?;
         let own = self.labels.iter().find(|(own, _)| **own == **key);
-        Some(match own {
-            Some((_, own)) => format!("wants `{key}={value}`, and this gateway has `{key}={own}`"),
-            None => format!("wants `{key}={value}`, and this gateway has no `{key}`"),
-        })
+        let own = own.map_or("(none)", |(_, own)| own);
+        Some(format!("wants label `{key}` to be `{value}`, which is `{own}` here"))
     }
 
     fn has_label(&self, key: &str, value: &str) -> bool {

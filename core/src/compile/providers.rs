@@ -20,8 +20,8 @@ pub(super) struct Providers<'c> {
     /// In the order of their ids.
     visible: Vec<Provider<'c>>,
     by_host: TextMap<ProviderId>,
-    /// Those that are loaded but not for this gateway, by host.
-    hidden: Vec<(String, &'c Meta)>,
+    /// Those that are loaded but not for this gateway.
+    hidden: Vec<&'c LlmProvider>,
     /// Whether a provider that is missing may be one that was refused.
     some_refused: bool,
 }
@@ -43,7 +43,8 @@ impl<'c> Providers<'c> {
     /// A provider of that host that is loaded but does not select this gateway.
     pub(super) fn hidden(&self, host: &str) -> Option<&'c Meta> {
         let mut hidden = self.hidden.iter();
-        hidden.find(|(own, _)| own == host).map(|(_, meta)| *meta)
+        let provider = hidden.find(|provider| provider.host.eq_ignore_ascii_case(host))?;
+        Some(&provider.meta)
     }
 
     /// Whether a provider that is missing may be one that was refused, and is spoken of already.
@@ -94,7 +95,7 @@ pub(super) fn compile<'c>(
                 .as_ref()
                 .is_none_or(|labels| settings.has_labels(labels));
         if !visible {
-            providers.hidden.push((host, &resource.meta));
+            providers.hidden.push(resource);
         } else if let Some(first) = providers.get(&host).and_then(|id| providers.visible.get(id.0 as usize)) {
             refuse_duplicate_host(resource, first.resource, diagnostics);
         } else if valid {

@@ -17,11 +17,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::hosts::Hosts;
+use super::kube_gateways::CLASSES_TAKEN;
 use super::second_pass::{SecondPass, exact_host, providers_of};
 use super::targets::Targets;
 use super::{Settings, policies};
 use crate::config::diagnostic::{Diagnostics, Location};
-use crate::config::resource::{Action, AuthorizationPolicy, PolicyKey, PolicyRule, Resources};
+use crate::config::resource::{Action, AuthorizationPolicy, Meta, PolicyKey, PolicyRule, Resources};
 use crate::route;
 use crate::snapshot::Snapshot;
 use crate::tables::{EntryRow, ProviderId, Tables};
@@ -70,21 +71,23 @@ pub(super) fn check(
 }
 
 fn warn_about_no_listener(resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
-    let mut istio = resources.gateways.iter();
-    let why = istio.find_map(|gateway| Some((&gateway.meta, settings.unlike(&gateway.selector)?)));
-    let kube = resources.kube_gateways.first();
-    let other_class = || kube.map(|gateway| (&gateway.meta, String::from("is of another `gatewayClassName`")));
-    let Some((meta, why)) = why.or_else(other_class) else {
-        return;
+    let mut warn = |meta: &Meta, why: &str, help: &str| {
+        let name = &meta.name;
+        let message = format!(
+            "no Gateway selects this gateway, so nothing listens: `{}/{}` {why}",
+            meta.namespace, **name
+        );
+        diagnostics.warning("no-listener", name.at, message).help(help);
     };
-    let message = format!(
-        "no Gateway selects this gateway, so nothing listens: `{}/{}` {why}",
-        meta.namespace, *meta.name
-    );
-    diagnostics
-        .warning("no-listener", meta.name.at, message)
-        .help("compare `spec.selector` with `--workload-labels`, and `gatewayClassName` with `istio` and `lockgate`");
+    let mut istio = resources.gateways.iter();
+    if let Some((meta, why)) = istio.find_map(|gateway| Some((&gateway.meta, settings.unlike(&gateway.selector)?))) {
+        warn(meta, &why, HOW_LABELS_SELECT);
+    } else if let Some(gateway) = resources.kube_gateways.first() {
+        warn(&gateway.meta, "is another gateway's", CLASSES_TAKEN);
+    }
 }
+
+const HOW_LABELS_SELECT: &str = "compare `spec.selector` with `--workload-labels`";
 
 /// A host by which a provider is reached on a listener.
 struct Way<'d> {

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{absent_headers, paths};
+use super::{HOW_LABELS_SELECT, absent_headers, paths};
 use crate::compile::Settings;
 use crate::compile::targets::Targets;
 use crate::config::diagnostic::Diagnostics;
@@ -152,10 +152,7 @@ fn warn_about_no_effect(
         ),
         PolicyTarget::Labels(selector) => {
             if let Some(why) = settings.unlike(selector) {
-                warn(
-                    &format!("its selector {why}"),
-                    "compare `spec.selector` with `--workload-labels`",
-                );
+                warn(&format!("its selector {why}"), HOW_LABELS_SELECT);
             }
         }
         PolicyTarget::Namespace => {}

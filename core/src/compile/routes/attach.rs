@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::bind::Binding;
-use crate::compile::kube_gateways::{KubeGateways, Section};
+use crate::compile::kube_gateways::{CLASSES_TAKEN, KubeGateways, Section};
 use crate::compile::listeners::intersect;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::resource::Resources;
@@ -177,7 +177,7 @@ fn allows(section: &Section<'_>, route: &HttpRoute) -> bool {
 
 fn why_not(route: &HttpRoute, sections: &[&Section<'_>]) -> &'static str {
     if sections.iter().all(|section| section.index.is_none()) {
-        "its `gatewayClassName` must be `istio` or `lockgate`, or of a GatewayClass of one of their controllers"
+        CLASSES_TAKEN
     } else if !sections.iter().any(|section| allows(section, route)) {
         "`allowedRoutes` of its listeners does not allow the route's namespace or kind; without it, only the Gateway's own namespace is allowed"
     } else {
