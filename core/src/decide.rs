@@ -25,7 +25,7 @@
 pub use crate::attributes::Scratch;
 
 use crate::attributes::Attributes;
-use crate::authz::body;
+use crate::authz::body::{self, Facts};
 use crate::authz::{self, Permission};
 use crate::check::{self, Checked};
 use crate::claims::Claims;
@@ -101,10 +101,24 @@ impl<'k> Identity<'k> {
 /// How much of the body is known.
 #[derive(Debug, Clone, Copy)]
 pub enum Body<'b> {
-    /// Nothing yet.
+    /// Nothing yet. Where the method gives content no meaning, there is none.
     Unread,
+    /// Nothing yet, and there is content although the method gives it no meaning: a server that looks at it all the same
+    /// must find what was judged.
+    Stray,
     /// All of it: its facts, or why it cannot be sent on.
     Read(Result<&'b BodyFacts, BodyError>),
+}
+
+impl Body<'_> {
+    /// What is known of the body before any of it is read: whether anything comes behind the head.
+    #[must_use]
+    pub fn unread(method: &str, has_content: bool) -> Self {
+        match has_content && body::is_bodiless(method) {
+            true => Self::Stray,
+            false => Self::Unread,
+        }
+    }
 }
 
 /// Decides what happens to `request`.
@@ -134,7 +148,7 @@ pub fn decide<'d>(
     }
     // As in Envoy, nobody is asked about a request that no route takes. Which route it is may still change with the
     // token, so whoever was not asked for want of a route is asked when there is one.
-    let is_checked = tables.authorizers.is_empty() || has_route(tables, seen);
+    let is_checked = tables.authorizers.is_empty() || has_route(tables, seen, known.body);
     if is_checked && let Some(decision) = check::settle(tables, seen, &known) {
         return decision;
     }
@@ -161,7 +175,7 @@ pub fn decide<'d>(
         (Permission::Granted, _) => {}
         (Permission::Denied(denial), _) => return Decision::Refuse(Refusal::Denied(denial)),
         (Permission::DependsOnBody, Body::Read(Err(error))) => return Decision::Refuse(Refusal::Body(None, error)),
-        (Permission::DependsOnBody, Body::Unread) => return Decision::ReadBody,
+        (Permission::DependsOnBody, Body::Unread | Body::Stray) => return Decision::ReadBody,
         // A body that was read may still say what nobody can be sure of.
         (Permission::DependsOnBody, Body::Read(Ok(facts))) => {
             return Decision::Refuse(Refusal::Body(None, authz::unclear(tables, facts)));
@@ -262,17 +276,20 @@ fn up_to_body<'d>(body: Body<'_>, rule: RuleId) -> Decision<'d> {
     match body {
         Body::Read(Err(error)) => Decision::Refuse(Refusal::Body(Some(rule), error)),
         // Of one that was read everything is known that routes ask about.
-        Body::Unread | Body::Read(Ok(_)) => Decision::ReadBody,
+        Body::Unread | Body::Stray | Body::Read(Ok(_)) => Decision::ReadBody,
     }
 }
 
-/// Whether any route takes a request as it was sent, whoever sends it.
-fn has_route(tables: &Tables, seen: &Attributes<'_>) -> bool {
+/// Whether any route takes a request as it was sent, whoever sends it and whatever a body says.
+fn has_route(tables: &Tables, seen: &Attributes<'_>, body: Body<'_>) -> bool {
     let headers = Overlay::new(tables, seen, None, None);
     let seen = seen.with_headers(&headers);
     let nothing = Evidence {
         claims: None,
-        body: body::facts(&seen, &Known::NOTHING),
+        body: match body::is_absent(seen.method, body) {
+            true => Facts::Known(None),
+            false => Facts::Unknown,
+        },
     };
     route::wants_tls(tables, &seen) || route::find(tables, &seen, nothing).is_some()
 }
@@ -302,7 +319,9 @@ fn to_host<'d>(
     target: &PlainTarget,
 ) -> Decision<'d> {
     let entry = taken.entry;
-    if let Body::Read(Err(error)) = body {
+    if let Body::Read(Err(error)) = body
+        && !body::is_absent(seen.method, body)
+    {
         return Decision::Refuse(Refusal::Body(Some(entry.rule), error));
     }
     let upgrade = Upgrade::asked(seen.method, seen.headers).filter(|_| target.allows_upgrade);
@@ -372,8 +391,9 @@ fn to_provider<'d>(
     }
     match known.body {
         Body::Unread if sends_json(seen.method) => return Decision::ReadBody,
+        Body::Stray => return Decision::ReadBody,
         // Whoever asked for it: only a part of it may be there.
-        Body::Read(Err(error)) if !body::is_bodiless(seen.method) => {
+        Body::Read(Err(error)) if !body::is_absent(seen.method, known.body) => {
             return Decision::Refuse(Refusal::Body(Some(rule), error));
         }
         Body::Unread | Body::Read(_) => {}

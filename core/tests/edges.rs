@@ -96,17 +96,19 @@ fn a_method_that_http_does_not_have_is_refused() {
 /// Of a body that a policy has read, only the part before what is wrong with it is there.
 #[test]
 fn a_body_that_cannot_be_read_goes_to_no_provider() {
-    let known = || Known::of_body(Body::Read(Err(BodyError::TooLarge)));
-    for (method, is_refused) in [
-        ("POST", true),
-        ("REPORT", true),
-        ("SEARCH", true),
-        // Nobody reads a body of these, so it goes on as it comes.
-        ("GET", false),
-        ("DELETE", false),
+    for (method, error, is_refused) in [
+        ("POST", BodyError::TooLarge, true),
+        ("REPORT", BodyError::TooLarge, true),
+        ("SEARCH", BodyError::TooLarge, true),
+        ("GET", BodyError::TooLarge, true),
+        ("DELETE", BodyError::TooLarge, true),
+        ("POST", BodyError::Empty, true),
+        // These need none.
+        ("GET", BodyError::Empty, false),
+        ("DELETE", BodyError::Empty, false),
     ] {
-        let refused = refusal_knowing(method, "a.test", "/", known());
-        let is_for_body = matches!(refused, Some(Refusal::Body(Some(_), BodyError::TooLarge)));
+        let refused = refusal_knowing(method, "a.test", "/", Known::of_body(Body::Read(Err(error))));
+        let is_for_body = matches!(refused, Some(Refusal::Body(Some(_), told)) if told == error);
         assert_eq!((refused.is_some(), is_for_body), (is_refused, is_refused), "{method}");
     }
 }

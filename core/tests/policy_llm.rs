@@ -10,6 +10,8 @@
 mod support;
 
 use lockgate_core::compile::Compiled;
+use lockgate_core::decide::{Body, Known, Scratch, decide};
+use lockgate_core::decision::Decision;
 use support::Outcome::{Allowed, BadBody, Denied, NeedsBody};
 use support::{GET, Sent, compiled_of};
 
@@ -326,7 +328,27 @@ fn methods_that_might_carry_a_body_are_asked_for_it() {
         ("DELETE", Allowed),
         ("OPTIONS", Allowed),
     ] {
-        assert_eq!(Sent { method, ..GET }.to(&policy), expected, "{method}");
+        let sent = Sent { method, ..GET };
+        assert_eq!(sent.to(&policy), expected, "{method}");
+        // Content that is there all the same is judged.
+        let stray = sent.ask(|request, known| {
+            let body = Body::unread(method, true);
+            let (tables, known) = (policy.snapshot.tables(), Known { body, ..known });
+            matches!(
+                decide(tables, request, known, 0, &mut Scratch::new()),
+                Decision::ReadBody
+            )
+        });
+        assert!(stray, "{method}");
+        for (body, is_denied) in [(r#"{"model":"bad"}"#, true), (r#"{"model":"good"}"#, false)] {
+            let body = Some(body);
+            assert_eq!(Sent { body, ..sent }.to(&policy) == Denied, is_denied, "{method}");
+        }
+        let garbage = Sent {
+            body: Some("{"),
+            ..sent
+        };
+        assert_eq!(garbage.to(&policy), BadBody(400), "{method}");
     }
 }
 

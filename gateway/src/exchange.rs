@@ -81,6 +81,7 @@ pub(crate) async fn run(
     let mut exchange = Exchange {
         view,
         head,
+        has_content: !incoming.is_end_stream(),
         incoming,
         record,
         sender: Sender::Unverified,
@@ -166,6 +167,8 @@ struct Exchange {
     view: Rc<View>,
     head: Parts,
     incoming: Incoming,
+    /// Whether anything comes behind the head.
+    has_content: bool,
     record: Box<Record>,
     sender: Sender,
     /// `None` until a decision, or an authorizer, needs the body.
@@ -437,7 +440,7 @@ impl Exchange {
         let found = Found {
             body: match &mut self.body {
                 Some(taken) if taken.is_wanted => Body::Read(taken.error.map_or_else(|| taken.scan.finish(), Err)),
-                Some(_) | None => Body::Unread,
+                Some(_) | None => Body::unread(request.method, self.has_content),
             },
             identity: self.sender.identity(),
             answers: self.checks.as_ref().map_or(&[][..], |checks| &checks.answers),
@@ -457,9 +460,10 @@ impl Exchange {
         let request = head::request(&self.head, &fields, &self.record.peer);
         let worker = Rc::clone(&self.record.worker);
         let mut scratch = worker.scratch.borrow_mut();
+        let unread = Body::unread(request.method, self.has_content);
         let (body, pieces) = match &mut self.body {
-            None => (Body::Unread, None),
-            Some(taken) if !taken.is_wanted => (Body::Unread, Some(&mut taken.pieces)),
+            None => (unread, None),
+            Some(taken) if !taken.is_wanted => (unread, Some(&mut taken.pieces)),
             Some(taken) => {
                 let facts = taken.error.map_or_else(|| taken.scan.finish(), Err);
                 (Body::Read(facts), Some(&mut taken.pieces))

@@ -39,6 +39,58 @@ async fn a_team_may_use_its_models_and_no_others() {
     assert_eq!(bed.upstream.request_count(), 1);
 }
 
+const DENY_QWEN: &str = "apiVersion: lockgate.dev/v1
+kind: AuthorizationPolicy
+metadata: {name: models, namespace: istio-system}
+spec: {action: DENY, rules: [{when: [{key: 'request.llm[model]', values: ['qwen-*']}]}]}
+";
+
+/// A server behind the provider's name may look at content whatever the method.
+#[tokio::test]
+async fn content_is_judged_whatever_the_method() {
+    let path = "  path: /compatible-mode/v1/chat/completions\n";
+    let setup = Setup::seed()
+        .edit("llm-provider.yaml", path, "")
+        .file("models.yaml", DENY_QWEN);
+    let bed = Bed::start(Transport::Plain, setup).await;
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"] {
+        let ask = async |framing: &str, content: &str| {
+            let mut client = support::client::Client::connect(bed.http()).await;
+            let fields = "content-type: application/json\r\nconnection: close";
+            let head = format!("{method} /v1 HTTP/1.1\r\nhost: test.com\r\n{fields}\r\n{framing}\r\n\r\n");
+            client.send(head + content).await;
+            client.head().await.status
+        };
+        let length = |content: &str| format!("content-length: {}", content.len());
+        for (content, status) in [
+            (r#"{"model":"qwen-x"}"#, 403),
+            (r#"{"model":"gpt-5"}"#, 200),
+            ("x", 400),
+        ] {
+            assert_eq!(ask(&length(content), content).await, status, "{method} {content}");
+            let chunk = format!("{:x}\r\n{content}\r\n0\r\n\r\n", content.len());
+            assert_eq!(
+                ask("transfer-encoding: chunked", &chunk).await,
+                status,
+                "{method} {content}"
+            );
+        }
+        let without = if method == "POST" { 400 } else { 200 };
+        assert_eq!(
+            ask("transfer-encoding: chunked", "0\r\n\r\n").await,
+            without,
+            "{method}"
+        );
+    }
+    // What passed was made the same of as of a POST.
+    for _ in 0..2 {
+        assert_eq!(
+            bed.upstream.request().await.text(),
+            r#"{"stream":false,"model":"gpt-5"}"#
+        );
+    }
+}
+
 const OBSERVERS: &str = "apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: audit, namespace: istio-system}

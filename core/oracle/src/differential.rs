@@ -247,7 +247,11 @@ fn same_verdict(compiled: &Compiled, sample: &Sample, expected: &Evaluation) -> 
         verdict: unread,
         capsule: capsule_unread,
         ..
-    } = engine(compiled, sample, Body::Unread);
+    } = engine(
+        compiled,
+        sample,
+        Body::unread(sample.method, !sample.body.text.is_empty()),
+    );
     if !unread.agrees_with(&expected.before_body) {
         return Err(format!(
             "before the body the engine says {unread:?}, the oracle {:?}",

@@ -202,9 +202,13 @@ impl<'w> Oracle<'w> {
                 let verdict = plain::carry_out(self.world, first, rule, sample, &head, features);
                 // A body that a policy asked for must be one that it could read.
                 return match (&verdict, body) {
-                    (Verdict::ToHost(_) | Verdict::BadRewrite { .. }, BodySeen::Read(None)) => Verdict::Body {
-                        rule: Some(first.label()),
-                    },
+                    (Verdict::ToHost(_) | Verdict::BadRewrite { .. }, BodySeen::Read(None))
+                        if !policy::is_bodiless(sample) =>
+                    {
+                        Verdict::Body {
+                            rule: Some(first.label()),
+                        }
+                    }
                     _ => verdict,
                 };
             }
@@ -241,7 +245,7 @@ impl<'w> Oracle<'w> {
             return Verdict::MethodNotAllowed { rule: first.label() };
         }
         match body {
-            BodySeen::Unread if reads_body(sample.method) => return Verdict::ReadBody,
+            BodySeen::Unread if reads_body(sample.method) || policy::is_stray(sample) => return Verdict::ReadBody,
             BodySeen::Read(None) if !policy::is_bodiless(sample) => {
                 return Verdict::Body {
                     rule: Some(first.label()),

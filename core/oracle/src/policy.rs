@@ -340,10 +340,20 @@ fn tools_hold(predicate: &Predicate, every: bool, seen: &Seen<'_>) -> Option<boo
     })
 }
 
-/// Whether no server gives the request's body a meaning.
+/// Whether the request has no body, and a method that needs none.
 #[must_use]
 pub fn is_bodiless(sample: &Sample) -> bool {
-    ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"].contains(&sample.method)
+    sample.body.text.is_empty() && gives_no_meaning(sample.method)
+}
+
+/// Whether the request has a body that its method gives no meaning.
+#[must_use]
+pub fn is_stray(sample: &Sample) -> bool {
+    !sample.body.text.is_empty() && gives_no_meaning(sample.method)
+}
+
+fn gives_no_meaning(method: &str) -> bool {
+    ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"].contains(&method)
 }
 
 fn body_matches(key: &PolicyKey, value: &str, seen: &Seen<'_>) -> Option<bool> {

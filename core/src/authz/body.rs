@@ -2,7 +2,7 @@
 
 use crate::attributes::Attributes;
 use crate::decide::{Body, Known};
-use crate::llm::body::BodyFacts;
+use crate::llm::body::{BodyError, BodyFacts};
 
 /// The body's facts, as far as they can be known.
 #[derive(Debug, Clone, Copy)]
@@ -15,16 +15,19 @@ pub(crate) enum Facts<'k> {
 }
 
 pub(crate) fn facts<'k>(seen: &Attributes<'_>, known: &Known<'k>) -> Facts<'k> {
-    if is_bodiless(seen.method) {
-        return Facts::Known(None);
-    }
     match known.body {
-        Body::Unread | Body::Read(Err(_)) => Facts::Unknown,
+        body if is_absent(seen.method, body) => Facts::Known(None),
+        Body::Unread | Body::Stray | Body::Read(Err(_)) => Facts::Unknown,
         Body::Read(Ok(facts)) => Facts::Known(Some(facts)),
     }
 }
 
-/// Methods whose body no server gives a meaning (RFC 9110 §9.3). Of any other, a provider might read it.
+/// Whether there is no body, and need not be one.
+pub(crate) fn is_absent(method: &str, body: Body<'_>) -> bool {
+    matches!(body, Body::Unread | Body::Read(Err(BodyError::Empty))) && is_bodiless(method)
+}
+
+/// Methods that give a body no meaning (RFC 9110 §9.3), so that there seldom is one.
 pub(crate) fn is_bodiless(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT")
 }

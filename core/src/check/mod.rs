@@ -193,7 +193,7 @@ pub(crate) fn settle<'d>(tables: &Tables, seen: &Attributes<'d>, known: &Known<'
         let headers = Overlay::new(tables, seen, Some(&before), None);
         match authz::asks(tables, id, &seen.with_headers(&headers), known) {
             Truth::Fails => continue,
-            Truth::Unknown if matches!(known.body, Body::Unread) => return Some(Decision::ReadBody),
+            Truth::Unknown if matches!(known.body, Body::Unread | Body::Stray) => return Some(Decision::ReadBody),
             Truth::Unknown | Truth::Holds => {}
         }
         let answer = all.answers.get(asked_before).filter(|answer| answer.authorizer == id);

@@ -128,11 +128,13 @@ impl Capsule {
             checks: curtain.checks(snapshot, found.answers),
             body: match found.body {
                 Body::Read(Ok(facts)) => Some(body(tables, facts)),
+                // It was there, and nobody had to know what it says.
+                Body::Stray => Some(String::new()),
                 Body::Read(Err(_)) | Body::Unread => None,
             },
             body_error: match found.body {
                 Body::Read(Err(error)) => Some(error),
-                Body::Read(Ok(_)) | Body::Unread => None,
+                Body::Read(Ok(_)) | Body::Unread | Body::Stray => None,
             },
             entropy,
         };

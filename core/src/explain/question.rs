@@ -306,7 +306,7 @@ impl Question {
         let answers = borrow_answers(&answers, &changed);
         let checked = Checked::new(&request, &answers);
         let unread = Known {
-            body: Body::Unread,
+            body: Body::unread(request.method, has_body),
             identity,
             checked: (!answers.is_empty()).then_some(&checked),
         };
