@@ -12,6 +12,7 @@ mod support;
 use lockgate_core::compile::Compiled;
 use lockgate_core::decide::{Body, Known, Scratch, decide};
 use lockgate_core::decision::Decision;
+use lockgate_core::explain::{Question, Target, Verdict};
 use support::Outcome::{Allowed, BadBody, Denied, NeedsBody};
 use support::{GET, Sent, compiled_of};
 
@@ -349,6 +350,24 @@ fn methods_that_might_carry_a_body_are_asked_for_it() {
             ..sent
         };
         assert_eq!(garbage.to(&policy), BadBody(400), "{method}");
+    }
+}
+
+#[test]
+fn a_question_with_content_is_judged_whatever_its_method() {
+    let policy = lockgate(&["{action: DENY, rules: [{when: [{key: 'request.llm[model]', values: [bad]}]}]}"]);
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"] {
+        for (body, status) in [(r#"{"model":"bad"}"#, 403), (r#"{"model":"good"}"#, 404), ("{", 400)] {
+            let question = Question {
+                method: Some(method.to_owned()),
+                target: Target::parse("http://test.com/").unwrap(),
+                body: Some(body.to_owned()),
+                ..Question::default()
+            };
+            let verdict = question.verdict(&policy.snapshot).unwrap();
+            let told = matches!(&verdict, Verdict::Refuse(refused) if refused.status == status);
+            assert!(told, "{method} {body}: {verdict:?}");
+        }
     }
 }
 

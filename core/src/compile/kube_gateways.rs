@@ -19,6 +19,7 @@ use crate::text_map::TextMap;
 const CLASSES: [&str; 2] = ["istio", "lockgate"];
 const CONTROLLERS: [&str; 2] = ["istio.io/gateway-controller", "lockgate.dev/gateway-controller"];
 
+/// What to look at where a Gateway is not this gateway's.
 pub(super) const CLASSES_TAKEN: &str =
     "its `gatewayClassName` must be `istio` or `lockgate`, or of a GatewayClass of one of their controllers";
 

@@ -70,14 +70,16 @@ pub(super) fn check(
     }
 }
 
+/// What to look at where a selector does not select this gateway.
+const HOW_LABELS_SELECT: &str = "compare `spec.selector` with `--workload-labels`";
+
 fn warn_about_no_listener(resources: &Resources, settings: &Settings, diagnostics: &mut Diagnostics) {
     let mut warn = |meta: &Meta, why: &str, help: &str| {
-        let name = &meta.name;
         let message = format!(
             "no Gateway selects this gateway, so nothing listens: `{}/{}` {why}",
-            meta.namespace, **name
+            meta.namespace, *meta.name
         );
-        diagnostics.warning("no-listener", name.at, message).help(help);
+        diagnostics.warning("no-listener", meta.name.at, message).help(help);
     };
     let mut istio = resources.gateways.iter();
     if let Some((meta, why)) = istio.find_map(|gateway| Some((&gateway.meta, settings.unlike(&gateway.selector)?))) {
@@ -86,8 +88,6 @@ fn warn_about_no_listener(resources: &Resources, settings: &Settings, diagnostic
         warn(&gateway.meta, "is another gateway's", CLASSES_TAKEN);
     }
 }
-
-const HOW_LABELS_SELECT: &str = "compare `spec.selector` with `--workload-labels`";
 
 /// A host by which a provider is reached on a listener.
 struct Way<'d> {
